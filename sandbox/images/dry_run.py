@@ -12,7 +12,7 @@ from sandbox.images.image_lookup import Elsewhere, FoundImage, Remembering, buil
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
-from sandbox.images.push import workers
+from sandbox.images.push import LIMIT, workers
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.image_source import Daemon, EngineAccess, layers_of
 from sandbox.images.transfer import BlobInventory, Destination, plan_transfers
@@ -21,7 +21,6 @@ from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.image import Image, host_platform
 from sandbox.oci.reference import Target
-from sandbox.oci.throttle import LIMIT
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def forecast(
     """
     ending = Ending(Silent())
     with contextlib.ExitStack() as stack:
-        clients = Clients(stack, LIMIT, keychain)
+        clients = Clients(stack, keychain)
         client = clients.at(registry)
         client.ping()
         folders = stack.enter_context(contextlib.ExitStack())

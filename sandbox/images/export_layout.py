@@ -58,7 +58,7 @@ def _document(client: Client, repository: str, name: str) -> Document:
 
 
 def _fetch(client: Client, repository: str, blob: Descriptor, folder: Path) -> None:
-    with client.blob(repository, blob.digest, size=blob.size) as chunks, _path(folder, blob.digest).open("wb") as out:
+    with client.blob(repository, blob.digest) as chunks, _path(folder, blob.digest).open("wb") as out:
         for chunk in digests.verified(chunks, blob.digest, blob.size):
             out.write(chunk)
 

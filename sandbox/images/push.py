@@ -23,11 +23,13 @@ from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.image import Image, host_platform
 from sandbox.oci.reference import Target
-from sandbox.oci.throttle import LIMIT, Lane, lane
 from sandbox.system import interruption
 
 if TYPE_CHECKING:
     from sandbox.images.sources.compressed import CompressedImages
+
+LIMIT = 6  # requests at once
+SMALL_BODY = 1 << 20  # bytes
 
 
 class PushFailed(SandboxError):
@@ -75,20 +77,21 @@ def push(
     """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
     `daemon` is needed only for images of the Docker Engine, which are read and built as `access` says. At most `limit`
-    requests run at once, over all images. `platform` (`os/architecture`) is what tags of other registries are reduced
-    to, by default this machine's. `thorough` tests every blob in every repository, even where an unchanged tag vouches
-    for it. `compression` is for raw layers of the engine. `keychain` has accounts at registries. One image's failure
-    does not stop the others, unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry,
-    and Drift, before anything is pushed, when an image is not what was `promised`.
+    large blobs and `limit` small requests are sent at once, over all images. `platform` (`os/architecture`) is what
+    tags of other registries are reduced to, by default this machine's. `thorough` tests every blob in every repository,
+    even where an unchanged tag vouches for it. `compression` is for raw layers of the engine. `keychain` has accounts
+    at registries. One image's failure does not stop the others, unless `fail_fast`. Raises PushFailed at the end,
+    RegistryError when there is no registry, and Drift, before anything is pushed, when an image is not what was
+    `promised`.
     """
     ending, access = Ending(observer or Silent()), access or EngineAccess()
     with contextlib.ExitStack() as stack:
-        clients = Clients(stack, limit, keychain)
+        clients = Clients(stack, keychain)
         client = clients.at(registry)
         client.ping()
         folders = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(limit, ending))
-        heavy = stack.enter_context(workers(LIMIT, ending))
+        heavy = stack.enter_context(workers(limit, ending))
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
         engine = Remembering(daemon, ending) if daemon else None
         source = of_engine(compression, engine, destination, folders, access) if engine else None
@@ -186,8 +189,10 @@ class _Run:
         pending = {target: set(plan.needs(target)) for target in images}
         done: dict[Target, Result | SandboxError] = {}
         publishing = {t: pool.submit(self._publish, t, found[t], plan) for t in images if not pending[t]}
-        pools = {Lane.SMALL: pool, Lane.LARGE: self.heavy}
-        carrying = {pools[lane(one.blob.size)].submit(self._carry, one): one for one in plan.transfers}
+        carrying = {
+            (self.heavy if transfer.blob.size > SMALL_BODY else pool).submit(self._carry, transfer): transfer
+            for transfer in plan.transfers
+        }
         for future in as_completed(carrying):
             transfer = carrying[future]
             try:

@@ -245,7 +245,7 @@ def _mount(transfer: Transfer, repository: str, destination: Destination) -> Non
         if error.transient:
             raise
         begun = None
-    copy = _observed(lambda: client.blob(source, digest, size=transfer.blob.size), destination.observer)
+    copy = _observed(lambda: client.blob(source, digest), destination.observer)
     client.upload(repository, transfer.blob, copy, begun=begun)
     inventory.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
 

@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sandbox.errors import SandboxError
 from sandbox.images.progress import Ending, Observer
-from sandbox.images.push import workers
+from sandbox.images.push import LIMIT, workers
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.image import MissingBlob, Tree, walk
 from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.reference import Target
-from sandbox.oci.throttle import LIMIT
 
 
 class VerifyFailed(SandboxError):

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.throttle import Lane
 from sandbox.oci.transport import TRIES, Answer, Transport
 
 _RANGE = re.compile(r"bytes (\d{1,18})-")
@@ -19,10 +18,9 @@ class Download:
     the bytes that came before are skipped. The bytes are not verified. Raises RegistryError.
     """
 
-    def __init__(self, transport: Transport, url: str, lane: Lane, check: Callable[[Answer], None]) -> None:
+    def __init__(self, transport: Transport, url: str, check: Callable[[Answer], None]) -> None:
         self._transport = transport
         self._url = url
-        self._lane = lane
         self._check = check
         self._seen = 0
         self._answer = self._ask()
@@ -83,4 +81,4 @@ class Download:
         return answer
 
     def _send(self, headers: dict[str, str] | None = None, wanted: tuple[int, ...] = (200,)) -> Answer:
-        return self._transport.send("GET", self._url, wanted=wanted, headers=headers, stream=True, lane=self._lane)
+        return self._transport.send("GET", self._url, wanted=wanted, headers=headers, stream=True)

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from sandbox.oci import digest as digests
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.throttle import lane
 from sandbox.oci.transport import Answer, Transport, tries
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -98,7 +97,6 @@ class ChunkedUpload:
             repeat=False,
             headers={**OCTETS, "Content-Range": f"{self.offset}-{end - 1}"},
             data=part,
-            lane=lane(len(part)),
         )
         self._follow(answer)
         known = _end(answer, end)

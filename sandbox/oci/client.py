@@ -18,10 +18,8 @@ from sandbox.oci import manifest as manifests
 from sandbox.oci.address import Address
 from sandbox.oci.blob_download import Download
 from sandbox.oci.credential import Keychain
-from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.manifest import Document
 from sandbox.oci.oci_errors import RegistryError, contradicted
-from sandbox.oci.throttle import Throttle, lane
 from sandbox.oci.transport import Answer, Transport
 from sandbox.oci.uploads import OpenBlob, Uploads
 from sandbox.system import interruption
@@ -39,9 +37,8 @@ __all__ = ["Client", "OpenBlob"]
 class Client(Uploads):
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
-    `keychain` is asked for an account when the registry requires one. `throttle` limits the requests at once; clients
-    of the same host share one. Every method raises RegistryError. Requests that may be repeated are repeated on broken
-    connections, 5xx and 429.
+    `keychain` is asked for an account when the registry requires one. Every method raises RegistryError. Requests that
+    may be repeated are repeated on broken connections, 5xx and 429.
     """
 
     def __init__(
@@ -49,13 +46,11 @@ class Client(Uploads):
         url: str,
         *,
         keychain: Keychain | None = None,
-        throttle: Throttle | None = None,
         sleep: Callable[[float], None] = interruption.pause,
         clock: Callable[[], float] = time.monotonic,
         luck: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(Transport(url, keychain=keychain, throttle=throttle, sleep=sleep, clock=clock, luck=luck))
-        self._keychain = keychain
+        super().__init__(Transport(url, keychain=keychain, sleep=sleep, clock=clock, luck=luck))
 
     def __enter__(self) -> Self:
         return self
@@ -137,33 +132,12 @@ class Client(Uploads):
         return int(size) if _SIZE.fullmatch(size) else 0
 
     @contextlib.contextmanager
-    def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob, in chunks, not verified; `size` tells whether they are few, when it is known.
-
-        They continue after a broken connection.
-        """
+    def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
+        """Yield the bytes of a blob, in chunks, not verified. They continue after a broken connection."""
         check = functools.partial(self._confirm, digest=digest, what=f"the blob {digest} of {repository}")
         url = f"/v2/{repository}/blobs/{digest}"
-        with contextlib.closing(Download(self._transport, url, lane(size), check)) as download:
+        with contextlib.closing(Download(self._transport, url, check)) as download:
             yield iter(download)
-
-    def shorten(self, repository: str, shortcut: Shortcut) -> bool:
-        """Send uploads by a shortcut, if the very same registry is there; returns whether it is.
-
-        It must know an upload that was begun here, which has a random name and a state that is signed by its process.
-        """
-        upload = self.begin(repository)
-        try:
-            with Client(self.url, keychain=self._keychain) as straight:
-                straight._transport.lead(shortcut)
-                straight._transport.send("GET", upload, wanted=(200, 204), repeat=False)
-            self._transport.lead(shortcut)
-        except RegistryError as error:
-            log.debug("%s is not reached at %s: %s", self.url, shortcut.host, error)
-            return False
-        finally:
-            self.cancel(upload)
-        return True
 
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
@@ -203,24 +177,16 @@ class Client(Uploads):
 
 
 class Clients:
-    """Makes clients that live as long as `stack`; a host gets at most `limit` requests at once from all of them.
+    """Makes clients that live as long as `stack`, one for each address."""
 
-    Names of this machine that lead to the same port are one host, but keep their own accounts.
-    """
-
-    def __init__(self, stack: contextlib.ExitStack, limit: int, keychain: Keychain | None) -> None:
+    def __init__(self, stack: contextlib.ExitStack, keychain: Keychain | None) -> None:
         self._stack = stack
-        self._limit = limit
         self._keychain = keychain
         self._clients: dict[Address, Client] = {}
-        self._throttles: dict[tuple[str, int], Throttle] = {}
 
     def at(self, url: str) -> Client:
         """Return the client of the registry at `url` (see Client). Raises UsageError."""
         address = addresses.parse(url)
         if address not in self._clients:
-            place = addresses.dial(address)
-            throttle = self._throttles.setdefault((place.host, place.port), Throttle(self._limit))
-            client = Client(str(address), keychain=self._keychain, throttle=throttle)
-            self._clients[address] = self._stack.enter_context(client)
+            self._clients[address] = self._stack.enter_context(Client(str(address), keychain=self._keychain))
         return self._clients[address]

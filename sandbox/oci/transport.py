@@ -1,4 +1,4 @@
-"""Sends requests to one registry: authorized, throttled, repeated, with answers checked and errors that have a fix."""
+"""Sends requests to one registry: authorized, repeated, with answers checked and errors that have a fix."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from urllib.parse import urljoin, urlsplit
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
 from sandbox.oci.authorization import Authorization, Grants, needed_grants
-from sandbox.oci.connections import Connections, is_passing
 from sandbox.oci.credential import Keychain
 from sandbox.oci.digest import CHUNK
-from sandbox.oci.http_response import Broken, Response
-from sandbox.oci.loopback_http import Shortcut
+from sandbox.oci.http_session import HttpSession, NoResponse, Response, may_pass
 from sandbox.oci.oci_errors import RegistryError, from_response
-from sandbox.oci.throttle import Lane, Slot, Throttle
 from sandbox.sanitize import cause
 from sandbox.system import interruption
 from sandbox.system.wait import retry
@@ -67,15 +64,11 @@ def asked_pause(retry_after: str | None, now: float) -> float | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer with one of the wanted statuses; `root` is the registry it came from.
-
-    `done` frees what the request occupied; only streamed answers need it, and `close` calls it.
-    """
+    """An answer with one of the wanted statuses; `root` is the registry it came from."""
 
     response: Response
     action: str
     root: Address
-    done: Callable[[], None] = lambda: None
 
     @property
     def status(self) -> int:
@@ -113,16 +106,14 @@ class Answer:
         """Yield the body of a streamed answer, piece by piece. Raises RegistryError when it breaks off."""
         try:
             yield from self.response.read(CHUNK)
-        except Broken as error:
+        except NoResponse as error:
             raise RegistryError(f"the answer to {self.action} broke off", details=str(error), transient=True) from error
 
     def close(self) -> None:
         """Give the connection back, or close it when bytes are left unread."""
         self.response.close()
-        self.done()
 
 
-BUSY = (429, 503)
 START = "start it: sandbox up"
 _NEXT = re.compile(r"""<([^<>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s)'\"]*")
@@ -133,8 +124,7 @@ log = logging.getLogger(__name__)
 class Transport:
     """Sends requests to the registry at `url` and repeats those that may be repeated.
 
-    Safe for use by several threads. `throttle` is shared by all transports to the same host. `luck` gives numbers from
-    0 to 1 to spread repetitions, `clock` monotonic seconds.
+    Safe for use by several threads. `luck` gives numbers from 0 to 1 to spread repetitions, `clock` monotonic seconds.
     """
 
     def __init__(
@@ -142,7 +132,6 @@ class Transport:
         url: str,
         *,
         keychain: Keychain | None = None,
-        throttle: Throttle | None = None,
         sleep: Callable[[float], None] = interruption.pause,
         clock: Callable[[], float] = time.monotonic,
         luck: Callable[[], float] = random.random,
@@ -151,18 +140,13 @@ class Transport:
         self._sleep = sleep
         self._luck = luck
         self._clock = clock
-        self._throttle = throttle or Throttle(clock=clock, sleep=sleep)
-        self._connections = Connections(self.address)
+        self._session = HttpSession(self.address)
         self._authorization = Authorization(self.address, keychain, self._token_request, clock)
         self._uploads: dict[str, Grants] = {}
 
     def close(self) -> None:
         """Close every connection."""
-        self._connections.close()
-
-    def lead(self, shortcut: Shortcut) -> None:
-        """Have new connections to the registry use a shortcut, if it is on this machine; its URLs stay the same."""
-        self._connections.loopback.lead(self._root, shortcut)
+        self._session.close()
 
     def wait(self, attempt: int) -> None:
         """Sleep before trying something again after the failed try number `attempt`."""
@@ -178,47 +162,31 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         data: bytes | Iterable[bytes] | None = None,
         stream: bool = False,
-        lane: Lane = Lane.SMALL,
     ) -> Answer:
         """Return the answer, if its status is in `wanted`; RegistryError otherwise.
 
         `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
-        again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
-        its slot until it is closed.
+        again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer must be
+        closed.
         """
         full = f"{self._root}{url}" if url.startswith("/v2/") else urljoin(f"{self._root}/", url)
         action = f"{method} {full.partition('?')[0]}"
         for attempt in itertools.count():
-            slot, told, kept = self._throttle.acquire(lane), False, False
+            asked = 0.0
             try:
                 response = self._authorised(action, method, full, headers or {}, data, stream)
-                told = self._observe(slot, action, response)
                 if response.status_code in wanted:
                     self._note_upload(response, self._grants(method, full))
-                    kept = stream
-                    return Answer(response, action, self._root, slot.release)
+                    return Answer(response, action, self._root)
+                asked = asked_pause(response.header("Retry-After"), time.time()) or 0.0
                 error = self._refusal(action, response)
-            except Broken as problem:
+            except NoResponse as problem:
                 error = self._unreachable(action, problem)
-            finally:
-                if not kept:
-                    slot.release()
             if not repeat or not error.transient or attempt + 1 >= tries(error.status):
                 raise error
             log.debug("again after %s: %s", error.status or "a broken connection", action)
-            if not told:
-                self.wait(attempt)
+            self._sleep(asked or pause_before(attempt, self._luck()))
         raise AssertionError("unreachable: the last try returns or raises")
-
-    def _observe(self, slot: Slot, action: str, response: Response) -> bool:
-        """Report an answer to the throttle; return whether it said to come again later."""
-        if response.status_code not in BUSY:
-            slot.succeeded()
-            return False
-        wait = asked_pause(response.header("Retry-After"), time.time()) or 0.0
-        slot.refused(wait)
-        log.debug("%s answered %s, limit now %s", action, response.status_code, self._throttle.window.limit)
-        return wait > 0
 
     def _authorised(
         self,
@@ -232,7 +200,7 @@ class Transport:
         """Send once, and once more with another authorization if the registry asks for that."""
         grants = self._grants(method, url)
         used, sent = self._authorization.header(grants), self._clock()
-        response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
+        response = self._session.request(method, url, headers, data, authorization=used, stream=stream)
         if response.status_code != 401 or addresses.of_url(response.url) != self._root:
             return response
         other = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used, sent)
@@ -242,7 +210,7 @@ class Transport:
         if not (data is None or isinstance(data, bytes)):
             brief = f"the registry wants another token for {action}"
             raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
-        return self._connections.request(method, url, headers, data, authorization=other, stream=stream)
+        return self._session.request(method, url, headers, data, authorization=other, stream=stream)
 
     def _grants(self, method: str, url: str) -> Grants:
         """Return what a request needs; an upload's URL may tell no repository (as at Google's Artifact Registry)."""
@@ -269,7 +237,7 @@ class Transport:
             error.fix = START
         return error
 
-    def _unreachable(self, action: str, error: Broken) -> RegistryError:
+    def _unreachable(self, action: str, error: NoResponse) -> RegistryError:
         """Return the error for a connection that could not be made or broke off.
 
         It is raised `from None`, because the original error contains URLs with their signatures.
@@ -285,7 +253,7 @@ class Transport:
             f"no usable connection to the registry at {self.address}",
             details=details,
             fix=fix,
-            transient=error.passing,
+            transient=error.transient,
         )
 
     def _token_request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> tuple[int, bytes]:
@@ -297,7 +265,7 @@ class Transport:
         def ask() -> Response:
             nonlocal asked
             asked = 0.0
-            found = self._connections.request(verb, url, {}, form, authorization=account)
+            found = self._session.request(verb, url, {}, form, authorization=account)
             asked = asked_pause(found.header("Retry-After"), time.time()) or 0.0
             return found
 
@@ -305,8 +273,8 @@ class Transport:
             self._sleep(max(asked, pause_before(attempt, self._luck())))
 
         try:
-            response = retry(ask, tries=TRIES, transient=is_passing, wait=wait)
-        except Broken as error:
+            response = retry(ask, tries=TRIES, transient=may_pass, wait=wait)
+        except NoResponse as error:
             raise self._unreachable(action, error) from None
         return response.status_code, response.content
 

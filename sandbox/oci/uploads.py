@@ -13,7 +13,6 @@ from sandbox.oci import digest as digests
 from sandbox.oci.chunked_upload import OCTETS, ChunkedUpload
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError, contradicted
-from sandbox.oci.throttle import Lane, lane
 from sandbox.oci.transport import TRIES_WHEN_BUSY, Answer, Transport, tries
 
 OpenBlob = Callable[[], AbstractContextManager[Iterator[bytes]]]
@@ -69,7 +68,6 @@ class Uploads:
             repeat=False,
             headers=OCTETS,
             data=body if blob.size else b"".join(body),
-            lane=lane(blob.size),
         )
         self._confirm(answer, blob.digest)
 
@@ -83,7 +81,6 @@ class Uploads:
                 repeat=False,
                 headers=OCTETS,
                 data=iter(chunks),
-                lane=Lane.LARGE,
             )
         )
 

@@ -27,7 +27,6 @@ from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
-from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import CommandLine, free_ports, leave_out, tool
@@ -214,33 +213,6 @@ def test_a_helper_reads_layers_that_are_compressed(
     assert len(set(digests)) == 1
     assert not list((tmp_path / "spool").iterdir())
     await_end(engine, os.getpid())
-
-
-def test_a_large_layer_goes_straight_to_the_registry(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, ways = store_with("layer-reader", "registry"), list[bool]()
-    shorten = Client.shorten
-
-    def noted(client: Client, repository: str, shortcut: Shortcut) -> bool:
-        ways.append(shorten(client, repository, shortcut))
-        return ways[-1]
-
-    monkeypatch.setattr(Client, "shorten", noted)
-    path = tmp_path / "load.tar"
-    data = random.Random(11).randbytes(40_000_000)  # noqa: S311
-    path.write_bytes(old_save({f"{NAME}:4": TestImage((tar({"large": data}),), f"{NAME} straight")}))
-    engine.load(path)
-    helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
-    with container_registry(engine, store) as host:
-        push(
-            [FromDaemon(parse_target("app:1"), f"{NAME}:4")],
-            f"http://{host}",
-            Watched(engine),
-            access=EngineAccess(helper=helper),
-        )
-        assert list(reader()(f"{host}/app:1", tmp_path).layers)
-    assert ways == [reach.of(engine, context.home()).containers]  # a virtual machine's are not reached
 
 
 PUSH = """

@@ -15,9 +15,8 @@ from urllib.parse import parse_qsl
 
 from sandbox.config import json_text
 from sandbox.oci.address import of_url
-from sandbox.oci.connections import Connections, is_passing
 from sandbox.oci.credential import CredentialsUnusable, redacted
-from sandbox.oci.http_response import Body, Broken, Response
+from sandbox.oci.http_session import Body, HttpSession, NoResponse, Response, library_response, may_pass
 from sandbox.oci.oci_errors import is_transient
 from sandbox.oci.transport import pause_before
 from sandbox.quantities import count
@@ -159,18 +158,18 @@ class Service:
             )
         body = data.encode() if isinstance(data, str) else data
         secrets = secrets_in(headers or {}, body)
-        connections = Connections(place)
+        session = HttpSession(place)
         try:
             answer = retry(
-                lambda: connections.request(method, url, headers or {}, body, follow=False),
+                lambda: session.request(method, url, headers or {}, body, follow=False),
                 tries=TRIES,
-                transient=is_passing,
+                transient=may_pass,
                 wait=lambda number: interruption.pause(pause_before(number)),
             )
-        except Broken as error:
+        except NoResponse as error:
             raise self._silent(shown, error, secrets) from None
         finally:
-            connections.close()
+            session.close()
         if answer.status_code != 200:
             raise self._refusal(shown, answer, secrets)
         return answer
@@ -196,7 +195,7 @@ class Service:
         """Return the error for an answer that does not follow the protocol."""
         return CredentialsUnusable(f"{self.name} gave an unusable answer", details=what, fix=AGAIN)
 
-    def _silent(self, url: str, error: Broken, secrets: Iterable[str]) -> CredentialsUnusable:
+    def _silent(self, url: str, error: NoResponse, secrets: Iterable[str]) -> CredentialsUnusable:
         """Return the error for a missing answer. requests' own message may contain a URL, but never a body."""
         bottom = deepest(error)
         reason = getattr(bottom, "strerror", None) or str(bottom) or type(bottom).__name__
@@ -244,8 +243,6 @@ class Session:
         self, method: str, url: str, data: Body | str = None, headers: Mapping[str, str] | None = None, **_: Any
     ) -> Any:
         """See requests.Session. Raises CredentialsUnusable for all but a successful answer."""
-        from sandbox.oci.web_sessions import library_response  # the library has imported requests already
-
         return library_response(self.service.ask(url, data, dict(headers or {}), method=method))
 
     def close(self) -> None:

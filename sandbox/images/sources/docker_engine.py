@@ -20,17 +20,14 @@ from sandbox.images.sources.image_source import Daemon, EngineAccess, Helper, In
 from sandbox.images.sources.layout import goes_by, listed
 from sandbox.images.stream_upload import StreamUpload
 from sandbox.images.transfer import Destination, carry, plan_transfers
-from sandbox.oci import address as addresses
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
-from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.oci.oci_errors import BadImage, RegistryError
 from sandbox.oci.reference import Target
 
 SAVES = 3
 # From so many bytes on, bypassing the registry's frontend saves more time than finding out how to.
-SHORTENED = 32 << 20
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +89,6 @@ class DaemonImages:
             found |= self._helped(self._helper, waiting)
             waiting = [one for one in waiting if one.target not in found]
         if waiting:
-            self._shorten(waiting[0].target.repository)
             log.debug("saving %s", ", ".join(str(one.target) for one in waiting))
             found |= by_halves(waiting, self._save)
         return found
@@ -184,8 +180,6 @@ class DaemonImages:
         missing = [one for one in plan_transfers(images).transfers if not self._inventory.anywhere(one.blob.digest)]
         size = sum(one.blob.size for one in missing)
         self._destination.observer.expected(size)
-        if size >= SHORTENED:
-            self._shorten(missing[0].repositories[0])
         lost: dict[Target, SandboxError] = {}
         sending = [self._pool.submit(carry, one, self._destination) for one in missing]
         for transfer, future in zip(missing, sending, strict=True):
@@ -199,17 +193,6 @@ class DaemonImages:
                 log.info("%s is not read directly after all: %s", target, error)
                 del found[target]
         return found
-
-    def _shorten(self, repository: str) -> None:
-        """Send directly to the registry's container, past the frontend on this machine's port, if possible."""
-        registry = addresses.parse(self._client.url)
-        if self._helper is None or not registry.is_loopback:
-            return
-        try:
-            inside = self._helper.registry(registry.port)
-            self._client.shorten(repository, Shortcut(inside.host, inside.port, inside.gateway))
-        except SandboxError as error:
-            log.debug("%s is not reached by its container's address: %s", registry, error)
 
     def _size(self, repository: str, digest: str) -> int | None:
         """Return the size of a layer that the registry has."""

@@ -45,7 +45,7 @@ class Remote:
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
         """Yield the bytes of a blob."""
-        with self.client.blob(self.reference.path, blob.digest, size=blob.size) as chunks:
+        with self.client.blob(self.reference.path, blob.digest) as chunks:
             yield chunks
 
     def _wanted(self, content: Index) -> tuple[str, ...]:

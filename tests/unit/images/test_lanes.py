@@ -7,9 +7,8 @@ from pathlib import Path
 
 from sandbox.images.images_yaml import FromLayout
 from sandbox.images.progress import Result, Silent
-from sandbox.images.push import push
+from sandbox.images.push import SMALL_BODY, push
 from sandbox.oci.reference import parse_target
-from sandbox.oci.throttle import SMALL_BODY
 from tests.support.images import TestImage, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 

@@ -21,7 +21,6 @@ from sandbox.images.progress import Silent
 from sandbox.images.push import push
 from sandbox.images.sources.layout import Layout
 from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry, plan_transfers
-from sandbox.oci import connections
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import Client
 from sandbox.oci.image import Image
@@ -118,11 +117,7 @@ class Torn:
         return contextlib.nullcontext(given())
 
 
-@pytest.mark.parametrize("plain", [True, False])
-def test_source_that_cannot_be_read_gives_way_to_another(
-    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: bool
-) -> None:
-    monkeypatch.setattr(connections, "is_plain", lambda _: plain)
+def test_source_that_cannot_be_read_gives_way_to_another(registry: Simulator, tmp_path: Path) -> None:
     data = LAYERS[3]
     blob = Descriptor(manifests.OCI_LAYER, digest_of(data), len(data))
     write_layout(tmp_path, index(), {blob.digest: data})

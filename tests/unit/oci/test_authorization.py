@@ -14,16 +14,13 @@ import pytest
 
 from sandbox.oci.authorization import needed_grants, read_scope, write_scopes
 from sandbox.oci.client import Client
-from sandbox.oci.connections import Connections
 from sandbox.oci.credential import Credential, CredentialsUnusable, redacted
-from sandbox.oci.http_response import Body, Response
+from sandbox.oci.http_session import Body, HttpSession, Response
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
 from tests.support.registry_simulator import RESET, Fault, Simulator, basic
 from tests.support.token_server import TokenServer
-
-pytestmark = pytest.mark.usefixtures("way")
 
 DATA = bytes(range(256)) * 500
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
@@ -145,17 +142,17 @@ def test_upload_whose_url_names_no_repository_has_its_token(
 ) -> None:
     """Google's Artifact Registry has uploads at /artifacts-uploads/…, and other requests go on meanwhile."""
     place, sent = "/artifacts-uploads/namespaces/one", list[str]()
-    send = Connections._send
+    send = HttpSession._send
 
-    def elsewhere(self: Connections, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
+    def elsewhere(self: HttpSession, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
         if place not in url:
             found = send(self, method, url, headers, data)
-            return replace(found, headers={**found.headers, "location": place}) if method == "POST" else found
+            return replace(found, headers={**found.headers, "Location": place}) if method == "POST" else found
         sent.append(headers["Authorization"].removeprefix("Bearer "))
-        return Response(202 if method == "PATCH" else 201, url, {"location": f"{place}/more"})
+        return Response(202 if method == "PATCH" else 201, url, {"Location": f"{place}/more"})
 
     with signed_in(registry) as client:
-        monkeypatch.setattr(Connections, "_send", elsewhere)
+        monkeypatch.setattr(HttpSession, "_send", elsewhere)
         upload = client.begin("one")
         client.blob_size("two", BLOB.digest)
         client.finish(client.patch(upload, [DATA]), BLOB.digest)

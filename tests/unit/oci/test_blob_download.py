@@ -17,8 +17,6 @@ from sandbox.oci.reference import parse_target
 from tests.support.images import OCI_MANIFEST, TestImage, digest_of, layer
 from tests.support.registry_simulator import RESET_ANSWER, Fault, Simulator
 
-pytestmark = pytest.mark.usefixtures("way")
-
 # Half of it is more than the systems' buffers can swallow when a connection is reset.
 LARGE = layer(1, 16 * CHUNK)
 DIGEST = digest_of(LARGE)

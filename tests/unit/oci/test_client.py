@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,17 +15,14 @@ from sandbox.oci import address
 from sandbox.oci.address import Address
 from sandbox.oci.authorization import Challenge, parse_challenge, takes_password
 from sandbox.oci.client import Client, Clients
-from sandbox.oci.connections import Connections
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
-from sandbox.oci.http_response import Response
+from sandbox.oci.http_session import HttpSession, Response
 from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.transport import TRIES, Answer
 from tests.support.images import TestImage, digest_of, layer
 from tests.support.registry_simulator import RESET, Fault, Simulator, basic
-
-pytestmark = pytest.mark.usefixtures("way")
 
 DATA = bytes(range(256)) * 9000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
@@ -158,9 +154,9 @@ def test_refusal_elsewhere_names_where_that_was(monkeypatch: pytest.MonkeyPatch,
     """A registry at http may lead to its https, where no account is sent, or to a store."""
 
     def send(_: object, method: str, url: str, *args: object) -> Response:
-        return Response(301, url, {"location": place}) if url.startswith("http:") else Response(400, url)
+        return Response(301, url, {"Location": place}) if url.startswith("http:") else Response(400, url)
 
-    monkeypatch.setattr(Connections, "_send", send)
+    monkeypatch.setattr(HttpSession, "_send", send)
     with Client("http://registry.example") as client, pytest.raises(RegistryError, match="refused GET") as caught:
         client.tags("app")
     assert caught.value.details == f"HTTP status 400\nit leads to {place.rpartition('/')[0].removesuffix('/v2')}:443"
@@ -356,7 +352,7 @@ def test_headers_of_one_long_word_are_read_at_once(word: str) -> None:
     """A challenge, or a link to the next page, of one word of 60 kB → read at once, and not in minutes."""
     begun, text = time.process_time(), word * (60_000 // len(word))
     assert parse_challenge(text) is None
-    answer = Response(200, "http://localhost/v2/", {"link": text}, lambda size: iter(()))
+    answer = Response(200, "http://localhost/v2/", {"Link": text}, lambda size: iter(()))
     assert Answer(answer, "GET", Address("http", "localhost", 80)).following == ""
     assert time.process_time() - begun < 5.0
 
@@ -387,35 +383,10 @@ class Keys:
         return Credential(host.partition(":")[0], "secret")
 
 
-def test_reader_of_a_host_delays_its_writer(stored: Simulator) -> None:
-    with contextlib.ExitStack() as stack:
-        clients = Clients(stack, 1, None)
-        other = clients.at(stored.url.replace("127.0.0.1", "localhost"))
-        waiting = threading.Thread(target=other.begin, args=["app"], daemon=True)
-        with clients.at(stored.url).blob("app", SHARED_DIGEST) as chunks:
-            waiting.start()
-            waiting.join(0.1)
-            assert waiting.is_alive()
-            assert stored.count("POST") == 0
-            assert b"".join(chunks) == SHARED
-        waiting.join(10)
-        assert stored.count("POST") == 1
-
-
-def test_other_host_does_not_wait(stored: Simulator) -> None:
-    with Simulator() as other, contextlib.ExitStack() as stack:
-        clients = Clients(stack, 1, None)
-        with clients.at(stored.url).blob("app", SHARED_DIGEST):
-            writing = threading.Thread(target=clients.at(other.url).begin, args=["app"], daemon=True)
-            writing.start()
-            writing.join(10)
-            assert other.count("POST") == 1
-
-
 def test_address_has_one_client_and_each_name_its_account(stored: Simulator) -> None:
     stored.basic = "localhost:secret"
     with contextlib.ExitStack() as stack:
-        clients = Clients(stack, 2, Keys())
+        clients = Clients(stack, Keys())
         client = clients.at(stored.url.replace("127.0.0.1", "localhost"))
         assert clients.at(client.url) is client
         assert client.blob_size("app", SHARED_DIGEST) == len(SHARED)
@@ -425,4 +396,4 @@ def test_address_has_one_client_and_each_name_its_account(stored: Simulator) -> 
 
 def test_no_address_gives_no_client() -> None:
     with contextlib.ExitStack() as stack, pytest.raises(UsageError):
-        Clients(stack, 1, None).at("http://a:b:c")
+        Clients(stack, None).at("http://a:b:c")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.oci.client import Client
+from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.transport import FIRST_PAUSE, JITTER, LONGEST_PAUSE, asked_pause, pause_before
+from tests.support.registry_simulator import Fault, Simulator
 
 NOON = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -46,3 +51,60 @@ def test_retry_after_is_read_in_both_forms_and_capped(header: str | None, second
 def test_no_header_is_a_crash(header: str) -> None:
     """Retry-After is any text → passed over."""
     assert (asked_pause(header, NOON) or 0.0) <= LONGEST_PAUSE
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def client(registry: Simulator, clock: Clock) -> Iterator[Client]:
+    with Client(registry.url, sleep=clock.sleep, clock=clock, luck=lambda: 0.0) as client:
+        yield client
+
+
+@pytest.mark.fault(35)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_obeyed(registry: Simulator, client: Client, clock: Clock, status: int) -> None:
+    """429 with Retry-After → the next try waits that long."""
+    registry.faults = [Fault("GET", "/v2/", status, times=2, retry_after="3")]
+    client.ping()
+    assert clock.slept == [3.0, 3.0]
+
+
+@pytest.mark.fault(35)
+def test_a_date_is_obeyed_within_reason(registry: Simulator, client: Client, clock: Clock) -> None:
+    """Retry-After as a date, also one far away → obeyed up to a limit."""
+    registry.faults = [Fault("GET", "/v2/", 429, retry_after="Fri, 31 Dec 2100 23:59:59 GMT")]
+    client.ping()
+    assert clock.slept == [30.0]
+
+
+@pytest.mark.fault(35)
+@pytest.mark.parametrize("said", ["", "0", "Fri, 31 Dec 1999 23:59:59 GMT"])
+def test_a_busy_registry_that_names_no_time_gets_more_and_more(
+    registry: Simulator, client: Client, clock: Clock, said: str
+) -> None:
+    """429 without a time, or with one that is over → pauses double, and end with an error."""
+    registry.faults = [Fault("GET", "/v2/", 429, times=7, retry_after=said)]
+    client.ping()
+    assert clock.slept == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8])
+    registry.faults = [Fault("GET", "/v2/", 429, times=99)]
+    with pytest.raises(RegistryError, match="refused"):
+        client.ping()

@@ -16,8 +16,6 @@ from sandbox.oci.transport import TRIES
 from tests.support.images import digest_of
 from tests.support.registry_simulator import RESET, RESET_ANSWER, RESET_KEPT, Fault, Simulator
 
-pytestmark = pytest.mark.usefixtures("way")
-
 DATA = bytes(range(256)) * 4000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
 PIECE = 300_000

@@ -1,27 +1,22 @@
-"""Hosts that do not mean well: names that lead into this machine, answers that never end."""
+"""Hosts that do not mean well: names that lead into this machine, responses that never end."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sandbox.oci import address, connections, guarded_sockets
+from sandbox.oci import address, address_guard, http_session
 from sandbox.oci.client import Client
-from sandbox.oci.connections import LARGEST, Connections
-from sandbox.oci.http_response import Response
+from sandbox.oci.http_session import LARGEST, HttpSession, Response
 from sandbox.oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, image_manifest
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
 from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
-
-pytestmark = pytest.mark.usefixtures("way")
 
 DATA = b"a blob"
 BLOB = ("app", digest_of(DATA))
@@ -31,13 +26,13 @@ NAME = "registry.test"
 
 
 def here(text: str) -> bool:
-    return guarded_sockets.inside(text, "192.0.2.7")
+    return address_guard.inside(text, "192.0.2.7")
 
 
 def test_local_addresses_are_recognised() -> None:
     hidden = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", UNSPECIFIED, "::", "169.254.169.254", "fe80::1%eth0"]
     hidden += ["fd20:ce::254", "fd00:ec2:0::254"]
-    assert all(map(here, [*hidden, *guarded_sockets.METADATA, "192.0.2.7"]))
+    assert all(map(here, [*hidden, *address_guard.METADATA, "192.0.2.7"]))
     assert not any(map(here, ["192.0.2.8", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "fd00::1"]))
 
 
@@ -58,8 +53,8 @@ class Names:
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     """Names, with FAR outside of this machine and no proxy."""
     monkeypatch.setenv("no_proxy", "*")
-    real = guarded_sockets.inside
-    monkeypatch.setattr(guarded_sockets, "inside", lambda one, own="": one != FAR and real(one, own))
+    real = address_guard.inside
+    monkeypatch.setattr(address_guard, "inside", lambda one, own="": one != FAR and real(one, own))
     return Names(monkeypatch)
 
 
@@ -145,9 +140,9 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, place: str) -> list[str]:
 
     def send(_: object, method: str, url: str, *args: object) -> Response:
         asked.append(url)
-        return Response(307, url, {"location": place})
+        return Response(307, url, {"Location": place})
 
-    monkeypatch.setattr(Connections, "_send", send)
+    monkeypatch.setattr(HttpSession, "_send", send)
     return asked
 
 
@@ -157,7 +152,7 @@ def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> Non
     asked = redirecting(monkeypatch, "http://store.example/blob")
     home = address.parse("https://registry.example")
     with pytest.raises(RegistryError, match="is not allowed"):
-        Connections(home).request("GET", "https://registry.example/v2/", {})
+        HttpSession(home).request("GET", "https://registry.example/v2/", {})
     assert asked == ["https://registry.example/v2/"]
 
 
@@ -167,81 +162,23 @@ def test_redirect_that_programs_read_differently_is_refused(monkeypatch: pytest.
     asked = redirecting(monkeypatch, "https://evil.example\\@registry.example/blob")
     home = address.parse("https://registry.example")
     with pytest.raises(RegistryError, match="is not allowed"):
-        Connections(home).request("GET", "https://registry.example/v2/", {}, authorization="Bearer canary")
+        HttpSession(home).request("GET", "https://registry.example/v2/", {}, authorization="Bearer canary")
     assert asked == ["https://registry.example/v2/"]
 
 
 def test_redirect_to_what_no_name_can_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A label has more characters than DNS lets it have."""
-    sent = Connections._send
+    sent = HttpSession._send
 
-    def send(self: Connections, method: str, url: str, *args: Any) -> Response:
+    def send(self: HttpSession, method: str, url: str, *args: Any) -> Response:
         if url.startswith("https://registry"):
-            return Response(307, url, {"location": f"https://{'a' * 64}.example/blob"})
+            return Response(307, url, {"Location": f"https://{'a' * 64}.example/blob"})
         return sent(self, method, url, *args)
 
-    monkeypatch.setattr(Connections, "_send", send)
-    found = Connections(address.parse("https://registry.example"))
+    monkeypatch.setattr(HttpSession, "_send", send)
+    found = HttpSession(address.parse("https://registry.example"))
     with contextlib.closing(found), pytest.raises(RegistryError):
         found.request("GET", "https://registry.example/v2/", {})
-
-
-@pytest.fixture
-def trickler() -> Iterator[Callable[[bytes], str]]:
-    """A server that answers with some bytes, and then one more of the same kind fifty times a second, for ever."""
-    done = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0.05)
-
-        def serve(start: bytes) -> None:
-            while not done.is_set():
-                try:
-                    connection, _ = server.accept()
-                except TimeoutError:
-                    continue
-                with connection:
-                    try:
-                        connection.recv(4096)
-                        connection.sendall(start)
-                        while not done.wait(0.02):
-                            connection.sendall(b"x")
-                    except OSError:
-                        continue
-
-        def begin(start: bytes) -> str:
-            thread = threading.Thread(target=serve, args=(start,), daemon=True)
-            threads.append(thread)
-            thread.start()
-            return f"http://127.0.0.1:{server.getsockname()[1]}"
-
-        threads: list[threading.Thread] = []
-        yield begin
-        done.set()
-        for thread in threads:
-            thread.join()
-
-
-@pytest.mark.fault(37)
-@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
-def test_an_answer_that_trickles_ends(
-    trickler: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, start: bytes
-) -> None:
-    """One byte at a time, in the headers or the body, each in time → given up as too slow as a whole."""
-    monkeypatch.setattr(guarded_sockets, "PATIENCE", 0.1)
-    with Client(trickler(start), sleep=lambda _: None) as client, pytest.raises(RegistryError) as caught:
-        client.manifest("app", "1")
-    assert "too slowly" in caught.value.details or "timed out" in caught.value.details
-
-
-def test_a_reader_that_takes_its_time_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(guarded_sockets, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    near, far = socket.socketpair()
-    with near, far, guarded_sockets.Paced(near) as paced:
-        far.sendall(b"abc")
-        assert paced.read(1) == b"a"
-        now[0] += 10 * guarded_sockets.PATIENCE
-        assert paced.read(2) == b"bc"
 
 
 @pytest.mark.fault(44)
@@ -255,7 +192,7 @@ def test_an_answer_without_end_is_refused(registry: Simulator) -> None:
 
 
 def test_a_refusal_without_end_is_cut_short(registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "LARGEST_REFUSAL", 10)
+    monkeypatch.setattr(http_session, "LARGEST_REFUSAL", 10)
     with Client(registry.url) as client, pytest.raises(RegistryError) as caught:
         client.put_manifest("app", "1", image_manifest(Descriptor(OCI_CONFIG, digest_of(b"none"), 4), []))
     assert caught.value.status == 400

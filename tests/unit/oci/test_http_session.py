@@ -1,0 +1,225 @@
+"""Servers that break off, say nothing, refuse or redirect: what they did decides whether another try may help."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.oci import http_session
+from sandbox.oci.address import parse
+from sandbox.oci.client import Client
+from sandbox.oci.http_session import HttpSession, NoResponse, Response
+from sandbox.oci.oci_errors import RegistryError
+from tests.support.registry_simulator import Simulator
+from tests.support.tls import NOW, make_pki, presenting
+
+HOST = "127.0.0.1"
+COMPLETE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PKI = make_pki()
+
+
+@contextmanager
+def session(url: str) -> Iterator[HttpSession]:
+    http = HttpSession(parse(url.removesuffix("/v2/")))
+    with closing(http):
+        yield http
+
+
+@contextmanager
+def closing_early(folder: Path) -> Iterator[str]:
+    """Yield the URL of a server that reads the beginning of a request and closes: no answer, no TLS alert, no reset."""
+    context = presenting(make_leaf(PKI.issuing, [HOST], now=NOW), folder)
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            plain, _ = listener.accept()
+            with context.wrap_socket(plain, server_side=True) as secured:
+                secured.settimeout(10)
+                secured.recv(1 << 16)
+                socket.socket.shutdown(secured, socket.SHUT_WR)  # of TCP alone
+                while not secured.read(1 << 16):
+                    pass
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"https://{HOST}:{listener.getsockname()[1]}/v2/"
+        thread.join()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_server_closing_in_a_body_is_not_called_untrusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+) -> None:
+    (tmp_path / "root.pem").write_bytes(PKI.root.cert_pem if trusted else make_pki().root.cert_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    with closing_early(tmp_path) as url, session(url) as http, pytest.raises(NoResponse) as caught:
+        http.request("PUT", url, {}, iter([b"x" * (1 << 20)] * 50))
+    assert (caught.value.transient, caught.value.untrusted) == (trusted, not trusted)
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize("url", ["http://user:secret@", "http://user:sec/ret@proxy:1", "http://[::1:80", "proxy:abc"])
+def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A proxy's URL that no library can read → its variable, and neither a bug nor the password."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, url)
+    home = "https://registry.example.com"
+    with session(home) as http, pytest.raises(NoResponse, match="HTTPS_PROXY names no proxy: ") as caught:
+        http.request("GET", f"{home}/v2/", {})
+    assert "sec" not in f"{caught.value} {caught.value.proxy}" and not caught.value.transient
+
+
+@contextmanager
+def redirecting(location: str, body: Iterator[bytes]) -> Iterator[str]:
+    """Yield the URL of a server that answers one request with a redirect, whose body goes on as long as it is read."""
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(f"HTTP/1.1 307 X\r\nLocation: {location}\r\nConnection: close\r\n\r\n".encode())
+                for piece in body:
+                    connection.sendall(piece)
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"http://{HOST}:{listener.getsockname()[1]}/v2/"
+        thread.join()
+
+
+def test_redirect_to_no_url_is_an_answer_like_others() -> None:
+    with redirecting("http://[bad/", iter(())) as url, session(url) as http:
+        assert http.request("GET", url, {}, follow=False).header("Location") == "http://[bad/"
+
+
+def test_body_of_a_redirect_is_not_read_by_itself() -> None:
+    """It may have no end, and the limits of answers are the caller's."""
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 256 << 20:
+            sent += 1 << 20
+            yield b"x" * (1 << 20)
+
+    with redirecting("/v2/", endless()) as url, session(url) as http, pytest.raises(RegistryError, match="too large"):
+        http.request("GET", url, {}, follow=False)
+    assert sent < 64 << 20
+
+
+@contextmanager
+def serving(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of a server that gives each connection one of the answers and closes it, and what it was asked."""
+    asked: list[bytes] = []
+    with socket.create_server((HOST, 0)) as server:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(1 << 16))
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://{HOST}:{server.getsockname()[1]}", asked
+        thread.join(10)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Callable[[str], Response]]:
+    """What asks a server by one and the same connections."""
+    with session(url) as http:
+        yield lambda path: http.request("GET", url + path, {})
+
+
+def test_a_connection_the_server_has_closed_is_not_used_again() -> None:
+    with serving(COMPLETE, COMPLETE) as (url, asked), connected(url) as get:
+        assert get("/v2/").content == b"ok"
+        threading.Event().wait(0.1)
+        assert get("/v2/").content == b"ok"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok",
+        b"no HTTP at all\r\n\r\n",
+    ],
+    ids=["none", "short", "chunk", "odd"],
+)
+def test_an_answer_that_breaks_off_may_be_tried_again(answer: bytes) -> None:
+    with serving(answer) as (url, _), connected(url) as get, pytest.raises(NoResponse) as caught:
+        get("/v2/")
+    assert caught.value.transient
+
+
+@pytest.mark.fault(21)
+def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen server takes the connection and says nothing → told after a minute, at the first try."""
+    monkeypatch.setattr(http_session, "QUESTION_TIMEOUT", 0.2)
+    slept: list[float] = []
+    with socket.create_server((HOST, 0)) as server:
+        client = Client(f"http://{HOST}:{server.getsockname()[1]}", sleep=slept.append)
+        with client, pytest.raises(RegistryError, match="no usable connection") as caught:
+            client.ping()
+        assert "accepts connections and does not answer" in caught.value.details
+    assert slept == []
+
+
+def test_headers_that_come_twice_are_joined() -> None:
+    said = b"HTTP/1.1 200 OK\r\nWWW-Authenticate: Basic\r\nwww-authenticate: Bearer\r\nContent-Length: 0\r\n\r\n"
+    with serving(said) as (url, _), connected(url) as get:
+        assert get("/v2/").header("WWW-Authenticate") == "Basic, Bearer"
+
+
+def test_a_url_with_odd_characters_is_sent_encoded() -> None:
+    with serving(COMPLETE) as (url, asked), connected(url) as get:
+        get("/a b/ü?c=%20d e")
+    assert asked[0].startswith(b"GET /a%20b/%C3%BC?c=%20d%20e HTTP/1.1\r\n")
+
+
+def test_answer_closed_after_it_was_read_harms_no_other(registry: Simulator) -> None:
+    with connected(registry.url) as get:
+        first, second = get("/v2/"), get("/v2/")
+        first.close()
+        assert (first.status_code, second.status_code, get("/v2/").status_code) == (200, 200, 200)
+
+
+def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
+    """The server answers and closes before it has read a body → the answer counts, the connection does not."""
+    refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server((HOST, 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, COMPLETE):
+                near, _ = server.accept()
+                with near:
+                    near.recv(1 << 10)
+                    near.sendall(answer)
+                    near.shutdown(socket.SHUT_WR)
+                    near.settimeout(10)
+                    with suppress(OSError):
+                        while near.recv(1 << 16):
+                            pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://{HOST}:{server.getsockname()[1]}"
+        with session(url) as http:
+            pieces = (b"x" * 100_000 for _ in range(10))
+            assert http.request("PUT", f"{url}/blob", {}, pieces).status_code == 413
+            assert http.request("GET", f"{url}/v2/", {}).content == b"ok"
+        thread.join(10)
