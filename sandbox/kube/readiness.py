@@ -11,17 +11,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.kube import stuck_pods
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
-from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
+from sandbox.kube.pod_faults import (
+    APPLY_MISSING,
+    CRASHES,
+    MISSING_LONGEST,
+    MISSING_PATIENCE,
+    Fault,
+    Outlook,
+    faults,
+    impossible_probes,
+)
 from sandbox.kube.pod_images import containers
 from sandbox.kube.workload_status import (
     LEAVING,
     WORKLOADS,
     conditions,
     has_failed,
+    is_ready,
     lacks_pods,
     pods_of,
     progress,
@@ -84,7 +95,7 @@ def wait_ready(
     A workload that is gone by now, or being deleted, cannot become ready: the step's check reports it. `check` is
     called while one is not ready, and raises to end the wait.
     """
-    waiting = _Waiting(cluster, manifests)
+    waiting = _Waiting(cluster, manifests, say)
 
     def state() -> str | None:
         if found := waiting.state():
@@ -103,8 +114,8 @@ def wait_ready(
 class _Waiting:
     """The workloads of one `wait_ready`, and what was read of them so far."""
 
-    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest]) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest], say: Say) -> None:
+        self._cluster, self._say = cluster, say
         self._waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
         self._begun = time.monotonic()
         self._unready: Sequence[Manifest] = ()
@@ -146,6 +157,7 @@ class _Waiting:
         """Return what is wrong with a workload; its pods are read again once it has changed, or after a second."""
         version, last = live["metadata"].get("resourceVersion", ""), self._read.get(title(live))
         if last is None or last[0] != version or now >= last[1] + REREAD:
+            stuck_pods.replace(self._cluster, live, self._say)
             last = self._read[title(live)] = (version, now, _trouble(self._cluster, live, now - self._begun))
         return last[2]
 
@@ -235,6 +247,7 @@ class Changed:
                 absent.append(name)
             if live is None or is_leaving(live):
                 continue
+            stuck_pods.replace(self._cluster, live, log.info)
             state = _state_of(live)
             trouble = _trouble(self._cluster, live, now - self._begun.setdefault((name, state), now))
             if trouble:
@@ -326,7 +339,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     outlooks = [Outlook.NONE] if ended or (refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
         outlooks.append(Outlook.POOR)
-    for pod in pods_of(cluster, live, namespace):
+    pods = pods_of(cluster, live, namespace)
+    for pod in pods:
         name = pod["metadata"]["name"]
         for message in unschedulable(pod):
             found.append(f"pod {name}: no node takes it: {message}")
@@ -345,8 +359,13 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             fixes.append(fault.fix)
             words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
             found.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
-    if not found and not ended and waited > UNREADY and (probed := next(_probed(cluster, live), "")):
-        said = f"{said}; {probed}"
+    if not found and not ended and waited > UNREADY:
+        for message, fix in _impossible_probes(cluster, pods, namespace):
+            found.append(message)
+            fixes.append(fix)
+            outlooks.append(Outlook.NONE)
+        if not found and (probed := next(_probed(cluster, live), "")):
+            said = f"{said}; {probed}"
     return _Trouble(
         said,
         ended=ended,
@@ -355,6 +374,13 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         crashes=crashes,
         fix=next(filter(None, fixes), ""),
     )
+
+
+def _impossible_probes(cluster: Cluster, pods: Iterable[Manifest], namespace: str) -> Iterator[tuple[str, str]]:
+    events = _events(cluster, namespace)
+    for pod in pods:
+        for message, fix in impossible_probes(pod, events) if not is_ready(pod) else ():
+            yield f"pod {pod['metadata']['name']}, {message}", fix
 
 
 def _refusal(cluster: Cluster, live: Manifest, namespace: str) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _rollout_progress(live: Mapping[str, Any]) -> str | None:
     status, spec = live.get("status") or {}, live.get("spec") or {}
     if spec.get("paused"):  # then nothing changes until another resumes it
         return None
-    if not _is_seen(live):
+    if not is_seen(live):
         return "not yet seen by its controller"
     if live["kind"] == "DaemonSet":
         wanted, ready, updated = (
@@ -94,7 +94,7 @@ def lacks_pods(live: Mapping[str, Any]) -> bool:
             return False
 
 
-def _is_seen(live: Mapping[str, Any]) -> bool:
+def is_seen(live: Mapping[str, Any]) -> bool:
     """Tell whether the workload's controller knows its present spec."""
     seen = (live.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= live["metadata"].get("generation", 1))
@@ -136,7 +136,7 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
     status = live.get("status") or {}
     if live["kind"] == "Job" or not present:
         return present
-    if not _is_seen(live):
+    if not is_seen(live):
         return []
     everything, updated = (
         (status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0))

@@ -22,7 +22,7 @@ from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.progress import Result
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.image_build import build
-from sandbox.kube import readiness
+from sandbox.kube import readiness, stuck_pods
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import identity
 from sandbox.kube.workload_status import WORKLOADS
@@ -195,6 +195,9 @@ class Rounds:
         cluster, begun, waiting = self.cluster, time.monotonic(), list(manifests)
         while waiting:
             took = time.monotonic() - begun
+            for one in waiting:
+                if one["kind"] == "StatefulSet" and (live := cluster.live(one)):
+                    stuck_pods.replace(cluster, live, partial(self.report.progress, "roll-out"))
             try:
                 said = {title(one): readiness.pending(cluster, one, waited=took) for one in waiting}
             except ClusterError as error:

@@ -92,6 +92,23 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: hooked, annotations: {helm.sh/hook: post-install}}
 """
+DATABASE = """\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: db
+        image: web
+        readinessProbe: {periodSeconds: 1, exec: {command: [busybox, "true"]}}
+"""
 SPEC = """\
 apiVersion: sandbox.dev/v1
 name: NAME
@@ -185,6 +202,26 @@ def test_failed_build_keeps_cluster_and_unknown_class_is_named(project: Project)
     project.write("base/web.yaml", WEB.replace("spec:\n  tls", "spec:\n  ingressClassName: alb\n  tls"))
     assert "has the class 'alb', which no controller here serves" in project.up(status=1)
     project.write("base/web.yaml", WEB)
+    project.up()
+
+
+def test_broken_pod_of_an_earlier_revision_is_replaced(project: Project) -> None:
+    project.write("db.yaml", DATABASE.replace("image: web", "image: acme.invalid/db:1"))
+    project.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml, db.yaml"))
+    assert "StatefulSet default/db cannot start" in project.up(status=1)
+    project.write("db.yaml", DATABASE)
+    assert "replacing pod db-0, which is of an earlier revision" in project.up()
+    project.write("db.yaml", DATABASE.replace('[busybox, "true"]', "[pg_isready]"))
+    said = project.up(status=1)
+    assert 'pod db-1, container db: its readiness probe cannot start: exec: "pg_isready"' in said
+    assert "`readinessProbe.exec.command` of the container db" in said
+    project.write("db.yaml", DATABASE)
+    project.up()
+    assert [one["metadata"]["name"] for one in project.cluster.list("v1", "Pod", "default", selector="app=db")] == [
+        "db-0",
+        "db-1",
+    ]
+    project.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
     project.up()
 
 

@@ -1,0 +1,101 @@
+"""Which pods of a StatefulSet's earlier revision are deleted, so that Kubernetes makes new ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from sandbox.kube import stuck_pods
+from sandbox.kube.api import Cluster, ClusterError
+
+PULL: Any = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+
+
+class OnePerName:
+    """A cluster with `pods`, which records what is deleted."""
+
+    def __init__(self, *pods: dict[str, Any]) -> None:
+        self.pods = pods
+        self.deleted: list[str] = []
+        self.refuses = False
+
+    def list(self, version: str, kind: str, namespace: str, *, selector: str) -> list[dict[str, Any]]:
+        assert selector == "app=db"
+        return list(self.pods)
+
+    def delete(self, version: str, kind: str, name: str, namespace: str) -> None:
+        if self.refuses:
+            raise ClusterError("pods is forbidden", status=403)
+        self.deleted.append(name)
+
+
+def pod(name: str, revision: str = "old", *, ready: bool = False, seconds: float = 0, **state: Any) -> dict[str, Any]:
+    since = (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": since}
+    status = {"name": "db", "restartCount": 0, "ready": ready, "state": state or {"running": {}}}
+    return {
+        "metadata": {"name": name, "labels": {"controller-revision-hash": revision}},
+        "status": {"conditions": [condition], "containerStatuses": [status]},
+    }
+
+
+def stateful_set(*, replicas: int = 3, updated: int = 0, generation: int = 2, **spec: Any) -> dict[str, Any]:
+    counts = {"replicas": replicas, "updatedReplicas": updated, "updateRevision": "new", "observedGeneration": 2}
+    return {
+        "kind": "StatefulSet",
+        "metadata": {"name": "db", "namespace": "ns", "generation": generation},
+        "spec": {"selector": {"matchLabels": {"app": "db"}}, **spec},
+        "status": counts,
+    }
+
+
+def replaced(live: dict[str, Any], *pods: dict[str, Any]) -> list[str]:
+    cluster = OnePerName(*pods)
+    stuck_pods.replace(cast("Cluster", cluster), live, lambda said: None)
+    return cluster.deleted
+
+
+def test_only_the_broken_pod_of_the_earlier_revision_is_deleted() -> None:
+    pods = (pod("db-0", ready=True), pod("db-1", **PULL), pod("db-2", "new", **PULL))
+    assert replaced(stateful_set(updated=1), *pods) == ["db-1"]
+
+
+def test_pod_that_runs_is_deleted_once_it_has_not_been_ready_for_long() -> None:
+    pods = (pod("db-0", seconds=5), pod("db-1", seconds=stuck_pods.PATIENCE + 2))
+    assert replaced(stateful_set(replicas=2), *pods) == ["db-1"]
+
+
+def test_pod_that_is_being_deleted_is_left() -> None:
+    leaving = pod("db-0", **PULL)
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert replaced(stateful_set(replicas=1), leaving) == []
+
+
+def test_pod_that_ended_with_its_node_is_left() -> None:
+    ended = pod("db-0", terminated={"exitCode": 255, "reason": "Unknown"})
+    assert replaced(stateful_set(replicas=1), ended) == []
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        stateful_set(updated=3),
+        stateful_set(generation=3),
+        stateful_set(updateStrategy={"type": "OnDelete"}),
+        stateful_set(updateStrategy={"rollingUpdate": {"partition": 1}}),
+        {**stateful_set(), "kind": "Deployment"},
+    ],
+    ids=["current", "not yet seen", "OnDelete", "below the partition", "Deployment"],
+)
+def test_broken_pod_is_left_where_no_update_waits_for_it(live: dict[str, Any]) -> None:
+    assert replaced(live, pod("db-0", **PULL)) == []
+
+
+def test_refused_deletion_names_the_command() -> None:
+    cluster = OnePerName(pod("db-0", **PULL))
+    cluster.refuses = True
+    with pytest.raises(ClusterError) as refused:
+        stuck_pods.replace(cast("Cluster", cluster), stateful_set(replicas=1), lambda said: None)
+    assert refused.value.fix == "kubectl --namespace ns delete pod db-0, then sandbox up"
