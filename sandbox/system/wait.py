@@ -24,6 +24,7 @@ def wait_until(
     *,
     what: str,
     timeout: float,
+    fix: str = "",
     pause: float = 0.2,
     say: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
@@ -37,7 +38,7 @@ def wait_until(
     deadline, said, again = clock() + timeout, "", 0.0
     while (state := ready()) is not None:
         if (now := clock()) >= deadline:
-            raise WaitTimeout(f"{what}: not ready after {timeout:.0f} s", details=state)
+            raise WaitTimeout(f"{what}: not ready after {timeout:.0f} s", details=state, fix=fix)
         line = state.partition("\n")[0]
         if line != said or now >= again:
             said, again = line, now + SAY_EVERY

@@ -22,6 +22,8 @@ from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 
+API_TIMEOUT = 120.0
+
 
 @dataclass(frozen=True)
 class ClusterStep:
@@ -70,7 +72,12 @@ class ClusterStep:
             self.provider.write_kubeconfig()
         drift = self.provider.drift()  # while the API server comes; all else was made so, or was seen before
         self.provider.await_news(started)
-        wait_until(partial(trouble_of, self.names.kubeconfig), what="the API server", timeout=120)
+        wait_until(
+            partial(trouble_of, self.names.kubeconfig),
+            what="the API server",
+            timeout=API_TIMEOUT,
+            fix=f"sandbox stop {self.names.name}, then sandbox start {self.names.name}",
+        )
         return Status(State.DRIFTED, drift) if drift else self._ready
 
     def stop(self) -> bool:

@@ -109,9 +109,9 @@ class Minikube:
         """Create the cluster, or start the existing one; raises MinikubeFailed unless every part of it runs."""
         words = ["start", "--output=json", "--interactive=false", "--wait=all", "--embed-certs", *options]
         self._told(words, kubeconfig, START_TIMEOUT, say)
-        down = {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
-        if down:
-            told = ", ".join(f"{part} {state}" for part, state in down.items())
+        stopped = self.stopped_parts(kubeconfig)
+        if stopped:
+            told = ", ".join(f"{part} {state}" for part, state in stopped.items())
             raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {told}", fix=self._logs)
 
     def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
@@ -120,6 +120,10 @@ class Minikube:
         said = self._read(["status", "--output=json"], kubeconfig, anyway=True)
         first = (said[0] if isinstance(said, list) else said) or {"Host": "Nonexistent"}
         return {part: str(first[part]) for part in ("Host", "Kubelet", "APIServer", "Kubeconfig") if part in first}
+
+    def stopped_parts(self, kubeconfig: Path | None) -> Mapping[str, str]:
+        """Return the parts of `status` that do not run, with their states."""
+        return {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
 
     def stop(self, kubeconfig: Path | None) -> None:
         """Stop the nodes; they keep their data."""

@@ -137,10 +137,15 @@ class MinikubeProvider:
         self._tell_proxy(say)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
-        """Have minikube start what is stopped, find its API server again, and give containerd the proxy."""
-        if self.nodes.standing() is Standing.STOPPED:
-            # The user's own context was removed by `minikube stop`, and this restores it.
-            self.minikube.start(kubeconfig=None if self.adopted else self.names.kubeconfig, say=say)
+        """Have minikube start what is stopped, find its API server again, and give containerd the proxy.
+
+        A node may run without its kubelet, which minikube starts by ssh and not as a unit of the node: after
+        `docker restart`, or after an interrupted `minikube start`.
+        """
+        # The user's own context was removed by `minikube stop`; `minikube start` restores it.
+        kubeconfig = None if self.adopted else self.names.kubeconfig
+        if self.minikube.stopped_parts(kubeconfig).keys() - {"Kubeconfig"}:
+            self.minikube.start(kubeconfig=kubeconfig, say=say)
         self.write_kubeconfig()
         self._tell_proxy(say)
         return ()

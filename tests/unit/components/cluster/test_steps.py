@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from sandbox.components.cluster import steps
 from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import KindProvider
@@ -24,6 +25,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Provider
 from sandbox.step import State
+from sandbox.system.wait import WaitTimeout
 from tests.support import memory_nodes
 from tests.support.api_server import kubeconfig
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
@@ -173,6 +175,22 @@ def test_started_cluster_is_compared_only_by_what_may_drift(
     status = ClusterStep(provider, names, "v1").apply(NoWork())
     assert (status.state, status.detail) == (state, drift or names.node)
     assert waited == [[names.node]]  # after the comparison
+
+
+def test_api_server_that_never_answers_is_reported_with_a_fix(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    InMemory(engine).add(names, names.node, "control-plane")
+    engine.write_file(names.node, COMPLETE, b"{}")
+    names.folder.mkdir(parents=True)
+    kubeconfig(names.kubeconfig, 6443)
+    monkeypatch.setattr(KindProvider, "start", lambda self, say: [])
+    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
+    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
+    monkeypatch.setattr(steps, "API_TIMEOUT", 0.0)
+    with pytest.raises(WaitTimeout, match="the API server: not ready") as caught:
+        ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1").apply(NoWork())
+    assert caught.value.fix == "sandbox stop demo, then sandbox start demo"
 
 
 @pytest.mark.parametrize("damaged", ["", "clusters: [", "\0", "[]", "apiVersion: v1\nkind: Config\n"])

@@ -90,6 +90,8 @@ def test_a_status_of_nothing_is_one_too(programs: Path, tmp_path: Path) -> None:
     assert install(programs, status="echo null; exit 7").status(tmp_path / "k") == {"Host": "Nonexistent"}
     several = install(programs, status=said([RUNNING, {"Name": "p-m02"}]))
     assert several.status(tmp_path / "k")["Host"] == "Running"
+    halted = install(programs, status=said({**RUNNING, "Kubelet": "Stopped"}) + "; exit 2")
+    assert halted.stopped_parts(tmp_path / "k") == {"Kubelet": "Stopped"}
 
 
 def test_the_version_that_the_user_chose_is_asked_for(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

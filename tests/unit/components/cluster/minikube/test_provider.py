@@ -58,6 +58,7 @@ class World:
 
     engine: FakeEngine
     profiles: dict[str, Profile] = field(default_factory=dict)
+    kubelet: str = "Running"
     broken: bool = False
     hurried: bool = False
 
@@ -82,9 +83,16 @@ class Playing(Minikube):
             self.world.profiles[name] = DOCKER
         if self.world.broken:
             raise MinikubeFailed("minikube start failed")
+        self.world.kubelet = "Running"
         say("Done")
         if kubeconfig:
             kubeconfig.write_text(" ".join(options))
+
+    def status(self, kubeconfig: Path | None) -> dict[str, str]:
+        host = "Running" if self.world.engine.boxes[self.profile].running else "Stopped"
+        kubelet = self.world.kubelet if host == "Running" else host
+        # The address in the kubeconfig is that of an earlier start.
+        return {"Host": host, "Kubelet": kubelet, "APIServer": kubelet, "Kubeconfig": "Misconfigured"}
 
     def stop(self, kubeconfig: Path | None) -> None:
         self.world.engine.stop(self.profile)
@@ -155,6 +163,19 @@ def test_a_profile_of_our_own_comes_stops_starts_and_goes(
     assert provider.standing() is Standing.RUNNING
     assert provider.delete() and not provider.delete()
     assert not world.profiles and not names.folder.exists()
+
+
+@pytest.mark.parametrize("profile", [None, "mine"])
+def test_running_node_with_stopped_kubelet_is_started(world: World, names: Names, profile: str | None) -> None:
+    provider = provider_of(world, names, profile)
+    names.folder.mkdir(parents=True)
+    provider.minikube.start(kubeconfig=None, say=print)
+    said: list[str] = []
+    provider.start(said.append)
+    assert said == [], "all that it needs is the API server's address"
+    world.kubelet = "Stopped"
+    provider.start(said.append)
+    assert (said, world.kubelet) == (["Done"], "Running")
 
 
 @pytest.mark.parametrize(
