@@ -5,7 +5,8 @@ On a minikube cluster a name is one of minikube's own addons; a folder is an add
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from sandbox.config.schema.values import AddonSource
 from sandbox.errors import UsageError
 from sandbox.kube.api import trouble_of
 from sandbox.plan import lifecycle
-from sandbox.report import Reporter
 from sandbox.system.wait import WaitTimeout
 
 REMOVE = "remove it from `addons` there, then `sandbox up`"
@@ -98,7 +98,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         manager, minikube = _managers(spec)
         require_up(sandbox.names)
         if minikube and found is None:
-            _enable_in_minikube(minikube, source, sandbox.session.report)
+            _enable_in_minikube(minikube, source, sandbox.session)
             return Enabled()
         found = found or catalogue.find_addon(source)
         _require_not_in_spec(manager, found.name, fix="sandbox up")
@@ -109,11 +109,8 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
                 f"there is another addon '{found.name}', from {known.source}",
                 fix=f"sandbox addons disable {found.name}",
             )
-        try:
+        with _rolled_back(lambda: _remove_new(manager, before, sandbox.session), found.name, sandbox.session):
             lifecycle.up([AddonStep(replace(manager, asked=(source,)))], sandbox.session.report)
-        except BaseException:
-            _roll_back(manager, before, found.name, sandbox.session)
-            raise
         chosen = next(one for one in manager.chosen(manager.records()) if one.addon.name == found.name)
         return Enabled(manager.url(chosen), (*manager.told(chosen), *_unanswered(spec, manager, chosen)))
 
@@ -154,15 +151,25 @@ def _source(addon: str) -> str:
     return str(Path(addon).resolve()) if "/" in addon else addon
 
 
-def _roll_back(manager: AddonManager, before: Mapping[str, Record], asked: str, session: Session) -> None:
-    """Remove what a failed `enable` created; a failure of this is only reported, for it must not hide the first one."""
+def _remove_new(manager: AddonManager, before: Mapping[str, Record], session: Session) -> None:
+    """Remove the addons that are not among `before`."""
+    for name, record in manager.records().items():
+        if name not in before:
+            manager.remove(record, session.say)
+
+
+@contextmanager
+def _rolled_back(undo: Callable[[], None], asked: str, session: Session) -> Iterator[None]:
+    """Call `undo` if the block fails; a failure of `undo` is only reported, for it must not hide the first one."""
     try:
-        for name, record in manager.records().items():
-            if name not in before:
-                manager.remove(record, session.say)
-    except Exception as error:
-        line = f"{asked} may be there in part: {lifecycle.brief(error)}; remove it with: sandbox addons disable {asked}"
-        session.report.failed(AddonStep.title, line)
+        yield
+    except BaseException:
+        try:
+            undo()
+        except Exception as error:
+            what = f"{asked} may be there in part: {lifecycle.brief(error)}"
+            session.report.failed(AddonStep.title, f"{what}; remove it with: sandbox addons disable {asked}")
+        raise
 
 
 def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:
@@ -205,18 +212,27 @@ def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:
         yield Row(name, state, record.get(name), name, "minikube's", trouble or "")
 
 
-def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, report: Reporter) -> None:
+def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, session: Session) -> None:
     """Enable an addon that the spec does not name, until it is disabled."""
     _require_not_in_spec(step, addon, fix="sandbox up")
-    lifecycle.up([replace(step, asked=(WantedAddon(addon),))], report)
+    before = step.record()
+
+    def undo() -> None:
+        # What minikube could not enable is off, but some of its objects may exist.
+        if addon in step.record().keys() - before.keys():
+            step.disable(addon)
+
+    with _rolled_back(undo, addon, session):
+        lifecycle.up([replace(step, asked=(WantedAddon(addon),))], session.report)
 
 
 def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:
     """Disable an addon that `enable` or minikube's own command enabled."""
     _require_not_in_spec(step, addon, fix=REMOVE)
-    there = [name for name, on in step.listed().items() if on]
-    if addon not in there:
-        raise _not_enabled(addon, there)
+    record = step.record()
+    enabled = [name for name, on in step.listed().items() if on or name in record]
+    if addon not in enabled:
+        raise _not_enabled(addon, enabled)
     step.disable(addon)
 
 

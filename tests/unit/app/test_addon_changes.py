@@ -13,7 +13,7 @@ import pytest
 from sandbox.app import addon_changes
 from sandbox.components.addons.addon_objects import Record
 from sandbox.config.schema import Spec
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
 
@@ -88,3 +88,64 @@ def test_failed_rollback_of_enable_hides_no_error(manager: Manager, monkeypatch:
     brief, lines = enable(manager, monkeypatch)
     assert brief == "the pods are not ready"
     assert lines == ["Addons: grafana may be there in part: no answer; remove it with: sandbox addons disable grafana"]
+
+
+@dataclass(frozen=True)
+class MinikubeAddons:
+    """minikube's addons, of which none can be enabled: `enabling` says how far it got before it failed."""
+
+    recorded: dict[str, str] = field(default_factory=dict)
+    disabled: list[str] = field(default_factory=list)
+    enabling: bool = True
+    uses: tuple[Any, ...] = ()
+    asked: tuple[Any, ...] = ()
+    title: str = "Addons of minikube"
+
+    def record(self) -> dict[str, str]:
+        return dict(self.recorded)
+
+    def listed(self) -> dict[str, bool]:
+        return {"olm": True, "metrics-server": False}
+
+    def disable(self, addon: str) -> None:
+        self.disabled.append(addon)
+        self.recorded.pop(addon, None)
+
+
+def minikube_sandbox(step: MinikubeAddons, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A sandbox on minikube where `enable` records the addon, if it gets so far, and then fails."""
+
+    def fail(steps: list[MinikubeAddons], *_: object) -> None:
+        if step.enabling:
+            step.recorded.update(dict.fromkeys((use.source for use in steps[0].asked), "command"))
+        raise SandboxError("timed out")
+
+    monkeypatch.setattr(addon_changes, "_managers", lambda _: (Manager([{}]), step))
+    monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
+    monkeypatch.setattr(lifecycle, "up", fail)
+    session = SimpleNamespace(alone=lambda *_: nullcontext(), report=Told(), say=lambda _: None)
+    spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube"}})
+    return SimpleNamespace(spec=spec, session=session, names=None, name="demo")
+
+
+@pytest.mark.parametrize(
+    ("before", "enabling", "disabled"),
+    [({}, True, ["metrics-server"]), ({}, False, []), ({"metrics-server": "command"}, True, [])],
+    ids=["enabled in part", "not begun", "enabled before"],
+)
+def test_failed_enable_in_minikube_leaves_what_was_enabled_before(
+    before: dict[str, str], enabling: bool, disabled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = MinikubeAddons(dict(before), enabling=enabling)
+    with pytest.raises(SandboxError, match="timed out"):
+        addon_changes.enable(minikube_sandbox(step, monkeypatch), "metrics-server")
+    assert (step.recorded, step.disabled) == (before, disabled)
+
+
+def test_recorded_addon_that_minikube_could_not_enable_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = MinikubeAddons({"metrics-server": "command"})
+    addon_changes.disable(minikube_sandbox(step, monkeypatch), "metrics-server")
+    assert (step.recorded, step.disabled) == ({}, ["metrics-server"])
+    with pytest.raises(UsageError, match="'metrics-server' is not enabled") as caught:
+        addon_changes.disable(minikube_sandbox(step, monkeypatch), "metrics-server")
+    assert caught.value.fix == "enabled are: olm"

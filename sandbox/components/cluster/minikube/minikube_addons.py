@@ -136,14 +136,16 @@ class MinikubeAddonsStep(NothingToUndo):
         if self._unconfigured(cluster):
             work.say(f"configuring {registry_creds.ADDON}")
             self._configure(cluster)
+        new = [use for use in uses if not there[use.source]]
+        for use in new:
+            pull_images(self.nodes, self.minikube, use, work.say)
+        # Recorded before it is enabled, so that an interrupted run leaves no addon that nothing disables.
         known, asked = read_enabled(self._records), {use.source for use in self.uses}
         mine = [use.source for use in uses if not there[use.source] or use.source in known]
         self._records.write(RECORD, {name: "spec" if name in asked else "command" for name in mine})
-        for use in uses:
-            if not there[use.source]:
-                pull_images(self.nodes, self.minikube, use, work.say)
-                work.say(f"enabling {use.source}")
-                self._enable(use)
+        for use in new:
+            work.say(f"enabling {use.source}")
+            self._enable(use)
         wait_until(lambda: next(self._pending(cluster, uses), None), what=self.title, timeout=TIMEOUT)
 
     def listed(self) -> Mapping[str, bool]:
@@ -159,7 +161,7 @@ class MinikubeAddonsStep(NothingToUndo):
         return next(self._pending(self._cluster, (WantedAddon(addon),)), None)
 
     def disable(self, addon: str) -> None:
-        """Disable an addon that a command enabled."""
+        """Disable an addon, and remove it from the record."""
         self.minikube.disable(addon)
         forget_enabled(self._records, addon)
 

@@ -164,6 +164,7 @@ def test_addon_with_missing_images_is_not_enabled_and_named(
     assert caught.value.id == "addon-image"
     assert 'images: "A=NAME:TAG", registries: "A=localhost:PORT"' in caught.value.fix
     assert (world.calls, world.pulled) == ([], ["x.example/b:1"])
+    assert RECORD not in world.server.objects
     # Whether pods have an account there only they can tell.
     world.pulls = {"x.example/a:1": (1, "unexpected status: 401 Unauthorized"), "x.example/b:1": (124, "")}
     step(WantedAddon("registry-creds")).apply(NoWork())
