@@ -165,12 +165,13 @@ def require_own_cluster(spec: Spec, what: str) -> None:
         )
 
 
-def require_pausable(spec: Spec) -> None:
+def require_kind(spec: Spec, command: str) -> None:
     """Raise UsageError unless the cluster's nodes are containers that kind made on this machine."""
-    require_own_cluster(spec, "sandbox pause")
-    if not spec.cluster.supports.pausing:
+    require_own_cluster(spec, command)
+    if not spec.cluster.supports.node_image:
         raise UsageError(
-            f"sandbox pause works with clusters of kind, not of {spec.cluster.provider}", fix="sandbox stop"
+            f"{command} works with clusters of kind, not of {spec.cluster.provider}",
+            fix="sandbox stop, which keeps the data",
         )
 
 

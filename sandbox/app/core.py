@@ -220,7 +220,7 @@ class Sandbox:
         """
         from sandbox.app import pausing
 
-        chosen_spec.require_pausable(self.spec)
+        chosen_spec.require_kind(self.spec, "sandbox pause")
         engine = Engine.connect()
         with self.session.alone(self.name, "pause"), pausing.awake_on_failure(engine, self.names):
             if not self.names.folder.exists():

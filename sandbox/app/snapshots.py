@@ -31,7 +31,7 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
 
     `size` formats bytes. Raises SandboxError.
     """
-    chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
+    chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names, session = sandbox.names, sandbox.session
     with session.alone(names.name, "snapshot"):

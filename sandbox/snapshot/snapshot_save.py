@@ -43,7 +43,7 @@ class Saving:
         labelled.require(self.engine, self.names)
         if not self.nodes:
             raise UsageError(
-                f"sandbox '{self.names.name}' has no kind cluster, and no other can be saved",
+                f"sandbox '{self.names.name}' has no cluster",
                 fix="sandbox up creates one; sandbox list shows all sandboxes",
                 id="no-sandbox",
             )

@@ -12,7 +12,7 @@ from sandbox.app import snapshots
 from sandbox.components.cluster.kind import provider
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 
 
 def test_restore_whose_start_fails_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +36,11 @@ def test_restore_whose_start_fails_says_that_it_is_there(monkeypatch: pytest.Mon
         snapshots.restore(sandbox, None, lambda _: None)
     assert restored == ["before"]
     assert caught.value.__notes__ == ["the snapshot is restored, and not started: sandbox start demo"]
+
+
+def test_minikube_cluster_cannot_be_saved_and_is_told_to_stop() -> None:
+    spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube"}})
+    sandbox: Any = SimpleNamespace(spec=spec)
+    with pytest.raises(UsageError, match="snapshot save works with clusters of kind, not of minikube") as caught:
+        snapshots.save(sandbox, None, str)
+    assert caught.value.fix == "sandbox stop, which keeps the data"
