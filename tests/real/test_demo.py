@@ -336,11 +336,11 @@ def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> Non
 def test_a_second_up_changes_nothing(demo: Demo, engine: Engine, edge: str) -> None:
     def containers() -> dict[str, str]:
         """This sandbox's and the edge; those of others may come and go."""
-        found = (*engine.containers(f"{LABEL}={demo.names.name}"), *map(engine.container, (demo.names.node, edge)))
+        found = (*engine.containers(f"{LABEL}={demo.names.name}"), *map(engine.container, (demo.node, edge)))
         return {one.name: one.id for one in found if one}
 
     before = containers()
-    assert {demo.names.registry, demo.names.node, edge} <= before.keys()
+    assert {demo.names.registry, demo.node, edge} <= before.keys()
     ran = demo.command("up", "--progress", "json", "-o", "json")
     said = json.loads(ran.out)
     assert (said["name"], said["root_certificate"]) == (demo.names.name, str(demo.names.root_certificate))
