@@ -1,0 +1,85 @@
+"""The conformance script: what it reads of ginkgo's report, and the modules that it builds the tests from."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.recipe import recipes
+
+SCRIPTS = Path(__file__).parents[3] / "scripts" / "conformance"
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return runpy.run_path(str(SCRIPTS / "report.py"))
+
+
+def spec(name: str, state: str, *labels: str, why: str = "", kind: str = "It") -> dict[str, Any]:
+    """A test as ginkgo reports it (types/types.go: SpecReport)."""
+    container = {"ContainerHierarchyTexts": ["[sig-x]"] if name else None, "ContainerHierarchyLabels": [["sig-x"]]}
+    leaf = {"LeafNodeType": kind, "LeafNodeText": name, "LeafNodeLabels": list(labels) or None, "State": state}
+    return {**container, **leaf, **({"Failure": {"Message": why}} if why else {})}
+
+
+def read(report: dict[str, Any], path: Path, *specs: dict[str, Any], focus: str = "") -> Any:
+    path.write_text(json.dumps([{"SpecReports": specs, "RunTime": 90_000_000_000}]))
+    suite = report["Suite"](name="conformance", labels=("Conformance",), without=("Serial",))
+    return report["read"](path, suite, focus, {"SCTP": "no module"})
+
+
+def test_report_counts_tests_of_the_suite_alone(report: dict[str, Any], tmp_path: Path) -> None:
+    others = [
+        spec("d", "skipped", "Conformance", "Serial"),
+        spec("e", "skipped"),
+        spec("", "passed", kind="BeforeSuite"),
+    ]
+    tests = [spec("a", "passed", "Conformance"), spec("b", "failed", "Conformance", why="\n  expected 200\n  got 503")]
+    result = read(report, tmp_path / "report.json", *tests, *others)
+    assert (result.passed, result.failed) == (1, {"[sig-x] b": "\n  expected 200\n  got 503"})
+    assert (result.skipped, result.minutes) == ({}, 1.5)
+
+
+def test_skipped_tests_have_their_own_or_the_listed_reason(report: dict[str, Any], tmp_path: Path) -> None:
+    own, listed = spec("a", "skipped", "Conformance", why="needs two zones"), spec("SCTP", "skipped", "Conformance")
+    result = read(report, tmp_path / "report.json", own, listed)
+    assert result.skipped == {"[sig-x] a": "needs two zones", "[sig-x] SCTP": "no module"}
+
+
+def test_failed_setup_of_the_suite_is_a_failure(report: dict[str, Any], tmp_path: Path) -> None:
+    setup = spec("", "failed", why="no node is ready", kind="SynchronizedBeforeSuite")
+    result = read(report, tmp_path / "report.json", setup)
+    assert result.failed == {"SynchronizedBeforeSuite": "no node is ready"}
+
+
+def test_tests_outside_of_the_focus_are_not_counted(report: dict[str, Any], tmp_path: Path) -> None:
+    result = read(report, tmp_path / "report.json", spec("a", "skipped", "Conformance"), focus="b")
+    assert not result.skipped
+
+
+def test_label_filter_names_whole_labels(report: dict[str, Any]) -> None:
+    suite = report["Suite"](name="x", labels=("Feature:NetworkPolicy",), without=("Serial",))
+    assert suite.filter == "/^Feature:NetworkPolicy$/ && !/^Serial$/"
+
+
+def test_results_name_failures_and_count_reasons(report: dict[str, Any], tmp_path: Path) -> None:
+    specs = [spec("b", "failed", "Conformance", why="\n  got 503\n  at x"), spec("SCTP", "skipped", "Conformance")]
+    result = read(report, tmp_path / "report.json", *specs)
+    page = report["markdown"]({"Kubernetes": "v1.36.3"}, [result])
+    assert "| conformance | 0 | 1 | 1 | 1.5 |" in page
+    assert "- failed: [sig-x] b: got 503\n- 1 skipped: no module\n" in page
+    assert json.loads(report["as_json"]({}, [result]))["suites"][0]["skipped"] == {"[sig-x] SCTP": "no module"}
+
+
+def test_tests_of_another_patch_use_its_modules() -> None:
+    programs = runpy.run_path(str(SCRIPTS / "programs.py"))
+    recipe = programs["recipe_of"]("v1.36.9")
+    text = programs["go_mod"](recipe, "v1.36.9")
+    assert recipe is recipes()["kubernetes"]
+    assert "\tk8s.io/kubernetes v1.36.9\n" in text
+    assert "\tk8s.io/api => k8s.io/api v0.36.9\n" in text
+    assert recipe.version not in text
