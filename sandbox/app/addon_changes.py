@@ -94,7 +94,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
     capabilities.require_commandable(spec, source)
     # A mistyped name is refused before anything is asked; names of minikube's own addons only minikube knows.
     found = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
-    with sandbox.session.alone(spec.name, "enable"):
+    with sandbox.alone("enable"):
         manager, minikube = _managers(spec)
         require_up(sandbox.names)
         if minikube and found is None:
@@ -118,7 +118,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
 def disable(sandbox: Sandbox, addon: str) -> None:
     """Remove everything that an addon created, and addons that only it needed. Raises SandboxError."""
     called, say = Path(addon).name, sandbox.session.say
-    with sandbox.session.alone(sandbox.name, "disable"):
+    with sandbox.alone("disable"):
         manager, minikube = _managers(sandbox.spec)
         if minikube:
             require_up(sandbox.names)

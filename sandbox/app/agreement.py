@@ -1,4 +1,4 @@
-"""The questions that `up` asks before the first change, and how a program without a user answers them."""
+"""The questions that commands ask before the first change, and how a program without a user answers them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from sandbox.components.cluster import kubeconfig
-from sandbox.config.schema import Spec
+from sandbox.app import chosen_spec
+from sandbox.config.schema import Spec, apply_schema
 from sandbox.config.schema.origin_schema import Origin
-from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home, Names
 from sandbox.plan import saved_spec
-from sandbox.plan.lifecycle import Found
-from sandbox.step import Step
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.existing_clusters import UserCluster
+    from sandbox.engine import Engine
+    from sandbox.plan.lifecycle import Found
+    from sandbox.step import Step
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,61 @@ class Tenancy:
     why: str
 
 
-class Agreement(Protocol):
-    """Answers the questions of `up`, by the user or in their place; a no raises SandboxError before any change."""
+# What a command changes, by the name that `Sandbox.alone` gets.
+EFFECTS = {
+    "up": "objects of the earlier spec that are missing in this one are deleted",
+    "dev": "objects and images of the earlier spec are replaced",
+    "down": "the sandbox is removed, with all data of its pods",
+    "start": "the sandbox is started",
+    "stop": "the sandbox is stopped",
+    "pause": "the sandbox is paused",
+    "snapshot": "the sandbox is paused for seconds, and saved under this name",
+    "restore": "its cluster, registry and certificates are replaced by the snapshot",
+    "delete": "a snapshot of the sandbox is deleted",
+    "push": "images in its registry are replaced; --prune deletes tags that this project does not name",
+    "collect": "blobs in its registry that no tag names are deleted",
+    "credentials": "the accounts of its pods are changed",
+    "renew": "its certificates are replaced",
+    "enable": "an addon is installed in its cluster",
+    "disable": "an addon is removed from its cluster, with everything the addon created",
+    "upgrade": "its nodes get another Kubernetes",
+}
 
-    def replace(self, names: Names, origin: Origin | None) -> None:
-        """Allow that a spec from `origin` replaces one from another source with the same name."""
+
+@dataclass(frozen=True)
+class OtherOrigin:
+    """A sandbox that a command is about to change, but that another spec than the present one brought up.
+
+    `doing` is a key of EFFECTS. With `is_moved` the earlier spec is gone and this one is the same, in another folder.
+    """
+
+    name: str
+    doing: str
+    before: str
+    now: Origin
+    is_moved: bool
+
+    @property
+    def brief(self) -> str:
+        """Return what is asked about."""
+        return f"'{self.name}' was brought up from elsewhere"
+
+    @property
+    def details(self) -> str:
+        """Return both origins and what the command changes, as lines."""
+        moved = "\nThis spec is the same: the folder was probably moved." if self.is_moved else ""
+        return f"before  {self.before}\nnow     {self.now}\n{EFFECTS[self.doing]}{moved}"
+
+    def error(self, fix: str) -> UsageError:
+        """Return the error of a command that may not change it."""
+        return UsageError(self.brief, details=self.details, fix=fix, id="other-origin")
+
+
+class Agreement(Protocol):
+    """Answers the questions, by the user or in their place; a no raises SandboxError before any change."""
+
+    def other_origin(self, other: OtherOrigin) -> bool:
+        """Allow a change to a sandbox that another spec brought up; returns False if that was only shown."""
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
@@ -53,10 +103,9 @@ class Agreement(Protocol):
 class Refusal:
     """The answer of a program: it declines whatever only a user can allow."""
 
-    def replace(self, names: Names, origin: Origin | None) -> None:
-        if origin and (known := replaced(names, origin)):
-            fix = f"give this one another name, or: sandbox up -f {shlex.quote(origin.source)} --yes"
-            raise other_origin(names, f"before  {known}\nnow     {origin}", fix)
+    def other_origin(self, other: OtherOrigin) -> bool:
+        fix = f"give this one another name, or: sandbox up -f {shlex.quote(other.now.source)} --yes"
+        raise other.error(fix)
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         return None
@@ -73,16 +122,12 @@ class Refusal:
         )
 
 
-def other_origin(names: Names, details: str, fix: str) -> UsageError:
-    """Return the error for a spec that would replace one from another source."""
-    return UsageError(f"'{names.name}' was brought up from elsewhere", details=details, fix=fix, id="other-origin")
-
-
 def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
     """Ask before the first change to an existing cluster, if the plan is for one.
 
     What carries our label and the user's name shows that they have agreed before. Raises SandboxError.
     """
+    from sandbox.components.cluster import kubeconfig
     from sandbox.components.cluster.existing.steps import TenancyStep
 
     for step in steps:
@@ -93,6 +138,34 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
             except SandboxError:
                 step.forget()
                 raise
+
+
+def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: Agreement) -> None:
+    """Ask before a sandbox is changed that another spec than the one from `origin` brought up. Raises SandboxError.
+
+    For a folder that was moved, the answer is kept for all commands.
+    """
+    before = replaced(names, origin)
+    if origin is None or before is None:
+        return
+    is_moved = _is_moved(names, origin)
+    if agreement.other_origin(OtherOrigin(names.name, doing, before, origin, is_moved)) and is_moved:
+        saved_spec.record_origin(names, origin)
+
+
+def _is_moved(names: Names, origin: Origin) -> bool:
+    """Tell whether the file of the last `up` is gone, and the one from `origin` names the same files in its folder."""
+    known = saved_spec.origin(names)
+    if known is None or {known.kind, origin.kind} != {"file"} or os.path.lexists(known.source):
+        return False
+    before, now = saved_spec.load(names), chosen_spec.read(Path(origin.source))
+    return before is not None and _relative(before, known) == _relative(now, origin)
+
+
+def _relative(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
+    """Return the domain of a spec, and the files that it names, as seen from its own folder."""
+    places = (*apply_schema.paths(spec.apply), *((spec.push,) if spec.push else ()))
+    return spec.domain, [os.path.relpath(one, Path(origin.source).parent) for one in places]
 
 
 def replaced(names: Names, origin: Origin | None) -> str | None:

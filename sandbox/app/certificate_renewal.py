@@ -41,7 +41,7 @@ def renew(sandbox: Sandbox, *, authority: bool, root: bool, agreed: Callable[[],
     """
     require_known(sandbox.name)
     spec = sandbox.spec.model_copy(update={"push": None, "apply": ()})
-    with sandbox.session.alone(sandbox.name, "renew"):
+    with sandbox.alone("renew"):
         steps, _, _ = machine_plan.steps(spec)
         made = next(step for step in steps if isinstance(step, AuthorityStep))
         now = datetime.now(UTC)

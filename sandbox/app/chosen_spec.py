@@ -37,17 +37,26 @@ def written(
 ) -> Spec:
     """Read the spec of FILE, else of `default_file`, else take the default one; with the values of `overrides`.
 
-    With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name. A fetched FILE
-    without a name in it is named after the folder `called`. Raises UsageError.
+    With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name; with both it is
+    FILE's spec under that name. A fetched FILE without a name in it is named after the folder `called`. Raises
+    UsageError.
     """
     file = meant_file(file, name)
     if file is None:
         known = Spec() if name is None else _known(Spec.default(name))
         return changed(known, overrides, called=f"the spec of '{known.name}'")
-    spec = read(file, overrides, called=called)
-    if name not in (None, spec.name):
-        raise UsageError(f"{file} describes '{spec.name}', not '{name}'", fix="give one of the two only")
-    return spec
+    renamed = (Override(("name",), name, "NAME"),) if name else ()
+    return read(file, (*overrides, *renamed), called=called)
+
+
+def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
+    """Return the FILE of an `up`; for a NAME alone that of this folder, unless NAME was brought up from elsewhere."""
+    if file is not None or name is None:
+        return file
+    here, names = default_file(), home().sandbox(name)
+    known = saved_spec.origin(names)
+    is_free = not names.spec.exists() or (known and here and Origin.of(here).may_replace(known))
+    return here if is_free else None
 
 
 def origin_of(file: Path | None, name: str | None) -> Origin | None:

@@ -46,7 +46,7 @@ def upgrade(sandbox: Sandbox) -> Upgraded:
     """
     chosen_spec.require_own_cluster(sandbox.spec, "sandbox upgrade")
     wanted = sandbox.spec.cluster.kubernetes
-    with sandbox.session.alone(sandbox.name, "upgrade"):
+    with sandbox.alone("upgrade"):
         spec = chosen_spec.brought_up(sandbox.name)
         if not spec.cluster.supports.node_image:
             raise UsageError(

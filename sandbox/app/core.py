@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names, port_suffix
@@ -50,7 +51,8 @@ class Sandbox:
     `spec` is a Spec, or the path of a sandbox.yaml or of a folder with one; by default `default_file`, if there is one,
     else the default spec. A sandbox that the block brought up is removed after it, with its data, unless `keep`; one
     that was up before stays. `report` is told of every step; `patience` is for how many seconds to wait for another
-    command on the same sandbox; a `session` has both. Every method raises SandboxError.
+    command on the same sandbox; a `session` has both. `agreement` is asked for what needs the user's consent; without
+    one that is refused. Every method raises SandboxError.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class Sandbox:
         report: Reporter | None = None,
         patience: float = PATIENCE,
         session: Session | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         self._chosen = spec if isinstance(spec, ChosenSpec) else chosen_spec.given(spec)
         self.spec = chosen_spec.as_made(self._chosen.spec)
         self.session = session or Session(report=report or Silent(), patience=patience)
+        self._agreement = agreement
         self._keep = keep
         self._resolved: ResolvedSpec | None = None
         self._was_there = False
@@ -89,13 +93,13 @@ class Sandbox:
         """Bring it up, or repair it; returns whether anything was changed.
 
         On failure, changes are rolled back, unless `keep`. `recreate` names stale steps that may be recreated; where
-        one of `spared` fails, all else stays. `agreement` is asked for what needs the user's consent. The steps are
+        one of `spared` fails, all else stays. `agreement` is asked instead of the sandbox's own. The steps are
         `prepared` before they are checked.
         """
-        from sandbox.app.agreement import Refusal, agree_on_tenancy
+        from sandbox.app.agreement import agree_on_tenancy
         from sandbox.app.preflight import Preflight
 
-        agreement = agreement or Refusal()
+        agreement = agreement or self._agrees
         with Preflight(self, self._chosen, agreement).surveyed(recreate, prepared) as ready:
             self._was_there = any(
                 step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
@@ -131,24 +135,47 @@ class Sandbox:
             if after:
                 pausing.watch(self.names, after)
 
-    def note_other_origin(self) -> None:
-        """Say where it was brought up from, if that is not where this spec is: another sandbox may be meant."""
+    @property
+    def _agrees(self) -> Agreement:
+        from sandbox.app.agreement import Refusal
+
+        return self._agreement or Refusal()
+
+    @contextmanager
+    def alone(self, doing: str, *, anywhere: bool = False) -> Iterator[None]:
+        """Lock the sandbox for a change, to which the user agrees if another spec brought it up. See `Session.alone`.
+
+        `doing` is a key of `agreement.EFFECTS`.
+        """
+        with self.session.alone(self.name, doing, anywhere=anywhere):
+            self.agree_on_origin(doing)
+            yield
+
+    def agree_on_origin(self, doing: str) -> None:
+        """Have the user agree to a change of a sandbox that another spec brought up."""
+        from sandbox.app.agreement import agree_on_origin
+
+        agree_on_origin(self.names, self._chosen.origin, doing, self._agrees)
+
+    def note_origin(self) -> None:
+        """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""
         from sandbox.app.agreement import replaced
 
-        if known := replaced(self.names, self._chosen.origin):
-            self.session.say(f"'{self.name}' was brought up from elsewhere: {known}")
+        with suppress(SandboxError):  # a file that cannot be read tells nothing
+            file = context.default_file()
+            if file and chosen_spec.read(file).name == self.name and (known := replaced(self.names, Origin.of(file))):
+                self.session.say(f"'{self.name}' was brought up from {known}, not from {file}")
 
     def note_earlier_names(self) -> None:
-        """Name the sandboxes that this spec brought up before its name was changed, and that are still there."""
+        """Name the other sandboxes that this spec brought up, such as before its name was changed."""
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):
-            self.session.say(f"'{other}' is of the same spec, from before its name changed: sandbox down {other}")
+            self.session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
-        from sandbox.app.agreement import Refusal
         from sandbox.app.preflight import Preflight
 
-        with Preflight(self, self._chosen, agreement or Refusal(), only_plan=True).surveyed(recreate) as ready:
+        with Preflight(self, self._chosen, agreement or self._agrees, only_plan=True).surveyed(recreate) as ready:
             return ready.found
 
     def down(self, *, purge: bool = False) -> bool:
@@ -156,7 +183,7 @@ class Sandbox:
         from sandbox.app import checkouts, consent, remains
 
         home = context.home()
-        with self.session.alone(self.name, "down", anywhere=True):
+        with self.alone("down", anywhere=True):
             self._watch(None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
             if purge:  # only now is it known that it is this user's
@@ -185,7 +212,7 @@ class Sandbox:
 
     def start(self) -> None:
         """Start a stopped sandbox as it was last brought up, and wait until its hosts are answered."""
-        with self.session.alone(self.name, "start"):
+        with self.alone("start"):
             self.start_locked()
 
     def start_locked(self) -> None:
@@ -207,7 +234,7 @@ class Sandbox:
     def stop(self) -> bool:
         """Stop its containers and keep all its data; returns whether any ran."""
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
-        with self.session.alone(self.name, "stop"):
+        with self.alone("stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
             self._watch(None)
             steps = machine_plan.without_files(spec)
@@ -222,7 +249,7 @@ class Sandbox:
 
         chosen_spec.require_kind(self.spec, "sandbox pause")
         engine = Engine.connect()
-        with self.session.alone(self.name, "pause"), pausing.awake_on_failure(engine, self.names):
+        with self.alone("pause"), pausing.awake_on_failure(engine, self.names):
             if not self.names.folder.exists():
                 return False
             pausing.watch(self.names, self.spec.pause_seconds)  # first: if this is killed, clients wake it all the same
@@ -248,6 +275,7 @@ class Sandbox:
     def push(self, manifest: str | os.PathLike[str]) -> None:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing is sent."""
         with nullcontext() if self.spec.registry.external else self.session.pushing(self.name, "push"):
+            self.agree_on_origin("push")
             self.image_push(manifest).run(partial(self.session.report.progress, "push"))
 
     def image_push(

@@ -35,9 +35,10 @@ class PortRefused(SandboxError):
 
 
 class PortTaken(PortRefused):
-    """A port that the sandbox is to listen on belongs to another user."""
+    """A port that the sandbox is to listen on belongs to another user, or to this user's sandbox `holder`."""
 
     id = "port-in-use"
+    holder = ""
 
 
 class PortForbidden(PortRefused):
@@ -71,10 +72,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Occupant:
-    """Who has a port, in words, and what would free it."""
+    """Who has a port, in words, what would free it, and which sandbox of this user it is, if any."""
 
     who: str
     remedy: str = "stop it"
+    sandbox: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def place(port: int, protocol: str) -> port_reservations.Place:
 
 
 def _sandbox(name: str) -> Occupant:
-    return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`")
+    return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`", name)
 
 
 def _meet(one: str, other: str) -> bool:
@@ -237,12 +239,14 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     udp = wanted.protocol == UDP
     free = host_network.next_free(bind.address, bind.port, udp=udp)
     remedy = "" if wanted.command else f"{occupant.remedy}, or "
-    return PortTaken(
+    error = PortTaken(
         f"{'UDP ' if udp else ''}port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
         fix=lambda one: f"{remedy}use another port: {_another(one, free)}",
         wanted=wanted,
     )
+    error.holder = occupant.sandbox
+    return error
 
 
 def _elsewhere(wanted: Wanted) -> str:
@@ -264,7 +268,7 @@ def _container(found: Container, home: Home) -> Occupant:
     if sandbox is not None and not labelled.is_ours(found, home):
         return Occupant(f"container {found.name}, {labelled.whose(found)}", "ask its user to stop it")
     if sandbox:
-        return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`")
+        return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`", sandbox)
     of = f" of project '{project}'" if project else ""
     return Occupant(f"container {found.name}{of}", "stop it" if found.name == EDGE else f"`docker stop {found.name}`")
 

@@ -7,14 +7,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from sandbox.app import context, machine_plan, ports, requirements
-from sandbox.app.agreement import Agreement
+from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.core import Sandbox, explaining, survey
+from sandbox.app.port_usage import PortTaken
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.names import Home
-from sandbox.plan import asked_before
+from sandbox.plan import asked_before, saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.plan.used_engine import UsedEngine
 from sandbox.step import Rebuildable, State, Step
@@ -55,7 +56,8 @@ class Preflight:
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(asked_before.glance(engine, sandbox.names))
                 asked_before.ask(engine, sandbox.names)
-                resolved = held.enter_context(ports.reserve(spec, home, engine))
+                with self._naming_earlier():
+                    resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved)
                 if resolved.cluster.supports.containers:
                     requirements.require_architecture(engine, own)
@@ -72,7 +74,7 @@ class Preflight:
     def _agreed(self, home: Home) -> tuple[Spec, Engine]:
         """Return the spec as the user agrees to it, and the engine for it."""
         sandbox, chosen, spec = self.sandbox, self.chosen, self.sandbox.spec
-        self.agreement.replace(sandbox.names, chosen.origin)
+        agree_on_origin(sandbox.names, chosen.origin, "up", self.agreement)
         if not sandbox.names.spec.exists():
             sandbox.note_earlier_names()
         if chosen.fetched:
@@ -82,6 +84,16 @@ class Preflight:
             requirements.require_engine(engine)
         existing = self.agreement.existing_cluster(chosen.spec, chosen.file, home, engine)
         return existing.adopted_by(spec) if existing else spec, engine
+
+    @contextmanager
+    def _naming_earlier(self) -> Iterator[None]:
+        """Add to the error about a port that the sandbox which has it is of this very spec, under another name."""
+        try:
+            yield
+        except PortTaken as error:
+            if error.holder in saved_spec.earlier_names(self.sandbox.names, self.chosen.origin):
+                error.details += f"\n'{error.holder}' was brought up from this spec before its `name` was changed"
+            raise
 
     def _note_needless(self, recreate: Collection[str], found: Found) -> None:
         """Name the steps among `recreate` that stay: the caller may have meant them to be recreated in any case."""

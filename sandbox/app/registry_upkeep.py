@@ -83,7 +83,7 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
     Meanwhile images can be pulled but not pushed. Raises SandboxError.
     """
     session = sandbox.session
-    with session.pushing(sandbox.name, "collect"), session.alone(sandbox.name, "collect"):
+    with session.pushing(sandbox.name, "collect"), sandbox.alone("collect"):
         (registry, busybox), targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
         with Client(registry.url) as client, tagged(client, targets):
             found = measure_garbage(client, registry.garbage(), registry.leftovers(busybox))
@@ -95,7 +95,7 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
 def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
     """Move damaged blobs aside, so that the registry no longer has them. Raises SandboxError."""
     step, busybox = _registry_step(sandbox.spec)
-    with sandbox.session.alone(sandbox.name, "push"):
+    with sandbox.alone("push"):
         step.registry.quarantine(digests, busybox)
 
 

@@ -34,7 +34,7 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names, session = sandbox.names, sandbox.session
-    with session.alone(names.name, "snapshot"):
+    with sandbox.alone("snapshot"):
         made = saving(Engine.connect(), names)
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
             task.done = size(made.save(chosen, task.say).bytes)
@@ -47,7 +47,7 @@ def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], 
     """
     chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
     names, session = sandbox.names, sandbox.session
-    with session.alone(names.name, "restore"):
+    with sandbox.alone("restore"):
         engine = Engine.connect()
         manifest = store().find(names.name, snapshot)
         if kind_provider.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None:
@@ -64,5 +64,5 @@ def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], 
 
 def delete(sandbox: Sandbox, snapshot: str) -> None:
     """Remove a snapshot. Raises SandboxError."""
-    with sandbox.session.alone(sandbox.name, "delete", anywhere=True):
+    with sandbox.alone("delete", anywhere=True):
         store().delete(sandbox.name, snapshot)

@@ -10,7 +10,7 @@ import click
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, output_option, progress_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, changing_option, output_option, progress_option, sandbox_of, spec_options
 from sandbox.cli.output import laid_out, show_json
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ def _size(row: Row) -> str:
 @addons.command("enable")
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
+@changing_option
 @progress_option
-def enable(addon: str, file: Path | None, name: str | None, *, progress: str) -> None:
+def enable(addon: str, file: Path | None, name: str | None, *, yes: bool, progress: str) -> None:
     """Install ADDON in this cluster: a name from `list`, or a folder such as ./my-addon.
 
     It waits until the addon is ready, and prints the URL of its page.
@@ -80,7 +81,7 @@ def enable(addon: str, file: Path | None, name: str | None, *, progress: str) ->
     begin("stopping", "changes of this run are rolled back; run it again to enable the addon")
     from sandbox.app import addon_changes
 
-    enabled = addon_changes.enable(sandbox_of(file, name, progress=progress), addon)
+    enabled = addon_changes.enable(sandbox_of(file, name, yes=yes, progress=progress), addon)
     for line in filter(None, (enabled.url, *enabled.told)):
         click.echo(line)
 
@@ -88,8 +89,9 @@ def enable(addon: str, file: Path | None, name: str | None, *, progress: str) ->
 @addons.command("disable")
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
+@changing_option
 @progress_option
-def disable(addon: str, file: Path | None, name: str | None, *, progress: str) -> None:
+def disable(addon: str, file: Path | None, name: str | None, *, yes: bool, progress: str) -> None:
     """Remove ADDON and everything it created.
 
     \b
@@ -98,4 +100,4 @@ def disable(addon: str, file: Path | None, name: str | None, *, progress: str) -
     begin("stopping", "run it again to remove the rest")
     from sandbox.app import addon_changes
 
-    addon_changes.disable(sandbox_of(file, name, progress=progress), addon)
+    addon_changes.disable(sandbox_of(file, name, yes=yes, progress=progress), addon)

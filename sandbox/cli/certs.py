@@ -70,7 +70,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
 @spec_options
 @click.option("--authority", is_flag=True, help="Renew the issuing CA too; the trusted root stays.")
 @click.option("--root", is_flag=True, help="Renew everything; then trust the new root everywhere.")
-@click.option("--yes", is_flag=True, help="Change the root without asking.")
+@click.option("--yes", is_flag=True, help="Change the root, or a sandbox of another file, without asking.")
 @progress_option
 def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str) -> int:
     """Renew the leaves now and wait until they are served.
@@ -86,7 +86,7 @@ def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, y
     from sandbox.app import certificate_renewal
     from sandbox.app.certificate_renewal import Outcome
 
-    sandbox = sandbox_of(file, name, progress=progress)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress)
     say = sandbox.session.say
     renewal = certificate_renewal.renew(
         sandbox,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, changing_option, output_option, sandbox_of, spec_options
 from sandbox.cli.output import show_json
 from sandbox.errors import UsageError
 
@@ -50,7 +50,8 @@ def credentials() -> None:
     "--namespace", "namespaces", multiple=True, help="Only in this namespace; may be repeated.  [default: all]"
 )
 @click.option("--secret", help="The name of the Secret.  [default: minikube's, such as gcr-secret]")
-def add(kind: str, file: Path | None, name: str | None, **given: Any) -> None:
+@changing_option
+def add(kind: str, file: Path | None, name: str | None, *, yes: bool, **given: Any) -> None:
     """Add accounts of KIND until `remove` or `down`; for permanent ones use `credentials:` in sandbox.yaml.
 
     \b
@@ -59,7 +60,7 @@ def add(kind: str, file: Path | None, name: str | None, **given: Any) -> None:
     sandbox credentials add ecr --profile work --region eu-central-1
     sandbox credentials add acr --registry demo.azurecr.io --from principal.json
     """
-    with _changing(file, name) as accounts:
+    with _changing(file, name, yes=yes) as accounts:
         entry = _entry(kind, given)
         held = accounts.add(entry)
         click.echo(_line(held.entry.secret, held))
@@ -100,13 +101,14 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
 @credentials.command("remove")
 @click.argument("secret")
 @spec_options
-def remove(secret: str, file: Path | None, name: str | None) -> None:
+@changing_option
+def remove(secret: str, file: Path | None, name: str | None, *, yes: bool) -> None:
     """Remove the Secret SECRET and its accounts from every namespace.
 
     \b
     sandbox credentials remove dpr-secret
     """
-    with _changing(file, name) as accounts:
+    with _changing(file, name, yes=yes) as accounts:
         accounts.remove(secret)
         click.echo(f"removed {secret}")
 
@@ -116,13 +118,14 @@ def remove(secret: str, file: Path | None, name: str | None) -> None:
 @click.option(
     "--secret", "secrets", multiple=True, help="Only the account in this Secret; may be repeated.  [default: all]"
 )
-def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> None:
+@changing_option
+def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...], yes: bool) -> None:
     """Read the files again and get new tokens now.
 
     \b
     sandbox credentials refresh
     """
-    with _changing(file, name) as accounts:
+    with _changing(file, name, yes=yes) as accounts:
         renewed = accounts.refresh(secrets)
         for secret in renewed.done:
             click.echo(f"renewed {_line(secret, accounts.known(secret))}")
@@ -134,12 +137,12 @@ def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...]) ->
 
 
 @contextmanager
-def _changing(file: Path | None, name: str | None) -> Iterator[PodAccounts]:
+def _changing(file: Path | None, name: str | None, *, yes: bool) -> Iterator[PodAccounts]:
     begin("stopping")
     from sandbox.app.pod_accounts import PodAccounts
 
-    sandbox = sandbox_of(file, name)
-    with sandbox.session.alone(sandbox.name, "credentials"):
+    sandbox = sandbox_of(file, name, yes=yes)
+    with sandbox.alone("credentials"):
         yield PodAccounts.of(sandbox.spec)
 
 

@@ -62,6 +62,7 @@ def dev(
     from sandbox.system import files
 
     caller = session(progress, patience)
+    file = chosen_spec.file_to_bring_up(file, name)
     prompts.confirm_new(file, name, caller.say, ask=not yes)
     # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
     file = context.meant_file(file, name)

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, changing_option, lock_options, progress_option, sandbox_of, spec_options
 
 
 @click.command("down")
 @spec_options
 @click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
+@changing_option
 @lock_options
 @progress_option
-def down(file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str) -> None:
+def down(file: Path | None, name: str | None, *, purge: bool, yes: bool, patience: float, progress: str) -> None:
     """Remove a sandbox: its containers, network, volumes and kubeconfig entries.
 
     The registry's data and the certificates stay for the next `up`, unless you give --purge. What pods have stored in
@@ -28,8 +29,7 @@ def down(file: Path | None, name: str | None, *, purge: bool, patience: float, p
     begin("stopping", f"interrupted; run `{again}` again to remove the rest")
     from sandbox.app import chosen_spec
 
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    sandbox.note_other_origin()
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     if not sandbox.down(purge=purge):
         hint = "" if name is None else "; list all with: sandbox list"
         if name is None and file is None and (meant := chosen_spec.meant_here()):

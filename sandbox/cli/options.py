@@ -66,6 +66,7 @@ class Seconds(click.FloatRange):
 PORT = _Port(1, 65535)
 SERVED_PORT = _ServedPort()
 
+changing_option = click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 
@@ -167,14 +168,32 @@ def session(progress: str = "auto", patience: float = PATIENCE) -> Session:
     )
 
 
-def sandbox_of(file: Path | None, name: str | None, *, progress: str = "auto", patience: float = PATIENCE) -> Sandbox:
-    """Return the sandbox that FILE or NAME mean, or neither. Raises UsageError."""
+def sandbox_of(
+    file: Path | None,
+    name: str | None,
+    *,
+    yes: bool | None = None,
+    progress: str = "auto",
+    patience: float = PATIENCE,
+) -> Sandbox:
+    """Return the sandbox that FILE or NAME mean, or neither. Raises UsageError.
+
+    Commands that change it pass `yes`, the answer to whether it may be another file's; None has that refused.
+    """
     from sandbox.app import chosen_spec
     from sandbox.app.core import Sandbox
 
     with _saved_one_named(file):
         chosen = chosen_spec.choose(file, name)
-    return Sandbox(chosen, session=session(progress, patience))
+    caller = session(progress, patience)
+    if yes is None:
+        return Sandbox(chosen, session=caller)
+    from sandbox.cli.prompts import Asking
+
+    sandbox = Sandbox(chosen, session=caller, agreement=Asking(caller.say, yes=yes))
+    if file is None and name:
+        sandbox.note_origin()
+    return sandbox
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:

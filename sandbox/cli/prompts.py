@@ -1,4 +1,4 @@
-"""The questions of `up` before the first change: foreign specs, names in use, existing clusters."""
+"""The questions before the first change: foreign specs, names in use, existing clusters."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
-from sandbox.app import chosen_spec, consent
-from sandbox.app.agreement import Tenancy, other_origin, replaced
+from sandbox.app import chosen_spec, consent, context
+from sandbox.app.agreement import OtherOrigin, Tenancy
 from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.config.schema import Spec
-from sandbox.config.schema.origin_schema import Origin
-from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import LABEL, Home, Names
-from sandbox.plan.lifecycle import Found
+from sandbox.names import LABEL, Home
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable, State
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.existing_clusters import UserCluster
     from sandbox.app.source import Fetched
+    from sandbox.engine import Engine
+    from sandbox.plan.lifecycle import Found
 
 Say = Callable[[str], None]
 
@@ -40,18 +38,14 @@ class Asking:
         self._say = say
         self._yes = yes
 
-    def replace(self, names: Names, origin: Origin | None) -> None:
-        known = replaced(names, origin)
-        if known is None or self._yes:
-            return
-        said = (
-            f"before  {known}\nnow     {origin}\nobjects of the earlier spec that are missing in this one are deleted"
-        )
-        if not has_terminal():
-            fix = f"add --yes to replace it, give this one another name, or run: sandbox down {names.name}"
-            raise other_origin(names, said, fix)
-        click.echo(f"'{names.name}' was brought up from elsewhere:", err=True)
-        _confirm(said)
+    def other_origin(self, other: OtherOrigin) -> bool:
+        """Ask, unless `yes`."""
+        if not self._yes:
+            if not has_terminal():
+                raise other.error(_fix(other))
+            click.echo(f"{other.brief}:", err=True)
+            _confirm(other.details)
+        return True
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer a cluster that the user made by hand, and keep a yes in a new sandbox.yaml."""
@@ -101,9 +95,9 @@ class Telling:
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def replace(self, names: Names, origin: Origin | None) -> None:
-        if known := replaced(names, origin):
-            self._say(f"'{names.name}' was brought up from elsewhere: {known}; `up` asks, or takes --yes")
+    def other_origin(self, other: OtherOrigin) -> bool:
+        self._say(f"{other.brief}: {other.before}; `up` asks, or takes --yes")
+        return False
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         if found := _offered(spec, home, engine, self._say):
@@ -143,7 +137,7 @@ def trusts(project: Fetched, home: Home, *, trusted: bool, ask: bool) -> bool:
 
 
 def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> None:
-    """Ask before NAME becomes a new default sandbox that is probably another one's, mistyped; or only tell.
+    """Ask before NAME becomes a new sandbox that is probably another one's, mistyped; or only tell.
 
     So it asks, or tells, where a project has no spec yet and nothing of it would run. Raises SandboxError for a no.
     """
@@ -154,15 +148,15 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
             if is_new and ask and _is_interactive() and not click.confirm("create a sandbox without it?", err=True):
                 raise SandboxError("nothing was changed", fix="sandbox init", id="declined")
         return
-    if name is None or chosen_spec.origin_of(file, name) != Origin():
+    if name is None or context.home().sandbox(name).spec.exists() or (file and chosen_spec.read(file).name == name):
         return
-    meant = chosen_spec.near(name)
-    if meant:
+    spec = f"the spec of {file}" if file else "the default spec"
+    if meant := chosen_spec.near(name):
         say(f"there is no sandbox '{name}' yet; did you mean '{meant}'?")
-        if ask and _is_interactive() and not click.confirm(f"create '{name}', with the default spec?", err=True):
+        if ask and _is_interactive() and not click.confirm(f"create '{name}', with {spec}?", err=True):
             raise SandboxError("nothing was changed", fix=f"sandbox up {meant}", id="declined")
-    elif unread := default_file():
-        say(f"'{name}' is new and gets the default spec; {unread} is not read for it")
+    elif file:
+        say(f"'{name}' is new and gets {spec}")
 
 
 def project_file() -> str | None:
@@ -173,6 +167,16 @@ def project_file() -> str | None:
     others = (*skaffold.FILES, tiltfile.FILE, *devfile.FILES, *helmfile.FILES, DDEV)
     names = (*FILES, *others, "Dockerfile", "Containerfile", "Chart.yaml", "kustomization.yaml")
     return next((one for one in names if Path(one).is_file()), None)
+
+
+def _fix(other: OtherOrigin) -> str:
+    """Return what to type instead, without a terminal."""
+    if other.is_moved:
+        return "add --yes; the answer is kept"
+    if other.doing in ("up", "dev"):
+        another = f"create another one from this spec: sandbox {other.doing} ANOTHER-NAME"
+        return f"add --yes to replace it; or {another}; or run: sandbox down {other.name}"
+    return "add --yes if you mean that sandbox; else set another `name` in this spec"
 
 
 def _is_interactive() -> bool:
@@ -224,4 +228,6 @@ def _show(found: UserCluster, say: Say) -> None:
 
 
 def _yaml(found: UserCluster) -> str:
+    import yaml
+
     return yaml.safe_dump(found.spec, default_flow_style=None, sort_keys=False).rstrip()

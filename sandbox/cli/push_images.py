@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     help="Read everything back and check it; repair the sandbox's registry.",
 )
 @click.option("--prune", is_flag=True, help="Delete the tags that MANIFEST does not name, after asking.")
-@click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--yes", is_flag=True, help="Delete, or push to a sandbox of another file, without asking.")
 @click.option(
     "--compression",
     "packing",
@@ -90,16 +90,18 @@ def push_images(
     begin("stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
     from sandbox.cli.push_display import push_display
 
-    sandbox = sandbox_of(file, None, progress=progress)
+    sandbox = sandbox_of(file, None, yes=yes, progress=progress)
     spec = sandbox.spec
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
+    whose = "" if registry or spec.registry.external else sandbox.name
+    if whose and not dry_run:
+        sandbox.agree_on_origin("push")
     work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update, packing=packing)
     say = sandbox.session.say
     for line in work.foreign():
         say(line)
-    whose = "" if registry or spec.registry.external else sandbox.name
     pruning = _pruning(work, whose, in_cluster=not spec.cluster.supports.containers) if prune else None
     if dry_run:
         return _forecast(work, pruning, output)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, changing_option, output_option, sandbox_of, spec_options
 from sandbox.cli.output import show_json
 from sandbox.quantities import count, megabytes
 
@@ -57,8 +57,9 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
 @registry.command("gc")
 @spec_options
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; change nothing.")
+@changing_option
 @output_option
-def collect(file: Path | None, name: str | None, *, dry_run: bool, output: str) -> None:
+def collect(file: Path | None, name: str | None, *, dry_run: bool, yes: bool, output: str) -> None:
     """Delete blobs that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work.
 
     Pushing another image to a tag, and deleting a tag, leave old layers behind, and pushes that broke off a part of
@@ -71,7 +72,7 @@ def collect(file: Path | None, name: str | None, *, dry_run: bool, output: str) 
     begin("stopping", "nothing that an image names is deleted; run `sandbox registry gc` again to continue")
     from sandbox.app import registry_upkeep
 
-    sandbox = sandbox_of(file, name)
+    sandbox = sandbox_of(file, name, yes=yes)
     if not dry_run:
         click.echo(f"garbage-collecting the registry of '{sandbox.name}'", err=True)
     found = registry_upkeep.collect(sandbox, dry_run=dry_run)

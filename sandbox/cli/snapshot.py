@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
+from sandbox.cli.options import (
+    begin,
+    changing_option,
+    lock_options,
+    output_option,
+    progress_option,
+    sandbox_of,
+    spec_options,
+)
 from sandbox.cli.output import require_terminal, show_json
 from sandbox.quantities import megabytes
 
@@ -24,9 +32,12 @@ def snapshot() -> None:
 @snapshot.command("save")
 @click.argument("snapshot", required=False)
 @spec_options
+@changing_option
 @lock_options
 @progress_option
-def save(snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
+def save(
+    snapshot: str | None, file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str
+) -> None:
     """Save a sandbox, running or stopped, as SNAPSHOT (default: the present time).
 
     A running sandbox is paused for a few seconds. The files contain nodes, registry, certificates with keys, and the
@@ -39,13 +50,13 @@ def save(snapshot: str | None, file: Path | None, name: str | None, *, patience:
     begin("stopping", "no snapshot was saved, and the sandbox is as before")
     from sandbox.app import snapshots
 
-    snapshots.save(sandbox_of(file, name, progress=progress, patience=patience), snapshot, megabytes)
+    snapshots.save(sandbox_of(file, name, yes=yes, progress=progress, patience=patience), snapshot, megabytes)
 
 
 @snapshot.command("restore")
 @click.argument("snapshot", required=False)
 @spec_options
-@click.option("--yes", is_flag=True, help="Replace the existing sandbox without asking.")
+@click.option("--yes", is_flag=True, help="Replace the existing sandbox without asking, also one of another file.")
 @lock_options
 @progress_option
 def restore(
@@ -69,7 +80,7 @@ def restore(
     from sandbox.app import snapshots
     from sandbox.cli.summary import welcome
 
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     snapshots.restore(sandbox, snapshot, lambda manifest: None if yes else _ask(manifest, sandbox.name))
     welcome(sandbox.resolved)
 
@@ -103,8 +114,9 @@ def list_(*, output: str) -> None:
 @snapshot.command("delete")
 @click.argument("snapshot")
 @spec_options
+@changing_option
 @lock_options
-def delete(snapshot: str, file: Path | None, name: str | None, *, patience: float) -> None:
+def delete(snapshot: str, file: Path | None, name: str | None, *, yes: bool, patience: float) -> None:
     """Remove a snapshot.
 
     \b
@@ -114,7 +126,7 @@ def delete(snapshot: str, file: Path | None, name: str | None, *, patience: floa
     begin()
     from sandbox.app import snapshots
 
-    sandbox = sandbox_of(file, name, patience=patience)
+    sandbox = sandbox_of(file, name, yes=yes, patience=patience)
     snapshots.delete(sandbox, snapshot)
     click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox.name}'", err=True)
 

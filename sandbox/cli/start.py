@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
+from sandbox.cli.options import (
+    begin,
+    changing_option,
+    lock_options,
+    output_option,
+    progress_option,
+    sandbox_of,
+    spec_options,
+)
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
@@ -15,10 +23,11 @@ if TYPE_CHECKING:
 
 @click.command("start")
 @spec_options
+@changing_option
 @output_option
 @lock_options
 @progress_option
-def start(file: Path | None, name: str | None, *, output: str, patience: float, progress: str) -> None:
+def start(file: Path | None, name: str | None, *, yes: bool, output: str, patience: float, progress: str) -> None:
     """Start a stopped sandbox, and wait until its hosts respond.
 
     It needs no files: the sandbox contains what `up` applied and pushed. To apply changes of your files, use
@@ -31,16 +40,17 @@ def start(file: Path | None, name: str | None, *, output: str, patience: float, 
     begin("stopping", "run `sandbox start` again to continue")
     from sandbox.cli.summary import welcome
 
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     sandbox.start()
     welcome(sandbox.resolved, output)
 
 
 @click.command("stop")
 @spec_options
+@changing_option
 @lock_options
 @progress_option
-def stop(file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
+def stop(file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str) -> None:
     """Stop a sandbox's containers; keep all data.
 
     It then uses no processor time and no memory, and stays stopped when the engine or the machine restarts, until
@@ -51,7 +61,7 @@ def stop(file: Path | None, name: str | None, *, patience: float, progress: str)
     sandbox stop demo
     """
     begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     if not sandbox.stop():
         _note_idle(sandbox)
     sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
@@ -59,9 +69,10 @@ def stop(file: Path | None, name: str | None, *, patience: float, progress: str)
 
 @click.command("pause")
 @spec_options
+@changing_option
 @lock_options
 @progress_option
-def pause(file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
+def pause(file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str) -> None:
     """Pause a sandbox until it is used: no processor time, all memory kept.
 
     The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
@@ -72,7 +83,7 @@ def pause(file: Path | None, name: str | None, *, patience: float, progress: str
     sandbox pause demo
     """
     begin("stopping", "the sandbox is not paused; run `sandbox pause` again")
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
     else:

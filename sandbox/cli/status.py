@@ -67,6 +67,7 @@ def status(file: Path | None, name: str | None, *, output: str) -> int:
             click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
         if not _exists(parts):
             click.echo(_absence(sandbox.name, called=name is not None, given=file is not None), err=True)
+            sandbox.note_earlier_names()
     return 0 if all(part.state == "ready" for part in parts) else 1
 
 

@@ -82,6 +82,7 @@ def up(
 
     \b
     sandbox up                      the spec in this folder, or a default one
+    sandbox up feature              the spec in this folder under another name
     sandbox up -f demo/sandbox.yaml
     sandbox up --from https://git.example.com/demo.git#main:k8s   asks you first
     sandbox up --from demo.bundle   on a machine without network, too
@@ -108,12 +109,15 @@ def up(
                 return CHANGES
             project.complete(context.home(), caller)
         ports = tuple(resolve.ports(https_ports, registry_port))
+        file = chosen_spec.file_to_bring_up(file, name) if project is None else file
         chosen = chosen_spec.choose(file, name, ports, project=project)
         if chosen.spec.old_key:
             caller.say(chosen.spec.old_key)
         if project is None:
             prompts.confirm_new(file, name, caller.say, ask=not (yes or only_plan))
         sandbox = Sandbox(chosen, session=caller)
+        if file is None and name:
+            sandbox.note_origin()
         if only_plan:
             found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))
             return CHANGES if _show(sandbox.name, found, recreate, output) else 0

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import click
 
-from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, changing_option, lock_options, progress_option, sandbox_of, spec_options
 from sandbox.errors import UsageError
 
 
 @click.command("upgrade")
 @spec_options
+@changing_option
 @lock_options
 @progress_option
-def upgrade(file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
+def upgrade(file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str) -> None:
     """Upgrade a running cluster in place to the Kubernetes of the spec, one minor version at most.
 
     Workloads and their data stay. Without `kubernetes` in the spec's `cluster`, the version is that of this release.
@@ -34,7 +35,7 @@ def upgrade(file: Path | None, name: str | None, *, patience: float, progress: s
         )
     from sandbox.app import cluster_upgrade
 
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     done, say = cluster_upgrade.upgrade(sandbox), sandbox.session.say
     if done.snapshot is None:
         say(f"it runs Kubernetes {done.after} already")

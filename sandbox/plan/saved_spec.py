@@ -146,6 +146,11 @@ def origin(names: Names) -> Origin | None:
         return None
 
 
+def record_origin(names: Names, where: Origin) -> None:
+    """Record where the spec comes from."""
+    files.write_private(names.origin, where.model_dump_json(indent=2).encode() + b"\n")
+
+
 def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
     """Return the other sandboxes that a spec from there brought up: its `name` was changed since."""
     return tuple(one for one in names_from(names.home, where) if one != names.name)
@@ -163,7 +168,7 @@ def names_from(home: Home, where: Origin | None) -> tuple[str, ...]:
 def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
     """Record where the spec comes from while the block brings the sandbox up; if no sandbox results, forget it."""
     if where is not None and where != origin(names):
-        files.write_private(names.origin, where.model_dump_json(indent=2).encode() + b"\n")
+        record_origin(names, where)
     try:
         yield
     finally:

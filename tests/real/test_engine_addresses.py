@@ -44,7 +44,7 @@ def app(tmp_path: Path) -> Iterator[Application]:
     made = Application.free(NAME, tmp_path)
     made.write()
     yield made
-    made.command("down", "--purge", status=None)
+    made.command("down", "--purge", "--yes", status=None)
 
 
 @pytest.mark.fault(60)

@@ -54,12 +54,12 @@ def app(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
         made = Application.free(NAME, tmp_path)
         made.write()
-        made.command("down", "--purge", status=None)  # what an earlier run left
+        made.command("down", "--purge", "--yes", status=None)  # what an earlier run left
         engine_with("busybox").tag(recipes()["busybox"].reference, "sandbox.dev/busybox:latest")
         yield made
     finally:
         if made:
-            made.command("down", "--purge", status=None)
+            made.command("down", "--purge", "--yes", status=None)
         subprocess.run([LANE, "stop"], check=True)
         shutil.rmtree(state, ignore_errors=True)
 

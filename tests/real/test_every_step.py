@@ -21,7 +21,7 @@ MOMENTS = ("before", "during", "after", "during=2", "during=4")
 def broken(tmp_path: Path) -> Iterator[Broken]:
     made = Broken.new("everystep", tmp_path)
     yield made
-    made.command("down", "--purge", status=None)
+    made.command("down", "--purge", "--yes", status=None)
 
 
 @pytest.fixture(scope="module")

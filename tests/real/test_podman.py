@@ -52,7 +52,7 @@ def app(tmp_path: Path) -> Iterator[Application]:
     made.write()
     engine_with("busybox").tag(recipes()["busybox"].reference, "sandbox.dev/busybox:latest")
     yield made
-    made.command("down", "--purge", status=None)
+    made.command("down", "--purge", "--yes", status=None)
 
 
 def test_sandbox_within_the_lane_is_whole(app: Application) -> None:

@@ -31,6 +31,9 @@ from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster, trouble_of
 from sandbox.step import Overtaken, Step
 
+# Errors of `up` that no change of a file repairs: the user did not agree.
+REFUSED = ("consent", "declined", "other-origin", "lost-data")
+
 
 @dataclass
 class DevLoop:
@@ -121,7 +124,7 @@ class DevLoop:
             if rounds.are_charts_behind:
                 self._round(sandbox, DevWork(manifests=True))
         except SandboxError as error:
-            if not sandbox.kubeconfig.exists():
+            if error.id in REFUSED or not sandbox.kubeconfig.exists():
                 raise
             if not isinstance(error, Overtaken):  # then the next change brings it up at once
                 self.report.failed(error)
@@ -138,7 +141,7 @@ class DevLoop:
             raise
 
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
-        with sandbox.session.alone(sandbox.name, "dev"):
+        with sandbox.alone("dev"):
             _require_up(sandbox)
             if work.manifests:
                 self._read_again(sandbox)

@@ -63,8 +63,10 @@ def enable(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list
     monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
     monkeypatch.setattr(lifecycle, "up", fail)
     report = Told()
-    session = SimpleNamespace(alone=lambda *_: nullcontext(), report=report, say=report.lines.append)
-    sandbox: Any = SimpleNamespace(spec=Spec.default("demo"), session=session, names=None)
+    session = SimpleNamespace(report=report, say=report.lines.append)
+    sandbox: Any = SimpleNamespace(
+        spec=Spec.default("demo"), session=session, names=None, alone=lambda _: nullcontext()
+    )
     with pytest.raises(SandboxError) as caught:
         addon_changes.enable(sandbox, "grafana")
     return caught.value.brief, report.lines
@@ -123,9 +125,9 @@ def minikube_sandbox(step: MinikubeAddons, monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(addon_changes, "_managers", lambda _: (Manager([{}]), step))
     monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
     monkeypatch.setattr(lifecycle, "up", fail)
-    session = SimpleNamespace(alone=lambda *_: nullcontext(), report=Told(), say=lambda _: None)
+    session = SimpleNamespace(report=Told(), say=lambda _: None)
     spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube"}})
-    return SimpleNamespace(spec=spec, session=session, names=None, name="demo")
+    return SimpleNamespace(spec=spec, session=session, names=None, name="demo", alone=lambda _: nullcontext())
 
 
 @pytest.mark.parametrize(

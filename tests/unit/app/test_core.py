@@ -19,7 +19,7 @@ import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, ports, requirements, snapshots
-from sandbox.app.agreement import Refusal, replaced
+from sandbox.app.agreement import Refusal, agree_on_origin, replaced
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
@@ -310,9 +310,9 @@ def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> 
     """An earlier release recorded no origin → a program's own file is accepted, a fetched spec is refused."""
     names, own = world.home().sandbox("demo"), tmp_path / "sandbox.yaml"
     RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
-    Refusal().replace(names, Origin.of(own))
+    agree_on_origin(names, Origin.of(own), "up", Refusal())
     with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
-        Refusal().replace(names, Origin(kind="git", source="https://git.test/team/app"))
+        agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), "up", Refusal())
     assert caught.value.id == "other-origin" and "did not record the origin" in caught.value.details
 
 

@@ -29,9 +29,11 @@ def test_restore_whose_start_fails_says_that_it_is_there(monkeypatch: pytest.Mon
         raise SandboxError("port 8444 on 127.0.0.1 is taken")
 
     task = SimpleNamespace(say=None, done="")
-    session = SimpleNamespace(alone=lambda *_: nullcontext(), task=lambda _: nullcontext(task))
+    session = SimpleNamespace(task=lambda _: nullcontext(task))
     names = SimpleNamespace(name="demo", volume="v")
-    sandbox: Any = SimpleNamespace(spec=Spec.default("demo"), names=names, session=session, start_locked=fail)
+    sandbox: Any = SimpleNamespace(
+        spec=Spec.default("demo"), names=names, session=session, start_locked=fail, alone=lambda _: nullcontext()
+    )
     with pytest.raises(SandboxError, match="8444") as caught:
         snapshots.restore(sandbox, None, lambda _: None)
     assert restored == ["before"]

@@ -43,8 +43,7 @@ def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
 def test_a_file_goes_before_everything(folder: Path) -> None:
     folder.joinpath("sandbox.yaml").write_text("name: shop\n")
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
-    with pytest.raises(UsageError, match="describes 'shop', not 'demo'"):
-        find_spec(Path("sandbox.yaml"), "demo")
+    assert find_spec(Path("sandbox.yaml"), "demo").domain == "demo.sandbox.localhost"
 
 
 def test_spec_without_cluster_means_the_existing_one(folder: Path) -> None:

@@ -13,14 +13,16 @@ from click.testing import CliRunner, Result
 from sandbox.app import consent as agreements
 from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
+from sandbox.app.port_usage import Occupant, Wanted, taken
 from sandbox.cli import prompts
 from sandbox.cli.addons import addons
+from sandbox.cli.app import sandbox as root
 from sandbox.cli.down import down
 from sandbox.cli.edge import edge
 from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
-from sandbox.engine import Engine
+from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
@@ -293,21 +295,98 @@ def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
     assert refused("--from", str(tmp_path), "--identity=sha256:0").id == "usage"
 
 
+CHANGES = (
+    "down --purge",
+    "stop",
+    "start",
+    "pause",
+    "upgrade",
+    "snapshot save",
+    "snapshot restore",
+    "snapshot delete x",
+    "push-images images.yaml",
+    "registry gc",
+    "credentials add docker",
+    "credentials remove x",
+    "credentials refresh",
+    "certs renew",
+    "addons enable metrics-server",
+    "addons disable metrics-server",
+)
+
+
+class Changed(SandboxError):
+    """A command got past the question."""
+
+
+@pytest.fixture
+def changing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with a spec of `demo`, which another folder's file brought up; no command goes on to change it."""
+    agreed = Sandbox.agree_on_origin
+
+    def agree(sandbox: Sandbox, doing: str) -> None:
+        agreed(sandbox, doing)
+        raise Changed("it would be changed")
+
+    monkeypatch.setattr(Sandbox, "agree_on_origin", agree)
+    file, other = tmp_path / "sandbox.yaml", tmp_path / "other" / "sandbox.yaml"
+    other.parent.mkdir()
+    for one in (file, other):
+        one.write_text("name: demo\napply: [k8s]\n")
+    file.with_name("images.yaml").write_text("images: []\n")
+    brought_up({"name": "demo", "apply": [str(other.parent / "k8s")]}, Origin.of(other))
+    return other
+
+
+def change(command: str, *words: str, typed: str = "") -> Result:
+    return CliRunner().invoke(root, [*command.split(), *words], input=typed, obj=False, standalone_mode=False)
+
+
 @pytest.mark.security(17)
-def test_removal_says_where_the_sandbox_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`down` with a spec that names a sandbox of another file → says which file that is; not for its own, or a NAME."""
-    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
-    monkeypatch.setattr(Sandbox, "down", lambda *_, **__: True)
-    said = "'demo' was brought up from elsewhere: /elsewhere/sandbox.yaml (not there any more)\n"
+@pytest.mark.parametrize("command", CHANGES)
+def test_no_command_changes_another_folders_sandbox(changing: Path, command: str) -> None:
+    """Any command that changes or deletes, in a second checkout → both files named, nothing changed but by --yes."""
+    error = change(command).exception
+    assert isinstance(error, SandboxError), error
+    assert (error.id, error.exit_code, "--yes" in error.fix) == ("other-origin", 2, True)
+    assert f"before  {changing}\nnow     {Path('sandbox.yaml').absolute()}\n" in error.details
+    assert isinstance(change(command, "--yes").exception, Changed)
 
-    def told(*arguments: str) -> str:
-        return CliRunner().invoke(down, ["--purge", *arguments], obj=False, standalone_mode=False).output
 
-    brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
-    assert said in told()
-    assert "elsewhere" not in told("demo")
-    brought_up({"name": "demo"}, Origin.of(Path("sandbox.yaml")))
-    assert "elsewhere" not in told()
+def test_removal_of_another_folders_sandbox_is_asked(changing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    ran = change("down", typed="n\n")
+    assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
+    assert "the sandbox is removed, with all data of its pods" in ran.stderr
+    assert isinstance(change("down", typed="y\n").exception, Changed)
+    assert saved_spec.origin(context.home().sandbox("demo")) == Origin.of(changing), "it stays the other one's"
+
+
+def test_typed_name_is_enough_and_its_folder_is_told(changing: Path) -> None:
+    """`down demo` where this folder's spec is of another `demo` → it goes on, and says whose that one is."""
+    ran = change("down demo")
+    assert isinstance(ran.exception, Changed)
+    assert f"'demo' was brought up from {changing}, not from sandbox.yaml" in ran.stderr
+    Path("sandbox.yaml").unlink()
+    assert "brought up" not in change("down demo").stderr
+
+
+def test_moved_folder_is_asked_about_once(changing: Path) -> None:
+    """The folder of the spec was moved → every command says so, and one answer is kept."""
+    changing.unlink()
+    error = change("stop").exception
+    assert isinstance(error, SandboxError) and "the folder was probably moved" in error.details
+    assert "(not there any more)" in error.details and error.fix == "add --yes; the answer is kept"
+    assert isinstance(change("stop", "--yes").exception, Changed)
+    assert isinstance(change("start").exception, Changed)
+
+
+def test_another_spec_of_a_folder_that_is_gone_is_not_moved(changing: Path) -> None:
+    changing.unlink()
+    Path("sandbox.yaml").write_text("name: demo\napply: [manifests]\n")
+    assert isinstance(change("stop", "--yes").exception, Changed)
+    error = change("start").exception
+    assert isinstance(error, SandboxError) and "moved" not in error.details
 
 
 def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,12 +394,29 @@ def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path, monkeypat
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     brought_up({"name": "before"}, Origin.of(Path("sandbox.yaml")))
     brought_up({"name": "other"}, Origin.of(Path("other.yaml")))
-    said = "'before' is of the same spec, from before its name changed: sandbox down before"
+    said = "'before' is of the same spec, under another name; to remove it: sandbox down before"
     ran = run().output
     assert said in ran and ran.count("sandbox down") == 1
     monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
     ended = CliRunner().invoke(down, [], obj=False, standalone_mode=False)
     assert "'demo' has nothing to remove" in ended.output and said in ended.output
+
+
+def test_port_of_the_sandbox_before_a_rename_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`name` is changed while the sandbox is up → the error about its ports says so, and how to remove that one."""
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    brought_up({"name": "before"}, Origin.of(Path("sandbox.yaml")))
+    wanted = Wanted("registry", Bind("127.0.0.1", 5001), "registry: {port: %s}", "--registry-port %s")
+
+    def reserve(*_: object) -> None:
+        raise taken(wanted, Occupant("sandbox 'before'", "`sandbox down before`", "before"))
+
+    monkeypatch.setattr(ports, "reserve", reserve)
+    error = refused()
+    assert error.id == "port-in-use" and error.fix.startswith("`sandbox down before`, or")
+    assert "'before' was brought up from this spec before its `name` was changed" in error.details
+    brought_up({"name": "before"}, Origin.of(Path("other.yaml")))
+    assert "this spec" not in refused().details
 
 
 def test_new_name_near_another_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,5 +438,27 @@ def test_new_name_like_no_other_is_not_asked_about(tmp_path: Path, monkeypatch: 
     for name in ("other", "shop-2", "shop-test", "test2", "team-b"):
         assert reached(name).name == name
     (tmp_path / "sandbox.yaml").write_text("name: till\n")
-    assert "sandbox.yaml is not read for it" in run("other").output
     assert refused("tlil", typed="n\n").fix == "sandbox up till"
+
+
+def test_spec_of_the_folder_is_brought_up_under_a_new_name(tmp_path: Path) -> None:
+    """`up NAME` in a second checkout → the folder's spec under that name, also the next time."""
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\nedge: {ports: [9443]}\n")
+    ran = run("feature")
+    assert isinstance(ran.exception, Reached) and "'feature' is new and gets the spec of sandbox.yaml" in ran.output
+    spec = ran.exception.args[0]
+    assert (spec.name, spec.domain, spec.edge.ports) == ("feature", "feature.sandbox.localhost", (9443,))
+    brought_up({"name": "feature"}, Origin.of(file))
+    assert reached("feature").edge.ports == (9443,)
+    assert reached("-f", str(file), "third").name == "third"
+
+
+def test_name_of_another_folder_keeps_its_own_spec(tmp_path: Path) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: demo\nedge: {ports: [9443]}\n")
+    brought_up({"name": "demo", "edge": {"ports": [9555]}}, Origin.of(Path("/elsewhere/sandbox.yaml")))
+    ran = run("demo")
+    assert isinstance(ran.exception, Reached) and ran.exception.args[0].edge.ports == (9555,)
+    assert (
+        "'demo' was brought up from /elsewhere/sandbox.yaml (not there any more), not from sandbox.yaml" in ran.output
+    )

@@ -57,8 +57,7 @@ class Stage:
             if self.up_fails:
                 raise self.up_fails
 
-        alone = SimpleNamespace(alone=lambda *_: nullcontext())
-        parts = {"spec": spec, "resolved": spec, "name": spec.name, "up": up, "session": alone}
+        parts = {"spec": spec, "resolved": spec, "name": spec.name, "up": up, "alone": lambda _: nullcontext()}
         return cast("Sandbox", SimpleNamespace(kubeconfig=kubeconfig, context="c", **parts))
 
     def run(self, work: DevWork) -> DevWork:
