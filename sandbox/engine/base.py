@@ -12,9 +12,14 @@ from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
-from sandbox.engine import socket_http
+import docker
+from docker.errors import APIError, DockerException, StreamParseError, TLSParameterError
+from docker.utils import kwargs_from_env
+from docker.utils.config import find_config_file
+from requests import Response
+from urllib3.exceptions import HTTPError
+
 from sandbox.engine.endpoint import Endpoint, no_address
-from sandbox.engine.socket_http import NotThere, Refused, Reply
 from sandbox.errors import FULL, Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
 
@@ -27,6 +32,14 @@ LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 """What this machine or process has no more of, in errors that name no file."""
 # A port of the machine that another has, in the words of moby's and Podman's forwarders and of the kernel.
 TAKEN = re.compile(r"[\d\]]:(\d+)\b.*(?:address already in use|port is already allocated)")
+
+
+class Refused(OSError):
+    """The engine answered with an error status; the text is its own message."""
+
+
+class NotThere(Refused):
+    """The engine does not have what was asked for (404)."""
 
 
 class EngineError(SandboxError):
@@ -49,9 +62,6 @@ def translated(doing: str) -> Iterator[None]:
     except Refused as error:
         raise _failed(doing, str(error)) from error
     except Exception as error:
-        from docker.errors import APIError, DockerException, StreamParseError  # the library takes long to import
-        from urllib3.exceptions import HTTPError
-
         if isinstance(error, APIError):
             raise _failed(doing, str(error.explanation or error)) from error
         if isinstance(error, DockerException | StreamParseError):
@@ -200,11 +210,7 @@ def endpoint_at(address: str) -> dict[str, Any]:
 
 
 class Door(Glancing):
-    """The API of the engine at `place`, which the calls of this package share.
-
-    A socket of this machine is used directly. Elsewhere, and for more than a request and its answer, the client library
-    is used, which takes longer to import than most commands run.
-    """
+    """The API of the engine at `place`, which the calls of this package share: the session of the client library."""
 
     _podman = False
 
@@ -228,18 +234,19 @@ class Door(Glancing):
         return found
 
     @functools.cached_property
-    def _client(self) -> Any:
-        """Return the library's client. Raises Refused, MissingTool."""
-        import docker
-        from docker.errors import DockerException, TLSParameterError
-        from docker.utils.config import find_config_file
-
+    def _client(self) -> docker.DockerClient:
+        """Return the library's client. Raises MissingTool."""
         place = self._place
         assert place is not None  # noqa: S101  # an engine of tests has no address
+        options: dict[str, Any] = {"version": self._version, "timeout": CALL_TIMEOUT, "max_pool_size": 16}
         try:
-            client = docker.from_env(
-                version=self._version, timeout=CALL_TIMEOUT, max_pool_size=16, use_ssh_client=place.is_ssh
-            )
+            if place.is_ssh:
+                from sandbox.engine.ssh_channel import SshAdapter
+
+                client = docker.DockerClient(base_url="unix:///ssh", **options)  # a name, replaced below
+                client.api.mount("http+docker://", SshAdapter(place, CALL_TIMEOUT))
+            else:
+                client = docker.DockerClient(**{**kwargs_from_env(), "base_url": place.url}, **options)
         except TLSParameterError as error:
             raise MissingTool(
                 f"no certificates for the Docker Engine on {place.host}",
@@ -264,11 +271,15 @@ class Door(Glancing):
         client.api._set_request_timeout = self._timed
         return client
 
+    @property
+    def _api(self) -> Any:
+        return self._client.api
+
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
         """Yield the client library, for other modules of this package; errors in the block become EngineErrors."""
         with translated(doing), self.patient():
-            yield self._client.api
+            yield self._api
 
     @contextmanager
     def patient(self) -> Iterator[None]:
@@ -280,7 +291,7 @@ class Door(Glancing):
             self._patience.seconds = before
 
     def _timed(self, request: dict[str, Any]) -> dict[str, Any]:
-        seconds = request.get("timeout", self._client.api.timeout)
+        seconds = request.get("timeout", CALL_TIMEOUT)
         return {**request, "timeout": seconds and max(seconds, self._patience.seconds)}  # None: for ever
 
     def _ask(
@@ -291,7 +302,7 @@ class Door(Glancing):
         body: object = None,
         *,
         timeout: float | None = CALL_TIMEOUT,
-    ) -> Reply:
+    ) -> Response:
         """Send a request of the Docker Engine API; bytes in the `body` are a tar, all else becomes JSON.
 
         Raises NotThere, Refused, OSError.
@@ -299,26 +310,17 @@ class Door(Glancing):
         target = f"/v{self._version}{quote(path, safe='/:@')}" + (f"?{urlencode(query)}" if query else "")
         return self._send(method, target, body, timeout and max(timeout, self._patience.seconds))
 
-    def _send(self, method: str, target: str, body: object = None, timeout: float | None = CALL_TIMEOUT) -> Reply:
+    def _send(self, method: str, target: str, body: object = None, timeout: float | None = CALL_TIMEOUT) -> Response:
         kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        socket = self._place.socket if self._place else None
-        if socket:
-            answer = socket_http.ask(socket, method, target, body=data, kind=kind, timeout=timeout)
-        elif self._place and self._place.is_ssh:
-            from sandbox.engine import ssh_channel
-
-            with ssh_channel.opened(self._place) as connection:
-                connection.settimeout(timeout)
-                answer = socket_http.exchange(connection, method, target, body=data, kind=kind)
-        else:
-            api = self._client.api
-            headers = {"Content-Type": kind} if data else {}
-            found = api.request(method, api.base_url + target, data=data, headers=headers, timeout=timeout)
-            answer = Reply(
-                found.status_code, {name.lower(): text for name, text in found.headers.items()}, found.content
-            )
-        return socket_http.require(answer)
+        headers = {"Content-Type": kind} if data else {}
+        answer: Response = self._api.request(
+            method, self._api.base_url + target, data=data, headers=headers, timeout=timeout
+        )
+        if answer.status_code >= 400:
+            refusal = NotThere if answer.status_code == 404 else Refused
+            raise refusal(_message(answer))
+        return answer
 
     def _attach(self, network: str, container: str, address: str) -> None:
         """Connect a container to a network, at the IPv4 address or, without one, at any."""
@@ -341,4 +343,12 @@ class Door(Glancing):
     def _get(self, path: str, **query: object) -> Any:
         """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""
         words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
-        return self._ask("GET", path, words).content
+        return self._ask("GET", path, words).json()
+
+
+def _message(answer: Response) -> str:
+    """Return the text of a refusal: the engine's `message`, else the status."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {answer.status_code}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import threading
@@ -126,23 +125,23 @@ class Engine(Images, Questions, Networks, Volumes):
         try:
             # Not /version, which the library would ask: for that the engine runs other programs.
             ping = engine._send("GET", "/_ping", timeout=FIRST_ANSWER)
-            version = ping.headers.get("api-version") or json.loads(engine._send("GET", "/version").body)["ApiVersion"]
+            version = ping.headers.get("Api-Version") or engine._send("GET", "/version").json()["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
         except OSError as error:
             if place.is_ssh:
                 from sandbox.engine import ssh_channel
 
-                raise ssh_channel.unreachable(cause(error), place) from error
+                raise ssh_channel.unreachable(place, cause(error)) from error
             raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # it speaks HTTP, but not as an engine
             raise unreachable(f"{place.socket or place.url}: another server answers", place) from error
         if spoken < tuple(int(part) for part in OLDEST_API.split(".")):
             raise MissingTool(
-                f"the Docker Engine is too old: {ping.headers.get('server', 'its version is unknown')}",
+                f"the Docker Engine is too old: {ping.headers.get('Server', 'its version is unknown')}",
                 details=f"it speaks API {version}, needed is {OLDEST_API}",
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
-        engine._version, engine._podman = version, "libpod-api-version" in ping.headers
+        engine._version, engine._podman = version, "Libpod-Api-Version" in ping.headers
         return engine
 
     @contextmanager

@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from sandbox.engine import shared_folders
-from sandbox.engine.base import Door, translated
+from sandbox.engine.base import Door, NotThere, translated
 from sandbox.engine.engine_values import Placed
-from sandbox.engine.socket_http import NotThere
 
 
 class ContainerFiles(Door):
@@ -61,7 +60,7 @@ class ContainerFiles(Door):
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         """Copy a file of this machine, however large, into a folder that a container has."""
         with source.open("rb") as data, translated(f"copying {source.name} into {name}"):
-            self._client.api.put_archive(name, str(folder), _packed(source.name, data))
+            self._api.put_archive(name, str(folder), _packed(source.name, data))
 
     def how_to_share(self, folder: Path) -> str:
         """Return how to have containers see a folder of this machine. Raises EngineError."""
@@ -86,7 +85,7 @@ class ContainerFiles(Door):
 
     def _file(self, name: str, path: PurePosixPath) -> bytes | None:
         try:
-            content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).body
+            content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).content
         except NotThere:
             return None
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:

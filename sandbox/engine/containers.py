@@ -8,13 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-from sandbox.engine import stream_frames
-from sandbox.engine.base import LONG_TIMEOUT, EngineError, endpoint_at, once, translated, uninterrupted
+from sandbox.engine.base import EngineError, NotThere, Refused, endpoint_at, once, translated, uninterrupted
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, ListedContainer
-from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 from sandbox.system import interruption
 
 log = logging.getLogger(__name__)
@@ -221,7 +218,7 @@ class Containers(ContainerFiles):
     def wait(self, name: str) -> int:
         """Wait for a container to end, and return its exit status."""
         with translated(f"waiting for container {name}"), self.patient():
-            return int(self._ask("POST", f"/containers/{name}/wait", timeout=None).content["StatusCode"])
+            return int(self._ask("POST", f"/containers/{name}/wait", timeout=None).json()["StatusCode"])
 
     def pause(self, name: str) -> None:
         """Hold every process of a running container still until `start`, wherever it is at."""
@@ -267,41 +264,30 @@ class Containers(ContainerFiles):
     def logs(self, name: str, *, lines: int = 15) -> str:
         """Return the last lines a container wrote."""
         with translated(f"reading the log of {name}"):
-            return str(self._client.api.logs(name, tail=lines).decode(errors="replace"))
+            return str(self._api.logs(name, tail=lines).decode(errors="replace"))
 
     def follow(self, name: str) -> Iterator[str]:
         """Yield the lines that a container writes, until it ends."""
         with translated(f"reading the log of {name}"), self.patient():
             rest = b""
-            for piece in self._log(name):
+            for piece in self._api.logs(name, stream=True, follow=True):
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from (line.decode(errors="replace") for line in lines)
             if rest:
                 yield rest.decode(errors="replace")
 
-    def _log(self, name: str) -> Iterator[bytes]:
-        socket = self._place.socket if self._place else None
-        if socket:
-            target = f"/v{self._version}/containers/{quote(name)}/logs?follow=1&stdout=1&stderr=1"
-            with suppress(Chunked):
-                yield from stream_frames.unframed(get_unchunked(socket, target, timeout=LONG_TIMEOUT, at_once=True))
-                return
-        yield from self._client.api.logs(name, stream=True, follow=True)
-
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in a container: its exit status and its output."""
-        with translated(f"running {argv[0]} in {name}"):
-            wanted = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True}
-            run = self._ask("POST", f"/containers/{name}/exec", body=wanted).content["Id"]
-            # Without an upgrade of the connection the engine sends the frames of a raw stream as a body.
-            output = self._ask("POST", f"/exec/{run}/start", body={"Detach": False, "Tty": False}, timeout=None).body
-            while (found := self._get(f"/exec/{run}/json"))["ExitCode"] is None and found["Running"]:
+        with translated(f"running {argv[0]} in {name}"), self.patient():
+            run = self._api.exec_create(name, list(argv))["Id"]
+            output = self._api.exec_start(run)
+            while (ended := self._api.exec_inspect(run))["ExitCode"] is None and ended["Running"]:
                 interruption.pause(UNENDED)  # its output has ended: it closed that, or the engine is yet to see it end
-            status = found["ExitCode"]
+            status = ended["ExitCode"]
             if status is None:
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
-        return int(status), stream_frames.said(output).decode(errors="replace")
+        return int(status), output.decode(errors="replace")
 
 
 def _name(one: Mapping[str, Any]) -> str:

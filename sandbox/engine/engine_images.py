@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, once, translated
+from sandbox.engine.base import Door, EngineError, NotThere, Refused, once, translated
 from sandbox.engine.image_pull import Pull
-from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
@@ -93,7 +90,7 @@ class Images(Door):
     def load(self, archive: Path) -> None:
         """Load every image of an archive."""
         with translated(f"loading {archive.name}"), archive.open("rb") as data, self.patient():
-            for event in self._client.api.load_image(data, quiet=True):
+            for event in self._api.load_image(data, quiet=True):
                 if "error" in event:
                     raise EngineError(f"loading {archive.name} failed", details=str(event["error"]))
 
@@ -103,7 +100,7 @@ class Images(Door):
         name, _, digest = reference.partition("@")
         with translated(f"pulling {name}"), self.patient():
             # The digest in place of a tag, as the API has no field for both.
-            for event in self._client.api.pull(name, tag=digest or None, stream=True, decode=True):
+            for event in self._api.pull(name, tag=digest or None, stream=True, decode=True):
                 interruption.check()
                 if "error" in event:
                     raise EngineError(f"pulling {name} failed", details=str(event["error"]))
@@ -142,14 +139,8 @@ class Images(Door):
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of one `docker save` of all `names`; closing the iterator ends it early."""
-        socket = self._place.socket if self._place else None
         with translated("saving images"), self.patient():
-            if socket:
-                target = f"/v{self._version}/images/get?{urlencode([('names', name) for name in names])}"
-                with suppress(Chunked):
-                    yield from get_unchunked(socket, target, timeout=LONG_TIMEOUT)
-                    return
-            api = self._client.api
+            api = self._api
             url = api._url("/images/get")
             response = api._get(url, params={"names": list(names)}, stream=True)
             api._raise_for_status(response)
@@ -171,7 +162,7 @@ class Images(Door):
         names = {"args": "buildargs", "stage": "target"}
         more = {names.get(key, key): value for key, value in options.items()}
         # Packed here: the client reads no ignore file but .dockerignore, and sends a byte order mark as part of it.
-        patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._client.api
+        patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._api
         with translated(f"building {tag}"), self.patient():
             given = process_dockerfile(more.pop("dockerfile", None), str(context))
             with tar(str(context), exclude=patterns, dockerfile=given) as packed:

@@ -8,9 +8,8 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
 
-from sandbox.engine.base import Door, once, translated
+from sandbox.engine.base import Door, NotThere, Refused, once, translated
 from sandbox.engine.engine_values import Network
-from sandbox.engine.socket_http import NotThere, Refused
 from sandbox.system import host_network
 
 _CHANCES = 3
@@ -67,7 +66,7 @@ class Networks(Door):
         """Return the description of a network; which half has containers Podman tells in an API of its own."""
         if not self.is_podman:
             return found
-        own = self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").content
+        own = self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").json()
         last = {one["subnet"]: (one.get("lease_range") or {}).get("end_ip") for one in own["subnets"]}
         ranges = [dict(one) for one in found["IPAM"]["Config"]]
         for one in (each for each in ranges if ":" not in each["Subnet"]):
@@ -121,7 +120,7 @@ class Networks(Door):
         ranges = [one for one in (range4, {"Subnet": subnet6} if subnet6 else {}) if one]
         if ranges:
             body |= {"EnableIPv6": bool(subnet6), "IPAM": {"Driver": "default", "Config": ranges}}
-        return str(self._ask("POST", "/networks/create", body=body).content["Id"])
+        return str(self._ask("POST", "/networks/create", body=body).json()["Id"])
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
         """Connect a container to one more network, also when it starts again, at that IPv4 address if one is given.

@@ -13,13 +13,22 @@ from pathlib import Path, PurePosixPath
 import pytest
 from docker.utils.json_stream import json_stream
 
-from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, EngineError, EngineGone, Glancing, once, translated
+from sandbox.engine.base import (
+    CALL_TIMEOUT,
+    LONG_TIMEOUT,
+    Door,
+    EngineError,
+    EngineGone,
+    Glancing,
+    Refused,
+    once,
+    translated,
+)
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.networks import Networks
-from sandbox.engine.socket_http import Refused
 from sandbox.errors import MissingTool
 
 

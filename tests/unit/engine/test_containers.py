@@ -10,13 +10,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 
 import pytest
+from requests import Response
 
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, container_copy, endpoint
+from sandbox.engine.base import NotThere
 from sandbox.engine.containers import _container
 from sandbox.engine.engine_values import LISTENS
-from sandbox.engine.socket_http import NotThere, Reply
+from tests.support.engine_answers import engine_answer
 from tests.support.http_server import Handler, answering
 
 BOX: dict[str, object] = {
@@ -109,25 +112,22 @@ def test_a_list_leaves_out_what_is_being_removed() -> None:
     assert [one.name for one in Listing().listed()] == ["box", "renamed"]
 
 
-class Executing(Engine):
+def executing(*ends: Mapping[str, object]) -> Engine:
     """An engine whose answers to the question how a command ended are `ends`, one after the other."""
-
-    def __init__(self, *ends: Mapping[str, object]) -> None:
-        super().__init__(None)
-        self.ends = list(ends)
-
-    def _ask(self, method: str, path: str, *_: object, **__: object) -> Reply:
-        return Reply(200, {}, b'{"Id": "1"}' if path.endswith("/exec") else b"")
-
-    def _get(self, path: str, **query: object) -> object:
-        return self.ends.pop(0)
+    left, engine = list(ends), Engine(None)
+    engine._client = SimpleNamespace(
+        api=SimpleNamespace(
+            exec_create=lambda *_: {"Id": "1"}, exec_start=lambda _: b"", exec_inspect=lambda _: left.pop(0)
+        )
+    )
+    return engine
 
 
 def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("sandbox.system.interruption.pause", slept.append)
     running = {"Running": True, "ExitCode": None}
-    engine = Executing(running, running, {"Running": False, "ExitCode": 7})
+    engine = executing(running, running, {"Running": False, "ExitCode": 7})
     assert engine.execute("box", ["true"]) == (7, "")
     assert len(slept) == 2
 
@@ -144,7 +144,7 @@ def test_label_of_another_user_is_no_port(said: str) -> None:
 
 def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:
     with pytest.raises(EngineError, match="running true in box failed"):
-        Executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
+        executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
 
 
 def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
@@ -212,10 +212,10 @@ class Writing(Engine):
         super().__init__(None)
         self.tar = b""
 
-    def _ask(self, method: str, path: str, query: object = None, body: object = None, **_: object) -> Reply:
+    def _ask(self, method: str, path: str, query: object = None, body: object = None, **_: object) -> Response:
         assert isinstance(body, bytes)
         self.tar = body
-        return Reply(200, {}, b"")
+        return engine_answer()
 
 
 def test_written_file_is_newer_than_that_of_the_image() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
+from requests import Response
 
+from sandbox.engine.base import NotThere, Refused
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.networks import Networks
-from sandbox.engine.socket_http import NotThere, Refused, Reply
 from sandbox.system import host_network
+from tests.support.engine_answers import engine_answer
 
 OWN = IPv4Network("172.30.0.0/16")
 ROUTES = """\
@@ -41,13 +42,13 @@ class Fake(Networks):
             else {"IPAM": {"Config": [{"Subnet": str(OWN)}]}}
         )
 
-    def _ask(self, method: str, path: str, query: Any = None, body: Any = None, **_: Any) -> Reply:
+    def _ask(self, method: str, path: str, query: Any = None, body: Any = None, **_: Any) -> Response:
         if method == "POST":
             ranges = body.get("IPAM", {}).get("Config", [])
             self.made.append(ranges)
             if any(one["Subnet"] == "172.19.0.0/16" for one in ranges):
                 raise Refused("Pool overlaps with other one on this address space", 403)
-        return Reply(200, {}, json.dumps({"Id": "made"}).encode())
+        return engine_answer({"Id": "made"})
 
 
 @pytest.fixture(autouse=True)

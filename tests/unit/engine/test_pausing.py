@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.engine import Engine, EngineError
-from sandbox.engine.socket_http import Refused
+from sandbox.engine.base import Refused
 
 BUSY = "Cannot pause container 1b42: OCI runtime pause failed: unable to freeze: unknown"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.engine import Engine, connection, socket_http
+from sandbox.engine import Engine, connection
 from sandbox.errors import MissingTool
 from tests.unit.cli.test_main import run
 
@@ -57,7 +57,7 @@ def test_socket_without_permission_is_distinguished(monkeypatch: pytest.MonkeyPa
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(socket_http, "ask", refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
     with pytest.raises(MissingTool) as caught:
         Engine.connect()
     assert caught.value.id == "engine-permission" and "group `docker`" in caught.value.fix
