@@ -69,6 +69,10 @@ class Remembering:
         self._daemon.tag(reference, name)
         self.known.pop(name, None)
 
+    def remove_image(self, name: str) -> bool:
+        self.known.pop(name, None)
+        return self._daemon.remove_image(name)
+
     def root(self) -> Path:
         return self._daemon.root()
 

@@ -5,6 +5,7 @@ In every entry `platforms` (`os/architecture[/variant]`) are the only ones wante
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
 from sandbox.config.model import LENIENT, Checked, Limits, Model, Prepared, adapter, key
+from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import digest as digests
@@ -78,6 +80,13 @@ class FromBuild:
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     sync: tuple[SyncRule, ...] = field(default=(), compare=False)
+
+    @property
+    def engine_name(self) -> str:
+        """Return the name that the engine gets for the image: it differs for each folder, and replaces no other."""
+        folder = self.folder.resolve()
+        place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+        return f"sandbox.dev/built/{as_name(folder.name) or 'images'}-{place}/{self.target}"
 
 
 Entry = FromRegistry | FromDaemon | FromArchive | FromLayout | FromBuild

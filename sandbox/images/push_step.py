@@ -114,7 +114,7 @@ class PushStep(NothingToUndo):
         """Yield the images that are built and have a file that is newer than the last build."""
         for entry in self.images.entries:
             if isinstance(entry, FromBuild) and entry.target not in self.built:
-                tagged = _tagged_at(self.engine.inspect_image(str(entry.target)) or {})
+                tagged = _tagged_at(self.engine.inspect_image(entry.engine_name) or {})
                 # The lock is written after a build, and may be in the context.
                 lock, file = self.images.path, entry.dockerfile
                 newer = newer_file(entry.context, tagged, [lock], dockerfile=file) if tagged else None
@@ -130,7 +130,7 @@ def _engine_name(entry: Entry) -> str:
         case FromDaemon():
             return entry.image
         case FromBuild():
-            return str(entry.target)
+            return entry.engine_name
         case _:
             return ""
 

@@ -190,6 +190,12 @@ class FakeEngine:
 
     def tag(self, reference: str, name: str) -> None:
         self.named.append((reference, name))
+        if reference in self.images:
+            self.images = {**self.images, name: self.images[reference]}
+
+    def remove_image(self, name: str) -> bool:
+        self.images = {key: image for key, image in self.images.items() if key != name}
+        return True
 
     def build(self, context: Path, tag: str, **options: Any) -> None:
         self.built.append((context, tag))

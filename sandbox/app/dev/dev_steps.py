@@ -44,7 +44,7 @@ def programs(push: PushStep | None, prefix: str) -> dict[str, restart.Program]:
     for entry in push.images.entries if push else ():
         if push and isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
             target = entry.target
-            config = (push.engine.inspect_image(str(target)) or {}).get("Config") or {}
+            config = (push.engine.inspect_image(entry.engine_name) or {}).get("Config") or {}
             program = restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
             found[f"{prefix}/{target.repository}:{target.tag}"] = program
     return found

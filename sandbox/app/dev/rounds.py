@@ -21,7 +21,7 @@ from sandbox.images.build_order import bases, waves, with_made_from
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.progress import Result
 from sandbox.images.push_step import PushStep
-from sandbox.images.sources.image_build import build
+from sandbox.images.sources.image_build import build, named_bases
 from sandbox.kube import readiness, stuck_pods
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import identity
@@ -156,8 +156,9 @@ class Rounds:
         """Return the entry to push: the engine's image, if it is built."""
         if not isinstance(entry, FromBuild) or self.push is None:
             return entry
-        with timed(self.report, "build", str(entry.target)):
-            made = build(entry, self.push.engine, partial(self.report.progress, "build"), self.push.buildx)
+        engine = self.push.engine
+        with timed(self.report, "build", str(entry.target)), named_bases([entry], self.push.images.entries, engine):
+            made = build(entry, engine, partial(self.report.progress, "build"), self.push.buildx)
         self.copied.pop(entry.target, None)
         return made
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from sandbox.engine import EngineError
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.images.build_order import waves
-from sandbox.images.images_yaml import FromBuild, FromDaemon
+from sandbox.images.build_order import bases, waves
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.sources.image_source import Daemon
 from sandbox.oci.reference import Target
 from sandbox.system import process
@@ -43,6 +44,7 @@ def build_all(
 
     An image that is made from another of them is built after that.
     """
+    found: dict[Target, FromDaemon | SandboxError] = {}
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
         try:
@@ -52,9 +54,12 @@ def build_all(
 
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="build")
     try:
-        found = {
-            one.target: made for wave in waves(entries) for one, made in zip(wave, pool.map(outcome, wave), strict=True)
-        }
+        for wave in waves(entries):
+            try:
+                with named_bases(wave, entries, daemon):
+                    found |= zip([one.target for one in wave], pool.map(outcome, wave), strict=True)
+            except SandboxError as error:
+                found |= {one.target: error for one in wave}
     except BaseException:  # interrupted: the builds are in their own process groups and got no signal
         pool.shutdown(wait=False, cancel_futures=True)
         process.end_all()
@@ -63,8 +68,35 @@ def build_all(
     return found
 
 
+@contextmanager
+def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon: Daemon) -> Iterator[None]:
+    """Give images of `entries` the names that the Dockerfiles of `building` have for them, for the block.
+
+    Raises EngineError where another image of the engine has such a name: it is the user's own, and keeps it.
+    """
+    made_from, given = bases(entries), list[str]()
+    needed = frozenset[Target]().union(*(made_from.get(one.target, ()) for one in building))
+    try:
+        for base in (one for one in entries if isinstance(one, FromBuild) and one.target in needed):
+            name = str(base.target)
+            image, same_name = daemon.inspect_image(base.engine_name), daemon.inspect_image(name)
+            if image and same_name is None:
+                daemon.tag(base.engine_name, name)
+                given.append(name)
+            elif image and same_name and same_name["Id"] != image["Id"]:
+                raise EngineError(
+                    f"the engine has another image called {name} than the one that images.yaml builds",
+                    details=f"{', '.join(str(one.target) for one in building)} would be made from that one",
+                    fix=f"write another `as:` in images.yaml, and in the Dockerfile; or: docker image rm {name}",
+                )
+        yield
+    finally:
+        for name in given:
+            daemon.remove_image(name)
+
+
 def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
-    """Build an image under its target's name and return the entry to go on with; `told` gets the progress.
+    """Build an image and return the entry to go on with; `told` gets the progress.
 
     BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's own builder does, and
     always Podman's, which has no BuildKit and would pull one. Raises SandboxError.
@@ -79,11 +111,12 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx:
         _by_the_engine(entry, name, daemon, "push it `from: daemon`, after podman build")
     elif buildkit := _buildkit(buildx):
         _by_buildkit(buildkit, entry, name, told)
-        daemon.tag(name, name)  # the BuildKit of older engines does not record when it gave the name
+        # The BuildKit of older engines does not record when it gave the name.
+        daemon.tag(entry.engine_name, entry.engine_name)
     else:
         log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
         _by_the_engine(entry, name, daemon, INSTALL)
-    return FromDaemon(entry.target, name, entry.platforms)
+    return FromDaemon(entry.target, entry.engine_name, entry.platforms)
 
 
 def _buildkit(buildx: Path | None) -> process.Argv:
@@ -104,7 +137,7 @@ def has_buildkit() -> bool:
 def arguments(entry: FromBuild) -> list[str | Path]:
     """Return the arguments for buildx to build an image and load it into the engine, by any builder."""
     context = entry.context.resolve()
-    argv: list[str | Path] = ["build", "--load", "--progress=plain", f"--tag={entry.target}"]
+    argv: list[str | Path] = ["build", "--load", "--progress=plain", f"--tag={entry.engine_name}"]
     if entry.dockerfile:
         argv.append(f"--file={context / entry.dockerfile}")
     if entry.stage:
@@ -166,8 +199,9 @@ def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) 
         "cache_from": list(entry.cache_from),
     }
     try:
-        daemon.build(entry.context, name, **{key: value for key, value in wanted.items() if value})
+        daemon.build(entry.context, entry.engine_name, **{key: value for key, value in wanted.items() if value})
     except SandboxError as error:
+        error.brief = error.brief.replace(entry.engine_name, name)
         if "BuildKit" in error.details:
             error.fix = otherwise
         raise

@@ -43,6 +43,9 @@ class Daemon(Protocol):
     def tag(self, reference: str, name: str) -> None:
         """Give a local image a name, perhaps one that it has: then the engine records that it was given now."""
 
+    def remove_image(self, name: str) -> bool:
+        """Remove a name of an image and, with its last one, the image."""
+
     def root(self) -> Path:
         """Return the folder where the engine keeps everything, on its own machine."""
 

@@ -124,6 +124,9 @@ class Watched:
     def tag(self, reference: str, name: str) -> None:
         self.engine.tag(reference, name)
 
+    def remove_image(self, name: str) -> bool:
+        return self.engine.remove_image(name)
+
     def build(self, context: Path, tag: str, **options: Any) -> None:
         self.engine.build(context, tag, **options)
 

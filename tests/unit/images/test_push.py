@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -262,9 +263,11 @@ def test_mounts_that_are_refused_become_copies(registry: Simulator) -> None:
 def test_an_image_that_is_built_is_pushed_under_its_name(registry: Simulator, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     engine = FakeEngine({})
-    push([FromBuild(parse_target("team/app:dev"), tmp_path)], registry.url, engine)
-    assert engine.built == [(tmp_path, "team/app:dev")]
-    assert holds(registry, "team/app", "dev", engine.images["team/app:dev"])
+    built = FromBuild(parse_target("team/app:dev"), tmp_path, folder=tmp_path)
+    push([built], registry.url, engine)
+    assert engine.built == [(tmp_path, built.engine_name)]
+    assert holds(registry, "team/app", "dev", engine.images[built.engine_name])
+    assert re.fullmatch(r"sandbox\.dev/built/[a-z0-9-]+-[0-9a-f]{8}/team/app:dev", built.engine_name)
 
 
 def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simulator) -> None:

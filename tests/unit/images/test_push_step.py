@@ -227,8 +227,8 @@ class Stamping(FakeEngine):
 def test_changed_file_rebuilds_the_image(registry: Simulator, tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_text("# notes\n\nnotes.txt\n")
     (tmp_path / "main.go").write_text("x")
-    engine = Stamping({"app:dev": APP})
     entry = FromBuild(parse_target("app:dev"), tmp_path)
+    engine = Stamping({"app:dev": APP, entry.engine_name: APP})
     step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev")).apply(NoWork())
     assert step_of(registry, engine, entry).check().state is State.READY
     engine.tagged = datetime.now(UTC) - timedelta(hours=1)

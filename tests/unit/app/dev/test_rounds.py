@@ -69,8 +69,8 @@ class Told:
 class Builder(FakeEngine):
     """An engine whose next build gives another image, or fails."""
 
-    def __init__(self) -> None:
-        super().__init__({"web:dev": TestImage((layer(1),), label="0")})
+    def __init__(self, name: str) -> None:
+        super().__init__({name: TestImage((layer(1),), label="0")})
         self.builds = 0
         self.fails = False
 
@@ -78,7 +78,7 @@ class Builder(FakeEngine):
         if self.fails:
             raise EngineError(f"building {tag} failed", details="Step 2/2 : RUN false")
         self.builds += 1
-        self.images = {"web:dev": TestImage((layer(1),), label=str(self.builds))}
+        self.images = {tag: TestImage((layer(1),), label=str(self.builds))}
 
 
 @dataclass
@@ -110,7 +110,7 @@ def stage(
     names: Names, server: ApiServer, registry: Simulator, entry: FromBuild, monkeypatch: pytest.MonkeyPatch
 ) -> Stage:
     monkeypatch.setattr(image_build, "has_buildkit", lambda: False)
-    told, engine = Told(), Builder()
+    told, engine = Told(), Builder(entry.engine_name)
     server.admit = settled
     push = PushStep(cast("Engine", engine), LockFile(entry.context / "images.yaml", (entry,)), registry.url)
     images = ImageNames(prefix="localhost:1", url=registry.url, brought=(Brought(WEB, built=True),))

@@ -70,7 +70,7 @@ def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker
     folder, *argv = notes.read_text().splitlines()
     assert folder == str(tmp_path)
     assert argv == [
-        *("buildx", "build", "--load", "--progress=plain", "--tag=app:dev"),
+        *("buildx", "build", "--load", "--progress=plain", f"--tag={entry_of(tmp_path).engine_name}"),
         f"--file={tmp_path}/app/docker/Dev",
         *("--target=slim", "--platform=linux/amd64", "--build-arg=VERSION=1", "--build-arg=EMPTY="),
         *("--secret=id=npm,src=.npmrc", "--secret=id=token,env=TOKEN", "--ssh=default"),
@@ -91,7 +91,8 @@ def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path)
     engine = FakeEngine({})
     image_build.build(entry_of(tmp_path), engine, lambda _: None, program)
     assert (tmp_path / "notes").read_text().splitlines()[:2] == ["build", "--load"]
-    assert (engine.built, engine.named) == ([], [("app:dev", "app:dev")])
+    name = entry_of(tmp_path).engine_name
+    assert (engine.built, engine.named) == ([], [(name, name)])
 
 
 def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
@@ -102,7 +103,7 @@ def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tm
             self.told.append(target)
 
     docker('[ "$2" = version ] || echo "#5 RUN make"')
-    engine = FakeEngine({"app:dev": TestImage((layer(1),), "app")})
+    engine = FakeEngine({entry_of(tmp_path).engine_name: TestImage((layer(1),), "app")})
     (result,) = push([entry_of(tmp_path)], registry.url, engine, Telling())
     assert (result.target, engine.built) == ("app:dev", [])
     assert Telling.told == ["app:dev", "app:dev: #5 RUN make"]
@@ -177,13 +178,50 @@ def test_builds_run_at_once_and_fail_alone(tmp_path: Path) -> None:
     class Meeting(FakeEngine):
         def build(self, context: Path, tag: str, **options: Any) -> None:
             met.wait()
-            if tag == "bad:dev":
+            if tag.endswith("bad:dev"):
                 raise EngineError("building failed")
 
     entries = [FromBuild(parse_target(name), tmp_path) for name in ("bad:dev", "good:dev")]
     made = image_build.build_all(entries, Meeting({}), lambda _: None)
     assert isinstance(made[entries[0].target], EngineError)
-    assert made[entries[1].target] == FromDaemon(entries[1].target, "good:dev")
+    assert made[entries[1].target] == FromDaemon(entries[1].target, entries[1].engine_name)
+
+
+def made_from_another(folder: Path) -> list[FromBuild]:
+    """An image `base:1`, and one that is made from it."""
+    for name, text in {"base": "FROM scratch\n", "top": "FROM base:1\n"}.items():
+        (folder / name).mkdir()
+        (folder / name / "Dockerfile").write_text(text)
+    return [FromBuild(parse_target(f"{name}:1"), folder / name, folder=folder) for name in ("top", "base")]
+
+
+class Noting(FakeEngine):
+    """An engine that notes whether it has an image `base:1` when it builds."""
+
+    def build(self, context: Path, tag: str, **options: Any) -> None:
+        self.saves.append((context.name, str("base:1" in self.images)))
+        super().build(context, tag, **options)
+
+
+def test_image_that_others_are_made_from_has_its_name_meanwhile(tmp_path: Path) -> None:
+    entries, engine = made_from_another(tmp_path), Noting({})
+    made = image_build.build_all(entries, engine, lambda _: None)
+    assert engine.saves == [("base", "False"), ("top", "True")]
+    assert made == {one.target: FromDaemon(one.target, one.engine_name) for one in entries}
+    assert engine.images.keys() == {one.engine_name for one in entries}
+
+
+@pytest.mark.security(17)
+def test_build_takes_no_name_from_an_image_of_the_user(tmp_path: Path) -> None:
+    """images.yaml builds `as: base:1`, and the user has another base:1 → it stays, and what needs it fails by name."""
+    entries, users = made_from_another(tmp_path), TestImage((layer(1),), label="the user's own")
+    engine = Noting({"base:1": users})
+    top, base = entries
+    made = image_build.build_all(entries, engine, lambda _: None)
+    assert engine.images["base:1"] == users and isinstance(made[base.target], FromDaemon)
+    error = made[top.target]
+    assert isinstance(error, EngineError) and "another image called base:1" in error.brief
+    assert engine.saves == [("base", "True")]
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo unknown command; exit 125"])
@@ -193,7 +231,7 @@ def test_without_buildkit_the_legacy_builder_gets_what_it_can(
     docker(script)
     engine = FakeEngine({})
     image_build.build(entry_of(tmp_path, KEYS), engine, lambda _: None)
-    assert engine.built == [(tmp_path / "app", "app:dev")]
+    assert engine.built == [(tmp_path / "app", entry_of(tmp_path).engine_name)]
     args = {"VERSION": "1", "EMPTY": ""}
     assert engine.build_options == [{"dockerfile": "docker/Dev", "args": args, "stage": "slim"}]
     assert "legacy builder" in caplog.text
@@ -203,7 +241,7 @@ def test_podman_builds_by_itself_whatever_the_docker_cli_has(tmp_path: Path, doc
     calls = docker("exit 0")
     engine = FakeEngine({}, is_podman=True)
     image_build.build(entry_of(tmp_path, KEYS), engine, lambda _: None)
-    assert engine.built == [(tmp_path / "app", "app:dev")] and not calls.exists()
+    assert engine.built == [(tmp_path / "app", entry_of(tmp_path).engine_name)] and not calls.exists()
     with pytest.raises(EngineError, match="needs BuildKit") as caught:
         image_build.build(entry_of(tmp_path, MORE), engine, lambda _: None)
     assert "podman build" in caught.value.fix
