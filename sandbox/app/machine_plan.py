@@ -12,11 +12,12 @@ from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
 from sandbox.errors import UsageError
 from sandbox.names import REGISTRY_PORT, Home
-from sandbox.plan import used_engine
+from sandbox.plan import saved_spec, used_engine
 from sandbox.step import Step
 
 if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
+    from sandbox.config.schema.origin_schema import Origin
     from sandbox.images.image_push import Local
 
 
@@ -28,8 +29,13 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
         return system_images.for_spec(spec, home, engine)
 
 
-def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
-    """Return the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError."""
+def steps(
+    spec: Spec, *, purge: bool = False, origin: Origin | None = None
+) -> tuple[tuple[Step, ...], Engine, OwnImages]:
+    """Return the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError.
+
+    Without its `origin`, the spec is from where the last `up` had it.
+    """
     from sandbox.app import ports
     from sandbox.bundle import remembered_digests, system_images
     from sandbox.plan import build as plan_build  # and every component
@@ -42,7 +48,17 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
             labelled.require(engine, place.sandbox(spec.name))
         own = system_images.for_spec(spec, place, engine)
         resolved, accounts = ports.resolve(spec, place, engine), keychain(spec.credentials)
-        built = plan_build.build(resolved, place, engine, own, environ=environ(), purge=purge, keychain=accounts)
+        origin = origin or saved_spec.origin(place.sandbox(spec.name))
+        built = plan_build.build(
+            resolved,
+            place,
+            engine,
+            own,
+            environ=environ(),
+            purge=purge,
+            keychain=accounts,
+            is_fetched=origin is not None and origin.is_fetched,
+        )
         return built, engine, own
 
 

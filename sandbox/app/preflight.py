@@ -58,7 +58,7 @@ class Preflight:
                 asked_before.ask(engine, sandbox.names)
                 with self._naming_earlier():
                     resolved = held.enter_context(ports.reserve(spec, home, engine))
-                steps, engine, own = machine_plan.steps(resolved)
+                steps, engine, own = machine_plan.steps(resolved, origin=self.chosen.origin)
                 if resolved.cluster.supports.containers:
                     requirements.require_architecture(engine, own)
                 requirements.require(resolved, home, own)

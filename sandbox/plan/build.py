@@ -45,12 +45,13 @@ def build(
     environ: Mapping[str, str],
     purge: bool = False,
     keychain: Keychain | None = None,
+    is_fetched: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps of the sandbox that `spec` describes, each after those it requires.
 
     `environ` are the user's variables, which name proxies and accounts; `keychain` has the accounts at upstream
-    registries. Reads the spec's manifests, so that mistakes in them are reported before anything is made. Raises
-    UsageError.
+    registries; with `is_fetched` others wrote the spec. Reads the spec's manifests, so that mistakes in them are
+    reported before anything is made. Raises UsageError.
     """
     if not spec.cluster.supports.whole_cluster:
         from sandbox.plan import existing  # many modules that no other sandbox needs
@@ -66,6 +67,7 @@ def build(
         purge=purge,
         provider=provider(spec, names, engine, own, environ),
         environ=environ,
+        is_fetched=is_fetched,
     )
     lan = access(spec, site.keystore)
     steps: list[Step] = [

@@ -48,7 +48,11 @@ def cluster(site: ClusterSite) -> list[Step]:
             services={one.host: one.to.partition(":")[0] for one in spec.edge.tls},
             machine=can.host_names,
         ),
-        PodProxyStep(names, proxied(spec, names, engine, nodes, site.environ)),
+        PodProxyStep(
+            names,
+            proxied(spec, names, engine, nodes, site.environ),
+            with_account=not (site.is_fetched and spec.network.proxy == "auto"),
+        ),
     ]
 
 

@@ -52,10 +52,14 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSite(Site):
-    """A sandbox with a cluster of its own; `environ` are the user's variables, which name proxies and accounts."""
+    """A sandbox with a cluster of its own; `environ` are the user's variables, which name proxies and accounts.
+
+    With `is_fetched`, others wrote the spec.
+    """
 
     provider: Provider
     environ: Mapping[str, str]
+    is_fetched: bool = False
 
     @property
     def nodes(self) -> Nodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
@@ -130,16 +130,21 @@ class Proxied:
 
 @dataclass(frozen=True)
 class PodProxyStep(NothingToUndo):
-    """An admission policy, while there is a proxy; running pods keep what they have."""
+    """An admission policy, while there is a proxy; running pods keep what they have.
+
+    Unless `with_account`, pods get the address of the proxy only: others wrote their spec, and a label in it would be
+    enough to read the password.
+    """
 
     names: Names
     proxied: Proxied
+    with_account: bool = True
     name: str = "pod-proxy"
     requires: tuple[str, ...] = ("cluster",)
     title: str = "Outbound proxy"
 
     def check(self) -> Status:
-        variables, policies = self.proxied.variables(), _policies(Cluster(self.names.kubeconfig))
+        variables, policies = self._variables(), _policies(Cluster(self.names.kubeconfig))
         if policies is None:
             return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
         found = policies.get(POLICY)
@@ -151,12 +156,16 @@ class PodProxyStep(NothingToUndo):
         return Status(State.READY, f"{self.proxied} for the node, and namespaces with {LABEL}=true")
 
     def apply(self, work: Work) -> None:
-        cluster, variables = Cluster(self.names.kubeconfig), self.proxied.variables()
+        cluster, variables = Cluster(self.names.kubeconfig), self._variables()
         if variables:
             cluster.apply_all(policy(variables))
             return
         for one in policy({}):
             cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
+
+    def _variables(self) -> dict[str, str]:
+        proxies = self.proxied.proxies if self.with_account else self.proxied.proxies.without_accounts()
+        return replace(self.proxied, proxies=proxies).variables()
 
 
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field, replace
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
 
 from sandbox.config.schema.values import PROXY_SCHEMES, is_loopback, proxy_fault, proxy_host
 
@@ -28,6 +29,10 @@ class Proxies:
         """Return the hosts, without accounts."""
         parts = [urlsplit(url) for url in dict.fromkeys((self.http, self.https)) if url]
         return ", ".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}" for one in parts) or "none"
+
+    def without_accounts(self) -> Self:
+        """Return the same proxies without user names and passwords."""
+        return replace(self, http=_without_account(self.http), https=_without_account(self.https))
 
     def variables(self, direct: Iterable[str]) -> dict[str, str]:
         """Return the environment of a program that uses them, except for `direct`; empty without a proxy."""
@@ -64,6 +69,11 @@ def shown(url: str) -> str:
         return urlsplit(url if "://" in url else f"//{url}").hostname or "an unreadable address"
     except ValueError:
         return "an unreadable address"
+
+
+def _without_account(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _with_scheme(url: str) -> str:

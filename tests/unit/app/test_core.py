@@ -46,7 +46,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     class Own:
         kubernetes = "v1"
 
-    def steps(spec: Spec, *, purge: bool = False) -> Any:
+    def steps(spec: Spec, *, purge: bool = False, **_: object) -> Any:
         purged.append(purge)
         parts = (FakeStep("cluster", found), FakeStep("apply", found, ("cluster",)))
         return parts if spec.apply or not purge else parts[:1], FakeEngine(), Own()

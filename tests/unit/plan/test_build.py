@@ -23,6 +23,7 @@ from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.minikube.command import Minikube
+from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay
@@ -129,6 +130,17 @@ def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> Non
     steps = build(Spec(), place)
     assert steps.keys() == ALWAYS | {"ingress", "https"}
     assert list(steps)[-1] == "https"
+
+
+@pytest.mark.security(17)
+@pytest.mark.parametrize("proxy", ["auto", {"https": "http://me:secret@proxy.example.com:3128"}])
+def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, proxy: Any) -> None:
+    """A spec from elsewhere and a company proxy with a password → pods get only an account that the spec names."""
+    spec = resolved(Spec.model_validate({"network": {"proxy": proxy}}))
+    for is_fetched in (True, False):
+        plan = plan_build.build(spec, place, FakeEngine(), OWN, environ={}, is_fetched=is_fetched)
+        step = one(PodProxyStep, {each.name: each for each in plan})
+        assert step.with_account is (not is_fetched or proxy != "auto")
 
 
 @pytest.mark.parametrize(

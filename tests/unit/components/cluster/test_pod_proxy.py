@@ -99,6 +99,18 @@ def test_a_policy_comes_changes_and_goes_with_the_proxy(server: ApiServer, step:
     assert not step.undo()
 
 
+@pytest.mark.security(17)
+def test_pods_of_a_fetched_spec_get_no_account_of_the_proxy(server: ApiServer, step: PodProxyStep) -> None:
+    """A fetched spec labels a namespace sandbox.dev/proxy=true → its pods get the proxy's address, no password."""
+    step.apply(NoWork())
+    fetched = replace(step, with_account=False)
+    assert fetched.check().state is State.DRIFTED, "pods of the user's own spec of this name had it"
+    fetched.apply(NoWork())
+    said = json.dumps(server.objects[POLICY])
+    assert "http://proxy.example.com:3128" in said and "secret" not in said
+    assert fetched.check().state is State.READY
+
+
 def test_kubernetes_without_mutating_policies_gets_none(server: ApiServer, step: PodProxyStep) -> None:
     del server.kinds[f"/apis/{pod_proxy.API}"]
     found = step.check()
