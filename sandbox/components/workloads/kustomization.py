@@ -34,6 +34,14 @@ DEEPEST = 32  # levels of bases below bases
 BASES = ("resources", "bases", "components")
 PLUGINS = ("generators", "transformers", "validators")  # files, or documents in their place, that name files again
 FILES = ("crds", "configurations", *PLUGINS, "patchesStrategicMerge")
+# All keys of a kustomization (kustomize API, types.Kustomization). Go reads keys whatever their case.
+KEYS = {
+    *("apiVersion", "buildMetadata", "commonAnnotations", "commonLabels", "configMapGenerator", "generatorOptions"),
+    *("helmGlobals", "imageTags", "images", "kind", "labels", "metadata", "namePrefix", "nameSuffix", "namespace"),
+    *("openapi", "patches", "patchesJson6902", "replacements", "replicas", "secretGenerator", "sortOptions", "vars"),
+}
+# Keys of the user's own choice are below these.
+FREE = ("annotations", "commonAnnotations", "commonLabels", "labels", "pairs")
 # Keys of charts, which kustomize renders by helm where it is told that it may.
 CHARTS = ("helmCharts", "helmChartInflationGenerator")
 # Keys of files anywhere below the others; `files` and `envs` may have KEY=FILE.
@@ -160,7 +168,12 @@ class _Reading:
 
     def _note(self, content: Any, folder: Path) -> None:
         """Note what the rest of one, or the file of a generator, names; kustomize reports what is missing."""
-        for text in _paths(content):
+        try:
+            found = list(_paths(content))
+        except BadFile as error:
+            error.brief = f"{folder}: {error.brief}"
+            raise
+        for text in found:
             if "://" in text:
                 self.fetched[text] = None
             elif is_file(folder / text):
@@ -172,6 +185,8 @@ def _content(file: Path) -> Mapping[str, Any]:
     content = found[0] if len(found) == 1 else None
     if not isinstance(content, dict):
         raise BadFile(f"{file}: not a mapping of keys", fix="correct it")
+    if unknown := content.keys() - {*KEYS, *BASES, *FILES, *CHARTS}:
+        raise BadFile(f"{file}: `{min(map(str, unknown))}` is no key of a kustomization", fix="correct it")
     if charts := next((key for key in CHARTS if content.get(key)), None):
         raise BadFile(
             f"{file} names charts ({charts}), which `kubectl kustomize` does not render",
@@ -212,7 +227,12 @@ def _paths(content: Any, depth: int = DEEPEST) -> Iterator[str]:
             yield from _paths(one, depth - 1)
     if isinstance(content, dict) and depth:
         for key, value in content.items():
-            yield from _named(key, value) if key in PATHS else _paths(value, depth - 1)
+            if key not in PATHS and str(key).casefold() in PATHS:
+                raise BadFile(f"`{key}` is no key of a kustomization", fix=f"write {str(key).casefold()}")
+            if key in PATHS:
+                yield from _named(key, value)
+            elif key not in FREE:
+                yield from _paths(value, depth - 1)
 
 
 def _named(key: str, value: Any) -> Iterator[str]:

@@ -53,6 +53,29 @@ def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> 
     assert found.fetched == ()
 
 
+@pytest.mark.security(17)
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Resources: [../../elsewhere, 'http://127.0.0.1:1/x.yaml']\n", "Resources"),
+        ("re\u017fources: [../../elsewhere]\n", "re\u017fources"),
+        ("configMapGenerator: [{name: x, Files: [../../secret]}]\n", "Files"),
+        ("patches: [{PATH: ../../secret}]\n", "PATH"),
+        ("resource: [a.yaml]\n", "resource"),
+    ],
+)
+def test_unknown_key_of_a_kustomization_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    """A kustomization with `Resources:`, which kustomize takes for `resources:` → refused before it is rendered."""
+    (tmp_path / "kustomization.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadFile, match=f"`{key}` is no key of a kustomization"):
+        kustomization.reads(tmp_path)
+
+
+def test_labels_of_a_kustomization_may_be_called_like_keys(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text("commonLabels: {Env: dev}\nlabels: [{pairs: {Path: a}}]\n")
+    assert kustomization.reads(tmp_path).fetched == ()
+
+
 @needs_kubectl
 def test_a_folder_with_one_is_rendered_by_kubectl(project: Path) -> None:
     found = user_manifests.load([project / "overlays" / "dev"], store(project))
