@@ -15,6 +15,16 @@ OCI = "oci://"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
+# helm splits what it is given at commas, = and braces (helm, pkg/strvals): a key with one could name a file or a URL.
+ValuePath = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9_/-](?:[A-Za-z0-9_/.-]|\\\.|\[[0-9]+\])*",
+        r"must be the path of a value, such as image.tag, list[0] or annotations.example\.com/name, not '{}'",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kustomization(Model):
     """A folder that `kubectl kustomize` renders, with what only some of them need."""
@@ -30,7 +40,7 @@ class Release(Model):
     release: Label | None = key(default=None, description="The release's name; by default the chart's.")
     namespace: Label = key(default="default", description="The release's namespace, created if missing.")
     values: tuple[LocalPath, ...] = key(default=(), description="Files of values; later ones override earlier ones.")
-    set: dict[str, str | int | float | bool] = key(
+    set: dict[ValuePath, str | int | float | bool] = key(
         default={}, description="Single values by path (`image.tag`); they override the files."
     )
 
@@ -173,7 +183,7 @@ class Addon(Model):
         description="One of those that `sandbox addons list` names, or the folder of one of your own, with an "
         "addon.yaml, relative to this file's folder."
     )
-    values: dict[str, str] = key(
+    values: dict[ValuePath, str] = key(
         default={}, description="Values for placeholders of the addon's manifests, or for its chart by their paths."
     )
 

@@ -824,6 +824,22 @@ def test_tcp_port_that_cannot_be_is_refused(tcp: str, wrong: str) -> None:
     assert wrong in found.details + str(found)
 
 
+@pytest.mark.security(17)
+@pytest.mark.parametrize(
+    "key",
+    ["a=/proc/self/environ,b", "a=http://127.0.0.1/x,b", "a,b", "{a", "a\\", "", ".a", "a[x]", "a\nb", "a=b"],
+)
+@pytest.mark.parametrize("where", ["apply: [{chart: x, set: {%s: y}}]", "addons: [{addon: grafana, values: {%s: y}}]"])
+def test_path_of_a_value_that_helm_would_split_is_refused(where: str, key: str) -> None:
+    """`set: {"leak=/proc/self/environ,b": x}`, which would have helm read a file → refused, with what is meant."""
+    assert "must be the path of a value" in str(refusal(where % json.dumps(key) + "\n"))
+
+
+@pytest.mark.parametrize("key", ["image.tag", "a-b_c", "hosts[0].name", r"annotations.example\.com/x", "_a", "0"])
+def test_path_of_a_value_is_what_helm_takes(key: str) -> None:
+    Spec.model_validate({"apply": [{"chart": "x", "set": {key: "y"}}]})
+
+
 @pytest.mark.parametrize("key", ["domain: %s", "edge: {hosts: [%s]}"])
 def test_name_with_other_letters_is_shown_in_ascii(key: str) -> None:
     assert ", such as xn--bcher-kva.example" in str(refusal(key % "bücher.example" + "\n"))
