@@ -331,6 +331,11 @@ class Names:
         return self.folder / "engine.json"
 
     @property
+    def node_volumes(self) -> Path:
+        """Return the record of the unnamed volumes of its nodes, there as long as the cluster should be."""
+        return self.folder / "volumes.json"
+
+    @property
     def asked(self) -> Path:
         """Return the file of the questions that the last check asked its nodes."""
         return self.folder / "asked.json"

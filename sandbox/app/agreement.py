@@ -15,6 +15,7 @@ from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home, Names
 from sandbox.plan import saved_spec
+from sandbox.step import State
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.existing_clusters import UserCluster
@@ -93,6 +94,9 @@ class Agreement(Protocol):
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
 
+    def lost(self, refusal: UsageError) -> None:
+        """Allow a new cluster in place of one that is lost with its data; without consent, `refusal` is the error."""
+
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Choose the stale steps that may be recreated; `named` are those that the caller names."""
 
@@ -109,6 +113,9 @@ class Refusal:
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         return None
+
+    def lost(self, refusal: UsageError) -> None:
+        raise refusal
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         return named
@@ -151,6 +158,22 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
     is_moved = _is_moved(names, origin)
     if agreement.other_origin(OtherOrigin(names.name, doing, before, origin, is_moved)) and is_moved:
         saved_spec.record_origin(names, origin)
+
+
+def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:
+    """Ask before a new cluster is made in place of one whose nodes others removed, if so. Raises SandboxError."""
+    from sandbox.components.cluster.steps import ClusterStep
+
+    for step, status in found:
+        if isinstance(step, ClusterStep) and status.state is State.ABSENT and (left := step.lost()):
+            lost = "all that its pods stored, and what was applied without this spec"
+            refusal = UsageError(
+                f"the cluster of '{name}' is gone: its nodes were removed, not by sandbox",
+                details=f"lost    {lost}\nleft    {left}\nnow     a new cluster is made, empty until `sandbox up`",
+                fix="add --yes; or restore one with its data: sandbox snapshot restore (see sandbox snapshot list)",
+                id="lost-data",
+            )
+            agreement.lost(refusal)
 
 
 def _is_moved(names: Names, origin: Origin) -> bool:

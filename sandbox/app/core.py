@@ -96,7 +96,7 @@ class Sandbox:
         one of `spared` fails, all else stays. `agreement` is asked instead of the sandbox's own. The steps are
         `prepared` before they are checked.
         """
-        from sandbox.app.agreement import agree_on_tenancy
+        from sandbox.app.agreement import agree_on_loss, agree_on_tenancy
         from sandbox.app.preflight import Preflight
 
         agreement = agreement or self._agrees
@@ -104,6 +104,7 @@ class Sandbox:
             self._was_there = any(
                 step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
             )
+            agree_on_loss(self.name, ready.found, agreement)
             agreed = agreement.recreate(ready.found, recreate)
             if not ready.spec.cluster.supports.whole_cluster:
                 agree_on_tenancy(ready.steps, agreement)
@@ -173,9 +174,12 @@ class Sandbox:
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
+        from sandbox.app.agreement import agree_on_loss
         from sandbox.app.preflight import Preflight
 
-        with Preflight(self, self._chosen, agreement or self._agrees, only_plan=True).surveyed(recreate) as ready:
+        agreement = agreement or self._agrees
+        with Preflight(self, self._chosen, agreement, only_plan=True).surveyed(recreate) as ready:
+            agree_on_loss(self.name, ready.found, agreement)
             return ready.found
 
     def down(self, *, purge: bool = False) -> bool:
@@ -218,6 +222,7 @@ class Sandbox:
     def start_locked(self) -> None:
         """Start it as `start` does; the caller holds the lock."""
         from sandbox.app import ports
+        from sandbox.app.agreement import agree_on_loss
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
@@ -226,6 +231,7 @@ class Sandbox:
             held.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
             found = survey(steps, engine, self.names, report)
+            agree_on_loss(self.name, found, self._agrees)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=found)
         self._watch(spec.pause_seconds)

@@ -61,6 +61,14 @@ class Asking:
         self._yes = True  # also to a sandbox in that cluster
         return found
 
+    def lost(self, refusal: UsageError) -> None:
+        """Ask, unless `yes`."""
+        if not self._yes:
+            if not has_terminal():
+                raise refusal
+            click.echo(f"{refusal.brief}:", err=True)
+            _confirm(refusal.details)
+
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Return the steps that are named, and the stale ones whose recreation the user agrees to now."""
         stale = [(step, status) for step, status in found if status.state is State.STALE and step.name not in named]
@@ -103,6 +111,9 @@ class Telling:
         if found := _offered(spec, home, engine, self._say):
             _tell_how(spec, found, self._say)
         return None
+
+    def lost(self, refusal: UsageError) -> None:
+        self._say(f"{refusal.brief}; `up` asks, or takes --yes")
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         return named

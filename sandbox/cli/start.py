@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command("start")
 @spec_options
-@changing_option
+@click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file, or a cluster that is lost.")
 @output_option
 @lock_options
 @progress_option

@@ -54,7 +54,7 @@ continue: sandbox up      remove everything: sandbox down --purge"""
 @click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask about NAME, a sandbox of another file, or a first change to an existing cluster.",
+    help="Do not ask about NAME, a sandbox of another file, lost data, or a first change to an existing cluster.",
 )
 @output_option
 @lock_options

@@ -316,6 +316,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         # Podman tells the name again.
         attached={name: "" if (id_ := one.get("NetworkID") or "") == name else id_ for name, one in networks.items()},
         mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
+        volumes=frozenset(one["Name"] for one in found.get("Mounts") or () if one.get("Type") == "volume"),
         addresses6={name: one["GlobalIPv6Address"] for name, one in networks.items() if one.get("GlobalIPv6Address")},
     )
 

@@ -78,7 +78,8 @@ class Container:
 
     `addresses` are those of IPv4 by network, `addresses6` those of IPv6. `published` are its TCP ports, `udp` its UDP
     ports. `network` is the one it was created on, `attached` those it is on with their ids, as far as they are known
-    while it is stopped. `mounts` are the folders and files of this machine that it has.
+    while it is stopped. `mounts` are the folders and files of this machine that it has, `volumes` the names of its
+    volumes.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Container:
     network: str = ""
     attached: Mapping[str, str] = field(default_factory=dict)
     mounts: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
     addresses6: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -114,7 +114,7 @@ class Broken:
         if failpoint:
             env |= {"SANDBOX_TEST": "1", "SANDBOX_FAILPOINT": failpoint}
         child = subprocess.Popen(
-            [sys.executable, *program, *arguments],
+            [sys.executable, *program, *arguments, *(("--yes",) if arguments[0] == "up" else ())],  # to a lost node
             env=env,
             cwd=self.app.folder,
             stdin=subprocess.DEVNULL,

@@ -158,6 +158,7 @@ class FakeEngine(Engine):
             network=spec.network,
             attached=dict(box.ids),
             mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
+            volumes=frozenset(spec.volumes),
             addresses6={
                 one: f"{self.networks[one].subnet6.partition('/')[0]}{self._address(box, one).rpartition('.')[2]}"
                 for one in box.ids
@@ -214,6 +215,8 @@ class FakeEngine(Engine):
         """A container that another user made, such as a node of kind."""
         self._connect(box)
         self.boxes[box.spec.name] = box
+        for volume in box.spec.volumes:
+            self.volumes.setdefault(volume, {})
 
     def remove_container(self, name: str) -> bool:
         return self.boxes.pop(name, None) is not None

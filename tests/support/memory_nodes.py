@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -36,7 +37,9 @@ class Nodes:
     def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
         """A node as kind labels it."""
         labels = {"io.x-k8s.kind.cluster": names.cluster, ROLE: role}
-        spec = ContainerSpec(name=name, image=UPSTREAM["node"], command=("init",), labels=labels, network=NETWORK)
+        unnamed = {hashlib.sha256(f"{name} {len(self.engine.volumes)}".encode()).hexdigest(): "/var"}
+        image, command = UPSTREAM["node"], ("init",)
+        spec = ContainerSpec(name=name, image=image, command=command, labels=labels, network=NETWORK, volumes=unnamed)
         box = FakeContainer(spec, self.engine.images[UPSTREAM["node"]], read_only=False)
         self.engine.add(box)
         return box

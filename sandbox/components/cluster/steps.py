@@ -42,7 +42,7 @@ class ClusterStep:
     def check(self) -> Status:
         standing = self.provider.standing()
         if standing is Standing.ABSENT:
-            return Status(State.ABSENT)
+            return Status(State.ABSENT, "its nodes were removed, not by sandbox" if self.lost() else "")
         if standing is Standing.PARTIAL:
             return Status(State.ABSENT, "an earlier start was interrupted")
         stale = self.provider.stale()
@@ -79,6 +79,10 @@ class ClusterStep:
             fix=f"sandbox stop {self.names.name}, then sandbox start {self.names.name}",
         )
         return Status(State.DRIFTED, drift) if drift else self._ready
+
+    def lost(self) -> str | None:
+        """Return what is left of a cluster whose nodes were removed by others; None where that is not so."""
+        return self.provider.lost()
 
     def stop(self) -> bool:
         return self.provider.standing() is not Standing.ABSENT and self.provider.stop()

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +23,10 @@ from sandbox.app import machine_plan, ports, requirements, snapshots
 from sandbox.app.agreement import Refusal, agree_on_origin, replaced
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
+from sandbox.cli.prompts import Asking
 from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.cluster.steps import ClusterStep
 from sandbox.config.schema import Registry, ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
@@ -30,8 +34,10 @@ from sandbox.engine.labelled import NameTaken
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.used_engine import UsedEngine
+from sandbox.provider import Standing
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
+from sandbox.step import State, Status
 from tests.support import in_process
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
 from tests.support.tls import NOW, TlsServer, make_pki, presenting
@@ -138,6 +144,33 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
     act()
     assert parts_at_recovery == [{"cluster"}] != [there]
     assert not noted.exists()
+
+
+@pytest.mark.parametrize("act", [Sandbox.up, Sandbox.start])
+def test_lost_cluster_is_not_replaced_in_silence(
+    there: set[str], monkeypatch: pytest.MonkeyPatch, act: Callable[[Sandbox], object]
+) -> None:
+    """Its nodes were removed by others → `up` and `start` say what is lost; only a yes makes a new cluster."""
+    names = world.home().sandbox("x")
+    nodes = kind_provider.nodes(cast("Any", FakeEngine()), names)
+    provider = SimpleNamespace(standing=lambda: Standing.ABSENT, lost=lambda: "volume abc", nodes=nodes)
+    lost = ClusterStep(cast("Any", provider), names, "v1", requires=())
+    made: list[object] = []
+
+    def apply(step: ClusterStep, work: object) -> Status:
+        made.append(step)
+        return Status(State.READY)
+
+    monkeypatch.setattr(ClusterStep, "apply", apply)
+    monkeypatch.setattr(machine_plan, "steps", lambda *_, **__: ((lost,), FakeEngine(), SimpleNamespace(kubernetes="")))
+    monkeypatch.setattr(machine_plan, "without_files", lambda _: (lost,))
+    RememberedStep(names, ResolvedSpec(name="x")).apply(NoWork())
+    with pytest.raises(SandboxError, match="the cluster of 'x' is gone") as caught:
+        act(Sandbox(Spec(name="x")))
+    assert (caught.value.id, caught.value.exit_code, made) == ("lost-data", 2, [])
+    assert "all that its pods stored" in caught.value.details and "volume abc" in caught.value.details
+    act(Sandbox(Spec(name="x"), agreement=Asking(print, yes=True)))
+    assert made == [lost]
 
 
 def test_down_removes_what_killed_commands_left(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.node_manifests import NodeManifests
+from sandbox.components.cluster.kind.node_volumes import NodeVolumes
 from sandbox.components.cluster.kind.worker_join import JOINED, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
@@ -151,6 +152,10 @@ class KindProvider:
                 return f"another proxy than {self.proxied}"
         return None
 
+    def lost(self) -> str | None:
+        """Return what is left of nodes that were there, and that others removed."""
+        return self._volumes.lost() if self.standing() is Standing.ABSENT else None
+
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as kind has started the control plane."""
         _ = self._first_files  # or an error, before anything is deleted
@@ -178,6 +183,7 @@ class KindProvider:
         if self._has_rivals():
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
+        self._volumes.record(self.nodes.all())
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make the cluster, and do by its messages what can be done before it has ended."""
@@ -255,6 +261,7 @@ class KindProvider:
             if node not in cold and not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
+        self._volumes.record(self.nodes.all())
         return refused or cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
@@ -314,9 +321,11 @@ class KindProvider:
         """Have kind remove it, and remove the files that were made for it."""
         self._unlock()
         there = self.nodes.all()
+        self._volumes.begin_end()
         if there:
             end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
             docker_nodes.end_nodes(self.engine, self.names, there, end)
+        self._volumes.remove()
         made = (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config)
         for path in (*made, key_file(self.names)):
             path.unlink(missing_ok=True)
@@ -389,6 +398,10 @@ class KindProvider:
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+
+    @property
+    def _volumes(self) -> NodeVolumes:
+        return NodeVolumes(self.engine, self.names)
 
     @property
     def _workers(self) -> Workers:

@@ -118,6 +118,10 @@ class MinikubeProvider:
         """Return None: what it was created with is minikube's to know."""
         return None
 
+    def lost(self) -> str | None:
+        """Return None: minikube itself may have deleted it."""
+        return None
+
     def drift(self) -> str | None:
         """Return how the proxy in its nodes differs from the spec, or None."""
         behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
