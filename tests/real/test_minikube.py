@@ -77,6 +77,23 @@ def test_all_of_minikube_s_are_listed_as_minikube_has_them(sandbox: Changing) ->
     assert {by for _, by in listed.values()} == {None}
 
 
+def test_addon_that_cannot_be_enabled_leaves_no_trace(sandbox: Changing) -> None:
+    assert "error[addon-image]" in sandbox.run("addons", "enable", "metrics-server", status=1).err
+    assert sandbox.addons()["metrics-server"] == ("off", None)
+    assert "'metrics-server' is not enabled" in sandbox.run("addons", "disable", "metrics-server", status=2).err
+    assert sandbox.up() == set()
+
+
+@pytest.mark.parametrize("command", ["up", "start"])
+def test_node_that_the_engine_restarted_is_repaired(sandbox: Changing, command: str) -> None:
+    """minikube leaves the kubelet's unit disabled, so that only the node's container comes back."""
+    tool("docker", "restart", sandbox.names.cluster)
+    sandbox.run("status", status=1)
+    sandbox.run(command)
+    sandbox.run("status")
+    assert sandbox.up() == set()
+
+
 def test_addons_of_the_spec_are_enabled_answer_and_are_removed(sandbox: Changing, metrics: dict[str, Any]) -> None:
     assert "Addons of minikube" in sandbox.up(addons=[metrics])
     assert sandbox.addons()["metrics-server"] == ("ready", "spec")

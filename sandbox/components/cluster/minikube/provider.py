@@ -143,8 +143,8 @@ class MinikubeProvider:
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Have minikube start what is stopped, find its API server again, and give containerd the proxy.
 
-        A node may run without its kubelet, which minikube starts by ssh and not as a unit of the node: after
-        `docker restart`, or after an interrupted `minikube start`.
+        minikube leaves the kubelet's unit disabled. A node that `docker restart` or an interrupted `minikube start`
+        started therefore runs without Kubernetes.
         """
         # The user's own context was removed by `minikube stop`; `minikube start` restores it.
         kubeconfig = None if self.adopted else self.names.kubeconfig
