@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from sandbox.components.cluster import dns
+from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
@@ -15,8 +18,10 @@ from sandbox.components.registry.external_step import require_answer
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
+from sandbox.kube import node_status
 from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
 from sandbox.plan import providers, registry_steps
+from sandbox.quantities import count
 from sandbox.step import State
 
 # Of an autoscaler whose cluster has no server of metrics (kubernetes, pkg/controller/podautoscaler/metrics/client.go).
@@ -53,8 +58,34 @@ def node(context: DoctorContext) -> Finding:
     stopped = [name for name in parts if not ((found := engine.container(name)) and found.running)]
     if stopped:
         return error(f"not running: {', '.join(stopped)}")
+    if idle := [name for name in nodes.running() if nodes.query(name, KUBELET)[0]]:
+        return error(f"the kubelet is stopped in {', '.join(idle)}")
+    if context.names.kubeconfig.exists() and (unready := "; ".join(_unready(context, nodes.running()))):
+        return error(unready)
     wired = registry_steps.wiring(engine, nodes, context.names, registry).check()
     return ok(wired.detail) if wired.state is State.READY else error(f"not configured as in the spec: {wired.detail}")
+
+
+def _unready(context: DoctorContext, nodes: Sequence[str]) -> Sequence[str]:
+    with suppress(ClusterError):  # other checks say so
+        return tuple(node_status.unready(context.cluster, nodes))
+    return ()
+
+
+def dns_pods(context: DoctorContext) -> Finding:
+    """Check that the cluster's DNS has a ready pod."""
+    if not context.spec.cluster.supports.whole_cluster:
+        return skipped("an existing cluster has its own")
+    if not context.names.kubeconfig.exists():
+        return skipped("there is no sandbox yet; sandbox up creates it")
+    try:
+        live = context.cluster.get("apps/v1", "Deployment", dns.NAME, dns.NAMESPACE)
+    except ServerAway as away:
+        return skipped(f"{away.brief}, so it is not known")
+    if live is None:
+        return error(f"the Deployment {dns.NAMESPACE}/{dns.NAME} is gone")
+    ready = (live.get("status") or {}).get("readyReplicas") or 0
+    return ok(f"{count(ready, 'pod')} ready") if ready else error(f"{dns.NAMESPACE}/{dns.NAME} has no ready pod")
 
 
 def _inner(context: DoctorContext, namespace: str) -> Finding:
@@ -182,7 +213,13 @@ def _not_running(engine: Engine, name: str) -> Finding | None:
 CHECKS = (
     Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
     Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
-    Check("wiring.node", "all nodes run, and they, tools and pods find the registry", "sandbox up{which}", node),
+    Check(
+        "wiring.node",
+        "all nodes run and are ready, and they, tools and pods find the registry",
+        "sandbox up{which}",
+        node,
+    ),
+    Check("wiring.dns", "the cluster's DNS has a ready pod", "sandbox up{which}", dns_pods),
     Check(
         "wiring.ingresses",
         "what Ingresses ask for has an effect",

@@ -214,6 +214,8 @@ class DnsStep(NothingToUndo):
             return Status(State.DRIFTED, waits_for)
         found = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
         live = cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {}
+        if live["spec"].get("replicas") == 0:
+            return Status(State.DRIFTED, "CoreDNS is scaled to 0 pods")
         annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
         wanted = deployment["spec"]["template"]["metadata"]["annotations"]
         if found.get("data") != config_map(text)["data"] or annotations.get(MARK) != wanted[MARK]:

@@ -26,6 +26,8 @@ from sandbox.system.wait import wait_until
 
 # The command that a node executes before it is stopped.
 STOP_COMMAND = ("bash", "-c", files.packaged(__package__, "scripts/end-processes.sh"))
+# Succeeds on a node whose kubelet runs, or which has just resumed after a pause and is about to start it.
+KUBELET = ("sh", "-c", "systemctl is-active --quiet kubelet || pgrep -f '[a]fter-pause' >/dev/null")
 # The engine's message when it has killed a container and that does not end (moby, daemon/kill.go).
 DEAF = "did not receive an exit event"
 REMOVAL_PATIENCE = 30.0  # seconds

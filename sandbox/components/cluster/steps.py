@@ -15,6 +15,7 @@ from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
+from sandbox.kube import node_status
 from sandbox.kube.api import Cluster, ClusterError, trouble_of
 from sandbox.names import Names
 from sandbox.provider import Provider, Standing
@@ -27,7 +28,7 @@ API_TIMEOUT = 120.0
 
 @dataclass(frozen=True)
 class ClusterStep:
-    """A cluster of any kind; ready when it is as the spec says and its API server answers."""
+    """A cluster of any kind; ready when it is as the spec says, its API server answers, and its nodes are ready."""
 
     provider: Provider
     names: Names
@@ -55,6 +56,8 @@ class ClusterStep:
             return Status(State.DRIFTED, drift)
         if trouble_of(self.names.kubeconfig) is not None:
             return Status(State.DRIFTED, "its API server does not answer")
+        if unready := self._unready():
+            return Status(State.DRIFTED, unready)
         return self._ready
 
     def asks(self, node: str) -> Iterable[Question]:
@@ -64,6 +67,7 @@ class ClusterStep:
         files.make_private_dir(self.names.folder)
         self._forget_damaged()
         started: Sequence[str] = ()
+        unready = trouble_of(self.names.kubeconfig) is None and self._unready()
         if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
             self.provider.create(work.say, work.usable)
         else:
@@ -72,12 +76,10 @@ class ClusterStep:
             self.provider.write_kubeconfig()
         drift = self.provider.drift()  # while the API server comes; all else was made so, or was seen before
         self.provider.await_news(started)
-        wait_until(
-            partial(trouble_of, self.names.kubeconfig),
-            what="the API server",
-            timeout=API_TIMEOUT,
-            fix=f"sandbox stop {self.names.name}, then sandbox start {self.names.name}",
-        )
+        fix = f"sandbox stop {self.names.name}, then sandbox start {self.names.name}"
+        wait_until(partial(trouble_of, self.names.kubeconfig), what="the API server", timeout=API_TIMEOUT, fix=fix)
+        if unready:
+            wait_until(self._unready, what="the nodes", timeout=60, fix=fix, say=work.say)
         return Status(State.DRIFTED, drift) if drift else self._ready
 
     def lost(self) -> str | None:
@@ -102,6 +104,11 @@ class ClusterStep:
         lost = [node for node in nodes.every() if node not in running]  # of several control planes, which go on without
         without = f"; without {', '.join(lost)}, which is gone" if lost else ""
         return Status(State.READY, ", ".join(running) + without)
+
+    def _unready(self) -> str | None:
+        """Return which of the running nodes are not ready, and why. Raises ClusterError."""
+        found = node_status.unready(Cluster(self.names.kubeconfig), self.provider.nodes.running())
+        return "; ".join(found) or None
 
     def _forget_damaged(self) -> None:
         """Remove a kubeconfig that leads to no cluster, so that it is written again."""

@@ -40,7 +40,7 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
     parts = [
         check
         for check in wiring_checks.CHECKS
-        if check.id not in ("wiring.network", "wiring.ingresses", "wiring.autoscalers")
+        if check.id not in ("wiring.network", "wiring.dns", "wiring.ingresses", "wiring.autoscalers")
     ]
     assert {check.inspect(context).status for check in parts} == {Status.ERROR}
     said = f"{context.names.registry} does not run; why: docker logs {context.names.registry}"
@@ -116,8 +116,34 @@ def test_autoscaler_that_cannot_scale_is_a_warning(
 def test_a_node_that_does_not_know_the_registry_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, context.names.node)
     start(context, engine, context.names.registry)
+    engine.programs["sh"] = lambda box, argv: (0, "")
     found = wiring_checks.node(context)
     assert found.status is Status.ERROR and "hosts.toml" in found.evidence
+
+
+def test_stopped_kubelet_and_unready_node_are_errors(
+    context: DoctorContext, engine: FakeEngine, server: ApiServer
+) -> None:
+    start(context, engine, context.names.node)
+    start(context, engine, context.names.registry)
+    ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
+    node = {"kind": "Node", "metadata": {"name": context.names.node}, "status": {"conditions": [ready]}}
+    server.kinds["/api/v1"] = {**server.kinds["/api/v1"], "Node": ("nodes", False)}
+    server.objects[f"/api/v1/nodes/{context.names.node}"] = node
+    engine.programs["sh"] = lambda box, argv: (0, "")
+    assert wiring_checks.node(context).evidence == (
+        f"{context.names.node} is not ready: Kubelet stopped posting node status."
+    )
+    engine.programs["sh"] = lambda box, argv: (1, "")
+    assert wiring_checks.node(context) == error(f"the kubelet is stopped in {context.names.node}")
+
+
+def test_dns_without_a_ready_pod_is_an_error(context: DoctorContext, server: ApiServer) -> None:
+    place = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+    server.objects[place] = {"status": {"readyReplicas": 1}}
+    assert wiring_checks.dns_pods(context) == ok("1 pod ready")
+    server.objects[place] = {"spec": {"replicas": 0}, "status": {}}
+    assert wiring_checks.dns_pods(context) == error("kube-system/coredns has no ready pod")
 
 
 def test_stopped_or_missing_worker_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:

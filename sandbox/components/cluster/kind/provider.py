@@ -97,7 +97,7 @@ class KindProvider:
         """Return the files that say how it was made, and the proxy that its containerd was told of."""
         first = (COMPLETE, *([VERSION] if self.shape.kubernetes else []))
         made = first if node == self.names.node else (JOINED,)
-        return (*made, *self._files.read_of(node), pod_proxy.QUERY)
+        return (*made, *self._files.read_of(node), pod_proxy.QUERY, docker_nodes.KUBELET)
 
     def standing(self) -> Standing:
         """Return what there is of the cluster."""
@@ -130,7 +130,7 @@ class KindProvider:
         return f"it was made with another {', '.join(other)}" if other else None
 
     def drift(self) -> str | None:
-        """Tell whether a node is stopped, or has other nameservers or another proxy."""
+        """Tell whether a node or its kubelet is stopped, or has other nameservers or another proxy."""
         stopped = [one.name for one in self.nodes.all() if not one.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"
@@ -146,6 +146,8 @@ class KindProvider:
         if self._files.has_other_nameservers():
             return "other nameservers"
         for node in self.nodes.running():
+            if self.nodes.query(node, docker_nodes.KUBELET)[0]:
+                return f"the kubelet of {node} is stopped"
             for place in self._files.missing(node):
                 return f"{node} has not {place}"
             if not self.proxied.is_in_force(node):
@@ -238,7 +240,7 @@ class KindProvider:
         self._attach(say)
         resting = [one for one in self.nodes.all() if not one.running]
         for node in sorted({*self.nodes.running()} - {one.name for one in resting}):
-            self.engine.execute(node, ["systemctl", "start", "kubelet"])  # a killed `stop` has ended it
+            self.engine.execute(node, ["systemctl", "start", "containerd", "kubelet"])  # a killed `stop` ends them
         # Kubelets that the engine itself started together with the API server were refused as well.
         refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
         cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]

@@ -161,6 +161,15 @@ def test_kubeadm_deployment_is_changed_once(server: ApiServer, step: DnsStep) ->
     assert not step.undo()
 
 
+def test_coredns_scaled_to_zero_is_scaled_up(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    server.objects[DEPLOYMENT]["spec"]["replicas"] = 0
+    server.objects[DEPLOYMENT] = server.objects[DEPLOYMENT]  # seen by its controller
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "CoreDNS is scaled to 0 pods")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
 def test_changed_configuration_is_repaired(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
     before = server.objects[COREFILE]

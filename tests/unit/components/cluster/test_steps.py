@@ -27,7 +27,7 @@ from sandbox.provider import Provider
 from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
 from tests.support import memory_nodes
-from tests.support.api_server import kubeconfig
+from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes as InMemory
 
@@ -163,6 +163,7 @@ def test_started_cluster_is_compared_only_by_what_may_drift(
     """What it was made with was compared before it was started."""
     InMemory(engine).add(names, names.node, "control-plane").running = False
     monkeypatch.setattr(Cluster, "trouble", lambda _: None)
+    monkeypatch.setattr(Cluster, "list", lambda *given: [])
     provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
     engine.write_file(names.node, COMPLETE, b"{}")
     monkeypatch.setattr(KindProvider, "start", lambda self, say: [self.engine.start(names.node) or names.node])
@@ -193,6 +194,30 @@ def test_api_server_that_never_answers_is_reported_with_a_fix(
     assert caught.value.fix == "sandbox stop demo, then sandbox start demo"
 
 
+def test_cluster_with_a_node_that_is_not_ready_is_repaired(
+    engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    InMemory(engine).add(names, names.node, "control-plane")
+    engine.write_file(names.node, COMPLETE, b"{}")
+    ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
+    node = {"kind": "Node", "metadata": {"name": names.node}, "status": {"conditions": [ready]}}
+    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
+    server.kinds["/api/v1"] = {**server.kinds["/api/v1"], "Node": ("nodes", False)}
+    server.objects[f"/api/v1/nodes/{names.node}"] = node
+    monkeypatch.setattr(KindProvider, "stale", lambda self: None)
+    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
+    monkeypatch.setattr(KindProvider, "start", lambda self, say: ready.update(status="True"))
+    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
+    step = ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1")
+    found = step.check()
+    assert (found.state, found.detail) == (
+        State.DRIFTED,
+        f"{names.node} is not ready: Kubelet stopped posting node status.",
+    )
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
 @pytest.mark.parametrize("damaged", ["", "clusters: [", "\0", "[]", "apiVersion: v1\nkind: Config\n"])
 def test_damaged_kubeconfig_of_its_own_is_written_again(
     engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch, damaged: str
@@ -202,6 +227,7 @@ def test_damaged_kubeconfig_of_its_own_is_written_again(
     names.folder.mkdir(parents=True)
     names.kubeconfig.write_text(damaged)
     monkeypatch.setattr(Cluster, "trouble", lambda _: None)
+    monkeypatch.setattr(Cluster, "list", lambda *given: [])
     monkeypatch.setattr(KindProvider, "start", lambda self, say: [])
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
@@ -220,6 +246,7 @@ def test_a_control_plane_that_is_lost_is_named(
     shape = SpecCluster(nodes=Nodes(control_plane=2))
     provider = replace(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), shape=shape)
     monkeypatch.setattr(Cluster, "trouble", lambda _: None)
+    monkeypatch.setattr(Cluster, "list", lambda *given: [])
     monkeypatch.setattr(KindProvider, "stale", lambda self: None)
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     engine.write_file(names.node, COMPLETE, b"{}")

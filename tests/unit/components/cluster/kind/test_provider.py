@@ -14,6 +14,7 @@ import yaml
 from sandbox.components.certificates.authority import make_root
 from sandbox.components.cluster import company_ca, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
+from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, KUBELET_LAST, RESOLV_CONF, Tags
 from sandbox.components.cluster.kind.command import STAND_INS, Kind
@@ -528,7 +529,13 @@ def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provide
 
     engine.programs["systemctl"] = systemctl
     provider.start(print)
-    assert ["systemctl", "start", "kubelet"] in told
+    assert ["systemctl", "start", "containerd", "kubelet"] in told
+
+
+def test_node_whose_kubelet_is_stopped_is_drift(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
+    made(provider)
+    engine.programs["sh"] = lambda box, argv: (int(list(argv) == list(KUBELET)), "")
+    assert provider.drift() == f"the kubelet of {names.node} is stopped"
 
 
 def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, three: KindProvider) -> None:
