@@ -70,11 +70,6 @@ class Home:
         return self.cache / "bundle"
 
     @property
-    def digests(self) -> Path:
-        """Return the file that remembers the digests of the bundle's recipes."""
-        return self.cache / "digests.json"
-
-    @property
     def documents(self) -> Path:
         """Return the folder of specs and manifests of images that were valid, as they were read."""
         return self.cache / "documents"

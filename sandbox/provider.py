@@ -87,6 +87,9 @@ class Provider(Protocol):
     def stale(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that cannot be repaired, or None."""
 
+    def made_of(self) -> str:
+        """Return in words the Kubernetes that runs and the image of its nodes; empty if they are not known."""
+
     def drift(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that `start` repairs, or None."""
 

@@ -11,7 +11,7 @@ from string import digits
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file
-from sandbox.config.resolve import Override, changed, load, with_existing_cluster, with_own_cluster
+from sandbox.config.resolve import Override, changed, load, with_bundle, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.origin_schema import Origin
@@ -235,6 +235,7 @@ def choose(
     spec = written(file, name, overrides, called=project.called if project else None)
     chosen = ChosenSpec(spec=spec, file=file, project=project)
     if fetched := chosen.fetched:
+        spec = with_bundle(spec) if fetched.origin.kind == "bundle" else spec
         return replace(chosen, spec=with_own_cluster(spec), origin=fetched.origin)
     return replace(chosen, origin=origin_of(file, name))
 

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where this sandbox's own images come from."""
-    from sandbox.bundle import remembered_digests, system_images
+    from sandbox.bundle import system_images
 
-    with remembered_digests.known(home.digests):
-        return system_images.for_spec(spec, home, engine)
+    return system_images.for_spec(spec, home, engine)
 
 
 def steps(
@@ -37,13 +36,13 @@ def steps(
     Without its `origin`, the spec is from where the last `up` had it.
     """
     from sandbox.app import ports
-    from sandbox.bundle import remembered_digests, system_images
+    from sandbox.bundle import system_images
     from sandbox.plan import build as plan_build  # and every component
 
     place = home()
     engine = Engine.connect()
     spec = chosen_spec.as_made(spec)
-    with engine.glance(), remembered_digests.known(place.digests):
+    with engine.glance():
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
         own = system_images.for_spec(spec, place, engine)

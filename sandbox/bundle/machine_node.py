@@ -6,6 +6,7 @@ Published nodes have their images packed, and would unpack them and pull the ing
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ from sandbox.system import files
 SCRIPT = files.packaged("sandbox.bundle", "scripts/unpack-node.sh")
 WORK = "/unpacked"
 ARCHIVES = PurePosixPath("/archives")
-LABEL = "dev.sandbox.machine-node"
+LABEL = "dev.sandbox.machine-node"  # of such an image, and of its containers: the published image
+OWNER = "dev.sandbox.machine-node.uid"
 NAME = "sandbox.dev/node:"
 SECONDS = "900"
 
@@ -34,8 +36,11 @@ class Made:
 
 
 def tag(references: Sequence[str]) -> str:
-    """Return twelve hexadecimal digits for the image that is made from the published `references`."""
-    return hashlib.sha256("\0".join((SCRIPT, *references)).encode()).hexdigest()[:12]
+    """Return twelve hexadecimal digits for the image that this user makes from the published `references`.
+
+    Each user has an image of their own: no one else knows which of them their snapshots need.
+    """
+    return hashlib.sha256("\0".join((SCRIPT, str(os.getuid()), *references)).encode()).hexdigest()[:12]
 
 
 def make(engine: Engine, published: str, images: Sequence[str], name: str, say: Callable[[str], None]) -> None:
@@ -72,20 +77,21 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
             )
         say("keeping the node image")
         made = dict((engine.inspect_image(published) or {}).get("Config") or {})
-        engine.commit(box, name, {**made, "Labels": {**(made.get("Labels") or {}), LABEL: ""}})
+        labels = {LABEL: published, OWNER: str(os.getuid())}
+        engine.commit(box, name, {**made, "Labels": {**(made.get("Labels") or {}), **labels}})
     finally:
         engine.remove_container(box)
 
 
 def made(engine: Engine, saved_of: Iterable[str]) -> tuple[Made, ...]:
-    """Return the node images of this machine, by name, and whether each is used by a container, of any user's sandbox.
+    """Return the node images that this user made, by name, and whether each is used by a container of any user.
 
     An image with an id in `saved_of` is used too: the images of snapshots cannot be made again. Other images have the
     label too, such as those that users make from nodes: only those with our names count.
     """
     used = {*saved_of, *(one.image for one in engine.containers(LABEL))}
     found = []
-    for name in sorted(engine.labelled_images(LABEL)):
+    for name in sorted(engine.labelled_images(f"{OWNER}={os.getuid()}")):
         image = engine.inspect_image(name) if name.startswith(NAME) else None
         if image is not None:
             below = engine.inspect_image(str(image["Parent"])) if image.get("Parent") else None

@@ -167,23 +167,11 @@ class Recipes(Mapping[str, Recipe]):
             others = {f"{name}-{minor(version)}": (RECIPES / name / "recipe.yaml", version) for name in VERSIONED}
             self._files |= others
         self._known: dict[str, Recipe] = {}
-        self._assumed: Mapping[str, str] = {}
 
     def __getitem__(self, name: str) -> Recipe:
         if name not in self._known:
-            self._known[name] = recipe = _read(*self._files[name])
-            if name in self._assumed:
-                vars(recipe)["digest"] = self._assumed[name]
+            self._known[name] = _read(*self._files[name])
         return self._known[name]
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """Return the digests that were asked for, by recipe."""
-        return {name: vars(one)["digest"] for name, one in self._known.items() if "digest" in vars(one)}
-
-    def assume(self, digests: Mapping[str, str]) -> None:
-        """Take these for the digests of recipes that are not read yet."""
-        self._assumed = digests
 
     def __len__(self) -> int:
         return len(self._files)
@@ -251,6 +239,11 @@ def _usual(value: Any, one: dataclasses.Field[Any]) -> bool:
 def minor(version: str) -> str:
     """Return the minor version, such as 1.36, of a Kubernetes version such as v1.36.3."""
     return ".".join(version.removeprefix("v").split(".")[:2])
+
+
+def fits(version: str, kubernetes: str | None) -> bool:
+    """Tell whether a Kubernetes version is what a spec wants: v1.36 means each of its patches, None any version."""
+    return kubernetes is None or f"{version}.".startswith(f"{kubernetes}.")
 
 
 @dataclass(frozen=True, kw_only=True)

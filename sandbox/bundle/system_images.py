@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sandbox.bundle import machine_node, published
-from sandbox.bundle.recipe import VERSIONED, Recipe, minor, recipes, versions
+from sandbox.bundle.recipe import VERSIONED, Recipe, fits, minor, recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home
+from sandbox.names import Home, Names
 from sandbox.system import files, process
 
 if TYPE_CHECKING:
     from sandbox.config.schema import Cluster, Spec
 
+Source = Literal["bundle", "upstream"]
 # Published images by digest.
 NODES: Mapping[str, str] = {
     version: f"docker.io/kindest/node:{version}@{digest}" for version, digest in versions().upstream.items()
 }
-UPSTREAM: Mapping[str, str] = {"node": next(iter(NODES.values())), **versions().images}
+# The default is of the minor that the bundle is built with, so that it does not depend on where images come from.
+DEFAULT = next((one for one in NODES if minor(one) == minor(recipes()["node"].version)), next(iter(NODES)))
+UPSTREAM: Mapping[str, str] = {"node": NODES[DEFAULT], **versions().images}
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 BALANCER = "balancer"  # the balancer of several control planes
@@ -40,7 +43,7 @@ class OwnImages:
     `published` are those that are pulled, where the references are names on this machine.
     """
 
-    source: Literal["bundle", "upstream"]
+    source: Source
     references: Mapping[str, str]
     published: Mapping[str, str] = field(default_factory=dict)
 
@@ -49,12 +52,15 @@ class OwnImages:
         """Return the Kubernetes version of the node image."""
         if self.source == "bundle":
             return self.recipe("node").version
-        reference = self.published.get("node") or self.references["node"]
-        return reference.partition("@")[0].rpartition(":")[2]
+        return self.pulled("node").partition("@")[0].rpartition(":")[2]
+
+    def pulled(self, component: str) -> str:
+        """Return the reference by which a component's published image is pulled."""
+        return self.published.get(component) or self.references[component]
 
     def require(self, kubernetes: str | None) -> None:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
-        if kubernetes in (None, self.kubernetes):
+        if fits(self.kubernetes, kubernetes):
             return
         known, built = ", ".join(NODES), ", ".join(bundled_nodes())
         if self.source == "upstream":
@@ -62,8 +68,8 @@ class OwnImages:
         raise UsageError(
             f"Kubernetes {kubernetes} is not in the bundle",
             details=f"the bundle's node image runs {self.kubernetes}; it can be built with {built}",
-            fix=f"write `kubernetes: {self.kubernetes}` in the spec's `cluster`, or leave it out; if you can reach "
-            f"an image registry, `images: {{source: upstream}}` has {known}",
+            fix=f"write `kubernetes: v{minor(self.kubernetes)}` in the spec's `cluster`; if you can reach an image "
+            f"registry, `images: {{source: upstream}}` has {known}",
         )
 
     def recipe(self, component: str) -> Recipe:
@@ -76,7 +82,7 @@ class OwnImages:
 
 def require_known(kubernetes: str | None) -> None:
     """Raise UsageError if there is no node image of Kubernetes `kubernetes`, neither published nor to be built."""
-    if kubernetes not in (None, *NODES, *bundled_nodes()):
+    if not any(fits(one, kubernetes) for one in (*NODES, *bundled_nodes())):
         raise _unknown(str(kubernetes))
 
 
@@ -85,8 +91,8 @@ def _unknown(kubernetes: str) -> UsageError:
 
     near = difflib.get_close_matches(kubernetes, NODES, 1)
     return UsageError(
-        f"there is no known node image of Kubernetes {kubernetes}",
-        details=f"known: {', '.join(NODES)}; the bundle can be built with {', '.join(bundled_nodes())}",
+        f"there is no published node image of Kubernetes {kubernetes}",
+        details=f"published: {', '.join(NODES)}; the bundle can be built with {', '.join(bundled_nodes())}",
         fix=f"did you mean `kubernetes: {near[0]}`?" if near else "use one of these in the spec's `cluster`",
     )
 
@@ -116,24 +122,44 @@ def choose(
     kubernetes: str | None = None,
     components: Iterable[str] = IN_ENGINE,
     mirrors: Mapping[str, str] | None = None,
+    *,
+    prepare: bool = False,
+    made_from: Source | None = None,
+    can_pull: Callable[[str], bool] = lambda _: False,
 ) -> OwnImages:
-    """Choose the bundle if the engine or the cache has all of its images, otherwise the upstream images.
+    """Return the system images of a sandbox.
 
-    `has` tells whether the engine has an image. `kubernetes` is the wanted version of the nodes, which `require`
+    `bundle` and `upstream` are taken literally. `auto` takes the first of these that has the wanted Kubernetes:
+
+    1. the source that the existing sandbox was made from (`made_from`);
+    2. the published images, if the engine has them all;
+    3. the published images, if their registry answers (`can_pull`, which is only called when the bundle could be used);
+    4. the bundle, if the engine or the cache has all of its images;
+    5. the published images, whose pull then fails with the reason.
+
+    `has` tells whether the engine has an image. `kubernetes` is what the spec says of the nodes, which `require`
     checks. `components` are those that must be in the engine. `mirrors` are asked in place of registries; the digests
-    stay. Raises SandboxError if `wanted` is the bundle and it is not built.
+    stay. With `prepare` nodes are made as by `prepared`. Raises SandboxError if the images have to be built first.
     """
-    pulled = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
+    version = next((one for one in (DEFAULT, *NODES) if fits(one, kubernetes)), None)
+    pulled = {**UPSTREAM, "node": NODES[version or DEFAULT]}
     upstream = OwnImages("upstream", {name: published.mirrored(one, mirrors or {}) for name, one in pulled.items()})
-    bundled = {name: recipes()[name] for name in UPSTREAM}
-    if kubernetes:
-        bundled["node"] = bundled_nodes().get(kubernetes, bundled["node"])
-    if wanted == "upstream":
+    upstream = prepared(upstream) if prepare else upstream
+    if wanted == "upstream" or (wanted == "auto" and made_from == "upstream" and version):
         return upstream
+    bundled = {name: recipes()[name] for name in UPSTREAM}
+    if not fits(bundled["node"].version, kubernetes):
+        bundled["node"] = next((one for tag, one in bundled_nodes().items() if fits(tag, kubernetes)), bundled["node"])
     missing = [name for name in components if not has(bundled[name].reference) and not store.has(bundled[name])]
+    kept = made_from == "bundle" and not missing and fits(bundled["node"].version, kubernetes)
+    if wanted == "auto" and version and not kept:
+        absent = [upstream.pulled(one) for one in components if not has(upstream.references[one])]
+        absent = [one for one in absent if not has(one)]
+        if not absent or len(missing) > 1 or can_pull(absent[0]):
+            return upstream
     if not missing:
         return OwnImages("bundle", {name: one.reference for name, one in bundled.items()})
-    if missing == ["node"] and bundled["node"].base and (wanted == "bundle" or kubernetes not in NODES):
+    if missing == ["node"] and bundled["node"].base:
         raise SandboxError(
             f"the bundle is not built with Kubernetes {kubernetes}",
             fix=f"sandbox bundle build --kubernetes {minor(bundled['node'].version)}",
@@ -152,16 +178,28 @@ def choose(
 
 
 def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    """Return where the sandbox of `spec` has its images from, by what the engine and the cache have now."""
-    own = choose(
+    """Return the system images of the sandbox of `spec`, whether or not it is up. Raises SandboxError."""
+    return choose(
         spec.images.source,
         lambda name: engine.image_id(name) is not None,
         Store(home.bundle),
         spec.cluster.kubernetes,
         in_engine(spec.cluster),
         spec.images.mirrors,
+        prepare=spec.cluster.supports.node_image,
+        made_from=_made_from(engine, home.sandbox(spec.name)),
+        can_pull=engine.can_pull,
     )
-    return prepared(own) if own.source == "upstream" and spec.cluster.supports.node_image else own
+
+
+def _made_from(engine: Engine, names: Names) -> Source | None:
+    """Return where the present sandbox has its images from, by its node, or by the registry of one of minikube's."""
+    node, registry = engine.container(names.node), engine.container(names.registry)
+    if node:
+        return "upstream" if machine_node.LABEL in node.labels else "bundle"
+    if registry and registry.image == engine.image_id(recipes()["registry"].reference):
+        return "bundle"
+    return None
 
 
 def prepared(own: OwnImages) -> OwnImages:

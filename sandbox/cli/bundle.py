@@ -59,7 +59,7 @@ def build(
     \b
     sandbox bundle build
     sandbox bundle build kind
-    sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35.4}
+    sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35}
     sandbox bundle build --architecture arm64 kind etcd
     """
     begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
@@ -88,7 +88,7 @@ def ensure(*, progress: str) -> None:
 
     engine = Engine.connect()
     store = Store(context.home().bundle)
-    own = choose("auto", lambda name: engine.image_id(name) is not None, store)
+    own = choose("auto", lambda name: engine.image_id(name) is not None, store, can_pull=engine.can_pull)
     if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
         note(progress, "no images here yet: trying to pull one")
         try:

@@ -25,7 +25,7 @@ def images() -> None:
 @click.option("--yes", is_flag=True, help="Remove them without asking.")
 @output_option
 def prune(*, dry_run: bool, yes: bool, output: str) -> None:
-    """Remove the node images that `up` made of published ones and nothing uses.
+    """Remove the node images that your `up` made of published ones and nothing uses.
 
     Those of running and stopped sandboxes and of your snapshots stay. The next `up` with such nodes makes its image
     again, from the published one, which stays.

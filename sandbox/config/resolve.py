@@ -94,6 +94,14 @@ def with_own_cluster(spec: AnySpec) -> AnySpec:
     return spec.changed({}, {("cluster", "provider"): ValueOrigin(Giver.FILE, "the project")})
 
 
+def with_bundle(spec: AnySpec) -> AnySpec:
+    """Return `spec`, which came in a bundle, with the system images of the bundle, unless it says `upstream`."""
+    if spec.images.source != "auto":
+        return spec
+    images = spec.images.model_copy(update={"source": "bundle"})
+    return spec.changed({"images": images}, {("images", "source"): ValueOrigin(Giver.FILE, "the project")})
+
+
 def _amended(source: Source, *, name: str | None = None, overrides: Sequence[Override]) -> Source:
     at = source.places.get(("name",))
     if name and (at is None or at.blank):

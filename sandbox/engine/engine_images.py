@@ -14,6 +14,7 @@ from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
 EVERY = 1.0  # seconds between lines about a pull
+PROBE = 3.0  # seconds
 
 
 def build_context(folder: Path, dockerfile: str | None = None) -> set[str]:
@@ -109,6 +110,22 @@ class Images(Door):
                 if now - said >= EVERY and (line := pull.line(now)):
                     said = now
                     say(line)
+
+    @once
+    def can_pull(self, reference: str) -> bool:
+        """Tell whether a registry has the image `name:tag@digest`, as far as is known after three seconds.
+
+        The engine itself asks, by its own proxy and mirrors. A registry that wants an account has it, too: a pull uses
+        those of `docker login`. Podman cannot ask.
+        """
+        name, _, digest = reference.partition("@")
+        try:
+            self._ask("GET", f"/distribution/{name.rpartition(':')[0]}@{digest}/json", timeout=PROBE)
+        except Refused as error:
+            return any(word in str(error).lower() for word in ("unauthorized", "denied", "authentication required"))
+        except OSError:
+            return False
+        return True
 
     def tag(self, reference: str, name: str) -> None:
         """Give a local image another name."""

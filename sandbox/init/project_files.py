@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from sandbox.bundle.recipe import minor
+from sandbox.bundle.system_images import DEFAULT
 from sandbox.config.loader import CURRENT
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain, as_name
@@ -70,6 +72,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     }
     written = {**made, **recipes, **({IMAGES: _images(found, called, name)} if called else {})}
     given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
+    given["cluster"] = {"kubernetes": f"v{minor(DEFAULT)}"}  # the same on every machine, whatever its images come from
     if domain := domain_of(found.hosts):
         given["domain"] = domain
     if registry != REGISTRY_PORT:

@@ -126,6 +126,9 @@ class FakeEngine(Engine):
             raise EngineError(f"pulling {reference} failed", details="manifest unknown")
         self.images[reference] = _digest("image", reference)
 
+    def can_pull(self, reference: str) -> bool:
+        return reference in self.upstream
+
     def tag(self, reference: str, name: str) -> None:
         self.images[_tagged(name)] = self._image(reference, f"tagging {reference}")
 

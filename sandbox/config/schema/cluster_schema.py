@@ -123,8 +123,8 @@ class Cluster(Model):
     )
     kubernetes: Release | None = key(
         default=None,
-        description="The Kubernetes version, such as v1.36.3; by default the newest published node image, the one that "
-        "the bundle is built with, or minikube's own.",
+        description="The Kubernetes version: a minor such as v1.36, of which the node images of this release are "
+        "taken, or a patch such as v1.36.4.  [default: that of this release, or minikube's own]",
     )
     nodes: Annotated[Nodes, Prepared(_counted, written=Count | Nodes)] = key(
         default=Nodes(),
@@ -156,8 +156,8 @@ class Images(Model):
 
     source: Literal["auto", "upstream", "bundle"] = key(
         default="auto",
-        description="Where the sandbox's own images come from: their upstream registries, a bundle built or loaded "
-        "on this machine, or whichever works.",
+        description="Where the sandbox's own images come from: their upstream registries, or a bundle built or loaded "
+        "on this machine; auto: from the registries, or from the bundle if none answers.",
     )
     mirror: Mirrors | None = key(
         default=None,

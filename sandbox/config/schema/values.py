@@ -20,7 +20,9 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower cas
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 SERVICE_PORT = rf"{LABEL}/{LABEL}(:([0-9]{{1,5}}|{LABEL}))?"  # a name of a port is a label too
 UPSTREAM_HOST = rf"{SUBDOMAIN}|\[[0-9a-f:.]+\]"
-RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+_COUNT = r"(0|[1-9][0-9]*)"
+# v1.36 means any patch of it. A number without the v could be 1.4 for 1.40.
+RELEASE = rf"(v{_COUNT}\.{_COUNT}(\.{_COUNT})?|{_COUNT}\.{_COUNT}\.{_COUNT})"
 
 AUTO = "auto"
 PROXY_SCHEMES = ("http", "https", "socks5")  # that Go's programs in nodes use too
@@ -161,7 +163,7 @@ def _number_as_text(value: Any) -> Any:
 
 def _release(value: str) -> str:
     if not re.fullmatch(RELEASE, value):
-        raise ValueError("must be a full Kubernetes version such as v1.36.3")
+        raise ValueError("must be a Kubernetes version such as v1.36 or v1.36.3")
     return "v" + value.removeprefix("v")
 
 

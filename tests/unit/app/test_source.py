@@ -113,6 +113,17 @@ def bundle(store: Store, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize(("said", "source"), [("", "bundle"), ("images: {source: upstream}\n", "upstream")])
+def test_sandbox_of_a_bundle_has_the_images_of_the_bundle(store: Store, tmp_path: Path, said: str, source: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "sandbox.yaml").write_text(f"name: demo\n{said}")
+    save(file := tmp_path / "demo.bundle", store, project=("demo", project), compress=False)
+    with origin.fetched(str(file), context.home(), Session()) as found:
+        assert chosen_spec.choose(None, None, project=found).spec.images.source == source
+    assert chosen_spec.choose(project / "sandbox.yaml", None).spec.images.source == (source if said else "auto")
+
+
 def identity(file: Path) -> str:
     with opened(file) as found:
         return found.identity

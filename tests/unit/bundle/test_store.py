@@ -98,7 +98,7 @@ def test_failed_build_keeps_previous_and_finished_replaces_it(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("wanted", "engine", "built", "source"),
     [
-        ("auto", ALL, (), "bundle"),
+        ("auto", ALL, (), "upstream"),
         ("auto", NONE, IN_ENGINE, "bundle"),
         ("auto", NONE, IN_ENGINE[1:], "upstream"),
         ("auto", NONE, (), "upstream"),

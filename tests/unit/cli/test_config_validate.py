@@ -174,7 +174,7 @@ def test_files_of_accounts_and_cas_that_are_absent_are_noted(tmp_path: Path) -> 
 def test_version_that_no_node_image_has_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "sandbox.yaml"
     file.write_text("cluster: {kubernetes: v1.36.99}\n")
-    with pytest.raises(UsageError, match=r"no known node image of Kubernetes v1\.36\.99"):
+    with pytest.raises(UsageError, match=r"no published node image of Kubernetes v1\.36\.99"):
         CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
     file.write_text("cluster: {kubernetes: v1.36.99, provider: minikube}\n")
     assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ class Labelled(FakeEngine):
         self.taken = False
 
     def labelled_images(self, label: str) -> tuple[str, ...]:
-        assert label == machine_node.LABEL
+        assert label == f"{machine_node.OWNER}={os.getuid()}"
         return (USED, OTHERS, OLD)
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:

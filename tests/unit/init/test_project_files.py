@@ -67,6 +67,7 @@ def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> N
         "apiVersion": "sandbox.dev/v1",
         "name": "shop",
         "domain": "shop.test",
+        "cluster": {"kubernetes": "v1.36"},
         "registry": {"port": 5004},
         "push": "images.yaml",
         "apply": ["deploy/"],

@@ -198,8 +198,8 @@ def in_reach(before: str, after: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, int, int]:
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 0, 0)
 
 
 class _Plain(yaml.SafeDumper):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from sandbox.bundle import machine_node
+from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import DockerNodes
@@ -95,8 +97,7 @@ class KindProvider:
 
     def asks(self, node: str) -> Iterable[Question]:
         """Return the files that say how it was made, and the proxy that its containerd was told of."""
-        first = (COMPLETE, *([VERSION] if self.shape.kubernetes else []))
-        made = first if node == self.names.node else (JOINED,)
+        made = (COMPLETE, VERSION) if node == self.names.node else (JOINED,)
         return (*made, *self._files.read_of(node), pod_proxy.QUERY, docker_nodes.KUBELET)
 
     def standing(self) -> Standing:
@@ -114,7 +115,7 @@ class KindProvider:
         before = json.loads(recorded) if recorded else {}
         wanted_version = self.shape.kubernetes
         version = recorded_version(self.engine, self.names.node) if wanted_version else ""
-        if version and wanted_version and version != wanted_version:
+        if version and wanted_version and not fits(version, wanted_version):
             way = "; `sandbox upgrade` changes it in place" if in_reach(version, wanted_version) else ""
             return f"it runs Kubernetes {version}, the spec says {wanted_version}{way}"
         if not before:
@@ -128,6 +129,15 @@ class KindProvider:
         made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
         other = [key for key, value in made.items() if before.get(key) != value]
         return f"it was made with another {', '.join(other)}" if other else None
+
+    def made_of(self) -> str:
+        """Return the Kubernetes that runs and the image that its nodes are made of, as far as they are known."""
+        version, node = recorded_version(self.engine, self.names.node), self.engine.container(self.names.node)
+        if node is None or not version:
+            return ""
+        published, _, digest = node.labels.get(machine_node.LABEL, "").removeprefix("docker.io/").partition("@sha256:")
+        image = f"{published}@sha256:{digest[:12]}" if published else "from the bundle"
+        return f"Kubernetes {version}, node image {image}"
 
     def drift(self) -> str | None:
         """Tell whether a node or its kubelet is stopped, or has other nameservers or another proxy."""

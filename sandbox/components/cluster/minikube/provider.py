@@ -122,6 +122,10 @@ class MinikubeProvider:
         """Return None: minikube itself may have deleted it."""
         return None
 
+    def made_of(self) -> str:
+        """Return nothing: the image of its nodes is minikube's."""
+        return ""
+
     def drift(self) -> str | None:
         """Return how the proxy in its nodes differs from the spec, or None."""
         behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]

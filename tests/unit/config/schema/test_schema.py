@@ -335,13 +335,13 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "cluster: {kubernetes: 1.36}\n",
-            "1: cluster.kubernetes: must be a full Kubernetes version such as v1.36.3",
+            "1: cluster.kubernetes: must be a Kubernetes version such as v1.36 or v1.36.3",
             "",
         ),
         ("pause_after: 30\n", "1: pause_after: must be minutes or hours, such as 30m or 2h", ""),
         (
             "cluster:\n\n  kubernetes: latest\n",
-            "3: cluster.kubernetes: must be a full Kubernetes version such as v1.36.3",
+            "3: cluster.kubernetes: must be a Kubernetes version such as v1.36 or v1.36.3",
             "",
         ),
         (

@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 import yaml
 
+from sandbox.bundle import machine_node
 from sandbox.components.certificates.authority import make_root
 from sandbox.components.cluster import company_ca, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
@@ -441,6 +442,26 @@ def test_impossible_change_is_explained(provider: KindProvider, three: KindProvi
     assert newer.stale() == f"{said}; `sandbox upgrade` changes it in place"
     three.engine.write_file(three.names.node, VERSION, b"v1.34.4\n")
     assert newer.stale() == said.replace("v1.35.4", "v1.34.4")
+    minor = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.34"}))
+    assert minor.stale() is None
+
+
+@pytest.mark.parametrize(
+    ("published", "image"),
+    [
+        (f"docker.io/kindest/node:v1.36.4@sha256:{'ab' * 32}", "kindest/node:v1.36.4@sha256:abababababab"),
+        ("", "from the bundle"),
+    ],
+)
+def test_node_image_and_its_kubernetes_are_told(
+    engine: FakeEngine, names: Names, three: KindProvider, published: str, image: str
+) -> None:
+    assert three.made_of() == ""
+    node = engine.boxes[names.node]
+    labels = {**node.spec.labels, **({machine_node.LABEL: published} if published else {})}
+    engine.boxes[names.node] = replace(node, spec=replace(node.spec, labels=labels))
+    engine.write_file(names.node, VERSION, b"v1.36.4\n")
+    assert three.made_of() == f"Kubernetes v1.36.4, node image {image}"
 
 
 def test_control_planes_without_their_balancer_are_recreated(
