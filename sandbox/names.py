@@ -33,11 +33,6 @@ REGISTRY_PORT = 5000
 HOST = "host.sandbox.internal"
 # The host by which the edge asks an ingress whether it has loaded its configuration.
 READY = "ready.sandbox.internal"
-# Pods of the cluster itself share a shim, which would take 5 MB for each (containerd, core/runtime/v2/README.md). The
-# bundle's nodes pass this on to it; others know nothing of it.
-SHIM = {"io.containerd.runc.v2.group": "sandbox"}
-# A Go program's garbage may take half as much memory as what is in use, by default as much again.
-SPARING = {"name": "GOGC", "value": "50"}
 # The client's address that the edge gives an ingress where a header has the real one: unused (RFC 5737).
 EDGE_ADDRESS = "192.0.2.1"
 

@@ -72,13 +72,14 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
     file.write_text(text)
     image = engine.image_id(own.references["node"]) or own.references["node"]
     made = ByHand(name, kubeconfig, kind, store.image(recipes()["registry"]) if own.source == "bundle" else None)
-    kind.delete(name, kubeconfig=kubeconfig)
+    kind.delete(name)
     try:
-        kind.create(name, image=image, config=file, kubeconfig=kubeconfig, on_line=lambda line: None)
+        kind.create(name, image=image, config=file, folder=folder, on_line=lambda line: None)
+        kubeconfig.write_bytes(kind.kubeconfig(name, folder))
         wait_until(lambda: _unready(made.cluster), what=f"the cluster {name}", timeout=120)
         yield made
     finally:
-        kind.delete(name, kubeconfig=kubeconfig)
+        kind.delete(name)
         subprocess.run(["docker", "network", "rm", name], capture_output=True, check=False)
 
 

@@ -204,6 +204,8 @@ def small_world() -> Iterator[SmallWorld]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         world = SmallWorld(folder, stack.enter_context(Simulator()), stack.enter_context(serving()))
         stack.enter_context(mock.patch.object(Kind, "find", lambda *_, **__: world.kind))
+        # Its API server has neither certificates nor accounts.
+        stack.enter_context(mock.patch("sandbox.components.cluster.kubeconfig.of_cluster", bytes))
         yield world
 
 
@@ -211,19 +213,18 @@ def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callab
     """A kind whose nodes are containers in memory."""
 
     class Playing(Kind):
-        def create(
-            self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]
-        ) -> None:
+        def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
             mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(pod_proxy.DROP_IN): b""}
             mounted[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
             nodes.add(names, names.node, "control-plane").files |= mounted
             new_cluster()
-            on_line(" ✓ Starting control-plane 🕹️")
+            on_line(" ✓ Installing StorageClass 💾")
 
-        def write_kubeconfig(self, name: str, path: Path) -> None:
-            kubeconfig(path, port)
+        def kubeconfig(self, name: str, folder: Path) -> bytes:
+            kubeconfig(folder / "exported", port)
+            return (folder / "exported").read_bytes()
 
-        def delete(self, name: str, *, kubeconfig: Path) -> None:
+        def delete(self, name: str) -> None:
             for box in engine.containers(f"io.x-k8s.kind.cluster={name}"):
                 engine.remove_container(box.name)
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
-from sandbox.bundle.architecture import Architecture, native
+from sandbox.bundle.architecture import Architecture, named, native
 from sandbox.bundle.builder import debian
 from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
@@ -214,6 +216,39 @@ def write_archive(
         info.size = layer.stat().st_size
         with layer.open("rb") as data:
             tar.addfile(info, data)
+
+
+def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None:
+    """Copy an archive of `write_archive`; the label gives the copy another image id.
+
+    The kubelet notes by image id which images were pulled (KEP-2535). A node's own images must not share an id with one
+    that a pod pulls by another name, or the kubelet would try to pull ours again, which no registry has.
+    """
+    layer = into.with_suffix(".layer")
+    with tarfile.open(archive) as tar:
+        (described,) = json.load(_file(tar, "manifest.json"))
+        image = json.load(_file(tar, described["Config"]))
+        (content,) = described["Layers"]
+        with layer.open("wb") as data:
+            shutil.copyfileobj(_file(tar, content), data)
+    config = image["config"]
+    write_archive(
+        into,
+        layer=layer,
+        diff_id=image["rootfs"]["diff_ids"][0],
+        names=described["RepoTags"],
+        config=config,
+        labels={**config["Labels"], **label},
+        architecture=named(image["architecture"]),
+    )
+    layer.unlink()
+
+
+def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = tar.extractfile(name)
+    if found is None:
+        raise tarfile.ReadError(f"{name} is not a file")
+    return found
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

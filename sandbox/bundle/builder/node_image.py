@@ -148,7 +148,10 @@ def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callab
             for component in components:
                 if component.image and component.image.preload:
                     on_line(f"unpacking {component.name}")
+                    archive = run / "image.tar"
+                    image_archive.copy_with_label(store.image(component), archive, {"dev.sandbox.place": "node"})
                     options = ["--local", "--all-platforms", "--discard-unpacked-layers"]
-                    process.run([*ctr, "images", "import", *options, store.image(component)], timeout=300)
+                    process.run([*ctr, "images", "import", *options, archive], timeout=300)
+                    archive.unlink()
             # The layers are unpacked now; every node would copy the archived ones for nothing.
             process.run([*ctr, "content", "prune", "references"], timeout=60)

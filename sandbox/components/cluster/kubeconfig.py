@@ -19,6 +19,11 @@ from sandbox.system import files
 
 EXTENSION = "sandbox.dev"
 KINDS = ("clusters", "users", "contexts")
+# What is taken from the kubeconfig of a cluster that we made: all that kubeadm and kind write.
+OURS = {
+    "cluster": ("certificate-authority-data", "server"),
+    "user": ("client-certificate-data", "client-key-data"),
+}
 # Files whose content is put into the copy, which has to work wherever it is.
 EMBEDDED = ("certificate-authority", "client-certificate", "client-key")
 
@@ -242,6 +247,43 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
         "current-context": context,
     }
     return yaml_text.dump(content)
+
+
+def of_cluster(exported: bytes) -> bytes:
+    """Return a kubeconfig with only the address, CA and client certificate of a cluster that we made.
+
+    Its content comes from a node, and a kubeconfig can make clients run programs, read files and trust other servers.
+    Raises KubeconfigError for anything that kubeadm does not write.
+    """
+    try:
+        content = yaml_text.document(exported)
+        (cluster,), (user,) = content["clusters"], content["users"]
+        parts = {"cluster": cluster["cluster"], "user": user["user"]}
+        kept = {part: {key: str(parts[part][key]) for key in keys} for part, keys in OURS.items()}
+        more = [f"`{key}` of the {part}" for part, keys in OURS.items() for key in parts[part] if key not in keys]
+        name = str(cluster["name"])
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        raise _unexpected(f"it is incomplete: {type(error).__name__}: {error}") from error
+    if more:
+        raise _unexpected(f"it has {', '.join(more)}")
+    return yaml_text.dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": kept["cluster"]}],
+            "users": [{"name": name, "user": kept["user"]}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+        }
+    )
+
+
+def _unexpected(why: str) -> KubeconfigError:
+    return KubeconfigError(
+        "/etc/kubernetes/admin.conf of the control plane is not as kubeadm wrote it",
+        details=f"{why}; used are only {', '.join(key for keys in OURS.values() for key in keys)}",
+        fix="see what changed it; `sandbox up --recreate cluster` makes a new cluster",
+    )
 
 
 def server_of(own: Path) -> str:

@@ -75,9 +75,9 @@ class ClusterStep:
         if not self.names.kubeconfig.exists():
             self.provider.write_kubeconfig()
         drift = self.provider.drift()  # while the API server comes; all else was made so, or was seen before
-        self.provider.await_news(started)
         fix = f"sandbox stop {self.names.name}, then sandbox start {self.names.name}"
         wait_until(partial(trouble_of, self.names.kubeconfig), what="the API server", timeout=API_TIMEOUT, fix=fix)
+        self.provider.await_news(started)
         if unready:
             wait_until(self._unready, what="the nodes", timeout=60, fix=fix, say=work.say)
         return Status(State.DRIFTED, drift) if drift else self._ready

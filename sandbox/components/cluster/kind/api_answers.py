@@ -1,50 +1,25 @@
-"""Whether the API server of a control plane serves, and kubelets that ask and tell it as soon as it does."""
+"""Whether the API server of a control plane is ready, and has been told of its pods since their nodes started."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from sandbox.components.cluster.kind.early_start import ASK
-from sandbox.components.cluster.kind.worker_join import ADMIN, PORT
+from sandbox.components.cluster.kind.worker_join import ADMIN
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.pod_faults import placed_since
 from sandbox.kube.workload_status import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 
-TIMEOUT = 120.0  # seconds
 NEWS = 30.0  # seconds, after which others find out what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
-
-
-def refresh(engine: Engine, control_plane: str, started: Sequence[str]) -> None:
-    """Have the kubelets of nodes that were started ask the API server as soon as it listens.
-
-    One that was refused while the API server came waits twice as long after each time (client-go, tools/cache:
-    Reflector), and starts no container before it has read all Services; one that is restarted asks at once.
-    """
-    if not started:
-        return
-    _await_serving(engine, control_plane)
-    for node in started:
-        engine.execute(node, ["systemctl", "try-restart", "kubelet"])
-
-
-def deafness(engine: Engine, control_plane: str) -> str | None:
-    """Return why the API server serves no client yet, or None; to ask it with kubectl would take its processor."""
-    status, said = engine.execute(control_plane, ["bash", "-c", ASK, "ask", str(PORT)])
-    return None if status == 0 else said.strip()
-
-
-def _await_serving(engine: Engine, control_plane: str) -> None:
-    wait_until(partial(deafness, engine, control_plane), what="the API server", timeout=TIMEOUT)
 
 
 def silence(engine: Engine, control_plane: str) -> str | None:
@@ -53,34 +28,17 @@ def silence(engine: Engine, control_plane: str) -> str | None:
     return None if status == 0 else said.strip()
 
 
-def await_news(
-    engine: Engine,
-    control_plane: str,
-    kubeconfig: Path,
-    since: Mapping[str, datetime],
-    living: Collection[str] = (),
-) -> None:
+def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:
     """Wait until the API server has been told how all pods are `since` their nodes were started.
 
-    Those with the uids `living` went on.
-
-    Until then it tells how they were before, and all of them would seem to be ready. Raises WaitTimeout for one that
-    does not serve.
+    Until then it tells how they were before, and all of them would seem to be ready.
     """
     whole = {node: moment.replace(microsecond=0) for node, moment in since.items()}  # as pods have them
-
-    def is_told() -> bool:
-        with suppress(ClusterError, WaitTimeout):
-            wait_until(partial(old_news, Cluster(kubeconfig), whole, living), what="the pods", timeout=NEWS)
-            return True
-        return False
-
-    if not is_told() and deafness(engine, control_plane) is not None:  # a slow machine's is still to come
-        _await_serving(engine, control_plane)
-        is_told()
+    with suppress(WaitTimeout):
+        wait_until(partial(old_news, Cluster(kubeconfig), whole), what="the pods", timeout=NEWS)
 
 
-def old_news(cluster: Cluster, since: Mapping[str, datetime], living: Collection[str] = ()) -> str | None:
+def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
     """Return an object that is not told of yet, or None.
 
     That is a pod with a sandbox or a container that is said to be from before its node was started: the kubelet tells
@@ -91,7 +49,7 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime], living: Collection
         return None
     try:
         pods = [one for one in cluster.list("v1", "Pod") if MIRROR not in one["metadata"].get("annotations", {})]
-        for pod in (one for one in pods if one["metadata"].get("uid") not in living):
+        for pod in pods:
             begun, status = since.get(pod["spec"].get("nodeName", "")), pod.get("status", {})
             running = (one["state"].get("running") or {} for one in status.get("containerStatuses") or ())
             times = filter(None, [placed_since(pod), *(one.get("startedAt") for one in running)])

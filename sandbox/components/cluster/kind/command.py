@@ -22,7 +22,7 @@ CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
 STAND_IN = files.packaged("sandbox.components.cluster", "scripts/engine-command.sh")
-STAND_INS = ".kind-"
+SCRATCH = ".kind-"
 # kind waits half a minute for a node's systemd (kind 0.33, providers/docker/provision.go).
 SLOW = "could not find a log line that matches"
 TRACE, LINE = "Stack Trace", "\n"
@@ -31,9 +31,16 @@ CHATTER = r"(Command Output: )?[IW]\d{4} | [✓•✗] |Creating cluster |WARNIN
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a `Kind.create` that was killed left in the kubeconfig's folder."""
-    for left in folder.glob(f"{STAND_INS}*"):
+    """Remove what a killed command left in its folder."""
+    for left in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path | None = None) -> Iterator[Path]:
+    """Yield a private folder for files of one command: kind must not write or lock a kubeconfig that is in use."""
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as place:
+        yield Path(place)
 
 
 @dataclass(frozen=True)
@@ -68,23 +75,25 @@ class Kind:
         newer = "install kind {}.{}.{} or newer".format(*OLDEST)
         host_programs.require([self.program, "version"], OLDEST, fix=newer)
 
-    def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
-        """Create the cluster and write its kubeconfig; returns before the node is Ready.
+    def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
+        """Create the cluster, with temporary files in `folder`; returns before the node is Ready.
 
         What there is of a cluster that cannot be created stays, to be asked why; but where a node's system took longer
         to start than kind waits, all is tried a second time.
         """
         words = ["create", "cluster", "--retain", "--name", name, "--image", image]
-        words += ["--config", str(config), "--kubeconfig", str(kubeconfig)]
+        words += ["--config", str(config)]
         try:
-            with self._engine_command(kubeconfig.parent) as env:
+            with _scratch(folder) as place:
+                words += ["--kubeconfig", str(place / "kubeconfig")]
+                env = self._engine_command(place)
                 try:
                     self._run(words, timeout=CREATE_TIMEOUT, on_line=on_line, env=env)
                 except ToolFailed as error:
                     if SLOW not in error.output:
                         raise
                     on_line("• The node's system takes long to start, so once more")
-                    self.delete(name, kubeconfig=kubeconfig)
+                    self.delete(name)
                     self._run(words, timeout=CREATE_TIMEOUT, on_line=on_line, env=env)
         except ToolFailed as error:
             # Neither where in kind it was, nor what kubeadm was about to do.
@@ -93,35 +102,37 @@ class Kind:
             error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(said)}"
             raise
 
-    def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
-        """Write the kubeconfig of a running cluster again."""
-        self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig], timeout=60)
+    def kubeconfig(self, name: str, folder: Path) -> bytes:
+        """Return the kubeconfig of a running cluster."""
+        with _scratch(folder) as place:
+            path = place / "kubeconfig"
+            self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", path], timeout=60)
+            return path.read_bytes()
 
     def load(self, name: str, archive: Path) -> None:
         """Put the images of an archive into the cluster's nodes."""
         self._run(["load", "image-archive", archive, "--name", name], timeout=LOAD_TIMEOUT)
 
-    def delete(self, name: str, *, kubeconfig: Path) -> None:
-        """Delete the cluster's nodes and its entry in `kubeconfig`; gone already is fine."""
-        self._run(["delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], timeout=DELETE_TIMEOUT)
+    def delete(self, name: str) -> None:
+        """Delete the cluster's nodes; gone already is fine."""
+        with _scratch() as place:
+            words = ["delete", "cluster", "--name", name, "--kubeconfig"]
+            self._run([*words, place / "kubeconfig"], timeout=DELETE_TIMEOUT)
 
-    @contextlib.contextmanager
-    def _engine_command(self, folder: Path) -> Iterator[Mapping[str, str]]:
-        """Yield the variables by which kind finds an engine's command that takes our balancer for kind's."""
+    def _engine_command(self, place: Path) -> Mapping[str, str]:
+        """Return the variables by which kind finds an engine's command that takes our balancer for kind's."""
         name = "podman" if self.podman else "docker"
         engine = process.which(name)
         if not self.balancer or engine is None:  # without it kind says so
-            yield {}
-            return
-        with tempfile.TemporaryDirectory(prefix=STAND_INS, dir=folder) as place:
-            script = Path(place) / name
-            script.write_text(STAND_IN, encoding="utf-8")
-            script.chmod(0o700)
-            yield {
-                "PATH": process.path_after(place),
-                "SANDBOX_ENGINE": str(engine),
-                "SANDBOX_BALANCER": self.balancer,
-            }
+            return {}
+        script = place / name
+        script.write_text(STAND_IN, encoding="utf-8")
+        script.chmod(0o700)
+        return {
+            "PATH": process.path_after(str(place)),
+            "SANDBOX_ENGINE": str(engine),
+            "SANDBOX_BALANCER": self.balancer,
+        }
 
     def _run(
         self,

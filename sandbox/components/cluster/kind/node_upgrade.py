@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from sandbox.components.cluster.kind.api_answers import silence
-from sandbox.components.cluster.kind.cluster_config import STATIC_POD_PATCHES
 from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.components.cluster.kind.worker_join import ADMIN
 from sandbox.engine import Engine, container_copy, labelled
@@ -21,7 +20,6 @@ from sandbox.system.wait import retry, wait_until
 
 PLACE = PurePosixPath("/kind/upgrade")
 ETCD = PurePosixPath("/etc/kubernetes/manifests/etcd.yaml")
-PATCHES = PLACE / "patches"
 # What an upgrade that has begun is to end as; it outlives a command that is killed.
 BEGUN = PurePosixPath("/kind/upgrade.json")
 PACK = files.packaged("sandbox.components.cluster", "scripts/pack-kubernetes.sh")
@@ -30,7 +28,6 @@ SWAP = files.packaged("sandbox.components.cluster", "scripts/swap-kubelet.sh")
 # kubeadm's own checks ask for a Job with an image that no node has; CoreDNS is the sandbox's.
 SKIPPED = "--skip-phases=preflight,addon/coredns"
 SKIPPED_BY_WORKER = "--skip-phases=preflight"
-KUBELET, NEVER_VERIFY = "kubeletconfiguration.yaml", b"{imagePullCredentialsVerificationPolicy: NeverVerify}\n"
 READY_TIMEOUT = 180.0  # seconds
 # What kubeadm says when the API server goes away, as it does soon after an upgrade: a new kubelet, once it has said
 # that its node is ready, replaces the pods of the control plane. One that is just back knows no one's rights yet.
@@ -92,9 +89,6 @@ class NodeUpgrade:
             self._run(node, "bash", "-c", RENEW)
         for node in left:
             say(f"{node}: upgrading by kubeadm")
-            # What kubeadm is to change in what it writes, as when the cluster was made.
-            patches = {**STATIC_POD_PATCHES, **({KUBELET: NEVER_VERIFY} if self.keeps_etcd else {})}
-            self.engine.write_files(node, {PATCHES / name: text for name, text in patches.items()})
             self._kubeadm(node)
             say(f"{node}: starting the kubelet")
             self._run(node, "bash", "-c", SWAP, "swap", str(PLACE))
@@ -116,12 +110,12 @@ class NodeUpgrade:
         retry(upgrade, tries=TRIES, transient=went_away, wait=until_it_is_back)
 
     def _words(self, node: str) -> tuple[str, ...]:
-        patches, certificates = f"--patches={PATCHES}", "--certificate-renewal=false"
+        certificates = "--certificate-renewal=false"
         if node != self.names.node and not self._runs_etcd(node):
-            return ("node", SKIPPED_BY_WORKER, patches, certificates)
+            return ("node", SKIPPED_BY_WORKER, certificates)
         etcd = f"--etcd-upgrade={str(not self.keeps_etcd).lower()}"
         what = ("apply", self.version, "--yes") if node == self.names.node else ("node",)
-        return (*what, SKIPPED, patches, certificates, etcd)
+        return (*what, SKIPPED, certificates, etcd)
 
     @contextmanager
     def _unpacked(self, say: Callable[[str], None]) -> Iterator[str]:

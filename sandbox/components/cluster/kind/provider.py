@@ -13,31 +13,28 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import fits
-from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
+from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind import api_answers, etcd_peers, start_order
 from sandbox.components.cluster.kind.cluster_config import (
-    KUBEADM_PATCHES,
-    KUBELET_LAST,
     Tags,
     config,
     in_reach,
     node_names,
 )
 from sandbox.components.cluster.kind.command import Kind, sweep
-from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
-from sandbox.components.cluster.kind.node_manifests import NodeManifests
 from sandbox.components.cluster.kind.node_volumes import NodeVolumes
-from sandbox.components.cluster.kind.worker_join import JOINED, ROLE, START_TIMEOUT, Workers
+from sandbox.components.cluster.kind.worker_join import JOINED, PORT, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
-from sandbox.engine import Engine
+from sandbox.engine import Engine, reach
 from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
+from sandbox.kube.api import trouble_of
 from sandbox.names import BALANCER, Names
 from sandbox.provider import Standing
 from sandbox.quantities import count
@@ -169,7 +166,7 @@ class KindProvider:
         return self._volumes.lost() if self.standing() is Standing.ABSENT else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Have kind make it; usable as soon as kind has started the control plane."""
+        """Have kind make it; usable as soon as it has storage, while further nodes join."""
         _ = self._first_files  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
@@ -199,45 +196,35 @@ class KindProvider:
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make the cluster, and do by its messages what can be done before it has ended."""
-        manifests = NodeManifests(self.engine, self.names, networked=self.tags is not None)
-
-        def used() -> None:
-            with contextlib.suppress(SandboxError):  # kind applies them, too
-                manifests.apply_classes()
-            usable()
-
-        early = EarlyStart(
-            self.engine,
-            self.names,
-            restarts=not self._asks_again,
-            write_kubeconfig=self.write_kubeconfig,
-            usable=used,
-        )
 
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
-                self._prepare_nodes({**KUBEADM_PATCHES, **manifests.left_to_kind()})
-            if "• Starting control-plane" in line and self.shape.nodes.control_plane == 1:
-                early.begin()
-            if "✓ Starting control-plane" in line:
-                # What kind still does others need not wait for.
-                early.finish()
-                manifests.apply()
+                self._prepare_nodes()
+            if "✓ Installing StorageClass" in line:
+                # kind then only joins other nodes.
+                self.write_kubeconfig()
+                self._require_reachable()
+                usable()
 
         # kind asks the engine for this very image, and by its id it can be no other.
         kind, image = self.kind, self.engine.image_id(self.image) or self.image
         if kind.podman:  # which kind asks for images by names, and for networks by a pattern, to which a dot is none
             kind, image = replace(kind, network=joined(self.engine, self.names.network).id), self.image
-        with early:
-            places = {"config": self._config, "kubeconfig": self.names.kubeconfig}
-            kind.create(self.names.cluster, image=image, on_line=on_line, **places)
+        kind.create(self.names.cluster, image=image, config=self._config, folder=self.names.folder, on_line=on_line)
 
-    def _prepare_nodes(self, first: dict[PurePosixPath, bytes]) -> None:
-        """Give new nodes their files before kubeadm runs in them; the files `first` are for the first one."""
+    def _require_reachable(self) -> None:
+        """Raise SandboxError where the port of the API server does not arrive at this machine."""
+        node = self.engine.container(self.names.node)
+        for bind in node.published.get(PORT, ()) if node else ():
+            if not self.engine.is_heard(bind):
+                raise reach.unheard(bind, reach.again(self.engine, self.names.home))
+
+    def _prepare_nodes(self) -> None:
+        """Give new nodes their files before kubeadm runs in them."""
         for name in (one.name for one in self.nodes.all()):
-            self.engine.write_files(name, self._first_files | (first if name == self.names.node else {}))
+            self.engine.write_files(name, self._first_files)
         if self.nodes.are_several():
             self._files.write()  # there is a node now that knows the engine's nameserver
         self._files.copy(self.nodes.running())
@@ -246,14 +233,13 @@ class KindProvider:
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
-        self._unlock()
         self._attach(say)
         resting = [one for one in self.nodes.all() if not one.running]
         for node in sorted({*self.nodes.running()} - {one.name for one in resting}):
             self.engine.execute(node, ["systemctl", "start", "containerd", "kubelet"])  # a killed `stop` ends them
-        # Kubelets that the engine itself started together with the API server were refused as well.
-        refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
         cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]
+        if not resting and trouble_of(self.names.kubeconfig) is not None:
+            cold = list(self.nodes.running())  # the engine itself started them a moment ago
         self._files.write_proxy()  # a containerd that starts reads it
         stopped = [one.name for one in resting]
         for name in start_order.by_address(self.engine, self.names.network, stopped):
@@ -265,16 +251,14 @@ class KindProvider:
                 wait_until(partial(self._workers.silence, node), what=node, timeout=START_TIMEOUT)
         if not self.names.kubeconfig.exists():
             self.write_kubeconfig()  # while the API server comes
-        if not self._asks_again:
-            api_answers.refresh(self.engine, self.names.node, refused or cold)
         self._add_missing(say)
         self._files.copy(self.nodes.running())
         for node in self.nodes.running():
-            if node not in cold and not self.proxied.is_in_force(node):
+            if node not in stopped and not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
         self._volumes.record(self.nodes.all())
-        return refused or cold
+        return cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
         """Add nodes that the spec has and the cluster lacks, in place of those that never joined too."""
@@ -297,7 +281,7 @@ class KindProvider:
     def await_news(self, nodes: Sequence[str]) -> None:
         """Wait until kubelets and controllers have told of the pods of these nodes."""
         since = {node: self.engine.since(node) for node in nodes}
-        api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, since)
+        api_answers.await_news(self.names.kubeconfig, since)
 
     def _attach(self, say: Callable[[str], None]) -> None:
         """Bring nodes back to the network that they were taken from, or that was removed and is there again.
@@ -331,15 +315,13 @@ class KindProvider:
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
-        self._unlock()
         there = self.nodes.all()
         self._volumes.begin_end()
         if there:
-            end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
+            end = partial(self.kind.delete, self.names.cluster)
             docker_nodes.end_nodes(self.engine, self.names, there, end)
         self._volumes.remove()
-        made = (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config)
-        for path in (*made, key_file(self.names)):
+        for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
         sweep(self.names.folder)
@@ -347,20 +329,13 @@ class KindProvider:
         return bool(there)
 
     def write_kubeconfig(self) -> None:
-        """Have kind write it."""
-        self.kind.write_kubeconfig(self.names.cluster, self.names.kubeconfig)
+        """Write what kind reads in the control plane, as far as a cluster may decide it."""
+        exported = self.kind.kubeconfig(self.names.cluster, self.names.folder)
+        files.write_atomic(self.names.kubeconfig, kubeconfig.of_cluster(exported), mode=0o600)
 
     def load(self, archive: Path) -> None:
         """Have kind put the images into the nodes."""
         self.kind.load(self.names.cluster, archive)
-
-    @property
-    def _asks_again(self) -> bool:
-        """Tell whether kubelets ask an API server that refused them again soon, of their own accord.
-
-        The bundle's do. What balances the load of several control planes refuses no one, it ends connections.
-        """
-        return self.tags is not None and not self._has_rivals()
 
     @property
     def _config(self) -> Path:
@@ -370,10 +345,6 @@ class KindProvider:
         with contextlib.suppress(SandboxError):  # it takes longer without
             self.engine.execute(name, docker_nodes.STOP_COMMAND)
         self.engine.stop(name)
-
-    def _unlock(self) -> None:
-        """Remove the lock that a kind which was killed left on its kubeconfig; we hold the sandbox's own lock."""
-        self.names.kubeconfig.with_name(f"{self.names.kubeconfig.name}.lock").unlink(missing_ok=True)
 
     def _wait_for_nodes(self) -> None:
         """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
@@ -431,7 +402,7 @@ class KindProvider:
         To give it a company's CA later needs another start of containerd, in which the kubelet may lose pods that it is
         just starting.
         """
-        return KUBELET_LAST | ({company_ca.PLACE: self.company.pem} if self.company.pem else {})
+        return {company_ca.PLACE: self.company.pem} if self.company.pem else {}
 
     def _record(self) -> dict[str, object]:
         """Return what a cluster is made with for good, by the words of the spec."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.bundle.builder.image_archive import Entry, write_archive, write_layer, write_tree
+from sandbox.bundle.builder.image_archive import Entry, copy_with_label, write_archive, write_layer, write_tree
 
 
 @pytest.fixture
@@ -138,3 +138,28 @@ def test_archive_is_oci_layout_and_docker_save_that_agree(tmp_path: Path, source
     assert docker["Layers"] == ["blobs/" + diff_id.replace(":", "/")]
     with tarfile.open(fileobj=io.BytesIO(blob(only))) as inner:
         assert "usr/bin/program" in inner.getnames()
+
+
+def test_copy_with_a_label_differs_in_nothing_but_its_id(tmp_path: Path, source: Path) -> None:
+    diff_id = write_layer(entries(source), tmp_path / "layer.tar")
+    write_archive(
+        tmp_path / "image.tar",
+        layer=tmp_path / "layer.tar",
+        diff_id=diff_id,
+        names=["sandbox.dev/x:1"],
+        config={"Cmd": ["x"]},
+        labels={"a": "b"},
+    )
+    copy_with_label(tmp_path / "image.tar", tmp_path / "copy.tar", {"c": "d"})
+    (was, config), (now, changed) = (image(tmp_path / name) for name in ("image.tar", "copy.tar"))
+    assert was["Config"] != now["Config"]
+    assert (was["RepoTags"], was["Layers"]) == (now["RepoTags"], now["Layers"])
+    assert changed == {**config, "config": {"Cmd": ["x"], "Labels": {"a": "b", "c": "d"}}}
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".layer") == []
+
+
+def image(archive: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What Docker's manifest says of an image, and its configuration."""
+    with tarfile.open(archive) as tar:
+        (described,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        return described, json.load(tar.extractfile(described["Config"]))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from sandbox.components.cluster import kubeconfig_lock
-from sandbox.components.cluster.kubeconfig import hindrance, holds, merge, remove, require_place
+from sandbox.components.cluster.kubeconfig import hindrance, holds, merge, of_cluster, remove, require_place
 from sandbox.components.cluster.kubeconfig_lock import KubeconfigError, require_unlocked
 from sandbox.config import yaml_text
 
@@ -482,3 +482,55 @@ def test_a_kubeconfig_in_a_folder_of_another_is_left() -> None:
         folder.chmod(0o700)
     path = folder / "config"
     assert done.stdout == f"{path} no context can be kept in {path}: it cannot be reached False\n", done.stderr
+
+
+CLUSTER = {"server": "https://127.0.0.1:40001", "certificate-authority-data": "Q0E="}
+USER = {"client-certificate-data": "Q0VSVA==", "client-key-data": "S0VZ"}
+
+
+def exported(cluster: dict[str, Any], user: dict[str, Any]) -> bytes:
+    """What kind makes of the control plane's admin.conf."""
+    content = {
+        "clusters": [{"name": NAME, "cluster": cluster}],
+        "users": [{"name": NAME, "user": user}],
+        "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
+        "preferences": {"colors": True},
+    }
+    return yaml.safe_dump(content).encode()
+
+
+def test_kubeconfig_of_a_cluster_has_its_address_and_certificates_only() -> None:
+    found = yaml_text.document(of_cluster(exported(CLUSTER, USER)))
+    assert (found["clusters"][0]["cluster"], found["users"][0]["user"]) == (CLUSTER, USER)
+    assert found["current-context"] == found["contexts"][0]["name"] == NAME
+    assert "preferences" not in found
+
+
+EXEC = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "touch /tmp/owned"]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "named"),
+    [
+        (CLUSTER, {**USER, "exec": EXEC}, "`exec` of the user"),
+        (CLUSTER, {**USER, "auth-provider": {"name": "gcp"}}, "`auth-provider` of the user"),
+        (CLUSTER, {**USER, "tokenFile": "/root/.ssh/id_rsa"}, "`tokenFile` of the user"),
+        ({**CLUSTER, "proxy-url": "http://192.0.2.1"}, USER, "`proxy-url` of the cluster"),
+        (CLUSTER, {"exec": EXEC}, "'client-certificate-data'"),
+        ({"insecure-skip-tls-verify": True}, USER, "'certificate-authority-data'"),
+    ],
+)
+@pytest.mark.security(22)
+def test_kubeconfig_of_a_node_that_runs_programs_is_refused(
+    cluster: dict[str, Any], user: dict[str, Any], named: str
+) -> None:
+    """A node's admin.conf has a program for clients to run, a token or a proxy → refused, nothing is written."""
+    with pytest.raises(KubeconfigError, match="not as kubeadm wrote it") as caught:
+        of_cluster(exported(cluster, user))
+    assert named in caught.value.details and caught.value.fix
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"clusters: [", b"clusters: []\nusers: []\n", b"users: 1"])
+def test_text_that_is_no_kubeconfig_of_a_cluster_is_refused(text: bytes) -> None:
+    with pytest.raises(KubeconfigError, match="not as kubeadm wrote it"):
+        of_cluster(text)

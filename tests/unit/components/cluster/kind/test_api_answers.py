@@ -12,10 +12,7 @@ from sandbox.components.cluster.kind import api_answers
 from sandbox.components.cluster.kind.api_answers import old_news
 from sandbox.kube.api import ClusterError
 from sandbox.names import Names
-from sandbox.system.wait import WaitTimeout
 from tests.support import api_server
-from tests.support.fakes import FakeEngine
-from tests.support.memory_nodes import Nodes
 
 BEGUN = datetime(2026, 11, 27, 14, 0, 10, tzinfo=UTC)
 WAITING = {"waiting": {"reason": "ContainerCreating"}}
@@ -95,39 +92,15 @@ def test_nothing_is_asked_where_no_node_was_started() -> None:
     assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
 
 
-def test_pods_that_went_on_and_static_ones_are_no_old_news() -> None:
-    kept, static = pod(running(9)), pod(running(9))
-    static["metadata"] |= {"uid": "static", "annotations": {"kubernetes.io/config.mirror": "1"}}
-    assert old_news(Objects([kept, static]), {"node": BEGUN}, {"web"}) is None  # type: ignore[arg-type]
-    assert old_news(Objects([kept, static]), {"node": BEGUN}) == "Pod shop/web"  # type: ignore[arg-type]
+def test_static_pods_are_no_old_news() -> None:
+    static = pod(running(9))
+    static["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "1"}}
+    assert old_news(Objects([static]), {"node": BEGUN}) is None  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def late(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> Names:
-    """A started cluster whose news are given up at once."""
-    Nodes(engine).add(names, names.node, "control-plane")
+def test_news_that_do_not_come_are_given_up(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     names.folder.mkdir(parents=True)
     api_server.kubeconfig(names.kubeconfig, 6443)
     monkeypatch.setattr(api_answers, "NEWS", 0.0)
-    return names
-
-
-def test_an_api_server_that_comes_late_is_waited_for(
-    engine: FakeEngine, late: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a slow machine it serves only after the news have been given up."""
-    answers = [1, 1, 0]
-    engine.programs["bash"] = lambda box, argv: (answers.pop(0), "it does not serve yet")
-    monkeypatch.setattr(api_answers, "old_news", lambda *_: "refused" if answers else None)
-    api_answers.await_news(engine, late.node, late.kubeconfig, {})
-    assert not answers
-
-
-def test_an_api_server_that_never_comes_is_an_error(
-    engine: FakeEngine, late: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine.programs["bash"] = lambda box, argv: (1, "it does not serve yet")
-    monkeypatch.setattr(api_answers, "TIMEOUT", 0.0)
-    monkeypatch.setattr(api_answers, "old_news", lambda *_: "refused")
-    with pytest.raises(WaitTimeout, match="the API server"):
-        api_answers.await_news(engine, late.node, late.kubeconfig, {})
+    monkeypatch.setattr(api_answers, "old_news", lambda *_: "Pod shop/web")
+    api_answers.await_news(names.kubeconfig, {})

@@ -60,7 +60,7 @@ def test_stack_and_progress_of_a_failing_kind_are_left_out(programs: Path, tmp_p
     words = "for n in 1 2 3; do echo line $n; echo I1127 07:16:14.9 GET; done; echo; echo Stack Trace:; echo main.go"
     kind = Kind(install(programs, f"{progress}; {words}; exit 1"), "sandbox")
     with pytest.raises(ToolFailed) as caught:
-        kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=print)
+        kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=print)
     command, *said = caught.value.details.splitlines()
     assert command.startswith("$ ") and said == ["line 1", "line 2", "line 3"]
 
@@ -71,7 +71,7 @@ def test_a_node_that_takes_long_to_start_is_given_another_try(programs: Path, tm
     slow = f"[ -e {tmp_path}/tried ] || {{ : >{tmp_path}/tried; echo ERROR: {SLOW} systemd; exit 1; }}"
     kind = Kind(install(programs, f'echo "$1"; [ "$1" = delete ] || {slow}'), "sandbox")
     lines: list[str] = []
-    kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
     assert lines == [
         "create",
         f"ERROR: {SLOW} systemd",
@@ -85,7 +85,7 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_p
     image = "docker.io/envoyproxy/envoy:v1.36.2"
     kind = Kind(install(programs, f"docker run -d {image} 'a  b'"), "sandbox", balancer="sandbox.dev/balancer:1")
     lines: list[str] = []
-    kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
     assert lines == ["4: run -d sandbox.dev/balancer:1 a  b"]
     assert not list(tmp_path.glob(".kind-*"))
 
@@ -98,7 +98,7 @@ def test_kind_itself_misses_the_engine_s_command(
     )
     monkeypatch.setattr(process, "which", lambda name: None)
     lines: list[str] = []
-    kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
     assert not any(".kind-" in line for line in lines)
 
 
@@ -109,7 +109,7 @@ def test_kind_uses_the_podman_that_the_engine_is(programs: Path, tmp_path: Path)
     kind = Kind(program, "sandbox.demo", podman="unix:///run/podman.sock")
     lines: list[str] = []
     with pytest.raises(ToolFailed):
-        kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+        kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
     assert lines == ["unix:///run/podman.sock podman sandbox.demo"]
 
 
@@ -118,11 +118,21 @@ def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, t
     kind = Kind(program, "sandbox")
     lines: list[str] = []
     with pytest.raises(ToolFailed) as caught:
-        kind.create("sandbox-demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+        kind.create("sandbox-demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
     wanted = "sandbox create cluster --retain --name sandbox-demo --image i "
-    wanted += f"--config {tmp_path}/c --kubeconfig {tmp_path}/k"
-    assert lines == [wanted]
-    assert wanted in caught.value.details
-    for call in (kind.delete, kind.write_kubeconfig):
-        with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
-            call("sandbox-demo", kubeconfig=tmp_path / "k")
+    wanted += f"--config {tmp_path}/c --kubeconfig {tmp_path}/.kind-"
+    (line,) = lines
+    assert line.startswith(wanted) and wanted in caught.value.details
+    with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
+        kind.delete("sandbox-demo")
+    with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
+        kind.kubeconfig("sandbox-demo", tmp_path)
+
+
+def test_kind_writes_only_files_that_are_gone_afterwards(programs: Path, tmp_path: Path) -> None:
+    """kind merges and locks the kubeconfig that it is given, and a lock stays when it is killed."""
+    kind = Kind(install(programs, 'echo "kind: Config" > "$6"; : > "$6.lock"'), "sandbox")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert kind.kubeconfig("demo", folder) == b"kind: Config\n"
+    assert list(folder.iterdir()) == []

@@ -13,23 +13,21 @@ import yaml
 
 from sandbox.bundle import machine_node
 from sandbox.components.certificates.authority import make_root
-from sandbox.components.cluster import company_ca, pod_proxy
+from sandbox.components.cluster import company_ca, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, KUBELET_LAST, RESOLV_CONF, Tags
-from sandbox.components.cluster.kind.command import STAND_INS, Kind
-from sandbox.components.cluster.kind.early_start import key_file
-from sandbox.components.cluster.kind.node_manifests import NodeManifests
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
+from sandbox.components.cluster.kind.command import SCRATCH, Kind
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.start_order import FLAGS
 from sandbox.components.cluster.kind.worker_join import CONFIG, JOINED, ROLE
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
+from sandbox.engine import Bind
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
-from sandbox.kube.api import ClusterError
 from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State
@@ -39,8 +37,11 @@ from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
 from tests.support.tls import DOMAIN, NOW
 
+KUBECONFIG = """
+clusters: [{{name: {name}, cluster: {{server: "https://127.0.0.1:6443", certificate-authority-data: CA}}}}]
+users: [{{name: {name}, user: {{client-certificate-data: CERT, client-key-data: KEY}}}}]
+"""
 PROXIES = Proxies(https="http://proxy.example.com:3128")
-TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
 
 
 def test_every_node_that_runs_and_nothing_else_of_kind(engine: FakeEngine, names: Names) -> None:
@@ -64,7 +65,7 @@ class Playing(Kind):
 
     workers = 0
 
-    def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
+    def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
         assert config.stat().st_mode & 0o077 == 0
         on_line(" • Preparing nodes 📦  ...")
         made = dict.fromkeys((PurePosixPath(RESOLV_CONF), PurePosixPath(pod_proxy.DROP_IN), JOINED), b"")
@@ -75,11 +76,12 @@ class Playing(Kind):
         if self.broken:
             raise ToolFailed("kind failed with status 1")
         on_line(" ✓ Starting control-plane 🕹️")
+        on_line(" ✓ Installing StorageClass 💾")
 
-    def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
-        kubeconfig.write_text(name)
+    def kubeconfig(self, name: str, folder: Path) -> bytes:
+        return KUBECONFIG.format(name=name).encode()
 
-    def delete(self, name: str, *, kubeconfig: Path) -> None:
+    def delete(self, name: str) -> None:
         for box in self.nodes.engine.containers(f"io.x-k8s.kind.cluster={name}"):
             del self.nodes.engine.boxes[box.name]
 
@@ -122,7 +124,7 @@ def test_podman_s_kind_has_image_by_name_and_network_by_id(
     asked: list[tuple[str, str]] = []
 
     class Asked(Kind):
-        def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: object) -> None:
+        def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: object) -> None:
             asked.append((self.network, image))
             raise ToolFailed("enough")
 
@@ -135,10 +137,12 @@ def test_podman_s_kind_has_image_by_name_and_network_by_id(
 
 def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Names) -> None:
     assert provider.standing() is Standing.ABSENT
-    assert made(provider) == ["Preparing nodes", "Preparing nodes", "Starting control-plane", "usable"]
+    assert made(provider) == [
+        *("Preparing nodes", "Preparing nodes", "Starting control-plane", "Installing StorageClass"),
+        "usable",
+    ]
     assert provider.standing() is Standing.RUNNING and provider.drift() is None
-    assert names.kubeconfig.read_text() == names.cluster
-    assert {place: provider.engine.read_file(names.node, place) for place in KUBEADM_PATCHES} == KUBEADM_PATCHES
+    assert kubeconfig.server_of(names.kubeconfig) == "https://127.0.0.1:6443"
     provider.stop()
     assert provider.standing() is Standing.STOPPED
     provider.start(print)
@@ -148,29 +152,21 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert not names.folder.exists()
 
 
-def test_cluster_is_usable_once_it_has_its_storage_classes(
-    provider: KindProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the controller manager leaves a claim without a class for up to 15 seconds, which a database waits for."""
-    said: list[str] = []
-    monkeypatch.setattr(NodeManifests, "apply_classes", lambda _manifests: said.append("classes"))
-    provider.create(said.append, lambda: said.append("usable"))
-    assert said[-2:] == ["classes", "usable"]
+def test_cluster_whose_port_does_not_arrive_is_an_error(provider: KindProvider, engine: FakeEngine) -> None:
+    def prepared(line: str) -> None:
+        node = engine.boxes[provider.names.node]
+        node.spec = replace(node.spec, publish={6443: (Bind("127.0.0.1", 40001),)})
 
-
-def test_cluster_is_usable_where_classes_are_refused(provider: KindProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_manifests: NodeManifests) -> None:
-        raise ClusterError("refused")
-
-    monkeypatch.setattr(NodeManifests, "apply_classes", refuse)
-    assert made(provider)[-1] == "usable"
+    engine.shares, engine.deaf = False, True
+    with pytest.raises(SandboxError, match=r"no port .* answers at 127\.0\.0\.1:40001") as caught:
+        provider.create(lambda line: prepared(line) if "Starting" in line else None, print)
+    assert caught.value.id == "engine-ports"
 
 
 def test_cluster_takes_along_what_a_killed_start_left(provider: KindProvider, names: Names) -> None:
     made(provider)
-    key_file(names).write_text("the super-admin's")
-    (names.folder / f"{STAND_INS}x").mkdir()
-    (names.folder / f"{STAND_INS}x" / "docker").touch()
+    (names.folder / f"{SCRATCH}x").mkdir()
+    (names.folder / f"{SCRATCH}x" / "docker").touch()
     provider.delete()
     assert not names.folder.exists()
 
@@ -351,7 +347,6 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
         assert joining["discovery"]["bootstrapToken"]["token"] == "abc.def"
         assert engine.boxes[worker].spec.labels[ROLE] == "worker"
         assert [worker, "kubeadm", "join", "--config", str(CONFIG)] in ran
-        assert KUBELET_LAST.keys() <= engine.boxes[worker].files.keys()
     engine.remove_container(workers[0])
     assert three.drift() == f"{workers[0]} is not there"
     three.start(print)
@@ -506,38 +501,6 @@ def test_stop_stops_workers_of_an_ended_control_plane(engine: FakeEngine, names:
     step = ClusterStep(three, names, "v1.36.3")
     assert step.stop() and not step.stop()
     assert not any(one.running for one in kind_provider.nodes(engine, names).all())
-
-
-def test_only_kubelets_of_started_nodes_are_restarted(engine: FakeEngine, names: Names, three: KindProvider) -> None:
-    told: list[tuple[str, ...]] = []
-
-    def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        told.append((box.spec.name, *argv[1:]))
-        return 0, "active\n"
-
-    engine.programs["systemctl"] = systemctl
-    worker = f"{names.cluster}-worker"
-    engine.boxes[worker].running = False
-    three.start(lambda line: None)
-    assert [one for one in told if "try-restart" in one] == [(worker, "try-restart", "kubelet")]
-
-
-@pytest.mark.parametrize(("tags", "planes", "restarted"), [(TAGS, 1, False), (TAGS, 3, True), (None, 1, True)])
-def test_kubelets_that_ask_again_soon_are_not_restarted(
-    engine: FakeEngine, names: Names, provider: KindProvider, tags: Tags | None, planes: int, restarted: bool
-) -> None:
-    made(provider)
-    provider = replace(provider, tags=tags, shape=Cluster(nodes=Nodes(control_plane=planes)))
-    told: list[str] = []
-
-    def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        told.append(" ".join(argv))
-        return 0, "active\n"
-
-    engine.programs["systemctl"] = systemctl
-    engine.boxes[names.node].running = False
-    provider.start(lambda line: None)
-    assert ("systemctl try-restart kubelet" in told) is restarted
 
 
 def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provider: KindProvider) -> None:
