@@ -78,10 +78,17 @@ def default_file() -> Path | None:
     """Return the spec that a command without FILE and NAME means; a dangling link is reported when it is read.
 
     It is ./sandbox.yaml, else the nearest one of this user's in the folders above, up to the home folder, so that a
-    subfolder of a project means the project. Another user's there would run with this user's rights. Raises UsageError
-    for a spec named sandbox.yml: if it were ignored, the command would mean another sandbox.
+    subfolder of a project means the project. Another user's would run with this user's rights. Raises UsageError for
+    another user's in the current folder, and for a spec named sandbox.yml: if it were ignored, the command would mean
+    another sandbox.
     """
     if found := _spec_in(Path()):
+        if not _is_own(found):
+            raise UsageError(
+                f"{found} belongs to another user, and what it names would run with your rights",
+                details=f"its owner has the uid {found.lstat().st_uid}, you have {os.getuid()}",
+                fix=f"-f {found}, if you trust that user",
+            )
         return found
     above: list[Path] = []
     with suppress(OSError, RuntimeError):  # the current folder may be gone, and there may be no home folder
@@ -89,9 +96,15 @@ def default_file() -> Path | None:
     for folder in above:
         with suppress(OSError):  # a folder that may not be read
             found = _spec_in(folder)
-            if found and found.lstat().st_uid == os.getuid():
+            if found and _is_own(found):
                 return found
     return None
+
+
+def _is_own(path: Path) -> bool:
+    """Tell whether a file belongs to this user, or to the one who called sudo, as git does (safe.directory)."""
+    user, owner = os.getuid(), path.lstat().st_uid
+    return owner == user or (user == 0 and environ().get("SUDO_UID") == str(owner))
 
 
 def meant_file(file: Path | None, name: str | None) -> Path | None:

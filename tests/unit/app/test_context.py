@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,6 +148,26 @@ def test_spec_above_of_another_user_is_not_read(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(below)
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     assert context.default_file() is None
+
+
+@pytest.mark.parametrize(("uid", "sudo", "read"), [(1, "", False), (0, "{owner}", True), (1, "{owner}", False)])
+def test_spec_here_of_another_user_is_refused_unless_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, sudo: str, read: bool
+) -> None:
+    owner = 4711
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "lstat", lambda _: SimpleNamespace(st_uid=owner))
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    monkeypatch.setenv("SUDO_UID", sudo.format(owner=owner))
+    if read:
+        assert context.default_file() == Path("sandbox.yaml")
+        return
+    with pytest.raises(UsageError, match="belongs to another user") as caught:
+        chosen_spec.written(None, None)
+    assert caught.value.fix.startswith("-f sandbox.yaml")
+    assert chosen_spec.written(Path("sandbox.yaml"), None).name == "shop"
 
 
 def test_spec_is_looked_for_without_a_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

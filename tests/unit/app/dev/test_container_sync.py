@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shutil
 import signal
@@ -149,6 +150,19 @@ def test_files_belong_to_root_and_keep_their_mode(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         (member,) = archive
     assert (member.name, member.uid, member.mode, list(wanted), gone) == ("app/a", 0, 0o755, ["app/a"], [])
+
+
+def test_answer_that_unpacks_to_more_than_it_is_makes_the_copy_fail(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    sent, _, _ = packed({tmp_path / "a": "/a"})
+    sparse, member = io.BytesIO(), tarfile.TarInfo("a")
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 20)}
+    member.size = 512
+    with tarfile.open(fileobj=sparse, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO(b"0\n".ljust(512, b"\0")))
+    for answer in (gzip.compress(sent), sparse.getvalue()):
+        with pytest.raises(SyncFailed, match="answers is no tar"):
+            copy(copied({tmp_path / "a": "/a"}), into(), lambda *_, answer=answer: Executed(0, answer, ""))
 
 
 def pod(image: str, state: str = "running", **more: Any) -> dict[str, Any]:
