@@ -56,7 +56,7 @@ def test_broken_spec_names_the_sandbox_that_it_made(tmp_path: Path) -> None:
 
     def error(command: click.Command = down, *words: str) -> SandboxError:
         found = CliRunner().invoke(command, words, obj=False, standalone_mode=False).exception
-        assert isinstance(found, SandboxError) and "must be a full Kubernetes version" in str(found)
+        assert isinstance(found, SandboxError) and "must be a Kubernetes version" in str(found)
         return found
 
     assert error().fix == ""
