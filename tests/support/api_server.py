@@ -21,6 +21,7 @@ KINDS = {
     "/api/v1": {
         "ConfigMap": ("configmaps", True),
         "Namespace": ("namespaces", False),
+        "Node": ("nodes", False),
         "Pod": ("pods", True),
         "Secret": ("secrets", True),
         "Service": ("services", True),

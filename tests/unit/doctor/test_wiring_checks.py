@@ -128,7 +128,6 @@ def test_stopped_kubelet_and_unready_node_are_errors(
     start(context, engine, context.names.registry)
     ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
     node = {"kind": "Node", "metadata": {"name": context.names.node}, "status": {"conditions": [ready]}}
-    server.kinds["/api/v1"] = {**server.kinds["/api/v1"], "Node": ("nodes", False)}
     server.objects[f"/api/v1/nodes/{context.names.node}"] = node
     engine.programs["sh"] = lambda box, argv: (0, "")
     assert wiring_checks.node(context).evidence == (

@@ -14,6 +14,7 @@ from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError, UsageError
+from sandbox.kube import node_status
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import look_ahead
@@ -29,6 +30,7 @@ def cluster(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -
     memory_nodes.Nodes(engine).add(names, names.node, "control-plane")
     engine.write_file(names.node, COMPLETE, b"{}")
     monkeypatch.setattr(Cluster, "trouble", lambda _: None)
+    monkeypatch.setattr(node_status, "unready", lambda cluster, names: iter(()))
     monkeypatch.setattr(KindProvider, "stale", lambda self: None)
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     monkeypatch.setattr(KindProvider, "asks", lambda self, node: ())

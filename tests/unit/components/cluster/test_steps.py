@@ -202,7 +202,6 @@ def test_cluster_with_a_node_that_is_not_ready_is_repaired(
     ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
     node = {"kind": "Node", "metadata": {"name": names.node}, "status": {"conditions": [ready]}}
     monkeypatch.setattr(Cluster, "trouble", lambda _: None)
-    server.kinds["/api/v1"] = {**server.kinds["/api/v1"], "Node": ("nodes", False)}
     server.objects[f"/api/v1/nodes/{names.node}"] = node
     monkeypatch.setattr(KindProvider, "stale", lambda self: None)
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
