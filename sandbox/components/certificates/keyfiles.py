@@ -136,7 +136,9 @@ class KeyFiles:
         The key may be absent without `needs_key`.
         """
         try:
-            self._steadily(self._pair)
+            pair = self._steadily(self._pair)
+            if needs_key and self.has_key and not pair.key_pem:
+                return broken(f"the private key {self.key} is empty")
             return self._steadily(self._exposure) if needs_key or self.has_key else None
         except (OSError, NotAFile) as error:
             return broken(f"cannot be read: {error}")

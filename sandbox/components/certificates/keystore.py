@@ -198,13 +198,14 @@ class Keystore:
             yield
 
     def _signing_root(self) -> KeyPair:
-        if not self.root.has_key:
+        root = self.root.read()
+        if not root.key_pem:
             raise SandboxError(
-                f"{self.root.key}, needed to make an issuing authority, is absent",
+                f"{self.root.key}, needed to make an issuing authority, is {'empty' if self.root.has_key else 'absent'}",
                 fix="put it back, or begin with a new root: sandbox certs renew --root",
                 id="authority",
             )
-        return self.root.read()
+        return root
 
     def _sound_issuing(self, now: datetime) -> KeyPair:
         condition = self.inspect_issuing(now=now)

@@ -275,6 +275,16 @@ def test_broken_issuing_ca_is_recreated_under_the_same_root(
     handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, root_pem, tmp_path)
 
 
+def test_empty_private_keys_are_named(store: Keystore) -> None:
+    store.authority([DOMAIN], now=NOW)
+    for files in (store.root, store.issuing):
+        files.key.write_bytes(b"")
+    assert store.inspect_issuing([DOMAIN], now=NOW).reason == f"the private key {store.issuing.key} is empty"
+    with pytest.raises(SandboxError) as caught:
+        store.authority([DOMAIN], now=NOW)
+    assert caught.value.brief == f"{store.root.key}, needed to make an issuing authority, is empty"
+
+
 def test_a_file_that_cannot_be_read_is_an_error_and_not_absent(store: Keystore) -> None:
     make_folder("root.crt")(store)
     assert store.inspect_root([DOMAIN], now=NOW).state is CertificateState.BROKEN
