@@ -217,8 +217,8 @@ class HttpsStep(NothingToUndo):
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
     def _passed_over(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return an Ingress that the controller may still serve though its class is no longer the controller's."""
-        if self.namespace is not None or not _are_news(ingresses):
+        """Return an Ingress whose class nothing serves, also while the controller still serves its hosts."""
+        if self.namespace is not None or not ingresses:
             return None
         return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
 

@@ -11,14 +11,14 @@ from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
-from sandbox.kube.manifests import INGRESS_CLASS
+from sandbox.kube.manifests import INGRESS_CLASS, ingress_hosts
 from sandbox.names import is_below
 
 Ingress = Mapping[str, Any]
 
 
 def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
-    """Raise SandboxError for an Ingress of the domain whose class has no controller in the cluster."""
+    """Raise SandboxError for an Ingress of the domain, or of every host, whose class nothing in the cluster serves."""
     inside = [{"kind": "Ingress", **one} for one in ingresses if _is_inside(one, domain)]
     classes = _classes(cluster)
     foreign = {title(one): found for one in inside if (found := foreign_class(one, classes))}
@@ -33,12 +33,13 @@ def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str)
 
 
 def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> str | None:
-    """Return an Ingress of the domain with hosts that only classes without a controller have, or None."""
+    """Return an Ingress of the domain, or of every host, that only classes without a controller have, or None."""
     classes = _classes(cluster)
     served = set(hosts_of([one for one in ingresses if not foreign_class(one, classes)]))
     for one in ingresses:
-        if _is_inside(one, domain) and not served.intersection(hosts_of([one])):
-            return f"{title({'kind': 'Ingress', **one})} has the class '{foreign_class(one, classes)}'"
+        found = foreign_class(one, classes)
+        if found and _is_inside(one, domain) and not served.intersection(hosts_of([one])):
+            return f"{title({'kind': 'Ingress', **one})} has the class '{found}'"
     return None
 
 
@@ -163,4 +164,6 @@ def _classes(cluster: Cluster) -> list[str]:
 
 
 def _is_inside(ingress: Ingress, domain: str) -> bool:
-    return any(is_below(host, domain) for host in hosts_of([ingress]))
+    """Tell whether the Ingress has a host of the domain; one without hosts stands for all."""
+    hosts = tuple(ingress_hosts(ingress))
+    return not hosts or any(is_below(host, domain) for host in hosts)

@@ -66,6 +66,14 @@ def test_host_that_only_a_foreign_class_has_is_passed_over(cluster: Cluster) -> 
     assert passed_over(cluster, [ingress()], DOMAIN) is None
 
 
+def test_foreign_class_without_hosts_is_an_error_for_every_domain(cluster: Cluster) -> None:
+    bookinfo = ingress(says={OLD: "istio"})
+    del bookinfo["spec"]["rules"][0]["host"]
+    assert passed_over(cluster, [bookinfo], DOMAIN) == "Ingress shop/web has the class 'istio (by annotation)'"
+    with pytest.raises(SandboxError, match=r"the class 'istio \(by annotation\)', which no controller here serves"):
+        require_classes(cluster, [bookinfo], DOMAIN)
+
+
 def test_class_that_exists_is_served(cluster: Cluster, server: ApiServer) -> None:
     server.objects[f"{NETWORKING}/ingressclasses/alb"] = {"kind": "IngressClass", "metadata": {"name": "alb"}}
     require_classes(cluster, [ingress(ingressClassName="alb")], DOMAIN)
