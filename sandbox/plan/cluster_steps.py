@@ -14,8 +14,10 @@ from sandbox.components.cluster.kube_proxy import KubeProxyStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
+from sandbox.components.ingress.gateway import GATEWAY_GROUP
 from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.step import ApplyStep
+from sandbox.kube.manifests import defined
 from sandbox.names import INGRESS_SERVICE
 from sandbox.plan import registry_steps
 from sandbox.plan.providers import proxied, upstream
@@ -110,7 +112,12 @@ def brought(site: ClusterSite) -> list[Step]:
         ready = (*requires, *(one.name for one in steps))
         installed = (site.names, charts, archives, images, site.store)
         steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes))
-    return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after, nodes=nodes)]
+    unbrought: dict[str, str] = {}
+    defines = any(group == GATEWAY_GROUP for group, _ in filter(None, map(defined, manifests)))
+    if not (charts or site.spec.addons or site.spec.ingress.gateway_api or defines):
+        unbrought[GATEWAY_GROUP] = "in sandbox.yaml: `ingress: {gateway_api: true}`"
+    brings = ApplyStep(site.names, manifests, images, requires=requires, after=after, nodes=nodes, unbrought=unbrought)
+    return [*steps, brings]
 
 
 def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[Step]]:

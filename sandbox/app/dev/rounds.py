@@ -202,14 +202,16 @@ class Rounds:
             try:
                 said = {title(one): readiness.pending(cluster, one, waited=took) for one in waiting}
             except ClusterError as error:
-                error.fix = error.fix or bring_advice(str(error))
+                error.fix = error.fix or bring_advice(str(error), self.apply.images.file)
                 raise
             waiting = [one for one in waiting if said[title(one)] is not None]
             if waiting and self.overtaken():
                 raise Overtaken("the files have changed again: the roll-out is not waited for")
             words = "\n".join(f"{name}: {text}" for name, text in said.items() if text)
             if waiting and took > TIMEOUT:
-                raise ClusterError("the roll-out does not end", details=words, fix=bring_advice(words))
+                raise ClusterError(
+                    "the roll-out does not end", details=words, fix=bring_advice(words, self.apply.images.file)
+                )
             if waiting:
                 self.report.progress("roll-out", words.partition("\n")[0])
                 interruption.pause(PAUSE)

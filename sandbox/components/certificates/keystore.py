@@ -200,8 +200,9 @@ class Keystore:
     def _signing_root(self) -> KeyPair:
         root = self.root.read()
         if not root.key_pem:
+            state = "empty" if self.root.has_key else "absent"
             raise SandboxError(
-                f"{self.root.key}, needed to make an issuing authority, is {'empty' if self.root.has_key else 'absent'}",
+                f"{self.root.key}, needed to make an issuing authority, is {state}",
                 fix="put it back, or begin with a new root: sandbox certs renew --root",
                 id="authority",
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.kube import deletion
@@ -42,11 +43,16 @@ LONGEST = 400
 Attempt = Callable[[Manifest], str | None]
 
 
-def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt, say: Say = lambda _: None) -> None:
+def apply_all(
+    manifests: Sequence[Manifest],
+    one_attempt: Attempt,
+    say: Say = lambda _: None,
+    unbrought: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Apply objects in their order with `one_attempt`; those that come too early again after all others.
 
-    `say` gets each object, and then what the first of those that come too early lacks. Raises ClusterError, also for a
-    kind that does not appear, and WaitTimeout.
+    `unbrought` are groups of kinds that nothing brings, with the fix. `say` gets each object, and then what the first
+    of those that come too early lacks. Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
     """
     waiting, begun, again = list(manifests), time.monotonic(), False
 
@@ -60,8 +66,9 @@ def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt, say: Say = la
                 early.append((one, why))
         waiting, again = [one for one, _ in early], True
         unknown = [one for one, why in early if why.startswith(UNKNOWN)]
-        if unknown and time.monotonic() > begun + APPLY_TIMEOUT:
-            raise _kindless(unknown)
+        fix = next((unbrought[group] for one in unknown if (group := _group(one)) in unbrought), "")
+        if fix or (unknown and time.monotonic() > begun + APPLY_TIMEOUT):
+            raise _kindless(unknown, fix)
         return "\n".join(f"{title(one)}: {why}" for one, why in early) or None
 
     wait_until(lacking, what="applying the manifests", timeout=PATIENCE, say=say)
@@ -167,10 +174,15 @@ def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str)
     )
 
 
-def _kindless(manifests: Sequence[Manifest]) -> ClusterError:
+def _group(manifest: Manifest) -> str:
+    return str(manifest["apiVersion"]).rpartition("/")[0]
+
+
+def _kindless(manifests: Sequence[Manifest], fix: str) -> ClusterError:
     kinds = dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in manifests)
     return ClusterError(
         f"the cluster has no kind {', '.join(kinds)}",
         details="\n".join(map(title, manifests)),
-        fix="add the CustomResourceDefinition to `apply`, or the addon that brings it; or leave these objects out",
+        fix=fix
+        or "add the CustomResourceDefinition to `apply`, or the addon that brings it; or leave these objects out",
     )

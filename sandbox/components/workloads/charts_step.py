@@ -161,7 +161,9 @@ class ChartsStep(NothingToUndo):
                 if not is_unanswered(error.details) or time.monotonic() >= deadline:
                     more = (one for one in changed.probed() if one not in error.details)
                     error.details = "\n".join((error.details, *more))
-                    error.fix = bring_advice(error.details) or error.fix or "correct that, then sandbox up"
+                    error.fix = (
+                        bring_advice(error.details, self.images.file) or error.fix or "correct that, then sandbox up"
+                    )
                     raise
                 work.say(f"{chart.name}: once more, when what answers its webhook may be there")
                 interruption.pause(RETRY)

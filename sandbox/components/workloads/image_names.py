@@ -227,14 +227,18 @@ def advice(names: Iterable[str], file: Path | None) -> str:
         repository = name.partition("/")[2]
         base = repository.rpartition("/")[2].partition(":")[0]
         lines.append(f"- {{from: build, context: ./{base}, as: {repository}}}")
-    where = f"add to {file.name}" if file else "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
-    return f"{where}: {'; '.join(lines)}   (or `from: daemon, image: …` for one that the engine has)"
+    return f"{_where(file)}: {'; '.join(lines)}   (or `from: daemon, image: …` for one that the engine has)"
 
 
-def bring_advice(said: str) -> str:
-    """Return what to add to images.yaml for the images that kubelets could not pull, by their messages.
+def _where(file: Path | None) -> str:
+    """Return where images are added, `file` or a new images.yaml."""
+    return f"add to {file.name}" if file else "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
 
-    Empty for other messages.
+
+def bring_advice(said: str, file: Path | None) -> str:
+    """Return what to add to images.yaml, or its `file`, for the images that kubelets could not pull.
+
+    `said` are their messages. Empty for other messages.
     """
     found: dict[str, str] = {}
     for match in _UNPULLED.finditer(said):  # of each a kubelet may give the whole name, too
@@ -249,7 +253,7 @@ def bring_advice(said: str) -> str:
             "of images.yaml to be used instead"
         )
     lines = "; ".join(f"- {{from: daemon, image: {one}}}" for one in found.values() if "@" not in one)
-    return f"if it is built here, add to images.yaml: {lines}, or one with `from: build`"
+    return f"if it is built here, {_where(file)}: {lines}, or one with `from: build`"
 
 
 def _brought(item: images_yaml.Item, folder: Path) -> Brought:

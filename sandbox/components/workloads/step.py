@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.components.addons import addon_objects
@@ -80,6 +81,7 @@ class ApplyStep(NothingToUndo):
     within: OneNamespace | None = None
     change: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda objects: objects
     overtaken: Callable[[], bool] = lambda: False
+    unbrought: Mapping[str, str] = field(default_factory=dict)  # groups of kinds that nothing brings, with the fix
     told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
     @property
@@ -123,7 +125,7 @@ class ApplyStep(NothingToUndo):
         except Overtaken:
             raise
         except SandboxError as error:
-            error.fix = error.fix or start_advice(str(error))
+            error.fix = error.fix or start_advice(str(error), self.images.file)
             raise
         self.remember(placed)
 
@@ -164,7 +166,7 @@ class ApplyStep(NothingToUndo):
         removed = remove(webhooks)  # first, for if nothing answers them, they refuse what is applied
         changed = tuple(one for one in objects if (known_as or {}).get(identity(one)) != one)
         try:
-            applying.apply_all(changed, attempt, say)
+            applying.apply_all(changed, attempt, say, self.unbrought)
         except WaitTimeout as error:
             with suppress(ClusterError):
                 said, context = error.details, self.names.cluster
@@ -242,11 +244,11 @@ class ApplyStep(NothingToUndo):
         return self.within.name if self.within else manifest["metadata"].get("namespace", "default")
 
 
-def start_advice(said: str) -> str:
-    """Return what to do about workloads that do not start, by the message about them."""
+def start_advice(said: str, file: Path | None) -> str:
+    """Return what to do about workloads that do not start, by the message about them; `file` is the images.yaml."""
     if "probe failed" in said and "connection refused" in said:
         return "let the program listen on 0.0.0.0, and its containerPort and probe name its port; then sandbox up"
-    return bring_advice(said) or "correct that, then sandbox up"
+    return bring_advice(said, file) or "correct that, then sandbox up"
 
 
 def _fault(record: applied_record.Applied, found: Iterable[tuple[Manifest, Manifest | None]]) -> str:

@@ -157,6 +157,17 @@ def test_premature_object_waits_for_all_that_follow() -> None:
     assert done == ["webhook", "last", "first"]
 
 
+def test_kind_that_nothing_brings_is_an_error_at_once() -> None:
+    fix = "in sandbox.yaml: `x: true`"
+    with pytest.raises(ClusterError) as caught:
+        apply_all(
+            [widget("a")],
+            lambda _: "the cluster knows no Widget in example.com/v1",
+            unbrought={"example.com": fix},
+        )
+    assert (caught.value.details, caught.value.fix) == ("Widget a", fix)
+
+
 def test_a_kind_that_does_not_come_is_named_with_its_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "APPLY_TIMEOUT", 0.0)
     with pytest.raises(ClusterError) as caught:

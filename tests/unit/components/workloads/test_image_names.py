@@ -164,7 +164,10 @@ def test_every_image_that_is_not_pulled_is_named_once() -> None:
     pulling = 'ImagePullBackOff: Back-off pulling image "{0}": ErrImagePull: failed to pull and unpack image "{1}"'
     said = "\n".join(pulling.format(one, f"docker.io/library/{one}:latest") for one in ("web", "api", "web"))
     lines = "- {from: daemon, image: web}; - {from: daemon, image: api}"
-    assert bring_advice(said) == f"if it is built here, add to images.yaml: {lines}, or one with `from: build`"
+    assert (
+        bring_advice(said, Path("images.yaml"))
+        == f"if it is built here, add to images.yaml: {lines}, or one with `from: build`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,5 +186,10 @@ def test_every_image_that_is_not_pulled_is_named_once() -> None:
     ],
 )
 def test_an_image_that_cannot_be_pulled_comes_with_what_to_write(said: str, advice: str) -> None:
-    found = bring_advice(said)
+    found = bring_advice(said, Path("images.yaml"))
     assert advice in found and bool(found) == bool(advice)
+
+
+def test_advice_on_an_image_names_push_where_the_spec_has_none() -> None:
+    found = bring_advice('ErrImagePull: failed to pull and unpack image "a:1": no', None)
+    assert "write images.yaml, name it in sandbox.yaml (push: images.yaml), with: - {from: daemon, image: a:1}" in found

@@ -257,4 +257,4 @@ def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
     ],
 )
 def test_advice_is_by_what_the_pods_say(said: str, fix: str) -> None:
-    assert start_advice(said).startswith(fix)
+    assert start_advice(said, Path("images.yaml")).startswith(fix)
