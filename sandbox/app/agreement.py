@@ -26,13 +26,27 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
 
 @dataclass(frozen=True)
 class Tenancy:
-    """A sandbox in a namespace of an existing cluster, and why the user has to be asked: `why` is for people."""
+    """A sandbox in a namespace of an existing cluster that is new there, or was made by another person, the `maker`."""
 
     name: str
     context: str
     server: str
     namespace: str
-    why: str
+    maker: str | None
+
+    @property
+    def why(self) -> str:
+        """Return in words why the user has to be asked."""
+        return f"it was made by {self.maker}" if self.maker else "nothing of this sandbox is there yet"
+
+    def taken(self) -> UsageError:
+        """Return the error for a sandbox that another person made."""
+        return UsageError(
+            f"the sandbox '{self.name}' in {self.namespace} of {self.context} was made by {self.maker}",
+            details=f"it would become yours, and `sandbox down` would remove what {self.maker} has there",
+            fix="give this one another `name` or namespace; if you have agreed with them: sandbox up --take-over",
+            id="not-ours",
+        )
 
 
 # What a command changes, by the name that `Sandbox.alone` gets.
@@ -121,6 +135,8 @@ class Refusal:
         return named
 
     def tenancy(self, wanted: Tenancy) -> None:
+        if wanted.maker:
+            raise wanted.taken()
         raise UsageError(
             f"no user has agreed yet to a sandbox in {wanted.namespace} of {wanted.context}",
             details=wanted.why,
@@ -138,12 +154,16 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
     from sandbox.components.cluster.existing.steps import TenancyStep
 
     for step in steps:
-        if isinstance(step, TenancyStep) and (why := step.strangeness()) is not None:
+        if not isinstance(step, TenancyStep):
+            continue
+        known = step.names.kubeconfig.exists()
+        if (maker := step.maker()) != step.owner:
             server = kubeconfig.server_of(step.names.kubeconfig)
             try:
-                agreement.tenancy(Tenancy(step.names.name, step.context, server, step.namespace, why))
+                agreement.tenancy(Tenancy(step.names.name, step.context, server, step.namespace, maker))
             except SandboxError:
-                step.forget()
+                if not known:
+                    step.forget()
                 raise
 
 

@@ -29,14 +29,15 @@ Say = Callable[[str], None]
 
 
 class Asking:
-    """Asks at the terminal, unless `yes`.
+    """Asks at the terminal, unless `yes`, or `take_over` for what another person made.
 
     Raises UsageError where an answer is needed and there is no terminal, and SandboxError for a no.
     """
 
-    def __init__(self, say: Say, *, yes: bool = False) -> None:
+    def __init__(self, say: Say, *, yes: bool = False, take_over: bool = False) -> None:
         self._say = say
         self._yes = yes
+        self._take_over = take_over
 
     def other_origin(self, other: OtherOrigin) -> bool:
         """Ask, unless `yes`."""
@@ -81,8 +82,13 @@ class Asking:
         return {*named, *(step.name for step, _ in stale)}
 
     def tenancy(self, wanted: Tenancy) -> None:
-        """Ask, unless `yes`."""
-        if self._yes:
+        """Ask, unless `yes`; before another person's sandbox is taken over, unless `take_over`."""
+        if wanted.maker and self._take_over:
+            self._say(f"taking over '{wanted.name}' in {wanted.namespace} of {wanted.context} from {wanted.maker}")
+            return
+        if wanted.maker and not has_terminal():
+            raise wanted.taken()
+        if self._yes and not wanted.maker:
             return
         said = (
             f"context    {wanted.context} ({wanted.server})\n"
@@ -93,7 +99,8 @@ class Asking:
         require_terminal(
             "up asks before it first changes an existing cluster, and stdin is not a terminal", details=said
         )
-        click.echo(f"'{wanted.name}' would be created in an existing cluster:", err=True)
+        new = f"taken over from {wanted.maker}" if wanted.maker else "created"
+        click.echo(f"'{wanted.name}' would be {new} in an existing cluster:", err=True)
         _confirm(said)
 
 

@@ -56,6 +56,7 @@ continue: sandbox up      remove everything: sandbox down --purge"""
     is_flag=True,
     help="Do not ask about NAME, a sandbox of another file, lost data, or a first change to an existing cluster.",
 )
+@click.option("--take-over", is_flag=True, help="Take over the sandbox of another person in an existing cluster.")
 @output_option
 @lock_options
 @progress_option
@@ -72,6 +73,7 @@ def up(
     only_plan: bool,
     recreate: tuple[str, ...],
     yes: bool,
+    take_over: bool,
     output: str,
     patience: float,
     progress: str,
@@ -121,7 +123,7 @@ def up(
         if only_plan:
             found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))
             return CHANGES if _show(sandbox.name, found, recreate, output) else 0
-        agreement = prompts.Asking(caller.say, yes=yes)
+        agreement = prompts.Asking(caller.say, yes=yes, take_over=take_over)
         sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
     welcome(sandbox.resolved, output)
     return 0

@@ -56,7 +56,7 @@ def build(
     if not spec.cluster.supports.whole_cluster:
         from sandbox.plan import existing  # many modules that no other sandbox needs
 
-        return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
+        return existing.build(spec, home, engine, own, environ=environ, purge=purge, keychain=keychain)
     names = located(engine, home.sandbox(spec.name))
     site = ClusterSite(
         spec=spec,

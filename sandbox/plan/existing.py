@@ -46,11 +46,19 @@ if TYPE_CHECKING:
 
 
 def build(
-    spec: ResolvedSpec, home: Home, engine: Engine, own: OwnImages, *, purge: bool, keychain: Keychain | None
+    spec: ResolvedSpec,
+    home: Home,
+    engine: Engine,
+    own: OwnImages,
+    *,
+    environ: Mapping[str, str],
+    purge: bool,
+    keychain: Keychain | None,
 ) -> tuple[Step, ...]:
     """Return the steps of a sandbox in an existing cluster.
 
-    As `plan.build`; the engine is needed for images only.
+    As `plan.build`; the engine is needed for images only. In CI, whose containers have other host names each time,
+    SANDBOX_OWNER says who the owner is.
     """
     names = home.sandbox(spec.name)
     site = TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
@@ -69,7 +77,7 @@ def build(
             paths=(home.kubeconfig, *home.other_kubeconfigs),
             context=site.context,
             namespace=site.place.namespace,
-            owner=user_at_host(),
+            owner=environ.get("SANDBOX_OWNER") or user_at_host(),
         ),
         ContextStep(site.names),
         *_registry(site),

@@ -18,7 +18,7 @@ import yaml
 from sandbox.names import LABEL
 from sandbox.system.wait import wait_until
 from tests.real import machine, team
-from tests.real.machine import Listing, tool
+from tests.real.machine import CommandLine, Listing, tool
 from tests.real.team import Person, Team, person
 from tests.support import bundled
 
@@ -163,6 +163,18 @@ def test_objects_of_another_user_with_the_same_name_stay(scene: Scene) -> None:
         mine.unlink()
         cluster.delete("v1", "ConfigMap", "theirs", "bob-dev")
     one.command("up")
+
+
+@pytest.mark.security(17)
+def test_yes_takes_over_no_sandbox_of_another_person(scene: Scene) -> None:
+    """`up --yes` with the name and namespace of a colleague's sandbox → refused with their name, nothing changed"""
+    one = scene.people["ann"]
+    before = scene.team.listing()
+    other = CommandLine({**one.command.env, "SANDBOX_OWNER": "ci@other"}, one.folder)
+    assert "in ann-dev of" in (said := other("up", "--yes", status=2).err) and "was made by" in said
+    assert scene.team.listing() == before
+    assert "hello" in one.curl("hello").lower()
+    assert {state for state, _ in one.command.steps().values()} == {"ready"}
 
 
 def test_chart_is_applied_and_what_leaves_the_files_is_removed(scene: Scene) -> None:

@@ -15,8 +15,8 @@ from sandbox.names import Home
 
 def test_namespace_of_a_cluster_is_taken_by_users_only() -> None:
     with pytest.raises(UsageError, match="no user has agreed yet to a sandbox in mine of team") as caught:
-        Refusal().tenancy(Tenancy("demo", "team", "https://team.example", "mine", "it is not there"))
-    assert (caught.value.id, caught.value.details) == ("consent", "it is not there")
+        Refusal().tenancy(Tenancy("demo", "team", "https://team.example", "mine", None))
+    assert (caught.value.id, caught.value.details) == ("consent", "nothing of this sandbox is there yet")
 
 
 def test_two_sweeps_at_once_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox.app import chosen_spec
-from sandbox.app.agreement import agree_on_tenancy
+from sandbox.app.agreement import Refusal, agree_on_tenancy
 from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
@@ -37,7 +38,8 @@ def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
 
 def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tuple[BaseException | None, str]:
     """Ask at a terminal; what came of it, and what was shown."""
-    monkeypatch.setattr(output, "has_terminal", lambda: True)
+    for module in (output, prompts):
+        monkeypatch.setattr(module, "has_terminal", lambda: True)
 
     @click.command()
     def command() -> None:
@@ -92,6 +94,23 @@ def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, serv
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details
     assert not step.names.folder.exists() and changed(server) == set()
     agree_on_tenancy([step], prompts.Asking(click.echo, yes=True))
+
+
+@pytest.mark.security(17)
+def test_yes_takes_nothing_over_from_another_person(step: TenancyStep, server: ApiServer) -> None:
+    """`up --yes` where a colleague has that name and namespace → refused with their name; --take-over says it."""
+    step.apply(NoWork())
+    before = dict(server.objects)
+    theirs = replace(step, owner="bob@desk")
+    for agreement in (prompts.Asking(click.echo, yes=True), Refusal()):
+        with pytest.raises(UsageError, match="was made by ann@laptop") as caught:
+            agree_on_tenancy([theirs], agreement)
+        assert caught.value.id == "not-ours" and "--take-over" in caught.value.fix
+    assert server.objects == before
+    step.connect()
+    said: list[str] = []
+    agree_on_tenancy([theirs], prompts.Asking(said.append, take_over=True))
+    assert said == ["taking over 'demo' in mine of team from ann@laptop"]
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml", "Tiltfile"])

@@ -10,6 +10,8 @@ import pytest
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.cluster.existing.steps import TenancyStep
+from sandbox.components.cluster.existing.tenant import user_at_host
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
@@ -94,6 +96,13 @@ def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) ->
     assert "edge" not in build(place, registry=registry, ingress=ingress)
     steps = build(place, registry=registry, ingress=ingress, edge={"tcp": ({"port": 5432, "to": "shop/db"},)})
     assert [tunnel.port for tunnel in one(RelayStep, steps).tunnels] == [5432]
+
+
+@pytest.mark.parametrize(("environ", "owner"), [({"SANDBOX_OWNER": "ci@shop"}, "ci@shop"), ({}, user_at_host())])
+def test_owner_in_ci_is_named_by_a_variable(place: Home, environ: dict[str, str], owner: str) -> None:
+    spec = ResolvedSpec.of(Spec.model_validate(EXISTING), registry=5001, https=(443,))
+    plan = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM), environ=environ)
+    assert [step.owner for step in plan if isinstance(step, TenancyStep)] == [owner]
 
 
 def test_other_controller_of_an_existing_cluster_is_kept(place: Home) -> None:

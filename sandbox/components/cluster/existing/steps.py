@@ -89,7 +89,7 @@ class TenancyStep:
         if record is not None and self.tenant.owns(record) and _owner(record) != self.owner:
             raise SandboxError(
                 f"the sandbox in {self.namespace} was made by {_owner(record)}, not by {self.owner}",
-                fix="if it is yours all the same: sandbox up, which asks whether to take it over, and then down",
+                fix="if it is yours all the same: sandbox up --take-over, and then down",
             )
         found = self.tenant.ours()
         for one in found:
@@ -126,13 +126,11 @@ class TenancyStep:
                 self.forget()
             raise
 
-    def strangeness(self) -> str | None:
-        """Return why the user has to be asked before any change there; None if they agreed and nothing is new."""
+    def maker(self) -> str | None:
+        """Return who made the sandbox that is there; None where nothing of this sandbox is there yet."""
         self.connect()
         record = self._record()
-        if record is None or not self.tenant.owns(record):
-            return "nothing of this sandbox is there yet"
-        return None if _owner(record) == self.owner else f"it was made by {_owner(record)}"
+        return _owner(record) if record is not None and self.tenant.owns(record) else None
 
     def _kubeconfig(self) -> bytes:
         return kubeconfig.single_context(self.paths, self.context, self.namespace)

@@ -48,20 +48,20 @@ def test_context_that_there_is_not_is_told_by_the_check(step: TenancyStep) -> No
 
 def test_cluster_that_is_not_reached_leaves_no_files(step: TenancyStep, server: ApiServer) -> None:
     with pytest.raises(UsageError):
-        replace(step, context="tema").strangeness()
+        replace(step, context="tema").maker()
     server.shutdown()
     server.server_close()
     with pytest.raises(ClusterError):
-        step.strangeness()
+        step.maker()
     assert not step.names.folder.exists()
 
 
 def test_a_namespace_of_our_own_comes_and_goes(step: TenancyStep, server: ApiServer) -> None:
     assert step.check().state is State.ABSENT
-    assert step.strangeness() == "nothing of this sandbox is there yet"
+    assert step.maker() is None
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert step.strangeness() is None
+    assert step.maker() == step.owner
     assert server.objects[SPACE]["metadata"]["labels"] == {LABEL: "demo"}
     assert step.names.kubeconfig.stat().st_mode & 0o077 == 0
     assert step.undo()
@@ -81,7 +81,7 @@ def test_earlier_namespace_stays_with_the_objects_of_others(step: TenancyStep, s
 
 def test_looking_changes_nothing_there(step: TenancyStep, server: ApiServer) -> None:
     step.check()
-    step.strangeness()
+    step.maker()
     assert {method for method, *_ in server.asked} <= {"GET"}
 
 
@@ -98,7 +98,7 @@ def test_namespace_of_another_person_asks_and_is_not_removed(step: TenancyStep, 
     before = dict(server.objects)
     theirs = replace(step, owner="bob@desk")
     assert theirs.check().state is State.DRIFTED
-    assert theirs.strangeness() == "it was made by ann@laptop"
+    assert theirs.maker() == "ann@laptop"
     with pytest.raises(SandboxError, match=r"made by ann@laptop, not by bob@desk"):
         theirs.undo()
     assert server.objects == before
