@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # such as for colors (ECMA-48, 5.4)
 _ACCOUNT = re.compile(r"//[^/\s]+@")  # up to the last @: a password may have one, though it should not
 
 
 def fit(text: str) -> str:
-    """Return the text without control characters (except newlines and tabs) and without the accounts in its URLs.
+    """Return the text without control sequences and characters (except newlines and tabs) or accounts in its URLs.
 
     Escape sequences in foreign texts have been used to rewrite terminals (CVE-2021-25743).
     """
     if not text.isprintable():
-        text = "".join(c for c in text if c.isprintable() or c in "\n\t")
+        text = "".join(c for c in _CONTROL.sub("", text) if c.isprintable() or c in "\n\t")
     return _ACCOUNT.sub("//", text)
 
 

@@ -77,9 +77,9 @@ def dev(
         watch=FileWatch(polling=poll),
     )
     if once:
-        welcome(loop.once().resolved)
+        welcome(loop.once().resolved, progress=progress)
     else:
-        loop.run(lambda sandbox: welcome(sandbox.resolved))
+        loop.run(lambda sandbox: welcome(sandbox.resolved, progress=progress))
 
 
 def report_for(progress: str) -> DevReport:

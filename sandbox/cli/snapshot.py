@@ -82,7 +82,7 @@ def restore(
 
     sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     snapshots.restore(sandbox, snapshot, lambda manifest: None if yes else _ask(manifest, sandbox.name))
-    welcome(sandbox.resolved)
+    welcome(sandbox.resolved, progress=progress)
 
 
 @snapshot.command("list")

@@ -42,7 +42,7 @@ def start(file: Path | None, name: str | None, *, yes: bool, output: str, patien
 
     sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
     sandbox.start()
-    welcome(sandbox.resolved, output)
+    welcome(sandbox.resolved, output, progress=progress)
 
 
 @click.command("stop")

@@ -12,8 +12,10 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind
 
 
-def welcome(spec: ResolvedSpec, output: str = "text") -> None:
-    """Print the sandbox's addresses on stdout, for people, or for programs as `output` json."""
+def welcome(spec: ResolvedSpec, output: str = "text", *, progress: str) -> None:
+    """Print the sandbox's addresses on stdout, for people unless `progress` is quiet, or as `output` json."""
+    if output == "text" and progress == "quiet":
+        return
     found = addresses(spec)
     if output == "json":
         show_json(_as_json(spec, found))

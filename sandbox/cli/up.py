@@ -125,7 +125,7 @@ def up(
             return CHANGES if _show(sandbox.name, found, recreate, output) else 0
         agreement = prompts.Asking(caller.say, yes=yes, take_over=take_over)
         sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
-    welcome(sandbox.resolved, output)
+    welcome(sandbox.resolved, output, progress=progress)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from sandbox.engine.image_pull import Pull
 from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
+_STEP = re.compile(r"Step \d+/\d+ : ")  # the line with which a step of the legacy builder begins
 EVERY = 1.0  # seconds between lines about a pull
 PROBE = 3.0  # seconds
 
@@ -168,7 +170,7 @@ class Images(Door):
                 response.close()
 
     def build(self, context: Path, tag: str, **options: Any) -> None:
-        """Build a folder by the legacy builder; the last lines of the build are in the error when it fails.
+        """Build a folder by the legacy builder; the last lines of the failed step are in the error.
 
         `options` are `dockerfile`, `args`, `stage` and `cache_from`.
         """
@@ -185,7 +187,8 @@ class Images(Door):
             with tar(str(context), exclude=patterns, dockerfile=given) as packed:
                 more |= {"fileobj": packed, "custom_context": True, "dockerfile": given[0]}
                 for event in api.build(tag=tag, rm=True, forcerm=True, decode=True, **more):
-                    lines += str(event.get("stream", "")).splitlines()
+                    said = str(event.get("stream", "")).splitlines()
+                    lines = said if said and _STEP.match(said[0]) else [*lines, *said]
                     if "error" in event:
-                        said = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
-                        raise EngineError(f"building {tag} from {context} failed", details=said[-2000:])
+                        shown = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
+                        raise EngineError(f"building {tag} from {context} failed", details=shown[-2000:])

@@ -35,4 +35,5 @@ def test_unwrapped_exception_keeps_its_message() -> None:
 
 
 def test_control_characters_and_accounts_go() -> None:
-    assert fit("\x1b[2Jhttp://me:secret@host/") == "[2Jhttp://host/"
+    assert fit("\x1b[2Jhttp://me:secret@host/") == "http://host/"
+    assert fit("\x1b[1;91merror\x1b[0m, \x1b]0;title\x07") == "error, ]0;title"

@@ -19,6 +19,7 @@ def _welcome(
     ports: tuple[int, ...] = (8443,),
     third_party: bool = False,
     own: bool = True,
+    progress: str = "auto",
 ) -> None:
     """Print the words for a sandbox with one host."""
     found = SimpleNamespace(
@@ -35,7 +36,7 @@ def _welcome(
     )
     monkeypatch.setattr(summary, "addresses", lambda spec: found)
     spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"), takes_https_ports=own)  # noqa: S104
-    summary.welcome(cast("ResolvedSpec", spec))
+    summary.welcome(cast("ResolvedSpec", spec), progress=progress)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,8 @@ def test_ingress_that_is_not_the_sandboxes_has_no_command_to_try(
     _welcome(monkeypatch, "app.dev.team.example", own=False)
     said = capsys.readouterr().out
     assert "https://app.dev.team.example" in said and "\ntry " not in said and "\ntrust " not in said
+
+
+def test_quiet_up_prints_no_addresses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    _welcome(monkeypatch, "app.demo.sandbox.localhost", progress="quiet")
+    assert capsys.readouterr() == ("", "")

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.engine import EngineError
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images, build_context, excluded
 from sandbox.errors import SandboxError
+from sandbox.sanitize import fit
 
 
 def endless(path: Path) -> None:
@@ -76,3 +78,21 @@ def test_legacy_builder_gets_what_the_ignore_file_leaves(
     monkeypatch.setattr(images._client.api, "build", build)
     images.build(context, "app", **({"dockerfile": dockerfile} if dockerfile else {}))
     assert ("kept" in sent, "secret" in sent) == (True, False)
+
+
+def test_legacy_build_that_fails_shows_the_failed_step_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        "Step 1/2 : FROM busybox\n",
+        " ---> 5f3b\n",
+        "Step 2/2 : RUN make\n",
+        " ---> Running in 1a2b\n",
+        "\x1b[91mno rule\n\x1b[0m",
+    )
+    events = [*({"stream": line} for line in said), {"error": "exit code: 2"}]
+    images = Images(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
+    monkeypatch.setattr(images._client.api, "build", lambda **_: iter(events))
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN make\n")
+    with pytest.raises(EngineError) as caught:
+        images.build(tmp_path, "app")
+    shown = ["Step 2/2 : RUN make", " ---> Running in 1a2b", "no rule", "exit code: 2"]
+    assert [line for line in fit(caught.value.details).splitlines() if line] == shown
