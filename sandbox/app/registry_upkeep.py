@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from sandbox.app import chosen_spec, machine_plan
+from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
+from sandbox.components.edge.relay import Relay
 from sandbox.components.registry.container_step import CONFIG_FILE, Registry, RegistryStep
 from sandbox.config.schema import Spec
-from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.engine import Container, Engine, labelled
+from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images import canary_image
 from sandbox.images.lockfile import LockFile
 from sandbox.images.registry_content import Garbage, Unlisted, measure_garbage, prune, tagged, unlisted
+from sandbox.names import LABEL
 from sandbox.oci import address
+from sandbox.oci.address import Address
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
@@ -75,6 +80,48 @@ class Pruning:
             with contextlib.suppress(SandboxError):
                 return Engine.connect().publisher(where.port)
         return None
+
+
+def require_no_sandbox(registry: str) -> None:
+    """Raise UsageError for the registry of any user's sandbox on this machine, where only its own commands delete."""
+    place = address.parse(registry)
+    found = _addresses(place)
+    is_here = place.is_loopback or any(one.is_loopback or one.is_unspecified for one in found)
+    for container in _of_sandboxes():
+        ports = {bind.port for binds in container.published.values() for bind in binds}
+        if (is_here and container.has_processes and place.port in ports) or {*map(str, found)} & {
+            *container.addresses.values()
+        }:
+            raise _of_sandbox(registry, f"the container {container.name}, {labelled.whose(container)}")
+    if is_here and Relay(context.home()).has(place.port):
+        raise _of_sandbox(registry, "your own sandbox in an existing cluster")
+
+
+def _of_sandboxes() -> tuple[Container, ...]:
+    """Return the containers of all users' sandboxes; none where there is no engine."""
+    try:
+        return Engine.connect().containers(LABEL)
+    except MissingTool as error:
+        if error.id == "engine-permission":
+            raise
+        return ()
+
+
+def _addresses(place: Address) -> set[IPv4Address | IPv6Address]:
+    """Return the addresses that a registry's name leads to; names prove nothing."""
+    try:
+        found = {ip_address(one[4][0]) for one in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)}
+    except OSError:  # then nothing can be deleted there
+        return set()
+    return {getattr(one, "ipv4_mapped", None) or one for one in found}
+
+
+def _of_sandbox(registry: str, who: str) -> UsageError:
+    return UsageError(
+        f"{registry} is the registry of a sandbox",
+        details=f"it is served by {who}; nothing was changed",
+        fix="in the folder of that sandbox's spec: sandbox push-images --prune, without another registry",
+    )
 
 
 def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:

@@ -209,8 +209,10 @@ def _forecast(work: ImagePush, pruning: Pruning | None, output: str) -> int:
 
 
 def _pruning(work: ImagePush, whose: str, *, in_cluster: bool) -> Pruning:
-    from sandbox.app.registry_upkeep import Pruning
+    from sandbox.app.registry_upkeep import Pruning, require_no_sandbox
 
+    if not whose:
+        require_no_sandbox(work.registry)
     return Pruning(
         registry=work.registry, keychain=work.keychain, targets=work.targets, whose=whose, in_cluster=in_cluster
     )

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context, machine_plan
+from sandbox.app import context, machine_plan, registry_upkeep
 from sandbox.app.registry_upkeep import Pruning
 from sandbox.app.session import Session
 from sandbox.cli import output
@@ -355,6 +355,44 @@ def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytes
     with Session(command="sandbox push-images", patience=0).pushing(own, "push"):
         result = CliRunner().invoke(registry_commands.registry, ["gc"], obj=False, standalone_mode=False)
     assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("owner", [None, "bob:4711:/home/bob/state"])
+@pytest.mark.parametrize("host", ["localhost", "127.1", "172.20.0.9", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize("named", ["--registry", "registry.external"])
+def test_no_registry_of_a_sandbox_is_pruned_as_an_external_one(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch, owner: str | None, host: str, named: str
+) -> None:
+    """--registry or `registry.external` leads to a sandbox's registry, by whatever name → nothing is deleted there."""
+    run(folder, registry)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    names, port = context.home().sandbox("victim"), urlsplit(registry.url).port or 0
+    labels = {**names.labels, **({OWNER: owner} if owner else {})}
+    engine = FakeEngine("registry:1")
+    engine.create_network(names.network, labels)
+    serving = ContainerSpec(
+        name=names.registry,
+        image="registry:1",
+        command=("x",),
+        labels=labels,
+        network=names.network,
+        address="172.20.0.9",
+        publish={REGISTRY_PORT: (Bind("127.0.0.1", port),)},
+    )
+    engine.run(serving)
+    monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
+    with pytest.raises(UsageError, match="is the registry of a sandbox") as caught:
+        registry_upkeep.require_no_sandbox(f"{host}:{port}")
+    assert names.registry in caught.value.details and ("user bob" in caught.value.details) is (owner is not None)
+    write(folder, LINES[1])
+    external = f"{{external: 'localhost:{port}'}}" if named == "registry.external" else "{}"
+    (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {external}\n")
+    words = [str(folder / "images.yaml"), "-f", str(folder / "sandbox.yaml"), "--prune", "--yes"]
+    words += ["--registry", f"localhost:{port}"] if named == "--registry" else []
+    result = CliRunner().invoke(command, words, obj=False, standalone_mode=False)
+    assert isinstance(result.exception, UsageError) and "is the registry of a sandbox" in result.exception.brief
+    assert registry.tags == {"app:1", "team/tool:1"}
 
 
 @pytest.mark.security(22)
