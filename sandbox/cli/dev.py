@@ -114,6 +114,8 @@ class QuietReport:
 
     def ready(self, seconds: float) -> None: ...
 
+    def copied(self, seconds: float) -> None: ...
+
     def log(self, container: Container, line: str) -> None: ...
 
     def failed(self, error: SandboxError) -> None:
@@ -150,6 +152,10 @@ class PlainReport(QuietReport):
     def ready(self, seconds: float) -> None:
         self.line(click.style(f"  {'ready':<40} {seconds:>7.2f} s  after the change was seen", bold=True))
 
+    def copied(self, seconds: float) -> None:
+        said = f"  {'copied':<40} {seconds:>7.2f} s  after the change was seen"
+        self.line(f"{click.style(said, bold=True)}; a program that does not reload by itself needs `restart: true`")
+
     def log(self, container: Container, line: str) -> None:
         # The same pod has the same color each time.
         color = COLORS[zlib.crc32(container.pod.encode()) % len(COLORS)]
@@ -182,6 +188,9 @@ class JsonReport:
 
     def ready(self, seconds: float) -> None:
         self.add("ready", seconds=round(seconds, 3))
+
+    def copied(self, seconds: float) -> None:
+        self.add("copied", seconds=round(seconds, 3))
 
     def log(self, container: Container, line: str) -> None:
         self.add("log", namespace=container.namespace, pod=container.pod, container=container.name, line=line)

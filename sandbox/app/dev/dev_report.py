@@ -53,6 +53,9 @@ class DevReport(Protocol):
     def ready(self, seconds: float) -> None:
         """Report that everything is done, so many seconds after the change was seen."""
 
+    def copied(self, seconds: float) -> None:
+        """Report the same, but for files in containers whose programs may not have read them again."""
+
     def log(self, container: Container, line: str) -> None:
         """Report a line of a container's log."""
 

@@ -106,7 +106,8 @@ class DevLoop:
             self._left = self._left.plus(work)
         else:
             if not self._left:
-                self.report.ready(time.monotonic() - burst.seen)
+                is_loaded = self._rounds is None or self._rounds.loaded
+                (self.report.ready if is_loaded else self.report.copied)(time.monotonic() - burst.seen)
         return sandbox
 
     def up(self, sandbox: Sandbox) -> bool:

@@ -50,7 +50,7 @@ class Rounds:
 
     `overtaken` tells that something changed meanwhile, so that a roll-out need not be waited for. `applied` are the
     objects that are known to be in the cluster so, and ready. `copied` are images whose containers have files that the
-    image does not have.
+    image does not have. `loaded` tells that the last round restarted, or told, each program whose files it copied.
     """
 
     push: PushStep | None
@@ -60,6 +60,7 @@ class Rounds:
     overtaken: Callable[[], bool]
     applied: Mapping[tuple[str, ...], Manifest] = field(default_factory=dict)
     copied: dict[Target, Copies] = field(default_factory=dict)
+    loaded: bool = True
 
     @classmethod
     def of(cls, steps: Sequence[Step], report: DevReport, overtaken: Callable[[], bool]) -> Rounds:
@@ -88,6 +89,7 @@ class Rounds:
 
         Raises SandboxError.
         """
+        self.loaded = True
         work = self._synced(work)
         built: list[Entry] = []
         failed: list[Entry] = []
@@ -150,6 +152,7 @@ class Rounds:
             self.report.failed(error)
             return False
         self.copied[target] = Copies(whole, frozenset(one.life for one in into))
+        self.loaded &= all(rule.restart or rule.run for rule in copied.rules)
         return True
 
     def _built(self, entry: Entry) -> Entry:

@@ -118,6 +118,11 @@ def test_a_saved_file_is_answered_by_a_build_and_by_a_copy(made: Made, monkeypat
         dev.page("third")
         while "begins" not in [one.get("line") for one in heard]:  # the program, started again by the rule
             heard += dev.told("log")
+        made.write("images.yaml", IMAGES.replace("SYNC", RULE.replace(", restart: true", "")))
+        dev.told("ready")
+        made.write("app/site/index.html", "fourth\n")
+        assert phases(dev.told("copied")) == ["sync"]  # whether the program has read it is not known
+        dev.page("fourth")
         made.write("app/Dockerfile", DOCKERFILE.replace("exec", "exit 3; exec"))
         assert dev.told("crashed")[-1]["status"] == 3
     assert made.command("status", status=None).out  # Ctrl-C left it up

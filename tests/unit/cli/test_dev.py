@@ -25,6 +25,7 @@ def tell(report: DevReport) -> None:
     report.progress("build", "Step 1/2")
     report.phase("build", "web:dev", 0.4, "")
     report.ready(1.234)
+    report.copied(0.2)
     report.log(PLACE, "hello")
     report.failed(SandboxError("building failed", details="RUN false"))
     report.crashed(CRASH)
@@ -37,6 +38,8 @@ def test_each_phase_and_each_line_of_a_pod_is_printed(capsys: pytest.CaptureFixt
         "─ app/a.py",
         "✓ build web:dev                               0.40 s",
         "  ready                                       1.23 s  after the change was seen",
+        "  copied                                      0.20 s  after the change was seen; a program that does not "
+        "reload by itself needs `restart: true`",
         "web-1 | hello",
         "error[failed]: building failed",
         "  RUN false",
@@ -50,9 +53,9 @@ def test_each_phase_and_each_line_of_a_pod_is_printed(capsys: pytest.CaptureFixt
 def test_programs_read_one_json_object_an_event(capsys: pytest.CaptureFixture[str]) -> None:
     tell(report_for("json"))
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    names = ["watching", "changed", "progress", "phase", "ready", "log", "failed", "crashed"]
+    names = ["watching", "changed", "progress", "phase", "ready", "copied", "log", "failed", "crashed"]
     assert [one["event"] for one in events] == names
-    phase, log, failed, crashed = events[3], events[5], events[6], events[7]
+    phase, log, failed, crashed = events[3], *events[6:]
     assert (phase["phase"], phase["what"], phase["seconds"]) == ("build", "web:dev", 0.4)
     assert (log["pod"], log["container"], log["line"]) == ("web-1", "web", "hello")
     assert (failed["id"], failed["details"]) == ("failed", "RUN false")

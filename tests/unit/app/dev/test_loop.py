@@ -40,6 +40,7 @@ class Stage:
         self.up_fails: SandboxError | None = None
         self.ups = 0
         self.trouble: str | None = None
+        self.loaded = True
         for name in ("k8s", "app"):
             (folder / name).mkdir()
         self.save("images.yaml", "images: [{from: build, context: app, as: app}]\n")
@@ -81,13 +82,17 @@ class Stage:
     def ready(self, seconds: float) -> None:
         self.told.append("ready")
 
+    def copied(self, seconds: float) -> None:
+        self.told.append("copied")
+
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
 
     def rounds(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(run=made.run, applied_by_up=lambda: None, are_charts_behind=False, applied={}, copied={})
+        known = {"applied": {}, "copied": {}, "are_charts_behind": False, "loaded": made.loaded}
+        return SimpleNamespace(run=made.run, applied_by_up=lambda: None, **known)
 
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
     monkeypatch.setattr("sandbox.app.dev.loop.trouble_of", lambda _: made.trouble)
@@ -123,6 +128,14 @@ def test_change_without_work_is_not_reported(stage: Stage, loop: DevLoop) -> Non
     stage.save("app/a.py~")
     loop.next(stage.sandbox)
     assert (stage.told, stage.rounds) == ([], [])
+
+
+def test_copied_files_that_no_program_may_have_read_are_not_ready(stage: Stage, loop: DevLoop) -> None:
+    stage.loaded = False
+    loop.up(stage.sandbox)
+    stage.save("app/a")
+    loop.next(stage.sandbox)
+    assert stage.told == ["app/a", "copied"]
 
 
 def test_a_changed_dockerignore_counts_from_then_on(stage: Stage, loop: DevLoop) -> None:

@@ -62,6 +62,8 @@ class Told:
     def changed(self, paths: Collection[Path]) -> None: ...
     def progress(self, phase: str, detail: str) -> None: ...
     def ready(self, seconds: float) -> None: ...
+
+    def copied(self, seconds: float) -> None: ...
     def log(self, container: Container, line: str) -> None: ...
     def crashed(self, crash: Crash) -> None: ...
 
@@ -265,6 +267,18 @@ def test_container_that_began_again_gets_all_copied_files(
         status = stage.server.objects["/api/v1/namespaces/default/pods/web-1"]["status"]["containerStatuses"][0]
         status["containerID"] = "" if known else "2"
     assert [sorted(one.values()) for one in copied] == [["/site/a"], ["/site/b"] if known else ["/site/a", "/site/b"]]
+
+
+@pytest.mark.parametrize(("more", "loaded"), [({}, False), ({"run": ("reload",)}, True), ({"restart": True}, True)])
+def test_copied_files_are_loaded_only_where_a_rule_says_how(
+    stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], loaded: bool
+) -> None:
+    stage.rounds.run(DevWork(images=(entry,)))
+    sync_by(monkeypatch, lambda *_: Executed(0, b"", ""), stage.server, stage.image)
+    monkeypatch.setattr(container_sync, "copy", lambda *_: None)
+    rule = SyncRule(paths={"site": "/site"}, **more)
+    stage.rounds.run(DevWork(copied=(Copied(entry, {entry.context / "a": "/site/a"}, (rule,)),)))
+    assert stage.rounds.loaded is loaded
 
 
 def sync_by(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Executed], server: ApiServer, image: str) -> None:
