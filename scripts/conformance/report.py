@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ def read(path: Path, suite: Suite, focus: str, skips: Mapping[str, str]) -> Resu
 def text(results: Iterable[Result]) -> str:
     """Return the failures and the skipped tests with reasons, and the counts at the end."""
     results = tuple(results)
-    lines = [f"FAILED {name}\n    {first_line(why)}" for one in results for name, why in one.failed.items()]
-    lines += [f"skipped {name}\n    {first_line(why)}" for one in results for name, why in one.skipped.items()]
+    lines = [f"FAILED {name}\n    {brief(why)}" for one in results for name, why in one.failed.items()]
+    lines += [f"skipped {name}\n    {brief(why)}" for one in results for name, why in one.skipped.items()]
     for one in results:
         counts = f"{one.passed} passed, {len(one.failed)} failed, {len(one.skipped)} skipped"
         lines.append(f"{one.suite}: {counts} in {one.minutes} min")
@@ -81,8 +82,8 @@ def markdown(cluster: Mapping[str, str], results: Iterable[Result]) -> str:
     lines = [", ".join(f"{key} {value}" for key, value in cluster.items()) + ".", ""]
     lines += ["| tests | passed | failed | skipped | minutes |", "|---|--:|--:|--:|--:|"]
     lines += [f"| {r.suite} | {r.passed} | {len(r.failed)} | {len(r.skipped)} | {r.minutes} |" for r in results]
-    lines += ["", *(f"- failed: {name}: {first_line(why)}" for one in results for name, why in one.failed.items())]
-    reasons = Counter(first_line(why) for one in results for why in one.skipped.values())
+    lines += ["", *(f"- failed: {name}: {brief(why)}" for one in results for name, why in one.failed.items())]
+    reasons = Counter(brief(why) for one in results for why in one.skipped.values())
     lines += [f"- {count} skipped: {why}" for why, count in reasons.items()]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -92,6 +93,6 @@ def as_json(cluster: Mapping[str, str], results: Iterable[Result]) -> str:
     return json.dumps({"cluster": cluster, "suites": [dataclasses.asdict(one) for one in results]}, indent=1) + "\n"
 
 
-def first_line(message: str) -> str:
-    """Return the first line of a message that has any text."""
-    return next((line.strip() for line in message.splitlines() if line.strip()), "")
+def brief(message: str) -> str:
+    """Return the beginning of a message on one line."""
+    return textwrap.shorten(message, 200, placeholder=" …")

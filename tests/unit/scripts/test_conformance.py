@@ -67,11 +67,14 @@ def test_label_filter_names_whole_labels(report: dict[str, Any]) -> None:
 
 
 def test_results_name_failures_and_count_reasons(report: dict[str, Any], tmp_path: Path) -> None:
-    specs = [spec("b", "failed", "Conformance", why="\n  got 503\n  at x"), spec("SCTP", "skipped", "Conformance")]
+    specs = [
+        spec("b", "failed", "Conformance", why="\n  expected 200\n  got 503"),
+        spec("SCTP", "skipped", "Conformance"),
+    ]
     result = read(report, tmp_path / "report.json", *specs)
     page = report["markdown"]({"Kubernetes": "v1.36.3"}, [result])
     assert "| conformance | 0 | 1 | 1 | 1.5 |" in page
-    assert "- failed: [sig-x] b: got 503\n- 1 skipped: no module\n" in page
+    assert "- failed: [sig-x] b: expected 200 got 503\n- 1 skipped: no module\n" in page
     assert json.loads(report["as_json"]({}, [result]))["suites"][0]["skipped"] == {"[sig-x] SCTP": "no module"}
 
 
