@@ -45,7 +45,7 @@ COMMANDS = {
     "images": "images:images",
 }
 ALIASES = {"proxy": "edge", "open": "dashboard"}
-# What kind, minikube, k3d, docker compose, Skaffold, Tilt and DDEV call it.
+# What kind, minikube, k3d, docker compose, Skaffold, Tilt and others call it.
 ELSEWHERE = {
     **dict.fromkeys(("watch", "debug"), "sandbox dev"),
     **dict.fromkeys(("import-db", "mysql", "psql"), "kubectl exec -i deploy/db -- PROGRAM"),

@@ -52,7 +52,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
             f"{folder / SPEC} exists already",
             fix="check it with `sandbox config validate`, or move it away",
         )
-    found = look(folder, Store(context.home().bundle), profiles, name or "")
+    found = look(folder, Store(context.home().bundle), profiles)
     name = Spec.default(name).name if name else project_files.name_of(project_files.called(folder.absolute()), found)
     wanted = project_files.registry_port(found)
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)

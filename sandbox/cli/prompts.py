@@ -179,11 +179,10 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
 
 def project_file() -> str | None:
     """Return a file of the current folder that `sandbox init` would write a spec for."""
-    from sandbox.init import devfile, helmfile, skaffold, tiltfile
-    from sandbox.init.compose import DDEV, FILES
+    from sandbox.init import skaffold, tiltfile
+    from sandbox.init.compose import FILES
 
-    others = (*skaffold.FILES, tiltfile.FILE, *devfile.FILES, *helmfile.FILES, DDEV)
-    names = (*FILES, *others, "Dockerfile", "Containerfile", "Chart.yaml", "kustomization.yaml")
+    names = (*FILES, *skaffold.FILES, tiltfile.FILE, "Dockerfile", "Containerfile", "Chart.yaml", "kustomization.yaml")
     return next((one for one in names if Path(one).is_file()), None)
 
 

@@ -19,7 +19,7 @@ from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.images import build_order
-from sandbox.init import apply_choice, compose, devfile, dockerfile, helmfile, skaffold, tiltfile, web_services
+from sandbox.init import apply_choice, compose, dockerfile, skaffold, tiltfile, web_services
 from sandbox.init.detected import (
     IMAGES,
     OBJECTS,
@@ -44,11 +44,13 @@ from sandbox.system.files import is_dir, is_file
 DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
 UNREAD = {
-    compose.DDEV: "DDEV",
-    **dict.fromkeys(devfile.FILES, "odo"),
+    ".ddev/config.yaml": "DDEV",
+    "devfile.yaml": "odo",
+    ".devfile.yaml": "odo",
     "devspace.yaml": "DevSpace",
     "garden.yml": "Garden",
     "helmfile.d": "helmfile",
+    "helmfile.yaml": "helmfile",
     "project.garden.yml": "Garden",
     "okteto.yml": "Okteto",
     "werf.yaml": "werf",
@@ -57,33 +59,27 @@ UNREAD = {
 }
 
 
-def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str = "") -> Found:
+def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     """Return what the folder contains. Raises UsageError for a compose file that cannot be read, or no such profile.
 
     `store` has the kubectl and helm of machines without them, which render kustomizations and charts to find hosts and
-    images; `profiles` are those of the compose or skaffold file that are wanted too, and `name` is the sandbox's if it
-    is given.
+    images; `profiles` are those of the compose or skaffold file that are wanted too.
     """
     folder = folder.absolute()
-    described = _described(folder)
-    told = skaffold.load(folder, profiles) or tiltfile.load(folder) or described or Told()
+    told = skaffold.load(folder, profiles) or tiltfile.load(folder) or Told()
     notes = list(told.notes)
-    releases, left_out = helmfile.load(folder)
     chosen: list[str] = []
     rendered = partial(_objects, folder, store=store)
-    applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen, rendered)
+    applied = told.items or apply_choice.choose(folder, chosen, rendered)
     wrong: list[BadFile] = []
     given = [(one, rendered([one], wrong=wrong)) for one in applied]
     objects = tuple(each for _, ones in given for each in ones)
-    if not told.items and not releases and objects and _is_composed(folder) and not any(map(_serves, objects)):
+    if not told.items and objects and _is_composed(folder) and not any(map(_serves, objects)):
         names = map(apply_choice.named, applied)
         chosen += (f"{one} is left out, since no program of the compose file runs in it" for one in names)
         applied, given, objects, wrong = (), [], (), []
     images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
-    read = set(devfile.FILES) if told is described else set()
-    if not told.apps and not composed and not applied and (composed := compose.load_ddev(folder, name)):
-        read.add(compose.DDEV)
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
     if not told.apps and not composed and not applied:
@@ -96,12 +92,11 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     fronts = tuple(web_services.fronts(objects, told.forwarded))
     ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
     notes += (
-        *left_out,
         *chosen,
         *apply_choice.incomplete(folder, applied),
         *_other_sandboxes(folder),
         *_absent(folder, apps),
-        *_unread(folder, read),
+        *_unread(folder),
         *_included(folder, apps, ours),
         *apply_choice.gone(given),
         *(f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong),
@@ -119,12 +114,6 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
         objects=written,
         unfiltered=any(not os.path.lexists(one) for one in _ignore_files(folder, apps).values()),
     )
-
-
-def _described(folder: Path) -> Told | None:
-    """Return the content of the devfile; None where a compose file says more than what is built."""
-    found = devfile.load(folder)
-    return None if found and not found.items and _is_composed(folder) else found
 
 
 def _is_composed(folder: Path) -> bool:
@@ -155,10 +144,10 @@ def _require(wanted: Collection[str], known: Collection[str]) -> None:
         )
 
 
-def _unread(folder: Path, read: Collection[str]) -> Iterator[str]:
+def _unread(folder: Path) -> Iterator[str]:
     """Yield a note for each file of another tool that was not read."""
     for file, tool in UNREAD.items():
-        if file not in read and exists(folder / file):
+        if exists(folder / file):
             goes = "what it builds goes into images.yaml, and what it applies below `apply`"
             yield f"{file} ({tool}) is not read: {goes}"
 
@@ -179,7 +168,7 @@ def _other_sandboxes(folder: Path) -> Iterator[str]:
 
 def _projects_below(folder: Path) -> Iterator[str]:
     """Yield a note for each folder below, also an editor's, that has a file of a tool that is read."""
-    files = (*skaffold.FILES, tiltfile.FILE, *compose.FILES, compose.DDEV)
+    files = (*skaffold.FILES, tiltfile.FILE, *compose.FILES)
     for place in (folder / ".devcontainer", *folders(folder)):
         if file := next((one for one in files if is_file(place / one)), None):
             below = place.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""A release of a helm chart as an entry of `apply`, as files of helmfile, Skaffold and Tilt say it."""
+"""A release of a helm chart as an entry of `apply`, as files of Skaffold and Tilt say it."""
 
 from __future__ import annotations
 

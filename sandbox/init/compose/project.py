@@ -37,8 +37,8 @@ OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compo
 ENV = ".env"
 # What projects call a file to make that one of.
 _KIND = r"(default|dist|example|sample|template)"
-# Variables that compose and DDEV set themselves, from what is no secret.
-_SET = ("COMPOSE_", "DDEV_", "IS_DDEV_")
+# Variables that compose sets itself, from what is no secret.
+_SET = "COMPOSE_"
 _EXAMPLE = re.compile(rf"\.?env[-._]{_KIND}|\.?{_KIND}[-._]env")
 
 

@@ -637,10 +637,6 @@ LONG = "x" * 300
             "skaffold.yaml",
             f"{{apiVersion: skaffold/v4beta6, manifests: {{rawYaml: [{LONG}], kustomize: {{paths: [{LONG}]}}}}}}",
         ),
-        (
-            "helmfile.yaml",
-            f"releases: [{{name: a, chart: {LONG}}}, {{name: b, chart: ./charts/web, values: [{LONG}]}}]",
-        ),
         ("over/kustomization.yaml", f"resources: [{LONG}]"),
     ],
 )
