@@ -136,6 +136,8 @@ def _of_manifests(name: str, found: Found) -> Iterator[str]:
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"
+    for program, keys in project_files.only_built(name, found).items():
+        yield f"note  {' and '.join(keys)} of {program} in the compose file are left out, for your manifests run it"
     if image := project_files.guessed(found, name):
         yield f"note  {image} in your manifests is taken for what is built here: `for:` in images.yaml says so"
     idle = project_files.unnamed(name, found)

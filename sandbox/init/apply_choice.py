@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import chart_dependencies, gone_kinds, kustomization
+from sandbox.config import untyped
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, overlay_choice, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, mapping_in, other_sandboxes, shown
+from sandbox.init.web_services import ROUTES
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
 from sandbox.kube.pod_images import pod_images
@@ -26,6 +28,9 @@ from sandbox.system.files import is_dir, is_inside
 MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
 MOST = 500  # manifests of one project; a folder with more is something else
 FEW = 9  # charts of one application; a folder with more is a collection
+# Kinds that `ingress: {gateway_api: true}` brings, and the class of the sandbox's Gateways.
+GATEWAY_GROUP, GATEWAY_CLASS = "gateway.networking.k8s.io", "traefik"
+GATEWAY_KINDS = {"GRPCRoute", "Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute"}
 # Names of folders with outdated files.
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 OURS = (SPEC, IMAGES, LOCK, *compose.FILES)
@@ -153,6 +158,9 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
         is_mixed = 0 < len(usable) < len(files)
         is_twice = len({manifests.identity(one) for one in objects}) < len(objects)
         loaded |= files if is_mixed or is_twice else {path: objects}
+    for path, variants in _variants(loaded).items():
+        notes.append(f"left out, as variants of {path}: {', '.join(variants)}")
+        loaded = {one: objects for one, objects in loaded.items() if one not in variants}
     found: list[str] = []
     seen: set[tuple[str, ...]] = set()
     for path, content in loaded.items():
@@ -160,6 +168,11 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
         names = {manifests.identity(one) for one in content if one["kind"] != "Namespace"}
         if unknown := unknown_kinds(content, defined):
             notes.append(f"{path} is left out, since nothing defines its kinds: {', '.join(unknown)}")
+        elif classes := other_gateways(content):
+            notes.append(
+                f"{path} is left out, since a sandbox has no Gateways of the class {', '.join(classes)}: with "
+                f"`gatewayClassName: {GATEWAY_CLASS}` it can be added to `apply`"
+            )
         elif twice := names & seen:
             what = "what" if names <= seen else f"some of what ({min(twice)[1]} {min(twice)[-1]}, …)"
             notes.append(f"{path} is left out, since {what} it says others say before it")
@@ -167,6 +180,41 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
             found.append(path)
             seen |= names
     return found
+
+
+def _variants(loaded: Mapping[str, Sequence[Manifest]]) -> dict[str, list[str]]:
+    """Return the variants of files: NAME-VARIANT.yaml next to NAME.yaml, where one of them repeats an object of it.
+
+    Without such a repetition they are parts of one application. Routes to its Services fit any variant.
+    """
+    found: dict[str, list[str]] = {}
+    taken: set[str] = set()
+    for path in sorted((one for one in loaded if not one.endswith("/")), key=len):
+        stem = PurePosixPath(path).with_suffix("").as_posix()
+        named = [one for one in loaded if one.startswith((f"{stem}-", f"{stem}.", f"{stem}_")) and one != path]
+        own = set(map(manifests.identity, loaded[path]))
+        if path not in taken and any(not own.isdisjoint(map(manifests.identity, loaded[one])) for one in named):
+            found[path] = [one for one in named if not all(each["kind"] in ROUTES for each in loaded[one])]
+            taken.update(found[path])
+    return found
+
+
+def other_gateways(objects: Iterable[Manifest]) -> list[str]:
+    """Return the classes of Gateways that a sandbox does not serve."""
+    gateways = (one for one in objects if one["kind"] == "Gateway" and _group(one) == GATEWAY_GROUP)
+    classes = (untyped.at(one, "spec", "gatewayClassName") for one in gateways)
+    return sorted({str(one) for one in classes if one and one != GATEWAY_CLASS})
+
+
+def needs_gateway_api(objects: Collection[Manifest]) -> bool:
+    """Tell whether the objects have kinds of the Gateway API, and do not define them themselves."""
+    defined = set(map(manifests.defined, objects))
+    found = ((_group(one), one["kind"]) for one in objects)
+    return any(each[0] == GATEWAY_GROUP and each[1] in GATEWAY_KINDS and each not in defined for each in found)
+
+
+def _group(one: Manifest) -> str:
+    return str(one["apiVersion"]).rpartition("/")[0]
 
 
 def gone(items: Iterable[tuple[Item, Sequence[Manifest]]]) -> Iterator[str]:
@@ -185,16 +233,17 @@ def named(item: Item) -> str:
 
 def unknown_kinds(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> dict[str, None]:
     """Return the kinds that no sandbox has and that are not among those that the project has `defined`, in words."""
-    parts = ((one["apiVersion"].rpartition("/")[0], one) for one in objects)
+    parts = ((_group(one), one) for one in objects)
     others = ((group, one) for group, one in parts if not manifests.is_builtin(group) and group != TRAEFIK_GROUP)
-    unknown = (one for group, one in others if (group, one["kind"]) not in defined)
+    known = {*defined, *((GATEWAY_GROUP, kind) for kind in GATEWAY_KINDS)}
+    unknown = (one for group, one in others if (group, one["kind"]) not in known)
     return dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown)
 
 
 def _files(folder: Path, path: str) -> list[tuple[str, Sequence[Manifest]]]:
-    """Return the files of a folder with their objects, those with most first."""
+    """Return the files of a folder with their objects: those with most first, then those with shorter names."""
     files = [(file, manifests.load([file])) for file in manifests.files(folder / path)]
-    files.sort(key=lambda pair: -len(pair[1]))
+    files.sort(key=lambda pair: (-len(pair[1]), pair[0].with_suffix("")))
     return [(file.relative_to(folder).as_posix(), objects) for file, objects in files if objects]
 
 
@@ -223,7 +272,8 @@ def _manifests(folder: Path, others: Sequence[Path], notes: list[str]) -> Iterat
 
 
 def _object_files(folder: Path, place: Path) -> Iterator[Path]:
-    return (file for file in sorted(place.glob("*.y*ml")) if _holds_objects(folder, file))
+    files = sorted(place.glob("*.y*ml"), key=lambda file: (file.stem, file.name))  # NAME before NAME-VARIANT
+    return (file for file in files if _holds_objects(folder, file))
 
 
 def _holds_objects(folder: Path, path: Path) -> bool:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.store import Store
+from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import chart_dependencies, user_manifests
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
-from sandbox.errors import BadFile, SandboxError, UsageError
+from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
 from sandbox.images import build_order
 from sandbox.init import apply_choice, compose, dockerfile, skaffold, tiltfile, web_services
 from sandbox.init.detected import (
@@ -40,6 +41,7 @@ from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_file
 
+FEW = 8  # names in a note
 # The usual names of Dockerfiles; the second one is Podman's.
 DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
@@ -71,6 +73,8 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     chosen: list[str] = []
     rendered = partial(_objects, folder, store=store)
     applied = told.items or apply_choice.choose(folder, chosen, rendered)
+    if lacking := _lacks_helm(applied, store):
+        notes.insert(0, lacking)
     wrong: list[BadFile] = []
     given = [(one, rendered([one], wrong=wrong)) for one in applied]
     objects = tuple(each for _, ones in given for each in ones)
@@ -84,7 +88,9 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     notes += composed.notes if composed else ()
     if not told.apps and not composed and not applied:
         notes += _projects_below(folder)
-    programs = told.apps or (composed.apps if composed else tuple(_built(folder, images, notes)))
+    # Without helm it is not known which images a chart names, and Dockerfiles next to one are often for its tests.
+    built = () if lacking and not images else tuple(_built(folder, images, notes))
+    programs = told.apps or (composed.apps if composed else built)
     named = {untagged(name) for app in programs for name in app.names}
     apps = tuple(_distinct(_read(folder, app, named) for app in programs))
     # Next to other files `up` would read these, too.
@@ -111,9 +117,21 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
         names=_every(lambda each: iter([each["metadata"]["name"]]), objects),
         notes=tuple(notes),
         project=composed.name if composed else "",
+        is_composed=composed is not None,
+        needs_gateway_api=apply_choice.needs_gateway_api(objects),
         objects=written,
         unfiltered=any(not os.path.lexists(one) for one in _ignore_files(folder, apps).values()),
     )
+
+
+def _lacks_helm(items: Iterable[Item], store: Store) -> str:
+    """Return a note if some of the items are charts and there is no helm; else nothing."""
+    try:
+        if any(not isinstance(one, str) and "version" not in one for one in items):
+            Helm.find(store)
+    except MissingTool as error:
+        return f"{error.brief}, so nothing is known of what the charts run: {error.fix}; then run `sandbox init` again"
+    return ""
 
 
 def _is_composed(folder: Path) -> bool:
@@ -129,9 +147,17 @@ def _lacking(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Front]) -> I
     """Yield a note of the kinds that nothing defines, and of the Services that get an Ingress."""
     if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
         yield f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
+    services = [str(one["metadata"].get("name")) for one in objects if one["kind"] == "Service"]
     if fronts:
         named = ", ".join(one.name for one in fronts)
         yield f"no manifest is an Ingress; {web_services.FILE} has one for {named}"
+    elif services and not any(one["kind"] in web_services.ROUTES for one in objects):
+        more = f" and {len(services) - FEW} more" if len(services) > FEW else ""
+        yield (
+            f"no manifest is an Ingress, and which Service is a page is not known ({', '.join(services[:FEW])}{more}): "
+            f'kubectl create ingress PAGE --class={CLASS} --rule="PAGE.NAME.sandbox.localhost/*=SERVICE:PORT,tls" '
+            f"--dry-run=client -o yaml >{web_services.FILE} writes one for `apply`"
+        )
 
 
 def _require(wanted: Collection[str], known: Collection[str]) -> None:

@@ -217,8 +217,9 @@ class Found:
 
     `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
     the Services that get an Ingress, `names` the names of its objects; `notes` say what was chosen and left out, and
-    why. `project` is what its compose file calls it, and `objects` the folder for objects that are written. It is
-    `unfiltered` if an image is built from all of it, since it says nowhere what is left out.
+    why. `project` is what its compose file calls it, from which the programs are if `is_composed`. `objects` is the
+    folder for objects that are written. It is `unfiltered` if an image is built from all of it, since it says nowhere
+    what is left out.
     """
 
     apps: tuple[App, ...] = ()
@@ -231,3 +232,5 @@ class Found:
     project: str = ""
     objects: str = OBJECTS
     unfiltered: bool = False
+    is_composed: bool = False
+    needs_gateway_api: bool = False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.components.workloads import kustomization
 from sandbox.components.workloads.kustomization import Reads
 from sandbox.errors import UsageError
+from sandbox.init import web_services
 from sandbox.init.detected import Item
 from sandbox.init.project_folders import DEEPER, folders, mapping_in, shown
 from sandbox.kube import manifests
@@ -32,6 +33,7 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]:
     out is added to the notes; `render` returns the objects of items, as far as these can be rendered.
     """
     found = _readable(folder, notes)
+    found = {place: read for place, read in found.items() if not _is_variant(folder, place, found, notes)}
     used = {one.resolve() for place, read in found.items() for one in read.local if one != place}
     tops = [place for place in found if place.resolve() not in used] or list(found)
     if not tops:
@@ -39,7 +41,11 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]:
     bases = [place for place in found if place.name == "base"]
     if len(bases) == 1 and all(place.name in ELSEWHERE for place in tops):
         tops += bases
-    best = min(tops, key=lambda place: (_preference(place.name), len(place.parts)))
+    least = min(_preference(place.name) for place in tops)
+    alike = [place for place in tops if _preference(place.name) == least]
+    if len(alike) > 1:
+        alike = [place for place in alike if web_services.is_reached(render([shown(folder, place)]))] or alike
+    best = min(alike, key=lambda place: len(place.parts))
     taken = [best]
     for place in tops:
         is_alike = place.name == best.name and ELSEWHERE.isdisjoint(place.relative_to(folder).parts)
@@ -78,6 +84,16 @@ def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
         else:
             found[place] = read
     return found
+
+
+def _is_variant(folder: Path, place: Path, found: Mapping[Path, Reads], notes: list[str]) -> bool:
+    """Tell whether NAME-VARIANT builds on NAME next to it; it is noted."""
+    for other in found:
+        is_named = place.parent == other.parent and place.name.startswith(f"{other.name}-")
+        if is_named and other.resolve() in {one.resolve() for one in found[place].local}:
+            notes.append(f"{shown(folder, place)} is left out, as a variant of {shown(folder, other)}")
+            return True
+    return False
 
 
 def _preference(name: str) -> int:

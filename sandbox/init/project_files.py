@@ -77,6 +77,8 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
         given["domain"] = domain
     if registry != REGISTRY_PORT:
         given["registry"] = {"port": registry}
+    if found.needs_gateway_api:
+        given["ingress"] = {"gateway_api": True}
     if pushes(name, found):
         given["push"] = IMAGES
     if https:
@@ -156,7 +158,9 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
             written.add(called[app.name])
             alike = [one for one in found.apps if called.get(one.name) == called[app.name]]
             bases = {argument: called[base.name] for argument, base in _bases(app, found) if base.name in called}
-            build = {**app.build, "args": {**app.build.get("args", {}), **bases}} if bases else app.build
+            build = {key: one for key, one in app.build.items() if key not in _of_compose(app, found, project)}
+            if bases:
+                build["args"] = {**build.get("args", {}), **bases}
             entry: dict[str, Any] = {"from": "build", "context": app.context, **build, "as": called[app.name]}
             listed = (name for one in alike for name in _names(one, called[app.name], found, project))
             names = [name for name in dict.fromkeys(listed) if name not in taken]
@@ -169,6 +173,23 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
             there = inline({"from": "daemon", "image": match[2]})
             lines.append(f"#- {there}   # named in your manifests; say where it comes from")
     return "\n".join(lines) + "\n"
+
+
+def only_built(name: str, found: Found) -> dict[str, tuple[str, ...]]:
+    """Return the programs that the project's own manifests run, with the keys of their builds that are left out."""
+    idle = unnamed(name, found)
+    left_out = {app.name: _of_compose(app, found, name) for app in found.apps if app.name not in idle}
+    return {app: keys for app, keys in left_out.items() if keys}
+
+
+def _of_compose(app: App, found: Found, project: str) -> tuple[str, ...]:
+    """Return the keys of a build that fit the container of the compose file, and not that of other manifests.
+
+    Its mounts bring the source into a stage that lacks it, and its command may reload what is copied.
+    """
+    if not (found.manifests and found.is_composed) or app == own_program(project, found):
+        return ()
+    return tuple(key for key in ("target", "sync") if key in app.build)
 
 
 def unnamed(name: str, found: Found) -> dict[str, str]:
@@ -226,7 +247,11 @@ def _names(app: App, target: str, found: Found, project: str) -> list[str]:
     own = last_part(target)
     alike = _alike(app, found, project) or list(filter(None, [guessed(found, project)]))
     names = [one for one in dict.fromkeys((*app.names, *alike)) if references.of_text(one)]
-    return [] if all(last_part(one) == own for one in names) else list(dict.fromkeys(map(untagged, names)))
+    if all(last_part(one) == own for one in names):
+        return []
+    # Programs may share a repository, and differ by tags only.
+    shared = {untagged(one) for other in found.apps if other.name != app.name for one in other.names}
+    return list(dict.fromkeys(one if untagged(one) in shared else untagged(one) for one in names))
 
 
 def _alike(app: App, found: Found, project: str) -> list[str]:

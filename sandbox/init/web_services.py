@@ -24,6 +24,7 @@ ROUTES = {"Ingress", "HTTPRoute", "IngressRoute", "VirtualService", "TLSRoute"}
 OPEN = ("LoadBalancer", "NodePort")
 # Names of the Service that is the way in, where none has such a type.
 NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
+WEB = (80, 443)
 # Ports of programs that users reach by HTTPS, unlike those of databases and the like.
 NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
 # Ports of programs that take nothing but HTTPS themselves, and how an Ingress is told so.
@@ -49,6 +50,8 @@ def fronts(
     wanted = [one for one in services if untyped.at(one, "spec", "type") in OPEN or one in chosen]
     wanted = wanted or [one for one in services if str(one["metadata"].get("name")) in NAMED]
     wanted = wanted or (services if len(services) == 1 else [])
+    web = [one for one in services if _is_web(one)]
+    wanted = wanted or (web if len(web) == 1 else [])
     seen: set[str] = set()
     for one in wanted:
         # A malformed object is reported by the cluster.
@@ -58,6 +61,17 @@ def fronts(
             if named and port not in NOT_HTTP and untyped.at(one, "spec", "clusterIP") != "None":
                 seen.add(metadata["name"])
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
+
+
+def is_reached(objects: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether the objects have a way in, or a Service of a web server."""
+    return any(one.get("kind") in ROUTES or (one.get("kind") == "Service" and _is_web(one)) for one in objects)
+
+
+def _is_web(service: Mapping[str, Any]) -> bool:
+    if untyped.at(service, "spec", "type") in OPEN:
+        return True
+    return any(one.get("port") in WEB for one in untyped.mappings(service, "spec", "ports"))
 
 
 def _name(one: Mapping[str, Any]) -> str:

@@ -48,6 +48,11 @@ def services(folder: Path, text: str) -> dict[str, App]:
     return apps(folder, compose_yaml=f"services:\n{text}")
 
 
+def notes(found: Found) -> tuple[str, ...]:
+    """The notes, without the one of machines that have no helm."""
+    return tuple(one for one in found.notes if not one.startswith("helm is not installed"))
+
+
 def look(folder: Path, profiles: Collection[str] = ()) -> Found:
     """Return what `init` finds, with the programs of this machine only."""
     return detect.look(folder, Store(folder / "bundle"), profiles)

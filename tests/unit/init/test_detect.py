@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.components.workloads import chart_dependencies
 from sandbox.errors import UsageError
-from sandbox.init import apply_choice, project_files
-from sandbox.init.detected import App, Found
+from sandbox.init import apply_choice, overlay_choice, project_files
+from sandbox.init.detected import App, Found, Item
+from sandbox.kube import manifests
+from sandbox.kube.manifests import Manifest
 from tests.support.programs import make_program
-from tests.support.project_folder import DEPLOYMENT, look, write
+from tests.support.project_folder import DEPLOYMENT, look, notes, write
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))
 
@@ -378,7 +381,7 @@ def test_chart_goes_before_manifests_that_run_nothing(tmp_path: Path) -> None:
     write(tmp_path, chart__Chart_yaml="apiVersion: v2\nname: web\nversion: 1.0.0\n", test__a_yaml=named("a"))
     found = look(tmp_path)
     assert found.manifests == ({"chart": "chart", "release": "chart"},)
-    assert found.notes == ("test/ is left out, since nothing in it runs: below `apply` it is taken, too",)
+    assert notes(found) == ("test/ is left out, since nothing in it runs: below `apply` it is taken, too",)
     write(tmp_path, test__b_yaml=DEPLOYMENT)
     assert look(tmp_path).manifests == ("test/",)
 
@@ -409,11 +412,11 @@ def test_chart_of_charts_or_what_it_consists_of_is_taken(tmp_path: Path) -> None
     write(tmp_path, **{"all/Chart.yaml": f"name: all\n{parts}", "cart/Chart.yaml": "name: cart\n"})
     found = look(tmp_path)
     assert found.manifests == ({"chart": "cart", "release": "cart"},)
-    assert found.notes == ("all/ is left out, since it lacks charts that are taken by themselves: cart/",)
+    assert notes(found) == ("all/ is left out, since it lacks charts that are taken by themselves: cart/",)
     write(tmp_path, **{"all/charts/db-2.0.0.tgz": ""})
     found = look(tmp_path)
     assert found.manifests == ({"chart": "all", "release": "all"},)
-    assert found.notes == ("cart/ is left out, since it is a part of all/",)
+    assert notes(found) == ("cart/ is left out, since it is a part of all/",)
 
 
 def test_kinds_in_kustomizations_and_charts_are_noted(tmp_path: Path) -> None:
@@ -481,6 +484,127 @@ def test_file_that_repeats_objects_is_left_out(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert found.manifests == ("a/", "c/")
     assert "some of what (ConfigMap a, …) it says" in found.notes[0]
+
+
+def program(name: str, kind: str = "Deployment", api: str = "apps/v1", **more: Any) -> str:
+    metadata = {"name": name}
+    spec = {"template": {"spec": {"containers": [{"name": name, "image": f"example.com/{name}:1"}]}}}
+    return "---\n" + yaml.safe_dump({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec, **more})
+
+
+def test_variants_of_a_file_are_left_out(tmp_path: Path) -> None:
+    """istio's samples/bookinfo: `bookinfo.yaml`, and variants of it that repeat or add programs."""
+    route = "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: page}\n"
+    write(
+        tmp_path,
+        **{
+            "kube/bookinfo.yaml": program("details") + program("page"),
+            "kube/bookinfo-dualstack.yaml": program("details") + program("page"),
+            "kube/bookinfo-mysql.yaml": program("mysql"),
+            "kube/bookinfo-ingress.yaml": route,
+            "kube/page-nodeport.yaml": program("page"),
+        },
+    )
+    found = look(tmp_path)
+    assert found.manifests == ("kube/bookinfo.yaml", "kube/bookinfo-ingress.yaml")
+    said = "left out, as variants of kube/bookinfo.yaml: kube/bookinfo-dualstack.yaml, kube/bookinfo-mysql.yaml"
+    assert said in found.notes
+    assert "kube/page-nodeport.yaml is left out, since what it says others say before it" in found.notes
+
+
+def test_files_that_repeat_nothing_are_parts(tmp_path: Path) -> None:
+    write(tmp_path, **{"k8s/web.yaml": program("web"), "k8s/web-db.yaml": program("db")})
+    assert look(tmp_path).manifests == ("k8s/",)
+
+
+def test_kustomization_with_a_way_in_is_taken(tmp_path: Path) -> None:
+    """argo-cd's manifests: `core-install` has no web server, and `-with-hydrator` is a variant of each."""
+    files = {"base/web/a.yaml": program("web", "Service", "v1", spec={"ports": [{"port": 80}]})}
+    files["base/web/kustomization.yaml"] = "resources: [a.yaml]\n"
+    files["base/repo/a.yaml"] = program("repo", "Service", "v1", spec={"ports": [{"port": 8081}]})
+    files["base/repo/kustomization.yaml"] = "resources: [a.yaml]\n"
+    for name, parts in {"core-install": "../base/repo", "namespace-install": "../base/web, ../base/repo"}.items():
+        files[f"{name}/kustomization.yaml"] = f"resources: [{parts}]\n"
+        files[f"{name}-with-hydrator/kustomization.yaml"] = f"resources: [../{name}]\n"
+    write(tmp_path, **files)
+    rendered = {"core-install/": "base/repo", "namespace-install/": "base/web"}
+
+    def render(items: Iterable[Item]) -> list[Manifest]:
+        return [one for item in items for one in manifests.load([tmp_path / rendered[str(item)] / "a.yaml"])]
+
+    said: list[str] = []
+    assert overlay_choice.choose(tmp_path, said, render) == ("namespace-install/",)
+    assert "core-install/ is another kustomization, and left out" in said
+    assert "core-install-with-hydrator/ is left out, as a variant of core-install/" in said
+
+
+def test_service_that_may_be_a_page_gets_an_ingress(tmp_path: Path) -> None:
+    """argo-cd's install.yaml has Services at port 80 and others, and no Ingress."""
+    ports = {"server": 80, "repo": 8081, "redis": 6379}
+    services = [program(name, "Service", "v1", spec={"ports": [{"port": one}]}) for name, one in ports.items()]
+    write(tmp_path, install_yaml="".join(services))
+    found = look(tmp_path)
+    assert [one.name for one in found.fronts] == ["server"]
+    assert "no manifest is an Ingress; sandbox-ingress.yaml has one for server" in found.notes
+
+
+def test_missing_ingress_is_said_where_no_service_is_a_page(tmp_path: Path) -> None:
+    services = [program(name, "Service", "v1", spec={"ports": [{"port": 9080}]}) for name in ("details", "reviews")]
+    write(tmp_path, install_yaml="".join(services))
+    (said,) = look(tmp_path).notes
+    assert said.startswith("no manifest is an Ingress, and which Service is a page is not known (details, reviews)")
+    assert "kubectl create ingress" in said
+
+
+def test_routes_of_the_gateway_api_switch_it_on(tmp_path: Path) -> None:
+    api = "gateway.networking.k8s.io/v1"
+    write(tmp_path, **{"k8s/a.yaml": program("web"), "k8s/r.yaml": program("web", "HTTPRoute", api, spec={})})
+    found = look(tmp_path)
+    assert (found.manifests, found.needs_gateway_api) == (("k8s/",), True)
+    written = project_files.files("shop", found, registry=5001, https=None)
+    assert "\n  gateway_api: true\n" in written["sandbox.yaml"]
+    write(tmp_path, **{"k8s/g.yaml": program("own", "Gateway", api, spec={"gatewayClassName": "istio"})})
+    found = look(tmp_path)
+    assert found.manifests == ("k8s/",) or "k8s/g.yaml" not in found.manifests
+    assert any("no Gateways of the class istio" in one for one in found.notes)
+
+
+def test_missing_helm_is_said_first_and_dockerfiles_of_a_chart_are_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """goharbor/harbor-helm has a Dockerfile for its tests next to its chart."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write(tmp_path, **{"Chart.yaml": "name: harbor\n", "test/e2e/Dockerfile": "FROM golang\n"})
+    found = look(tmp_path)
+    assert found.notes[0].startswith("helm is not installed, so nothing is known of what the charts run: install helm")
+    assert not found.apps
+
+
+def test_manifests_take_only_contexts_and_names_from_a_compose_file(tmp_path: Path) -> None:
+    """dockersamples/example-voting-app: the stage `dev` has no source, which compose mounts into it."""
+    build = "{context: vote, target: dev, args: {A: b}}"
+    text = f"services: {{vote: {{build: {build}, volumes: ['./vote:/usr/local/app'], command: nodemon}}}}"
+    write(
+        tmp_path,
+        **{"compose.yaml": text, "vote/Dockerfile": "FROM x AS dev\nFROM dev\n", "vote/app.py": ""},
+        **{"k8s-specifications/vote.yaml": program("vote")},
+    )
+    found = look(tmp_path)
+    written = project_files.files("shop", found, registry=5001, https=None)
+    assert "- {from: build, context: vote, args: {A: b}, as: shop/vote:dev}\n" in written["images.yaml"]
+    assert project_files.only_built("shop", found) == {"vote": ("target", "sync")}
+
+
+def test_images_of_one_repository_are_told_apart_by_tags(tmp_path: Path) -> None:
+    """open-telemetry/opentelemetry-demo has one repository for all programs."""
+    names = ("ad", "cart")
+    text = [f"{one}: {{build: {one}, image: 'ghcr.io/acme/demo:1-{one}'}}" for one in names]
+    objects = "".join(program(one).replace(f"example.com/{one}:1", f"ghcr.io/acme/demo:1-{one}") for one in names)
+    files = {f"{one}/Dockerfile": "FROM x\n" for one in names}
+    write(tmp_path, **{"compose.yaml": f"services: {{{', '.join(text)}}}", "k8s/all.yaml": objects, **files})
+    written = project_files.files("shop", look(tmp_path), registry=5001, https=None)["images.yaml"]
+    for one in names:
+        assert f"- {{from: build, context: {one}, as: shop/{one}:dev, for: [ghcr.io/acme/demo:1-{one}]}}" in written
 
 
 def test_folders_of_what_was_left_behind_are_named_and_left_out(tmp_path: Path) -> None:

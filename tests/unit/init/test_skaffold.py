@@ -11,7 +11,7 @@ from sandbox.errors import UsageError
 from sandbox.images.sync_rules import SyncRule
 from sandbox.init import project_files
 from sandbox.init.detected import App
-from tests.support.project_folder import DEPLOYMENT, look, write
+from tests.support.project_folder import DEPLOYMENT, look, notes, write
 
 CHART = {"charts/web/Chart.yaml": "name: x", "charts/web/templates/a.yaml": "{{ x }}"}
 
@@ -190,7 +190,7 @@ deploy: {kubectl: {defaultNamespace: shop, flags: {}, manifests: ['x/*.yaml']}, 
         "a": {"dockerfile": "D", "target": "t"},
         "b": {"secrets": ["id=s,src=s.txt"], "ssh": ["default"]},
     }
-    assert found.notes == (
+    assert notes(found) == (
         "skaffold.yaml: `test` is left out",
         "skaffold.yaml: `deploy.kubectl.defaultNamespace` is left out",
         "of the build of a these are left out: hooks",
@@ -231,7 +231,7 @@ def test_values_of_a_release_name_the_built_images(tmp_path: Path) -> None:
     }
     assert found.manifests == ({"chart": "chart", "release": "shop", "set": values},)
     said = "setValueTemplates.other, setValueTemplates.digest, setFiles"
-    assert found.notes == (f"of the release shop these are left out: {said}",)
+    assert notes(found) == (f"of the release shop these are left out: {said}",)
 
 
 def test_skaffold_files_that_others_require_are_taken(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ build: {{artifacts: [{{image: unwanted}}]}}
     found = look(tmp_path)
     assert [(app.name, app.context) for app in found.apps] == [("base", "base/image"), ("api", "src/api")]
     assert found.manifests == ("src/api/k8s/", "k8s/")
-    assert found.notes == (
+    assert notes(found) == (
         "src/api/skaffold.yaml: what it requires from elsewhere is left out",
         "src/api/skaffold.yaml: its profiles prod are left out: --profile NAME takes one",
     )
