@@ -335,11 +335,14 @@ class Sandbox:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Return the hosts that an Ingress in the cluster answers for."""
+        """Return the hosts that an Ingress or a route in the cluster answers for."""
+        from sandbox.components.ingress import gateway
         from sandbox.components.ingress.default_backend import hosts_of
         from sandbox.kube.api import Cluster
 
-        return hosts_of(Cluster(self.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.spec.namespace))
+        cluster = Cluster(self.kubeconfig)
+        routes = gateway.routes(cluster) if self.spec.ingress.gateway_api else ()
+        return hosts_of([*cluster.list("networking.k8s.io/v1", "Ingress", self.spec.namespace), *routes])
 
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""

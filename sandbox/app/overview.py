@@ -84,12 +84,14 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Expo
 def addresses(spec: ResolvedSpec) -> Addresses:
     """Return the addresses of a sandbox that is up. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
-    from sandbox.components.ingress import unserved
+    from sandbox.components.ingress import gateway, unserved
     from sandbox.kube.api import Cluster
 
     home = context.home()
     names = home.sandbox(spec.name)
-    ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace)
+    cluster = Cluster(names.kubeconfig)
+    ingresses = cluster.list("networking.k8s.io/v1", "Ingress", spec.namespace)
+    ingresses += gateway.routes(cluster) if spec.ingress.gateway_api else ()
     hosts = unserved.hosts_here(spec, ingresses) or (spec.domain,)
     tried, third_party = to_try(hosts, ingresses, lambda host: _is_rooted(spec, host))
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
@@ -186,12 +188,15 @@ def _route(home: Home, name: str) -> Route:
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     """Return every host that the cluster or the edge answers, else the domain itself."""
+    from sandbox.components.ingress import gateway
     from sandbox.components.ingress.default_backend import hosts_of
     from sandbox.kube.api import Cluster, ServerAway
 
     names = home.sandbox(route.name)
+    cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
     try:
-        ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", providers.namespace(names))
+        ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
+        ingresses += gateway.routes(cluster) if namespace is None else ()
     except ServerAway as error:
         raise not_up(route.name, str(error)) from error
     found = set(hosts_of(ingresses))

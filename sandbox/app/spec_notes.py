@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import IN_PODS, PREFIX
-from sandbox.components.ingress import unserved
+from sandbox.components.ingress import deep_hosts, unserved
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import image_names
 from sandbox.components.workloads.image_names import ImageNames
@@ -131,6 +131,7 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
         hosts=[one.host for one in spec.edge.hosts],
         classes=(CLASS, *spec.ingress.classes, *own),
         tls=unserved.routed(spec),
+        certifies=deep_hosts.are_certified(spec),
     )
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from sandbox.bundle import machine_node, published
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cluster_trust import TrustStep
+from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.cluster.steps import NodeImagesStep
 from sandbox.components.edge.lan_access import EVERYWHERE, Access
 from sandbox.components.edge.lan_access import domains as names_outside
+from sandbox.components.ingress import deep_hosts
 from sandbox.config.schema import Spec
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.plan import providers
@@ -23,10 +25,14 @@ from sandbox.step import Step
 if TYPE_CHECKING:
     from sandbox.components.certificates.user_certificate import Provided
 
+DOMAIN_LEAF = "domain"
+
 
 def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]]) -> Step:
     """Return the step for the sandbox's root and certificates on this machine: those of Secrets, and `extra`."""
-    own = {one.leaf: one.hosts for one in issued(site.spec)} if site.spec.certs.issuer == "sandbox" else {}
+    own = (
+        {one.leaf: one.hosts for one in issued(site.spec, site.keystore)} if site.spec.certs.issuer == "sandbox" else {}
+    )
     vouched = (*site.spec.vouched, *lan.domains)
     later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
     return AuthorityStep(
@@ -53,7 +59,7 @@ def trust(site: ClusterSite) -> Step:
 
 def secrets(site: ClusterSite) -> list[Step]:
     """Return the TLS Secrets: the user's own, and those that the sandbox or cert-manager issues."""
-    names, default, wanted = site.names, provided(site.spec), issued(site.spec)
+    names, default, wanted = site.names, provided(site.spec), issued(site.spec, site.keystore)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
         from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep, images
@@ -89,17 +95,21 @@ def provided(spec: Spec) -> Provided | None:
     return Provided(spec.certs.default.cert, spec.certs.default.key)
 
 
-def issued(spec: Spec, *, default: str = DEFAULT_TLS, domain: str = DOMAIN_TLS) -> tuple[TlsSecret, ...]:
+def issued(
+    spec: Spec, keystore: Keystore | None = None, *, default: str = DEFAULT_TLS, domain: str = DOMAIN_TLS
+) -> tuple[TlsSecret, ...]:
     """Return the Secrets with certificates of the sandbox's own authority, the first called `default` and `domain`.
 
-    All are in the sandbox's only namespace, if it may use no other.
+    The domain's certificate keeps the hosts that `deep_hosts` added to it in `keystore`. All Secrets are in the
+    sandbox's only namespace, if it may use no other.
     """
     place = spec.namespace or SYSTEM_NAMESPACE
+    deep = deep_hosts.held(keystore, DOMAIN_LEAF, spec.domain) if keystore and deep_hosts.are_certified(spec) else ()
     own = (
         TlsSecret(namespace=place, secret=default, leaf="default", hosts=subject_names(spec.domain)),
         # Without addresses: clients made with BoringSSL, gRPC's among them, refuse a chain that constrains addresses
         # as soon as the leaf has one.
-        TlsSecret(namespace=place, secret=domain, leaf="domain", hosts=domain_names(spec.domain)),
+        TlsSecret(namespace=place, secret=domain, leaf=DOMAIN_LEAF, hosts=(*domain_names(spec.domain), *deep)),
     )
     extra = (
         TlsSecret(

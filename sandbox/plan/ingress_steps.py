@@ -6,7 +6,9 @@ from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import routes
+from sandbox.components.ingress import deep_hosts
 from sandbox.components.ingress.controller import Controller
+from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
 from sandbox.errors import SandboxError, UsageError
@@ -48,6 +50,12 @@ def proof(site: ClusterSite) -> list[Step]:
 
         page.append(PageStep(names, spec.edge.ports[0], requires=requires))
     provided = certificates_steps.provided(spec)
+    issued = certificates_steps.issued(spec)
+    deep = None
+    if deep_hosts.are_certified(spec):
+        secret = next(one for one in issued if one.secret == DOMAIN_TLS)
+        routes = spec.ingress.gateway_api
+        deep = DeepHosts(keystore=site.keystore, domain=spec.domain, secret=secret, routes=routes)
     https = HttpsStep(
         names=names,
         domain=spec.domain,
@@ -56,8 +64,9 @@ def proof(site: ClusterSite) -> list[Step]:
         requires=("edge", *requires),
         root=provided.cert if provided else None,
         ways=spec.cluster.nodes.total,
-        secrets=certificates_steps.issued(spec),
+        secrets=issued,
         elsewhere=_elsewhere(site),
+        deep=deep,
     )
     return [*page, https]
 

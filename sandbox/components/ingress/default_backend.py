@@ -43,6 +43,12 @@ def hosts_of_secrets(ingresses: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(host for each in secrets for host in each.get("hosts") or ())
 
 
+def has_own_certificate(ingress: Mapping[str, Any]) -> bool:
+    """Tell whether the Ingress is not served with the domain's certificate."""
+    passed = ((ingress.get("metadata") or {}).get("annotations") or {}).get(controller.PASSTHROUGH) == "true"
+    return passed or bool(_secrets(ingress))
+
+
 def _secrets(ingress: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in (ingress.get("spec") or {}).get("tls") or () if each.get("secretName")]
 

@@ -14,6 +14,7 @@ from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress import backends, default_backend, https_probe, unserved
+from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
@@ -36,7 +37,7 @@ Asked = Sequence[Future[str | None]]  # what is wrong with each answer
 
 @dataclass(frozen=True, kw_only=True)
 class HttpsStep(NothingToUndo):
-    """Makes nothing; ready when clients are answered, on every port by the domain's present certificate.
+    """Adds `deep` hosts to the domain's certificate; ready when clients are answered, on every port with that.
 
     That is the certificate in `secret`, a TLS Secret of the system namespace; it must be signed by those in the file
     `root`, by default the sandbox's own. With `namespace` nothing outside it is read, and the Secret is there. The edge
@@ -56,6 +57,7 @@ class HttpsStep(NothingToUndo):
     ways: int = 1
     secrets: tuple[TlsSecret, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    deep: DeepHosts | None = None
 
     @property
     def title(self) -> str:
@@ -64,6 +66,8 @@ class HttpsStep(NothingToUndo):
     def check(self) -> Status:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
+        if self.deep and (lacking := self.deep.lacking(Cluster(self.names.kubeconfig), ingresses)):
+            return Status(State.DRIFTED, f"the certificate is not for {', '.join(lacking)}")
         answers, wanted = Answers(), self._wanted()
         with ThreadPoolExecutor(WIDTH) as pool:
             domain = self._asked_domain(wanted, pool)
@@ -77,6 +81,8 @@ class HttpsStep(NothingToUndo):
         ingresses = self._ingresses()
         if self.namespace is None:
             unserved.require_classes(Cluster(self.names.kubeconfig), ingresses, self.domain)
+        if self.deep:
+            self.deep.add(Cluster(self.names.kubeconfig), ingresses)
         self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)

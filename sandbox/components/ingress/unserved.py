@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sandbox.components.ingress import nginx_annotations
-from sandbox.components.ingress.controller import CLASS, PASSTHROUGH
-from sandbox.components.ingress.default_backend import hosts_of
+from sandbox.components.ingress import deep_hosts, nginx_annotations
+from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.default_backend import has_own_certificate, hosts_of
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
@@ -87,18 +87,20 @@ def notes(
     hosts: Collection[str] = (),
     classes: Collection[str] = (),
     tls: Mapping[str, str] | None = None,
+    certifies: bool = False,
 ) -> Iterator[str]:
     """Yield warnings about Ingresses, a line each, with the object.
 
     `hosts` are those outside the domain that the edge routes here, `classes` those that are served, and `tls` hosts
-    that the edge routes to a Service each.
+    that the edge routes to a Service each. The sandbox `certifies` hosts at any depth of the domain, or only its own.
     """
     for one in ingresses:
+        certified = tuple(deep_hosts.certifiable(one, domain)) if certifies else ()
         name = title({"kind": "Ingress", **one})
         found = foreign_class(one, classes)
         if found:
             yield f"{name} has the class '{found}', which no controller here serves: {class_advice(found)}"
-        for host in hosts_of([one]):
+        for host in sorted(set(ingress_hosts(one))):
             if tls and host in tls:
                 yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
                 continue
@@ -108,7 +110,7 @@ def notes(
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
                     f"`edge: {{hosts: [{host}]}}` with a certificate of your own in tls.secretName"
                 )
-            elif "." in host.removesuffix(domain).rstrip(".") and host not in hosts and not _has_own(one):
+            elif deep_hosts.is_deep(host, domain) and host not in {*hosts, *certified} and not has_own_certificate(one):
                 yield (
                     f"{name}: the certificate of {domain} is for one label below it, so clients refuse {host}: name a "
                     f"Secret for it in tls.secretName, which `certs: {{secrets: [...]}}` makes"
@@ -126,6 +128,7 @@ def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
             hosts=[one.host for one in spec.edge.hosts],
             classes=classes,
             tls=routed(spec),
+            certifies=deep_hosts.are_certified(spec),
         )
 
 
@@ -151,12 +154,6 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
-
-
-def _has_own(ingress: Ingress) -> bool:
-    """Tell whether the Ingress is served with a certificate of its own."""
-    passed = (ingress["metadata"].get("annotations") or {}).get(PASSTHROUGH) == "true"
-    return passed or any(one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
 
 
 def _classes(cluster: Cluster) -> list[str]:

@@ -12,6 +12,7 @@ import yaml
 
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.machine import CommandLine
@@ -98,6 +99,32 @@ def test_stopped_registry_is_named_and_repaired_by_the_fix(
     finally:
         command("up")
     assert rows(command, status=0)["wiring.registry"]["status"] == "ok"
+
+
+def test_stopped_kubelet_and_dns_without_pods_are_named_and_repaired(
+    up: Application, command: CommandLine, cluster: Cluster, engine: Engine
+) -> None:
+    node = up.names.node
+    engine.execute(node, ["systemctl", "stop", "kubelet"])
+    dns = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "coredns", "namespace": "kube-system"}}
+    cluster.change(dns, {"spec": {"replicas": 0}})
+    try:
+        found = rows(command, status=1)
+        assert found["wiring.node"]["evidence"] == f"the kubelet is stopped in {node}"
+        assert f"the kubelet of {node} is stopped" in command("status", status=1).out
+        engine.execute(node, ["systemctl", "start", "kubelet"])
+        wait_until(
+            lambda: None if "no ready pod" in rows(command)["wiring.dns"]["evidence"] else "CoreDNS has pods",
+            what="the end of CoreDNS",
+            timeout=60,
+        )
+        assert "CoreDNS is scaled to 0 pods" in command("status", status=1).out
+        engine.execute(node, ["systemctl", "stop", "kubelet"])
+    finally:
+        command("up")
+    found = rows(command, status=0)
+    assert {found[id]["status"] for id in ("wiring.node", "wiring.dns")} == {"ok"}
+    assert command("up", "--plan").out == ""
 
 
 @pytest.mark.security(3)

@@ -168,6 +168,27 @@ def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, tmp_path: Pat
     _page_follows(sandbox, set(), gone={http_host, tls_host})
 
 
+def test_up_certifies_hosts_at_any_depth_of_the_domain(sandbox: Sandbox, up: Application) -> None:
+    machine.require_engine_here()
+    cluster, host, routed = sandbox.cluster, f"deep.below.{DOMAIN}", f"routed.below.{DOMAIN}"
+    backend = {"service": {"name": "deep", "port": {"number": 0}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    wildcard = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "wild", "namespace": behind.NAMESPACE},
+        "spec": {"rules": [{"host": f"*.wild.{DOMAIN}", "http": {"paths": paths}}]},
+    }
+    with servers.app("deep") as port, behind.ingress(cluster, host, port):
+        backend["service"]["port"] = {"number": port}
+        with behind.applied(cluster, wildcard), behind.route(cluster, "HTTPRoute", routed, port, listener="https"):
+            said = up.command("up").out
+            assert f"https://{host}:{sandbox.port}/" in said and f"https://{routed}:{sandbox.port}/" in said
+            for one in (host, routed, f"any.wild.{DOMAIN}"):
+                sandbox.serves(one)
+            assert up.command("up", "--plan").out == ""
+
+
 def test_nodes_pull_by_tls_from_a_registry_behind_the_ingress(sandbox: Sandbox) -> None:
     """The sandbox's own registry stands for one in the cluster; the node trusts the sandbox's root, and looks."""
     found = machine.engine().container(sandbox.names.registry)

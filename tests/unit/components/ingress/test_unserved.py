@@ -95,6 +95,10 @@ def test_host_that_the_domains_certificate_lacks_is_noted() -> None:
     (note,) = notes([deep], domain=DOMAIN)
     assert "clients refuse a.b.demo.localhost" in note and "tls.secretName" in note
     assert not list(notes([deep], domain=DOMAIN, hosts=["a.b.demo.localhost"]))
+    wildcard = ingress("*.wild.demo.localhost", tls=[])
+    (note,) = notes([wildcard], domain=DOMAIN)
+    assert "clients refuse *.wild.demo.localhost" in note
+    assert not list(notes([deep, wildcard], domain=DOMAIN, certifies=True))
     assert not list(notes([ingress(tls=[]), ingress(DOMAIN, tls=[])], domain=DOMAIN))
 
 

@@ -1,0 +1,80 @@
+"""Adds hosts more than one label below the domain to its certificate, whose wildcard stands for one label only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.subject_names import check_host, domain_names
+from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, apply_tls_secret, tls_secret
+from sandbox.components.ingress import gateway
+from sandbox.components.ingress.default_backend import has_own_certificate
+from sandbox.config.schema import Spec
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
+from sandbox.kube.manifests import ingress_hosts
+from sandbox.names import is_below
+
+
+def are_certified(spec: Spec) -> bool:
+    """Tell whether the sandbox itself issues the certificate that its ingress controller serves the domain with."""
+    is_own = spec.certs.issuer == "sandbox" and spec.certs.default is None
+    return is_own and spec.ingress.controller == "traefik" and spec.cluster.supports.whole_cluster
+
+
+def certifiable(ingress: Mapping[str, Any], domain: str) -> Iterable[str]:
+    """Return the hosts of an Ingress or route below the domain that only its certificate can be for."""
+    hosts = () if has_own_certificate(ingress) else ingress_hosts(ingress)
+    return (host for host in hosts if is_deep(host, domain) and _is_name(host))
+
+
+def is_deep(host: str, domain: str) -> bool:
+    """Tell whether the host is more than one label below the domain."""
+    return is_below(host, domain) and "." in host.removesuffix(domain).rstrip(".")
+
+
+def held(keystore: Keystore, leaf: str, domain: str) -> tuple[str, ...]:
+    """Return the hosts more than one label below the domain that the certificate is for already."""
+    with suppress(SandboxError):
+        certificate = describe(keystore.leaf_files(leaf).read().cert_pem, now=datetime.now(UTC))
+        return tuple(host for host in certificate.hosts if is_deep(host, domain))
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepHosts:
+    """The hosts to add to the certificate of `domain` in `secret`; `routes` of the Gateway API have some, too."""
+
+    keystore: Keystore
+    domain: str
+    secret: TlsSecret
+    routes: bool
+
+    def lacking(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Return the hosts that the certificate is not for."""
+        return sorted(self._wanted(cluster, ingresses) - set(held(self.keystore, self.secret.leaf, self.domain)))
+
+    def add(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> None:
+        """Issue the certificate for all hosts, if it lacks any. Raises SandboxError."""
+        if self.lacking(cluster, ingresses):
+            hosts = (*domain_names(self.domain), *sorted(self._wanted(cluster, ingresses)))
+            one = replace(self.secret, hosts=hosts)
+            pair = self.keystore.leaf(one.leaf, one.hosts, now=datetime.now(UTC))
+            apply_tls_secret(cluster, tls_secret(one.namespace, one.secret, pair, labels={LABEL: ""}))
+
+    def _wanted(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> set[str]:
+        found = [*ingresses, *(gateway.routes(cluster) if self.routes else ())]
+        return {host for one in found for host in certifiable(one, self.domain)}
+
+
+def _is_name(host: str) -> bool:
+    try:
+        check_host(host)
+    except UsageError:
+        return False
+    return True
