@@ -281,7 +281,9 @@ def _read(folder: Path, app: App, named: Collection[str]) -> App:
     names = build_order.names(_text(folder, app), app.build.get("args", {})) if named else ()
     app = replace(app, made_from=tuple(one for one in names if untagged(one) in named))
     exposing = app.base or app
-    port = None if app.port else dockerfile.port(_text(folder, exposing), exposing.build.get("target"))
+    text, stage = _text(folder, exposing), exposing.build.get("target")
+    app = replace(app, image_user=dockerfile.user(text, stage))
+    port = None if app.port else dockerfile.port(text, stage)
     if port and (app.command or app.args):
         return replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, (port, "tcp")))))
     return replace(app, port=app.port or port)

@@ -140,6 +140,7 @@ class App:
     that its Dockerfile has; `base` is what only it and others alike are made from, which `is_base`; `recipe` is the
     text of its Dockerfile where that is written for it. `hosts` are further names below the domain that its Ingress
     answers at. `left_out` names what its compose service has and objects that are made from it lack.
+    `image_user` is the user that its image names by a number.
     """
 
     name: str
@@ -177,6 +178,7 @@ class App:
     recipe: str = ""
     hosts: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    image_user: int | None = None
 
     @property
     def is_whole(self) -> bool:

@@ -17,6 +17,7 @@ _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _FROM_CONTEXT = re.compile(r"(?:--(?!from)\S+\s+)*(?!--)(\S.*)")
 _VALUE = re.compile(r"(?<!\w)(\w++)[= ]['\"]?(\w+)")
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::-(\w+))?\}?")
+_USER = re.compile(r"([0-9]{1,9})(?::[0-9]{1,9})?", re.ASCII)
 _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 
 
@@ -45,6 +46,13 @@ def port(text: str, stage: str | None = None) -> int | None:
         if said and 0 < int(said[1]) < 65536:
             return int(said[1])
     return None
+
+
+def user(text: str, stage: str | None = None) -> int | None:
+    """Return the number of the user that a stage runs as; None where it is a name, a variable, or the base image's."""
+    found = [arguments for name, arguments in _lineage(text, stage) if name == "USER"]
+    said = _USER.fullmatch(found[-1].strip()) if found else None
+    return int(said[1]) if said else None
 
 
 def workdir(text: str, stage: str | None = None) -> str | None:

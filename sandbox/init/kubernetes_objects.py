@@ -6,10 +6,21 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox.config import yaml_text
+from sandbox.config import untyped, yaml_text
 from sandbox.init.detected import App, Mount, numbered
 from sandbox.init.web_services import BACKEND_PROTOCOL, HTTPS, ingress
 from sandbox.sanitize import fit
+
+# What a namespace with a ResourceQuota asks of each container, for a program of which nothing is known.
+RESOURCES = {"cpu": ("50m", "2"), "memory": ("64Mi", "2Gi")}
+# What Pod Security asks for in a namespace that enforces `restricted`.
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+PRIVILEGED_PORTS = 1024  # below this one, binding may need a capability
 
 
 def manifest(app: App, *, image: str, host: str | None) -> str:
@@ -22,6 +33,9 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
             hosts = [host, *(f"{one}.{host.partition('.')[2]}" for one in app.hosts)]
             found.append(ingress(app.name, hosts, {"name": "main"}, **how))
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
+    notes.append("Requests and limits are guesses: change them for a program that needs more.")
+    if not _may_be_restricted(app):
+        notes.append("It may need root, so it has no securityContext for Pod Security's profile `restricted`.")
     if app.context is not None:
         notes.append("After a change: sandbox up")
     return "".join(f"# {' '.join(fit(note).split())}\n" for note in notes) + "---\n".join(
@@ -108,6 +122,9 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     if app.user:
         ids = zip(("runAsUser", "runAsGroup"), map(int, app.user.split(":")), strict=False)
         container["securityContext"] = {**app.container.get("securityContext", {}), **dict(ids)}
+    if _may_be_restricted(app):
+        container["securityContext"] = {**container.get("securityContext", {}), **RESTRICTED}
+    container["resources"] = _resources(app)
     if not app.once and (ports := _ports(app)):
         container["ports"] = [
             {"containerPort": port, **({"protocol": "UDP"} if protocol == "udp" else {})} for port, protocol in ports
@@ -136,6 +153,24 @@ def _workload(app: App, image: str) -> dict[str, Any]:
             "template": {"metadata": {"labels": {"app": app.name}}, "spec": pod},
         },
     }
+
+
+def _resources(app: App) -> dict[str, dict[str, Any]]:
+    """Return requests and limits: the usual ones for what the compose service says nothing of."""
+    given = untyped.mapping(app.container, "resources")
+    found = {kind: dict(untyped.mapping(given, kind)) for kind in ("requests", "limits")}
+    for name, (request, limit) in RESOURCES.items():
+        if not any(name in one for one in found.values()):
+            found["requests"][name], found["limits"][name] = request, limit
+    return {**given, **{kind: one for kind, one in found.items() if one}}
+
+
+def _may_be_restricted(app: App) -> bool:
+    """Tell whether the program runs as a user with a number other than root's, and asks for no rights."""
+    user = int(app.user.partition(":")[0]) if app.user else app.image_user
+    low = any(port < PRIVILEGED_PORTS for port, _ in _ports(app))
+    asks = app.container.get("securityContext") or app.pod.get("securityContext")
+    return bool(user) and not low and not asks
 
 
 def _probe(app: App) -> dict[str, Any]:

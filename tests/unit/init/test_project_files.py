@@ -18,9 +18,10 @@ from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
 from sandbox.init import project_files
 from sandbox.init.detected import App, Found, Front, Mount, label
-from sandbox.init.kubernetes_objects import manifest
+from sandbox.init.kubernetes_objects import RESTRICTED, manifest
 from sandbox.init.project_files import without_port
 from sandbox.kube import manifests
+from tests.support.project_folder import look
 
 WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
 
@@ -52,6 +53,28 @@ def test_programs_become_images_and_objects(tmp_path: Path) -> None:
     assert container["image"] == "localhost:5003/shop/web:dev"
     assert container["env"] == [{"name": "A", "value": "1"}]
     assert "left out: volumes" in (folder / "k8s/web.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "is_restricted"),
+    [
+        ("FROM a\nEXPOSE 8080\nUSER 1000\n", True),
+        ("FROM a AS base\nUSER 65532:65532\nFROM base\nEXPOSE 8080\n", True),
+        ("FROM a\nUSER 1000\nUSER 0\n", False),
+        ("FROM a\nUSER node\n", False),
+        ("FROM a\nEXPOSE 80\nUSER 1000\n", False),
+        ("FROM a\n", False),
+    ],
+)
+def test_objects_fit_a_namespace_with_quota_and_restricted_pods(
+    tmp_path: Path, dockerfile: str, is_restricted: bool
+) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    text = project_files.files("shop", look(tmp_path), registry=5001, https=None)["k8s/app.yaml"]
+    container = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"].keys() == container["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert container.get("securityContext", {}) == (RESTRICTED if is_restricted else {})
+    assert ("no securityContext" in text) is not is_restricted
 
 
 def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> None:

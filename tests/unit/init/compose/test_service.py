@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox.init.compose.service import PING
-from sandbox.init.kubernetes_objects import manifest
+from sandbox.init.kubernetes_objects import RESTRICTED, manifest
 from tests.support.project_folder import apps, load, look, services, write
 
 STAGES = "FROM python AS base\nRUN pip\nFROM base AS dev\nCMD x\nFROM base AS final\nCOPY --chown=1 . .\nCMD y\n"
@@ -96,9 +96,13 @@ def test_service_has_all_ports_of_a_compose_service(tmp_path: Path, settings: st
 @pytest.mark.parametrize(
     ("settings", "container", "left_out"),
     [
-        ("working_dir: /app, user: 1000", {"workingDir": "/app", "securityContext": {"runAsUser": 1000}}, ()),
+        (
+            "working_dir: /app, user: 1000",
+            {"workingDir": "/app", "securityContext": {"runAsUser": 1000, **RESTRICTED}},
+            (),
+        ),
         ("user: 0", {"securityContext": {"runAsUser": 0}}, ()),
-        ("user: '1:2'", {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}, ()),
+        ("user: '1:2'", {"securityContext": {"runAsUser": 1, "runAsGroup": 2, **RESTRICTED}}, ()),
         ("user: node", {}, ("user",)),
         ("tty: true, stdin_open: true", {"stdin": True, "tty": True}, ()),
         ("tty: false", {}, ()),
@@ -114,7 +118,7 @@ def test_user_folder_terminal_and_names_are_not_lost(
     (app,), _ = load(tmp_path / "compose.yaml")
     deployment, _ = yaml.safe_load_all(manifest(app, image="web", host=None))
     made = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert {key: value for key, value in made.items() if key not in ("name", "image")} == container
+    assert {key: value for key, value in made.items() if key not in ("name", "image", "resources")} == container
     assert app.left_out == left_out
 
 

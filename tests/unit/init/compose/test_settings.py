@@ -53,8 +53,16 @@ def objects(app: App) -> list[dict[str, Any]]:
             "resources",
             {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "0", "memory": "16Mi"}},
         ),
-        ("mem_limit: 1.5g", "resources", {"limits": {"memory": "1536Mi"}, "requests": {"memory": "0"}}),
-        ("cpus: 2", "resources", {"limits": {"cpu": "2000m"}, "requests": {"cpu": "0"}}),
+        (
+            "mem_limit: 1.5g",
+            "resources",
+            {"limits": {"memory": "1536Mi", "cpu": "2"}, "requests": {"memory": "0", "cpu": "50m"}},
+        ),
+        (
+            "cpus: 2",
+            "resources",
+            {"limits": {"cpu": "2000m", "memory": "2Gi"}, "requests": {"cpu": "0", "memory": "64Mi"}},
+        ),
     ],
 )
 def test_setting_is_written_as_kubernetes_has_it(tmp_path: Path, service: str, place: str, wanted: Any) -> None:
