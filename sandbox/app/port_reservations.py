@@ -7,7 +7,9 @@ such as other users', know it by the name of a socket, which the kernel gives to
 from __future__ import annotations
 
 import errno
+import pwd
 import socket
+import struct
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,8 +19,8 @@ from sandbox.errors import SandboxError
 from sandbox.system import files
 
 PATIENCE = 5.0  # seconds; others hold the lock only for a moment
+ASKED = 128  # how many commands may ask who is about to open a port
 PREFIX = "\0sandbox-port-"  # a name of no file (unix(7), abstract), which all users of the machine see
-STARTING = "a sandbox of another user or state folder, which is starting"
 Place = int | str
 """A TCP port, or one of another protocol as `PORT-PROTOCOL`."""
 
@@ -66,17 +68,36 @@ def claimant(folder: Path, port: Place, owner: str) -> str | None:
     return None
 
 
-def is_promised(folder: Path, port: Place) -> bool:
-    """Tell whether a command with another state folder is about to open the port."""
+def promised_to(folder: Path, port: Place) -> str | None:
+    """Return in words the command with another state folder that is about to open the port, if there is one."""
     # In this order: a command with this folder that ends meanwhile gives up the name first.
-    if sys.platform != "linux" or _is_claimed(folder, port):
-        return False
+    return None if _is_claimed(folder, port) else _announcer(port)
+
+
+def _announcer(port: Place) -> str | None:
+    """Return in words the process that has the port's name, by what the kernel says (unix(7), SO_PEERCRED)."""
+    if sys.platform != "linux":
+        return None
+    pid, uid = 0, None
     with _socket() as probe:
+        probe.setblocking(False)
         try:
             probe.connect(f"{PREFIX}{port}")
+            pid, uid, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except BlockingIOError:  # too many others ask
+            pass
         except OSError:
-            return False
-        return True
+            return None
+    process = f" (pid {pid})" if pid else ""  # none in another container
+    whose = "another user or state folder" if uid is None else f"user {_user(uid)}, with another state folder"
+    return f"a sandbox of {whose}, which is starting{process}"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _announce(named: socket.socket, port: Place, *, shared: bool) -> None:
@@ -85,15 +106,19 @@ def _announce(named: socket.socket, port: Place, *, shared: bool) -> None:
         return
     try:
         named.bind(f"{PREFIX}{port}")
+        named.listen(ASKED)
     except OSError as error:
         if error.errno == errno.EADDRINUSE and not shared:
+            who = _announcer(port) or "a command that has just ended"
             raise Contended(
-                f"port {port} is taken", details=f"held by {STARTING}; nothing was changed", fix="wait for it"
+                f"port {port} is taken",
+                details=f"held by {who}; nothing was changed",
+                fix="wait for it, then run the command again; or choose another port: `auto` takes a free one",
             ) from error
 
 
 def _socket() -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def _file(port: Place, owner: str, name: str) -> str:

@@ -151,8 +151,8 @@ class Machine:
 
     def _promised(self, port: port_reservations.Place) -> Occupant | None:
         """Return another user's sandbox that is about to open the port."""
-        is_promised = port_reservations.is_promised(self.home.claims, port)
-        return Occupant(port_reservations.STARTING, "wait for it") if is_promised else None
+        who = port_reservations.promised_to(self.home.claims, port)
+        return Occupant(who, "wait for it") if who else None
 
     def _neighbour(self, bind: Bind, places: Callable[[Route], Iterable[tuple[str, int]]]) -> Occupant | None:
         """Return another sandbox of the same edge that has the port among its `places`."""

@@ -646,7 +646,7 @@ def test_port_that_another_user_is_about_to_open_is_refused(place: Home, engine:
     wanted = spec()
     with reserve(wanted, Home(*(tmp_path / "bob",) * 3), FakeEngine()), pytest.raises(PortTaken) as caught:
         check(wanted, place, engine)
-    assert "another user or state folder, which is starting" in caught.value.details
+    assert "with another state folder, which is starting" in caught.value.details
     check(wanted, place, engine)
 
 
