@@ -79,10 +79,10 @@ def test_crash_is_reported_once_with_last_lines_and_the_undo() -> None:
     pods.read([pod(code=3, waits=False)])
     pods.read([pod(code=3, restarts=1)])  # the same end, and started again
     (crash,) = heard.crashes
-    assert (crash.code, crash.lines) == (3, "web-abc-1 web previous=False[2J")
+    assert (crash.code, crash.lines) == (3, "web-abc-1 web previous=False")
     assert crash.fix == "kubectl --context c --namespace shop rollout undo deployment/web"
     pods.read([pod(code=4, restarts=2)])
-    assert heard.crashes[1].lines == "web-abc-1 web previous=True[2J"
+    assert heard.crashes[1].lines == "web-abc-1 web previous=True"
 
 
 def test_earlier_crashes_and_deleted_pods_are_not_reported() -> None:
@@ -117,7 +117,7 @@ def test_lines_are_sanitized_and_containers_followed_once() -> None:
     pods.read([pod()])
     assert heard.told.wait(10)
     pods.read([pod()])
-    assert heard.lines == [(Container("shop", "web-abc-1", "web"), "web-abc-1 says [31mhello")]
+    assert heard.lines == [(Container("shop", "web-abc-1", "web"), "web-abc-1 says hello")]
     heard.told.clear()
     pods.read([pod(), pod("new")])
     assert heard.told.wait(10)
