@@ -37,7 +37,7 @@ class Nodes(Protocol):
         """Return the nodes that run and accept pods."""
 
     def every(self) -> tuple[str, ...]:
-        """Return all nodes, existing or planned: the ingress answers at ports 80 and 443 of each that runs."""
+        """Return all nodes, existing or planned: the ingress answers at a port of each that runs."""
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root; return its exit status and its output."""

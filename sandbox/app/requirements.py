@@ -143,7 +143,7 @@ def _require_proxy_mode(cluster: Cluster, own: OwnImages) -> None:
     if own.source == "bundle" and cluster.kind and cluster.kind.networking.kubeProxyMode == "ipvs":
         raise UsageError(
             "the bundle's nodes cannot run kube-proxy with IPVS",
-            details="they lack the program ipset; Kubernetes gives this mode up in favour of nftables",
+            details="their kube-proxy lacks the program ipset; Kubernetes gives this mode up in favour of nftables",
             fix="in sandbox.yaml: cluster: {kind: {networking: {kubeProxyMode: nftables}}}   (or, where an image "
             "registry can be reached, images: {source: upstream})",
             id="kube-proxy",

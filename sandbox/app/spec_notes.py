@@ -31,7 +31,6 @@ def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from _absent(spec)
     yield from _unlisted(spec, objects)
     yield from _unserved(spec, objects)
-    yield from _unenforced(spec, objects)
 
 
 def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -111,13 +110,6 @@ def _absent(spec: Spec) -> Iterator[str]:
                 yield f"{one.target}: there is no {one.context / (one.dockerfile or 'Dockerfile')}"
             case FromArchive(path=path) | FromLayout(path=path) if not path.exists():
                 yield f"{one.target}: there is no {path}"
-
-
-def _unenforced(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield a NetworkPolicy that may do nothing: kindnet, which enforces them, is only in the published nodes."""
-    if spec.cluster.supports.node_image and spec.images.source != "upstream":
-        policies = [one for one in objects if one["kind"] == "NetworkPolicy"][:1]
-        yield from (f"{title(one)}: the bundle's nodes enforce no NetworkPolicy, published ones do" for one in policies)
 
 
 def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -37,7 +37,8 @@ class GoBuild:
 
     `packages` are those for `go build`. `rename` gives programs of the linker their names in the bundle, and
     `variables` are strings that the linker sets (-X). `replace` leaves out optional parts of a program: it names
-    vendored source files, each with a file of the recipe to compile instead, or nothing.
+    vendored source files, each with a file of the recipe to compile instead, or nothing. With `cgo` C code is compiled
+    too and linked statically, with the C `libraries` of the Debian trees that the recipe needs.
     """
 
     programs: tuple[str, ...]
@@ -46,6 +47,8 @@ class GoBuild:
     tags: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     replace: Mapping[str, str] = field(default_factory=dict)
+    cgo: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

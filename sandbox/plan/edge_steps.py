@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
@@ -15,6 +16,7 @@ from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import UDP, Host, Port, Tunnel
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
+from sandbox.components.ingress.controller import PORT
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
@@ -28,7 +30,7 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
     container = EdgeStep(
         engine=site.engine,
         names=names,
-        nodes=site.nodes.every,
+        nodes=partial(_ingresses, site),
         image=site.own.references["haproxy"],
         domain=spec.domain,
         binds=binds,
@@ -53,6 +55,12 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
         return [wanted]
     displaced = DisplacedStep(other)
     return [displaced, replace(wanted, requires=(*wanted.requires, displaced.name))]
+
+
+def _ingresses(site: ClusterSite) -> tuple[str, ...]:
+    """Return where the ingress answers on each node; a controller that the user brings has port 443."""
+    nodes = site.nodes.every()
+    return nodes if site.spec.ingress.controller == "none" else tuple(f"{node}:{PORT}" for node in nodes)
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:

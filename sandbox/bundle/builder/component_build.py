@@ -45,6 +45,8 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
             del waiting[recipe.name]
     if any(recipe.debian for recipe in waiting.values()):
         debian.require()  # before the other components, which take a quarter of an hour
+    if any(recipe.go and recipe.go.cgo for recipe in waiting.values()):
+        golang.require_c()
     try:
         with ThreadPoolExecutor(jobs) as pool:
             _build_all(pool, waiting, store, report, jobs)
@@ -173,7 +175,9 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
             work.mkdir()
             if recipe.go:
                 out, target, system = folder / "bin", store.architecture, store.system
-                golang.build(recipe, recipe.go, go, work, out, on_line, target=target, system=system)
+                needed = [recipes()[name] for name in recipe.needs] if recipe.go.libraries else []
+                trees = [store.tree(one) for one in needed if one.debian]
+                golang.build(recipe, recipe.go, go, work, out, on_line, target=target, system=system, trees=trees)
             if recipe.files:
                 golang.take(recipe, recipe.files, go, work, folder / "files")
             shutil.rmtree(work)

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.bundle import architecture
@@ -35,21 +35,47 @@ def build(
     *,
     target: Architecture,
     system: str = LINUX,
+    trees: Sequence[Path] = (),
 ) -> None:
     """Build the programs of `recipe` for a system on `target` into the folder `out`; `work` is an empty folder.
 
-    Raises SandboxError, also if they came out for another machine.
+    `trees` are Debian systems with the C libraries to link. Raises SandboxError, also if the programs came out for
+    another machine.
     """
     flags = [*lay_out(recipe, spec, go, work, on_line), "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
     variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
     out.mkdir()
     # The linker drops what debuggers need (-s -w): the compiler does not have to make it (-dwarf).
-    linker = "-ldflags=" + " ".join(["-s", "-w", *variables])
+    static = ["-linkmode=external", "-extldflags=-static"] if spec.cgo else []
+    linker = "-ldflags=" + " ".join(["-s", "-w", *static, *variables])
     words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
-    _run(go, work, on_line, *words, env={"GOOS": system, "GOARCH": target.name})
+    c = _compiling_c(spec, trees, target) if spec.cgo else {}
+    _run(go, work, on_line, *words, env={"GOOS": system, "GOARCH": target.name, **c})
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
     architecture.require(out.iterdir(), target, system)
+
+
+def require_c() -> None:
+    """Raise MissingTool if this machine has no C compiler."""
+    if process.which("gcc") is None:
+        raise MissingTool(
+            "no C compiler",
+            details="runc and flannel contain C code",
+            fix="apt-get install gcc libc6-dev, then run `sandbox bundle build` again",
+        )
+
+
+def _compiling_c(spec: GoBuild, trees: Sequence[Path], target: Architecture) -> Mapping[str, str]:
+    """Return the variables that have C compiled, and the libraries linked that pkg-config would otherwise look for."""
+    places = [f"-L{tree}/usr/lib/{target.triplet}" for tree in trees]
+    return {
+        "CGO_ENABLED": "1",
+        "CC": "gcc",
+        "PKG_CONFIG": "true",
+        "CGO_CFLAGS": " ".join(["-O2", *(f"-I{tree}/usr/include" for tree in trees)]),
+        "CGO_LDFLAGS": " ".join([*places, *(f"-l{name}" for name in spec.libraries)]),
+    }
 
 
 def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callable[[str], None]) -> list[str]:

@@ -16,6 +16,7 @@ from sandbox.system.wait import wait_until
 PROGRAMS = {
     "kubernetes": ("usr/bin", {"kubernetes"}),
     "containerd": ("usr/local/bin", {"containerd", "containerd-shim-runc-v2"}),
+    "runc": ("usr/local/bin", {"runc"}),
     "cri-tools": ("usr/local/bin", {"crictl"}),
     "cni-plugins": ("opt/cni/bin", {"ptp", "loopback", "host-local", "portmap"}),
 }
@@ -30,6 +31,7 @@ CONTAINERD = "var/lib/containerd"
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
 # Every node has a volume at /var, for which the engine copies all that the image has there.
 UNPACKED = "kind/snapshots"
+COPIED = 5_000_000  # bytes; of smaller images the copy takes no time
 UNITS = "etc/systemd/system"
 # Units that are useless or harmful in a container, and programs that make such units each time systemd reads its own.
 UNWANTED = (
@@ -96,14 +98,14 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
             unit.unlink()
     shutil.copytree(recipe.folder / "files", root, dirs_exist_ok=True)
     root.joinpath("kind/version").write_text(recipe.version, encoding="utf-8")
-    storage = root / "kind/manifests/default-storage.yaml"
-    text = storage.read_text(encoding="utf-8")
-    for component in ("busybox", "local-path-provisioner"):
-        text = text.replace(f"@{component.upper().replace('-', '_')}@", recipes()[component].reference)
-    storage.write_text(text, encoding="utf-8")
+    for manifest in root.joinpath("kind/manifests").iterdir():
+        text = manifest.read_text(encoding="utf-8")
+        for component in ("busybox", "local-path-provisioner", "pod-network"):
+            text = text.replace(f"@{component.upper().replace('-', '_')}@", recipes()[component].reference)
+        manifest.write_text(text, encoding="utf-8")
     wants = root / UNITS / "multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
-    for unit_name in ("containerd.service", "kubelet.service", "pod-network.path"):
+    for unit_name in ("containerd.service", "kubelet.service"):
         wants.joinpath(unit_name).symlink_to(f"../{unit_name}")
     for masked in MASKED:
         root.joinpath(UNITS, masked).symlink_to("/dev/null")
@@ -113,10 +115,13 @@ def _move_snapshots(root: Path) -> None:
     """Leave links to the unpacked images, which containerd only reads, in its store, and the images outside of /var.
 
     An overlay may have folders of another one below it, but not above (Linux, filesystems/overlayfs): what containers
-    write stays in /var.
+    write stays in /var. Small images do too: a pod with a user namespace has those of pause, and an overlay's files, as
+    those of a node outside of its volumes, cannot be given other owners (mount_setattr(2), idmapped mounts).
     """
     root.joinpath(UNPACKED).mkdir()
     for snapshot in root.joinpath(CONTAINERD, SNAPSHOTS).iterdir():
+        if sum(file.lstat().st_size for file in snapshot.rglob("*")) < COPIED:
+            continue
         snapshot.rename(root / UNPACKED / snapshot.name)
         snapshot.symlink_to(f"/{UNPACKED}/{snapshot.name}")
 

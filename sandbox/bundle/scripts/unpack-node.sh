@@ -51,6 +51,8 @@ rm -rf "$store" /archives
 # Of a layer of the image containerd may read, and every node has a volume at /var: what is there is copied each time.
 for one in "$work/$layers"/*; do
   [ -e "$one" ] || continue # packed
+  # Small ones may be copied. Pods with a user namespace need pause's there: an overlay's files have no other owners.
+  [ "$(du -sk "$one" | cut -f 1)" -ge 5000 ] || continue
   cp -a "$one" "$kept/"
   rm -rf "$one"
   ln -s "$kept/${one##*/}" "$one"
@@ -73,5 +75,3 @@ setting() {
 # Without CAP_SYS_RESOURCE no process may lower its oom_score_adj, and runc gives up; clamping costs nothing elsewhere.
 setting io.containerd.cri.v1.runtime restrict_oom_score_adj true ||
   setting io.containerd.grpc.v1.cri restrict_oom_score_adj true || true
-# containerd 2.2 and newer collect statistics every second, which the kubelet reads every ten.
-setting io.containerd.cri.v1.runtime stats_collect_period '"10s"' || true

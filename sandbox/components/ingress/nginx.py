@@ -38,4 +38,5 @@ class Nginx:
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         backend = controller.template_objects("default-backend.yaml", busybox=self.busybox)
         classes = controller.further_classes(self.classes)
-        return [*classes, *backend, *controller.template_objects("nginx.yaml", nginx=IMAGE, trusted=trusted)]
+        values = {"nginx": IMAGE, "trusted": trusted, "port": str(controller.PORT)}
+        return [*classes, *backend, *controller.template_objects("nginx.yaml", **values)]

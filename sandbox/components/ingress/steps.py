@@ -27,7 +27,7 @@ RECORD = "applied-ingress"
 
 @dataclass(frozen=True, kw_only=True)
 class IngressStep(NothingToUndo):
-    """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
+    """The controller at a port of every node with our certificate as default; it goes with the cluster.
 
     The edge, whose word on who the client is counts, is on `network`. It `grows` where there are several nodes.
     """
@@ -62,7 +62,7 @@ class IngressStep(NothingToUndo):
         manifests, groundwork = self._manifests(), self.controller.groundwork()
         _require_own_classes(cluster, manifests)
         dropped, wanted = self._dropped(records, manifests), tuple(map(ObjectKey.of, manifests))
-        # Recorded first, so that every new object is known; a removed controller keeps the node's ports until it is
+        # Recorded first, so that every new object is known; a removed controller keeps the node's port until it is
         # gone.
         applied_record.write(records, RECORD, (*wanted, *dropped))
         addon_objects.remove(cluster, dropped)

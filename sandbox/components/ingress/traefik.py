@@ -148,6 +148,7 @@ class Traefik:
             "traefik": self.image,
             "busybox": self.busybox,
             "trusted": trusted,
+            "port": str(controller.PORT),
             "edge": EDGE_ADDRESS,
             "suffix": port_suffix(self.port),
             "ready": READY.replace(".", "[.]"),

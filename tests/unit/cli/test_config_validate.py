@@ -16,7 +16,6 @@ from sandbox.kube import manifests
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '%s'}]}\n---\n"
 OWN = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n---\n"
-POLICY = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n}\nspec: {podSelector: {}}\n---\n"
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -70,7 +69,6 @@ spec:
         ),
         (POD % "nginx" + POD % "nginx", ["Pod p is given twice; the last one counts"]),
         (CLAIMS, ["StatefulSet db: there is no StorageClass gp3: leave storageClassName out, or add it to `apply`"]),
-        (POLICY, ["NetworkPolicy n: the bundle's nodes enforce no NetworkPolicy, published ones do"]),
         (OWN, ["Widget w: the kind Widget (example.com/v1) must come from elsewhere, for example an addon"]),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.ingress import default_backend
+from sandbox.components.ingress.controller import PORT
 from sandbox.components.ingress.nginx import IMAGE, Nginx
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
 
@@ -57,7 +58,8 @@ def test_only_the_edge_may_set_the_client_address(found: Found) -> None:
 
 
 def test_class_ports_and_services_are_the_same_as_traefik_s(found: Found) -> None:
-    assert {port["hostPort"] for port in container(found, "ingress-nginx")["ports"]} == {80, 443}
+    ports = container(found, "ingress-nginx")["ports"]
+    assert [(one["name"], one["hostPort"]) for one in ports if "hostPort" in one] == [("https", PORT)]
     annotations = found["IngressClass", "nginx"]["metadata"]["annotations"]
     assert annotations["ingressclass.kubernetes.io/is-default-class"] == "true"
     assert found["Service", "ingress"]["spec"]["selector"] == {"app": "ingress-nginx"}
