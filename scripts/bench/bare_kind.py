@@ -1,4 +1,4 @@
-"""A cluster by kind alone, from the sandbox's own node image and with nothing of its tuning."""
+"""A cluster by kind alone, from the sandbox's own node image."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ from sandbox.engine import Engine
 from sandbox.system import resolvers
 
 NAME = "sandbox-bench-bare"
-# The image that scripts/bench/untuned-node makes.
-UNTUNED = "sandbox-bench-node:untuned"
-# containerd's own default, which kind's images leave and the bundle's changes.
-COLLECTING = '[plugins."io.containerd.cri.v1.runtime"]\nstats_collect_period = "1s"\n'
 
 
 def program() -> Path:
@@ -29,19 +25,14 @@ def program() -> Path:
     return Kind.find("kind", bundled=Store(context.home().bundle).tool(recipes()["kind"], "kind")).program
 
 
-def create(
-    folder: Path, engine: Engine, own: OwnImages, *, image: str = "", collecting: bool = False, nodes: int = 1
-) -> Sequence[str | Path]:
-    """The command that makes it, with its files in a folder; `collecting` statistics as often as kind's images do.
-
-    For that kind restarts containerd, which takes time. The `image` is the sandbox's own unless another is named.
-    """
+def create(folder: Path, engine: Engine, own: OwnImages, *, nodes: int = 1) -> Sequence[str | Path]:
+    """The command that makes it, with its files in a folder."""
     return (
         *(program(), "create", "cluster", "--name", NAME, "--wait", "60s"),
-        *("--image", str(engine.image_id(image or own.references["node"]))),
+        *("--image", str(engine.image_id(own.references["node"]))),
         *(
             "--config",
-            config(folder, engine, bundle=own.source == "bundle", collecting=collecting, nodes=nodes),
+            config(folder, engine, bundle=own.source == "bundle", nodes=nodes),
             "--kubeconfig",
             folder / "kubeconfig",
         ),
@@ -53,7 +44,7 @@ def delete(folder: Path) -> Sequence[str | Path]:
     return (program(), "delete", "cluster", "--name", NAME, "--kubeconfig", folder / "kubeconfig")
 
 
-def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = False, nodes: int = 1) -> Path:
+def config(folder: Path, engine: Engine, *, bundle: bool, nodes: int = 1) -> Path:
     """A configuration with only what the image cannot start without, and nameservers that pods can reach.
 
     kind's own images see to that; with the engine's, which is on a loopback address, CoreDNS would ask itself and end.
@@ -74,6 +65,6 @@ def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = Fal
     mounts = [{"hostPath": str(servers), "containerPath": RESOLV_CONF}] if bundle else []
     roles = ("control-plane", *("worker" for _ in range(1, nodes)))
     content["nodes"] = [{"role": role, "extraMounts": mounts} for role in roles]
-    content |= {"kubeadmConfigPatches": patches, "containerdConfigPatches": [COLLECTING] if collecting else []}
+    content |= {"kubeadmConfigPatches": patches}
     path.write_text(yaml.safe_dump(content))
     return path

@@ -22,7 +22,6 @@ from sandbox.app import context
 from sandbox.bundle.builder import apt
 from sandbox.components.certificates.authority import make_root
 from sandbox.components.cluster import dns
-from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster
 from sandbox.names import LABEL, Names
@@ -373,35 +372,6 @@ def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
 
     # No one waits for the control plane's own pods, which the kubelet probes every ten seconds.
     wait_until(not_yet, what="the components of Kubernetes", timeout=60)
-
-
-def test_the_api_server_describes_itself_when_asked(demo: Demo) -> None:
-    def asked(path: str) -> Any:
-        return json.loads(machine.kubectl(demo.kubeconfig, "get", "--raw", path))
-
-    path = asked("/openapi/v3")["paths"]["apis/apps/v1"]["serverRelativeURL"]
-    assert "io.k8s.api.apps.v1.Deployment" in asked(path)["components"]["schemas"]
-    assert asked(path.partition("=")[0] + "=another") == asked(path)  # redirected to what it goes by
-    assert "io.k8s.api.core.v1.Pod" in asked("/openapi/v2")["definitions"]
-    fields = machine.kubectl(demo.kubeconfig, "explain", "ingress.spec.ingressClassName")
-    assert "<string>" in fields
-
-
-def test_the_clusters_own_pods_share_a_shim(demo: Demo, engine: Engine) -> None:
-    """Those of the control plane, kube-proxy, CoreDNS, Traefik and the storage do; the demo's have one each."""
-    if demo.provider != "kind" or Spec().images.source == "upstream":
-        pytest.skip("only the bundle's nodes pass the annotation on")
-    listing = ("get", "pods", "-A", "-o")
-    groups = r"jsonpath={range .items[*]}{.metadata.annotations.io\.containerd\.runc\.v2\.group}|{end}"
-
-    def differing() -> str | None:
-        """What differs; the pod of an earlier test may have ended and still be listed."""
-        grouped = machine.kubectl(demo.kubeconfig, *listing, groups).split("|")[:-1]
-        status, shims = engine.execute(demo.names.node, ["pgrep", "-fc", "^/usr/local/bin/containerd-shim-runc-v2 "])
-        found = (grouped.count("sandbox"), status, int(shims))
-        return None if found == (8, 0, 1 + grouped.count("")) else f"{found}, {grouped}"
-
-    wait_until(differing, what="shims", timeout=30)
 
 
 def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
