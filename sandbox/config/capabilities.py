@@ -45,7 +45,7 @@ class Capabilities:
     of the engine share a network with its nodes; else registry and edge are processes that go through the API server.
     `node_image`: its nodes are made from the sandbox's node image. `api_on_nodes`: the API server listens on port 6443
     of the control plane. `pausing`: its nodes can be paused. `own_addons`: names of addons are the provider's, and
-    `ingress_addons` those of them that take the nodes' ports 80 and 443. `host_names`: the names of this machine in
+    `ingress_addons` those of them that serve the class nginx. `host_names`: the names of this machine in
     pods. `refused`: keys of a spec that make no sense for it, with the reason.
     """
 
@@ -156,7 +156,7 @@ def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
         return
     for index, one in enumerate(spec.addons):
         if one.addon in spec.cluster.supports.ingress_addons:
-            wrong = f"'{one.addon}' needs the node's ports 80 and 443: also write 'ingress: {{controller: none}}'"
+            wrong = f"'{one.addon}' serves the same Ingresses: also write 'ingress: {{controller: none}}'"
             yield ("addons", index), wrong
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.ingress.controller import PORT
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
@@ -66,7 +67,7 @@ class Sandbox:
         """The certificate that a client gets who asks for `host`, or for none, whether it is good for it or not."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        place = (self.node, 443) if node else ("127.0.0.1", self.port)
+        place = (self.node, PORT) if node else ("127.0.0.1", self.port)
         with (
             socket.create_connection(place, timeout=10) as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.client
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Set
@@ -58,13 +59,13 @@ def app(sandbox: Sandbox) -> Iterator[str]:
 
 
 def test_plain_http_is_sent_to_https_for_good(sandbox: Sandbox, app: str) -> None:
-    machine.require_engine_here()
-    connection = http.client.HTTPConnection(sandbox.node, 80, timeout=10)
-    connection.request("GET", "/some/path?x=1", headers={"Host": app})
-    answer = connection.getresponse()
-    assert answer.status in {301, 308}
-    assert answer.headers["Location"] == f"https://{app}/some/path?x=1"
-    connection.close()
+    """Pods are led to this Service by the sandbox's names."""
+    service = sandbox.cluster.get("v1", "Service", "ingress", "sandbox-system") or {}
+    place = f"http://{service['spec']['clusterIP']}/some/path?x=1"
+    asked = ("curl", "--silent", "--include", "--max-time", "10", "--header", f"Host: {app}", place)
+    answer = machine.tool("docker", "exec", sandbox.names.node, *asked)
+    assert re.match(r"HTTP/1.1 30[18] ", answer)
+    assert f"Location: https://{app}/some/path?x=1" in answer.splitlines()
 
 
 def test_responses_have_no_hsts_header(sandbox: Sandbox, app: str) -> None:
