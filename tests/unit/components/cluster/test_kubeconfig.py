@@ -520,7 +520,7 @@ EXEC = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args"
         ({"insecure-skip-tls-verify": True}, USER, "'certificate-authority-data'"),
     ],
 )
-@pytest.mark.security(22)
+@pytest.mark.security(20)
 def test_kubeconfig_of_a_node_that_runs_programs_is_refused(
     cluster: dict[str, Any], user: dict[str, Any], named: str
 ) -> None:
