@@ -326,16 +326,6 @@ class Names:
         return self.folder / "volumes.json"
 
     @property
-    def asked(self) -> Path:
-        """Return the file of the questions that the last check asked its nodes."""
-        return self.folder / "asked.json"
-
-    @property
-    def certificate_facts(self) -> Path:
-        """Return the file of what the last check found in certificates."""
-        return self.folder / "certificates.json"
-
-    @property
     def paused(self) -> Path:
         """Return the file that exists while its nodes are paused."""
         return self.folder / "asleep"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol, runtime_checkable
-
-from sandbox.engine.questions import Answers, Question
+from typing import Protocol
 
 
 class Standing(enum.Enum):
@@ -42,14 +40,8 @@ class Nodes(Protocol):
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root; return its exit status and its output."""
 
-    def query(self, node: str, argv: tuple[str, ...]) -> tuple[int, str]:
-        """Run a command that changes nothing, at most once while answers of the engine are kept; return the same."""
-
-    def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
-        """Ask a node everything that `asked` returns by one command, for as long as answers of the engine are kept."""
-
-    def ask(self, node: str, questions: Iterable[Question]) -> Answers:
-        """Ask a node all these questions by one command, or use the answers that are kept already."""
+    def read_files(self, node: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
+        """Return the content of files on a node by one command; None for those that are not there."""
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file on a node; None when there is none."""
@@ -63,23 +55,12 @@ class Nodes(Protocol):
         """Write files on a node at once, with their parent folders; only root may read those that are `private`."""
 
 
-@runtime_checkable
-class Asking(Protocol):
-    """A step that knows beforehand what its check will ask nodes, so that one command can ask for all steps."""
-
-    def asks(self, node: str) -> Iterable[Question]:
-        """Yield what the check will ask a running node; what that depends on is looked up elsewhere than on nodes."""
-
-
 class Provider(Protocol):
     """The cluster of one sandbox, existing or planned; every call raises SandboxError when its tool fails."""
 
     @property
     def nodes(self) -> Nodes:
         """Return the way to its nodes."""
-
-    def asks(self, node: str) -> Iterable[Question]:
-        """Yield what `standing`, `stale` and `drift` will ask a node that runs."""
 
     def standing(self) -> Standing:
         """Return what exists of the cluster."""

@@ -18,8 +18,9 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
+from sandbox.kube import api_connection
 from sandbox.names import Names, port_suffix
-from sandbox.plan import asked_before, lifecycle, saved_spec, used_engine
+from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter, Silent
 from sandbox.step import State, Step
@@ -226,7 +227,7 @@ class Sandbox:
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
-            looking.enter_context(asked_before.glance(engine, self.names))
+            looking.enter_context(keeping(engine, self.names))
             resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
             held.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
@@ -268,9 +269,8 @@ class Sandbox:
         """Check every part; changes nothing, but wakes it."""
         wake_paused(self.names)
         engine = Engine.connect()
-        with asked_before.glance(engine, self.names):
+        with keeping(engine, self.names):
             used_engine.require(self.names)
-            asked_before.ask(engine, self.names)
             steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
             return survey(steps, engine, self.names)
 
@@ -401,11 +401,14 @@ def explaining(spec: Spec) -> Iterator[None]:
         raise
 
 
-def survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
-    """Check every step, with each question to the engine asked once. Raises SandboxError."""
-    from sandbox.plan import look_ahead
+@contextmanager
+def keeping(engine: Engine, names: Names) -> Iterator[None]:
+    """Keep what the engine and the API server answer in the block, which changes nothing."""
+    with engine.keeping(), api_connection.keeping(names.kubeconfig):
+        yield
 
-    with asked_before.glance(engine, names):
-        found = look_ahead.survey(steps, engine, report or Silent())
-        asked_before.remember(engine, names)
-        return found
+
+def survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
+    """Check every step. Raises SandboxError."""
+    with keeping(engine, names):
+        return lifecycle.survey(steps, report or Silent())

@@ -42,7 +42,7 @@ def steps(
     place = home()
     engine = Engine.connect()
     spec = chosen_spec.as_made(spec)
-    with engine.glance():
+    with engine.keeping():
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
         own = system_images.for_spec(spec, place, engine)

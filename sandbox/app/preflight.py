@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from sandbox.app import context, machine_plan, ports, requirements
 from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.chosen_spec import ChosenSpec
-from sandbox.app.core import Sandbox, explaining, survey
+from sandbox.app.core import Sandbox, explaining, keeping, survey
 from sandbox.app.port_usage import PortTaken
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.names import Home
-from sandbox.plan import asked_before, saved_spec
+from sandbox.plan import saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.plan.used_engine import UsedEngine
 from sandbox.step import Rebuildable, State, Step
@@ -54,8 +54,7 @@ class Preflight:
             context.trust(spec)
             self._note_proxy(spec)
             with ExitStack() as looking, ExitStack() as held:
-                looking.enter_context(asked_before.glance(engine, sandbox.names))
-                asked_before.ask(engine, sandbox.names)
+                looking.enter_context(keeping(engine, sandbox.names))
                 with self._naming_earlier():
                     resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved, origin=self.chosen.origin)

@@ -39,17 +39,16 @@ def status(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox status demo -o json
     """
     begin()
+    from sandbox.app import context, service_places
+    from sandbox.app.overview import exposure
     from sandbox.app.session import wake_paused
     from sandbox.engine import Engine
 
     sandbox = sandbox_of(file, name)
     wake_paused(sandbox.names)
     engine = Engine.connect()
-    with engine.glance():
+    with engine.keeping():
         parts = sandbox.parts()
-        from sandbox.app import context, service_places  # takes long to import: most of it is imported by now
-        from sandbox.app.overview import exposure
-
         runs = any(part.name == "cluster" and part.state == "ready" for part in parts)
         services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)

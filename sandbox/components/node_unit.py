@@ -5,7 +5,7 @@ It has an account of its own that may do what the script does and nothing else, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -15,7 +15,6 @@ import yaml
 
 from sandbox.components import content_hash
 from sandbox.config import json_text, yaml_text
-from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.manifests import namespace
@@ -29,8 +28,6 @@ UNITS = PurePosixPath("/etc/systemd/system")
 LAUNCHER = PurePosixPath("/etc/sandbox/when-served.sh")
 WATCHER = PurePosixPath("/etc/sandbox/watch.sh")
 SHARED = (LAUNCHER, WATCHER)
-STATES = ("systemctl", "show", "--property=Id,ActiveState", "sandbox-*.service")
-"""The command that tells the states of all such units at once, as systemctl takes a while to start."""
 LIFE = 10 * 365 * 24 * 3600
 """Seconds that its token holds; it ends with the service account."""
 
@@ -113,16 +110,6 @@ class NodeUnit:
         texts = {**shared, self.program: self.script, UNITS / self.service: self._text()}
         return {**self.data, **{path: text.encode() for path, text in texts.items()}}
 
-    def asks(self, nodes: Nodes, node: str) -> Iterator[Question]:
-        """Yield what `problem` asks of a node."""
-        if node in self.nodes(nodes):
-            yield from self.files()
-            yield from (self.kubeconfig, STATES)
-
-    def runs(self, states: bytes) -> bool:
-        """Tell whether it runs by the output of STATES."""
-        return f"Id={self.service}\nActiveState=active\n" in f"{states.decode(errors='replace')}\n"
-
     def objects(self) -> list[dict[str, Any]]:
         """Return the account and its rights."""
         metadata = {"name": self.name, "labels": LABELS}
@@ -199,13 +186,14 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
         if found is None or content_hash.mark(found) != content_hash.mark(one):
             return f"{title(one)} {'is absent' if found is None else 'differs'}"
     for node in unit.nodes(nodes):
-        answers = nodes.ask(node, unit.asks(nodes, node))
+        there = nodes.read_files(node, (*unit.files(), unit.kubeconfig))
         for path, content in unit.files().items():
-            if answers[path] != (0, content):
+            if there[path] != content:
                 return f"{path} on {node}"
-        if not holds(answers[unit.kubeconfig][1], account, datetime.now(UTC)):
+        if not holds(there[unit.kubeconfig], account, datetime.now(UTC)):
             return f"{unit.kubeconfig} on {node} has no valid token"
-        if not unit.runs(answers[STATES][1]):
+        status, _ = nodes.execute(node, ["systemctl", "is-active", "--quiet", unit.service])
+        if status:
             return f"{unit.service} does not run on {node}"
     return None
 

@@ -58,7 +58,7 @@ def node(context: DoctorContext) -> Finding:
     stopped = [name for name in parts if not ((found := engine.container(name)) and found.running)]
     if stopped:
         return error(f"not running: {', '.join(stopped)}")
-    if idle := [name for name in nodes.running() if nodes.query(name, KUBELET)[0]]:
+    if idle := [name for name in nodes.running() if nodes.execute(name, KUBELET)[0]]:
         return error(f"the kubelet is stopped in {', '.join(idle)}")
     if context.names.kubeconfig.exists() and (unready := "; ".join(_unready(context, nodes.running()))):
         return error(unready)

@@ -1,4 +1,4 @@
-"""The connection that every call to the engine goes through: errors, timeouts, and answers kept for a check."""
+"""The connection that every call to the engine goes through: errors and timeouts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import docker
@@ -23,7 +23,6 @@ from sandbox.engine.endpoint import Endpoint, no_address
 from sandbox.errors import FULL, Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
 
-Words = ParamSpec("Words")
 Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
@@ -127,77 +126,6 @@ def unreachable(said: str, place: Endpoint) -> MissingTool:
     )
 
 
-class Glancing:
-    """Keeps the answers to questions that are `once`, for the length of a `glance`."""
-
-    def __init__(self) -> None:
-        self._seen: Seen | None = None
-        self._looking = 0
-        self._entering = threading.Lock()
-
-    @property
-    def in_glance(self) -> bool:
-        """Whether answers are kept at the moment."""
-        return self._seen is not None
-
-    @contextmanager
-    def glance(self) -> Iterator[None]:
-        """Keep answers for the block, which changes nothing: each question is asked once, also in inner blocks."""
-        with self._entering:
-            self._looking += 1
-            self._seen = self._seen or Seen()
-        try:
-            yield
-        finally:
-            with self._entering:
-                self._looking -= 1
-                self._seen = self._seen if self._looking else None
-
-    def forget(self) -> None:
-        """Forget the answers of a glance: something changed after all."""
-        with self._entering:
-            self._seen = self._seen and Seen()
-
-
-Who = TypeVar("Who", bound=Glancing)
-
-
-def once(question: Callable[Concatenate[Who, Words], Answer]) -> Callable[Concatenate[Who, Words], Answer]:
-    """Make a question one that a glance asks only once; its arguments are hashable.
-
-    Errors are not kept.
-    """
-
-    @functools.wraps(question)
-    def asked(who: Who, /, *words: Words.args, **named: Words.kwargs) -> Answer:
-        seen = who._seen
-        if seen is None:
-            return question(who, *words, **named)
-        answer: Answer = seen.answer((question.__name__, words, *named.items()), lambda: question(who, *words, **named))
-        return answer
-
-    return asked
-
-
-class Seen:
-    """The answers so far. A thread that asks what another one is asking waits for that answer."""
-
-    def __init__(self) -> None:
-        self.gathered: dict[str, Any] = {}  # see questions.py
-        self.questions: dict[str, dict[Any, None]] = {}
-        self._lock = threading.Lock()
-        self._asking: dict[Hashable, threading.Lock] = {}
-        self._answers: dict[Hashable, Any] = {}
-
-    def answer(self, question: Hashable, ask: Callable[[], Any]) -> Any:
-        with self._lock:
-            asking = self._asking.setdefault(question, threading.Lock())
-        with asking:
-            if question not in self._answers:
-                self._answers[question] = ask()
-            return self._answers[question]
-
-
 class _Patience(threading.local):
     """The least number of seconds that requests of a thread may take."""
 
@@ -209,16 +137,32 @@ def endpoint_at(address: str) -> dict[str, Any]:
     return {"IPAMConfig": {"IPv4Address": address}} if address else {}
 
 
-class Door(Glancing):
+class Door:
     """The API of the engine at `place`, which the calls of this package share: the session of the client library."""
 
     _podman = False
 
     def __init__(self, place: Endpoint | None, version: str = OLDEST_API) -> None:
-        super().__init__()
         self._place = place
         self._version = version
         self._patience = _Patience()
+        self._keepers = 0
+        self._answers: dict[str, Any] = {}
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep what the engine answers in the block, which changes nothing."""
+        self._keepers += 1
+        try:
+            yield
+        finally:
+            self._keepers -= 1
+            if not self._keepers:
+                self.forget()
+
+    def forget(self) -> None:
+        """Ask anew: another command may have changed something."""
+        self._answers.clear()
 
     @property
     def is_podman(self) -> bool:
@@ -343,7 +287,13 @@ class Door(Glancing):
     def _get(self, path: str, **query: object) -> Any:
         """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""
         words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
-        return self._ask("GET", path, words).json()
+        question = f"{path} {words}"
+        if question not in self._answers:
+            answer = self._ask("GET", path, words).json()
+            if not self._keepers:
+                return answer
+            self._answers[question] = answer
+        return self._answers[question]
 
 
 def _message(answer: Response) -> str:

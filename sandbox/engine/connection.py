@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,17 +12,15 @@ from typing import Any
 
 from sandbox.engine import endpoint
 from sandbox.engine.base import OLDEST_API, translated, unreachable
+from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.engine_values import Bind
 from sandbox.engine.engine_volumes import Volumes
 from sandbox.engine.networks import Networks
-from sandbox.engine.questions import Questions
-from sandbox.errors import MissingTool, SandboxError
+from sandbox.errors import MissingTool
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
-
-_glancing = threading.local()  # the `engine` that keeps answers for a thread
 
 # The first release that drops packets from outside for ports that are published on the loopback.
 HARDENED = 28
@@ -33,6 +29,7 @@ FIRST_CONNECTION = 5
 # A machine's architecture as kernels name it, and as images do (OCI image specification, "platform").
 _PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
 _STAYS = 0.15
+_connections: dict[Endpoint, Engine] = {}
 
 
 @dataclass(frozen=True)
@@ -106,21 +103,19 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-class Engine(Images, Questions, Networks, Volumes):
+class Engine(Images, Containers, Networks, Volumes):
     """A connection to the engine that the environment names; every call raises EngineError when the engine fails."""
 
     @classmethod
     def connect(cls) -> Engine:
         """Connect to the engine that `endpoint.find` names.
 
-        Raises MissingTool when there is none or it is too old. Within a glance of this thread at that engine, the same
-        connection is returned, with its answers.
+        A process has one connection to each. Raises MissingTool when there is none or it is too old.
         """
         place = endpoint.of_this_user()
         endpoint.pass_on(place)
-        known: Engine | None = getattr(_glancing, "engine", None)
-        if known is not None and known.place == place:
-            return known
+        if place in _connections:
+            return _connections[place]
         engine = cls(place)
         try:
             # Not /version, which the library would ask: for that the engine runs other programs.
@@ -142,20 +137,7 @@ class Engine(Images, Questions, Networks, Volumes):
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
         engine._version, engine._podman = version, "Libpod-Api-Version" in ping.headers
-        return engine
-
-    @contextmanager
-    def glance(self) -> Iterator[None]:
-        """Keep answers for a block that changes nothing; see `Glancing`."""
-        before, _glancing.engine = getattr(_glancing, "engine", None), self
-        if before is None and self._place is not None:
-            # Every such block needs sooner or later what the engine takes longest to tell.
-            threading.Thread(target=self._foresee, name="ask the engine of itself", daemon=True).start()
-        try:
-            with super().glance():
-                yield
-        finally:
-            _glancing.engine = before
+        return _connections.setdefault(place, engine)
 
     @property
     def version(self) -> str:
@@ -208,10 +190,6 @@ class Engine(Images, Questions, Networks, Volumes):
     def root(self) -> Path:
         """Return the folder where the engine keeps everything, on its own machine."""
         return self.facts().root
-
-    def _foresee(self) -> None:
-        with suppress(OSError, ValueError, SandboxError):  # raised where it is needed
-            _ = self._info
 
 
 def _hangs_up(connection: socket.socket) -> bool:

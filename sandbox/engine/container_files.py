@@ -79,7 +79,8 @@ class ContainerFiles(Door):
         """Return the folders of this machine that a container was seen to have."""
         return set()
 
-    def _read(self, name: str, path: PurePosixPath) -> bytes | None:
+    def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
+        """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
         with translated(f"reading {path} in {name}"):
             return self._file(name, path)
 

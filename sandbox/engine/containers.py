@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
-from sandbox.engine.base import EngineError, NotThere, Refused, endpoint_at, once, translated, uninterrupted
+from sandbox.engine.base import EngineError, NotThere, Refused, endpoint_at, translated, uninterrupted
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, ListedContainer
 from sandbox.system import interruption
@@ -22,12 +25,19 @@ UNFROZEN, FREEZES = "unable to freeze", 3
 BEING_REMOVED = "is already in progress"
 UNENDED = 0.05
 """Seconds between two questions whether a command has ended."""
+# Only plain files: a folder or a link in their place is none. tar makes an archive of an empty list, not of no names.
+PACK = """
+for path do
+  shift
+  if [ -f "$path" ] && [ ! -L "$path" ]; then set -- "$@" "$path"; fi
+done
+exec tar -cPf - --files-from=/dev/null -- "$@" 2>/dev/null
+"""
 
 
 class Containers(ContainerFiles):
     """What can be done with the engine's containers."""
 
-    @once
     def container(self, name: str) -> Container | None:
         """Return the container of exactly this name, or None."""
         found = self._found(f"looking at container {name}", f"/containers/{name}/json")
@@ -38,7 +48,6 @@ class Containers(ContainerFiles):
         with translated(f"looking at container {name}"):
             return datetime.fromisoformat(self._inspect(name)["State"]["StartedAt"])
 
-    @once
     def containers(self, label: str) -> tuple[Container, ...]:
         """Return every container, running or not, that has the label (`key` or `key=value`)."""
         with translated("listing containers"):
@@ -46,11 +55,7 @@ class Containers(ContainerFiles):
             return tuple(found for one in listed if (found := self._listed(one)))
 
     def _listed(self, one: Mapping[str, Any]) -> Container | None:
-        """Return a container that was in a list, if it is still there: by its name, as a glance may know it already."""
-        name = _name(one)
-        found = self.container(name) if name and "/" not in name else None  # else it is what another one calls it
-        if found and found.id == one["Id"]:
-            return found
+        """Return a container that was in a list, if it is still there."""
         try:
             return _container(self._inspect(one["Id"]))
         except NotThere:  # it went between the two questions
@@ -278,6 +283,27 @@ class Containers(ContainerFiles):
 
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in a container: its exit status and its output."""
+        status, output = self._run(name, argv)
+        return status, output.decode(errors="replace")
+
+    def read_files(self, name: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
+        """Return the content of files in a running container by one command; None for what is not a plain file there.
+
+        An engine takes a tenth of a second to read one, whatever its size.
+        """
+        wanted = tuple(dict.fromkeys(paths))
+        _, output = self._run(name, ["sh", "-c", PACK, "pack", *map(str, wanted)])
+        try:
+            with tarfile.open(fileobj=io.BytesIO(output), mode="r:") as tar:
+                members = ((member.name, tar.extractfile(member)) for member in tar)
+                found = {PurePosixPath("/", path): content.read() for path, content in members if content}
+        except tarfile.TarError as error:
+            raise EngineError(
+                f"files in {name} cannot be read", details=output[:200].decode(errors="replace")
+            ) from error
+        return {path: found.get(path) for path in wanted}
+
+    def _run(self, name: str, argv: Sequence[str]) -> tuple[int, bytes]:
         with translated(f"running {argv[0]} in {name}"), self.patient():
             run = self._api.exec_create(name, list(argv))["Id"]
             output = self._api.exec_start(run)
@@ -287,7 +313,7 @@ class Containers(ContainerFiles):
             if status is None:
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
-        return int(status), output.decode(errors="replace")
+        return int(status), output
 
 
 def _name(one: Mapping[str, Any]) -> str:

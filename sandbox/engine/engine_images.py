@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.base import Door, EngineError, NotThere, Refused, once, translated
+from sandbox.engine.base import Door, EngineError, NotThere, Refused, translated
 from sandbox.engine.image_pull import Pull
 from sandbox.system import files, interruption
 
@@ -77,13 +77,11 @@ class Images(Door):
             found = self._get("/images/json", filters={"reference": [repository]})
         return str(found[0]["Id"]) if found else None
 
-    @once
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         """Return what `docker image inspect` shows, or None."""
         found: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
         return found
 
-    @once
     def image_ids(self) -> Mapping[str, str]:
         """Return the ids of all images that have names, by name and tag, from one list."""
         with translated("listing images"):
@@ -113,7 +111,6 @@ class Images(Door):
                     said = now
                     say(line)
 
-    @once
     def can_pull(self, reference: str) -> bool:
         """Tell whether a registry has the image `name:tag@digest`, as far as is known after three seconds.
 

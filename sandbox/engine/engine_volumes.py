@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox.engine.base import Door, once, translated
+from sandbox.engine.base import Door, translated
 
 
 class Volumes(Door):
     """What can be done with the engine's volumes."""
 
-    @once
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
         """Return the labels of a volume, or None when there is none of that name."""
         found = self._found(f"looking at volume {name}", f"/volumes/{name}")

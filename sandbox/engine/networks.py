@@ -8,7 +8,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
 
-from sandbox.engine.base import Door, NotThere, Refused, once, translated
+from sandbox.engine.base import Door, NotThere, Refused, translated
 from sandbox.engine.engine_values import Network
 from sandbox.system import host_network
 
@@ -40,7 +40,6 @@ class Networks(Door):
         with translated("listing networks"):
             return tuple(sorted(one["Name"] for one in self._get("/networks", filters={"label": [label]})))
 
-    @once
     def shares_network(self) -> bool | None:
         """Tell whether the engine's bridges are interfaces of this machine; None where it has no bridge to tell by.
 
@@ -52,7 +51,6 @@ class Networks(Door):
         there = {name for _, name in socket.if_nameindex()}
         return not bridges.isdisjoint(there) if bridges else None
 
-    @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
         """Return the engine's descriptions of every network of this name, those in use first, then the oldest."""
         known = [one["Id"] for one in self._get("/networks", filters={"name": [name]}) if one["Name"] == name]

@@ -92,11 +92,6 @@ class Cluster:
             fix = getattr(error, "fix", "")
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
 
-    @property
-    def in_glance(self) -> bool:
-        """Whether what is read is kept, and may have been asked for ahead."""
-        return self._connection.in_glance
-
     def trouble(self) -> str | None:
         """Return why the API server does not answer or is not ready, None if it is."""
         try:

@@ -1,41 +1,45 @@
-"""Sends requests to an API server: by plain HTTPS on this machine, else by the official client.
+"""Sends requests to an API server by the official client, which knows every way to log in.
 
-The official client knows every way to log in, but takes longer to load than all requests of a `status` together.
+It only logs what a program fails with that a kubeconfig names for logging in; here that is an error, with a fix.
 """
 
 from __future__ import annotations
 
-import base64
-import json
+import logging
 import ssl
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from urllib3.util.ssl_ import create_urllib3_context
 
-from sandbox.config import yaml_text
-from sandbox.kube.local_server import LocalServer
 from sandbox.sanitize import cause
-from sandbox.system import files
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # for commands in containers
-
-# The keys of a kubeconfig that are understood here.
-_CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
-_USER = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token"}
-# The second is that of a port that is none, and of a token that no header can hold.
-_UNSENT = (OSError, ValueError)
+OPENING = 3.0  # seconds; a server that works for long on an answer still accepts connections
+LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
+IDLE = 4.0  # seconds; a paused server sends nothing on an open connection, and a new connection wakes it
 
 
 class Unusable(ValueError):
     """A kubeconfig that cannot be used, with the reason and perhaps what to do."""
 
     fix = ""
+
+
+class NoLogin(Unusable):
+    """A kubeconfig whose program for logging in gives no credentials."""
+
+    fix = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 
 
 class Unanswered(OSError):
@@ -51,25 +55,6 @@ Read = tuple[str, str]
 
 Answer = tuple[int, bytes]
 """Status and content."""
-
-
-class Transport(Protocol):
-    """A connection to an API server."""
-
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
-        """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
-
-    def answers(self, reads: Iterable[Read], until: Callable[[], object]) -> Iterator[Answer]:
-        """Yield the answers to requests that change nothing, in their order. Raises Unanswered.
-
-        What can be sent at once is sent before `until` returns, and read after it.
-        """
-
-    def lines(self, path: str) -> Iterator[bytes]:
-        """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
-
-    def socket(self, path: str, protocol: str) -> Socket:
-        """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
 
 
 class Socket:
@@ -114,49 +99,130 @@ class Socket:
 
 def connect(kubeconfig: Path) -> Transport:
     """Return the connection that a kubeconfig's current context describes. Raises Unusable."""
-    try:
-        content = yaml_text.document(files.read_regular(kubeconfig))
-        plain = _plain(content, kubeconfig.parent)
-    except (yaml.YAMLError, OSError, files.NotAFile) as error:
-        raise Unusable(str(error)) from error
-    if plain:
-        return plain
-    from sandbox.kube import official_client
+    from kubernetes import client, config  # slow, and many commands do without
 
-    return official_client.connect(kubeconfig)
+    # By default five minutes, within which the client logs in again for every request.
+    config.kube_config.EXPIRY_SKEW_PREVENTION_DELAY = LOGIN_MARGIN
+    settings = client.Configuration()
+    try:
+        # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.
+        with tempfile.TemporaryDirectory() as folder:
+            load: Any = config.load_kube_config  # it has no types
+            with _login():
+                load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
+            if is_here(settings.host):
+                # A company proxy in the environment must not be used for this machine.
+                settings.proxy = None
+            settings.retries = False
+            api = client.ApiClient(settings)
+            _take_in(api.rest_client.pool_manager.connection_pool_kw)
+    except NoLogin:
+        raise
+    except (config.ConfigException, yaml.YAMLError, OSError) as error:
+        raise Unusable(str(error)) from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
+        raise Unusable(f"{kubeconfig} is no kubeconfig: {error}") from error
+    return Transport(api)
 
 
 @dataclass(frozen=True)
-class Plain:
-    """An API server of this machine with a client certificate, a token, or neither."""
+class Transport:
+    """A connection to an API server: the official client, used for nothing but requests."""
 
-    url: str
-    server: LocalServer
-    headers: Mapping[str, str]
+    client: Any
+    _used: list[float] = field(default_factory=lambda: [0.0])
 
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
-        text = body if body is None or isinstance(body, str) else json.dumps(body)
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
+        """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
+        from kubernetes.client.exceptions import ApiException
+
+        if time.monotonic() - self._used[0] > IDLE:
+            self.client.rest_client.pool_manager.clear()
+        self._used[0] = time.monotonic()
+        url, told = self.client.configuration.host + path, dict(headers)
         try:
-            return self.server.request(method, path, {**self.headers, **headers}, text.encode() if text else None)
-        except _UNSENT as error:
-            raise Unanswered(cause(error)) from error
-
-    def answers(self, reads: Iterable[Read], until: Callable[[], object]) -> Iterator[Answer]:
-        asked = ((path, {**self.headers, "Accept": accept}) for path, accept in reads)
-        try:
-            yield from self.server.ask_all(asked, until)
-        except _UNSENT as error:
-            raise Unanswered(cause(error)) from error
+            self._log_in(told, path, method, body)
+            answer = self.client.call_api(method, url, told, body, _request_timeout=(OPENING, CALL_TIMEOUT))
+            data = answer.read()
+            return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
+        except ApiException as error:
+            raise Unanswered(str(error.reason)) from error
+        except Exception as error:  # urllib3's errors, and those of programs that log in
+            raise _unanswered(error) from error
 
     def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
+        url, told = self.client.configuration.host + path, dict[str, str]()
         try:
-            with self.server.stream(path, self.headers) as (status, pieces):
-                yield from lines_of(status, pieces)
-        except _UNSENT as error:
-            raise Unanswered(cause(error)) from error
+            self._log_in(told, path)
+            answer = self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
+            try:
+                yield from lines_of(answer.status, answer)
+            finally:
+                answer.close()
+        except Exception as error:  # as above
+            raise _unanswered(error) from error
 
     def socket(self, path: str, protocol: str) -> Socket:
-        return Socket(self.url + path, protocol, self.headers, self.server.tls)
+        """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
+        told = dict[str, str]()
+        try:
+            self._log_in(told, path)
+        except Exception as error:  # as above
+            raise _unanswered(error) from error
+        tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
+        return Socket(self.client.configuration.host + path, protocol, told, tls)
+
+    def _log_in(self, headers: dict[str, str], path: str, method: str = "GET", body: Any = None) -> None:
+        """Add the credentials to the headers, renewed if they end soon. Raises NoLogin."""
+        with _login():
+            self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+
+
+def _unanswered(error: Exception) -> Unanswered:
+    """Return the error with what it says to do."""
+    return Unanswered(str(error), error.fix if isinstance(error, Unusable | Unanswered) else "")
+
+
+class _Errors(logging.Handler):
+    """Collects the errors that this thread logs with the root logger."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.thread = threading.get_ident()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "root" and record.thread == self.thread:
+            said = record.getMessage()
+            # At a terminal a program writes its errors there, and the client fails where it wants to read them.
+            self.messages.append("exec: the program failed" if said.startswith("'NoneType'") else said)
+
+
+@contextmanager
+def _login() -> Iterator[None]:
+    """Raise NoLogin where the official client, in the block, only logs that a program did not log in."""
+    errors = _Errors()
+    logging.getLogger().addHandler(errors)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(errors)
+    if errors.messages:
+        raise NoLogin("; ".join(errors.messages))
+
+
+def _take_in(asked: dict[str, Any]) -> None:
+    """Set up TLS once in what connections are made with, in place of files that would be read for each of them."""
+    tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])
+    authorities, certificate, key = (asked.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
+    if authorities:
+        tls.load_verify_locations(authorities)
+    else:
+        tls.load_default_certs()
+    if certificate:
+        tls.load_cert_chain(certificate, key)
+    asked["ssl_context"] = tls
 
 
 def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -169,44 +235,6 @@ def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from (one.rstrip(b"\r") for one in whole)
     if line:
         yield line
-
-
-def _plain(content: Any, folder: Path) -> Plain | None:
-    """Return None when the kubeconfig needs more than is understood here, or names another machine."""
-    try:
-        contexts, clusters, users = (
-            {one["name"]: one[kind] for one in content[f"{kind}s"]} for kind in ("context", "cluster", "user")
-        )
-        context = contexts[content["current-context"]]
-        cluster, user = clusters[context["cluster"]], users[context["user"]]
-        if not (_CLUSTER.issuperset(cluster) and _USER.issuperset(user) and is_here(cluster["server"])):
-            return None
-        tls = _tls(cluster, user, folder) if cluster["server"].startswith("https:") else None
-    except (AttributeError, KeyError, TypeError, ValueError, OSError):
-        return None
-    url, token = cluster["server"].rstrip("/"), user.get("token")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Plain(url, LocalServer(url, tls, CALL_TIMEOUT), headers)
-
-
-def _tls(cluster: Mapping[str, str], user: Mapping[str, str], folder: Path) -> ssl.SSLContext:
-    authority = _content(cluster, "certificate-authority", folder)
-    context = ssl.create_default_context(cadata=authority.decode()) if authority else ssl.create_default_context()
-    certificate, key = (_content(user, f"client-{part}", folder) for part in ("certificate", "key"))
-    if certificate and key:
-        # ssl reads a certificate from files only; this one is readable for its owner alone, and deleted at once.
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(certificate + b"\n" + key)
-            file.flush()
-            context.load_cert_chain(file.name)
-    return context
-
-
-def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
-    """Return the content of an entry or of the file that it names, relative to the kubeconfig's folder."""
-    if f"{name}-data" in entry:
-        return base64.b64decode(entry[f"{name}-data"])
-    return files.read_regular(folder / entry[name]) if name in entry else None
 
 
 def is_here(url: str) -> bool:

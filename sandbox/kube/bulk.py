@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Page
@@ -14,7 +14,6 @@ from sandbox.kube.workload_status import WORKLOADS
 
 FEW = 3  # from so many of one kind and namespace on, a list is less work than single requests
 SPARE = 500  # as many others in the list do not matter
-MANY = 40  # from so many reads on, threads make up for the time that they take
 WIDTH = 4
 ALONE = {403, 404, 405, 406}  # objects that cannot be listed may still be readable one by one
 
@@ -29,7 +28,7 @@ def live(cluster: Cluster, manifests: Sequence[Manifest]) -> Iterator[tuple[Mani
     wanted = Counter(map(_kind, manifests))
     listed = {kind: number for kind, number in wanted.items() if number >= FEW}
     single = [_place(one) for one in manifests if _kind(one) not in listed]
-    with _reading(cluster, len(listed) + len(single)) as read:
+    with _reading() as read:
         pages = {kind: cache(read(_page, cluster, kind, number + SPARE)) for kind, number in listed.items()}
         alone = {place: read(cluster.get, *place) for place in single}
         for one in manifests:
@@ -41,14 +40,8 @@ def live(cluster: Cluster, manifests: Sequence[Manifest]) -> Iterator[tuple[Mani
 
 
 @contextmanager
-def _reading(cluster: Cluster, reads: int) -> Iterator[Callable[..., Callable[[], Any]]]:
-    """Yield a function that begins to call another, and returns one that waits for the result.
-
-    Few reads of a glance are begun when they are waited for: most have been asked for ahead.
-    """
-    if cluster.in_glance and reads <= MANY:
-        yield partial
-        return
+def _reading() -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Yield a function that begins to call another in a thread, and returns one that waits for the result."""
     pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="live")
     try:
         yield lambda work, *given: pool.submit(work, *given).result

@@ -12,7 +12,6 @@ from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
 from sandbox.errors import Away, SandboxError
-from sandbox.plan.early_checks import EarlyChecks
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
 from sandbox.step import Growing, Overtaken, Rebuildable, Revocable, State, Status, Step, Stoppable, Work, needed
@@ -192,15 +191,13 @@ def stop(plan: Plan, report: Reporter) -> bool:
     return _backward([(step, step.stop) for step in plan if isinstance(step, Stoppable)], report.stopped, report)
 
 
-def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False) -> Found:
+def survey(plan: Plan, report: Reporter | None = None) -> Found:
     """Check every step; `report` is told of a check that failed.
 
-    A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. With
-    `at_once` no check waits for its needs; the result of one whose needs turn out not to be ready is ignored, and one
-    that failed is made again, for its needs may have become ready meanwhile. Raises the first error.
+    A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. Raises the
+    first error.
     """
     found: dict[str, Status] = {}
-    report = report or Silent()
 
     def visit(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in needed(step, found) if found[need].state is not State.READY]
@@ -208,32 +205,10 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
             absent = any(found[need].state is State.ABSENT for need in missing)
             found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
         else:
-            found[step.name] = early.result(step) if early else step.check()
+            found[step.name] = step.check()
 
-    with EarlyChecks(plan) if at_once else contextlib.nullcontext() as early:
-        if early:
-            _walk_in_turn(plan, visit, report)
-        else:
-            _Walk(plan, visit, report).run()
+    _Walk(plan, visit, report or Silent()).run()
     return [(step, found[step.name]) for step in plan]
-
-
-def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter) -> None:
-    """Visit every step in the order of the plan, which has each after those it needs. Raises the first error.
-
-    A thread for each would cost more than visits that wait for what other threads do already.
-    """
-    try:
-        for step in plan:
-            try:
-                visit(step, lambda: None)
-            except Exception as error:
-                report.failed(step.title, brief(error))
-                raise
-    except BaseException:
-        _stop()
-        interruption.clear()
-        raise
 
 
 class _Walk:

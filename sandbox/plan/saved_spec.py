@@ -49,8 +49,6 @@ class RememberedStep:
 
     def undo(self) -> bool:
         self.names.spec.unlink(missing_ok=True)
-        self.names.asked.unlink(missing_ok=True)
-        self.names.certificate_facts.unlink(missing_ok=True)
         self.names.charts.unlink(missing_ok=True)  # the releases were removed with the cluster
         shutil.rmtree(self.names.rendered_charts, ignore_errors=True)
         _forget_origin(self.names)

@@ -18,7 +18,6 @@ from sandbox.components.node_unit import START
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.engine.engine_values import ListedContainer
-from sandbox.engine.questions import Answers, Question
 from sandbox.step import State, Status, Work
 
 # The network of the sandbox "demo".
@@ -274,18 +273,8 @@ class FakeEngine(Engine):
             return 126, f'exec: "{argv[0]}": executable file not found in $PATH'
         return program(box, argv)
 
-    def gather(self, name: str, asked: Callable[[], Sequence[Question]]) -> None:
-        """Each question is answered when it is asked."""
-
-    def ask(self, name: str, questions: Iterable[Question]) -> Answers:
-        def answer(one: Question) -> tuple[int, bytes]:
-            if isinstance(one, PurePosixPath):
-                content = self.read_file(name, one)
-                return (1, b"") if content is None else (0, content)
-            status, said = self.query(name, one)
-            return status, said.encode()
-
-        return {one: answer(one) for one in questions}
+    def read_files(self, name: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
+        return {path: self.read_file(name, path) for path in paths}
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         self.write_files(name, {path: data}, mode)

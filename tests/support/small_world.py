@@ -193,8 +193,9 @@ class SmallWorld:
     def _systemctl(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         if argv[1] == "restart":
             self._running.add(argv[2])
-        states = (f"Id={one}\nActiveState=active\n" for one in sorted(self._running))
-        return 0, "\n".join(states) if argv[1] == "show" else ""
+        if argv[1] == "is-active":
+            return 0 if argv[-1] in self._running else 3, ""
+        return 0, ""
 
 
 @contextmanager

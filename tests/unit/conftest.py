@@ -12,6 +12,8 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli import output
+from sandbox.engine import Engine, connection
+from sandbox.engine.endpoint import Endpoint
 from sandbox.images.sources import image_build
 from sandbox.names import LABEL, Home, Names
 from sandbox.system import interruption
@@ -99,3 +101,14 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a command prints as JSON is held against its published schema."""
     monkeypatch.setattr(output, "as_text", published_json.checked_text)
     monkeypatch.setattr(output.Events, "add", published_json.checking(output.Events.add))
+
+
+@pytest.fixture(autouse=True)
+def unconnected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test connects to its own engine, even at an address that another test has used."""
+    connections: dict[Endpoint, Engine] = {}
+    monkeypatch.setattr(connection, "_connections", connections)
+    yield
+    for engine in connections.values():
+        if "_client" in vars(engine):
+            engine._client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.node_unit import NodeUnit
-from sandbox.engine.questions import Question
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.names import Names
@@ -70,16 +68,12 @@ class TrustStep(NothingToUndo):
             absent = node_unit.is_absent(cluster, UNIT)
             return Status(State.ABSENT if absent else State.DRIFTED, pending)
         for node in self.nodes.running():
-            found = self.nodes.ask(node, (ROOT, company_ca.PLACE))
-            if found[ROOT] != (0, self._root):
-                return Status(State.ABSENT if found[ROOT][0] else State.DRIFTED, f"{ROOT} on {node}")
-            if found[company_ca.PLACE][1] != self.company.pem:
+            content = self.nodes.read_files(node, (ROOT, company_ca.PLACE))
+            if content[ROOT] != self._root:
+                return Status(State.ABSENT if content[ROOT] is None else State.DRIFTED, f"{ROOT} on {node}")
+            if (content[company_ca.PLACE] or b"") != self.company.pem:
                 return Status(State.DRIFTED, f"{company_ca.PLACE} on {node}")
         return READY
-
-    def asks(self, node: str) -> Iterable[Question]:
-        yield from (ROOT, company_ca.PLACE)
-        yield from UNIT.asks(self.nodes, node)
 
     def apply(self, work: Work) -> Status:
         for node in self.nodes.running():  # each trusts the root when it pulls

@@ -1,26 +1,16 @@
-"""Keys and certificates as bytes, what certificates say, and which belong together; a glance parses none twice.
-
-To import cryptography, which parses them, takes longer than all checks of certificates. So a glance leaves its answers
-in a file, by digests of what was asked, and the next one answers from it what is asked again.
-"""
+"""Keys and certificates as bytes, what certificates say, and which belong together."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import json
 import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
-from sandbox.errors import SandboxError
 from sandbox.quantities import count
-from sandbox.system import files
 
 # The beginning of an issuing authority's name (`authority.make_issuing`), as RFC 4514 writes it.
 ISSUED_BY = "CN=Sandbox issuing "
@@ -93,86 +83,24 @@ def permitted_domains(cert_pem: bytes) -> tuple[str, ...]:
 
 def is_pair(key_pem: bytes, cert_pem: bytes) -> bool:
     """Tell whether the key is that of the first certificate. Raises SandboxError when one cannot be read."""
+    from sandbox.components.certificates import pem
 
-    def compare() -> bool:
-        from sandbox.components.certificates import pem
-
-        return pem.load_key(key_pem).public_key() == pem.load_certificates(cert_pem)[0].public_key()
-
-    return _answer("pair", (key_pem, cert_pem), compare) is True
+    return pem.load_key(key_pem).public_key() == pem.load_certificates(cert_pem)[0].public_key()
 
 
 def is_signed(cert_pem: bytes, issuer_pem: bytes) -> bool:
     """Tell whether the first certificate of `issuer_pem` signed that of `cert_pem`. Raises SandboxError."""
+    from sandbox.components.certificates import pem
 
-    def verify() -> bool:
-        from sandbox.components.certificates import pem
-
-        return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
-
-    return _answer("signed", (cert_pem, issuer_pem), verify) is True
+    return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
 
 
-class _Memory:
-    """Answers by question: those of the glance before, and those that were wanted in this one."""
-
-    def __init__(self, known: Mapping[str, Any]) -> None:
-        self.known = known
-        self.wanted: dict[str, Any] = {}
-
-
-_memory: _Memory | None = None
-_entering = threading.Lock()
-
-
-@contextlib.contextmanager
-def glance(file: Path) -> Iterator[None]:
-    """Answer from `file` in the block, and leave there what was asked in it; inside of another glance do nothing."""
-    global _memory
-    with _entering:
-        mine = None if _memory else _Memory(_read(file))
-        _memory = _memory or mine
-    try:
-        yield
-    finally:
-        if mine:
-            _memory = None
-            if mine.wanted and mine.wanted != mine.known:
-                with contextlib.suppress(SandboxError, OSError):
-                    files.write_atomic(file, json.dumps(mine.wanted).encode(), mode=0o600)
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    """Return what a glance left; nothing where the file is gone, damaged, or of a release that asks otherwise."""
-    try:
-        known = dict(files.read_json(file))
-        chains = [answer for question, answer in known.items() if question.startswith("chain ")]
-        _ = [_facts(one, datetime.now(UTC)) for chain in chains for one in chain]
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return {}
-    return known
-
-
+@functools.cache
 def _stated(chain_pem: bytes) -> Sequence[Mapping[str, Any]]:
-    """Return what the certificates state, as JSON has it. Raises SandboxError."""
+    """Return what the certificates state. Raises SandboxError."""
+    from sandbox.components.certificates import pem
 
-    def parse() -> list[Mapping[str, Any]]:
-        from sandbox.components.certificates import pem
-
-        return [pem.stated(one) for one in pem.load_certificates(chain_pem)]
-
-    stated: Sequence[Mapping[str, Any]] = _answer("chain", (chain_pem,), parse)
-    return stated
-
-
-def _answer(kind: str, asked: tuple[bytes, ...], find: Callable[[], Any]) -> Any:
-    memory = _memory
-    if memory is None:
-        return find()
-    question = " ".join((kind, *(hashlib.sha256(one).hexdigest() for one in asked)))
-    if question not in memory.wanted:
-        memory.wanted[question] = memory.known[question] if question in memory.known else find()
-    return memory.wanted[question]
+    return [pem.stated(certificate) for certificate in pem.load_certificates(chain_pem)]
 
 
 _STATED = tuple(one.name for one in fields(Facts) if one.name != "days_left")

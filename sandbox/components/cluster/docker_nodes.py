@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, ContainerSpec, Engine, labelled
 from sandbox.engine.containers import BEING_REMOVED
-from sandbox.engine.questions import Answers, Question
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.provider import Standing
@@ -129,17 +128,9 @@ class DockerNodes:
         """Run a command on a node."""
         return self.engine.execute(node, argv)
 
-    def query(self, node: str, argv: tuple[str, ...]) -> tuple[int, str]:
-        """Run a command that changes nothing on a node."""
-        return self.engine.query(node, argv)
-
-    def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
-        """Ask a node all these questions by one command."""
-        self.engine.gather(node, asked)
-
-    def ask(self, node: str, questions: Iterable[Question]) -> Answers:
-        """Ask a node all these questions by one command."""
-        return self.engine.ask(node, questions)
+    def read_files(self, node: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
+        """Read files on a node by one command."""
+        return self.engine.read_files(node, paths)
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Read a file on a node."""

@@ -78,7 +78,7 @@ class KubeProxyStep(NothingToUndo):
             return "there is no Service kubernetes"
         address, port = service["spec"]["clusterIP"], str(service["spec"]["ports"][0]["port"])
         node = self.nodes.control_plane
-        status, _ = self.nodes.query(node, ("timeout", "2", "bash", "-c", CONNECT, address, port))
+        status, _ = self.nodes.execute(node, ("timeout", "2", "bash", "-c", CONNECT, address, port))
         return f"{node} does not reach the Service kubernetes at {address}:{port}" if status else None
 
 

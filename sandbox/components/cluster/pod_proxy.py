@@ -113,7 +113,7 @@ class Proxied:
 
     def is_in_force(self, node: str) -> bool:
         """Tell whether the running containerd on the node has these variables."""
-        shown = succeeded(self.nodes.query(node, QUERY), f"the proxy of {node} cannot be read")
+        shown = succeeded(self.nodes.execute(node, QUERY), f"the proxy of {node} cannot be read")
         return read_shown(shown) == self.variables()
 
     def enforce(self, node: str) -> None:

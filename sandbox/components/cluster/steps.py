@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,6 @@ from sandbox.components.cluster import kubeconfig
 from sandbox.components.network.step import LOSES
 from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
-from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.kube import node_status
 from sandbox.kube.api import Cluster, ClusterError, trouble_of
@@ -59,9 +58,6 @@ class ClusterStep:
         if unready := self._unready():
             return Status(State.DRIFTED, unready)
         return self._ready
-
-    def asks(self, node: str) -> Iterable[Question]:
-        return self.provider.asks(node)
 
     def apply(self, work: Work) -> Status:
         files.make_private_dir(self.names.folder)
@@ -173,9 +169,6 @@ class NodeImagesStep(NothingToUndo):
             return Status(State.ABSENT if every else State.DRIFTED, ", ".join(missing))
         return Status(State.READY, ", ".join(self.images))
 
-    def asks(self, node: str) -> Iterable[Question]:
-        return map(_inspect, self.images.values())
-
     def apply(self, work: Work) -> None:
         for name in self._missing():
             work.say(name)
@@ -194,7 +187,7 @@ class NodeImagesStep(NothingToUndo):
         return [
             name
             for name, reference in self.images.items()
-            if any(nodes.query(node, _inspect(reference))[0] for node in nodes.running())
+            if any(nodes.execute(node, _inspect(reference))[0] for node in nodes.running())
         ]
 
 

@@ -6,7 +6,6 @@ this machine reaches them directly, a node answers for each, and kube-proxy does
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
@@ -15,7 +14,6 @@ from sandbox.components import node_unit
 from sandbox.components.node_unit import NodeUnit
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
-from sandbox.engine.questions import Question
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes
@@ -79,9 +77,6 @@ class ServicesStep(NothingToUndo):
         if pending:
             return Status(State.DRIFTED, pending)
         return self._ready
-
-    def asks(self, node: str) -> Iterable[Question]:
-        return self._unit.asks(self.nodes, node)
 
     def apply(self, work: Work) -> Status:
         node_unit.place(self.nodes, Cluster(self.names.kubeconfig), self._unit)

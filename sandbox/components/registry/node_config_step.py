@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -17,7 +16,6 @@ from sandbox.components.registry import endpoints, frontend, mirror_settings, tl
 from sandbox.components.registry.endpoints import RegistryAddresses
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
-from sandbox.engine.questions import Question
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import namespace
@@ -122,15 +120,6 @@ class WiringStep(NothingToUndo):
             raise silence
         return self._canary(there)
 
-    def asks(self, node: str) -> Iterator[Question]:
-        yield containerd_hosts.LISTING
-        if self._is_silent():
-            return
-        there = self._reach()
-        with suppress(RegistryError), Client(self.registry.push_url) as client:
-            if image := canary_image.find(client):
-                yield canary_command(there.names[0], image, there.endpoint)
-
     def apply(self, work: Work) -> Status:
         there = self._reach()
         wanted = self._host_files(there)
@@ -169,7 +158,7 @@ class WiringStep(NothingToUndo):
         return endpoints.own(self.engine, self.nodes.network, self.names, self.registry.address)
 
     def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
-        _, output = self.nodes.query(node, containerd_hosts.LISTING)
+        _, output = self.nodes.execute(node, containerd_hosts.LISTING)
         return containerd_hosts.read_listing(output)
 
     def _host_files(self, there: RegistryAddresses) -> dict[PurePosixPath, bytes]:
@@ -228,7 +217,7 @@ class WiringStep(NothingToUndo):
         return Status(State.READY, f"wired, canary {slowest} ms")
 
     def _pull(self, node: str, *, command: tuple[str, ...], there: RegistryAddresses) -> Pulled | Broken:
-        _, output = self.nodes.query(node, command)
+        _, output = self.nodes.execute(node, command)
         return canary_result(output, there.endpoint)
 
     def _fix(self, node: str, broken: Broken, there: RegistryAddresses) -> str:

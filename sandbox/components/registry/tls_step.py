@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
-from sandbox.engine.questions import Question
 from sandbox.errors import succeeded
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -36,17 +35,15 @@ class TlsRegistryStep(NothingToUndo):
 
     def check(self) -> Status:
         for node in self.nodes.running():
-            for path, content in host_files(self.hosts).items():
-                found = self.nodes.read_file(node, path)
-                if found != content:
-                    return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {node}")
+            wanted = host_files(self.hosts)
+            there = self.nodes.read_files(node, wanted)
+            for path, content in wanted.items():
+                if there[path] != content:
+                    return Status(State.ABSENT if there[path] is None else State.DRIFTED, f"{path} on {node}")
             unknown = self._unknown(node)
             if unknown:
                 return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {node}")
         return Status(State.READY)
-
-    def asks(self, node: str) -> Iterable[Question]:
-        return (*host_files(self.hosts), SHOWN)
 
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():
@@ -59,7 +56,7 @@ class TlsRegistryStep(NothingToUndo):
 
     def _unknown(self, node: str) -> list[str]:
         """Return the registries' names that the node's /etc/hosts lacks."""
-        shown = succeeded(self.nodes.query(node, SHOWN), f"/etc/hosts on {node} cannot be read")
+        shown = succeeded(self.nodes.execute(node, SHOWN), f"/etc/hosts on {node} cannot be read")
         known = {tuple(line.split()) for line in shown.splitlines()}
         return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
 

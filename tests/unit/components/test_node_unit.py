@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.components import node_unit
-from sandbox.components.certificates import cluster_trust
 from sandbox.system import files
 from tests.support.ports import free_port
 from tests.support.programs import make_program
@@ -61,13 +60,6 @@ def test_command_waits_for_an_api_server_that_starts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("server", ["", "unix:///run/api"])
 def test_command_runs_where_no_server_is_known(tmp_path: Path, server: str) -> None:
     assert launched(tmp_path, server).communicate(timeout=30)[0] == "runs\n"
-
-
-def test_unit_runs_by_its_own_state_only() -> None:
-    other = "Id=sandbox-services.service\nActiveState=active\n"
-    assert not cluster_trust.UNIT.runs(b"") and not cluster_trust.UNIT.runs(other.encode())
-    states = {one: f"Id={cluster_trust.UNIT.service}\nActiveState={one}\n\n{other}" for one in ("active", "activating")}
-    assert [one for one, said in states.items() if cluster_trust.UNIT.runs(said.encode())] == ["active"]
 
 
 @pytest.mark.parametrize("seen", [True, False])

@@ -7,11 +7,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pytest
 from docker.utils.json_stream import json_stream
+from requests import Response
 
 from sandbox.engine.base import (
     CALL_TIMEOUT,
@@ -19,9 +19,7 @@ from sandbox.engine.base import (
     Door,
     EngineError,
     EngineGone,
-    Glancing,
     Refused,
-    once,
     translated,
 )
 from sandbox.engine.container_files import ContainerFiles
@@ -30,6 +28,7 @@ from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.networks import Networks
 from sandbox.errors import MissingTool
+from tests.support.engine_answers import engine_answer
 
 
 @pytest.fixture
@@ -156,68 +155,22 @@ def test_unreadable_docker_account_is_reported(door: Door, isolated_home: Path) 
     assert (caught.value.id, caught.value.details) == ("docker-config", str(config))
 
 
-class Counter(Glancing):
-    """Answers with how often it was asked."""
+def test_answer_is_kept_in_a_block_and_asked_again_after_it() -> None:
+    engine = Images(None)
+    asked: list[str] = []
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-        self.gate = threading.Event()
-        self.gate.set()
+    def ask(method: str, path: str, *_: object) -> Response:
+        asked.append(path)
+        return engine_answer([])
 
-    @once
-    def count(self, word: str, *, more: str = "") -> int:
-        self.gate.wait(5)
-        self.asked.append(word + more)
-        if word == "bad":
-            raise ValueError(word)
-        return len(self.asked)
-
-
-def test_outside_every_question_is_asked() -> None:
-    who = Counter()
-    assert [who.count("a"), who.count("a")] == [1, 2]
-
-
-def test_inside_each_question_is_asked_once_and_afterwards_again() -> None:
-    who = Counter()
-    with who.glance():
-        assert [who.count("a"), who.count("a"), who.count("b"), who.count("a", more="!"), who.count("a")] == [
-            1,
-            1,
-            2,
-            3,
-            1,
-        ]
-    assert who.count("a") == 4
-    with who.glance():
-        assert who.count("a") == 5
-
-
-def test_a_glance_within_another_is_a_part_of_it() -> None:
-    who = Counter()
-    with who.glance():
-        who.count("a")
-        with who.glance():
-            assert who.count("a") == 1
-        assert who.count("a") == 1
-    assert who.count("a") == 2
-
-
-def test_concurrent_equal_questions_share_one_answer() -> None:
-    who = Counter()
-    who.gate.clear()
-    with who.glance(), ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(who.count, "a") for _ in range(4)]
-        who.gate.set()
-        assert {one.result(5) for one in answers} == {1}
-    assert who.asked == ["a"]
-
-
-def test_failed_question_is_asked_again() -> None:
-    who = Counter()
-    with who.glance():
-        for _ in range(2):
-            with pytest.raises(ValueError, match="bad"):
-                who.count("bad")
-    assert who.asked == ["bad", "bad"]
+    engine._ask = ask  # type: ignore[assignment]
+    with engine.keeping():
+        with engine.keeping():
+            engine.image_ids()
+        engine.image_ids()
+        assert len(asked) == 1
+        engine.forget()
+        engine.image_ids()
+        assert len(asked) == 2
+    engine.image_ids()
+    assert len(asked) == 3

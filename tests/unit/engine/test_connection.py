@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sandbox.engine import Engine, EngineError
+from sandbox.engine import Engine, EngineError, connection
 from sandbox.errors import MissingTool
 from tests.support.engine_port import certificate
 from tests.support.http_server import Handler, answering
@@ -61,6 +60,7 @@ def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monk
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other / "ca.pem"))
         assert Engine.connect().facts().version == "29.0.0"
         monkeypatch.setenv("DOCKER_CERT_PATH", str(other))
+        connection._connections.clear()
         with pytest.raises(MissingTool, match="no Docker Engine answers"):
             Engine.connect()
 
@@ -94,6 +94,7 @@ def test_missing_certificates_for_tls_are_named(tmp_path: Path, monkeypatch: pyt
 def test_server_that_is_no_engine_is_told(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, version: str, body: object
 ) -> None:
+    connection._connections.clear()
     monkeypatch.setattr(Server, "version", version)
     monkeypatch.setitem(ANSWERS, "/version", (200, body))
     with pytest.raises(MissingTool, match="no Docker Engine answers") as caught:
@@ -108,19 +109,10 @@ def test_engine_that_says_nothing_of_itself_is_an_error(
 ) -> None:
     """A server that answers like an engine, but not on what it is → an error that says so."""
     monkeypatch.setitem(ANSWERS, "/v1.44/info", (200, info))
-    with engine.glance(), pytest.raises(EngineError) as caught:
+    with pytest.raises(EngineError) as caught:
         engine.facts()
     assert caught.value.details == "what it says of itself is not what a Docker Engine says"
 
 
-def test_connection_in_a_glance_is_the_one_that_glances(engine: Engine) -> None:
-    """Within a glance, in its thread → the same connection; in another thread, or after it → another."""
-    others: list[Engine] = []
-    with engine.glance():
-        with Engine.connect().glance():
-            assert Engine.connect() is engine
-        assert Engine.connect() is engine
-        thread = threading.Thread(target=lambda: others.append(Engine.connect()))
-        thread.start()
-        thread.join(30)
-    assert engine not in (*others, Engine.connect()) and others
+def test_process_has_one_connection_to_an_engine(engine: Engine) -> None:
+    assert Engine.connect() is engine

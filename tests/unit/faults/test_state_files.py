@@ -18,7 +18,6 @@ from sandbox.components.edge.use import UseCounts
 from sandbox.components.network import socket_handover
 from sandbox.engine import reach
 from sandbox.errors import SandboxError
-from sandbox.kube import api_transport
 from sandbox.names import Home
 from sandbox.plan.used_engine import UsedEngine
 from sandbox.system import daemon, files
@@ -92,9 +91,6 @@ def test_file_that_must_be_read_is_refused_if_odd(tmp_path: Path, harm: Callable
         Entries(path).read()
     with pytest.raises((OSError, ValueError)):
         UseCounts.read(path)
-    if harm in HARM[:4]:
-        with pytest.raises(api_transport.Unusable):
-            api_transport.connect(path)
 
 
 @pytest.mark.fault(68)

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from sandbox.errors import Away
-from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError, title
 from sandbox.kube.readiness import pending, wait_ready
 from tests.support.api_server import ApiServer, kubeconfig
@@ -19,12 +18,8 @@ from tests.support.ports import free_port
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}, "data": {"k": "é"}}
 
 
-@pytest.fixture(params=["plain", "official"])
-def cluster(
-    request: pytest.FixtureRequest, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Cluster:
-    if request.param == "official":
-        monkeypatch.setattr(api_transport, "_plain", lambda content, folder: None)
+@pytest.fixture
+def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     # A proxy of the environment must play no part.
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

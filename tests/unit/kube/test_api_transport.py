@@ -1,4 +1,4 @@
-"""Which kubeconfigs are followed without the official client, and that TLS is checked then."""
+"""Kubeconfigs: TLS is checked, keys stay in no file, and programs that log in are reported and run when needed."""
 
 from __future__ import annotations
 
@@ -30,24 +30,6 @@ def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Pat
     return path
 
 
-@pytest.mark.parametrize(
-    ("cluster", "user", "plain"),
-    [
-        ({"server": "http://127.0.0.1:1"}, {"token": "t"}, True),
-        ({"server": "https://localhost:1"}, {}, True),
-        ({"server": "https://api.example.test:6443"}, {"token": "t"}, False),
-        ({"server": "https://127.0.0.1:1", "insecure-skip-tls-verify": True}, {}, False),
-        ({"server": "https://127.0.0.1:1", "proxy-url": "http://127.0.0.1:2"}, {}, False),
-        ({"server": "https://127.0.0.1:1"}, {"username": "u", "password": "p"}, False),
-    ],
-)
-def test_simple_local_request_needs_no_client_library(
-    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], plain: bool
-) -> None:
-    found = api_transport.connect(kubeconfig(tmp_path / "config", cluster, user))
-    assert isinstance(found, api_transport.Plain) is plain
-
-
 @pytest.mark.parametrize("as_file", [False, True])
 def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_file: bool) -> None:
     """An API server with a certificate of another authority → never spoken to."""
@@ -71,11 +53,8 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
 
 
 @pytest.mark.security(1)
-@pytest.mark.parametrize("way", ["plain", "official"])
-def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client certificate in a kubeconfig → the server sees it; no file outlives the connecting."""
-    if way == "official":
-        monkeypatch.setattr(api_transport, "_plain", lambda content, folder: None)
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))

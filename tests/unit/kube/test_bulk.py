@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from sandbox.kube import api_connection, bulk
+from sandbox.kube import bulk
 from sandbox.kube.api import Cluster, ClusterError
 from tests.support.api_server import ApiServer, kubeconfig
 
@@ -79,20 +79,6 @@ def test_others_are_asked_for_side_by_side_and_come_in_order(cluster: Cluster, m
     monkeypatch.setattr(Cluster, "get", get)
     live = list(bulk.live(cluster, [config("b"), config("a", "other")]))
     assert [there["metadata"]["name"] for _, there in live if there] == ["b", "a"]
-
-
-@pytest.mark.parametrize(("number", "asked"), [(bulk.MANY, 1), (bulk.MANY + 1, bulk.MANY + 1)])
-def test_few_objects_in_a_glance_are_asked_when_wanted(
-    tmp_path: Path, server: ApiServer, number: int, asked: int
-) -> None:
-    config_file = kubeconfig(tmp_path / "config", server.server_address[1])
-    wanted = [config(f"a{at}", f"space-{at}") for at in range(number)]
-    with api_connection.glance(config_file):
-        live = bulk.live(Cluster(config_file), wanted)
-        assert next(live) == (wanted[0], None)
-        if number > bulk.MANY:
-            assert list(live) == [(one, None) for one in wanted[1:]]
-    assert len(server.asked) == asked
 
 
 def test_object_no_one_waits_for_is_not_asked(cluster: Cluster, server: ApiServer) -> None:

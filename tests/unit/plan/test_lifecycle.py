@@ -598,8 +598,7 @@ def test_step_that_cannot_stop_does_not_keep_others_running() -> None:
     assert (reporter.of("stopped"), reporter.of("failed")) == (["C", "A"], ["B"])
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-def test_plan_changes_nothing_and_skips_checks_behind_missing(at_once: bool) -> None:
+def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
     world = {"a", "c", "d"}
     plan = [
         FakeStep("a", world),
@@ -608,7 +607,7 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing(at_once: bool) -> 
         FakeStep("d", world, requires=("a",), drifted={"d"}),
         FakeStep("e", world, requires=("d",)),
     ]
-    found = {step.name: status for step, status in survey(plan, at_once=at_once)}
+    found = {step.name: status for step, status in survey(plan)}
     assert {name: status.state for name, status in found.items()} == {
         "a": State.READY,
         "b": State.ABSENT,
@@ -618,75 +617,6 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing(at_once: bool) -> 
     }
     assert found["c"].detail == "waits for b"
     assert world == {"a", "c", "d"}
-
-
-class Failing(FakeStep):
-    """A step that cannot be checked."""
-
-    def check(self) -> Status:
-        raise SandboxError("no answer")
-
-
-def test_survey_at_once_counts_errors_only_where_needs_are_ready() -> None:
-    """A check fails behind something that is absent → no error; its needs are ready → it is raised, and told."""
-    world, report = {"b"}, RecordingReporter()
-    plan = [FakeStep("a", world), Failing("b", world, requires=("a",))]
-    assert [status.state for _, status in survey(plan, report, at_once=True)] == [State.ABSENT, State.ABSENT]
-    assert report.of("failed") == []
-    world.add("a")
-    with pytest.raises(SandboxError, match="no answer"):
-        survey(plan, report, at_once=True)
-    assert report.of("failed") == ["B"]
-
-
-def test_survey_at_once_repeats_a_check_that_came_too_early() -> None:
-    """An API server that starts refuses one check and is ready for the next → both are ready, no error."""
-    refused = threading.Event()
-
-    class Starting(FakeStep):
-        def check(self) -> Status:
-            refused.wait(30)
-            return super().check()
-
-    class Early(FakeStep):
-        def check(self) -> Status:
-            if refused.is_set():
-                return super().check()
-            refused.set()
-            raise SandboxError("forbidden")
-
-    world = {"cluster", "apply"}
-    plan = [Starting("cluster", world), Early("apply", world, requires=("cluster",))]
-    assert [status.state for _, status in survey(plan, at_once=True)] == [State.READY, State.READY]
-
-
-def test_survey_at_once_lets_no_check_wait_for_another() -> None:
-    begun = threading.Barrier(12)
-
-    class Together(FakeStep):
-        def check(self) -> Status:
-            begun.wait(30)
-            return super().check()
-
-    names = [f"s{number}" for number in range(12)]
-    plan = [Together(name, set(names), requires=tuple(names[:at])) for at, name in enumerate(names)]
-    assert {status.state for _, status in survey(plan, at_once=True)} == {State.READY}
-
-
-def test_survey_at_once_leaves_checks_that_do_not_count() -> None:
-    """A server that does not answer is asked behind something absent → the survey does not wait for it."""
-    answered = threading.Event()
-
-    class Hanging(FakeStep):
-        def check(self) -> Status:
-            answered.wait()
-            return super().check()
-
-    plan = [FakeStep("a", set()), Hanging("b", set(), requires=("a",))]
-    try:
-        assert [status.state for _, status in survey(plan, at_once=True)] == [State.ABSENT, State.ABSENT]
-    finally:
-        answered.set()
 
 
 def test_requirement_outside_the_plan_blocks_nothing() -> None:

@@ -31,7 +31,7 @@ def test_spec_is_read_back_and_removed_with_the_sandbox(names: Names) -> None:
     assert (step.check().state, load(names)) == (State.READY, spec)
     assert names.spec.stat().st_mode & 0o777 == 0o600
     names.spec.with_name(f".{names.spec.name}.abcdefgh.tmp").touch()  # of a command that was killed
-    for left in (names.asked, names.certificate_facts, names.origin, names.engine):  # by the last check and command
+    for left in (names.origin, names.engine):  # by the last check and command
         left.touch()
     charts_step.note(names)
     step.undo()
@@ -95,7 +95,7 @@ def test_error_of_a_saved_spec_shows_no_password(names: Names) -> None:
 def test_spec_that_is_no_file_is_named_and_not_waited_for(names: Names, make: Callable[[Path], None]) -> None:
     step = RememberedStep(names, ResolvedSpec(name="demo"))
     names.folder.mkdir(parents=True)
-    for path in (names.spec, names.origin, names.asked):
+    for path in (names.spec, names.origin):
         make(path)
     assert step.check().state is State.DRIFTED
     for act in (load, lambda names: step.apply(NoWork())):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import fits
-from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
+from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind import api_answers, etcd_peers, start_order
@@ -32,7 +32,6 @@ from sandbox.config import schema
 from sandbox.engine import Engine, reach
 from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
-from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.kube.api import trouble_of
 from sandbox.names import BALANCER, Names
@@ -92,11 +91,6 @@ class KindProvider:
         """Return its nodes, there or not."""
         return nodes(self.engine, self.names, self.shape.nodes)
 
-    def asks(self, node: str) -> Iterable[Question]:
-        """Return the files that say how it was made, and the proxy that its containerd was told of."""
-        made = (COMPLETE, VERSION) if node == self.names.node else (JOINED,)
-        return (*made, *self._files.read_of(node), pod_proxy.QUERY, docker_nodes.KUBELET)
-
     def standing(self) -> Standing:
         """Return what there is of the cluster."""
         found = self.nodes.standing()
@@ -153,7 +147,7 @@ class KindProvider:
         if self._files.has_other_nameservers():
             return "other nameservers"
         for node in self.nodes.running():
-            if self.nodes.query(node, docker_nodes.KUBELET)[0]:
+            if self.nodes.execute(node, docker_nodes.KUBELET)[0]:
                 return f"the kubelet of {node} is stopped"
             for place in self._files.missing(node):
                 return f"{node} has not {place}"

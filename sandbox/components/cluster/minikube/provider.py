@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,6 @@ from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
-from sandbox.engine.questions import Question
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import HOST_PORT, SYSTEM_NAMESPACE, Names
@@ -100,11 +99,6 @@ class MinikubeProvider:
     def nodes(self) -> DockerNodes:
         """Return the way to its nodes."""
         return nodes(self.engine, self.minikube.profile)
-
-    def asks(self, node: str) -> Iterable[Question]:
-        """Return the file that shows that it was finished, and the proxy that its containerd has."""
-        made = (COMPLETE,) if node == self.minikube.profile and not self.adopted else ()
-        return (*made, pod_proxy.QUERY)
 
     def standing(self) -> Standing:
         """Return what there is of the cluster."""

@@ -116,8 +116,8 @@ class Systemd:
                         "kind": "ConfigMap",
                         "data": data,
                     }
-            case ["show", *_]:
-                return 0, f"Id={cluster_trust.UNIT.service}\nActiveState={'active' if self.running else 'inactive'}\n"
+            case ["is-active", *_]:
+                return 0 if self.running else 3, ""
         return 0, ""
 
 

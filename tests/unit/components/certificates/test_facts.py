@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 import subprocess
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates import facts, pem
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import describe, is_pair, is_signed, permitted_domains
 from sandbox.components.certificates.subject_names import subject_names
@@ -78,75 +73,3 @@ def told(days: int = 0) -> list[object]:
         is_signed(issuing.cert_pem, root.cert_pem),
         is_signed(issuing.cert_pem, OTHER.root.cert_pem),
     ]
-
-
-@pytest.fixture
-def unparsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A function after which nothing can be parsed any more."""
-
-    def refuse(_: bytes) -> None:
-        raise AssertionError("parsed")
-
-    return lambda: monkeypatch.setattr(pem, "load_certificates", refuse)
-
-
-def test_glance_tells_later_what_an_earlier_one_found(tmp_path: Path, unparsed: Callable[[], None]) -> None:
-    wanted, later = told(), told(days=100)
-    file = tmp_path / "facts.json"
-    with facts.glance(file), facts.glance(tmp_path / "inner.json"):
-        assert told() == wanted
-    unparsed()
-    with facts.glance(file):
-        assert told() == wanted
-        assert told(days=100) == later
-    with pytest.raises(AssertionError, match="parsed"):
-        told()
-    assert [one.name for one in tmp_path.iterdir()] == ["facts.json"]
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert PKI.root.key_pem.decode().splitlines()[1] not in file.read_text()
-
-
-def test_glance_forgets_what_is_not_asked_any_more(tmp_path: Path) -> None:
-    file = tmp_path / "facts.json"
-    with facts.glance(file):
-        told()
-    with facts.glance(file):
-        describe(OTHER.root.cert_pem, now=NOW)
-    known = json.loads(file.read_bytes())
-    assert [answer[0]["sha256"] for answer in known.values()] == [describe(OTHER.root.cert_pem, now=NOW).sha256]
-
-
-def test_glance_that_asks_nothing_keeps_what_is_known(tmp_path: Path, unparsed: Callable[[], None]) -> None:
-    wanted, file = told(), tmp_path / "facts.json"
-    with facts.glance(file):
-        told()
-    with facts.glance(file):
-        pass
-    unparsed()
-    with facts.glance(file):
-        assert told() == wanted
-
-
-@pytest.mark.parametrize(
-    "damage", ["", "[]", "null", "3", '{"a": ', '{"chain x": [{"subject": 5}]}', '{"chain x": 3}', '{"pair x y": 1}']
-)
-def test_glance_finds_again_what_a_damaged_file_held(tmp_path: Path, damage: str) -> None:
-    wanted, file = told(), tmp_path / "facts.json"
-    file.write_text(damage)
-    with facts.glance(file):
-        assert told() == wanted
-    assert len(json.loads(file.read_bytes())) == 6
-
-
-def test_glance_works_where_nothing_can_be_kept(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "missing" / "facts.json", tmp_path / "pipe", tmp_path):
-        with facts.glance(place):
-            assert told() == told()
-
-
-def test_glance_remembers_no_damaged_certificate(tmp_path: Path) -> None:
-    file = tmp_path / "facts.json"
-    with facts.glance(file), pytest.raises(SandboxError, match="cannot be read"):
-        describe(b"text", now=NOW)
-    assert not file.exists()

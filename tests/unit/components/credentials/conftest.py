@@ -130,8 +130,8 @@ class Systemd:
         self.running = self.broken = False
 
     def __call__(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        if argv[1] == "show":
-            return 0, f"Id=sandbox-credentials.service\nActiveState={'active' if self.running else 'inactive'}\n"
+        if argv[1] == "is-active":
+            return 0 if self.running else 3, ""
         if self.broken:
             return 1, "Job failed"
         self.running = argv[1] == "restart" or (self.running and argv[1] != "disable")

@@ -16,8 +16,7 @@ from sandbox.components.edge import edge_folder, haproxy, routes
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, Container, ContainerSpec, Network
-from sandbox.engine.base import once
+from sandbox.engine import Bind, ContainerSpec, Network
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, HOLDER, LABEL, OWNER, Home
 from sandbox.step import State
@@ -36,14 +35,6 @@ class Crashing(FakeEngine):
         super().run(spec)
         self.boxes[spec.name].running = False
         self.boxes[spec.name].log = "[ALERT] bad configuration\n"
-
-
-class Glanced(FakeEngine):
-    """An engine that is asked for each container once in a glance, as the real one is."""
-
-    @once
-    def container(self, name: str) -> Container | None:
-        return super().container(name)
 
 
 def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
@@ -186,22 +177,6 @@ def test_pending_change_of_another_sandbox_is_no_drift(place: Home, a: EdgeStep)
             with pytest.raises(TimeoutError):
                 found.result(timeout=0.2)
             routes.remove(place.edge, "b")
-        assert found.result().state is State.READY
-
-
-def test_edge_that_another_command_replaces_is_no_drift(place: Home) -> None:
-    engine = Glanced(IMAGE)
-    a = step_of(engine, place, "a", 443)
-    a.apply(NoWork())
-    before = dict(engine.boxes)
-    step_of(engine, place, "b", 8443).apply(NoWork())
-    after, engine.boxes = engine.boxes, before
-    with ThreadPoolExecutor() as pool, engine.glance():
-        with files.exclusive(place.edge):
-            found = pool.submit(a.check)
-            with pytest.raises(TimeoutError):
-                found.result(timeout=0.2)
-            engine.boxes = after
         assert found.result().state is State.READY
 
 

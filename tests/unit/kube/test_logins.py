@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.kube import official_client
+from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError
 from tests.support.api_server import serving
 from tests.support.programs import make_program
@@ -88,9 +88,9 @@ def test_change_of_an_object_is_sent_as_one_and_not_as_text(tmp_path: Path) -> N
 
 
 def test_error_of_another_thread_is_no_failed_login() -> None:
-    with official_client._login():
+    with api_transport._login():
         other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
         other.start()
         other.join()
-    with pytest.raises(official_client.NoLogin, match="exec: process returned 4"), official_client._login():
+    with pytest.raises(api_transport.NoLogin, match="exec: process returned 4"), api_transport._login():
         logging.error("exec: process returned 4")
