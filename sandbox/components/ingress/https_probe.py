@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-
-from sandbox.system import http_wire
 
 TIMEOUT = 5.0
 UNSERVED = {502, 503}
@@ -69,14 +67,15 @@ def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[s
     while left:
         first = host = left.pop()
         with (
-            suppress(OSError, UnicodeError),
+            suppress(OSError, UnicodeError, http.client.HTTPException),
             _connected(first, address, port, None) as connection,
-            connection.makefile("rb") as stream,
         ):
-            certificate = _certificate(connection)
+            # Not by requests, which connects to the address that the host's name has.
+            server = http.client.HTTPConnection(first)
+            server.sock = connection
             while host:
-                connection.sendall(http_wire.request("GET", paths[host], {"Host": host}))
-                answer, kept = _read(stream, certificate)
+                server.request("GET", paths[host], headers={"Host": host})
+                answer, kept = _read(server.getresponse(), _certificate(connection))
                 if answer.status != MISDIRECTED:
                     found[host] = answer
                 host = left.pop() if left and kept else ""
@@ -85,16 +84,11 @@ def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[s
     return found
 
 
-def _read(stream: BinaryIO, certificate: str) -> tuple[Answer, bool]:
-    """Read an answer, and tell whether another can come on its connection. Raises OSError."""
-    head = http_wire.read_head(stream)
-    page, kept = b"", head.persistent and http_wire.has_end("GET", head)
-    for piece in http_wire.read_body(stream, "GET", head, LARGEST_PAGE):
-        page += piece
-        if len(page) >= LARGEST_PAGE:
-            kept = False
-            break
-    return Answer(head.status, page=page[:SHOWN].decode(errors="replace"), certificate=certificate), kept
+def _read(response: http.client.HTTPResponse, certificate: str) -> tuple[Answer, bool]:
+    """Read a response; return it, and whether another can come on its connection. Raises OSError, HTTPException."""
+    page = response.read(LARGEST_PAGE)
+    kept = response.isclosed() and not response.will_close
+    return Answer(response.status, page=page[:SHOWN].decode(errors="replace"), certificate=certificate), kept
 
 
 @contextmanager
