@@ -17,7 +17,7 @@ from sandbox.engine import Engine
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle, saved_spec
-from sandbox.system import failpoint, interruption
+from sandbox.system import interruption
 from sandbox.system.wait import retry
 
 FORBIDDEN = 403
@@ -83,7 +83,7 @@ class _Upgrading:
         snapshot = begun.snapshot if begun else self._saved(own.kubernetes)
         try:
             change.begin(snapshot)
-            with self.sandbox.session.task(f"Kubernetes {own.kubernetes}") as task, failpoint.around("upgrade"):
+            with self.sandbox.session.task(f"Kubernetes {own.kubernetes}") as task, lifecycle.around("upgrade"):
                 change.run(task.say)
                 task.done = own.kubernetes
         except BaseException as error:

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.app.context import environ, home
+from sandbox.app.context import home
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import used_engine
 from sandbox.report import Reporter, Silent
-from sandbox.system.failpoint import Failpoint, arm
 
 if TYPE_CHECKING:
     from sandbox.snapshot.snapshot_restore import Restoring
@@ -55,7 +54,6 @@ class Session:
         """
         from sandbox.system import sandbox_lock
 
-        arm_failpoint()
         names = home().sandbox(name)
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if not (anywhere and used_engine.other(names)):
@@ -137,10 +135,3 @@ def restoring(names: Names, engine: Engine) -> Restoring:
 
     mark = kind_provider.nodes(engine, names).mark
     return Restoring(engine=engine, names=names, store=Store(names.home.snapshots), mark=mark)
-
-
-def arm_failpoint() -> None:
-    """In tests, have the command break where SANDBOX_FAILPOINT says. Raises UsageError."""
-    wanted = environ().get("SANDBOX_FAILPOINT")
-    if wanted and environ().get("SANDBOX_TEST") == "1":
-        arm(Failpoint.parse(wanted))

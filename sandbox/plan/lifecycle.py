@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
@@ -15,7 +16,7 @@ from sandbox.errors import Away, SandboxError
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
 from sandbox.step import Growing, Overtaken, Rebuildable, Revocable, State, Status, Step, Stoppable, Work, needed
-from sandbox.system import failpoint, interruption, process
+from sandbox.system import interruption, process
 
 WIDTH = 8
 RETURN = 60.0  # seconds that a step waits for an engine that went away, at each outage
@@ -27,6 +28,9 @@ GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an en
 Plan = Sequence[Step]
 Found = Sequence[tuple[Step, Status]]
 Visit = Callable[[Step, Callable[[], None]], None]
+
+# Tests replace it to break a command in the middle of a step.
+around: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
 class NotReady(SandboxError):
@@ -126,7 +130,7 @@ def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Sta
     while True:
         started = time.monotonic()
         try:
-            with failpoint.around(step.name):
+            with around(step.name):
                 made = make(work)
             after = made or step.check()
             if after.state is not State.DRIFTED or not again:
@@ -350,7 +354,7 @@ def _backward(
     for step, act in reversed(acts):
         started = time.monotonic()
         try:
-            with failpoint.around(step.name):
+            with around(step.name):
                 done = act()
         except Exception as error:  # one failure must not hide the rest
             report.failed(step.title, brief(error))

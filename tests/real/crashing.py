@@ -22,7 +22,7 @@ from sandbox.components.edge import routes
 from sandbox.engine import Engine, labelled
 from sandbox.names import EDGE, LABEL, OWNER, Names
 from tests.real.application import Application
-from tests.real.machine import CommandLine, tool
+from tests.real.machine import ROOT, CommandLine, tool
 
 FOREIGN: dict[str, Any] = {
     "apiVersion": "v1",
@@ -41,7 +41,10 @@ _PARTLY = """
 import sys
 from sandbox.app import machine_plan
 from sandbox.cli import main, summary
-build, count = machine_plan.steps, int(sys.argv.pop(1))
+from tests.support import failpoint
+build, count, point = machine_plan.steps, int(sys.argv.pop(1)), sys.argv.pop(1)
+if point:
+    failpoint.arm(failpoint.Failpoint.parse(point))
 def partly(*given, **more):
     steps, *rest = build(*given, **more)
     return steps[:count], *rest
@@ -109,10 +112,11 @@ class Broken:
 
         With `steps` it knows no more than the first of the plan's steps.
         """
-        program = ["-m", "sandbox"] if steps is None else ["-c", _PARTLY, str(steps)]
+        program = ["-m", "tests.support.failpoint", failpoint] if failpoint else ["-m", "sandbox"]
+        if steps is not None:
+            program = ["-c", _PARTLY, str(steps), failpoint]
         env = {**os.environ, "SANDBOX_PROGRESS": "plain", **self.command.env}
-        if failpoint:
-            env |= {"SANDBOX_TEST": "1", "SANDBOX_FAILPOINT": failpoint}
+        env |= {"PYTHONPATH": str(ROOT)}
         child = subprocess.Popen(
             [sys.executable, *program, *arguments, *(("--yes",) if arguments[0] == "up" else ())],  # to a lost node
             env=env,

@@ -26,6 +26,7 @@ from sandbox.system import host_network
 from tests.support import published_json
 
 SANDBOX = (sys.executable, "-m", "sandbox")
+ROOT = Path(__file__).parents[2]
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 LOOPBACK = {"127.0.0.1", "[::1]"}
 CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
@@ -112,10 +113,11 @@ class CommandLine:
 
     env: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
+    program: tuple[str, ...] = SANDBOX
 
     def __call__(self, *arguments: str | Path, status: int | None = 0, timeout: float = 600) -> Ran:
         """Run it to its end; fails the test unless it exits with `status`."""
-        argv = [*SANDBOX, *map(str, arguments)]
+        argv = [*self.program, *map(str, arguments)]
         done = subprocess.run(
             argv,
             capture_output=True,
@@ -146,7 +148,7 @@ class CommandLine:
     ) -> subprocess.Popen[str]:
         """Begin it in a session of its own, for what is done to it or asked of it meanwhile."""
         return subprocess.Popen(
-            [*SANDBOX, *arguments],
+            [*self.program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

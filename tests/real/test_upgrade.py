@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from tests.real import machine
 from tests.real.application import Application
-from tests.real.machine import CommandLine
+from tests.real.machine import ROOT, CommandLine
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -58,8 +59,8 @@ def pods(app: Application) -> dict[str, str]:
 
 
 def broken(app: Application, moment: str) -> CommandLine:
-    variables = {"SANDBOX_TEST": "1", "SANDBOX_FAILPOINT": f"upgrade:{moment}"}
-    return CommandLine({**app.command.env, **variables}, app.folder)
+    program = (sys.executable, "-m", "tests.support.failpoint", f"upgrade:{moment}")
+    return CommandLine({**app.command.env, "PYTHONPATH": str(ROOT)}, app.folder, program)
 
 
 def test_nodes_are_upgraded_in_place_with_what_they_run(app: Application) -> None:

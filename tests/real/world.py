@@ -13,13 +13,13 @@ import yaml
 
 from sandbox.bundle.recipe import recipes
 from sandbox.system import host_network
-from sandbox.system.failpoint import Failpoint
 from sandbox.system.wait import wait_until
 from tests.real.crashing import FOREIGN, STATUS, Broken
 from tests.real.daemon import Daemon
 from tests.real.damage import DAMAGES
 from tests.real.machine import tool
 from tests.support.bundled import engine_with
+from tests.support.failpoint import Failpoint
 from tests.support.stateful import World
 
 THEIRS = "sandbox-test-theirs"

@@ -32,10 +32,11 @@ from sandbox.plan import build as plan
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter, Silent
 from sandbox.step import Step
-from sandbox.system import failpoint, interruption
-from sandbox.system.failpoint import DOORS, Failpoint
+from sandbox.system import interruption
+from tests.support import failpoint
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.controllers import Controllers
+from tests.support.failpoint import DOORS, Failpoint
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes
 from tests.support.registry_simulator import Simulator
@@ -222,8 +223,10 @@ def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callab
             on_line(" ✓ Installing StorageClass 💾")
 
         def kubeconfig(self, name: str, folder: Path) -> bytes:
-            kubeconfig(folder / "exported", port)
-            return (folder / "exported").read_bytes()
+            path = kubeconfig(folder / "exported", port)
+            content = path.read_bytes()
+            path.unlink()
+            return content
 
         def delete(self, name: str) -> None:
             for box in engine.containers(f"io.x-k8s.kind.cluster={name}"):

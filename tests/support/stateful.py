@@ -7,7 +7,7 @@ from typing import Protocol
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sandbox.system.failpoint import Failpoint
+from tests.support.failpoint import Failpoint
 
 PARTS = ("registry", "edge", "node", "network", "context")
 

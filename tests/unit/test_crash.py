@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.system.failpoint import Failpoint
+from tests.support.failpoint import Failpoint
 from tests.support.fakes import RecordingReporter
 from tests.support.small_world import SmallWorld, small_world
 

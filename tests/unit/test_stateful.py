@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sandbox.errors import SandboxError
-from sandbox.system.failpoint import Failpoint
+from tests.support.failpoint import Failpoint
 from tests.support.small_world import SmallWorld, small_world
 from tests.support.stateful import Sandboxes, World
 

@@ -1,4 +1,4 @@
-"""Failpoints break the step that they name, at the moment that they name, once; and only tests can have any."""
+"""Failpoints break the step that they name, at the moment that they name, once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import session
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
 from sandbox.step import Work
-from sandbox.system import failpoint, files
-from sandbox.system.failpoint import ACTIONS, Failpoint
+from sandbox.system import files
+from tests.support import failpoint
+from tests.support.failpoint import Failpoint
 from tests.support.fakes import FakeStep
 
 
@@ -46,20 +46,8 @@ def test_failpoint_is_parsed(text: str, meant: Failpoint) -> None:
 
 @pytest.mark.parametrize("text", ["cluster", "cluster:later:kill", "cluster:during=0:kill", "cluster:before:explode"])
 def test_invalid_failpoint_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no failpoint") as caught:
+    with pytest.raises(ValueError, match="is not STEP:"):
         Failpoint.parse(text)
-    assert all(action in caught.value.fix for action in ACTIONS)
-
-
-def test_without_the_switch_of_tests_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SANDBOX_FAILPOINT", "a:before:raise")
-    monkeypatch.delenv("SANDBOX_TEST", raising=False)
-    session.arm_failpoint()
-    assert lifecycle.up([FakeStep("a", set())], Silent())
-    monkeypatch.setenv("SANDBOX_TEST", "1")
-    session.arm_failpoint()
-    with pytest.raises(SandboxError, match="a failpoint was reached"):
-        lifecycle.up([FakeStep("a", set())], Silent())
 
 
 def _writes(folder: Path, name: str, work: Work | None = None) -> None:
@@ -107,7 +95,7 @@ def test_a_full_disk_is_what_the_system_would_say() -> None:
 def test_signals_are_real_ones(action: str, number: signal.Signals) -> None:
     script = f"""
 import time
-from sandbox.system import failpoint
+from tests.support import failpoint
 failpoint.arm(failpoint.Failpoint.parse("a:after:{action}"))
 with failpoint.around("b"):
     pass

@@ -1,7 +1,7 @@
 """Lets a test break a command at a step it names, so that recovery from crashes is tested.
 
-A failpoint reads `STEP:MOMENT:ACTION`, such as `cluster:during:kill`. It is fired by the walk, once in a process, so
-that every step has it without knowing of it.
+A failpoint reads `STEP:MOMENT:ACTION`, such as `cluster:during:kill`, and is fired by the walk, once in a process. As a
+program (`python -m tests.support.failpoint POINT ARGUMENT…`) this is `sandbox` with a failpoint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
+from sandbox.plan import lifecycle
 
 # Most changes go through one of these modules; `during` counts the calls that have returned from them, and tests name
 # moments by their count.
@@ -69,12 +70,10 @@ class Failpoint:
 
     @classmethod
     def parse(cls, text: str) -> Failpoint:
-        """Read `STEP:before|during[=CALL]|after:ACTION`. Raises UsageError."""
+        """Read `STEP:before|during[=CALL]|after:ACTION`. Raises ValueError."""
         match = _FORM.fullmatch(text)
         if match is None or match["action"] not in ACTIONS:
-            raise UsageError(
-                f"'{text}' is no failpoint", fix=f"STEP:before|during|during=CALL|after:{'|'.join(ACTIONS)}"
-            )
+            raise ValueError(f"'{text}' is not STEP:before|during|during=CALL|after:{'|'.join(ACTIONS)}")
         return cls(
             step=match["step"],
             moment=match["moment"].partition("=")[0],
@@ -91,6 +90,7 @@ def arm(failpoint: Failpoint | None, *, doors: frozenset[str] = DOORS) -> None:
     """Have the failpoint fired when its step comes; None disarms it. `doors` are modules, by their names."""
     global _armed, _doors
     _armed, _doors = failpoint, doors
+    lifecycle.around = around
 
 
 @contextmanager
@@ -145,3 +145,11 @@ def _is_door(frame: FrameType) -> bool:
 
 def _is_of_door(frame: FrameType) -> bool:
     return frame.f_globals.get("__name__") in _doors
+
+
+if __name__ == "__main__":
+    from sandbox.cli import main
+    from tests.support import failpoint as own  # this module by its name, not the one that runs
+
+    own.arm(own.Failpoint.parse(sys.argv.pop(1)))
+    main()
