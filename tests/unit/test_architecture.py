@@ -13,7 +13,7 @@ import pytest
 from tests.support.sources import PACKAGE, nodes, syntax_trees
 
 TESTS = Path(__file__).parent.parent
-LONGEST_TEST_NAME = 60
+LONGEST_TEST_NAME = 90
 RIDDLE = re.compile(r"test_(it|its|who\w*|what|those|they|(any|some)one|one_that|ours|theirs)_")
 # Besides cli/, each with its reason.
 READS_ENVIRONMENT = {
