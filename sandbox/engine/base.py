@@ -161,7 +161,7 @@ class Door:
                 self.forget()
 
     def forget(self) -> None:
-        """Ask anew: another command may have changed something."""
+        """Forget what was kept: another command may have changed something."""
         self._answers.clear()
 
     @property
