@@ -65,11 +65,6 @@ class Home:
         return self.cache / "bundle"
 
     @property
-    def documents(self) -> Path:
-        """Return the folder of specs and manifests of images that were valid, as they were read."""
-        return self.cache / "documents"
-
-    @property
     def manifests(self) -> Path:
         """Return the folder of manifests that other projects publish, downloaded or put there by hand."""
         return self.cache / "manifests"

@@ -10,39 +10,63 @@ from typing import Any
 import click
 
 from sandbox import __version__
-from sandbox.cli import deferred_metadata, output
-from sandbox.cli.groups import FORMS, Lazy
+from sandbox.cli import output
+from sandbox.cli.groups import FORMS, Lazy, LazyCommand
 from sandbox.errors import SandboxError
 
-# The module of this package and the function in it, by command.
+# A command is imported when it is called; help and completion show only its summary, the first paragraph of its help.
 COMMANDS = {
-    "up": "up:up",
-    "dev": "dev:dev",
-    "init": "init:init",
-    "down": "down:down",
-    "config": "config:config",
-    "stop": "start:stop",
-    "pause": "start:pause",
-    "start": "start:start",
-    "upgrade": "upgrade:upgrade",
-    "snapshot": "snapshot:snapshot",
-    "status": "status:status",
-    "list": "status:list_",
-    "dashboard": "dashboard:dashboard",
-    "doctor": "doctor:doctor",
-    "logs": "logs:logs",
-    "explain": "explain:explain",
-    "push-images": "push_images:push_images",
-    "registry": "registry:registry",
-    "certs": "certs:certs",
-    "names": "host_names:names",
-    "addons": "addons:addons",
-    "edge": "edge:edge",
-    "credentials": "credentials:credentials",
-    "export": "export:export",
-    "completion": "completion:completion",
-    "bundle": "bundle:bundle",
-    "images": "images:images",
+    "up": LazyCommand("up:up", "Create a sandbox, or repair it; change nothing if all is well."),
+    "dev": LazyCommand(
+        "dev:dev", "Run `up`, then build, push, apply and roll out every change of the project's files."
+    ),
+    "init": LazyCommand(
+        "init:init", "Write a commented sandbox.yaml for the files in this folder; never overwrite a file."
+    ),
+    "down": LazyCommand("down:down", "Remove a sandbox: its containers, network, volumes and kubeconfig entries."),
+    "config": LazyCommand("config:config", "Check and explain sandbox.yaml and images.yaml; change nothing."),
+    "stop": LazyCommand("start:stop", "Stop a sandbox's containers; keep all data."),
+    "pause": LazyCommand("start:pause", "Pause a sandbox until it is used: no processor time, all memory kept."),
+    "start": LazyCommand("start:start", "Start a stopped sandbox, and wait until its hosts respond."),
+    "upgrade": LazyCommand(
+        "upgrade:upgrade",
+        "Upgrade a running cluster in place to the Kubernetes of the spec, one minor version at most.",
+    ),
+    "snapshot": LazyCommand("snapshot:snapshot", "Save a sandbox with all its data, and restore it."),
+    "status": LazyCommand(
+        "status:status",
+        "Show the state of every component, and where Services are reached; exit code 1 unless all are ready.",
+    ),
+    "list": LazyCommand("status:list_", "List the sandboxes of this machine."),
+    "dashboard": LazyCommand("dashboard:dashboard", "Serve a live, read-only page of all sandboxes, until Ctrl-C."),
+    "doctor": LazyCommand("doctor:doctor", "Find problems and suggest fixes; exit code 1 if there is a problem."),
+    "logs": LazyCommand(
+        "logs:logs", "Collect logs, states and settings in one archive without secrets, also of a broken sandbox."
+    ),
+    "explain": LazyCommand("explain:explain", "Explain an error by the id in its first line; without an id, list all."),
+    "push-images": LazyCommand(
+        "push_images:push_images",
+        "Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.",
+    ),
+    "registry": LazyCommand("registry:registry", "List the registry's images, and garbage-collect unreferenced blobs."),
+    "certs": LazyCommand("certs:certs", "Show, renew, export and trust the sandbox's certificates."),
+    "names": LazyCommand(
+        "host_names:names", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
+    ),
+    "addons": LazyCommand("addons:addons", "List, enable and disable cluster addons such as metrics-server."),
+    "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
+    "credentials": LazyCommand(
+        "credentials:credentials",
+        "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
+    ),
+    "export": LazyCommand("export:export", "Write a sandbox to a folder that recreates it elsewhere."),
+    "completion": LazyCommand(
+        "completion:completion", "Print the script that lets a shell complete commands, options and names."
+    ),
+    "bundle": LazyCommand(
+        "bundle:bundle", "Build the system images and tools; save them to one file for machines without a network."
+    ),
+    "images": LazyCommand("images:images", "Remove node images that `up` made of published ones and nothing uses."),
 }
 ALIASES = {"proxy": "edge", "open": "dashboard"}
 # What kind, minikube, k3d, docker compose, Skaffold, Tilt and others call it.
@@ -114,10 +138,8 @@ def sandbox(ctx: click.Context, *, verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     output.prepare()
-    # Pydantic's plugins: there are none for our models, and searching all installed packages for some takes longer than
-    # `list`.
+    # Pydantic would search all installed packages for plugins, which takes longer than `list`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    deferred_metadata.defer()
     words = sys.argv[1:] if arguments is None else arguments
     if (
         PATIENT.intersection(words[:1])

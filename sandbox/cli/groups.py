@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -28,7 +26,7 @@ class Group(click.Group):
     def summary(self, ctx: click.Context, name: str) -> str:
         """Return the first paragraph of a command's help."""
         command = self.get_command(ctx, name)
-        return _first_paragraph(command.help or "") if command else ""
+        return first_paragraph(command.help or "") if command else ""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -57,8 +55,21 @@ class Group(click.Group):
             formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
 
 
+class LazyCommand(NamedTuple):
+    """A command at `place`, MODULE:FUNCTION in `sandbox.cli`."""
+
+    place: str
+    summary: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, function = self.place.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), function)
+        return command
+
+
 class Lazy(Group):
-    """A group over `table`: name -> MODULE:FUNCTION in `sandbox.cli`, each imported only when it is called.
+    """A group whose commands are imported only when they are called.
 
     `aliases` are further names, which help and completion do not show; `elsewhere` are names of other tools' commands,
     with what does the same here.
@@ -67,7 +78,7 @@ class Lazy(Group):
     def __init__(
         self,
         *arguments: Any,
-        table: Mapping[str, str],
+        table: Mapping[str, LazyCommand],
         aliases: Mapping[str, str],
         elsewhere: Mapping[str, str],
         **options: Any,
@@ -87,28 +98,25 @@ class Lazy(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command of the table."""
-        place = self.table.get(self.aliases.get(cmd_name, cmd_name))
-        if place is None:
-            return None
-        module, _, function = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), function)
-        return command
+        entry = self.table.get(self.aliases.get(cmd_name, cmd_name))
+        return entry.load() if entry else None
 
     def summary(self, ctx: click.Context, name: str) -> str:
-        """Read it from the function's source: importing all commands would take longer than showing their help."""
-        module, _, function = self.table[name].partition(":")
-        source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-        found = re.search(rf'^def {function}\(.*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
-        return _first_paragraph(found[1]) if found else ""
+        """Return the summary of the table."""
+        return self.table[name].summary
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names without importing what they stand for; then options."""
         from click.shell_completion import CompletionItem
 
-        names = [name for name in self.table if name.startswith(incomplete)]
-        found = [CompletionItem(name, help=self.summary(ctx, name)) for name in names]
-        return found or super().shell_complete(ctx, incomplete)
+        items = [
+            CompletionItem(name, help=command.summary)
+            for name, command in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        return items or super().shell_complete(ctx, incomplete)
 
 
-def _first_paragraph(text: str) -> str:
+def first_paragraph(text: str) -> str:
+    """Return the first paragraph of a help text, on one line."""
     return " ".join(text.strip().partition("\n\n")[0].split())

@@ -142,14 +142,10 @@ def begin(doing: str | None = None, after: str = "") -> None:
     `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
     Raises UsageError where no file may be made.
     """
-    from sandbox.app.context import home
     from sandbox.cli import log, signals
-    from sandbox.config import valid_before
-    from sandbox.system.kept_files import KeptFiles
 
     ctx = click.get_current_context()
     log.start(verbose=ctx.obj)
-    valid_before.remember(KeptFiles(home().documents))
     if doing is not None:
         signals.catch(doing, after, events=ctx.params.get("progress") == "json")
 

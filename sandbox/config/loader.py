@@ -9,11 +9,9 @@ import functools
 import json
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sandbox.config import valid_before
 from sandbox.config.model import adapter
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults, misfitting
 from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
@@ -104,8 +102,7 @@ def _parsed(text: str, model: type[M], origin: str, amend: Amend) -> M:
 
 def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
     """Return the data of `source`, whose text is `text`, as a `model`. Raises UsageError."""
-    check = partial(_checked, model=model, source=source, origin=origin, text=text)
-    found = valid_before.checked(model, json.dumps(source.data), check)
+    found = _checked(model, source, origin, text)
     placed = getattr(found, "placed", None)
     try:
         return placed(source.origins(origin)) if placed else found
@@ -123,13 +120,13 @@ def require(kind: Any, text: str) -> None:
         raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
 
 
-def _checked(said: str, *, model: type[M], source: Source, origin: str, text: str) -> M:
+def _checked(model: type[M], source: Source, origin: str, text: str) -> M:
     """Check by JSON's rules, not Python's: a strict model still accepts a list for a tuple and text for a path."""
     from pydantic import ValidationError
 
     try:
         try:
-            return cast("M", adapter(model).validate_json(said))
+            return cast("M", adapter(model).validate_json(json.dumps(source.data)))
         except ValidationError as error:
             unwritten = blanks(error, source)
             if not unwritten:

@@ -134,12 +134,10 @@ def provider(names: Names) -> tuple[str, str | None]:
 
 def origin(names: Names) -> Origin | None:
     """Return where that spec came from; None if unknown, as for specs saved by earlier releases."""
-    from sandbox.config import valid_before
     from sandbox.config.schema.origin_schema import Origin
 
     try:
-        said = files.read_regular(names.origin).decode()
-        return valid_before.checked(Origin, said, Origin.model_validate_json)
+        return Origin.model_validate_json(files.read_regular(names.origin))
     except (OSError, ValueError, files.NotAFile):  # pydantic's errors are ValueErrors
         return None
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sandbox.config import valid_before
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.model import Model, key
 from sandbox.config.problems import Misfits
@@ -185,7 +184,7 @@ class ResolvedSpec(Spec):
     def read(cls, saved: bytes) -> Self:
         """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong."""
         said = json.dumps(_renamed(json.loads(saved)))
-        spec = valid_before.checked(Spec, said, Spec.model_validate_json).placed({})
+        spec = Spec.model_validate_json(said).placed({})
         ports = (spec.registry.port, *spec.edge.ports, *(one.port for one in (*spec.edge.tcp, *spec.edge.udp)))
         known = [port for port in ports if port != "auto"]
         if len(known) < len(ports):

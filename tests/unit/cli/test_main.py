@@ -25,7 +25,7 @@ from sandbox.app import chosen_spec, context
 from sandbox.cli import log, main
 from sandbox.cli.app import COMMANDS, ELSEWHERE, SIGN
 from sandbox.cli.app import sandbox as group
-from sandbox.cli.groups import Lazy
+from sandbox.cli.groups import Lazy, first_paragraph
 from sandbox.errors import MissingTool, SandboxError, UsageError
 
 HEAVY = ("docker", "kubernetes", "requests", "cryptography", "pydantic")
@@ -230,7 +230,7 @@ def test_list_of_commands_says_what_their_help_says(name: str) -> None:
     command = group.get_command(context, name)
     assert command is not None
     assert command.help is not None
-    assert " ".join(command.help.partition("\n\n")[0].split()) == group.summary(context, name) != ""
+    assert first_paragraph(command.help) == group.summary(context, name) != ""
 
 
 def test_a_mistyped_command_gets_a_suggestion(tmp_path: Path) -> None:

@@ -238,13 +238,13 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`push-images --prune` without a terminal → "add --yes", nothing deleted; without tags to delete it pushes."""
+    monkeypatch.setattr("sandbox.engine.Engine.connect", no_engine)
     assert "nothing to prune" in run(folder, registry, "--prune").stderr
     write(folder, LINES[0])
     with pytest.raises(UsageError, match="stdin is not a terminal") as caught:
         run(folder, registry, "--prune")
     assert "team/tool:1" in caught.value.details
     monkeypatch.setattr("sandbox.cli.push_images.has_terminal", lambda: True)
-    monkeypatch.setattr("sandbox.engine.Engine.connect", no_engine)
     result = run(folder, registry, "--prune", typed="n\n")
     assert "delete 1 tag from" in result.stderr
     assert registry.tags == {"app:1", "team/tool:1"}
