@@ -148,7 +148,7 @@ class Cast(Sandbox):
         found = {}
         for pod in Cluster(self.names.kubeconfig).list("v1", "Pod", "default", selector=selector):
             for node, probe in self.pods().items():
-                ask = f"busybox timeout 3 busybox wget -q -O - http://{self.address(probe)}:8080/"
+                ask = f"busybox timeout 3 busybox wget -q -O - http://{self.address(probe)}:8080/ 2>/dev/null || true"
                 said = self.inside(pod["metadata"]["name"], "busybox", "sh", "-c", ask, status=None)
                 found[pod["spec"]["nodeName"], node] = said.strip()
         return found
