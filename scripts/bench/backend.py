@@ -9,8 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-import docker
-
+from sandbox.engine import Engine, container_host
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 
@@ -24,7 +23,8 @@ class Bulk:
     def __init__(self, names: Names, domain: str) -> None:
         self.host = f"bulk.{domain}"
         self._cluster = Cluster(names.kubeconfig)
-        gateway = docker.from_env().api.inspect_network(names.network)["IPAM"]["Config"][0]["Gateway"]
+        engine = Engine.connect()
+        gateway = container_host.gateway(container_host.joined(engine, names.network))
         self._server = ThreadingHTTPServer((gateway, 0), _Zeros)
         self._objects = _objects(self.host, gateway, self._server.server_port)
 
