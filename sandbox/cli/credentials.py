@@ -148,10 +148,9 @@ def _changing(file: Path | None, name: str | None, *, yes: bool) -> Iterator[Pod
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
     """Return the entry that the options describe. Raises UsageError for options that the kind does not have."""
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
     from pydantic_core import to_json
 
-    from sandbox.config.model import adapter
     from sandbox.config.schema.credentials_schema import Credentials
 
     said: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
@@ -160,7 +159,7 @@ def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
     if kind == "acr" and len(said.get("registries", ())) == 1:
         (said["registry"],) = said.pop("registries")
     try:
-        found: Credentials = adapter(Credentials).validate_json(to_json({"kind": kind, **said}))
+        found: Credentials = TypeAdapter(Credentials).validate_json(to_json({"kind": kind, **said}))
     except ValidationError as error:
         raise UsageError(
             "; ".join(
@@ -172,7 +171,7 @@ def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
 
 def _reason(kind: str, problem: str, field: str, message: str) -> str:
     option = _OPTIONS.get(field, f"--{field}")
-    if problem == "unexpected_keyword_argument":
+    if problem == "extra_forbidden":
         return f"{kind} takes no {option}"
     if problem == "missing":
         return f"{kind} needs one {option}"

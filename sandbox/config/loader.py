@@ -10,22 +10,18 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
-from sandbox.config.model import adapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults, misfitting
 from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
 from sandbox.config.yaml_source import EDGE_KEY, Source, read
 from sandbox.errors import BadFile, UsageError
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from sandbox.config.model import Model
-
 __all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "require", "validated"]
 
-M = TypeVar("M", bound="BaseModel | Model")
+M = TypeVar("M", bound=BaseModel)
 Amend = Callable[[Source], Source]
 
 Format = Literal["sandbox.dev/v1"]
@@ -80,7 +76,7 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend | None = None)
 
 
 @functools.lru_cache(maxsize=8)
-def _remembered(text: str, model: type[BaseModel | Model], origin: str) -> BaseModel | Model:
+def _remembered(text: str, model: type[BaseModel], origin: str) -> BaseModel:
     """Return the result for a text that was read before: one command reads images.yaml and its lock several times."""
     return _parsed(text, model, origin, lambda source: source)
 
@@ -112,21 +108,17 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "") ->
 
 def require(kind: Any, text: str) -> None:
     """Raise UsageError unless `text` is of a type of the schema that a function checks, such as Host."""
-    from pydantic import ValidationError
-
     try:
-        adapter(kind).validate_python(text)
+        TypeAdapter(kind).validate_python(text)
     except ValidationError as error:
         raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
 
 
 def _checked(model: type[M], source: Source, origin: str, text: str) -> M:
     """Check by JSON's rules, not Python's: a strict model still accepts a list for a tuple and text for a path."""
-    from pydantic import ValidationError
-
     try:
         try:
-            return cast("M", adapter(model).validate_json(json.dumps(source.data)))
+            return model.model_validate_json(json.dumps(source.data))
         except ValidationError as error:
             unwritten = blanks(error, source)
             if not unwritten:
@@ -136,7 +128,7 @@ def _checked(model: type[M], source: Source, origin: str, text: str) -> M:
             for parent in parents:
                 target = target[parent]  # type: ignore[index]
             del target[key]  # type: ignore[arg-type]
-        return cast("M", adapter(model).validate_json(json.dumps(source.data)))
+        return model.model_validate_json(json.dumps(source.data))
     except ValidationError as error:
         raise _error(origin, text, faults(error, source, model)) from error
 

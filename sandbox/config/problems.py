@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sandbox.config.model import key_of
 from sandbox.config.yaml_nodes import Fault
 from sandbox.config.yaml_source import KeyPath, Place, Source
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-    from pydantic_core import ErrorDetails
 
 # pydantic's error types, with a message for the author; {names} come from the error's context.
 _MESSAGES = {
@@ -28,7 +27,6 @@ _MESSAGES = {
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "model_type": "must be a mapping of keys",
-    "dataclass_type": "must be a mapping of keys",
     "model_attributes_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",
     "list_type": "must be a list",
@@ -46,7 +44,7 @@ _MESSAGES = {
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
 }
-_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_UNKNOWN = "extra_forbidden"
 _LISTS = ("list_type", "tuple_type")
 _NOTHING_TO_ADD = ("too_short", "too_long")  # the list itself is not worth repeating
 
@@ -108,7 +106,7 @@ def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
 
 def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
     """Return the paths of known keys without a value (`key:`) that require one."""
-    refused = [detail for detail in error.errors(include_url=False) if detail["type"] not in _UNKNOWN]
+    refused = [detail for detail in error.errors(include_url=False) if detail["type"] != _UNKNOWN]
     paths = [walk(source.places, detail["loc"]) for detail in refused]
     return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]
 
@@ -139,30 +137,17 @@ def _holds_values(kind: Any) -> bool:
     return kind in (str, int, Path) or any(map(_holds_values, get_args(getattr(kind, "__value__", kind))))
 
 
-@dataclass(frozen=True)
-class _Key:
-    """A field of a model, a dataclass or pydantic's, and its key in documents."""
+class _Key(NamedTuple):
+    """A field of a model, and its key in documents."""
 
-    model: Any
     name: str
     key: str
-
-    @property
-    def kind(self) -> Any:
-        """Return its type, which only errors are about: evaluating the text of all of them takes long."""
-        if is_dataclass(self.model):
-            return get_type_hints(self.model, include_extras=True)[self.name]
-        return self.model.model_fields[self.name].annotation
+    kind: Any
 
 
-def _keys(model: Any) -> Iterator[_Key]:
-    if is_dataclass(model):
-        for one in fields(model):
-            yield _Key(model, one.name, key_of(one))
-    else:
-        for name, info in model.model_fields.items():
-            key = info.alias or (info.validation_alias if isinstance(info.validation_alias, str) else name)
-            yield _Key(model, name, key)
+def _keys(model: type[BaseModel]) -> Iterator[_Key]:
+    for name, info in model.model_fields.items():
+        yield _Key(name, key_of(name, info), info.annotation)
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
@@ -181,7 +166,7 @@ def _discriminator(detail: ErrorDetails) -> str:
 def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]) -> Fault:
     place, kind, last = source.places[path], detail["type"], detail["loc"][-1:]
     context: dict[str, Any] = detail.get("ctx", {})
-    if kind in _UNKNOWN:
+    if kind == _UNKNOWN:
         inside = f" in {dotted(path[:-1])}" if path[:-1] else ""
         keys = allowed_keys(model, detail["loc"][:-1])
         return Fault(place.line, f"unknown key '{last[0]}'{inside}", _suggest(str(last[0]), keys, "allowed keys"))
@@ -271,7 +256,7 @@ def _models(kind: Any) -> Iterator[Any]:
     if isinstance(kind, type) and getattr(kind, "__pydantic_root_model__", False):
         root: Any = kind
         yield from _models(root.model_fields["root"].annotation)
-    elif isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "model_fields")):
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
         yield kind
     else:
         for inner in get_args(getattr(kind, "__value__", kind)):

@@ -9,11 +9,13 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
-from sandbox.config.model import LENIENT, Checked, Limits, Model, Prepared, adapter, key
+from sandbox.config.model import Document, text_schema
 from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
 from sandbox.images.sync_rules import SyncRule
@@ -120,10 +122,10 @@ def _platform(text: str) -> str:
     return text
 
 
-Platform = Annotated[str, Checked(_platform, {"pattern": f"^{_PLATFORM}$"})]
+Platform = Annotated[str, AfterValidator(_platform), text_schema(pattern=f"^{_PLATFORM}$")]
 
 
-_NAMED = tuple[Annotated[str, Limits(pattern="=")], ...]
+_NAMED = tuple[Annotated[str, Field(pattern="=")], ...]
 
 
 def _arguments(value: Any) -> Any:
@@ -135,52 +137,55 @@ def _arguments(value: Any) -> Any:
     return {name: rest for name, _, rest in (one.partition("=") for one in value)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Item(Model):
+Arguments = Annotated[dict[str, str], BeforeValidator(_arguments, json_schema_input_type=dict[str, str] | _NAMED)]
+
+
+class Item(Document):
     """One image: where it comes `from`, and what it is called in the sandbox's registry."""
 
-    __pydantic_config__ = {**LENIENT, "json_schema_extra": {"allOf": _RULES}}
+    model_config = ConfigDict(strict=False, json_schema_extra={"allOf": _RULES})
 
-    origin: Literal["registry", "daemon", "archive", "layout", "build"] = key(
+    origin: Literal["registry", "daemon", "archive", "layout", "build"] = Field(
         "registry", alias="from", description="Where the image comes from; `daemon` and `build` are the Docker Engine."
     )
-    image: str | None = key(
+    image: str | None = Field(
         None, description="Its name there; in an archive or a layout, the name, id or digest of one of several."
     )
-    path: Path | None = key(
+    path: Path | None = Field(
         None, description="The archive's file or the layout's folder, relative to this file's folder."
     )
-    context: Path | None = key(None, description="The folder with the Dockerfile, relative to this file's folder.")
-    dockerfile: str | None = key(None, description="Another file than Dockerfile, relative to the context.")
-    args: Annotated[dict[str, str], Prepared(_arguments, written=dict[str, str] | _NAMED)] = key(
-        {}, description="Build arguments: a map, or a list of NAME=VALUE."
+    context: Path | None = Field(None, description="The folder with the Dockerfile, relative to this file's folder.")
+    dockerfile: str | None = Field(None, description="Another file than Dockerfile, relative to the context.")
+    args: Annotated[dict[str, str], BeforeValidator(_arguments, json_schema_input_type=dict[str, str] | _NAMED)] = (
+        Field({}, description="Build arguments: a map, or a list of NAME=VALUE.")
     )
-    stage: str | None = key(None, alias="target", description="The stage to build, by default the last.")
-    secrets: tuple[str, ...] = key(
+    stage: str | None = Field(None, alias="target", description="The stage to build, by default the last.")
+    secrets: tuple[str, ...] = Field(
         (), description="Secrets for the build, such as `id=npm,src=.npmrc` or `id=token,env=TOKEN`; needs BuildKit."
     )
-    ssh: tuple[str, ...] = key((), description="SSH agents or keys for the build, such as `default`; needs BuildKit.")
-    cache_from: tuple[str, ...] = key((), description="Where cached layers come from, as in `type=local,src=DIR`.")
-    cache_to: tuple[str, ...] = key((), description="Where layers are cached, as in `type=local,dest=DIR`.")
-    sync: tuple[SyncRule, ...] = key(
+    ssh: tuple[str, ...] = Field((), description="SSH agents or keys for the build, such as `default`; needs BuildKit.")
+    cache_from: tuple[str, ...] = Field((), description="Where cached layers come from, as in `type=local,src=DIR`.")
+    cache_to: tuple[str, ...] = Field((), description="Where layers are cached, as in `type=local,dest=DIR`.")
+    sync: tuple[SyncRule, ...] = Field(
         (), description="Files that `sandbox dev` copies into running containers instead of building the image."
     )
-    target: str | None = key(
+    target: str | None = Field(
         None, alias="as", description="`repository[:tag]` in the sandbox's registry, by default the image's own."
     )
-    platforms: tuple[Platform, ...] = key(
+    platforms: tuple[Platform, ...] = Field(
         (),
         description="The only platforms to push, such as linux/amd64. By default this machine's for a tag of a "
         "registry, and all there are for a digest and for other sources.",
     )
-    names: tuple[str, ...] | None = key(
+    names: tuple[str, ...] | None = Field(
         None,
         alias="for",
         description="What user manifests call the image, with a tag or for every tag. By default its own name, its "
         "name where it comes from, and for one that is built every name with the same last part.",
     )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
         attributes = {key: getattr(self, "stage" if key == "target" else key) for key in _KEYS}
         given = {key for key, value in attributes.items() if value not in (None, (), {})}
         if _NEEDS[self.origin] not in given:
@@ -193,6 +198,7 @@ class Item(Model):
                 references.parse(name)
         except UsageError as error:
             raise ValueError(": ".join(part for part in (error.brief, error.details, error.fix) if part)) from error
+        return self
 
     def entry(self, folder: Path) -> Entry:
         """Return this element as an entry, with relative paths taken from `folder`. Raises UsageError."""
@@ -235,26 +241,24 @@ def _expanded(item: Any) -> Any:
     return {"from": "registry", "image": item} if isinstance(item, str) else item
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageList(Model):
+class ImageList(Document):
     """The images that `sandbox push-images` has in the sandbox's registry."""
 
-    __pydantic_config__ = LENIENT
-
-    version: Format = key(CURRENT, alias="apiVersion")
-    daemon: Literal["read", "save"] = key(
+    version: Format = Field(default=CURRENT, alias="apiVersion")
+    daemon: Literal["read", "save"] = Field(
         "read",
         description="How layers leave the Docker Engine: `read` from its own folders where that is possible, or "
         "always by its `save`, which is slower.",
     )
-    images: tuple[Annotated[Item, Prepared(_expanded, written=str | Item)], ...]
-    fields: dict[str, tuple[str, ...]] = key(
+    images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
+    fields: dict[str, tuple[str, ...]] = Field(
         {},
         description="Fields of further kinds that hold names of images: kinds, each with paths such as "
         "`spec.workers.image`, which lead through lists.",
     )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _has_distinct_targets(self) -> Self:
         seen: set[Target] = set()
         twice = []
         for number, item in enumerate(self.images):
@@ -265,6 +269,7 @@ class ImageList(Model):
             seen.add(target)
         if twice:
             raise Misfits(*twice)
+        return self
 
     def entries(self, folder: Path) -> tuple[Entry, ...]:
         """Return the images, with relative paths taken from `folder`."""
@@ -288,6 +293,6 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the file, for editors and checkers."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **adapter(ImageList).json_schema(mode="validation"),
+        **ImageList.model_json_schema(),
         "title": "images.yaml of sandbox push-images",
     }

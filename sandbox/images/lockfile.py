@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
+from pydantic import AfterValidator, ConfigDict, Field
 
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
-from sandbox.config.model import LENIENT, Checked, Model, key
+from sandbox.config.model import Document
 from sandbox.errors import BadFile, SandboxError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -73,29 +74,25 @@ HEADER = """\
 """
 
 
-Digest = Annotated[str, Checked(digest.checked)]
+Digest = Annotated[str, AfterValidator(digest.checked)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Locked(Model):
+class Locked(Document):
     """One image. `origin` describes its source; `platforms` are set where the machine decided them."""
 
-    __pydantic_config__ = LENIENT
+    model_config = ConfigDict(validate_by_name=True)
 
     target: str
-    origin: str = key(alias="from")
+    origin: str = Field(validation_alias="from", serialization_alias="from")
     platforms: tuple[str, ...] = ()
     source: Digest
     digest: Digest
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lock(Model):
+class Lock(Document):
     """The file as a whole, its images in the order of their targets."""
 
-    __pydantic_config__ = LENIENT
-
-    version: Format = key(CURRENT, alias="apiVersion")
+    version: Format = Field(default=CURRENT, alias="apiVersion")
     compression: Compression = Compression.RAW
     images: tuple[Locked, ...] = ()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Self
 
-from sandbox.config.model import LENIENT, Checked, Model, key
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from sandbox.config.model import Document
 
 
 def _inside(text: str) -> str:
@@ -36,24 +37,25 @@ def _absolute(text: str) -> str:
     return str(PurePosixPath(text))
 
 
-@dataclass(frozen=True, kw_only=True)
-class SyncRule(Model):
+class SyncRule(Document):
     """Files and folders to copy, and what happens in the container then."""
 
-    __pydantic_config__ = LENIENT
+    model_config = ConfigDict(strict=False)
 
-    paths: dict[Annotated[str, Checked(_inside)], Annotated[str, Checked(_absolute)]] = key(
+    paths: dict[Annotated[str, AfterValidator(_inside)], Annotated[str, AfterValidator(_absolute)]] = Field(
         min_length=1, description="Files and folders of the context, each with its whole path in the container."
     )
-    run: tuple[str, ...] = key(default=(), description="A command to run in the container then, as a list of words.")
-    restart: bool = key(
+    run: tuple[str, ...] = Field(default=(), description="A command to run in the container then, as a list of words.")
+    restart: bool = Field(
         default=False,
         description="Whether the program is started again then, in the container as it is; needs a shell in the image.",
     )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _has_one_action(self) -> Self:
         if self.run and self.restart:
             raise ValueError("`run:` and `restart:` exclude each other; `restart` starts the image's own program")
+        return self
 
     def place(self, path: str) -> str | None:
         """Return where the rule has a path of the context go; None where nowhere."""

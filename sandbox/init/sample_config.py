@@ -11,27 +11,27 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from sandbox.config.model import Model, key_of
+from sandbox.config.model import Document, key_of
 
 WIDTH = 100
 _PLAIN = re.compile(r"[\w./][\w./+-]*(:[\w./+-]+)*", re.ASCII)
 
 
-def outline(model: type[Model], given: Mapping[str, Any]) -> str:
+def outline(model: type[Document], given: Mapping[str, Any]) -> str:
     """Return the text, with the values of `given` (nested as the file is) and the others commented out."""
     return "\n".join(_lines(model, given, "")) + "\n"
 
 
-def _lines(model: type[Model], given: Mapping[str, Any], indent: str) -> Iterator[str]:
-    kinds = get_type_hints(model)
-    for info in fields(model):
-        name = key_of(info)
-        inner, value = _section(kinds[info.name]), given.get(name)
+def _lines(model: type[Document], given: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for field_name, info in model.model_fields.items():
+        name = key_of(field_name, info)
+        inner, value = _section(info.annotation), given.get(name)
         mark = "" if name in given else "#"
         body = list(_lines(inner, value or {}, "  ")) if inner else []
         if mark:
@@ -39,19 +39,18 @@ def _lines(model: type[Model], given: Mapping[str, Any], indent: str) -> Iterato
         block = [f"{name}:", *body] if inner else [f"{name}: {inline(value if name in given else _shown(info))}"]
         if not indent:
             yield ""
-        yield from (f"{indent}# {line}" for line in textwrap.wrap(info.metadata.get("description", ""), WIDTH))
+        yield from (f"{indent}# {line}" for line in textwrap.wrap(info.description or "", WIDTH))
         yield from (f"{indent}{mark}{line}".rstrip() for line in block)
 
 
-def _section(kind: Any) -> type[Model] | None:
+def _section(kind: Any) -> type[Document] | None:
     """Return the model of a key that contains keys itself."""
-    return kind if isinstance(kind, type) and issubclass(kind, Model) else None
+    return kind if isinstance(kind, type) and issubclass(kind, Document) else None
 
 
-def _shown(info: Field[Any]) -> Any:
-    """Return the default, if there is one."""
-    default = info.default if info.default_factory is MISSING else info.default_factory()
-    return None if default in (MISSING, "") else default
+def _shown(info: FieldInfo) -> Any:
+    """Return the default, if it is the same for all documents."""
+    return None if info.default is PydanticUndefined else info.default
 
 
 def inline(value: Any) -> str:
@@ -63,7 +62,7 @@ def inline(value: Any) -> str:
             return "{" + ", ".join(f"{inline(key)}: {inline(one)}" for key, one in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(inline, value)) + "]"
-        case Model():
+        case Document():
             return inline(value.model_dump(mode="json", exclude_defaults=True))
         case bool() | int() | float():
             return json.dumps(value)

@@ -7,7 +7,7 @@ import functools
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
@@ -41,7 +41,7 @@ class RememberedStep:
             return Status(State.DRIFTED, error.brief)
         if known is None:
             return Status(State.ABSENT)
-        changed = [one.name for one in fields(self.spec) if getattr(known, one.name) != getattr(self.spec, one.name)]
+        changed = [name for name, value in self.spec if getattr(known, name) != value]
         return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
 
     def apply(self, work: Work) -> None:

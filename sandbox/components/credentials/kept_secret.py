@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from sandbox.components.credentials.registry_login import Login, Validity
 from sandbox.config import json_text
-from sandbox.config.model import adapter
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError
 from sandbox.names import SYSTEM_NAMESPACE
@@ -60,7 +61,7 @@ class Entries:
     def read(self) -> Mapping[str, Entry]:
         """Return the entries by the name of their Secret. Raises SandboxError for a file that no command wrote."""
         try:
-            found: _LISTED = adapter(_LISTED).validate_json(files.read_regular(self.file))
+            found: _LISTED = TypeAdapter(_LISTED).validate_json(files.read_regular(self.file))
         except FileNotFoundError:
             return {}
         except (OSError, files.NotAFile, ValueError) as error:  # pydantic's errors are ValueErrors
@@ -84,7 +85,7 @@ class Entries:
             self._write({name: one for name, one in known.items() if name not in names})
 
     def _write(self, entries: Mapping[str, Entry]) -> None:
-        content = adapter(_LISTED).dump_json([(one.origin, one.given) for one in entries.values()], indent=2)
+        content = TypeAdapter(_LISTED).dump_json([(one.origin, one.given) for one in entries.values()], indent=2)
         files.write_private(self.file, content + b"\n")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ class RenderedCharts:
 
     def objects(self) -> list[dict[str, Any]]:
         """Return what all charts render to. Raises BadFile for one that does not render, and MissingTool for helm."""
-        found = (replace(charts_step.here(one, self.archives), namespace=self.namespace) for one in self.charts)
+        found = (
+            charts_step.here(one, self.archives).model_copy(update={"namespace": self.namespace}) for one in self.charts
+        )
         return [one for chart in found for one in self._kept(chart)]
 
     def _kept(self, chart: Chart) -> list[dict[str, Any]]:

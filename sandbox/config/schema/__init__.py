@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.config.model import adapter
 from sandbox.config.schema.apply_schema import Chart, Kustomization, RemoteChart
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
@@ -40,7 +39,7 @@ __all__ = [
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a sandbox.yaml, for editors."""
-    described = adapter(Spec).json_schema()
+    described = Spec.model_json_schema()
     edge = described["properties"][EDGE_KEY]
     described["properties"][OLD_EDGE_KEY] = {**edge, "deprecated": True, "description": f"The same as `{EDGE_KEY}`."}
     return {

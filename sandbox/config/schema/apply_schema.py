@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from sandbox.config.model import Checked, Kinds, Model, alone, key, matching
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from sandbox.config.model import Document, matching, short_form
 from sandbox.config.schema.values import AddonSource, Label, LocalPath
 
 OCI = "oci://"
@@ -18,48 +19,40 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # helm splits what it is given at commas, = and braces (helm, pkg/strvals): a key with one could name a file or a URL.
 ValuePath = Annotated[
     str,
-    matching(
+    *matching(
         r"[A-Za-z0-9_/-](?:[A-Za-z0-9_/.-]|\\\.|\[[0-9]+\])*",
         r"must be the path of a value, such as image.tag, list[0] or annotations.example\.com/name, not '{}'",
     ),
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kustomization(Model):
+class Kustomization(Document):
     """A folder that `kubectl kustomize` renders, with what only some of them need."""
 
-    kustomize: LocalPath = key(description="The folder with the kustomization.yaml.")
-    remote: bool = key(default=False, description="Allow it to fetch bases and files from URLs and git repositories.")
+    kustomize: LocalPath = Field(description="The folder with the kustomization.yaml.")
+    remote: bool = Field(default=False, description="Allow it to fetch bases and files from URLs and git repositories.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Release(Model):
+class Release(Document):
     """What a Helm release is called, where it is, and its values."""
 
-    release: Label | None = key(default=None, description="The release's name; by default the chart's.")
-    namespace: Label = key(default="default", description="The release's namespace, created if missing.")
-    values: tuple[LocalPath, ...] = key(default=(), description="Files of values; later ones override earlier ones.")
-    set: dict[ValuePath, str | int | float | bool] = key(
+    release: Label | None = Field(default=None, description="The release's name; by default the chart's.")
+    namespace: Label = Field(default="default", description="The release's namespace, created if missing.")
+    values: tuple[LocalPath, ...] = Field(default=(), description="Files of values; later ones override earlier ones.")
+    set: dict[ValuePath, str | int | float | bool] = Field(
         default={}, description="Single values by path (`image.tag`); they override the files."
     )
 
-    def __hash__(self) -> int:  # a dict has none
-        return hash(self.model_dump_json())
 
-
-@dataclass(frozen=True, kw_only=True)
 class Chart(Release):
     """A Helm chart, installed and upgraded by `helm`."""
 
-    chart: LocalPath = key(description="The chart's folder, or an archive that `helm package` made.")
+    chart: LocalPath = Field(description="The chart's folder, or an archive that `helm package` made.")
 
     @property
     def name(self) -> str:
         """Return the release's name."""
         return self.release or self.chart.name
-
-    __hash__ = Release.__hash__
 
 
 _VERSION = matching(r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?", "must be one version, such as 6.9.0, not '{}'")
@@ -81,24 +74,25 @@ def _source(value: str) -> str:
     return value.rstrip("/")
 
 
-@dataclass(frozen=True, kw_only=True)
 class RemoteChart(Release):
     """A Helm chart of a registry or a repository, pulled by `helm` and locked by the digest of its archive."""
 
-    chart: Annotated[str, _REFERENCE] = key(
+    chart: Annotated[str, *_REFERENCE] = Field(
         description="`oci://REGISTRY/PATH/NAME`, or the chart's name in the repository `repo`."
     )
-    repo: Annotated[str, Checked(_source)] | None = key(
+    repo: Annotated[str, AfterValidator(_source)] | None = Field(
         default=None, description="The URL of the chart's repository; without one, `chart` begins with oci://."
     )
-    version: Annotated[str, _VERSION] = key(description="The chart's version, such as 6.9.0.")
-    lock: LocalPath = key(
+    version: Annotated[str, *_VERSION] = Field(description="The chart's version, such as 6.9.0.")
+    lock: LocalPath = Field(
         default=Path("charts.lock.yaml"), description="The file that keeps the digests of such archives."
     )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
         if self.chart.startswith(OCI) == (self.repo is not None):
             raise ValueError("needs either `repo:` or a chart that begins with oci://")
+        return self
 
     @property
     def title(self) -> str:
@@ -119,8 +113,6 @@ class RemoteChart(Release):
     def is_on_this_machine(self) -> bool:
         """Tell whether it comes from this machine's own address, where no TLS is asked for."""
         return urlsplit(self.source).hostname in LOOPBACK
-
-    __hash__ = Release.__hash__
 
 
 AnyChart = Chart | RemoteChart
@@ -168,22 +160,24 @@ def _kind(value: Any) -> str:
 
 Applied = tuple[
     Annotated[
-        LocalPath | Kustomization | Chart | RemoteChart,
-        Kinds(_kind, path=LocalPath, Kustomization=Kustomization, Chart=Chart, RemoteChart=RemoteChart),
+        Annotated[LocalPath, Tag("path")]
+        | Annotated[Kustomization, Tag("Kustomization")]
+        | Annotated[Chart, Tag("Chart")]
+        | Annotated[RemoteChart, Tag("RemoteChart")],
+        Discriminator(_kind),
     ],
     ...,
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addon(Model):
+class Addon(Document):
     """Something for the cluster that the sandbox installs and keeps ready."""
 
-    addon: AddonSource = key(
+    addon: AddonSource = Field(
         description="One of those that `sandbox addons list` names, or the folder of one of your own, with an "
         "addon.yaml, relative to this file's folder."
     )
-    values: dict[ValuePath, str] = key(
+    values: dict[ValuePath, str] = Field(
         default={}, description="Values for placeholders of the addon's manifests, or for its chart by their paths."
     )
 
@@ -199,4 +193,4 @@ class Addon(Model):
         return self.model_copy(update={"addon": os.path.normpath(folder / self.addon)})
 
 
-Addons = tuple[Annotated[Addon, alone("addon")], ...]
+Addons = tuple[Annotated[Addon, short_form("addon")], ...]

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, Field
+
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
-from sandbox.config.model import Limits, Model, Prepared, key
+from sandbox.config.model import Document
 from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, NodePath, PatchText, Release
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
 
-@dataclass(frozen=True, kw_only=True)
-class Nodes(Model):
+class Nodes(Document):
     """How many nodes there are, by what they do."""
 
-    control_plane: int = key(
+    control_plane: int = Field(
         default=1,
         ge=1,
         le=7,
         description="Nodes that run Kubernetes itself; more than one are behind a load balancer, an image that the "
         "bundle has after `sandbox bundle build balancer`.",
     )
-    workers: int = key(default=0, ge=0, le=MAX_NODES - 1, description="Worker nodes, for pods only.")
+    workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Worker nodes, for pods only.")
 
     @property
     def total(self) -> int:
@@ -42,51 +42,47 @@ def _counted(value: Any) -> Any:
     return {"workers": value - 1}
 
 
-Count = Annotated[int, Limits(ge=1, le=MAX_NODES)]
+Count = Annotated[int, Field(ge=1, le=MAX_NODES)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mount(Model):
+class Mount(Document):
     """A file or folder of this machine that every node has."""
 
-    host: LocalPath = key(description="The file or folder on this machine, relative to this file's folder.")
-    node: NodePath = key(description="Its absolute path in the nodes.")
-    read_only: bool = key(default=False, description="Mount it read-only.")
+    host: LocalPath = Field(description="The file or folder on this machine, relative to this file's folder.")
+    node: NodePath = Field(description="Its absolute path in the nodes.")
+    read_only: bool = Field(default=False, description="Mount it read-only.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class JsonPatch(Model):
+class JsonPatch(Document):
     """An RFC 6902 patch of a kubeadm or kubelet document."""
 
-    group: str = key(description="The API group of the document, such as kubeadm.k8s.io.")
-    version: str = key(description="Its version, such as v1beta4.")
-    kind: str = key(description="Its kind, for example ClusterConfiguration.")
-    patch: str = key(description="The patch as YAML or JSON text: a list of operations.")
+    group: str = Field(description="The API group of the document, such as kubeadm.k8s.io.")
+    version: str = Field(description="Its version, such as v1beta4.")
+    kind: str = Field(description="Its kind, for example ClusterConfiguration.")
+    patch: str = Field(description="The patch as YAML or JSON text: a list of operations.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class KindNetworking(Model):
+class KindNetworking(Document):
     """What kind's configuration may say about the network besides the sandbox's own."""
 
-    kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = key(
+    kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
         default=None,
         description="How kube-proxy implements Services; iptables by default. The bundle's nodes have no ipvs.",
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class KindOptions(Model):
+class KindOptions(Document):
     """Parts of kind's own configuration (kind.x-k8s.io/v1alpha4), in its words, that the cluster is made with."""
 
-    networking: KindNetworking = key(default=KindNetworking(), description="The cluster's network.")
-    runtimeConfig: dict[str, str] = key(default={}, description="API versions to serve or not, such as api/alpha.")
-    kubeadmConfigPatches: tuple[PatchText, ...] = key(
+    networking: KindNetworking = Field(default=KindNetworking(), description="The cluster's network.")
+    runtimeConfig: dict[str, str] = Field(default={}, description="API versions to serve or not, such as api/alpha.")
+    kubeadmConfigPatches: tuple[PatchText, ...] = Field(
         default=(), description="Partial kubeadm, kubelet and kube-proxy documents as YAML text, merged into kind's."
     )
-    kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = key(
+    kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = Field(
         default=(), description="The same, as JSON patches: lists of operations."
     )
-    containerdConfigPatches: tuple[str, ...] = key(
+    containerdConfigPatches: tuple[str, ...] = Field(
         default=(), description="Partial containerd configurations as TOML text."
     )
 
@@ -101,65 +97,60 @@ class KindOptions(Model):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cluster(Model):
+class Cluster(Document):
     """The Kubernetes cluster."""
 
-    provider: ProviderName = key(
+    provider: ProviderName = Field(
         default="kind",
         description="What runs the cluster: kind or minikube on this machine, or another program for an existing "
         "cluster.",
     )
-    profile: Label | None = key(
+    profile: Label | None = Field(
         default=None,
         description="Your own minikube profile to use, which is never removed. By default the sandbox creates one.",
     )
-    context: str | None = key(
+    context: str | None = Field(
         default=None, min_length=1, description="The existing cluster, by its context in your kubeconfig."
     )
-    namespace: Label | None = key(
+    namespace: Label | None = Field(
         default=None,
         description="The one namespace of the existing cluster, for everything.  [default: sandbox-NAME]",
     )
-    kubernetes: Release | None = key(
+    kubernetes: Release | None = Field(
         default=None,
         description="The Kubernetes version: a minor such as v1.36, of which the node images of this release are "
         "taken, or a patch such as v1.36.4.  [default: that of this release, or minikube's own]",
     )
-    nodes: Annotated[Nodes, Prepared(_counted, written=Count | Nodes)] = key(
+    nodes: Annotated[Nodes, BeforeValidator(_counted, json_schema_input_type=Count | Nodes)] = Field(
         default=Nodes(),
         description="How many nodes: a number, of which one is the control plane, or control_plane and workers.",
     )
-    ip_family: Literal["ipv4", "ipv6", "dual"] = key(
+    ip_family: Literal["ipv4", "ipv6", "dual"] = Field(
         default="ipv4", description="The addresses that pods and services have; dual: of both kinds, IPv4 first."
     )
-    feature_gates: dict[FeatureGate, bool] = key(
+    feature_gates: dict[FeatureGate, bool] = Field(
         default={}, description="Kubernetes' feature gates, name to on or off, for every component."
     )
-    mounts: tuple[Mount, ...] = key(
+    mounts: tuple[Mount, ...] = Field(
         default=(), description="Files and folders of this machine to mount into the nodes."
     )
-    kind: KindOptions | None = key(default=None, description="Further settings of kind, in its own format.")
+    kind: KindOptions | None = Field(default=None, description="Further settings of kind, in its own format.")
 
     @property
     def supports(self) -> Capabilities:
         """Return what the provider's clusters can do."""
         return CAPABILITIES[self.provider]
 
-    def __hash__(self) -> int:  # a dict has none
-        return hash(self.model_dump_json())
 
-
-@dataclass(frozen=True, kw_only=True)
-class Images(Model):
+class Images(Document):
     """The sandbox's own images: node, registry, ingress, edge."""
 
-    source: Literal["auto", "upstream", "bundle"] = key(
+    source: Literal["auto", "upstream", "bundle"] = Field(
         default="auto",
         description="Where the sandbox's own images come from: their upstream registries, or a bundle built or loaded "
         "on this machine; auto: from the registries, or from the bundle if none answers.",
     )
-    mirror: Mirrors | None = key(
+    mirror: Mirrors | None = Field(
         default=None,
         description="The registry, with a path where it needs one, that is used in place of docker.io for the "
         "sandbox's own images and those of addons; digests are checked as with docker.io. For other "
@@ -171,6 +162,3 @@ class Images(Model):
     def mirrors(self) -> Mapping[str, str]:
         """Return what is asked in place of registries."""
         return {"docker.io": self.mirror} if isinstance(self.mirror, str) else self.mirror or {}
-
-    def __hash__(self) -> int:  # a dict has none
-        return hash((self.source, tuple(self.mirrors.items())))

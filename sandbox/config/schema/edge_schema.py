@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from sandbox.config.model import Model, alone, key
+from pydantic import Field
+
+from sandbox.config.model import Document, short_form
 from sandbox.config.schema.values import Address, AutoPort, AutoPorts, Host, Port, Ports, ServicePort, Upstream
 
 PROXY_PROTOCOL = "Pass on the client's address by the PROXY protocol, version 2; the server has to expect it."
 USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name
 
 
-@dataclass(frozen=True, kw_only=True)
-class EdgeHost(Model):
+class EdgeHost(Document):
     """A host with its own settings at the edge."""
 
-    host: Host = key(description="The exact host name, without wildcards.")
-    terminate: bool = key(
+    host: Host = Field(description="The exact host name, without wildcards.")
+    terminate: bool = Field(
         default=False,
         description="Terminate its TLS at the edge, which then has a certificate for it and passes on the client's "
         "address in X-Forwarded headers.",
     )
-    to: Upstream | None = key(
+    to: Upstream | None = Field(
         default=None,
         description="HOST:PORT of a server outside the cluster that speaks plain HTTP, such as localhost:3000, which "
         "has to listen where containers reach it; implies terminate.",
@@ -34,15 +34,14 @@ class EdgeHost(Model):
         return self.terminate or self.to is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServedPort(Model):
+class ServedPort(Document):
     """A port of the host that is routed to a Service of the cluster."""
 
-    port: AutoPort = key(
+    port: AutoPort = Field(
         description="The host's port, at `listen`; auto: the Service's port, else the next free one; kept as long as "
         "the sandbox exists."
     )
-    to: ServicePort = key(
+    to: ServicePort = Field(
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port, such as shop/db:5432; "
         "without :PORT, the host's port."
     )
@@ -59,79 +58,74 @@ class ServedPort(Model):
         return int(port) if port.isdigit() else USUAL
 
 
-@dataclass(frozen=True, kw_only=True)
 class TcpPort(ServedPort):
     """A TCP port."""
 
-    proxy_protocol: bool = key(default=False, description=PROXY_PROTOCOL)
+    proxy_protocol: bool = Field(default=False, description=PROXY_PROTOCOL)
 
 
-@dataclass(frozen=True, kw_only=True)
 class UdpPort(ServedPort):
     """A UDP port."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TlsHost(Model):
+class TlsHost(Document):
     """A host of the edge's HTTPS ports whose TLS goes to a Service of the cluster, whatever is spoken in it."""
 
-    host: Host = key(description="The exact host name that clients ask for (SNI), without wildcards.")
-    to: ServicePort = key(
+    host: Host = Field(description="The exact host name that clients ask for (SNI), without wildcards.")
+    to: ServicePort = Field(
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port; its pods terminate TLS."
     )
-    proxy_protocol: bool = key(default=False, description=PROXY_PROTOCOL)
+    proxy_protocol: bool = Field(default=False, description=PROXY_PROTOCOL)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ResolvedTcpPort(TcpPort):
     """The same on a port that is known."""
 
     port: Port = 0
 
 
-@dataclass(frozen=True, kw_only=True)
 class ResolvedUdpPort(UdpPort):
     """The same on a port that is known."""
 
     port: Port = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Edge(Model):
+class Edge(Document):
     """The edge: it routes TLS from the host's ports to the ingress."""
 
-    listen: Address = key(
+    listen: Address = Field(
         default="127.0.0.1",
         description="The host's address to listen on, besides loopback; 0.0.0.0 admits the whole network, at "
         "https://HOST.NAME.ADDRESS.nip.io.",
     )
-    ports: AutoPorts = key(
+    ports: AutoPorts = Field(
         default=(443, 8443),
         description="The host's ports to listen on, all for HTTPS. auto instead of a port: 443 for the first, 8443 for "
         "the second, else the next free one; kept as long as the sandbox exists. auto alone: both.",
     )
-    run: Literal["container", "process"] | None = key(
+    run: Literal["container", "process"] | None = Field(
         default=None,
         description="What the edge runs as: a container next to the cluster, or your own process that reaches the "
         "cluster through its API server, for clusters that no container can reach.  [default: container, and "
         "process for an existing cluster]",
     )
-    hosts: tuple[Annotated[EdgeHost, alone("host")], ...] = key(
+    hosts: tuple[Annotated[EdgeHost, short_form("host")], ...] = Field(
         default=(),
         description="Hosts outside the domain, or with their own settings: HOST, or host, terminate and to.",
     )
-    tcp: tuple[TcpPort, ...] = key(
+    tcp: tuple[TcpPort, ...] = Field(
         default=(),
         description="TCP ports of the host that are routed to one Service each, in any protocol.",
     )
-    udp: tuple[UdpPort, ...] = key(default=(), description="UDP ports of the host that are routed to one Service each.")
-    tls: tuple[TlsHost, ...] = key(
+    udp: tuple[UdpPort, ...] = Field(
+        default=(), description="UDP ports of the host that are routed to one Service each."
+    )
+    tls: tuple[TlsHost, ...] = Field(
         default=(),
         description="Hosts of `ports` whose TLS goes unchanged to one Service each: databases and queues by name.",
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ResolvedEdge(Edge):
     """The edge on ports that are known."""
 

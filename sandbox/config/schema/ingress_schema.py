@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from sandbox.config.model import Model, key
+from pydantic import Field
+
+from sandbox.config.model import Document
 from sandbox.config.schema.values import Subdomain, Upstream
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ingress(Model):
+class Ingress(Document):
     """What routes HTTPS to services by host name."""
 
-    controller: Literal["traefik", "nginx", "none"] = key(
+    controller: Literal["traefik", "nginx", "none"] = Field(
         default="traefik",
         description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
     )
-    gateway_api: bool = key(
+    gateway_api: bool = Field(
         default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
     )
-    classes: tuple[Subdomain, ...] = key(
+    classes: tuple[Subdomain, ...] = Field(
         default=(),
         description="Further ingress classes to serve, those of other controllers: alb, gce. An IngressClass that "
         "`up` did not create is not changed.",
     )
-    class_name: Subdomain | None = key(
+    class_name: Subdomain | None = Field(
         default=None,
         description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "
         "by default they keep their own.",
     )
-    address: Upstream | None = key(
+    address: Upstream | None = Field(
         default=None,
         description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, to which "
         "the edge's ports route; by default there is no edge.",

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from sandbox.config.model import Model
+from sandbox.config.model import Document
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin(Model):
+class Origin(Document):
     """A source, and the revision that was taken from it.
 
     `source` is the absolute path of a file, or the URL of a repository with #BRANCH:FOLDER and without an account;

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
-from sandbox.config.model import Model, key
+from pydantic import Field
+
+from sandbox.config.model import Document
 from sandbox.config.schema.values import AutoPort, LocalPath, Port, RegistryHost, RegistryUrl, Unique
 
 
-@dataclass(frozen=True, kw_only=True)
-class Registry(Model):
+class Registry(Document):
     """The sandbox's private image registry, plain HTTP."""
 
-    port: AutoPort = key(
+    port: AutoPort = Field(
         default=5001,
         description="The registry's port on 127.0.0.1; images are localhost:PORT/NAME. auto: 5001, else the next "
         "free one, kept as long as the registry exists.",
     )
-    tls: Annotated[tuple[RegistryHost, ...], Unique] = key(
+    tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
         default=(),
         description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each "
         "inside the sandbox's domain: the node pulls from them through the ingress, trusting the "
         "sandbox's CA.",
     )
-    external: RegistryUrl | None = key(
+    external: RegistryUrl | None = Field(
         default=None,
         description="An existing registry, HOST:PORT, to use instead of the sandbox's own: images are pushed to "
         "it and nodes pull from it. localhost:PORT is reached by http, others by https unless they "
         "begin with http://.",
     )
-    storage: LocalPath | None = key(
+    storage: LocalPath | None = Field(
         default=None,
         description="A folder for the registry's data, relative to this file's folder, which is never removed; by "
         "default a volume of the engine that `down --purge` removes.",
     )
-    mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = key(
+    mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = Field(
         default=(),
         description="Registries whose images nodes pull through a cache next to the cluster, such as docker.io, "
         "with the account of `docker login`; what the cache does not have comes from the registry "
@@ -43,7 +43,6 @@ class Registry(Model):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ResolvedRegistry(Registry):
     """The registry on a port that is known, and its addresses."""
 

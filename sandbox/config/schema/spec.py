@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
+from pydantic import Field
+
 from sandbox.config.loader import CURRENT, Format
-from sandbox.config.model import Model, key
+from sandbox.config.model import Document
 from sandbox.config.problems import Misfits
 from sandbox.config.rules import misfits
 from sandbox.config.schema.apply_schema import Addons, Applied
@@ -25,57 +26,53 @@ from sandbox.errors import UsageError
 from sandbox.names import is_below
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spec(Model):
+class Spec(Document):
     """A sandbox: its cluster, registry, certificates and ways in and out.
 
     It knows where each of its values is from (`origin`), which does not count when specs are compared.
     """
 
-    apiVersion: Format = key(default=CURRENT, description="The version of this format.")
-    name: Name = key(
+    apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
+    name: Name = Field(
         default="sandbox",
         description="The sandbox's name: in its containers, its kubectl context and its domain; by default that of "
         "this file's folder.",
     )
-    domain: Domain = key(
-        default="",
-        json_schema_extra=lambda schema: schema.pop("default"),
+    domain: Domain = Field(
+        default_factory=lambda data: f"{data['name']}.sandbox.localhost",
         description="The domain whose hosts the sandbox answers; by default NAME.sandbox.localhost.",
     )
-    cluster: Cluster = key(default=Cluster(), description="The Kubernetes cluster.")
-    images: Images = key(default=Images(), description="The sandbox's own images.")
-    registry: Registry = key(default=Registry(), description="The private image registry.")
-    push: LocalPath | None = key(
+    cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
+    images: Images = Field(default=Images(), description="The sandbox's own images.")
+    registry: Registry = Field(default=Registry(), description="The private image registry.")
+    push: LocalPath | None = Field(
         default=None,
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
-    ingress: Ingress = key(default=Ingress(), description="What routes HTTPS to services by host name.")
-    edge: Edge = key(
+    ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
+    edge: Edge = Field(
         default=Edge(),
         description="The edge: what listens on the host's ports and routes TLS.",
     )
-    network: Network = key(default=Network(), description="How pods reach the internet and other networks.")
-    certs: Certs = key(default=Certs(), description="The certificates.")
-    credentials: tuple[Credentials, ...] = key(
+    network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
+    certs: Certs = Field(default=Certs(), description="The certificates.")
+    credentials: tuple[Credentials, ...] = Field(
         default=(), description="Accounts at other registries, for pods and for pushed images."
     )
-    addons: Addons = key(default=(), description="Addons for the cluster: names, folders, or an addon with values.")
-    apply: Applied = key(
+    addons: Addons = Field(default=(), description="Addons for the cluster: names, folders, or an addon with values.")
+    apply: Applied = Field(
         default=(),
         description="What to apply, relative to this file's folder: files and folders of manifests in this order, "
         "folders with a kustomization, and Helm charts.",
     )
 
-    pause_after: Duration | None = key(
+    pause_after: Duration | None = Field(
         default=None,
         description="After how many minutes (`30m`) or hours without a client the sandbox is paused; by default "
         "it is never paused automatically.",
     )
 
-    def __post_init__(self) -> None:
-        if not self.domain:
-            vars(self)["domain"] = f"{self.name}.sandbox.localhost"
+    _origins: Mapping[KeyPath, ValueOrigin] | None = None
 
     @property
     def pause_seconds(self) -> float | None:
@@ -84,7 +81,7 @@ class Spec(Model):
 
     def origin(self, *path: str | int) -> ValueOrigin:
         """Return the origin of the value at `path`; an entry of a default list has the origin of the list."""
-        return self._origins.get(path, ValueOrigin())
+        return self._known_origins.get(path, ValueOrigin())
 
     def says(self, *path: str | int) -> bool:
         """Tell whether a value was given at `path`, even if it equals the default."""
@@ -100,7 +97,9 @@ class Spec(Model):
 
     def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
         """Return a copy with other values of top-level keys, unchecked, and the origins of what differs in them."""
-        return self.model_copy(update={**update, "_origins": {**self._origins, **origins}})
+        copy = self.model_copy(update=update)
+        copy._origins = {**self._known_origins, **origins}
+        return copy
 
     def recorded(self) -> Self:
         """Return a copy whose values all count as those of the last `up`."""
@@ -149,31 +148,37 @@ class Spec(Model):
         return cls(name=name).placed({("name",): ValueOrigin(Giver.PROGRAM)})
 
     @classmethod
-    def model_validate(cls, data: Any) -> Self:
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Return the spec with this data, which a program gives. Raises ValueError, pydantic's for a single value."""
-        given = dict.fromkeys(_paths(data), ValueOrigin(Giver.PROGRAM))
-        return super().model_validate(_renamed(data)).placed(given)
+        given = dict.fromkeys(_paths(obj), ValueOrigin(Giver.PROGRAM))
+        return super().model_validate(_renamed(obj), **options).placed(given)
 
     @property
     def is_checked(self) -> bool:
         """Tell whether its values were checked: by their types, and whether they fit together."""
-        return "_origins" in vars(self)
+        return self._origins is not None
 
     def placed(self, origins: Mapping[KeyPath, ValueOrigin]) -> Self:
         """Return the spec with the origins of its values. Raises Misfits where they do not fit together."""
-        found = self.model_copy(update={"_origins": origins})
-        if wrong := misfits(found):
+        spec = self.model_copy()
+        spec._origins = origins
+        if wrong := misfits(spec):
             raise Misfits(*wrong)
-        return found
+        return spec
 
     @property
-    def _origins(self) -> Mapping[KeyPath, ValueOrigin]:
-        """Return the origins of what was given; without others, of what a program gave that is not the default."""
-        found: Mapping[KeyPath, ValueOrigin] | None = vars(self).get("_origins")
-        return dict.fromkeys(_paths(self), ValueOrigin(Giver.PROGRAM)) if found is None else found
+    def _known_origins(self) -> Mapping[KeyPath, ValueOrigin]:
+        """Return the origins of what was given; of a spec that a program made, of what is not the default."""
+        if self._origins is None:
+            return dict.fromkeys(_paths(self), ValueOrigin(Giver.PROGRAM))
+        return self._origins
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and dict(self) == dict(other)
+
+    __hash__ = Document.__hash__
 
 
-@dataclass(frozen=True, kw_only=True)
 class ResolvedSpec(Spec):
     """A spec whose ports are all known: what was `auto` has been chosen."""
 
@@ -210,20 +215,22 @@ class ResolvedSpec(Spec):
             "tcp": _opened(ResolvedTcpPort, spec.edge.tcp, tcp),
             "udp": _opened(ResolvedUdpPort, spec.edge.udp, udp),
         }
-        return cls(
+        resolved = cls(
             **{
-                **spec.values_by_name,
-                "registry": ResolvedRegistry(**{**spec.registry.values_by_name, "port": registry}),
-                "edge": ResolvedEdge(**{**spec.edge.values_by_name, "ports": https, **opened}),
+                **dict(spec),
+                "registry": ResolvedRegistry(**{**dict(spec.registry), "port": registry}),
+                "edge": ResolvedEdge(**{**dict(spec.edge), "ports": https, **opened}),
             }
-        ).model_copy(update={"_origins": spec._origins})
+        )
+        resolved._origins = spec._known_origins
+        return resolved
 
 
 def _opened(
     model: type[ResolvedTcpPort | ResolvedUdpPort], wanted: Sequence[ServedPort], chosen: Sequence[int] | None
 ) -> tuple[ServedPort, ...]:
     ports = chosen if chosen is not None else [one.usual if one.port == "auto" else one.port for one in wanted]
-    return tuple(model(**{**one.values_by_name, "port": port}) for one, port in zip(wanted, ports, strict=True))
+    return tuple(model(**{**dict(one), "port": port}) for one, port in zip(wanted, ports, strict=True))
 
 
 def _renamed(data: Any) -> Any:
@@ -235,8 +242,8 @@ def _renamed(data: Any) -> Any:
 
 def _paths(data: Any, above: KeyPath = (), *, whole: bool = False) -> Iterator[KeyPath]:
     """Yield the paths of the values in mappings and models; of models all, or those that differ from their defaults."""
-    if isinstance(data, Model):
-        data = data.values_by_name if whole else data.given
+    if isinstance(data, Document):
+        data = dict(data) if whole else data.given
     if isinstance(data, Mapping):
         for name, value in data.items():
             yield (*above, name)

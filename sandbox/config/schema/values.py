@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sandbox.config import yaml_text
-from sandbox.config.model import Checked, Kinds, Limits, Prepared, matching
+from sandbox.config.model import matching, text_schema
 from sandbox.config.problems import Misfits, Unfit
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
@@ -291,61 +292,67 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-Port = Annotated[int, Limits(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 AutoPort = Annotated[
-    Port | Literal["auto"], Kinds(_port_kind, port=Port, auto=Annotated[Literal["auto"], Prepared(_auto)])
+    Annotated[Port, Tag("port")] | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
+    Discriminator(_port_kind),
 ]
-Address = Annotated[str, Checked(_address, {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})]
-PodAddress = Annotated[str, Checked(_pod_address, {"format": "ipv4"})]
-ProxyUrl = Annotated[str, Checked(_proxy_url, {"format": "uri"})]
-Host = Annotated[str, Checked(_host, {"pattern": f"^{SUBDOMAIN}$"})]
-RegistryHost = Annotated[str, Checked(_registry, {"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})]
-Upstream = Annotated[str, Checked(_upstream, {"pattern": rf"^({UPSTREAM_HOST}):[0-9]+$"})]
-ServicePort = Annotated[str, Checked(_service_port, {"pattern": f"^{SERVICE_PORT}$"})]
+Address = Annotated[str, AfterValidator(_address), text_schema(anyOf=[{"format": "ipv4"}, {"format": "ipv6"}])]
+PodAddress = Annotated[str, AfterValidator(_pod_address), text_schema(format="ipv4")]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url), text_schema(format="uri")]
+Host = Annotated[str, AfterValidator(_host), text_schema(pattern=f"^{SUBDOMAIN}$")]
+RegistryHost = Annotated[str, AfterValidator(_registry), text_schema(pattern=rf"^{SUBDOMAIN}(:[0-9]+)?$")]
+Upstream = Annotated[str, AfterValidator(_upstream), text_schema(pattern=rf"^({UPSTREAM_HOST}):[0-9]+$")]
+ServicePort = Annotated[str, AfterValidator(_service_port), text_schema(pattern=f"^{SERVICE_PORT}$")]
 RegistryUrl = Annotated[
     str,
-    Checked(_registry_url, {"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
+    AfterValidator(_registry_url),
+    text_schema(pattern=rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"),
 ]
-_MirroredHost = Annotated[str, Checked(_mirrored_host, {"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})]
+_MirroredHost = Annotated[str, AfterValidator(_mirrored_host), text_schema(pattern=rf"^{SUBDOMAIN}(:[0-9]+)?$")]
 _Mirror = Annotated[
     str,
-    Checked(_mirror, {"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"}),
+    AfterValidator(_mirror),
+    text_schema(pattern=rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"),
 ]
 # One is docker.io's; several are each of the registry before it.
 Mirrors = Annotated[
-    _Mirror | dict[_MirroredHost, _Mirror], Kinds(_mirror_kind, one=_Mirror, several=dict[_MirroredHost, _Mirror])
+    Annotated[_Mirror, Tag("one")] | Annotated[dict[_MirroredHost, _Mirror], Tag("several")],
+    Discriminator(_mirror_kind),
 ]
 Duration = Annotated[
     str,
-    Prepared(_number_as_text),
-    matching("[1-9][0-9]{0,3}[mh]", "must be minutes or hours, such as 30m or 2h"),
+    BeforeValidator(_number_as_text),
+    *matching("[1-9][0-9]{0,3}[mh]", "must be minutes or hours, such as 30m or 2h"),
 ]
-LocalPath = Annotated[Path, Prepared(_path)]
-NodePath = Annotated[str, Checked(_node_path, {"pattern": "^/.+"})]
+LocalPath = Annotated[Path, BeforeValidator(_path)]
+NodePath = Annotated[str, AfterValidator(_node_path), text_schema(pattern="^/.+")]
 FeatureGate = Annotated[
-    str, matching("[A-Z][A-Za-z0-9]*", "must be the name of a feature gate, such as ContainerCheckpoint, not '{}'")
+    str, *matching("[A-Z][A-Za-z0-9]*", "must be the name of a feature gate, such as ContainerCheckpoint, not '{}'")
 ]
-PatchText = Annotated[str, Checked(_patch_text)]
-AddonSource = Annotated[str, Prepared(_addon)]
-Unique = Checked(_unique)
-_AutoPorts = Annotated[tuple[AutoPort, ...], Limits(min_length=1, max_length=4)]
+PatchText = Annotated[str, AfterValidator(_patch_text)]
+AddonSource = Annotated[str, BeforeValidator(_addon)]
+Unique = AfterValidator(_unique)
+_AutoPorts = Annotated[tuple[AutoPort, ...], Field(min_length=1, max_length=4)]
 AutoPorts = Annotated[
     _AutoPorts,
     Unique,
-    Prepared(_auto_for_both, written=Literal["auto"] | _AutoPorts),
+    BeforeValidator(_auto_for_both, json_schema_input_type=Literal["auto"] | _AutoPorts),
 ]
-Ports = Annotated[tuple[Port, ...], Limits(min_length=1, max_length=4), Unique]
-Name = Annotated[str, Checked(checked_name, {"pattern": f"^{LABEL}$", "maxLength": MAX_NAME})]
+Ports = Annotated[tuple[Port, ...], Field(min_length=1, max_length=4), Unique]
+Name = Annotated[str, AfterValidator(checked_name), text_schema(pattern=f"^{LABEL}$", maxLength=MAX_NAME)]
 Label = Annotated[
-    str, matching(LABEL, "must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
+    str, *matching(LABEL, "must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
 ]
-Subdomain = Annotated[str, Checked(_subdomain, {"pattern": f"^{SUBDOMAIN}$"})]
+Subdomain = Annotated[str, AfterValidator(_subdomain), text_schema(pattern=f"^{SUBDOMAIN}$")]
 Domain = Annotated[
     str,
-    Checked(_domain, {"pattern": rf"^{LABEL}(\.{LABEL})+$", "maxLength": MAX_DOMAIN}),
+    AfterValidator(_domain),
+    text_schema(pattern=rf"^{LABEL}(\.{LABEL})+$", maxLength=MAX_DOMAIN),
 ]
 Release = Annotated[
     str,
-    Prepared(_number_as_text),
-    Checked(_release, {"pattern": f"^{RELEASE}$"}),
+    BeforeValidator(_number_as_text),
+    AfterValidator(_release),
+    text_schema(pattern=f"^{RELEASE}$"),
 ]

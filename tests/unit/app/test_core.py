@@ -349,10 +349,10 @@ def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> 
     assert caught.value.id == "other-origin" and "did not record the origin" in caught.value.details
 
 
-@pytest.mark.parametrize("wrong", [Spec(name="No Name"), Spec(registry=Registry(port=443))])
-def test_spec_that_a_program_made_is_checked_like_a_file(wrong: Spec, there: set[str]) -> None:
+@pytest.mark.parametrize("wrong", [{"name": "No Name"}, {"registry": Registry(port=443)}])
+def test_spec_that_a_program_made_is_checked_like_a_file(wrong: dict[str, Any], there: set[str]) -> None:
     with pytest.raises(ValueError, match=r"lower-case letters|one of the edge's ports"):
-        Sandbox(wrong).up()
+        Sandbox(Spec(**wrong)).up()
     assert there == set()
 
 

@@ -1,116 +1,63 @@
-"""Models are plain values: they can be made, copied and written without pydantic, which checks what is read."""
+"""Documents are frozen models: read with their types, refused where they are wrong, compared by their values."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from sandbox.config.model import LENIENT, Checked, Kinds, Limits, Model, Prepared, adapter, key
-
-
-class Size(Enum):
-    SMALL = "small"
+from sandbox.config.model import Document, matching, short_form
 
 
-def even(value: int) -> int:
-    if value % 2:
-        raise ValueError("must be even")
-    return value
+class Part(Document):
+    count: int = 2
+    word: Annotated[str, *matching("[a-z]+", "must be a word, not '{}'")] = "a"
 
 
-def doubled(value: object) -> object:
-    return {"count": 4} if value == "two twos" else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inner(Model):
-    """A part."""
-
-    count: Annotated[int, Limits(ge=2), Checked(even, {"multipleOf": 2})] = key(default=2, description="How many.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outer(Model):
-    """A whole."""
-
-    kind: Literal["a", "b"] = key(description="Its kind.", alias="is")
-    inner: Annotated[Inner, Prepared(doubled, written=str | Inner)] = key(default=Inner(), description="Its part.")
+class Whole(Document):
+    name: str = Field(alias="is")
+    part: Annotated[Part, short_form("word")] = Part()
     places: tuple[Path, ...] = ()
-    sizes: dict[str, Size] = key(default={}, description="Its sizes.")
-    other: Annotated[Inner | str, Kinds(lambda value: type(value).__name__, str=str, dict=Inner)] = "none"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loose(Model):
-    __pydantic_config__ = LENIENT
-
-    count: int = 0
+    sizes: dict[str, int] = {}
 
 
 def test_document_is_read_with_its_types_and_written_again() -> None:
-    data = {"is": "a", "inner": "two twos", "places": ["x"], "sizes": {"one": "small"}, "other": {"count": 6}}
-    read = Outer.model_validate_json(json.dumps(data))
-    inner = Inner(count=4)
-    wanted = Outer(kind="a", inner=inner, places=(Path("x"),), sizes={"one": Size.SMALL}, other=Inner(count=6))
-    assert read == wanted
-    assert read.model_dump(mode="json", by_alias=True) == data | {"inner": {"count": 4}}
-    assert json.loads(read.model_dump_json()) == read.model_dump(mode="json")
-    assert Outer.model_validate(read.model_dump(by_alias=True)) == read
+    data = {"is": "x", "part": "b", "places": ["here"], "sizes": {"one": 1}}
+    whole = Whole.model_validate(data)
+    assert (whole.name, whole.part, whole.places) == ("x", Part(word="b"), (Path("here"),))
+    assert Whole.model_validate(whole.model_dump(by_alias=True)) == whole
+    assert json.loads(whole.model_dump_json(by_alias=True)) == data | {"part": {"count": 2, "word": "b"}}
 
 
-def test_dump_leaves_out_what_is_asked() -> None:
-    read = Outer(kind="a", inner=Inner())
-    assert read.model_dump(exclude_defaults=True) == {"kind": "a"}
-    assert read.model_dump(include={"inner"}) == {"inner": {"count": 2}}
-    assert read.given == {"kind": "a"}
+def test_given_contains_only_what_differs_from_the_default() -> None:
+    assert Whole.model_validate({"is": "x", "places": [], "sizes": {"one": 1}}).given == {
+        "name": "x",
+        "sizes": {"one": 1},
+    }
+
+
+def test_document_with_a_mapping_is_hashable() -> None:
+    first, second = (Whole.model_validate({"is": "x", "sizes": {"one": 1}}) for _ in range(2))
+    assert {first: 1}[second] == 1
 
 
 @pytest.mark.parametrize(
-    ("data", "where"),
+    ("data", "place"),
     [
         ({}, ("is",)),
-        ({"is": "c"}, ("is",)),
-        ({"is": "a", "more": 1}, ("more",)),
-        ({"is": "a", "inner": {"count": 3}}, ("inner", "count")),
-        ({"is": "a", "inner": {"count": 0}}, ("inner", "count")),
-        ({"is": "a", "inner": {"count": "4"}}, ("inner", "count")),
-        ({"is": "a", "other": {"count": 5}}, ("other", "dict", "count")),
+        ({"is": "x", "more": 1}, ("more",)),
+        ({"is": "x", "part": {"count": "4"}}, ("part", "count")),
+        ({"is": "x", "part": "B"}, ("part", "word")),
     ],
 )
-def test_wrong_value_is_an_error_at_its_place(data: dict[str, object], where: tuple[str, ...]) -> None:
+def test_wrong_value_is_an_error_at_its_place(data: dict[str, object], place: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError) as caught:
-        Outer.model_validate(data)
-    assert [error["loc"] for error in caught.value.errors()] == [where]
+        Whole.model_validate(data)
+    assert [error["loc"] for error in caught.value.errors()] == [place]
 
 
-def test_model_can_take_values_of_other_types() -> None:
-    assert Loose.model_validate({"count": "4"}) == Loose(count=4)
-
-
-def test_model_is_frozen_and_copied_with_other_values() -> None:
-    one = Outer(kind="a")
-    with pytest.raises(FrozenInstanceError):
-        one.kind = "b"  # type: ignore[misc]
-    assert (one.model_copy(update={"kind": "b"}).kind, one.kind) == ("b", "a")
-    assert Outer(kind="a").sizes is not one.sizes
-
-
-def test_schema_has_what_editors_need() -> None:
-    found = adapter(Outer).json_schema()
-    assert found["required"] == ["is"] and found["additionalProperties"] is False
-    assert found["$defs"]["Inner"]["properties"]["count"] == {
-        "default": 2,
-        "description": "How many.",
-        "minimum": 2,
-        "multipleOf": 2,
-        "title": "Count",
-        "type": "integer",
-    }
-    assert found["properties"]["sizes"]["default"] == {}
-    assert {"type": "string"} in found["properties"]["inner"]["anyOf"]
+def test_pattern_is_in_the_schema() -> None:
+    assert Part.model_json_schema()["properties"]["word"]["pattern"] == "^[a-z]+$"

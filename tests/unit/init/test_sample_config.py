@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -41,14 +40,15 @@ def test_only_what_is_given_is_in_force() -> None:
 def test_every_key_is_there_with_its_meaning() -> None:
     text = outline(Spec, {})
     assert yaml.safe_load(text) is None
-    for one in fields(Spec):
-        assert re.search(rf"^#{one.name}:", text, re.MULTILINE), one.name
-        assert one.metadata["description"].split()[0] in text
+    for name, field in Spec.model_fields.items():
+        assert re.search(rf"^#{name}:", text, re.MULTILINE), name
+        assert field.description
+        assert field.description.split()[0] in text
 
 
 def test_uncommented_sample_equals_the_defaults() -> None:
     text = uncommented(outline(Spec, {}))
-    assert {one.name for one in fields(Spec)} <= set(yaml.safe_load(text))
+    assert Spec.model_fields.keys() <= set(yaml.safe_load(text))
     assert loader.parse(text, Spec, origin="outline") == Spec()
 
 

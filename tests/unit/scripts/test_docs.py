@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -75,7 +74,7 @@ def files_shown() -> Iterator[tuple[str, str, str]]:
             keys = re.findall(r"^(\w+):(?: .*)?$", textwrap.dedent(block), re.MULTILINE)
             if "images" in keys and re.search(r"^ *- ", block, re.MULTILINE) and set(keys) <= {"images", "fields"}:
                 yield page.name, "images.yaml", block
-            elif keys and set(keys) <= {one.name for one in fields(Spec)}:
+            elif keys and set(keys) <= Spec.model_fields.keys():
                 yield page.name, "sandbox.yaml", block
 
 
