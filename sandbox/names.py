@@ -29,6 +29,10 @@ EDGE_LEAF = "edge"
 HOST_PORT = "sandbox.dev/host-port"
 INGRESS_SERVICE = f"ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 REGISTRY_PORT = 5000
+# The port of every node where the edge reaches the sandbox's ingress controller. Ports 80 and 443 are left to pods: a
+# hostPort would be forwarded to the controller before a pod with hostNetwork that listens there gets anything.
+INGRESS_PORT = 20443
+HTTPS_PORT = 443  # of every node, where an ingress controller of the user's own listens
 # This machine's name in pods.
 HOST = "host.sandbox.internal"
 # The host by which the edge asks an ingress whether it has loaded its configuration.

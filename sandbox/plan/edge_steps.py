@@ -16,9 +16,8 @@ from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import UDP, Host, Port, Tunnel
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
-from sandbox.components.ingress.controller import PORT
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
+from sandbox.names import EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
 from sandbox.step import State, Status, Step, Work
 from sandbox.system.process import which
@@ -60,7 +59,7 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
 def _ingresses(site: ClusterSite) -> tuple[str, ...]:
     """Return where the ingress answers on each node; a controller that the user brings has port 443."""
     nodes = site.nodes.every()
-    return nodes if site.spec.ingress.controller == "none" else tuple(f"{node}:{PORT}" for node in nodes)
+    return nodes if site.spec.ingress.controller == "none" else tuple(f"{node}:{INGRESS_PORT}" for node in nodes)
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:

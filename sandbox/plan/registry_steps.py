@@ -18,7 +18,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.layer_helper import LayerHelper
-from sandbox.names import Names
+from sandbox.names import HTTPS_PORT, INGRESS_PORT, Names
 from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite, Site
 from sandbox.provider import Nodes
@@ -72,7 +72,8 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
         return []
     from sandbox.components.registry.tls_step import TlsRegistryStep
 
-    return [TlsRegistryStep(site.nodes, hosts)]
+    port = HTTPS_PORT if site.spec.ingress.controller == "none" else INGRESS_PORT
+    return [TlsRegistryStep(site.nodes, hosts, port)]
 
 
 def push(site: ClusterSite) -> list[Step]:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.ingress.controller import PORT
 from sandbox.kube.api import Cluster
+from sandbox.names import INGRESS_PORT as PORT
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
 from tests.real.machine import tool

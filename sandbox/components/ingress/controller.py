@@ -12,9 +12,6 @@ from sandbox.system import files
 Manifest = Mapping[str, Any]
 # The IngressClass of the sandbox's controller, and the name of what serves it (ingress-nginx's own names).
 CLASS, SERVED_BY = "nginx", "k8s.io/ingress-nginx"
-# The port of every node where the edge reaches the controller. Ports 80 and 443 are left to pods: a hostPort would be
-# forwarded to the controller before a pod with hostNetwork that listens there gets anything.
-PORT = 20443
 PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
 
 

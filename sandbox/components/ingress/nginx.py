@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
+from sandbox.names import INGRESS_PORT
 
 # Its last release, of 2026-03-19.
 IMAGE = (
@@ -38,5 +39,5 @@ class Nginx:
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         backend = controller.template_objects("default-backend.yaml", busybox=self.busybox)
         classes = controller.further_classes(self.classes)
-        values = {"nginx": IMAGE, "trusted": trusted, "port": str(controller.PORT)}
+        values = {"nginx": IMAGE, "trusted": trusted, "port": str(INGRESS_PORT)}
         return [*classes, *backend, *controller.template_objects("nginx.yaml", **values)]

@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
 from sandbox.config import yaml_text
-from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE, port_suffix
+from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, INGRESS_PORT, READY, SYSTEM_NAMESPACE, port_suffix
 from sandbox.system.download import download
 
 TRAEFIK_GROUP = "traefik.io"
@@ -148,7 +148,7 @@ class Traefik:
             "traefik": self.image,
             "busybox": self.busybox,
             "trusted": trusted,
-            "port": str(controller.PORT),
+            "port": str(INGRESS_PORT),
             "edge": EDGE_ADDRESS,
             "suffix": port_suffix(self.port),
             "ready": READY.replace(".", "[.]"),

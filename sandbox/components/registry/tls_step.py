@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.errors import succeeded
+from sandbox.names import HTTPS_PORT, INGRESS_PORT
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 
@@ -26,6 +27,7 @@ class TlsRegistryStep(NothingToUndo):
 
     nodes: Nodes
     hosts: tuple[str, ...]
+    port: int  # of the ingress on every node
     name: str = "tls-registry"
     requires: tuple[str, ...] = ("trust",)
 
@@ -35,7 +37,7 @@ class TlsRegistryStep(NothingToUndo):
 
     def check(self) -> Status:
         for node in self.nodes.running():
-            wanted = host_files(self.hosts)
+            wanted = host_files(self.hosts, self.port)
             there = self.nodes.read_files(node, wanted)
             for path, content in wanted.items():
                 if there[path] != content:
@@ -47,7 +49,7 @@ class TlsRegistryStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():
-            self.nodes.write_files(node, host_files(self.hosts))
+            self.nodes.write_files(node, host_files(self.hosts, self.port))
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
                 line = shlex.quote(f"{ADDRESS} {name}")
@@ -61,19 +63,23 @@ class TlsRegistryStep(NothingToUndo):
         return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
 
 
-def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:
+def host_files(hosts: Iterable[str], port: int) -> dict[PurePosixPath, bytes]:
     """Return files for pulls of `HOST[:PORT]/…` that trust the sandbox's root (containerd docs, hosts.md).
 
-    On the node the ingress listens on 443, whatever port the host has at the edge. A `ca` that is not absolute is
+    On the node the ingress listens on `port`, whatever port the host has at the edge. A `ca` that is not absolute is
     ignored.
     """
-    return {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml"): _hosts_toml(host) for host in hosts}
+    return {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml"): _hosts_toml(host, port) for host in hosts}
 
 
 def left(found: Mapping[PurePosixPath, bytes], hosts: Iterable[str]) -> tuple[PurePosixPath, ...]:
     """Return those of a node's files that are of this step, and of hosts that the spec does not have any more."""
-    wanted = host_files(hosts)
-    return tuple(path for path, data in found.items() if path not in wanted and data == _hosts_toml(path.parent.name))
+    wanted = {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml") for host in hosts}
+    return tuple(
+        path
+        for path, data in found.items()
+        if path not in wanted and data in [_hosts_toml(path.parent.name, port) for port in (INGRESS_PORT, HTTPS_PORT)]
+    )
 
 
 def forget(nodes: Nodes, node: str, names: Iterable[str]) -> None:
@@ -89,6 +95,6 @@ def node_names(hosts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host.partition(":")[0] for host in hosts))
 
 
-def _hosts_toml(host: str) -> bytes:
-    url = f"https://{host.partition(':')[0]}"
+def _hosts_toml(host: str, port: int) -> bytes:
+    url = f"https://{host.partition(':')[0]}:{port}"
     return f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{ROOT}"\n'.encode()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sandbox.components.ingress import default_backend
-from sandbox.components.ingress.controller import PORT
 from sandbox.components.ingress.nginx import IMAGE, Nginx
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
+from sandbox.names import INGRESS_PORT as PORT
 
 NGINX = Nginx("b:1", "demo", 8443)
 

@@ -13,11 +13,11 @@ import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.ingress import traefik
-from sandbox.components.ingress.controller import PORT
 from sandbox.components.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
 from sandbox.config import yaml_text
 from sandbox.errors import SandboxError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
+from sandbox.names import INGRESS_PORT as PORT
 
 TRUSTED = "172.18.0.0/16"
 TRAEFIK = Traefik(image="t:1", busybox="b:1", sandbox="demo", port=8443)

@@ -24,7 +24,7 @@ from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import INGRESS_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.oci.client import Client
 from sandbox.step import State, Status
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -72,7 +72,7 @@ def hosts(engine: FakeEngine, node: str) -> set[str]:
 def test_registries_behind_the_ingress_go_with_the_spec(engine: FakeEngine, names: Names, step: WiringStep) -> None:
     kept, gone = "hub.demo.localhost", ("hub.demo.localhost:8443", "old.demo.localhost")
     box = engine.boxes[names.node]
-    box.files |= tls_step.host_files((kept, *gone))
+    box.files |= tls_step.host_files((kept, *gone), INGRESS_PORT)
     ran: list[str] = []
 
     def shell(_: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
@@ -87,7 +87,7 @@ def test_registries_behind_the_ingress_go_with_the_spec(engine: FakeEngine, name
     assert ran == [
         r"sed '/^127\.0\.0\.1 old\.demo\.localhost$/d' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts"
     ]
-    box.files |= tls_step.host_files(gone[:1])
+    box.files |= tls_step.host_files(gone[:1], INGRESS_PORT)
     assert "from an earlier spec" in step.check().detail
 
 

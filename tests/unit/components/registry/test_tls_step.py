@@ -14,7 +14,7 @@ from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry.tls_step import TlsRegistryStep, host_files, node_names
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
-from sandbox.names import Names
+from sandbox.names import INGRESS_PORT, Names
 from sandbox.step import State
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
@@ -42,7 +42,9 @@ def node(engine: FakeEngine, names: Names) -> FakeContainer:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, node: FakeContainer) -> TlsRegistryStep:
-    return TlsRegistryStep(kind_provider.nodes(engine, names), ("hub.demo.localhost", "hub.demo.localhost:8443"))
+    return TlsRegistryStep(
+        kind_provider.nodes(engine, names), ("hub.demo.localhost", "hub.demo.localhost:8443"), INGRESS_PORT
+    )
 
 
 def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContainer, step: TlsRegistryStep) -> None:
@@ -102,12 +104,12 @@ def test_node_without_the_file_is_reported(node: FakeContainer, step: TlsRegistr
 HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443", "other.demo.localhost:443")
 
 
-def test_names_are_pulled_from_ingress_on_443_with_the_root() -> None:
-    files = host_files(HOSTS)
+def test_names_are_pulled_from_the_ingress_port_with_the_root() -> None:
+    files = host_files(HOSTS, INGRESS_PORT)
     assert set(files) == {PurePosixPath(f"/etc/containerd/certs.d/{host}/hosts.toml") for host in HOSTS}
     for path, content in files.items():
         said = tomllib.loads(content.decode())
-        url = f"https://{path.parent.name.partition(':')[0]}"
+        url = f"https://{path.parent.name.partition(':')[0]}:{INGRESS_PORT}"
         assert said == {"server": url, "host": {url: {"capabilities": ["pull", "resolve"], "ca": str(ROOT)}}}
         assert PurePosixPath(said["host"][url]["ca"]).is_absolute()
 
