@@ -145,8 +145,10 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
     )
     if everything <= updated + _staying(live.get("spec") or {}, everything):
         return present
-    newest = max(present, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
-    return [one for one in present if updated and _revision(one) == _revision(newest)]
+    newest = max(present, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+    # A StatefulSet that goes back to an earlier revision has its newest pods of another one.
+    revision = status.get("updateRevision") or _revision(newest)
+    return [pod for pod in present if updated and _revision(pod) == revision]
 
 
 def _revision(pod: Manifest) -> str:
