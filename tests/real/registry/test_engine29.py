@@ -156,7 +156,7 @@ def test_unchanged_files_make_the_same_image_again(engine: Watched, tmp_path: Pa
     made = []
     for _ in range(2):
         image_build.build(entry, engine.engine, lambda _: None, buildx)
-        made.append(engine.engine.image_id(f"{NAME}:1"))
+        made.append(engine.engine.image_id(entry.engine_name))
     assert made[0] == made[1]
     assert made[0]
 

@@ -105,15 +105,16 @@ def test_an_archive_and_a_build_give_what_the_engine_gives(
     context = tmp_path / "build"
     context.mkdir()
     (context / "Dockerfile").write_text(f"FROM {images[3]}\nLABEL built=here\n")
+    build = FromBuild(parse_target(f"{NAME}/built:1"), context)
     entries: list[Entry] = [
         FromArchive(parse_target("app:archive"), tmp_path / "saved.tar", images[3]),
         FromDaemon(parse_target("app:engine"), images[3]),
-        FromBuild(parse_target(f"{NAME}/built:1"), context),
+        build,
     ]
     try:
         archived, direct, built = push(entries, f"http://{host}", engine)
         assert archived.digest == direct.digest
         assert_true(engine, images[3], host, "app:archive", archived.digest, tmp_path)
-        assert_true(engine, f"{NAME}/built:1", host, f"{NAME}/built:1", built.digest, tmp_path)
+        assert_true(engine, build.engine_name, host, f"{NAME}/built:1", built.digest, tmp_path)
     finally:
-        tool("docker", "image", "rm", "-f", f"{NAME}/built:1", status=None)
+        tool("docker", "image", "rm", "-f", build.engine_name, status=None)
