@@ -9,6 +9,10 @@ import pytest
 
 from sandbox.kube import stuck_pods
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.stuck_pods import REVISION
+from sandbox.kube.workload_status import pods_of
+from sandbox.names import Names
+from tests.support.api_server import ApiServer
 
 PULL: Any = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
 
@@ -99,3 +103,18 @@ def test_refused_deletion_names_the_command() -> None:
     with pytest.raises(ClusterError) as refused:
         stuck_pods.replace(cast("Cluster", cluster), stateful_set(replicas=1), lambda said: None)
     assert refused.value.fix == "kubectl --namespace ns delete pod db-0, then sandbox up"
+
+
+def test_pods_of_a_statefulset_that_went_back_are_those_of_its_update_revision(server: ApiServer, names: Names) -> None:
+    labels = {"app": "db"}
+    live = {
+        "kind": "StatefulSet",
+        "metadata": {"name": "db", "namespace": "default", "generation": 3},
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels}},
+        "status": {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 1, "updateRevision": "db-b"},
+    }
+    for name, revision, created in (("db-0", "db-b", "2026-01-01T00:00:00Z"), ("db-1", "db-c", "2026-01-01T00:01:00Z")):
+        metadata = {"name": name, "labels": {**labels, REVISION: revision}, "creationTimestamp": created}
+        server.objects[f"/api/v1/namespaces/default/pods/{name}"] = {"kind": "Pod", "metadata": metadata}
+    pods = pods_of(Cluster(names.kubeconfig), live, "default")
+    assert [pod["metadata"]["name"] for pod in pods] == ["db-0"]
