@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from sandbox.engine.endpoint import Endpoint, no_address
 from sandbox.errors import FULL, Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
+from sandbox.system.kept_answers import KeptAnswers
 
 Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
@@ -146,23 +147,15 @@ class Door:
         self._place = place
         self._version = version
         self._patience = _Patience()
-        self._keepers = 0
-        self._answers: dict[str, Any] = {}
+        self._kept = KeptAnswers[Any]()
 
-    @contextmanager
-    def keeping(self) -> Iterator[None]:
+    def keeping(self) -> AbstractContextManager[None]:
         """Keep what the engine answers in the block, which changes nothing."""
-        self._keepers += 1
-        try:
-            yield
-        finally:
-            self._keepers -= 1
-            if not self._keepers:
-                self.forget()
+        return self._kept.keeping()
 
     def forget(self) -> None:
         """Forget what was kept: another command may have changed something."""
-        self._answers.clear()
+        self._kept.forget()
 
     @property
     def is_podman(self) -> bool:
@@ -287,13 +280,7 @@ class Door:
     def _get(self, path: str, **query: object) -> Any:
         """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""
         words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
-        question = f"{path} {words}"
-        if question not in self._answers:
-            answer = self._ask("GET", path, words).json()
-            if not self._keepers:
-                return answer
-            self._answers[question] = answer
-        return self._answers[question]
+        return self._kept.answer(f"{path} {words}", lambda: self._ask("GET", path, words).json())
 
 
 def _message(answer: Response) -> str:

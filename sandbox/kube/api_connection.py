@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.kube import api_transport
 from sandbox.kube.api_transport import Answer, Read, Transport, Unusable
 from sandbox.system import interruption
+from sandbox.system.kept_answers import KeptAnswers
 from sandbox.system.wait import retry
 
 _BUSY = 429
@@ -43,29 +44,16 @@ class Connection:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.resources: dict[str, dict[str, Resource]] = {}
-        self._answers: dict[Read, Answer] = {}
-        self._keepers = 0
+        self._kept = KeptAnswers[Answer]()
 
     def read(self, read: Read) -> Answer:
         """Return status and content of the answer to a GET request. Raises Unanswered."""
-        answer = self._answers.get(read)
-        if answer is None:
-            path, accept = read
-            answer = self.send("GET", path, {"Accept": accept}, None)
-            if self._keepers:
-                self._answers[read] = answer
-        return answer
+        path, accept = read
+        return self._kept.answer(read, lambda: self.send("GET", path, {"Accept": accept}, None))
 
-    @contextmanager
-    def keeping(self) -> Iterator[None]:
+    def keeping(self) -> AbstractContextManager[None]:
         """Keep what is read in the block, which changes nothing."""
-        self._keepers += 1
-        try:
-            yield
-        finally:
-            self._keepers -= 1
-            if not self._keepers:
-                self._answers.clear()
+        return self._kept.keeping()
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         """Return status and content of the answer, after a while from a server that is busy. Raises Unanswered."""
