@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -125,20 +125,20 @@ def connect(kubeconfig: Path) -> Transport:
     return Transport(api)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Transport:
-    """A connection to an API server: the official client, used for nothing but requests."""
+    """A connection to an API server by the official client; `last_request` is monotonic time in seconds."""
 
     client: Any
-    _used: list[float] = field(default_factory=lambda: [0.0])
+    last_request: float = 0.0
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
         from kubernetes.client.exceptions import ApiException
 
-        if time.monotonic() - self._used[0] > IDLE:
+        if time.monotonic() - self.last_request > IDLE:
             self.client.rest_client.pool_manager.clear()
-        self._used[0] = time.monotonic()
+        self.last_request = time.monotonic()
         url, told = self.client.configuration.host + path, dict(headers)
         try:
             self._log_in(told, path, method, body)
