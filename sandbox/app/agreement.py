@@ -197,7 +197,7 @@ def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:
 
 
 def _is_moved(names: Names, origin: Origin) -> bool:
-    """Tell whether the file of the last `up` is gone, and the one from `origin` names the same files in its folder."""
+    """Return whether the project's folder was moved: the last `up`'s file is gone, and `origin` has the same spec."""
     known = saved_spec.origin(names)
     if known is None or {known.kind, origin.kind} != {"file"} or os.path.lexists(known.source):
         return False

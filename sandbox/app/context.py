@@ -102,7 +102,7 @@ def default_file() -> Path | None:
 
 
 def _is_own(path: Path) -> bool:
-    """Tell whether a file belongs to this user, or to the one who called sudo, as git does (safe.directory)."""
+    """Return whether a file belongs to this user or, for root, to the user who called sudo (git: safe.directory)."""
     user, owner = os.getuid(), path.lstat().st_uid
     return owner == user or (user == 0 and environ().get("SUDO_UID") == str(owner))
 

@@ -69,13 +69,16 @@ def claimant(folder: Path, port: Place, owner: str) -> str | None:
 
 
 def promised_to(folder: Path, port: Place) -> str | None:
-    """Return in words the command with another state folder that is about to open the port, if there is one."""
+    """Return a description of the command with another state folder that is about to open the port, or None."""
     # In this order: a command with this folder that ends meanwhile gives up the name first.
     return None if _is_claimed(folder, port) else _announcer(port)
 
 
 def _announcer(port: Place) -> str | None:
-    """Return in words the process that has the port's name, by what the kernel says (unix(7), SO_PEERCRED)."""
+    """Return a description of the process that reserves the port, or None if no process does.
+
+    The kernel names the process that listens on the reservation's socket (unix(7), SO_PEERCRED).
+    """
     if sys.platform != "linux":
         return None
     pid, uid = 0, None

@@ -245,7 +245,7 @@ def minor(version: str) -> str:
 
 
 def fits(version: str, kubernetes: str | None) -> bool:
-    """Tell whether a Kubernetes version is what a spec wants: v1.36 means each of its patches, None any version."""
+    """Return whether a Kubernetes version satisfies a spec: v1.36 accepts each patch release, None every version."""
     return kubernetes is None or f"{version}.".startswith(f"{kubernetes}.")
 
 

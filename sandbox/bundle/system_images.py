@@ -137,7 +137,7 @@ def choose(
     4. the bundle, if the engine or the cache has all of its images;
     5. the published images, whose pull then fails with the reason.
 
-    `has` tells whether the engine has an image. `kubernetes` is what the spec says of the nodes, which `require`
+    `has` returns whether the engine has an image. `kubernetes` is what the spec says of the nodes, which `require`
     checks. `components` are those that must be in the engine. `mirrors` are asked in place of registries; the digests
     stay. With `prepare` nodes are made as by `prepared`. Raises SandboxError if the images have to be built first.
     """

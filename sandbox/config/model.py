@@ -26,7 +26,7 @@ class Document(BaseModel):
 
     @property
     def given(self) -> dict[str, Any]:
-        """Return the values that differ from their defaults, by the names of the fields."""
+        """Return the fields that have another value than their default."""
         defaults = {
             name: field.get_default(call_default_factory=True, validated_data=dict(self))
             for name, field in type(self).model_fields.items()
@@ -43,12 +43,12 @@ def key_of(name: str, field: FieldInfo) -> str:
 
 
 def text_schema(**keywords: Any) -> WithJsonSchema:
-    """Return the JSON Schema of a text with further keywords, for what a validator checks."""
+    """Return the JSON Schema of a string, with keywords that describe what a validator checks."""
     return WithJsonSchema({"type": "string", **keywords})
 
 
 def matching(pattern: str, message: str) -> tuple[AfterValidator, WithJsonSchema]:
-    """Return the check that a text has the pattern, and its schema; {} in the message is the text."""
+    """Return a validator for texts of a pattern, and its schema; {} in `message` stands for the invalid text."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -59,5 +59,5 @@ def matching(pattern: str, message: str) -> tuple[AfterValidator, WithJsonSchema
 
 
 def short_form(name: str) -> BeforeValidator:
-    """Return the change of a text that stands alone into the mapping that has it under a key."""
+    """Return a validator that accepts `text` as a short form of `{name: text}`."""
     return BeforeValidator(lambda value: {name: value} if isinstance(value, str) else value)

@@ -207,7 +207,7 @@ def other_gateways(objects: Iterable[Manifest]) -> list[str]:
 
 
 def needs_gateway_api(objects: Collection[Manifest]) -> bool:
-    """Tell whether the objects have kinds of the Gateway API, and do not define them themselves."""
+    """Return whether objects use kinds of the Gateway API without bringing their definitions (CRDs)."""
     defined = set(map(manifests.defined, objects))
     found = ((_group(one), one["kind"]) for one in objects)
     return any(each[0] == GATEWAY_GROUP and each[1] in GATEWAY_KINDS and each not in defined for each in found)

@@ -166,7 +166,7 @@ def _resources(app: App) -> dict[str, dict[str, Any]]:
 
 
 def _may_be_restricted(app: App) -> bool:
-    """Tell whether the program runs as a user with a number other than root's, and asks for no rights."""
+    """Return whether the program runs as a numeric user other than root and needs no privileges."""
     user = int(app.user.partition(":")[0]) if app.user else app.image_user
     low = any(port < PRIVILEGED_PORTS for port, _ in _ports(app))
     asks = app.container.get("securityContext") or app.pod.get("securityContext")

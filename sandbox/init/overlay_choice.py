@@ -87,7 +87,7 @@ def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
 
 
 def _is_variant(folder: Path, place: Path, found: Mapping[Path, Reads], notes: list[str]) -> bool:
-    """Tell whether NAME-VARIANT builds on NAME next to it; it is noted."""
+    """Return whether an overlay NAME-VARIANT uses the overlay NAME next to it; add a note that it is left out."""
     for other in found:
         is_named = place.parent == other.parent and place.name.startswith(f"{other.name}-")
         if is_named and other.resolve() in {one.resolve() for one in found[place].local}:

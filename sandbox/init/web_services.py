@@ -35,9 +35,10 @@ BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
 def fronts(
     objects: Iterable[Mapping[str, Any]], forwarded: Mapping[str, int | None] = MappingProxyType({})
 ) -> Iterator[Front]:
-    """Yield the Services that get an Ingress; none where the objects have a way in already.
+    """Yield the Services that need an Ingress; none if the objects contain an Ingress or a route.
 
-    So do those of workloads whose ports are `forwarded` by another tool; where these have none, one is to be written.
+    The Services of workloads whose ports another tool forwards (`forwarded`) are among them; if such a workload has no
+    Service, one must be written.
     """
     known = list(objects)
     if any(one.get("kind") in ROUTES for one in known):
@@ -64,7 +65,7 @@ def fronts(
 
 
 def is_reached(objects: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether the objects have a way in, or a Service of a web server."""
+    """Return whether the objects contain an Ingress, a route or a Service on a web port."""
     return any(one.get("kind") in ROUTES or (one.get("kind") == "Service" and _is_web(one)) for one in objects)
 
 

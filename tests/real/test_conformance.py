@@ -15,7 +15,7 @@ from tests.real import machine
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "conformance" / "run"
-# Volumes, environment and DNS of pods, Services and EndpointSlices.
+# A few tests, of Secrets in pods, DNS and Services, show that the script works.
 FOCUS = (
     "Secrets should be consumable from pods in (volume as|env)|DNS should provide DNS for|should serve a basic endpoint"
 )

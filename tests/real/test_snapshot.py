@@ -122,7 +122,7 @@ def test_restore_killed_early_leaves_the_existing_sandbox(app: Application, engi
 
 
 @pytest.mark.fault(8)
-def test_restore_killed_while_nodes_are_replaced_is_completed(app: Application, engine: Engine) -> None:
+def test_restore_that_was_killed_is_completed_by_the_next_command(app: Application, engine: Engine) -> None:
     """SIGKILL while `snapshot restore` replaces the nodes → the next command completes it"""
     app.store("changed")
     was = nodes(engine, app)

@@ -22,7 +22,7 @@ from sandbox.names import is_below
 
 
 def are_certified(spec: Spec) -> bool:
-    """Tell whether the sandbox itself issues the certificate that its ingress controller serves the domain with."""
+    """Return whether the sandbox issues the domain's certificate itself, so that hosts can be added to it."""
     is_own = spec.certs.issuer == "sandbox" and spec.certs.default is None
     return is_own and spec.ingress.controller == "traefik" and spec.cluster.supports.whole_cluster
 
@@ -34,7 +34,7 @@ def certifiable(ingress: Mapping[str, Any], domain: str) -> Iterable[str]:
 
 
 def is_deep(host: str, domain: str) -> bool:
-    """Tell whether the host is more than one label below the domain."""
+    """Return whether the host has more than one label before the domain: a.b.DOMAIN, *.a.DOMAIN."""
     return is_below(host, domain) and "." in host.removesuffix(domain).rstrip(".")
 
 

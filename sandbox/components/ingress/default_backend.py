@@ -44,7 +44,7 @@ def hosts_of_secrets(ingresses: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def has_own_certificate(ingress: Mapping[str, Any]) -> bool:
-    """Tell whether the Ingress is not served with the domain's certificate."""
+    """Return whether the Ingress names a TLS Secret, or its TLS is passed through to the application."""
     passed = ((ingress.get("metadata") or {}).get("annotations") or {}).get(controller.PASSTHROUGH) == "true"
     return passed or bool(_secrets(ingress))
 

@@ -161,6 +161,6 @@ def _classes(cluster: Cluster) -> list[str]:
 
 
 def _is_inside(ingress: Ingress, domain: str) -> bool:
-    """Tell whether the Ingress has a host of the domain; one without hosts stands for all."""
+    """Return whether the Ingress has a host below the domain; an Ingress without hosts applies to all hosts."""
     hosts = tuple(ingress_hosts(ingress))
     return not hosts or any(is_below(host, domain) for host in hosts)

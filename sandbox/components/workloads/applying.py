@@ -49,10 +49,10 @@ def apply_all(
     say: Say = lambda _: None,
     unbrought: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Apply objects in their order with `one_attempt`; those that come too early again after all others.
+    """Apply objects in order with `one_attempt`; retry an object after all others if it needs something missing.
 
-    `unbrought` are groups of kinds that nothing brings, with the fix. `say` gets each object, and then what the first
-    of those that come too early lacks. Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
+    `unbrought` are groups of kinds that nothing brings, with the fix. `say` gets each object, and while it
+    waits, what the first object needs. Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
     """
     waiting, begun, again = list(manifests), time.monotonic(), False
 

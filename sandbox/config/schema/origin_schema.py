@@ -59,7 +59,7 @@ class Origin(Document):
         return (self.kind, self.source) == (known.kind, known.source) or (known.kind, self.kind) == ("default", "file")
 
     def _is_same_file(self, known: Self) -> bool:
-        """Tell whether both paths lead to one file, by links or by mounts of its folder."""
+        """Return whether both paths are the same file, also through symbolic links and bind mounts."""
         ours, theirs = Path(self.source), Path(known.source)
         if os.path.realpath(ours) == os.path.realpath(theirs):
             return True

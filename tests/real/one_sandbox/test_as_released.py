@@ -1,4 +1,4 @@
-"""What shows whether Kubernetes is as released, and upstream's own tests do not see."""
+"""Behaviour of released Kubernetes that its own end-to-end tests do not cover: probes, tokens, leases."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def unsteady(up: Application) -> str:
 
 
 def got(up: Application, *argv: str) -> Any:
-    """What kubectl gets."""
+    """Return the output of `kubectl get` as data."""
     return json.loads(up.kubectl("get", *argv, "--output", "json"))
 
 
@@ -60,7 +60,7 @@ def test_pod_stays_in_its_service_while_fewer_probes_fail_than_the_threshold(up:
     file.write_text(unsteady(up))
 
     def standing() -> tuple[str, str]:
-        """Since when the pod is as ready as it is, and the version of its Service's endpoints."""
+        """Return when the pod's Ready condition last changed, and the resourceVersion of its Service's endpoints."""
         (pod,) = got(up, "pods", "--selector", "app=unsteady")["items"]
         (since,) = (one["lastTransitionTime"] for one in pod["status"]["conditions"] if one["type"] == "Ready")
         (endpoints,) = got(up, "endpointslices", "--selector", "kubernetes.io/service-name=unsteady")["items"]

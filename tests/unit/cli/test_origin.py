@@ -321,7 +321,10 @@ class Changed(SandboxError):
 
 @pytest.fixture
 def changing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder with a spec of `demo`, which another folder's file brought up; no command goes on to change it."""
+    """Return a folder whose spec is named `demo` after the sandbox of another folder.
+
+    Commands stop after the question about the origin, before they change the sandbox.
+    """
     agreed = Sandbox.agree_on_origin
 
     def agree(sandbox: Sandbox, doing: str) -> None:

@@ -160,7 +160,7 @@ def test_a_connection_the_server_has_closed_is_not_used_again() -> None:
     ],
     ids=["none", "short", "chunk", "odd"],
 )
-def test_an_answer_that_breaks_off_may_be_tried_again(answer: bytes) -> None:
+def test_incomplete_response_is_a_transient_failure(answer: bytes) -> None:
     with serving(answer) as (url, _), connected(url) as get, pytest.raises(NoResponse) as caught:
         get("/v2/")
     assert caught.value.transient

@@ -1,4 +1,4 @@
-"""Whether the API server of a control plane is ready, and has been told of its pods since their nodes started."""
+"""Waits for an API server to be ready, and for kubelets to report their pods after a start of the nodes."""
 
 from __future__ import annotations
 

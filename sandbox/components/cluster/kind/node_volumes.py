@@ -25,14 +25,14 @@ class NodeVolumes:
     names: Names
 
     def record(self, nodes: Sequence[Container]) -> None:
-        """Record the volumes of these nodes, besides those that are left of earlier ones."""
+        """Record the volumes of these nodes, and keep recorded volumes of removed nodes that still exist."""
         present = {volume for node in nodes for volume in node.volumes if _UNNAMED.fullmatch(volume)}
         known, is_ending = self._read()
         if present - {*known} or is_ending:
             self._write(sorted({*present, *self._left(known)}), is_ending=False)
 
     def lost(self) -> str | None:
-        """Return what is left, where there is no node, of nodes that others than this program removed; else None."""
+        """Return which volumes remain of nodes that another program removed; None if no such nodes are recorded."""
         known, is_ending = self._read()
         if not known or is_ending:
             return None

@@ -131,7 +131,7 @@ class KindProvider:
         return f"Kubernetes {version}, node image {image}"
 
     def drift(self) -> str | None:
-        """Tell whether a node or its kubelet is stopped, or has other nameservers or another proxy."""
+        """Return what `start` must repair (a stopped node or kubelet, nameservers, the proxy), or None."""
         stopped = [one.name for one in self.nodes.all() if not one.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"

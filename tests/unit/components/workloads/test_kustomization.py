@@ -65,7 +65,7 @@ def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> 
     ],
 )
 def test_unknown_key_of_a_kustomization_is_refused(tmp_path: Path, text: str, key: str) -> None:
-    """A kustomization with `Resources:`, which kustomize takes for `resources:` → refused before it is rendered."""
+    """A kustomization has the key `Resources`, which kustomize reads as `resources` → an error before rendering."""
     (tmp_path / "kustomization.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BadFile, match=f"`{key}` is no key of a kustomization"):
         kustomization.reads(tmp_path)

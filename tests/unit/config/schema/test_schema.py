@@ -836,7 +836,7 @@ def test_path_of_a_value_that_helm_would_split_is_refused(where: str, key: str) 
 
 
 @pytest.mark.parametrize("key", ["image.tag", "a-b_c", "hosts[0].name", r"annotations.example\.com/x", "_a", "0"])
-def test_path_of_a_value_is_what_helm_takes(key: str) -> None:
+def test_chart_value_path_is_accepted_as_helm_writes_it(key: str) -> None:
     Spec.model_validate({"apply": [{"chart": "x", "set": {key: "y"}}]})
 
 
