@@ -341,8 +341,8 @@ class Sandbox:
         from sandbox.kube.api import Cluster
 
         cluster = Cluster(self.kubeconfig)
-        routes = gateway.routes(cluster) if self.spec.ingress.gateway_api else ()
-        return hosts_of([*cluster.list("networking.k8s.io/v1", "Ingress", self.spec.namespace), *routes])
+        with_routes = self.spec.ingress.gateway_api
+        return hosts_of(gateway.ingresses(cluster, self.spec.namespace, with_routes=with_routes))
 
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""

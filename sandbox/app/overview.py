@@ -90,8 +90,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     home = context.home()
     names = home.sandbox(spec.name)
     cluster = Cluster(names.kubeconfig)
-    ingresses = cluster.list("networking.k8s.io/v1", "Ingress", spec.namespace)
-    ingresses += gateway.routes(cluster) if spec.ingress.gateway_api else ()
+    ingresses = gateway.ingresses(cluster, spec.namespace, with_routes=spec.ingress.gateway_api)
     hosts = unserved.hosts_here(spec, ingresses) or (spec.domain,)
     tried, third_party = to_try(hosts, ingresses, lambda host: _is_rooted(spec, host))
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
@@ -195,8 +194,7 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     names = home.sandbox(route.name)
     cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
     try:
-        ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
-        ingresses += gateway.routes(cluster) if namespace is None else ()
+        ingresses = gateway.ingresses(cluster, namespace, with_routes=namespace is None)
     except ServerAway as error:
         raise not_up(route.name, str(error)) from error
     found = set(hosts_of(ingresses))

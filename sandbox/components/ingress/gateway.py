@@ -24,6 +24,12 @@ def routes(cluster: Cluster) -> list[dict[str, Any]]:
     ]
 
 
+def ingresses(cluster: Cluster, namespace: str | None, *, with_routes: bool) -> list[dict[str, Any]]:
+    """Return the Ingresses of a namespace or of all and, `with_routes`, what `routes` returns."""
+    found = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
+    return [*found, *routes(cluster)] if with_routes else found
+
+
 def _of_kind(cluster: Cluster, kind: str) -> list[dict[str, Any]]:
     try:
         return cluster.list(f"{GATEWAY_GROUP}/v1", kind)
