@@ -61,8 +61,9 @@ class DeepHosts:
 
     def add(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> None:
         """Issue the certificate for all hosts, if it lacks any. Raises SandboxError."""
-        if self.lacking(cluster, ingresses):
-            hosts = (*domain_names(self.domain), *sorted(self._wanted(cluster, ingresses)))
+        wanted = self._wanted(cluster, ingresses)
+        if wanted - set(held(self.keystore, self.secret.leaf, self.domain)):
+            hosts = (*domain_names(self.domain), *sorted(wanted))
             one = replace(self.secret, hosts=hosts)
             pair = self.keystore.leaf(one.leaf, one.hosts, now=datetime.now(UTC))
             apply_tls_secret(cluster, tls_secret(one.namespace, one.secret, pair, labels={LABEL: ""}))
