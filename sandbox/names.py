@@ -216,11 +216,6 @@ class Names:
         return f"{self.cluster}-thaw"
 
     @property
-    def upgrade(self) -> str:
-        """Return the container that has another Kubernetes for the nodes, there only meanwhile."""
-        return f"{self.node}-upgrade"
-
-    @property
     def quarantine(self) -> str:
         """Return the container that puts damaged data of the registry aside, there only meanwhile."""
         return f"{self.registry}-quarantine"
@@ -228,7 +223,7 @@ class Names:
     @property
     def helpers(self) -> tuple[str, ...]:
         """Return the containers that a command leaves which is killed."""
-        return self.copier, self.thawer, self.upgrade, self.quarantine
+        return self.copier, self.thawer, self.quarantine
 
     @property
     def registry(self) -> str:

@@ -66,7 +66,6 @@ EFFECTS = {
     "renew": "its certificates are replaced",
     "enable": "an addon is installed in its cluster",
     "disable": "an addon is removed from its cluster, with everything the addon created",
-    "upgrade": "its nodes get another Kubernetes",
 }
 
 

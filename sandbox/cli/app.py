@@ -28,10 +28,6 @@ COMMANDS = {
     "stop": LazyCommand("start:stop", "Stop a sandbox's containers; keep all data."),
     "pause": LazyCommand("start:pause", "Pause a sandbox until it is used: no processor time, all memory kept."),
     "start": LazyCommand("start:start", "Start a stopped sandbox, and wait until its hosts respond."),
-    "upgrade": LazyCommand(
-        "upgrade:upgrade",
-        "Upgrade a running cluster in place to the Kubernetes of the spec, one minor version at most.",
-    ),
     "snapshot": LazyCommand("snapshot:snapshot", "Save a sandbox with all its data, and restore it."),
     "status": LazyCommand(
         "status:status",
@@ -91,7 +87,7 @@ ELSEWHERE = {
 }
 
 # Commands that take seconds, and whose imports take so long that users would wonder whether they run.
-PATIENT = {"up", "dev", "down", "start", "stop", "pause", "push-images", "snapshot", "upgrade"}
+PATIENT = {"up", "dev", "down", "start", "stop", "pause", "push-images", "snapshot"}
 SIGN = "looking…\r"  # shorter than any line that is written over it
 
 

@@ -81,13 +81,6 @@ def write(engine: Engine, name: str, tar: Path) -> None:
         api.put_archive(name, "/", data)
 
 
-def carry(engine: Engine, source: str, path: PurePosixPath, to: str, folder: PurePosixPath) -> None:
-    """Copy a file or folder from one container into a folder of another, unchanged."""
-    with engine.api(f"copying {path} from {source} to {to}") as api:
-        chunks, _ = api.get_archive(source, str(path))
-        api.put_archive(to, str(folder), chunks)
-
-
 def run_script(
     engine: Engine,
     image: str,

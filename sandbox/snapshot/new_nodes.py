@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
 from sandbox.engine.container_copy import Description
 from sandbox.names import Names
@@ -77,7 +76,6 @@ class NewNodes:
         container_copy.write(self.engine, name, saved)
         self._require_seen(name, node)
         self._claim(name, saved)
-        self._require_version(name, self.manifest.kubernetes)
 
     def _replace(self, node: str) -> None:
         if any(one.name == node for one in self.engine.containers(self.mark)):
@@ -116,11 +114,6 @@ class NewNodes:
             if record.get("owner") != self.names.home.owner:
                 record["owner"] = self.names.home.owner
                 self.engine.write_file(node, labelled.COMPLETE, json.dumps(record).encode())
-
-    def _require_version(self, node: str, version: str) -> None:
-        """Have a node record the snapshot's Kubernetes: of upgraded nodes, earlier releases did not save the record."""
-        if recorded_version(self.engine, node) not in ("", version):
-            self.engine.write_file(node, VERSION, version.encode())
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
         old = self.engine.container(node.name)

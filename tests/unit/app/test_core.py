@@ -176,7 +176,7 @@ def test_lost_cluster_is_not_replaced_in_silence(
 def test_down_removes_what_killed_commands_left(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     names, engine = world.home().sandbox("x"), FakeEngine("busybox:1")
     engine.create_network(names.network, names.labels)
-    for name in (names.copier, names.upgrade, names.registry):
+    for name in (names.copier, names.thawer, names.registry):
         box = ContainerSpec(name=name, image="busybox:1", command=("x",), labels=names.labels, network=names.network)
         engine.run(box)
     monkeypatch.setattr(machine_plan, "steps", lambda *_, **__: ((), engine, None))

@@ -300,7 +300,6 @@ CHANGES = (
     "stop",
     "start",
     "pause",
-    "upgrade",
     "snapshot save",
     "snapshot restore",
     "snapshot delete x",

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.engine import labelled
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
@@ -73,18 +72,6 @@ def bound(new: NewNodes, monkeypatch: pytest.MonkeyPatch, *, shares: bool, seen:
     return Description(
         "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules", "/odd"]}
     )
-
-
-@pytest.mark.parametrize(("recorded", "written"), [("v1.35.4", "v1.36.3"), ("v1.36.3", None), ("", None)])
-def test_restored_node_has_the_version_of_the_snapshot(
-    new: NewNodes, monkeypatch: pytest.MonkeyPatch, recorded: str, written: str | None
-) -> None:
-    """A cluster was upgraded in place, and the file with its version not saved → it is the snapshot's."""
-    files = dict[PurePosixPath, bytes]()
-    monkeypatch.setattr(new.engine, "read_file", lambda *_: recorded.encode() or None)
-    monkeypatch.setattr(new.engine, "write_file", lambda _, path, data: files.update({path: data}))
-    new._require_version("node", "v1.36.3")
-    assert files == ({VERSION: written.encode()} if written else {})
 
 
 def test_port_of_a_node_that_is_taken_by_now_is_another(new: NewNodes) -> None:

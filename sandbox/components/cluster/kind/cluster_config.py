@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,17 +68,6 @@ def _kubeadm(shape: schema.Cluster, *, cgroup_version: int, tags: Tags | None) -
         kinds = ("InitConfiguration", "JoinConfiguration")
         patches += [{"kind": kind, "nodeRegistration": {"taints": []}} for kind in kinds]
     return patches
-
-
-def in_reach(before: str, after: str) -> bool:
-    """Tell whether kubeadm upgrades that Kubernetes to this one: to a later patch, or to the next minor."""
-    (major, minor, patch), later = _numbers(before), _numbers(after)
-    return later[0] == major and ((later[1] == minor and later[2] > patch) or later[1] == minor + 1)
-
-
-def _numbers(version: str) -> tuple[int, int, int]:
-    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
-    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 0, 0)
 
 
 class _Plain(yaml.SafeDumper):

@@ -20,7 +20,6 @@ from sandbox.components.cluster.kind import api_answers, etcd_peers, start_order
 from sandbox.components.cluster.kind.cluster_config import (
     Tags,
     config,
-    in_reach,
     node_names,
 )
 from sandbox.components.cluster.kind.command import Kind, sweep
@@ -107,8 +106,7 @@ class KindProvider:
         wanted_version = self.shape.kubernetes
         version = recorded_version(self.engine, self.names.node) if wanted_version else ""
         if version and wanted_version and not fits(version, wanted_version):
-            way = "; `sandbox upgrade` changes it in place" if in_reach(version, wanted_version) else ""
-            return f"it runs Kubernetes {version}, the spec says {wanted_version}{way}"
+            return f"it runs Kubernetes {version}, the spec says {wanted_version}"
         if not before:
             return None
         had, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
@@ -263,7 +261,6 @@ class KindProvider:
             return
         silent = partial(api_answers.silence, self.engine, self.names.node)
         wait_until(silent, what="the API server", timeout=START_TIMEOUT)
-        # A cluster that was upgraded still has the image that it was made of.
         version = recorded_version(self.engine, self.names.node)
         image = self.image if version == self.kubernetes else None
         for name in missing:
@@ -296,7 +293,7 @@ class KindProvider:
         """Stop the nodes that run or are paused, and what balances their load; returns whether there were any."""
         running = [one for one in self.nodes.all() if one.has_processes]
         if running and self._has_rivals():
-            # Those of an earlier release are not named yet. One that does not answer ends as well.
+            # A member that does not answer is stopped too.
             with contextlib.suppress(SandboxError):
                 etcd_peers.name_peers(self.engine, self.names.node)
 

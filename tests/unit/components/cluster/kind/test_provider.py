@@ -434,9 +434,8 @@ def test_impossible_change_is_explained(provider: KindProvider, three: KindProvi
     newer = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.36.3"}))
     assert three.stale() is None
     said = "it runs Kubernetes v1.35.4, the spec says v1.36.3"
-    assert newer.stale() == f"{said}; `sandbox upgrade` changes it in place"
+    assert newer.stale() == said
     three.engine.write_file(three.names.node, VERSION, b"v1.34.4\n")
-    assert newer.stale() == said.replace("v1.35.4", "v1.34.4")
     minor = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.34"}))
     assert minor.stale() is None
 
