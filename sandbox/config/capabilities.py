@@ -137,11 +137,6 @@ def _one_namespace(spec: Spec) -> Iterator[Misfit]:
     """Yield what would change more of a cluster than one namespace, or be a container on its network."""
     if spec.cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
-    if spec.ingress.controller == "nginx":
-        yield (
-            ("ingress", "controller"),
-            "'nginx' needs rights in the whole cluster; use 'traefik', which needs one namespace",
-        )
     if spec.certs.issuer != "sandbox":
         yield ("certs", "issuer"), f"cert-manager is {_ONE_NAMESPACE}"
     if spec.edge.run == "container":

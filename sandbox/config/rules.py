@@ -45,12 +45,10 @@ def misfits(spec: Spec) -> list[Misfit]:
 
 
 def _gateway_api(spec: Spec) -> Iterator[Misfit]:
-    controller = spec.ingress.controller
-    if spec.ingress.gateway_api and controller != "traefik":
-        served = f"the controller '{controller}' does not serve the Gateway API; 'traefik' does"
-        yield ("ingress", "gateway_api"), served
-    if spec.ingress.classes and controller == "none":
-        yield ("ingress", "classes"), "is for the sandbox's own controller, and the spec has none"
+    if spec.ingress.controller == "none":
+        for key in ("gateway_api", "classes"):
+            if getattr(spec.ingress, key):
+                yield ("ingress", key), "is for the sandbox's own controller, and the spec has none"
 
 
 def _outside_domain(spec: Spec) -> Iterator[Misfit]:

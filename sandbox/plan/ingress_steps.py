@@ -7,11 +7,11 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import routes
 from sandbox.components.ingress import deep_hosts
-from sandbox.components.ingress.controller import Controller
 from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
-from sandbox.errors import SandboxError, UsageError
+from sandbox.components.ingress.traefik import Traefik
+from sandbox.errors import SandboxError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps
 from sandbox.plan.site import ClusterSite
@@ -27,7 +27,7 @@ def controller(site: ClusterSite) -> list[Step]:
             engine=site.engine,
             network=site.nodes.network,
             names=site.names,
-            controller=_nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site),
+            controller=_traefik(site),
             requires=(certificates_steps.default(site.spec),),
             # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
             after=("node-images", "minikube-disused"),
@@ -37,18 +37,13 @@ def controller(site: ClusterSite) -> list[Step]:
 
 
 def proof(site: ClusterSite) -> list[Step]:
-    """Return the last steps, after the controller: the page of the sandbox's hosts, and the HTTPS check."""
+    """Return the last step, after the controller: the HTTPS check."""
     spec, names = site.spec, site.names
     minikubes = addons_steps.has_minikubes_ingress(spec)
     if spec.ingress.controller == "none" and not minikubes:
         return []
     brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
     requires = ("minikube-addons" if minikubes else "ingress", *brought)
-    page: list[Step] = []
-    if spec.ingress.controller == "nginx":
-        from sandbox.components.ingress.default_backend import PageStep
-
-        page.append(PageStep(names, spec.edge.ports[0], requires=requires))
     provided = certificates_steps.provided(spec)
     issued = certificates_steps.issued(spec)
     deep = None
@@ -68,25 +63,10 @@ def proof(site: ClusterSite) -> list[Step]:
         elsewhere=_elsewhere(site),
         deep=deep,
     )
-    return [*page, https]
+    return [https]
 
 
-def _nginx(site: ClusterSite) -> Controller:
-    if site.own.source == "bundle":
-        raise UsageError(
-            "the bundle has no ingress-nginx: its nginx with Lua cannot be built from packages",
-            fix="in sandbox.yaml, set ingress.controller to traefik, which reads the same annotations, or "
-            "images.source to upstream",
-        )
-    from sandbox.components.ingress.nginx import Nginx
-
-    spec = site.spec
-    return Nginx(site.own.references["busybox"], spec.name, spec.edge.ports[0], spec.ingress.classes)
-
-
-def _traefik(site: ClusterSite) -> Controller:
-    from sandbox.components.ingress.traefik import Traefik
-
+def _traefik(site: ClusterSite) -> Traefik:
     spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
     return Traefik(
         image=images["traefik"],

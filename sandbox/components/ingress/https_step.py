@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,15 @@ from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
-from sandbox.kube.manifests import last_change
 from sandbox.names import SYSTEM_NAMESPACE, Names, is_below
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import WaitTimeout, wait_until
 
-# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a stop
+# Traefik watches its Secrets and takes a second; cert-manager may take its time to issue. After a stop
 # the cluster's answers may be outdated, and its pods not started yet.
 TIMEOUT = 180.0
 WIDTH = 8
 KNOWS_NONE = "\r\n\r\n404 page not found\n"
-# ingress-nginx takes a second or two to learn of an Ingress, and until then answers as for an unknown host.
-NEWS = timedelta(seconds=10)
 
 Answers = dict[str, list[https_probe.Answer]]  # by host, one answer for each time that it was requested
 Asked = Sequence[Future[str | None]]  # what is wrong with each answer
@@ -201,9 +198,9 @@ class HttpsStep(NothingToUndo):
         answers: Answers | None = None,
     ) -> Asked:
         """Request all hosts at once, for there may be many. Their answers are added to `answers`."""
-        unknown_page, paths = self._unknown_page(ingresses), default_backend.paths_of(ingresses)
+        paths = default_backend.paths_of(ingresses)
         asked = [
-            pool.submit(self._ask, group, unknown_page, paths, answers)
+            pool.submit(self._ask, group, paths, answers)
             for group in self._groups(hosts, ingresses)
             for _ in range(self.ways)
         ]
@@ -228,14 +225,6 @@ class HttpsStep(NothingToUndo):
             return None
         return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
 
-    def _unknown_page(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return the page that unknown hosts get; a bare 404 while the controller may not know all Ingresses yet."""
-        if not _are_news(ingresses):
-            return None
-        bind = self.binds[0]
-        answer = https_probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
-        return _body(answer) if answer.status == 404 else None
-
     def _groups(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         """Divide the hosts into groups that are requested on one connection.
 
@@ -249,9 +238,7 @@ class HttpsStep(NothingToUndo):
         groups = [tuple(shared[first::WIDTH]) for first in range(min(WIDTH, len(shared)))]
         return [*((host,) for host in hosts if host in alone), *groups]
 
-    def _ask(
-        self, hosts: Sequence[str], unknown_page: str | None, paths: Mapping[str, str], answers: Answers | None
-    ) -> str | None:
+    def _ask(self, hosts: Sequence[str], paths: Mapping[str, str], answers: Answers | None) -> str | None:
         """Return what is wrong with a host's answer, or None; where a group may be wrong, each host is asked alone."""
         bind, known = self.binds[0], dict[str, https_probe.Answer]()
         asked = {host: paths.get(host, "/") for host in hosts}
@@ -260,12 +247,11 @@ class HttpsStep(NothingToUndo):
             known = https_probe.ask_together(places, address=bind.asked_at, port=bind.port)
         for host, path in asked.items():
             answer = known.get(host)
-            news = unknown_page is not None and answer is not None and answer.status == 404
-            if answer is None or news or _trouble(host, path, answer, unknown_page):
+            if answer is None or _trouble(host, path, answer):
                 answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
             if answers is not None:
                 answers.setdefault(host, []).append(answer)
-            if trouble := _trouble(host, path, answer, unknown_page):
+            if trouble := _trouble(host, path, answer):
                 return trouble
         return None
 
@@ -275,24 +261,12 @@ def _first(asked: Asked) -> str | None:
     return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
 
-def _trouble(host: str, path: str, answer: https_probe.Answer, unknown_page: str | None) -> str | None:
+def _trouble(host: str, path: str, answer: https_probe.Answer) -> str | None:
     """Return what is wrong with the answer to the path; without a path, the page for unknown hosts is fine too."""
     unknown = bool(path) and default_backend.is_default(answer.page)
     if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
         return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
-    if path and answer.status == 404 and _body(answer) == unknown_page:
-        return f"{host}: the ingress controller does not know it yet"
     return None
-
-
-def _are_news(ingresses: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether the controller may not know the present state of one of them yet."""
-    newest = max((last_change(one.get("metadata") or {}) for one in ingresses), default="")
-    return bool(newest) and datetime.now(UTC) - datetime.fromisoformat(newest) <= NEWS
-
-
-def _body(answer: https_probe.Answer) -> str:
-    return answer.page.partition("\r\n\r\n")[2]
 
 
 def _counted(hosts: int) -> str:

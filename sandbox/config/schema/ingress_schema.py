@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sandbox.config.model import Document
 from sandbox.config.schema.values import Subdomain, Upstream
 
 
+def _not_retired(value: object) -> object:
+    if value == "nginx":
+        raise ValueError("ingress-nginx is retired; leave the key out: Traefik serves its class and its annotations")
+    return value
+
+
 class Ingress(Document):
     """What routes HTTPS to services by host name."""
 
-    controller: Literal["traefik", "nginx", "none"] = Field(
-        default="traefik",
-        description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
+    controller: Annotated[Literal["traefik", "none"], BeforeValidator(_not_retired)] = Field(
+        default="traefik", description="The ingress controller: Traefik, or none, when you bring your own."
     )
     gateway_api: bool = Field(
         default=False, description="Whether the controller also serves the Gateway API; Traefik's only."

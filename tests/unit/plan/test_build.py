@@ -32,7 +32,6 @@ from sandbox.components.edge.route import AddedRoute, Route
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.components.ingress.nginx import Nginx
 from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.registry.container_step import RegistryStep
@@ -179,7 +178,7 @@ def test_services_get_addresses_of_minikube_without_its_tunnel(place: Home, monk
 
 @pytest.mark.parametrize("push", [False, True])
 @pytest.mark.parametrize("apply", [False, True])
-@pytest.mark.parametrize("controller", ["traefik", "nginx", "none"])
+@pytest.mark.parametrize("controller", ["traefik", "none"])
 def test_whatever_a_step_needs_is_there_and_comes_before_it(
     place: Home, images: Path, objects: Path, push: bool, apply: bool, controller: Any
 ) -> None:
@@ -188,7 +187,6 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
     )
     steps = build(spec, place)
     optional = {"push": push, "https": controller != "none"}
-    optional["page"] = controller == "nginx"
     assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
 
 
@@ -204,8 +202,7 @@ def test_plan_without_files_has_each_step_after_its_needs(place: Home, objects: 
 
 
 def test_steps_come_after_names_that_some_step_has(place: Home, images: Path, objects: Path) -> None:
-    spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
-    steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
+    steps = build(Spec().model_copy(update={"push": images, "apply": (objects,)}), place)
     known = re.compile(r'^    name: str = "([a-z-]+)"$', re.M)
     folder = Path(sandbox.__file__).parent
     names = {name for file in folder.rglob("*.py") for name in known.findall(file.read_text("utf-8"))}
@@ -215,11 +212,9 @@ def test_steps_come_after_names_that_some_step_has(place: Home, images: Path, ob
 
 
 def test_final_https_check_waits_for_user_manifests(place: Home, images: Path, objects: Path) -> None:
-    spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
-    steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
+    steps = build(Spec().model_copy(update={"push": images, "apply": (objects,)}), place)
     assert {"push", "wiring", "addons", "secrets"} <= set(needed(steps["apply"], steps))
     assert "push" in steps["addons"].requires
-    assert "apply" in steps["page"].requires
     assert {"apply", "edge"} <= set(steps["https"].requires)
 
 
@@ -279,7 +274,7 @@ def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None
     assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
 
 
-@pytest.mark.parametrize(("controller", "proof"), [("traefik", READY), ("nginx", ""), ("none", "")])
+@pytest.mark.parametrize(("controller", "proof"), [("traefik", READY), ("none", "")])
 def test_edge_asks_only_traefik_whether_it_is_ready(place: Home, controller: Any, proof: str) -> None:
     steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
     assert one(EdgeStep, steps).proof == proof
@@ -383,18 +378,6 @@ def test_registries_behind_the_ingress_are_wired_to_nodes(place: Home) -> None:
     spec = Spec.model_validate({"registry": {"tls": ("hub.sandbox.sandbox.localhost:8443",)}})
     assert "tls-registry" not in build(Spec(), place)
     assert one(TlsRegistryStep, build(spec, place)).hosts == ("hub.sandbox.sandbox.localhost:8443",)
-
-
-@pytest.mark.parametrize(("controller", "made"), [("traefik", Traefik), ("nginx", Nginx)])
-def test_the_controller_is_the_one_that_is_wanted(place: Home, controller: Any, made: type) -> None:
-    steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
-    assert isinstance(one(IngressStep, steps).controller, made)
-
-
-def test_ingress_nginx_cannot_come_from_the_bundle(place: Home) -> None:
-    with pytest.raises(UsageError, match="cannot be built from packages") as caught:
-        build(Spec.model_validate({"ingress": {"controller": "nginx"}}), place, bundle())
-    assert "traefik" in caught.value.fix and "upstream" in caught.value.fix
 
 
 def test_the_gateway_api_is_read_from_where_the_images_come_from(place: Home) -> None:

@@ -22,8 +22,8 @@ from sandbox.system import files, process
 from sandbox.system.wait import wait_until
 
 RBAC = "rbac.authorization.k8s.io/v1"
-# Of the ingress controllers, their page, the Gateway API and the units on nodes.
-ROLES = ("traefik", "traefik-gateway", "ingress-nginx", "page", "trust", "credentials", "services")
+# Of the ingress controller, its page, the Gateway API and the units on nodes.
+ROLES = ("traefik", "traefik-gateway", "page", "trust", "credentials", "services")
 OURS = (
     *(
         (pod_proxy.API, kind, name, None)

@@ -205,24 +205,6 @@ def test_host_without_a_service_is_explained_in_the_end(
     assert said == [f"app.{DOMAIN}: 503"]
 
 
-def test_host_new_to_the_controller_is_not_ready_despite_a_404(
-    step: HttpsStep, server: ApiServer, edge: TlsServer
-) -> None:
-    edge.status, edge.answer = "404 Not Found", b"<center>nginx</center>"
-    rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
-    for age, state in ((0, State.DRIFTED), (60, State.READY)):
-        changed = {"time": f"{datetime.now(UTC) - timedelta(seconds=age):%Y-%m-%dT%H:%M:%SZ}"}
-        live = {"metadata": {"managedFields": [{}, changed]}, "spec": {"rules": [rule]}}
-        server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = live
-        assert step.check().state is state
-    server.objects["/apis/networking.k8s.io/v1/ingresses/app"]["metadata"]["managedFields"] = [
-        {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    ]
-    assert step.check().detail == f"app.{DOMAIN}: the ingress controller does not know it yet"
-    edge.status = "200 OK"
-    assert step.check().state is State.READY
-
-
 def test_every_node_behind_the_edge_is_probed(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
     ask, asked = https_probe.ask, list[str]()
 
@@ -278,14 +260,3 @@ def test_a_wrong_answer_on_a_shared_connection_is_asked_again(
     assert step.check().state is State.READY
     edge.status = "503 Away"
     assert step.check().detail.endswith(f".{DOMAIN}: 503")
-
-
-def test_new_hosts_on_a_shared_connection_are_judged_alone(step: HttpsStep, server: ApiServer, edge: TlsServer) -> None:
-    edge.status, edge.answer = "404 Not Found", b"<center>nginx</center>"
-    changed = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    for number in range(20):
-        live = {"metadata": {"managedFields": [changed]}, "spec": {"rules": [{"host": f"h{number}.{DOMAIN}"}]}}
-        server.objects[f"/apis/networking.k8s.io/v1/ingresses/h{number}"] = live
-    assert step.check().detail.endswith(f".{DOMAIN}: the ingress controller does not know it yet")
-    edge.status = "200 OK"
-    assert step.check().state is State.READY

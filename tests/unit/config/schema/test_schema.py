@@ -350,9 +350,9 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "did you mean 'upstream'?",
         ),
         (
-            "ingress: {controller: ngnix}\n",
-            "1: ingress.controller: must be 'traefik', 'nginx' or 'none', not 'ngnix'",
-            "did you mean 'nginx'?",
+            "ingress: {controller: trafik}\n",
+            "1: ingress.controller: must be 'traefik' or 'none', not 'trafik'",
+            "did you mean 'traefik'?",
         ),
         (
             "ingress:\n  controller: none\n  classes: [alb]\n",
@@ -360,8 +360,14 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         (
-            "ingress:\n  controller: nginx\n  gateway_api: true\n",
-            "3: ingress.gateway_api: the controller 'nginx' does not serve the Gateway API; 'traefik' does",
+            "ingress:\n  controller: none\n  gateway_api: true\n",
+            "3: ingress.gateway_api: is for the sandbox's own controller, and the spec has none",
+            "",
+        ),
+        (
+            "ingress: {controller: nginx}\n",
+            "1: ingress.controller: ingress-nginx is retired; leave the key out: Traefik serves its class and its "
+            "annotations",
             "",
         ),
         (
@@ -713,7 +719,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             )
             | st.fixed_dictionaries(
                 {
-                    "controller": st.sampled_from(["nginx", "none"]),
+                    "controller": st.just("none"),
                     "gateway_api": st.just(False),
                     "classes": st.just([]),
                     **unset,
@@ -798,7 +804,6 @@ def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
         ("cluster: {context: team}", "write 'provider: existing'"),
         ("cluster: {provider: existing, context: t}\nproxy: {run: container}", "no container can reach"),
         ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "cluster-wide"),
-        ("cluster: {provider: existing, context: t}\ningress: {controller: nginx}", "use 'traefik'"),
         ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "keeps its nameservers"),
         ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "by its administrators"),
     ],
