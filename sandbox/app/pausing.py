@@ -1,7 +1,7 @@
-"""Pauses a sandbox: its nodes stand still with everything in memory, until it is used again.
+"""Pauses a sandbox: its nodes keep everything in memory and use no processor time until the sandbox is used again.
 
-A process of the user's (`waker`) sees clients of the edge and of the API server, whose connections wait in the kernel
-meanwhile. What a command asks of the cluster wakes it in the same way; what changes the sandbox wakes it first.
+The kernel accepts connections for a paused node, and they wait. A process of the user (`waker`) sees them at the edge
+and at the API server's port, and resumes the nodes. Commands that change a sandbox resume it first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.system import daemon, files
 
 @contextmanager
 def awake_on_failure(engine: Engine, names: Names) -> Iterator[None]:
-    """Resume the sandbox if the block fails or is interrupted: nothing would see clients of one half paused."""
+    """Resume the sandbox if the block fails or is interrupted: nobody would see clients of a half paused one."""
     try:
         yield
     except BaseException:
@@ -29,48 +29,49 @@ def awake_on_failure(engine: Engine, names: Names) -> Iterator[None]:
 
 
 def pause(engine: Engine, names: Names) -> bool:
-    """Pause a sandbox's nodes until it is used again; returns whether any ran. The caller holds the lock.
+    """Pause the nodes and end the connections of clients, who connect again when they need something.
 
-    Connected clients are cut off, so that they connect again when they need something. Raises SandboxError.
+    Returns whether a node was running. The caller holds the sandbox's lock. Raises SandboxError.
     """
     if not names.folder.exists():
         return False
     use = Use.of(engine, names)
     use.cut()
-    files.write_atomic(names.paused, use.read().to_json(), mode=0o600)  # first: by it a pause that is killed is undone
+    # Written before the nodes pause, so that the next command can undo a pause that was killed.
+    files.write_atomic(names.paused, use.read().to_json(), mode=0o600)
     use.trust_servers(healthy=True)
-    held = paused_nodes.pause(providers.nodes(engine, names))
-    if not held:
+    paused = paused_nodes.pause(providers.nodes(engine, names))
+    if not paused:
         use.trust_servers(healthy=False)
         names.paused.unlink()
-    return held
+    return paused
 
 
 def wake(engine: Engine, names: Names) -> bool:
-    """Resume a sandbox's nodes if they are paused; returns whether any was. Raises SandboxError."""
+    """Resume the nodes if they are paused; returns whether a node was paused. Raises SandboxError."""
     return names.paused.exists() and _resume(engine, names)
 
 
 def _resume(engine: Engine, names: Names) -> bool:
-    woken = paused_nodes.resume(providers.nodes(engine, names))
+    resumed = paused_nodes.resume(providers.nodes(engine, names))
     Use.of(engine, names).trust_servers(healthy=False)
     names.paused.unlink(missing_ok=True)
-    return woken
+    return resumed
 
 
 def watch(names: Names, after: float | None) -> None:
-    """Start a process that wakes the sandbox when it is used, and pauses it after `after` seconds without use.
+    """Start the waker, which pauses the sandbox again after `after` seconds without use. Raises SandboxError.
 
-    It does so once the caller, which holds the lock, has ended. Raises SandboxError.
+    The waker begins to watch when the calling command has released the sandbox's lock.
     """
     daemon.end(names.waker)
-    # -P, since the folder that a command is called in may hold a package of our name.
+    # -P: the current folder may contain a package that is called sandbox.
     argv = [sys.executable, "-P", "-m", "sandbox.app.waker", names.name, *([str(after)] if after else ())]
     daemon.start(argv, log_to=names.waker.with_suffix(".log"), record=names.waker)
 
 
 def forget(names: Names) -> None:
-    """End that process and remove its files. Raises SandboxError."""
+    """End the waker and remove its files. Raises SandboxError."""
     daemon.end(names.waker)
     for path in (names.paused, names.waker.with_suffix(".log")):
         path.unlink(missing_ok=True)

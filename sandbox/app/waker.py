@@ -1,16 +1,16 @@
-"""`python -m sandbox.app.waker NAME [SECONDS]`: wakes a paused sandbox when it is used, and pauses an unused one.
+"""`python -m sandbox.app.waker NAME [SECONDS]`: resumes a paused sandbox when it is used, and pauses an unused one.
 
-It ends with the sandbox, and once that is awake and is not to be paused automatically.
+It ends when the sandbox is gone, or when the sandbox is awake and has no `pause_after`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sandbox.app import context, pausing
@@ -23,24 +23,21 @@ from sandbox.system.sandbox_lock import Busy, Holder
 
 log = logging.getLogger(__name__)
 
-WATCHING = 0.4  # seconds between two checks while it is paused, out of the second that its first answer may take
-RESTING = 5.0
+WATCHING = 0.4  # seconds between two checks of a paused sandbox: its first answer may take a second
+RESTING = 5.0  # seconds between two checks of a running one
 
 
 @dataclass(frozen=True)
 class Waker:
-    """Watches one sandbox; it is paused when it was not used for `after` seconds."""
+    """`after`: seconds without use after which the sandbox is paused, or None."""
 
     engine: Engine
     names: Names
     after: float | None
 
     def run(self) -> None:
-        """Watch until the sandbox is gone, or awake for good. Raises SandboxError when the engine is gone.
-
-        It begins when the command that started it has ended, which may just be pausing the nodes.
-        """
-        while Holder.read(self.names.home.lock(self.names.name)):
+        """Watch until the sandbox is gone, or awake and not to be paused. Raises SandboxError without an engine."""
+        while Holder.read(self.names.home.lock(self.names.name)):  # the command that started this process still works
             time.sleep(WATCHING / 4)
         use = Use.of(self.engine, self.names)
         while self.names.folder.exists():
@@ -54,44 +51,43 @@ class Waker:
     def _while_paused(self, use: Use) -> None:
         try:
             before = UseCounts.read(self.names.paused)
-        except FileNotFoundError:  # a command has just woken it
+        except FileNotFoundError:  # a command has just resumed it
             return
-        except (OSError, ValueError) as error:  # nothing tells whether a client waits
-            log.warning("wakes, for %s cannot be read: %s", self.names.paused, error)
+        except (OSError, ValueError) as error:
+            log.warning("resumes: %s cannot be read: %s", self.names.paused, error)
             pausing.wake(self.engine, self.names)
             return
         while self.names.paused.exists():
             now = use.read()
             if now.is_used(before):
-                log.info("wakes: %s, was %s", now, before)
+                log.info("resumes: %s, was %s", now, before)
                 pausing.wake(self.engine, self.names)
                 return
             before = now
-            if not now.healthy:  # another process of the edge asks the nodes
+            if not now.healthy:  # a new process of the edge checks the nodes again
                 use.trust_servers(healthy=True)
             time.sleep(WATCHING)
 
     def _while_awake(self, use: Use, after: float) -> None:
-        before, since = use.read(), time.monotonic()
+        before, last_use = use.read(), time.monotonic()
         while self.names.folder.exists() and not self.names.paused.exists():
             time.sleep(RESTING)
             now = use.read()
             if now.open or now.api or now.is_used(before):
-                since = time.monotonic()
+                last_use = time.monotonic()
             before = now
-            if time.monotonic() - since >= after:
-                log.info("pauses, not used for %.0f s", after)
+            if time.monotonic() - last_use >= after:
+                log.info("pauses: not used for %.0f s", after)
                 with (
-                    contextlib.suppress(Busy),
+                    suppress(Busy),
                     Session(patience=0.0).alone(self.names.name, "pause"),
                     pausing.awake_on_failure(self.engine, self.names),
                 ):
                     pausing.pause(self.engine, self.names)
-                since = time.monotonic()
+                last_use = time.monotonic()
 
 
 def main() -> None:
-    """Run until told to stop."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.chdir("/")

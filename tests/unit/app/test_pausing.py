@@ -80,7 +80,7 @@ def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeE
     assert not world.names.paused.exists()
 
 
-@pytest.mark.parametrize("damaged", [b"", b"null", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize("damaged", [b"", b"{}"])
 def test_sandbox_whose_counts_are_damaged_is_woken(world: World, engine: FakeEngine, damaged: bytes) -> None:
     world.totals = iter([3, 3, 3])
     pausing.pause(engine, world.names)

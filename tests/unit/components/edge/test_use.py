@@ -62,16 +62,11 @@ class Replaced(Silent):
     error = ConnectionResetError()
 
 
-def by_tables(family: int, port: int) -> None:
-    raise OSError("the tables are to tell")
-
-
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edge:
     table = tmp_path / "tcp"
     table.write_text(TABLE, encoding="utf-8")
     monkeypatch.setattr(tcp_connections, "TABLES", (table, tmp_path / "absent"))
-    monkeypatch.setattr(tcp_connections, "_asked", by_tables)
     monkeypatch.setattr(Edge, "told", [])
     return Edge(tmp_path / "master.sock")
 
