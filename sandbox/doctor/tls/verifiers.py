@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
@@ -18,9 +16,6 @@ from sandbox.system import host_network, process
 from sandbox.system.process import ToolFailed
 
 TIMEOUT = 10.0
-COMPILING = 40.0  # a small program, by Java or Go
-# A go.mod in this folder or above, which may ask for another release of Go, and settings for other builds do not count.
-GO = {"GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
 # libcurl-errors(3): the exit codes of curl for TLS errors.
 CURL_REFUSES = {35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91}
 
@@ -42,8 +37,8 @@ class CannotAsk(Exception):
     """The client is not installed or does not work; the text gives the reason."""
 
 
-def inspect(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
-    """Ask one client twice; `trust` is the command that makes it trust the root."""
+def inspect(ask: Ask, trace: RequestTrace) -> Finding:
+    """Ask one client with the sandbox's root, then with its own trust store."""
     target = Target(trace.address, trace.port, trace.host)
     try:
         if not trace.is_ours:
@@ -56,7 +51,7 @@ def inspect(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
     except CannotAsk as reason:
         return skipped(str(reason))
     if refusal:
-        return warn(f"accepts with the sandbox's root; does not trust it by itself: {refusal}", trust)
+        return warn(f"accepts with the sandbox's root; does not trust it by itself: {refusal}", "sandbox certs trust{which}")
     return ok("accepts, and trusts the sandbox's root already")
 
 
@@ -106,65 +101,21 @@ def curl(target: Target, root: Path | None) -> str | None:
     return None
 
 
-def go(words: tuple[str, ...], target: Target, root: Path | None) -> str | None:
-    """Ask Go, unless it had to compile its TLS library before, which takes a minute on two cores."""
-    with _client("probe.go") as path:
-        try:
-            steps = _run(*words, "build", "-n", path, env=GO)
-        except ToolFailed as failed:
-            raise CannotAsk(f"does not work: {process.last_lines(failed.output, 1) or failed.brief}") from failed
-    if steps.count("/compile ") > 1:  # that of the program itself
-        raise CannotAsk("Go has not compiled its TLS library yet; let it, once: go build crypto/tls")
-    return program((*words, "run"), "probe.go", target, root, env=GO)
-
-
-def program(
-    words: tuple[str, ...], file: str, target: Target, root: Path | None, *, env: Mapping[str, str] | None = None
-) -> str | None:
-    """Ask a small program of this package, run by `words`; it exits with 1 and a reason if it refuses."""
-    if process.which(words[0]) is None:
-        raise CannotAsk("not installed")
-    asked: list[str | Path] = [target.address, str(target.port), target.host, *([root] if root else [])]
-    with _client(file) as path:
-        try:
-            _run(*words, path, *asked, timeout=COMPILING, env=env)
-        except ToolFailed as failed:
-            said = [line for line in failed.details.splitlines()[1:] if line and not line.startswith("exit status")]
-            if failed.status != 1 or not said or "jdk.compiler" in failed.details:
-                raise CannotAsk(f"does not work: {said[-1] if said else failed.brief}") from failed
-            return said[-1]
-    return None
-
-
-def _client(file: str) -> AbstractContextManager[Path]:
-    return resources.as_file(resources.files(__package__) / "clients" / file)
-
-
-def _run(name: str, *arguments: str | Path, timeout: float = TIMEOUT, env: Mapping[str, str] | None = None) -> str:
+def _run(name: str, *arguments: str | Path) -> str:
     found = process.which(name)
     if found is None:
         raise CannotAsk("not installed")
-    return process.run([found, *arguments], timeout=timeout, stdin="", env=env)
+    return process.run([found, *arguments], timeout=TIMEOUT, stdin="")
 
 
-CLIENTS: dict[str, Ask] = {
-    "openssl": openssl,
-    "python": python,
-    "curl": curl,
-    "node": partial(program, ("node",), "probe.cjs"),
-    "java": partial(program, ("java",), "Probe.java"),
-    "go": partial(go, ("go",)),
-}
-
-# Clients that ship their own roots.
-TRUST = {"node": "sandbox certs trust{which} --store python, then export what it prints"}
+CLIENTS: dict[str, Ask] = {"openssl": openssl, "python": python, "curl": curl}
 
 CHECKS = tuple(
     Check(
         f"tls.verifier.{name}",
         f"{name} accepts the certificate, with the sandbox's root and by itself",
         "sandbox certs renew{which}",
-        partial(inspect, ask, TRUST.get(name, "sandbox certs trust{which}")),
+        partial(inspect, ask),
     )
     for name, ask in CLIENTS.items()
 )
