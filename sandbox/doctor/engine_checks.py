@@ -11,16 +11,12 @@ from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
 from sandbox.plan import used_engine
-from sandbox.system import process
 
 CPUS = 2
 MEMORY = 2 << 30
 COMFORT = 4 << 30
 DAY = 86400.0  # seconds
 SKEW = 30.0
-# The first Podman whose service starts containers of the policy unless-stopped too (containers/podman#28328).
-RESTARTING = (5, 8)
-RESTART_UNIT = "podman-restart.service"
 
 
 def reachable(context: DoctorContext) -> Finding:
@@ -52,17 +48,6 @@ def used(context: DoctorContext) -> Finding:
     if before is None:
         return ok("the sandbox is on no other engine")
     return error(f"it was brought up on {before}", used_engine.remedy(context.names, before))
-
-
-def hardened(context: DoctorContext) -> Finding:
-    """Check that ports published on the loopback address cannot be reached from the network."""
-    facts = with_engine(context).facts
-    version = facts.version
-    if facts.podman:
-        return skipped("it is of the Docker Engine that this is known")
-    if facts.is_hardened:
-        return ok(f"{version} drops packets from the network to loopback ports")
-    return warn(f"{version} lets other machines on the same network segment reach ports published on 127.0.0.1")
 
 
 def cgroups(context: DoctorContext) -> Finding:
@@ -125,32 +110,10 @@ def proxy(context: DoctorContext) -> Finding:
     return warn(f"{where}, also for {', '.join(lost)}: docker push and docker pull would go to the proxy", fix)
 
 
-def restarts(context: DoctorContext) -> Finding:
-    """Check that containers come back after a restart of the machine: Podman has no daemon that would do it."""
-    facts = with_engine(context).facts
-    if not facts.podman:
-        return ok("the engine starts its containers with the machine")
-    if facts.release >= RESTARTING and _is_enabled(RESTART_UNIT):
-        return ok(f"{RESTART_UNIT} starts them with the machine")
-    after = f"after a restart of the machine: sandbox start {context.names.name}"
-    if facts.release < RESTARTING:
-        newest = ".".join(map(str, RESTARTING))
-        return warn(f"Podman {facts.version} starts no container of this policy with the machine; {newest} does", after)
-    return warn(f"{RESTART_UNIT} is not enabled", f"sudo systemctl enable {RESTART_UNIT}; without it, {after}")
-
-
-def _is_enabled(unit: str) -> bool:
-    try:
-        return process.run(["systemctl", "is-enabled", unit], timeout=5).strip() == "enabled"
-    except SandboxError:  # it is not, or there is no systemd
-        return False
-
-
 CHECKS = (
     Check("engine.reachable", "a Docker Engine answers and is new enough", "sudo systemctl start docker", reachable),
     Check("engine.local", "the engine runs on this machine", "unset DOCKER_HOST, or docker context use default", local),
     Check("engine.used", "the sandbox is not on another engine", "docker context use, with its engine's", used),
-    Check("engine.hardened", "other machines cannot reach loopback ports", "upgrade to Docker Engine 28", hardened),
     Check(
         "engine.cgroups",
         "containers use cgroup v2",
@@ -174,11 +137,5 @@ CHECKS = (
         "the engine's proxy is not used for the sandbox's registries",
         'add their hosts to "no-proxy" under "proxies" in /etc/docker/daemon.json and restart the engine',
         proxy,
-    ),
-    Check(
-        "engine.restart",
-        "containers come back when the machine restarts",
-        f"sudo systemctl enable {RESTART_UNIT}",
-        restarts,
     ),
 )

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from sandbox.components.edge import routes
 from sandbox.components.network.step import is_free
 from sandbox.doctor.check import Check, Finding, ok, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine
 from sandbox.engine import labelled as own
-from sandbox.errors import SandboxError
 from sandbox.names import LABEL, SHARED_NETWORK, Home
-from sandbox.plan import providers, saved_spec
-from sandbox.plan.used_engine import other
-from sandbox.provider import Standing
 from sandbox.quantities import count
-from sandbox.system import files as locks
 
 
 def containers(context: DoctorContext) -> Finding:
@@ -34,31 +27,6 @@ def containers(context: DoctorContext) -> Finding:
     others = len(engine.containers(LABEL)) - len(labelled)
     also = f"; {others} belong to other users or earlier releases, and stay" if others else ""
     return ok(("every container belongs to a sandbox" if labelled else "there are no containers") + also)
-
-
-def files(context: DoctorContext) -> Finding:
-    """Check for files and routes of sandboxes whose node does not exist, nor is on another engine."""
-    engine = with_engine(context).engine
-    known = {
-        name: providers.nodes(engine, context.home.sandbox(name))
-        for name in _known(context.home) - _in_existing_clusters(context.home)
-    }
-    gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
-    gone = {name for name in gone if not (_is_locked(context.home, name) or other(context.home.sandbox(name)))}
-    if gone:
-        return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
-    return ok("every sandbox with files has its node")
-
-
-def _in_existing_clusters(home: Home) -> set[str]:
-    """Return the sandboxes in existing clusters, which have no node here."""
-    found = set()
-    for name in _known(home):
-        with suppress(SandboxError):
-            spec = saved_spec.load(home.sandbox(name))
-            if spec and not spec.cluster.supports.containers:
-                found.add(name)
-    return found
 
 
 def networks(context: DoctorContext) -> Finding:
@@ -116,25 +84,12 @@ def _known(home: Home) -> frozenset[str]:
     return frozenset(with_files | {route.name for route in routes.every(home)})
 
 
-def _is_locked(home: Home, name: str) -> bool:
-    """Tell whether a command works on the sandbox now: every command holds its lock."""
-    folder = home.lock(name)
-    if not folder.is_dir():
-        return False
-    try:
-        with locks.exclusive(folder, seconds=0):
-            return False
-    except SandboxError:
-        return True
-
-
 def _down(names: set[str]) -> str:
     return "\n".join(f"sandbox down {name}" for name in sorted(names))
 
 
 CHECKS = (
     Check("leftovers.containers", "every container belongs to a sandbox", "sandbox down NAME", containers),
-    Check("leftovers.files", "every sandbox with files has its node", "sandbox down NAME", files),
     Check("leftovers.networks", "every network is in use", "docker network rm NETWORK", networks, remove_networks),
     Check("leftovers.volumes", "every volume belongs to a sandbox", "sandbox down NAME --purge", volumes),
 )

@@ -1,4 +1,4 @@
-"""Checks of this machine: disks, kernel limits, capabilities, proxy variables, and modes of the user's files."""
+"""Checks of this machine: disks, kernel limits, proxy variables, modes of the user's files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from sandbox.plan import providers
 from sandbox.system import files, inotify
 
 GIB = 1 << 30
-SPARE = 8  # inotify instances; a node needs about 25
-CAREFUL = "available-caps"  # installed by scripts/engine
 OTHERS = 0o077
+SPARE = 8  # inotify instances; a node needs about 25
 ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a disk and a kernel of its own"
-STATUS = Path("/proc/self/status")
-LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 
 
 def engine_disk(context: DoctorContext) -> Finding:
@@ -68,26 +65,6 @@ def raise_limits(context: DoctorContext) -> None:
     """Raise inotify limits that are too low, of this machine only. Raises OSError without the right to."""
     if not _is_elsewhere(context):
         inotify.raise_limits()
-
-
-def capabilities(context: DoctorContext) -> Finding:
-    """Check that a node, which is a privileged container, can have every capability."""
-    if not context.spec.cluster.supports.whole_cluster:
-        return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this machine's")
-    if _is_elsewhere(context):
-        return skipped(ELSEWHERE)
-    try:
-        words = dict(line.split(":\t", 1) for line in STATUS.read_text(encoding="utf-8").splitlines() if ":\t" in line)
-        held, last = int(words["CapBnd"], 16), int(LAST_CAPABILITY.read_text(encoding="utf-8"))
-    except (OSError, KeyError):
-        return skipped("only Linux has capabilities")
-    missing = [number for number in range(last + 1) if not held >> number & 1]
-    if not missing:
-        return ok(f"all {last + 1} in the bounding set")
-    evidence = f"this machine lacks the capability {', '.join(map(str, missing))}"
-    if isinstance(context.docker, EngineProbe) and context.docker.facts.runtime == CAREFUL:
-        return ok(f"{evidence}, and the engine's runtime {CAREFUL} does not ask for it")
-    return warn(f"{evidence}: an engine on it cannot give it to a node")
 
 
 def proxy(context: DoctorContext) -> Finding:
@@ -183,12 +160,6 @@ CHECKS = (
         inotify.RAISE,
         watches,
         raise_limits,
-    ),
-    Check(
-        "machine.capabilities",
-        "a node can have every capability",
-        "scripts/engine installs a runtime that asks only for available ones",
-        capabilities,
     ),
     Check("machine.proxy", "the environment's proxy is not used for the sandbox", "add the hosts to NO_PROXY", proxy),
 )

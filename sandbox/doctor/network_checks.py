@@ -6,22 +6,17 @@ import socket
 import sys
 from ipaddress import IPv4Network, ip_address
 
-from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
-from sandbox.components.edge.lan_access import access, warning
 from sandbox.components.edge.relay import Relay
-from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.errors import SandboxError
 from sandbox.names import LABEL, RELAY, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER
 from sandbox.system.resolvers import upstream
 
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
-SHORT = 0.3  # seconds for an address of this machine
 
 
 def subnet(context: DoctorContext) -> Finding:
@@ -137,33 +132,6 @@ def privileged(context: DoctorContext) -> Finding:
     return warn(f"a rootless engine may not open {min(low)}: unprivileged ports start at {first}", fix)
 
 
-def visitors(context: DoctorContext) -> Finding:
-    """Check that the edge listens for this machine only, also where another program has its ports for it."""
-    found = access(context.spec, Keystore(context.names.keys))
-    if not found.open and (heard := _heard_outside(context)):
-        said = f"{', '.join(heard)} answers too, though the spec asks for {context.spec.edge.listen} alone"
-        fix = (
-            f"sandbox up{context.which} --https-port 8443, for tools that do so for ports below 1024 only (OrbStack), "
-        )
-        fix += "or a firewall"
-        return warn(f"{said}: the tool of the engine's machine listens on every address", fix)
-    if not found.open:
-        return ok(f"only this machine: {context.spec.edge.listen}")
-    where = found.urls(context.spec, (f"*.{context.spec.domain}",))
-    return warn("; ".join((warning(found, context.spec), *where)))
-
-
-def _heard_outside(context: DoctorContext) -> list[str]:
-    """Return where the edge's ports are heard that were published on the loopback address of a virtual machine."""
-    if isinstance(context.docker, SandboxError) or reach_checks.found(context).shares_network:
-        return []
-    box = context.docker.engine.container(labelled.edge(context.docker.engine, context.home))
-    if box is None or not box.running:
-        return []
-    binds = [Bind(one, port) for one in host_network.lan_addresses() for port in context.spec.edge.ports]
-    return [str(one) for one in binds if host_network.accepts(one.address, one.port, seconds=SHORT)]
-
-
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
     """Return what has a port: a container that publishes it, RELAY, or a process; None if it is free."""
     if engine and (name := engine.publisher(bind.port)):
@@ -202,12 +170,6 @@ PORTS = (
     Check("ports.https", "the edge has its ports, or they are free", "sandbox up{which} --https-port PORT", https),
     Check(
         "ports.registry", "the registry has its port, or it is free", "sandbox up{which} --registry-port PORT", registry
-    ),
-    Check(
-        "ports.visitors",
-        "the edge listens for this machine only",
-        "to accept only this machine: edge: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
-        visitors,
     ),
     Check(
         "ports.privileged", "the engine may open ports below 1024", "sandbox up{which} --https-port 8443", privileged

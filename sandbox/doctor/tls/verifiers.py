@@ -51,7 +51,9 @@ def inspect(ask: Ask, trace: RequestTrace) -> Finding:
     except CannotAsk as reason:
         return skipped(str(reason))
     if refusal:
-        return warn(f"accepts with the sandbox's root; does not trust it by itself: {refusal}", "sandbox certs trust{which}")
+        return warn(
+            f"accepts with the sandbox's root; does not trust it by itself: {refusal}", "sandbox certs trust{which}"
+        )
     return ok("accepts, and trusts the sandbox's root already")
 
 

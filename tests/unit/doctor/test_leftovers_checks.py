@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
-from sandbox.doctor import engine_checks, leftovers_checks
+from sandbox.doctor import leftovers_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import ContainerSpec, Engine
+from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE, LABEL
-from sandbox.plan.used_engine import UsedEngine
-from sandbox.system.files import exclusive, make_private_dir
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 
@@ -51,34 +47,6 @@ def test_containers_and_data_without_an_owner_are_named(context: DoctorContext, 
     assert (found.status, found.fix) == (Status.WARN, "sandbox down old")
     found = leftovers_checks.volumes(context)
     assert (found.status, found.fix) == (Status.WARN, "sandbox down gone --purge")
-
-
-def test_files_without_a_node(context: DoctorContext) -> None:
-    context.names.folder.mkdir(parents=True)
-    found = leftovers_checks.files(context)
-    assert (found.status, found.fix) == (Status.WARN, "sandbox down demo")
-
-
-@pytest.mark.fault(60)
-def test_files_of_a_sandbox_on_another_engine_are_kept(
-    context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DOCKER_HOST names another engine than the last `up` had → the doctor says so, and not to remove it."""
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    UsedEngine("there", "unix:///there.sock").record(context.names)
-    assert leftovers_checks.files(context).status is Status.OK
-    found = engine_checks.used(context)
-    assert (found.status, found.evidence) == (Status.ERROR, "it was brought up on unix:///there.sock")
-    assert found.fix.startswith("DOCKER_HOST=unix:///there.sock sandbox")
-
-
-def test_files_of_a_sandbox_that_is_coming_up(context: DoctorContext) -> None:
-    context.names.folder.mkdir(parents=True)
-    lock = context.home.state / "locks" / "demo"
-    make_private_dir(lock)
-    with exclusive(lock):
-        assert leftovers_checks.files(context).status is Status.OK
-    assert leftovers_checks.files(context).status is Status.WARN
 
 
 def test_unused_edge_and_network_are_named(context: DoctorContext, engine: FakeEngine) -> None:

@@ -73,11 +73,11 @@ def test_inotify_is_skipped_without_linux(
 
 
 @pytest.mark.fault(61)
-@pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.watches, machine_checks.capabilities])
+@pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.watches])
 def test_engine_of_another_kernel_is_not_judged_by_this_one(
     context: DoctorContext, engine: FakeEngine, check: Any
 ) -> None:
-    """An engine whose kernel is another one → the rows about disk, inotify and capabilities are skipped."""
+    """An engine whose kernel is another one → the rows about disk and inotify are skipped."""
     engine.shares = False
     found = check(context)
     assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
@@ -115,22 +115,6 @@ def test_other_machines_disk_and_limits_are_read_in_the_node(
     engine.programs["cat"] = lambda box, argv: (0, f"{watches}\n512\n")
     found = (machine_checks.engine_disk(context), machine_checks.watches(context))
     assert tuple(one.status for one in found) == statuses
-
-
-@pytest.mark.parametrize(
-    ("mask", "status", "words"),
-    [("1ff", Status.OK, "all 9"), ("0ef", Status.WARN, "lacks the capability 4, 8: "), ("3ff", Status.OK, "all 9")],
-)
-def test_missing_capabilities_are_named(
-    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str, status: Status, words: str
-) -> None:
-    monkeypatch.setattr(machine_checks, "STATUS", tmp_path / "status")
-    monkeypatch.setattr(machine_checks, "LAST_CAPABILITY", tmp_path / "last")
-    (tmp_path / "status").write_text(f"Name:\tx\nCapBnd:\t{mask}\n")
-    (tmp_path / "last").write_text("8\n")
-    found = machine_checks.capabilities(context)
-    assert found.status is status and words in found.evidence
-    assert machine_checks.capabilities(told(context, runtime=machine_checks.CAREFUL)).status is Status.OK
 
 
 def test_free_space_is_of_the_nearest_existing_folder(context: DoctorContext) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.config.schema import ResolvedSpec
-from sandbox.doctor import network_checks, reach_checks
+from sandbox.doctor import network_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, ContainerSpec
-from sandbox.engine.reach import Reach
 from sandbox.names import EDGE, LABEL
 from sandbox.system import host_network
 from tests.support.fakes import NETWORK, FakeEngine
@@ -150,31 +149,3 @@ def test_a_rootless_engine_and_low_ports(context: DoctorContext) -> None:
     assert network_checks.privileged(low).status is Status.OK  # not rootless
     found = network_checks.privileged(told(low, rootless=True))
     assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix
-
-
-@pytest.mark.security(3, 19)
-def test_open_listener_is_reported(context: DoctorContext) -> None:
-    """A sandbox that others may enter → a warning of the doctor."""
-    assert network_checks.visitors(context).status is Status.OK
-    listening = context.spec.edge.model_copy(update={"listen": "192.168.1.5"})
-    found = network_checks.visitors(replace(context, spec=context.spec.model_copy(update={"edge": listening})))
-    assert found.status is Status.WARN
-    assert f"https://*.{context.spec.name}.192.168.1.5.nip.io:" in found.evidence
-
-
-@pytest.mark.security(3)
-@pytest.mark.parametrize(("shares", "status"), [(False, Status.WARN), (True, Status.OK)])
-def test_port_that_a_virtual_machine_opens_to_all_is_told(
-    context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, shares: bool, status: Status
-) -> None:
-    """A tool listens on every address for a port that was published on 127.0.0.1, as OrbStack does → a warning."""
-    monkeypatch.setattr(reach_checks, "found", lambda _: Reach(shares_network=shares))
-    monkeypatch.setattr(host_network, "lan_addresses", lambda: ("127.0.0.1",))
-    engine.create_network(NETWORK, {})
-    engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=context.home.labels, network=NETWORK))
-    with socket.create_server(("127.0.0.1", context.spec.edge.ports[0])):
-        found = network_checks.visitors(context)
-    assert found.status is status
-    assert (f"127.0.0.1:{context.spec.edge.ports[0]} answers too" in found.evidence) is not shares
-    assert found.fix.startswith("sandbox up demo --https-port 8443") is not shares
-    assert network_checks.visitors(context).status is Status.OK
