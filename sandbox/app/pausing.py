@@ -20,7 +20,7 @@ from sandbox.system import daemon, files
 
 @contextmanager
 def awake_on_failure(engine: Engine, names: Names) -> Iterator[None]:
-    """Resume the sandbox if the block fails or is interrupted: nobody would see clients of a half paused one."""
+    """Resume the sandbox if the block fails or is interrupted: no process would see clients of a half paused one."""
     try:
         yield
     except BaseException:
