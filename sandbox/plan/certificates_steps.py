@@ -46,7 +46,7 @@ def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...
     )
 
 
-def trust(site: ClusterSite) -> Step:
+def trust(site: ClusterSite) -> TrustStep:
     """Return the step that makes nodes and pods trust the roots."""
     return TrustStep(
         nodes=site.nodes,

@@ -19,7 +19,7 @@ from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.kube.manifests import defined
 from sandbox.names import INGRESS_SERVICE
-from sandbox.plan import registry_steps
+from sandbox.plan import certificates_steps, registry_steps
 from sandbox.plan.providers import proxied, upstream
 from sandbox.plan.site import ClusterSite, Site
 from sandbox.step import Step
@@ -101,7 +101,7 @@ def brought(site: ClusterSite) -> list[Step]:
     unserved.require_hosts(manifests, unserved.routed(site.spec))
     gone_kinds.require(manifests, site.spec.cluster.kubernetes)
     requires = ("wiring", "addons")
-    after = ("kube-proxy", "push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
+    after = ("kube-proxy", "push", "trust", "credentials", "minikube-addons", "provided", "issuer", "secrets")
     nodes = site.nodes.every
     steps: list[Step] = []
     if has_charts(site):
@@ -116,7 +116,16 @@ def brought(site: ClusterSite) -> list[Step]:
     defines = any(group == GATEWAY_GROUP for group, _ in filter(None, map(defined, manifests)))
     if not (charts or site.spec.addons or site.spec.ingress.gateway_api or defines):
         unbrought[GATEWAY_GROUP] = "in sandbox.yaml: `ingress: {gateway_api: true}`"
-    brings = ApplyStep(site.names, manifests, images, requires=requires, after=after, nodes=nodes, unbrought=unbrought)
+    brings = ApplyStep(
+        site.names,
+        manifests,
+        images,
+        requires=requires,
+        after=after,
+        nodes=nodes,
+        unbrought=unbrought,
+        applied=certificates_steps.trust(site).complete,
+    )
     return [*steps, brings]
 
 

@@ -17,7 +17,7 @@ from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.errors import SandboxError
 from sandbox.kube import bulk
-from sandbox.kube.api import ClusterError, Manifest, Say, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import LAST, identity, ordered
 from sandbox.kube.readiness import wait_ready
@@ -81,6 +81,7 @@ class ApplyStep(NothingToUndo):
     within: OneNamespace | None = None
     change: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda objects: objects
     overtaken: Callable[[], bool] = lambda: False
+    applied: Callable[[Cluster, Manifest], None] = lambda cluster, manifest: None  # called for each applied object
     unbrought: Mapping[str, str] = field(default_factory=dict)  # groups of kinds that nothing brings, with the fix
     told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
@@ -154,7 +155,12 @@ class ApplyStep(NothingToUndo):
 
         def attempt(manifest: Manifest) -> str | None:
             ours, context = before.places, self.names.cluster
-            return applying.attempt_changed(cluster, manifest, ours=ours, context=context, say=say, recreated=self.told)
+            problem = applying.attempt_changed(
+                cluster, manifest, ours=ours, context=context, say=say, recreated=self.told
+            )
+            if problem is None:
+                self.applied(cluster, manifest)
+            return problem
 
         def remove(places: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
             if places:

@@ -213,18 +213,14 @@ def test_nodes_pull_by_tls_from_a_registry_behind_the_ingress(sandbox: Sandbox) 
             tool(*inside, "mv", f"{hosts}.kept", hosts)
 
 
-def test_pods_of_a_namespace_that_asks_are_given_the_root(sandbox: Sandbox) -> None:
+def test_up_gives_the_root_to_labelled_namespaces(sandbox: Sandbox, up: Application) -> None:
     metadata = {"name": "trusting", "labels": {"sandbox.dev/trust": "true"}}
     sandbox.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    up.command("up")
     # After the root come those that the administrator of this machine added to its own.
     expected = sandbox.names.root_certificate.read_text() + CompanyCa("auto").pem.decode()
-
-    def missing() -> str | None:
-        found = sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "trusting") or {"data": {}}
-        roots = list(found["data"].values())
-        return None if roots == [expected] else str(roots)
-
-    wait_until(missing, what="the root", timeout=30)
+    config_map = sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "trusting")
+    assert config_map and config_map["data"] == {"ca.crt": expected}
     assert sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "default") is None
     sandbox.cluster.delete("v1", "Namespace", "trusting")
 

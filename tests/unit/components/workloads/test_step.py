@@ -58,6 +58,13 @@ def test_manifests_are_applied_and_recorded(
     assert made.check().detail == "ConfigMap shop/a is gone"
 
 
+def test_each_applied_object_is_passed_on(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    applied: list[str] = []
+    told = replace(step(names, objects), applied=lambda cluster, manifest: applied.append(manifest["kind"]))
+    told.apply(NoWork())
+    assert applied == [manifest["kind"] for manifest in objects]
+
+
 def test_object_being_deleted_is_applied_again_afterwards(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components import content_hash
-from sandbox.components.certificates import cluster_trust
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.minikube import provider as minikube_provider
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
@@ -324,9 +323,9 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
 
 
 def test_every_cluster_wide_right_leaves_a_user_profile(world: World, names: Names) -> None:
-    units = (cluster_trust.UNIT, secrets_unit(()), service_unit.unit("10.0.0.0/24", None, "node", 1))
+    units = (secrets_unit(()), service_unit.unit("10.0.0.0/24", None, "node", 1))
     roles = {one.name for one in units}
-    for file in ("traefik.yaml", "traefik-gateway.yaml", "nginx.yaml"):
+    for file in ("traefik.yaml", "traefik-gateway.yaml"):
         text = files.packaged("sandbox.components.ingress", file)
         roles |= set(re.findall(r"kind: ClusterRole, name: ([a-z-]+)", text))
     policies = (pod_proxy.POLICY, pull_secrets.POLICY)
@@ -338,7 +337,6 @@ def test_every_cluster_wide_right_leaves_a_user_profile(world: World, names: Nam
             server.objects |= {f"{RBAC}/{plural}/{name}": {} for name in roles}
         for plural, _ in POLICIES.values():
             server.objects |= {f"{ADMISSION}/{plural}/{name}": {} for name in policies}
-        assert len(server.objects) == 2 * (7 + 2)
         minikube_provider.uninstall(Cluster(names.kubeconfig), Mock(running=tuple))
         assert server.objects == {}
 
