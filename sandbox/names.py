@@ -231,11 +231,6 @@ class Names:
         return f"sandbox-{self.name}-registry"
 
     @property
-    def udp(self) -> str:
-        """Return the container that forwards UDP ports, if the sandbox has some."""
-        return f"sandbox-{self.name}-udp"
-
-    @property
     def registry_endpoint(self) -> str:
         """Return the registry's HOST:PORT on the network."""
         return f"{self.registry}:{REGISTRY_PORT}"

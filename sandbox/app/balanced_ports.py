@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sandbox.app import edge_ports, service_places
 from sandbox.components.edge import container_reach, routes
-from sandbox.components.edge.route import TCP, UDP, Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.engine import Engine
 from sandbox.kube.api import ClusterError
 from sandbox.names import Home
@@ -26,13 +26,13 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
         wanted = [] if reached else list(_wanted(route, home))
     except ClusterError:  # not known now, which does not mean that they are gone
         return
-    gone = [one for one in before if one.target not in {each.target for each in wanted}]
-    there = {one.target for one in route.every_port if not one.host}
-    new = [one for one in wanted if one.target not in there]
+    gone = [one for one in before if one.to not in {each.to for each in wanted}]
+    there = {one.to for one in route.every_port if not one.host}
+    new = [one for one in wanted if one.to not in there]
     if not gone and not new:
         return
     for one in gone:
-        routes.remove_port(home.edge, name, one.port, one.protocol)
+        routes.remove_port(home.edge, name, one.port)
     _add(home, engine, name, new)
     edge_ports.take_in(home, engine, name, say)
 
@@ -40,8 +40,8 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
 def _wanted(route: Route, home: Home) -> Iterator[Port]:
     for service in service_places.load_balancers(route, home):
         for number, _, protocol in (one.partition("/") for one in service.ports):
-            if protocol in (TCP, UDP):
-                yield Port(0, f"{service.service}:{number}", protocol=protocol, balanced=True)
+            if protocol == "tcp":
+                yield Port(0, f"{service.service}:{number}", balanced=True)
 
 
 def _add(home: Home, engine: Engine, name: str, new: Sequence[Port]) -> None:

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from sandbox.app.context import home as user_home
 from sandbox.app.known_sandboxes import not_up, require_known
 from sandbox.app.port_usage import Machine, Wanted
-from sandbox.app.ports import EDGE_TCP, problems, udp_wanted
+from sandbox.app.ports import EDGE_TCP, problems
 from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import TCP, UDP, Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
-from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config import loader
 from sandbox.config.schema.edge_schema import USUAL
 from sandbox.config.schema.values import ServicePort
@@ -39,7 +38,6 @@ class PortStatus:
 
     address: str
     port: int
-    protocol: str
     to: str
     sandbox: str
     proxy_protocol: bool
@@ -77,9 +75,7 @@ def statuses() -> tuple[PortStatus, ...]:
     return tuple(_status(route, port) for route in routes.every(user_home()) for port in route.every_port)
 
 
-def add(
-    session: Session, port: int | None, to: str, *, protocol: str = TCP, name: str | None, proxy: bool
-) -> PortStatus:
+def add(session: Session, port: int | None, to: str, *, name: str | None, proxy: bool) -> PortStatus:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
     Without `port` it is the Service's port, or the next free one. A Service without its port in `to` is used at the
@@ -89,20 +85,19 @@ def add(
     home, engine = user_home(), Engine.connect()
     route = _route(home, name)
     with session.alone(route.name, "port"):
-        served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, protocol, port)}"
-        target = Port(port or 0, served, proxy, protocol)
-        _require_port(home, engine, route.name, target)
+        served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, port)}"
+        target = Port(port or 0, served, proxy)
+        _require_port(home, route.name, target)
         chosen = choose(home, engine, route, port, target)
         take_in(home, engine, route.name, session.say)
         return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
 
 
-def remove(session: Session, port: int, *, protocol: str = TCP, name: str | None) -> None:
+def remove(session: Session, port: int, *, name: str | None) -> None:
     """Remove a port that was added. Raises SandboxError."""
     home = user_home()
     added = routes.added_ports(home.edge)
-    asked = (port, protocol)
-    found = [one for one, known in added if (known.port, known.protocol) == asked and name in (None, one)]
+    found = [one for one, known in added if known.port == port and name in (None, one)]
     if not found:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
     if len(found) > 1:
@@ -111,7 +106,7 @@ def remove(session: Session, port: int, *, protocol: str = TCP, name: str | None
         )
     with session.alone(found[0], "port"):
         with files.exclusive(home.edge):
-            routes.remove_port(home.edge, found[0], port, protocol)
+            routes.remove_port(home.edge, found[0], port)
         take_in(home, Engine.connect(), found[0], session.say)
 
 
@@ -127,16 +122,12 @@ def choose(home: Home, engine: Engine, route: Route, port: int | None, wanted: P
 
 
 def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
-    udp = wanted.protocol == UDP
-    mine = {one.port for one in route.every_port if one.target == wanted.target and not one.host}
-    others = {one.port for one in route.udp_ports} if udp else {number for _, number in route.takes}
-    others -= mine
+    mine = {one.port for one in route.every_port if one.to == wanted.to and not one.host}
+    others = {number for _, number in route.takes} - mine
 
     def wrong(number: int) -> Iterator[SandboxError]:
         bind = Bind(route.listen[0][0], number)
-        command = f"sandbox edge port add %s{'/udp' if udp else ''} {wanted.to}"
-        asked = udp_wanted(bind) if udp else Wanted(EDGE, bind, *EDGE_TCP)
-        return problems(replace(asked, command=command), machine)
+        return problems(Wanted(EDGE, bind, *EDGE_TCP, command=f"sandbox edge port add %s {wanted.to}"), machine)
 
     if port is None:
         named = wanted.to.partition(":")[2]
@@ -187,12 +178,9 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
     except ServerAway as error:
         away = not_up(name, str(error))
         say(f"{away.brief}; this takes effect with: {away.fix}")
-        return
-    if known := routes.find(routes.load(home.edge), name):
-        UdpPorts(engine, home.sandbox(name)).reconcile(known)
 
 
-def _served(names: Names, service: str, protocol: str, wanted: int | None) -> int:
+def _served(names: Names, service: str, wanted: int | None) -> int:
     """Return the port of NAMESPACE/NAME that is meant without one: the only one it has, else the `wanted` number.
 
     Raises UsageError where neither is known, SandboxError where a cluster that could tell does not answer.
@@ -200,7 +188,7 @@ def _served(names: Names, service: str, protocol: str, wanted: int | None) -> in
     namespace, _, name = service.partition("/")
     offered: Sequence[int] = ()
     try:
-        offered = HostPorts(names).offered(Target(namespace, name, "", protocol))
+        offered = HostPorts(names).offered(Target(namespace, name, ""))
     except ServerAway as error:
         if wanted is None:
             raise not_up(names.name, str(error)) from error
@@ -210,7 +198,7 @@ def _served(names: Names, service: str, protocol: str, wanted: int | None) -> in
         return offered[0]
     if wanted is None:
         has = f"it has: {', '.join(map(str, offered))}"
-        none = f"no Service of that name has a {protocol.upper()} port"
+        none = "no Service of that name has a TCP port"
         raise UsageError(
             f"{service!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto",
             details=has if offered else none,
@@ -219,15 +207,11 @@ def _served(names: Names, service: str, protocol: str, wanted: int | None) -> in
     return wanted
 
 
-def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
-    """Refuse a port that the Service does not have, and UDP where it cannot be forwarded. Raises UsageError.
+def _require_port(home: Home, name: str, port: Port) -> None:
+    """Refuse a port that the Service does not have. Raises UsageError.
 
     A Service that does not exist yet may be created later.
     """
-    if port.protocol == UDP and engine.container(home.sandbox(name).node) is None:
-        raise UsageError(
-            f"'{name}' has no node of kind, whose image forwards UDP", fix="kubectl port-forward has no UDP either"
-        )
     with suppress(ClusterError):
         trouble, has_others = HostPorts(home.sandbox(name)).mismatch(port)
         if trouble:
@@ -240,7 +224,7 @@ def _status(route: Route, port: Port) -> PortStatus:
     try:
         ports = HostPorts(user_home().sandbox(route.name))
         tunnel = next((one for one in route.tunnels if one.port == port.port), None)
-        backend = ports.backend(Relay.service_of(tunnel.upstream) if tunnel else port.target, direct=bool(tunnel))
+        backend = ports.backend(Relay.service_of(tunnel.upstream) if tunnel else port.to, direct=bool(tunnel))
         ready, detail = backend.ready, str(backend)
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"
@@ -248,7 +232,6 @@ def _status(route: Route, port: Port) -> PortStatus:
     return PortStatus(
         address=address,
         port=number,
-        protocol=port.protocol,
         to=port.to,
         sandbox=route.name,
         proxy_protocol=port.proxy,

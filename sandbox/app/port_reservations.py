@@ -21,8 +21,6 @@ from sandbox.system import files
 PATIENCE = 5.0  # seconds; others hold the lock only for a moment
 ASKED = 128  # how many commands may ask who is about to open a port
 PREFIX = "\0sandbox-port-"  # a name of no file (unix(7), abstract), which all users of the machine see
-Place = int | str
-"""A TCP port, or one of another protocol as `PORT-PROTOCOL`."""
 
 
 class Contended(SandboxError):
@@ -32,7 +30,7 @@ class Contended(SandboxError):
 
 
 @contextmanager
-def hold(folder: Path, name: str, wanted: Iterable[tuple[str, Place]]) -> Iterator[None]:
+def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator[None]:
     """Claim ports, each for an owner, for the sandbox `name` during the block. Raises Contended."""
     from filelock import FileLock
 
@@ -56,7 +54,7 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def claimant(folder: Path, port: Place, owner: str) -> str | None:
+def claimant(folder: Path, port: int, owner: str) -> str | None:
     """Return the sandbox for which another owner has claimed the port, or None.
 
     Sandboxes may share a port of the same owner.
@@ -68,13 +66,13 @@ def claimant(folder: Path, port: Place, owner: str) -> str | None:
     return None
 
 
-def promised_to(folder: Path, port: Place) -> str | None:
+def promised_to(folder: Path, port: int) -> str | None:
     """Return a description of the command with another state folder that is about to open the port, or None."""
     # In this order: a command with this folder that ends meanwhile gives up the name first.
     return None if _is_claimed(folder, port) else _announcer(port)
 
 
-def _announcer(port: Place) -> str | None:
+def _announcer(port: int) -> str | None:
     """Return a description of the process that reserves the port, or None if no process does.
 
     The kernel names the process that listens on the reservation's socket (unix(7), SO_PEERCRED).
@@ -103,7 +101,7 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
-def _announce(named: socket.socket, port: Place, *, shared: bool) -> None:
+def _announce(named: socket.socket, port: int, *, shared: bool) -> None:
     """Give the socket the port's name, which another command may have if it is `shared`. Raises Contended."""
     if sys.platform != "linux":
         return
@@ -124,11 +122,11 @@ def _socket() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
-def _file(port: Place, owner: str, name: str) -> str:
+def _file(port: int, owner: str, name: str) -> str:
     return f"{port}.{owner}.{name}"  # none of the three has a dot
 
 
-def _is_claimed(folder: Path, port: Place) -> bool:
+def _is_claimed(folder: Path, port: int) -> bool:
     return any(map(_is_held, folder.glob(f"{port}.*")))
 
 

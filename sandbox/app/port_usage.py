@@ -11,7 +11,7 @@ from sandbox.app import port_reservations
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import TCP, UDP, Route
+from sandbox.components.edge.route import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled, reach
 from sandbox.errors import SandboxError
@@ -23,7 +23,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
 LETS_GO = 5.0  # seconds; such tools look every few seconds which ports there are
-UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
 
 
 class PortRefused(SandboxError):
@@ -61,13 +60,7 @@ class Wanted:
     bind: Bind
     key: str
     option: str
-    protocol: str = TCP
     command: str = ""
-
-    @property
-    def place(self) -> port_reservations.Place:
-        """Return the port as it is reserved."""
-        return place(self.bind.port, self.protocol)
 
 
 @dataclass(frozen=True)
@@ -126,30 +119,16 @@ class Machine:
             return self._promised(bind.port)
         return None if self._is_own(owner, bind) else self._stranger(bind.port)
 
-    def udp_occupant(self, bind: Bind) -> Occupant | None:
-        """Return who keeps this sandbox from a UDP port; None if no one does."""
-        if neighbour := self._neighbour(bind, lambda route: map(route.place, route.udp_ports)):
-            return neighbour
-        port = place(bind.port, UDP)
-        if starting := self._starting(port, EDGE, shared=False):
-            return starting
-        own = self.home.sandbox(self.name).udp  # which gives its ports up on another address
-        held = [(one.name, each) for one in self.ours if one.running for binds in one.udp.values() for each in binds]
-        if any(each == bind or (name == own and each.port == bind.port) for name, each in held):
-            return None  # this sandbox's, or a neighbour's that no longer has a route
-        free = host_network.is_free_udp(bind.address, bind.port)
-        return self._promised(port) if free else Occupant(UNKNOWN_PROGRAM)
-
     def claimed_by(self, owner: str, *, shared: bool) -> str:
         """Return the owner that a starting sandbox claims the port for: the edge, or the edge for it alone."""
         return owner if shared or owner != EDGE else f"{owner}+{self.name}"
 
-    def _starting(self, port: port_reservations.Place, owner: str, *, shared: bool) -> Occupant | None:
+    def _starting(self, port: int, owner: str, *, shared: bool) -> Occupant | None:
         """Return another sandbox of this user that is about to open the port."""
         name = port_reservations.claimant(self.home.claims, port, self.claimed_by(owner, shared=shared))
         return Occupant(f"sandbox '{name}', which is starting", "wait for it") if name else None
 
-    def _promised(self, port: port_reservations.Place) -> Occupant | None:
+    def _promised(self, port: int) -> Occupant | None:
         """Return another user's sandbox that is about to open the port."""
         who = port_reservations.promised_to(self.home.claims, port)
         return Occupant(who, "wait for it") if who else None
@@ -218,11 +197,6 @@ def _await_forwarder(bind: Bind) -> None:
         )
 
 
-def place(port: int, protocol: str) -> port_reservations.Place:
-    """Return a port as it is reserved: those of TCP and UDP are different ones."""
-    return port if protocol == TCP else f"{port}-{protocol}"
-
-
 def _sandbox(name: str) -> Occupant:
     return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`", name)
 
@@ -236,11 +210,10 @@ def _meet(one: str, other: str) -> bool:
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and suggests the next free one."""
     bind = wanted.bind
-    udp = wanted.protocol == UDP
-    free = host_network.next_free(bind.address, bind.port, udp=udp)
+    free = host_network.next_free(bind.address, bind.port)
     remedy = "" if wanted.command else f"{occupant.remedy}, or "
     error = PortTaken(
-        f"{'UDP ' if udp else ''}port {bind.port} on {bind.address} is taken",
+        f"port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
         fix=lambda one: f"{remedy}use another port: {_another(one, free)}",
         wanted=wanted,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import chain
 
 from sandbox.app import port_reservations
 from sandbox.app.port_usage import Machine, PortTaken, Wanted, forbidden, taken
 from sandbox.components.edge import edge_folder, lan_access, routes
-from sandbox.components.edge.route import TCP, UDP, Host, Route
+from sandbox.components.edge.route import Host, Route
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.config.schema.edge_schema import TcpPort, UdpPort
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, REGISTRY_PORT, RELAY, Home
@@ -22,7 +21,6 @@ PREFERRED_HTTPS = (443, 8443)
 PREFERRED_REGISTRY = 5001
 HTTPS = ("edge: {ports: [%s]}", "--https-port %s")
 EDGE_TCP = ("edge: {tcp: [{port: %s}]}", "")
-EDGE_UDP = ("edge: {udp: [{port: %s}]}", "")
 REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 
@@ -76,7 +74,7 @@ def _claim(spec: ResolvedSpec, machine: Machine) -> AbstractContextManager[None]
     for one in wanted:
         for problem in problems(one, machine):
             raise problem
-    claims = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.place) for one in wanted]
+    claims = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.bind.port) for one in wanted]
     return port_reservations.hold(home.claims, spec.name, claims)
 
 
@@ -119,46 +117,22 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
         usable = _usable(machine, LOCAL, lambda bind: Wanted(owner, bind, *REGISTRY))
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
     spoken_for = {*fixed, *chosen, registry}
-    return ResolvedSpec.of(
-        spec, registry=registry, https=tuple(chosen), tcp=_tcp(spec, machine, spoken_for), udp=_udp(spec, machine)
-    )
+    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen), tcp=_tcp(spec, machine, spoken_for))
 
 
 def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
-    before = {one.to: one.port for one in route.ports if one.protocol == TCP and not one.host} if route else {}
+    before = {one.to: one.port for one in route.ports if not one.host} if route else {}
     usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(_edge_owner(spec), bind, *EDGE_TCP))
-    return _chosen(spec.edge.tcp, before, spoken_for, usable)
-
-
-def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
-    """Choose the ports of `udp` that are `auto`, in the same way."""
-    route = routes.find(routes.load(machine.home.edge), spec.name)
-    before = {one.to: one.port for one in route.ports if one.protocol == UDP} if route else {}
-    return _chosen(spec.edge.udp, before, set(), _usable(machine, spec.edge.listen, udp_wanted))
-
-
-def _chosen(
-    wanted: Sequence[TcpPort | UdpPort],
-    before: Mapping[str, int],
-    spoken_for: set[int],
-    usable: Callable[[int], bool],
-) -> Sequence[int]:
-    """Return the ports in their order; `before` are those that Services have now."""
-    spoken_for = spoken_for | {one.port for one in wanted if one.port != "auto"}
+    spoken_for = spoken_for | {one.port for one in spec.edge.tcp if one.port != "auto"}
     chosen: list[int] = []
-    for one in wanted:
+    for one in spec.edge.tcp:
         if one.port != "auto":
             chosen.append(one.port)
         else:
             chosen.append(_first(before.get(one.target), one.usual, spoken_for | set(chosen), usable))
     return chosen
-
-
-def udp_wanted(bind: Bind) -> Wanted:
-    """Return a UDP port as the sandbox wants it."""
-    return Wanted(EDGE, bind, *EDGE_UDP, protocol=UDP)
 
 
 def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
@@ -176,10 +150,7 @@ def _usable(machine: Machine, address: str, wanted: Callable[[Bind], Wanted]) ->
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
     """Yield why a part of the sandbox cannot have a port."""
-    if wanted.protocol == UDP:
-        occupant = machine.udp_occupant(wanted.bind)
-    else:
-        occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
+    occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
     if occupant:
         yield taken(wanted, occupant)
     problem = forbidden(wanted, machine)
@@ -191,7 +162,6 @@ def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = spec.edge.ports if spec.takes_https_ports else ()
     edge = [Wanted(_edge_owner(spec), Bind(spec.edge.listen, port), *HTTPS) for port in https]
     edge += [Wanted(_edge_owner(spec), Bind(spec.edge.listen, one.port), *EDGE_TCP) for one in spec.edge.tcp]
-    edge += [udp_wanted(Bind(spec.edge.listen, one.port)) for one in spec.edge.udp]
     if spec.registry.external:
         return edge
     return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]

@@ -92,4 +92,4 @@ def _url(route: Route, port: Port) -> str:
     address, number = route.place(port)
     if port.host:
         return f"tls://{port.host}:{number}"
-    return f"{port.protocol}://{host_network.authority(address, number)}"
+    return f"tcp://{host_network.authority(address, number)}"

@@ -9,7 +9,7 @@ import click
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import SERVED_PORT, begin, file_option, find_spec, output_option, session
+from sandbox.cli.options import PORT, begin, file_option, find_spec, output_option, session
 from sandbox.cli.output import show_json, show_list
 
 
@@ -161,7 +161,7 @@ def list_(*, output: str) -> None:
 
 @edge.group("port", cls=Group)
 def port() -> None:
-    """Route TCP and UDP ports of this machine to Services.
+    """Route TCP ports of this machine to Services.
 
     \b
     sandbox edge port add 5432 shop/db
@@ -170,38 +170,34 @@ def port() -> None:
 
 
 @port.command("add")
-@click.argument("port", type=SERVED_PORT, metavar="PORT[/udp]")
+@click.argument("port", type=PORT)
 @click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
 @click.option("--sandbox", "name", help="The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
-def add_port(port: tuple[int | None, str], to: str, *, name: str | None, proxy_protocol: bool) -> None:
+def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
 
     PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number,
     or the only one that it has. It listens at `edge.listen`, and stays until `remove`, also after `down`. In
-    sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}, or udp.
+    sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}. For UDP use the address of a Service of type LoadBalancer.
 
     \b
     sandbox edge port add 5432 shop/db
     sandbox edge port add auto shop/cache:6379 --sandbox demo
-    sandbox edge port add 5353/udp infra/dns:53
     """
     begin()
     from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
-    from sandbox.components.edge.route import UDP
 
-    number, protocol = port
-    if proxy_protocol and protocol == UDP:
-        raise click.UsageError("--proxy-protocol is for TCP")
-    added = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol)
+    number = None if port == "auto" else int(port)
+    added = edge_ports.add(session(), number, to, name=name, proxy=proxy_protocol)
     click.echo(port_line(added))
 
 
 @port.command("remove")
-@click.argument("port", type=SERVED_PORT, metavar="PORT[/udp]")
+@click.argument("port", type=PORT)
 @click.option("--sandbox", "name", help="The sandbox, if several have the port.")
-def remove_port(port: tuple[int | None, str], *, name: str | None) -> None:
+def remove_port(port: int | str, *, name: str | None) -> None:
     """Remove a port that `add` added.
 
     \b
@@ -210,11 +206,10 @@ def remove_port(port: tuple[int | None, str], *, name: str | None) -> None:
     begin()
     from sandbox.app import edge_ports
 
-    number, protocol = port
-    if number is None:
+    if port == "auto":
         raise click.UsageError("which port? sandbox edge port list shows them")
-    edge_ports.remove(session(), number, protocol=protocol, name=name)
-    click.echo(f"{'UDP ' if protocol == 'udp' else ''}port {number} removed")
+    edge_ports.remove(session(), int(port), name=name)
+    click.echo(f"port {port} removed")
 
 
 @port.command("list")

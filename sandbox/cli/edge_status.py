@@ -15,7 +15,6 @@ from sandbox.app.edge_state import EdgeState
 from sandbox.app.service_places import Balanced
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
-from sandbox.components.edge.route import TCP, UDP
 from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
@@ -45,13 +44,11 @@ class EdgeReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `json_results.EdgeStatus` has it."""
-        without_host = [one for one in self.ports if not one.host]
         return {
             "running": self.edge.running,
             "ports": [{**asdict(bind), "asked_for": bind not in self.edge.unasked} for bind in self.edge.listens],
             "routes": [self._route_as_json(one) for one in self.edge.routes],
-            TCP: [asdict(one) for one in without_host if one.protocol == TCP],
-            UDP: [asdict(one) for one in without_host if one.protocol == UDP],
+            "tcp": [asdict(one) for one in self.ports if not one.host],
             "tls": [asdict(one) for one in self.ports if one.host],
             "load_balancers": [asdict(one) for one in self.load_balancers],
         }
@@ -115,7 +112,7 @@ def port_line(port: PortStatus) -> str:
     """Return a port of a Service for people."""
     detail = click.style(port.detail, fg="green" if port.ready else "red")
     notes = [
-        "TLS" if port.host else port.protocol.upper(),
+        "TLS" if port.host else "TCP",
         f"sandbox {port.sandbox}",
         *(["PROXY protocol"] if port.proxy_protocol else []),
         *(["added"] if port.added else []),

@@ -188,7 +188,6 @@ class EdgeStatus:
     ports: tuple[ListeningPort, ...]
     routes: tuple[EdgeRoute, ...]
     tcp: tuple[PortStatus, ...]
-    udp: tuple[PortStatus, ...]
     load_balancers: tuple[Balanced, ...]
     tls: tuple[PortStatus, ...] = ()
 

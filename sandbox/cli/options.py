@@ -30,22 +30,9 @@ class _Port(click.IntRange):
     name = "port"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).endswith("/udp"):
+            self.fail("UDP has no port of this machine: use the address of a Service of type LoadBalancer", param, ctx)
         return value if value == "auto" else super().convert(value, param, ctx)
-
-
-class _ServedPort(click.ParamType[Any]):
-    """A port or `auto`, of TCP or with `/udp`: gives the number, or None, and the protocol."""
-
-    name = "port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int | None, str]:
-        if isinstance(value, tuple):
-            return value
-        number, slash, protocol = str(value).partition("/")
-        if slash and protocol not in ("tcp", "udp"):
-            self.fail(f"{value!r}: after the port comes /udp or /tcp", param, ctx)
-        found = PORT.convert(number, param, ctx)
-        return None if found == "auto" else int(found), protocol or "tcp"
 
 
 class Seconds(click.FloatRange):
@@ -64,7 +51,6 @@ class Seconds(click.FloatRange):
 
 
 PORT = _Port(1, 65535)
-SERVED_PORT = _ServedPort()
 
 changing_option = click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

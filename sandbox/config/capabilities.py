@@ -76,7 +76,6 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         host_names=(HOST, MINIKUBE_HOST),
         refused={
             **_EXISTING_ONLY,
-            ("edge", "udp"): "needs the sandbox's node image, which minikube's nodes do not have",
             **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
             ("network", "search"): "minikube's nodes keep their own search domains",
             ("network", "ca"): "minikube gives its nodes the files of ~/.minikube/certs: copy it there",
@@ -96,7 +95,6 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
             ("ingress", "gateway_api"): f"the Gateway API's kinds are {_ONE_NAMESPACE}",
             ("ingress", "classes"): f"an IngressClass is {_ONE_NAMESPACE}",
             ("edge", "hosts"): _NO_CONTAINER,
-            ("edge", "udp"): "needs an edge container: the API server of an existing cluster forwards TCP only",
             ("edge", "tls"): f"{_NO_CONTAINER}: use `tcp`",
             ("network", "hosts"): f"names for pods are {_ONE_NAMESPACE}",
             ("network", "ca"): "cannot be set: an existing cluster's nodes are not configured",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.config import capabilities
 from sandbox.config.capabilities import Misfit
 from sandbox.config.schema.apply_schema import Chart, RemoteChart
 from sandbox.config.schema.credentials_schema import Acr
-from sandbox.config.schema.edge_schema import TcpPort
 from sandbox.names import BALANCER, MAX_HOST, is_below
 
 if TYPE_CHECKING:
-    from sandbox.config.schema.edge_schema import ServedPort
     from sandbox.config.schema.spec import Spec
 
 Value = TypeVar("Value")
@@ -88,7 +86,7 @@ def _edge_hosts(spec: Spec) -> Iterator[Misfit]:
 
 
 def _edge_container(spec: Spec) -> Iterator[Misfit]:
-    for key in ("hosts", "udp", "tls"):
+    for key in ("hosts", "tls"):
         if getattr(spec.edge, key) and spec.edge.run == "process" and spec.cluster.supports.containers:
             yield ("edge", key), "needs the edge container: leave out 'run: process'"
 
@@ -96,22 +94,17 @@ def _edge_container(spec: Spec) -> Iterator[Misfit]:
 def _tcp_ports(spec: Spec) -> Iterator[Misfit]:
     others = dict.fromkeys(spec.edge.ports, "one of the edge's HTTPS ports")
     others |= {} if spec.registry.external else {spec.registry.port: "the registry's port"}
-    yield from _served(spec, "tcp", spec.edge.tcp, others)
-    yield from _served(spec, "udp", spec.edge.udp, {})
-
-
-def _served(spec: Spec, key: str, ports: Sequence[ServedPort], others: Mapping[Any, str]) -> Iterator[Misfit]:
     taken: dict[Any, str] = dict(others)
-    for index, one in enumerate(ports):
-        if one.port == "auto" and ":" not in one.to:
+    for index, port in enumerate(spec.edge.tcp):
+        if port.port == "auto" and ":" not in port.to:
             wrong = "must be NAMESPACE/SERVICE:PORT, because `port` is auto"
-            yield ("edge", key, index, "to"), wrong
-        if one.port != "auto" and one.port in taken:
-            yield ("edge", key, index, "port"), f"{one.port} is {taken[one.port]}; choose another"
-        taken[one.port] = "given twice"
-        if spec.runs_process and isinstance(one, TcpPort) and one.proxy_protocol:
+            yield ("edge", "tcp", index, "to"), wrong
+        if port.port != "auto" and port.port in taken:
+            yield ("edge", "tcp", index, "port"), f"{port.port} is {taken[port.port]}; choose another"
+        taken[port.port] = "given twice"
+        if spec.runs_process and port.proxy_protocol:
             wrong = "needs the edge container: through the API server no one knows the client"
-            yield ("edge", key, index, "proxy_protocol"), wrong
+            yield ("edge", "tcp", index, "proxy_protocol"), wrong
 
 
 def _tls_hosts(spec: Spec) -> Iterator[Misfit]:

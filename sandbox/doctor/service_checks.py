@@ -8,7 +8,6 @@ from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import container_reach
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import TCP
 from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.service_trace import ServiceTrace
@@ -38,9 +37,9 @@ def machine(trace: ServiceTrace) -> Finding:
     """Check how this machine reaches it, and that its ports are open."""
     ways = []
     for one, bind in trace.ports.items():
-        if one.protocol == TCP and not _accepts(bind):
+        if not _accepts(bind):
             return error(f"nothing listens on {bind}, which should be routed to {one.to}")
-        ways.append(f"{one.host}:{bind.port} (tls)" if one.host else f"{bind} ({one.protocol})")
+        ways.append(f"{one.host}:{bind.port} (tls)" if one.host else f"{bind} (tcp)")
     if trace.service["spec"].get("type") == "LoadBalancer":
         if not trace.address:
             refusal = _refusal(trace)
@@ -80,10 +79,10 @@ def edge(trace: ServiceTrace) -> Finding:
     if found is None or not found.running:
         return error("the edge is not running")
     known = dict(trace.route.node_ports)
-    lost = [str(one) for one in trace.ports if one.target not in known]
+    lost = [str(one) for one in trace.ports if one.to not in known]
     if lost:
         return error(f"the edge does not know where port {', '.join(lost)} leads")
-    return ok(", ".join(f"{one} leads to the nodes' port {known[one.target]}" for one in trace.ports))
+    return ok(", ".join(f"{one} leads to the nodes' port {known[one.to]}" for one in trace.ports))
 
 
 def node(trace: ServiceTrace) -> Finding:

@@ -13,7 +13,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import UDP, Host, Port, Tunnel
+from sandbox.components.edge.route import Host, Port, Tunnel
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -71,7 +71,6 @@ def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
     """Return the ports of the spec that are routed to Services."""
     return (
         *(Port(one.port, one.target, one.proxy_protocol) for one in spec.edge.tcp),
-        *(Port(one.port, one.target, protocol=UDP) for one in spec.edge.udp),
         *(Port(spec.edge.ports[0], one.to, one.proxy_protocol, host=one.host) for one in spec.edge.tls),
     )
 

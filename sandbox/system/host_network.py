@@ -57,20 +57,7 @@ def is_free(address: str, port: int) -> bool:
     refusal = _refusal(address, port)
     if refusal != errno.EACCES:
         return refusal != errno.EADDRINUSE
-    return not _has_socket(address, port, "tcp") and not accepts(address, port, seconds=1)
-
-
-def is_free_udp(address: str, port: int) -> bool:
-    """Tell whether a UDP socket could be bound there now."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, port))
-    except OSError as error:
-        if error.errno == errno.EACCES:
-            return not _has_socket(address, port, "udp")
-        return error.errno != errno.EADDRINUSE
-    return True
+    return not _has_socket(address, port) and not accepts(address, port, seconds=1)
 
 
 def accepts(address: str, port: int, *, seconds: float) -> bool:
@@ -112,9 +99,9 @@ def may_bind_all(program: str) -> bool:
         return False
 
 
-def next_free(address: str, port: int, *, udp: bool = False) -> int:
+def next_free(address: str, port: int) -> int:
     """Return the first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
-    return next(filter(partial(is_free_udp if udp else is_free, address), after(port)))
+    return next(filter(partial(is_free, address), after(port)))
 
 
 def after(port: int) -> chain[int]:
@@ -127,7 +114,7 @@ def holder(port: int) -> Holder | None:
     """Return the process that listens on the TCP port `port`, as far as this user may see it; None otherwise."""
     import psutil
 
-    pids = {pid for pid, one in _sockets("tcp") if pid and one.status == psutil.CONN_LISTEN and one.laddr.port == port}
+    pids = {pid for pid, one in _sockets() if pid and one.status == psutil.CONN_LISTEN and one.laddr.port == port}
     for pid in sorted(pids):
         with contextlib.suppress(psutil.Error):  # it has ended
             found = psutil.Process(pid)
@@ -136,29 +123,29 @@ def holder(port: int) -> Holder | None:
     return None
 
 
-def _sockets(kind: str) -> Iterator[tuple[int | None, Any]]:
-    """Yield the sockets of this machine of a kind, tcp or udp, each with its process.
+def _sockets() -> Iterator[tuple[int | None, Any]]:
+    """Yield the TCP sockets of this machine, each with its process.
 
     MacOS shows a user only the user's own processes.
     """
     import psutil
 
     try:
-        yield from ((one.pid, one) for one in psutil.net_connections(kind))
+        yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
     except psutil.AccessDenied:
         for found in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                yield from ((found.pid, one) for one in found.net_connections(kind))
+                yield from ((found.pid, one) for one in found.net_connections("tcp"))
 
 
-def _has_socket(address: str, port: int, kind: str) -> bool:
+def _has_socket(address: str, port: int) -> bool:
     """Tell whether a server has the port there.
 
     For a privileged one, the kernel tells only root by `bind`: it refuses others before it looks whether it is free.
     """
     import psutil
 
-    servers = (one for _, one in _sockets(kind) if one.status in (psutil.CONN_LISTEN, psutil.CONN_NONE))
+    servers = (one for _, one in _sockets() if one.status == psutil.CONN_LISTEN)
     return any(one.laddr.port == port and _excludes(one.laddr.ip, address) for one in servers if one.laddr)
 
 

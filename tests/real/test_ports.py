@@ -195,34 +195,6 @@ def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
                 ports.connect(more)
 
 
-def test_udp_is_answered_and_survives_new_pods_and_a_restart(ports: Ports) -> None:
-    (number,) = machine.free_ports(15353)
-    ports.command("edge", "port", "add", f"{number}/udp", "kube-system/kube-dns:53", "--sandbox", NAME)
-    try:
-        wait_until(lambda: unresolved(number), what="DNS", timeout=30)
-        assert unresolved(number, "localhost") is None
-        live = ports.cluster.get("apps/v1", "Deployment", "coredns", "kube-system")
-        assert live is not None
-        ports.cluster.annotate_pods({**live, "apiVersion": "apps/v1", "kind": "Deployment"}, {"test": "again"})
-        wait_until(lambda: unresolved(number), what="DNS after the roll-out", timeout=120)
-        tool("docker", "restart", ports.names.node)
-        wait_until(lambda: unresolved(number), what="DNS after a restart", timeout=240)
-        wait_until(lambda: None if len(ready(ports)) == 2 else "pods not ready", what="the database", timeout=240)
-        found = json.loads(ports.command("edge", "port", "list", "-o", "json").out)
-        assert ("udp", number) in {(one["protocol"], one["port"]) for one in found}
-        ports.command("edge", "port", "add", f"{number}/udp", "shop/db:6379", "--sandbox", NAME, status=2)
-    finally:
-        ports.command("edge", "port", "remove", f"{number}/udp", "--sandbox", NAME)
-    assert unresolved(number)
-
-
-def unresolved(port: int, address: str = LOCAL) -> str | None:
-    """Why the cluster's DNS does not answer at this port, or None."""
-    words = ["dig", "+short", "+tries=1", "+time=2", "-p", str(port), f"@{address}"]
-    said = tool(*words, "kubernetes.default.svc.cluster.local", status=None).strip()
-    return None if said == "10.96.0.1" else said
-
-
 def test_a_port_follows_a_service_that_comes_and_changes(ports: Ports) -> None:
     (number,) = machine.free_ports(16381)
     ports.command("edge", "port", "add", str(number), "shop/later:6379", "--sandbox", NAME)

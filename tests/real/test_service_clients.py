@@ -125,7 +125,6 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     there = {
         "listen": HERE,
         "tcp": [{"port": db, "to": "shop/cache:6379"}],
-        "udp": [{"port": 15353, "to": "kube-system/kube-dns:53"}],
     }
     with lan.network():
         try:

@@ -29,7 +29,6 @@ RUN: tuple[tuple[str, int], ...] = (
     ("sandbox credentials list", 0),
     ("sandbox edge url app.demo.sandbox.localhost", 0),
     ("sandbox edge port add 5432 shop/db", 0),
-    ("sandbox edge port add 5353/udp infra/dns:53", 0),
     ("sandbox edge port list", 0),
     ("sandbox edge url shop/db", 0),
     ("sandbox doctor service shop/db", 0),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.edge.route import TCP, Port
+from sandbox.components.edge.route import Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.services import endpoint_slices, is_serving, offered
@@ -28,24 +28,21 @@ NO_POD = {HOST_PORT: "no-pod"}
 
 @dataclass(frozen=True)
 class Target:
-    """A port of a Service, by number or name, as a spec writes it: NAMESPACE/SERVICE:PORT, for UDP with /udp."""
+    """A port of a Service, by number or name, as a spec writes it: NAMESPACE/SERVICE:PORT."""
 
     namespace: str
     service: str
     port: str
-    protocol: str = TCP
 
     @classmethod
     def parse(cls, text: str) -> Target:
         """Read a text that the spec's schema has accepted."""
         namespace, _, rest = text.partition("/")
-        service, _, last = rest.partition(":")
-        port, _, protocol = last.partition("/")
-        return cls(namespace, service, port, protocol or TCP)
+        service, _, port = rest.partition(":")
+        return cls(namespace, service, port)
 
     def __str__(self) -> str:
-        suffix = "" if self.protocol == TCP else f"/{self.protocol}"
-        return f"{self.namespace}/{self.service}:{self.port}{suffix}"
+        return f"{self.namespace}/{self.service}:{self.port}"
 
     @property
     def name(self) -> str:
@@ -117,16 +114,16 @@ class HostPorts:
         return node_ports, missing
 
     def offered(self, target: Target) -> Sequence[int]:
-        """Return the numbers of the ports that the target's Service has in its protocol. Raises SandboxError."""
+        """Return the numbers of the TCP ports that the target's Service has. Raises SandboxError."""
         there = self._cluster.get("v1", "Service", target.service, target.namespace)
-        return [one["port"] for one in offered(there, target.protocol)] if there else ()
+        return [one["port"] for one in offered(there, "tcp")] if there else ()
 
     def mismatch(self, port: Port) -> tuple[str, bool]:
         """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
 
         Raises SandboxError.
         """
-        cluster, target = self._cluster, Target.parse(port.target)
+        cluster, target = self._cluster, Target.parse(port.to)
         if cluster.get("v1", "Service", target.service, target.namespace) is None:
             return "", True
         manifest, trouble = _service(cluster, target)
@@ -163,7 +160,7 @@ def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
 
 
 def _targets(ports: Sequence[Port]) -> dict[str, Target]:
-    return {one.target: Target.parse(one.target) for one in ports}
+    return {one.to: Target.parse(one.to) for one in ports}
 
 
 def _target_of(live: Manifest) -> str:
@@ -192,18 +189,18 @@ def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, s
     the same, so that the edge knows where to connect once it has it.
     """
     theirs = cluster.get("v1", "Service", target.service, target.namespace)
-    called, protocol = f"{target.namespace}/{target.service}", target.protocol.upper()
+    called = f"{target.namespace}/{target.service}"
     if theirs is None:
         there = cluster.get("v1", "Namespace", target.namespace) is not None
         return (_copy(target, {}, NO_POD) if there else None), f"there is no Service {called}"
     spec = theirs["spec"]
     if not spec.get("selector"):
         return None, f"the Service {called} has no selector, so it is not known which pods it is for"
-    ports = offered(theirs, target.protocol)
+    ports = offered(theirs, "tcp")
     port = next((one for one in ports if target.port in (str(one["port"]), one.get("name"))), None)
     if port is None:
         has = ", ".join(str(one["port"]) for one in ports) or "none"
-        return _copy(target, {}, NO_POD), f"the Service {called} has no {protocol} port {target.port}; it has: {has}"
+        return _copy(target, {}, NO_POD), f"the Service {called} has no TCP port {target.port}; it has: {has}"
     return _copy(target, port, spec["selector"]), ""
 
 
@@ -215,7 +212,7 @@ def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) 
         "labels": {HOST_PORT: "true", "app.kubernetes.io/managed-by": "sandbox"},
         "annotations": {TARGET: str(target)},
     }
-    served = {"name": "port", "protocol": target.protocol.upper(), "port": number}
+    served = {"name": "port", "protocol": "TCP", "port": number}
     spec = {"type": "NodePort", "selector": dict(selector)}
     ports = [{**served, "targetPort": port.get("targetPort", number)}]
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {**spec, "ports": ports}}

@@ -7,8 +7,7 @@ from typing import Any
 
 from sandbox.names import SHARED_NETWORK
 
-TCP, UDP = "tcp", "udp"
-_USUAL = (("protocol", TCP), ("host", ""), ("balanced", False))
+_USUAL = (("host", ""), ("balanced", False))
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Tunnel:
 
 @dataclass(frozen=True)
 class Port:
-    """A port of this machine, of TCP or UDP, that is routed to the Service `to` (NAMESPACE/NAME:PORT).
+    """A TCP port of this machine that is routed to the Service `to` (NAMESPACE/NAME:PORT).
 
     With `proxy` the server learns of each client by the PROXY protocol. With a `host` it is a port for HTTPS, and only
     clients that ask for that host by TLS (SNI) are routed there. A `balanced` port stands in for the address of a load
@@ -45,22 +44,16 @@ class Port:
     port: int
     to: str
     proxy: bool = False
-    protocol: str = TCP
     host: str = ""
     balanced: bool = False
 
     @property
-    def target(self) -> str:
-        """Return the Service's port with its protocol, where that is not TCP."""
-        return self.to if self.protocol == TCP else f"{self.to}/{self.protocol}"
-
-    @property
-    def key(self) -> tuple[str, int, str]:
+    def key(self) -> tuple[int, str]:
         """Return what identifies the port among those of a sandbox."""
-        return self.protocol, self.port, self.host
+        return self.port, self.host
 
     def __str__(self) -> str:
-        return self.host or (str(self.port) if self.protocol == TCP else f"{self.port}/{self.protocol}")
+        return self.host or str(self.port)
 
     def as_json(self) -> dict[str, Any]:
         """Return its fields, without empty ones that earlier releases do not know."""
@@ -105,18 +98,13 @@ class Route:
 
     @property
     def tcp_ports(self) -> tuple[Port, ...]:
-        """Return the TCP ports, which HAProxy serves, for one Service each."""
-        return tuple(one for one in self.every_port if one.protocol == TCP and not one.host)
+        """Return the ports that are for one Service each."""
+        return tuple(one for one in self.every_port if not one.host)
 
     @property
     def tls_hosts(self) -> tuple[Port, ...]:
         """Return the ports by which only the clients of one host are routed."""
         return tuple(one for one in self.every_port if one.host)
-
-    @property
-    def udp_ports(self) -> tuple[Port, ...]:
-        """Return the UDP ports."""
-        return tuple(one for one in self.every_port if one.protocol == UDP)
 
     def place(self, port: Port) -> tuple[str, int]:
         """Return the address and port of this machine where a port is; the relay has a tunnel for each."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sandbox.components.edge.route import TCP, AddedRoute, Host, Port, Route, Tunnel
+from sandbox.components.edge.route import AddedRoute, Host, Port, Route, Tunnel
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.system import files
@@ -101,22 +101,17 @@ def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
         return str(content.pop("sandbox")), Port(**content)
 
     found = _each(folder, "routes/ports/*.json", "a port", read)
-    return tuple(sorted(found, key=lambda one: (one[0], one[1].port, one[1].protocol)))
+    return tuple(sorted(found, key=lambda one: (one[0], one[1].port)))
 
 
 def save_port(folder: Path, name: str, port: Port) -> None:
     """Add or replace a port of a sandbox."""
-    path = folder / "routes" / "ports" / _port_file(name, port.port, port.protocol)
-    _write(path, {"sandbox": name, **port.as_json()})
+    _write(folder / "routes" / "ports" / f"{name}.{port.port}.json", {"sandbox": name, **port.as_json()})
 
 
-def remove_port(folder: Path, name: str, port: int, protocol: str = TCP) -> None:
+def remove_port(folder: Path, name: str, port: int) -> None:
     """Remove a port that a command added."""
-    (folder / "routes" / "ports" / _port_file(name, port, protocol)).unlink(missing_ok=True)
-
-
-def _port_file(name: str, port: int, protocol: str) -> str:
-    return f"{name}.{port}.json" if protocol == TCP else f"{name}.{port}.{protocol}.json"
+    (folder / "routes" / "ports" / f"{name}.{port}.json").unlink(missing_ok=True)
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:

@@ -11,7 +11,6 @@ from sandbox.components.edge.host_ports import HostPorts, Target, publish
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Host, Port, Route, Tunnel
 from sandbox.components.edge.shared_edge import Edge
-from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
@@ -52,8 +51,7 @@ class EdgeStep:
         self._edge.publish(self._route(), work.say)
 
     def undo(self) -> bool:
-        forwarded = UdpPorts(self.engine, self.names).stop()  # what no route names is not looked at again
-        return self._edge.withdraw(self.network) or forwarded
+        return self._edge.withdraw(self.network)
 
     @property
     def _edge(self) -> Edge:
@@ -76,8 +74,8 @@ class EdgeStep:
 
 
 @dataclass(frozen=True)
-class PortsStep:
-    """The sandbox's TCP and UDP ports, routed to Services; those of TCP go with the cluster and the route."""
+class PortsStep(NothingToUndo):
+    """The sandbox's ports, routed to Services; they go with the cluster and the route."""
 
     engine: Engine
     names: Names
@@ -91,26 +89,12 @@ class PortsStep:
         route = self._route
         if route is None:
             return Status(State.ABSENT)
-        found = HostPorts(self.names).status(route.every_port, dict(route.node_ports))
-        reason = self._udp.drift(route) if found.state is State.READY else None
-        return Status(State.DRIFTED, reason) if reason else found
+        return HostPorts(self.names).status(route.every_port, dict(route.node_ports))
 
     def apply(self, work: Work) -> None:
         route = self._route
         for missing in publish(Edge(self.engine, self.names, self.image), route.every_port) if route else ():
             work.say(missing)
-        if route := self._route:
-            self._udp.reconcile(route)
-
-    def stop(self) -> bool:
-        return self._udp.stop()
-
-    def undo(self) -> bool:
-        return self._udp.stop()
-
-    @property
-    def _udp(self) -> UdpPorts:
-        return UdpPorts(self.engine, self.names)
 
     @property
     def _route(self) -> Route | None:
@@ -171,7 +155,7 @@ class ForwardedPortsStep(NothingToUndo):
         cluster = Cluster(self.names.kubeconfig)
         if not _may_forward(cluster, self.namespace):
             return Status(State.ABSENT, f"port-forwards are not allowed in {self.namespace}")
-        services = dict.fromkeys(Target.parse(one.target).service for one in self.ports)
+        services = dict.fromkeys(Target.parse(one.to).service for one in self.ports)
         missing = [one for one in services if cluster.get("v1", "Service", one, self.namespace) is None]
         said = (f"there is no Service {one} in {self.namespace}" for one in missing)
         return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in self.ports), *said)))

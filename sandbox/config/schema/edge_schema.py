@@ -34,8 +34,8 @@ class EdgeHost(Document):
         return self.terminate or self.to is not None
 
 
-class ServedPort(Document):
-    """A port of the host that is routed to a Service of the cluster."""
+class TcpPort(Document):
+    """A TCP port of the host that is routed to a Service of the cluster."""
 
     port: AutoPort = Field(
         description="The host's port, at `listen`; auto: the Service's port, else the next free one; kept as long as "
@@ -45,6 +45,7 @@ class ServedPort(Document):
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port, such as shop/db:5432; "
         "without :PORT, the host's port."
     )
+    proxy_protocol: bool = Field(default=False, description=PROXY_PROTOCOL)
 
     @property
     def target(self) -> str:
@@ -58,16 +59,6 @@ class ServedPort(Document):
         return int(port) if port.isdigit() else USUAL
 
 
-class TcpPort(ServedPort):
-    """A TCP port."""
-
-    proxy_protocol: bool = Field(default=False, description=PROXY_PROTOCOL)
-
-
-class UdpPort(ServedPort):
-    """A UDP port."""
-
-
 class TlsHost(Document):
     """A host of the edge's HTTPS ports whose TLS goes to a Service of the cluster, whatever is spoken in it."""
 
@@ -79,12 +70,6 @@ class TlsHost(Document):
 
 
 class ResolvedTcpPort(TcpPort):
-    """The same on a port that is known."""
-
-    port: Port = 0
-
-
-class ResolvedUdpPort(UdpPort):
     """The same on a port that is known."""
 
     port: Port = 0
@@ -117,9 +102,6 @@ class Edge(Document):
         default=(),
         description="TCP ports of the host that are routed to one Service each, in any protocol.",
     )
-    udp: tuple[UdpPort, ...] = Field(
-        default=(), description="UDP ports of the host that are routed to one Service each."
-    )
     tls: tuple[TlsHost, ...] = Field(
         default=(),
         description="Hosts of `ports` whose TLS goes unchanged to one Service each: databases and queues by name.",
@@ -131,4 +113,3 @@ class ResolvedEdge(Edge):
 
     ports: Ports = (443, 8443)
     tcp: tuple[ResolvedTcpPort, ...] = ()
-    udp: tuple[ResolvedUdpPort, ...] = ()

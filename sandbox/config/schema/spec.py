@@ -16,7 +16,7 @@ from sandbox.config.schema.apply_schema import Addons, Applied
 from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.config.schema.edge_schema import Edge, ResolvedEdge, ResolvedTcpPort, ResolvedUdpPort, ServedPort
+from sandbox.config.schema.edge_schema import Edge, ResolvedEdge, ResolvedTcpPort
 from sandbox.config.schema.ingress_schema import Ingress
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
@@ -190,7 +190,7 @@ class ResolvedSpec(Spec):
         """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong."""
         said = json.dumps(_renamed(json.loads(saved)))
         spec = Spec.model_validate_json(said).placed({})
-        ports = (spec.registry.port, *spec.edge.ports, *(one.port for one in (*spec.edge.tcp, *spec.edge.udp)))
+        ports = (spec.registry.port, *spec.edge.ports, *(port.port for port in spec.edge.tcp))
         known = [port for port in ports if port != "auto"]
         if len(known) < len(ports):
             raise ValueError("it has a port that is `auto`")
@@ -205,32 +205,25 @@ class ResolvedSpec(Spec):
         registry: int,
         https: tuple[int, ...],
         tcp: Sequence[int] | None = None,
-        udp: Sequence[int] | None = None,
     ) -> Self:
         """Return `spec`, which was validated, with these ports, of which those that were `auto` were chosen.
 
-        Without `tcp` and `udp`, those of `edge.tcp` and `edge.udp` are the usual ones.
+        Without `tcp`, those of `edge.tcp` are the usual ones.
         """
-        opened = {
-            "tcp": _opened(ResolvedTcpPort, spec.edge.tcp, tcp),
-            "udp": _opened(ResolvedUdpPort, spec.edge.udp, udp),
-        }
+        if tcp is None:
+            tcp = [one.usual if one.port == "auto" else one.port for one in spec.edge.tcp]
+        opened = tuple(
+            ResolvedTcpPort(**{**dict(one), "port": port}) for one, port in zip(spec.edge.tcp, tcp, strict=True)
+        )
         resolved = cls(
             **{
                 **dict(spec),
                 "registry": ResolvedRegistry(**{**dict(spec.registry), "port": registry}),
-                "edge": ResolvedEdge(**{**dict(spec.edge), "ports": https, **opened}),
+                "edge": ResolvedEdge(**{**dict(spec.edge), "ports": https, "tcp": opened}),
             }
         )
         resolved._origins = spec._known_origins
         return resolved
-
-
-def _opened(
-    model: type[ResolvedTcpPort | ResolvedUdpPort], wanted: Sequence[ServedPort], chosen: Sequence[int] | None
-) -> tuple[ServedPort, ...]:
-    ports = chosen if chosen is not None else [one.usual if one.port == "auto" else one.port for one in wanted]
-    return tuple(model(**{**dict(one), "port": port}) for one, port in zip(wanted, ports, strict=True))
 
 
 def _renamed(data: Any) -> Any:

@@ -14,10 +14,10 @@ from sandbox.app.port_reservations import Contended, hold, promised_to
 
 def test_claim_with_another_state_folder_is_seen_while_held(tmp_path: Path) -> None:
     ann, bob = tmp_path / "ann", tmp_path / "bob"
-    with hold(ann, "demo", [("sandbox-edge", 443), ("sandbox-edge+demo", "53-udp")]):
+    with hold(ann, "demo", [("sandbox-edge", 443), ("sandbox-edge+demo", 5432)]):
         user = pwd.getpwuid(os.getuid()).pw_name
         who = f"a sandbox of user {user}, with another state folder, which is starting (pid {os.getpid()})"
-        assert promised_to(bob, 443) == who and promised_to(bob, "53-udp")
+        assert promised_to(bob, 443) == who and promised_to(bob, 5432)
         assert not promised_to(bob, 444) and not promised_to(bob, 53)
         assert not promised_to(ann, 443), "which has claims of its own"
     assert not promised_to(bob, 443)

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -336,21 +335,6 @@ def test_port_on_one_address_of_another_sandbox_blocks_all(place: Home, engine: 
     assert f"held by container {EDGE}" in caught.value.details
 
 
-def test_udp_port_may_move_to_another_address(place: Home, engine: FakeEngine) -> None:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as held:
-        held.bind((LOCAL, 0))
-        port = held.getsockname()[1]
-        udp = ({"port": port, "to": "infra/dns:53"},)
-        edge = {"ports": (free_port(),), "listen": EVERYWHERE, "udp": udp}
-        moved = Spec.model_validate({"name": "demo", "registry": {"port": free_port()}, "edge": edge})
-        with pytest.raises(PortTaken, match=f"UDP port {port} on {re.escape(EVERYWHERE)} is taken"):
-            check(moved, place, engine)
-        names = place.sandbox("demo")
-        made = ContainerSpec(name=names.udp, image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK)
-        engine.run(replace(made, udp={20000: (Bind(LOCAL, port),)}))
-        check(moved, place, engine)
-
-
 def https(port: int | str, *more: int | str, registry: int | str | None = None, run: str = "container") -> Spec:
     proxy = {"ports": (port, *more), "run": run}
     return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "edge": proxy})
@@ -596,10 +580,10 @@ from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]
 port_reservations.PREFIX = chr(0) + sys.argv[3]
-udp = [{"port": "auto", "to": "infra/dns:5399"}]
-spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": {"ports": "auto", "udp": udp}})
+tcp = [{"port": "auto", "to": "infra/dns:5399"}]
+spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": {"ports": "auto", "tcp": tcp}})
 with reserve(spec, Home(state, state, state), FakeEngine()) as resolved:
-    print(resolved.registry.port, resolved.edge.udp[0].port, *resolved.edge.ports, flush=True)
+    print(resolved.registry.port, resolved.edge.tcp[0].port, *resolved.edge.ports, flush=True)
     sys.stdin.read()
 """
 
@@ -630,7 +614,7 @@ def chosen_at_once(*commands: tuple[Path, str]) -> list[list[int]]:
 def test_sandboxes_starting_together_choose_different_ports(tmp_path: Path) -> None:
     """Two commands choose ports at the same moment → each gets a port of its own."""
     chosen = chosen_at_once(*((tmp_path, name) for name in "abcd"))
-    assert len({registry for registry, *_ in chosen}) == len({udp for _, udp, *_ in chosen}) == len(chosen)
+    assert len({registry for registry, *_ in chosen}) == len({tcp for _, tcp, *_ in chosen}) == len(chosen)
     assert len({tuple(of_edge) for _, _, *of_edge in chosen}) == 1  # the edge is for all of them
 
 

@@ -371,24 +371,6 @@ def node_of(step: EdgeStep) -> FakeEngine:
     return engine
 
 
-def test_udp_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
-    dns = {"selector": {"app": "dns"}, "ports": [{"port": 53, "protocol": "UDP"}]}
-    cluster.objects["/api/v1/namespaces/shop/services/dns"] = {"metadata": {"name": "dns"}, "spec": dns}
-    port = f"{free_port()}/udp"
-    with pytest.raises(UsageError, match="no node of kind"):
-        run("port", "add", port, "shop/dns:53")
-    engine = node_of(step)
-    with pytest.raises(UsageError, match="has no UDP port 5432; it has: none"):
-        run("port", "add", port, "shop/db:5432")
-    said = run("port", "add", port, "shop/dns:53").output
-    assert f"127.0.0.1:{port[:-4]} → shop/dns:53   UDP, sandbox demo, added" in said
-    assert engine.boxes[step.names.udp].running
-    found = json.loads(run("status", "-o", "json").output)
-    assert ([one["protocol"] for one in found["udp"]], found["tcp"]) == (["udp"], [])
-    run("port", "remove", port)
-    assert step.names.udp not in engine.boxes
-
-
 def test_places_of_a_service_are_shown_and_printed(
     step: EdgeStep, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,17 +404,6 @@ def test_host_of_tls_is_shown_with_its_pods(step: EdgeStep, cluster: ApiServer) 
     found = json.loads(run("status", "-o", "json").output)
     assert ([one["host"] for one in found["tls"]], found["tcp"]) == (["db.demo.test"], [])
     assert run("url", "shop/db", "--sandbox", "demo").output.split() == ["tls://db.demo.test:443"]
-
-
-@pytest.mark.fault(12)
-def test_udp_port_of_a_program_is_refused(step: EdgeStep, cluster: ApiServer) -> None:
-    """A program has the UDP port → refused before anything is kept, with the next free one."""
-    node_of(step)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
-        program.bind(("127.0.0.1", 0))
-        with pytest.raises(SandboxError, match="UDP port") as caught:
-            run("port", "add", f"{program.getsockname()[1]}/udp", "kube-system/later:53")
-    assert caught.value.id == "port-in-use" and "ss -lunp" in caught.value.details
 
 
 def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:

@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 
-from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.host_ports import NO_POD, HostPorts, Target
-from sandbox.components.edge.route import UDP, Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
-from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.edge import edge_step
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import FakeEngine, NoWork
 
 DB = Port(5432, "shop/db:5432")
 THEIRS = "/api/v1/namespaces/shop/services/db"
@@ -147,25 +145,6 @@ def test_service_that_comes_later_has_its_place_already(step: PortsStep, server:
     assert step.check().state is State.DRIFTED  # until the unit on the node, or `up`, has it in step
     step.apply(NoWork())
     assert server.objects[OURS]["spec"]["selector"] == {"app": "db"}
-
-
-def test_udp_has_a_service_and_a_container_of_its_own(
-    step: PortsStep, server: ApiServer, place: Home, engine: FakeEngine
-) -> None:
-    server.objects[THEIRS] = service()
-    node = ContainerSpec(name=step.names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
-    engine.add(FakeContainer(node, engine.images[UPSTREAM["node"]], read_only=False))
-    routes.save_port(place.edge, step.names.name, Port(53, "shop/db:53", protocol=UDP))
-    step.apply(NoWork())
-    ours = server.objects[f"/api/v1/namespaces/shop/services/{Target('shop', 'db', '53', 'udp').name}"]
-    assert [(one["protocol"], one["port"]) for one in ours["spec"]["ports"]] == [("UDP", 53)]
-    assert (step.check().state, step.check().detail) == (State.READY, "5432 → shop/db:5432, 53/udp → shop/db:53")
-    assert engine.boxes[step.names.udp].spec.command[-1] == "20000=30100"
-    assert step.stop() and step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    routes.remove_port(place.edge, step.names.name, 53, UDP)
-    step.apply(NoWork())
-    assert step.names.udp not in engine.boxes and not step.undo()
 
 
 def test_the_second_service_is_removed_with_its_port(step: PortsStep, server: ApiServer, place: Home) -> None:

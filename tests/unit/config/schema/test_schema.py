@@ -93,7 +93,6 @@ def test_every_key_is_optional() -> None:
             "run": None,
             "hosts": [],
             "tcp": [],
-            "udp": [],
             "tls": [],
         },
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto", "ca": "auto"},
@@ -735,7 +734,6 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
                         "run": st.sampled_from(["container", "process"]),
                         "hosts": st.just([]),
                         "tcp": st.just([]),
-                        "udp": st.just([]),
                         "tls": st.just([]),
                     }
                 )
@@ -744,7 +742,6 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
                         "run": None,
                         "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}],
                         "tcp": [{"port": "auto", "to": "shop/db:5432", "proxy_protocol": True}],
-                        "udp": [{"port": 53, "to": "infra/dns"}],
                         "tls": [{"host": f"db.{domain}", "to": "shop/db:5432", "proxy_protocol": False}],
                     }
                 )
@@ -856,18 +853,6 @@ def test_tcp_port_leads_to_the_same_port_unless_it_names_one() -> None:
     assert [one.port for one in ResolvedSpec.of(parse("name: x\n"), registry=1, https=(2,)).edge.tcp] == []
 
 
-def test_udp_ports_have_numbers_of_their_own() -> None:
-    text = "edge: {{ports: [443], tcp: [{{port: 53, to: infra/dns}}], udp: [{}]}}\n"
-    ports = parse(text.format("{port: 53, to: infra/dns}, {port: 443, to: 'web/quic:443'}")).edge.udp
-    assert [(one.port, one.target) for one in ports] == [(53, "infra/dns:53"), (443, "web/quic:443")]
-    for wrong, text_of in (
-        ("given twice", text.format("{port: 53, to: infra/dns}, {port: 53, to: 'b/c:1'}")),
-        ("node image", "cluster: {provider: minikube}\n" + text.format("{port: 53, to: infra/dns}")),
-        ("run: process", "edge: {run: process, udp: [{port: 53, to: infra/dns}]}\n"),
-    ):
-        assert wrong in refusal(text_of).details + str(refusal(text_of))
-
-
 @pytest.mark.parametrize(
     ("edge", "wrong"),
     [
@@ -889,7 +874,6 @@ def test_a_process_serves_tcp_ports_and_no_more(text: str) -> None:
     assert parse(text % "tcp: [{port: 5432, to: shop/db}]").edge.tcp[0].port == 5432
     for wrong in (
         "tcp: [{port: 5432, to: shop/db, proxy_protocol: true}]",
-        "udp: [{port: 53, to: infra/dns}]",
         "tls: [{host: db.test, to: 'shop/db:5432'}]",
     ):
         assert "edge container" in str(refusal(text % wrong)) + refusal(text % wrong).details
