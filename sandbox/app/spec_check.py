@@ -11,7 +11,7 @@ from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.workloads import gone_kinds, user_manifests
-from sandbox.components.workloads.chart_archives import ChartArchives
+from sandbox.components.workloads.chart_archives import ChartArchives, described
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Spec
 from sandbox.images import images_yaml
@@ -53,4 +53,4 @@ def _objects(spec: Spec) -> tuple[Sequence[dict[str, Any]], list[str]]:
     for chart in filter(None, map(archives.find, charts)):
         objects += Helm.find(store).render(chart, whole=True)
     missing = archives.missing(charts)
-    return objects, [f"{one.source} {one.version} is not pulled yet, and not looked at" for one in missing]
+    return objects, [f"not pulled yet, and not looked at: {described(chart)}" for chart in missing]

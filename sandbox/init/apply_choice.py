@@ -13,7 +13,6 @@ from typing import Any
 from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import chart_dependencies, gone_kinds, kustomization
 from sandbox.config import untyped
-from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, overlay_choice, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
@@ -108,7 +107,7 @@ def _combined(folder: Path, charts: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the charts that run in others of the folder, or that only consist of others and lack them; and a note."""
     places = {(folder / one).resolve(): one for one in charts}
     for one in charts:
-        entries = chart_dependencies.local(folder / one)
+        entries = map(Path.resolve, chart_dependencies.local(folder / one).values())
         parts = [places[path] for path in entries if path in places]
         if parts and any(_lacking(folder / one)):
             yield one, f"{one} is left out, since it lacks charts that are taken by themselves: {', '.join(parts)}"
@@ -121,7 +120,7 @@ def _lacking(chart: Path) -> Iterator[str]:
     needed = [one.get("name") for one in chart_dependencies.needed(chart)]
     pulled: set[str] = set()
     with suppress(UsageError):  # `up` reports it
-        pulled = {one.title for one in chart_dependencies.dependencies(Chart(chart=chart))}
+        pulled = set(chart_dependencies.lacking(chart))
         pulled |= chart_dependencies.unpacked(chart).keys()
     for name in needed:
         if isinstance(name, str) and "/" not in name and name not in pulled:

@@ -31,7 +31,6 @@ from sandbox.kube.workload_status import (
     LEAVING,
     WORKLOADS,
     conditions,
-    has_failed,
     is_ready,
     lacks_pods,
     pods_of,
@@ -63,8 +62,6 @@ LINES = 15
 SEEN = "sandbox.dev/seen"
 # When pods run and are not ready for so long, their probes are asked why, which the kubelet keeps in events only.
 UNREADY = 10.0  # seconds
-# What another program that applies workloads has not changed by then, it leaves as it is.
-LEFT = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -174,10 +171,9 @@ class _Crashing:
     def __init__(self) -> None:
         self._crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
 
-    def hopeless(self, troubles: Mapping[str, _Trouble], absent: Sequence[str] = ()) -> list[str]:
-        """Return the workloads for which waiting is useless; those that are `absent` are yet to come."""
-        starting = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
-        coming = [*absent, *starting]
+    def hopeless(self, troubles: Mapping[str, _Trouble]) -> list[str]:
+        """Return the workloads for which waiting is useless."""
+        coming = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
         if coming:
             self._crashes = None
         elif self._crashes is None:
@@ -221,56 +217,12 @@ def _last_events(cluster: Cluster, namespace: str, reason: str) -> Mapping[str, 
     return {str((one.get("involvedObject") or {}).get("name")): str(one.get("message", "")).strip() for one in found}
 
 
-class Changed:
-    """The workloads among `manifests` while another program applies them: what changes from now on, then all.
-
-    Where it does something else `first`, for which it may take minutes, only what changes. `waiting` is what one of
-    them lacked when it was last read, empty for nothing.
-    """
-
-    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest], *, first: bool = False) -> None:
-        self._cluster = cluster
-        self._left = math.inf if first else time.monotonic() + LEFT
-        self._workloads = [one for one in manifests if one["kind"] in WORKLOADS]
-        self._before = {title(one): _state_of(_find(cluster, one)) for one in self._workloads}
-        self._begun: dict[tuple[str, tuple[str, int] | None], float] = {}
-        self._crashing = _Crashing()
-        self.waiting = ""
-
-    def hopeless(self) -> ClusterError | None:
-        """Return the error for workloads that cannot start, whatever else starts; None while there are none."""
-        now, troubles, absent = time.monotonic(), {}, list[str]()
-        self.waiting = ""
-        for one in self._workloads:
-            name, live = title(one), _find(self._cluster, one)
-            if live is None and self._before[name] is None:
-                absent.append(name)
-            if live is None or is_leaving(live):
-                continue
-            stuck_pods.replace(self._cluster, live, log.info)
-            state = _state_of(live)
-            trouble = _trouble(self._cluster, live, now - self._begun.setdefault((name, state), now))
-            if trouble:
-                self.waiting = self.waiting or f"{name}: {trouble}".partition("\n")[0]
-            if trouble and (state != self._before[name] or now >= self._left):
-                troubles[name] = trouble
-        found = self._crashing.hopeless(troubles, absent)
-        return _failure({name: troubles[name] for name in found}) if found else None
-
-    def probed(self) -> list[str]:
-        """Return what is known of pods that are not ready, and what failed Jobs wrote, if the cluster answers."""
-        with suppress(ClusterError):
-            found = [live for one in self._workloads if (live := _find(self._cluster, one))]
-            troubles = [_trouble(self._cluster, live, 0.0) for live in found]
-            unready = [live for live in found if not has_failed(live) and progress(live)]
-            said = [one.evidence for one in troubles if one]
-            return [*filter(None, said), *(line for live in unready for line in _probed(self._cluster, live))]
-        return []
-
-
-def _state_of(live: Manifest | None) -> tuple[str, int] | None:
-    """Return a value that changes with the object and its spec."""
-    return None if live is None else (live["metadata"].get("uid", ""), live["metadata"].get("generation", 0))
+def troubles(cluster: Cluster, manifests: Iterable[Manifest]) -> Iterator[str]:
+    """Yield what is wrong with each workload that exists and is not ready. Raises ClusterError."""
+    for manifest in manifests:
+        live = _find(cluster, manifest) if manifest["kind"] in WORKLOADS else None
+        if live and (trouble := _trouble(cluster, live, math.inf)):
+            yield f"{title(manifest)}: {trouble}"
 
 
 def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sandbox.bundle import machine_node
 from sandbox.bundle.system_images import IN_PODS
@@ -16,17 +15,18 @@ from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep,
 from sandbox.components.ingress import unserved
 from sandbox.components.ingress.gateway import GATEWAY_GROUP
 from sandbox.components.workloads import gone_kinds, user_manifests
+from sandbox.components.workloads.chart_archives import ChartArchives, is_pulled
+from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.step import ApplyStep
+from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.kube.manifests import defined
 from sandbox.names import INGRESS_SERVICE
 from sandbox.plan import certificates_steps, registry_steps
 from sandbox.plan.providers import proxied, upstream
 from sandbox.plan.site import ClusterSite, Site
 from sandbox.step import Step
-
-if TYPE_CHECKING:
-    from sandbox.components.workloads.chart_archives import ChartArchives
-    from sandbox.config.schema.apply_schema import AnyChart
 
 
 def cluster(site: ClusterSite) -> list[Step]:
@@ -105,8 +105,6 @@ def brought(site: ClusterSite) -> list[Step]:
     nodes = site.nodes.every
     steps: list[Step] = []
     if has_charts(site):
-        from sandbox.components.workloads.charts_step import ChartsStep
-
         archives, pulls = pulled(site, charts)
         steps += pulls
         ready = (*requires, *(one.name for one in steps))
@@ -134,17 +132,12 @@ def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[
 
     Raises BadFile, and MissingTool for helm.
     """
-    from sandbox.components.workloads.chart_archives import ChartArchives
-    from sandbox.components.workloads.chart_dependencies import remote
-    from sandbox.components.workloads.chart_pull_step import ChartPullStep
-    from sandbox.components.workloads.helm import Helm, require_files
-
     archives = ChartArchives(site.home.charts)
     for one in charts:
         require_files(one)
     if charts:
         Helm.find(site.store)  # so that a missing helm is reported before anything is made
-    elsewhere = remote(charts)
+    elsewhere = tuple(filter(is_pulled, charts))
     return archives, [ChartPullStep(elsewhere, archives, site.store)] if elsewhere else []
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.workloads.helm import Helm, newest
+from sandbox.components.workloads.helm import Helm, Release
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, SandboxError
-from sandbox.kube.api import Cluster
 from tests.contract import api_servers
 from tests.support import bundled, fake_helm
 
@@ -30,9 +29,8 @@ class Stage:
     def chart(self) -> Chart:
         return Chart(chart=self.folder)
 
-    def release(self, name: str = "web") -> tuple[int, str, bool] | None:
-        found = newest(Cluster(self.kubeconfig), name, "default")
-        return (found.revision, found.state, found.ours) if found else None
+    def release(self, name: str = "web") -> Release | None:
+        return self.helm.release(name, "default", self.kubeconfig)
 
     def write(self, template: str) -> None:
         (self.folder / "templates" / "web.yaml").write_text(template)
@@ -55,13 +53,15 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             yield Stage(Helm(programs / "helm"), kubeconfig, folder)
 
 
-def test_release_comes_with_its_record_and_goes(stage: Stage) -> None:
+def test_release_is_installed_read_and_uninstalled(stage: Stage) -> None:
     said: list[str] = []
     assert stage.release() is None
     stage.helm.upgrade(stage.chart, stage.kubeconfig, {}, said.append)
-    assert stage.release() == (1, "deployed", True)
-    found = newest(Cluster(stage.kubeconfig), "web", "default")
-    assert found is not None and "name: page" in found.manifest and stage.release("other") is None
+    release = stage.release()
+    assert release is not None and (release.revision, release.state) == (1, "deployed")
+    assert release.installed.startswith("20") and stage.release("other") is None
+    (page,) = release.objects("default")
+    assert page["metadata"] == {"namespace": "default", "name": "page"}
     stage.helm.uninstall("web", "default", stage.kubeconfig, said.append)
     assert stage.release() is None
 

@@ -19,7 +19,6 @@ from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
 from sandbox.app.port_usage import PortRefused
 from sandbox.components.workloads import kustomization, user_manifests
-from sandbox.components.workloads.chart_dependencies import DIGESTS
 from sandbox.components.workloads.chart_dependencies import parts as chart_parts
 from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
@@ -210,7 +209,6 @@ def project_of(file: Path | None, spec: Spec) -> Project:
             entries = LockFile.of(spec.push).entries
     said = [path.absolute() for path in (file, spec.push) if path is not None]
     written = [one.lock.absolute() for one in spec.apply if isinstance(one, RemoteChart)]
-    written += [(one.chart / DIGESTS).absolute() for one in spec.apply if isinstance(one, Chart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     return Project(
         spec=tuple(said),

@@ -17,7 +17,7 @@ from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.addons.chart_addons import ChartUse
-from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock, pull_all
+from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames, slots
@@ -62,7 +62,7 @@ class AddonCharts:
         """Have the chart and its images in the registry; returns the kinds that it defines. Raises SandboxError."""
         chart, helm = self._remote(use), Helm.find(self.store)
         try:
-            pull_all([chart], self._archives, helm, say)
+            self._archives.pull_all([chart], helm, say)
         except ChartChanged as error:
             if use.chart.digest:
                 error.fix = "do not use it; if its publisher confirms the change, copy the addon with another digest"

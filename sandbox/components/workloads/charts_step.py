@@ -1,10 +1,9 @@
-"""The user's Helm charts: installed and upgraded by helm, waited for, and uninstalled when no longer named."""
+"""Helm charts: installed and upgraded by helm, waited for, and uninstalled when no longer named."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -13,39 +12,40 @@ from types import MappingProxyType
 from typing import Any
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import chart_dependencies, helm
+from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
-from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
+from sandbox.components.workloads.helm import Helm, Release, placed
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.restart import Program
-from sandbox.config import untyped
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
-from sandbox.kube import manifests
+from sandbox.kube import bulk, readiness
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.apply_attempts import is_unanswered
-from sandbox.kube.readiness import Changed
+from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work
-from sandbox.system import interruption
+from sandbox.system.wait import wait_until
 
 RECORD = "charts"
+DEPLOYED = "deployed"
+READY = 300.0  # seconds that pods may take
 RETRY = 3.0  # seconds between two attempts, while a webhook does not answer
 
-Known = Mapping[str, Mapping[str, Any]]
+Recorded = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class ChartsStep(NothingToUndo):
     """Installs a release for each chart; a sealed record in the cluster keeps what each was made from.
 
-    It waits for all `nodes` first. A release is uninstalled only when both the record and its own labels say that `up`
-    made it. Charts of an addon have a `record` of their own.
+    It waits for all `nodes` first. Only recorded releases are changed and uninstalled. Charts of an addon have a
+    `record` of their own.
     """
 
     names: Names
@@ -62,44 +62,43 @@ class ChartsStep(NothingToUndo):
 
     @property
     def title(self) -> str:
-        return f"Helm: {', '.join(one.name for one in self.charts)}" if self.charts else "Helm charts"
+        return f"Helm: {', '.join(chart.name for chart in self.charts)}" if self.charts else "Helm charts"
 
     def check(self) -> Status:
         records = Records.of(self.names)
-        cluster, known = records.cluster, _known(records, self.record)
-        dropped = self._dropped(known)
-        if dropped:
+        recorded = _read(records, self.record)
+        if dropped := self._dropped(recorded):
             return Status(State.DRIFTED, f"no longer in the spec: releases {', '.join(dropped)}")
-        said = []
-        for one in self.charts:
-            chart = self.archives.find(one)
+        missing = State.DRIFTED if recorded else State.ABSENT
+        revisions = []
+        for source in self.charts:
+            chart = self.archives.find(source)
             if chart is None:
-                return Status(State.ABSENT if not known else State.DRIFTED, f"{one.name} is not pulled")
-            release = helm.newest(cluster, chart.name, chart.namespace)
+                return Status(missing, f"{source.name} is not pulled")
+            release = self._release(chart.name, chart.namespace)
             if release is None:
-                return Status(State.ABSENT if not known else State.DRIFTED, f"{chart.name} is not installed")
-            lacks = self._lacks(cluster, chart, release, known.get(_key(chart), {}))
-            if lacks:
-                return Status(State.DRIFTED, f"{chart.name}: {lacks}")
-            said.append(f"{chart.name} revision {release.revision}")
-        return Status(State.READY, ", ".join(said))
+                return Status(missing, f"{chart.name} is not installed")
+            if problem := self._problem(records.cluster, chart, release, recorded.get(_key(chart), {})):
+                return Status(State.DRIFTED, f"{chart.name}: {problem}")
+            revisions.append(f"{chart.name} revision {release.revision}")
+        return Status(State.READY, ", ".join(revisions))
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
         if self.charts:
             await_nodes(records.cluster, self.nodes(), work.say)
-        known = {key: dict(one) for key, one in _known(records, self.record).items()}
-        for one in self.charts:
-            self._bring(records, here(one, self.archives), known, work)
-        for key in self._dropped(known):
+        recorded = {key: dict(entry) for key, entry in _read(records, self.record).items()}
+        for source in self.charts:
+            self._install(records, pulled(source, self.archives), recorded, work)
+        for key in self._dropped(recorded):
             namespace, _, name = key.partition("/")
-            release = helm.newest(records.cluster, name, namespace)
-            if release is not None and release.ours:
+            release = self._release(name, namespace)
+            if release is not None and _is_recorded(release, recorded[key]):
                 work.say(f"uninstalling {key}")
                 self.program.uninstall(name, namespace, self.names.kubeconfig, work.say)
-            del known[key]
-            _write(records, known, self.record)
-        if not known and self.record == RECORD:
+            del recorded[key]
+            _write(records, recorded, self.record)
+        if not recorded and self.record == RECORD:
             self.names.charts.unlink(missing_ok=True)
 
     @property
@@ -107,34 +106,46 @@ class ChartsStep(NothingToUndo):
         """Return helm. Raises MissingTool."""
         return Helm.find(self.store)
 
-    def _bring(self, records: Records, chart: Chart, known: dict[str, dict[str, Any]], work: Work) -> None:
-        """Install or upgrade the release of a chart, and record it."""
-        release = helm.newest(records.cluster, chart.name, chart.namespace)
-        self._require_ours(release, chart, known)
+    def _release(self, name: str, namespace: str) -> Release | None:
+        return self.program.release(name, namespace, self.names.kubeconfig)
+
+    def _install(self, records: Records, chart: Chart, recorded: dict[str, dict[str, Any]], work: Work) -> None:
+        """Install or upgrade the release of a chart, record it, and wait for its workloads."""
+        release, key = self._release(chart.name, chart.namespace), _key(chart)
+        self._require_own(release, chart, recorded)
         objects = self.program.render(chart)
         self.images.require(objects)
         full = self.images.full(self.images.connected(objects))
         # Recorded first, so that every release is known; its digest counts only when it is complete.
-        known[_key(chart)] = {"digest": "", "images": list(full)}
+        recorded[key] = {"digest": "", "images": list(full)}
         if self.record == RECORD:
             note(self.names)
-        _write(records, known, self.record)
+        _write(records, recorded, self.record)
         if release is not None and release.state.startswith("pending-"):
             work.say(f"{chart.name} was left {release.state}")
             self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
         work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
-        change = self.images.renaming(full) if full else {}
-        if change and self.programs:
-            change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
-        applied = [placed(manifest, chart) for manifest in objects]
-        changed = Changed(records.cluster, applied, first=any(map(_runs_first, objects)))
-        self._upgrade(chart, change, changed, work)
-        known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
-        _write(records, known, self.record)
+        renaming = self.images.renaming(full) if full else {}
+        if renaming and self.programs:
+            renaming["programs"] = {name: asdict(program) for name, program in self.programs.items()}
+        try:
+            self._upgrade(records.cluster, chart, renaming, objects, work)
+            release = self._release(chart.name, chart.namespace)
+            installed = release.objects(chart.namespace) if release else []
+            work.say(f"waiting for the pods of {chart.name}")
+            wait_ready(records.cluster, installed, timeout=READY, say=work.say)
+        except SandboxError as error:
+            advice = bring_advice(error.details, self.images.file)
+            error.fix = advice or error.fix or "correct that, then sandbox up"
+            raise
+        made = {"digest": self._digest(chart, full), "images": list(full)}
+        recorded[key] = {**made, "installed": release.installed if release else ""}
+        _write(records, recorded, self.record)
 
-    def _require_ours(self, release: Release | None, chart: Chart, known: Known) -> None:
+    def _require_own(self, release: Release | None, chart: Chart, recorded: Recorded) -> None:
         """Raise SandboxError for a release that `up` did not make."""
-        if release is None or (release.ours and _key(chart) in known):
+        entry = recorded.get(_key(chart))
+        if release is None or (entry is not None and _is_recorded(release, entry)):
             return
         raise SandboxError(
             f"there is a release '{chart.name}' in {chart.namespace} that `up` did not make",
@@ -144,125 +155,115 @@ class ChartsStep(NothingToUndo):
             id="foreign-release",
         )
 
-    def _upgrade(self, chart: Chart, change: Mapping[str, Any], changed: Changed, work: Work) -> None:
+    def _upgrade(
+        self, cluster: Cluster, chart: Chart, renaming: Mapping[str, Any], objects: Sequence[Manifest], work: Work
+    ) -> None:
         """Have helm install or upgrade the release, again while a webhook does not answer yet."""
-        deadline = time.monotonic() + PATIENCE
 
-        def doomed() -> SandboxError | None:
-            error = changed.hopeless()
-            if changed.waiting:
-                work.say(changed.waiting)
-            return error
-
-        while True:
+        def unanswered() -> str | None:
             try:
-                self.program.upgrade(chart, self.names.kubeconfig, change, work.say, doomed)
+                self.program.upgrade(chart, self.names.kubeconfig, renaming, work.say)
             except SandboxError as error:
-                if not is_unanswered(error.details) or time.monotonic() >= deadline:
-                    more = (one for one in changed.probed() if one not in error.details)
-                    error.details = "\n".join((error.details, *more))
-                    error.fix = (
-                        bring_advice(error.details, self.images.file) or error.fix or "correct that, then sandbox up"
-                    )
-                    raise
-                work.say(f"{chart.name}: once more, when what answers its webhook may be there")
-                interruption.pause(RETRY)
-            else:
-                return
+                if is_unanswered(error.details):
+                    return error.details
+                hooks = [placed(manifest, chart.namespace) for manifest in objects if is_hook(manifest)]
+                error.details = "\n".join((error.details, *readiness.troubles(cluster, hooks)))
+                raise
+            return None
 
-    def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
-        """Return what keeps the release from being as the spec says, and ready; None for nothing."""
+        what = f"installing {chart.name}"
+        wait_until(unanswered, what=what, timeout=PATIENCE, pause=RETRY, say=work.say)
+
+    def _problem(self, cluster: Cluster, chart: Chart, release: Release, entry: Mapping[str, Any]) -> str | None:
+        """Return what differs between the release and the spec, or which workload is not ready."""
         if release.state != DEPLOYED:
-            return release.state or "of an unknown state"
+            return release.state
         try:
-            full = self.images.full(self.images.means(record.get("images", ())))
+            full = self.images.full(self.images.means(entry.get("images", ())))
         except RegistryError as error:
             return error.brief
-        if record.get("digest") != self._digest(chart, full):
-            return "the chart, its values or its images have changed" if release.ours else "`up` did not make it"
-        for one in manifests.parse(release.manifest, origin=chart.name):
-            if one["kind"] in WORKLOADS:
-                metadata = one["metadata"]
-                place = metadata.get("namespace", chart.namespace)
-                live = cluster.get(one["apiVersion"], one["kind"], metadata["name"], place)
-                lacks = progress(live) if live else None if one["kind"] == "Job" else "is gone"
-                if lacks:
-                    return f"{title(one)}: {lacks}"
+        if not _is_recorded(release, entry):
+            return "`up` did not make it"
+        if entry.get("digest") != self._digest(chart, full):
+            return "the chart, its values or its images have changed"
+        workloads = [manifest for manifest in release.objects(chart.namespace) if manifest["kind"] in WORKLOADS]
+        for manifest, live in bulk.live(cluster, workloads):
+            problem = progress(live) if live else None if manifest["kind"] == "Job" else "is gone"
+            if problem:
+                return f"{title(manifest)}: {problem}"
         return None
 
     def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
         """Return a digest of everything that a release is made from."""
         names = {image.partition("@")[0] for image in images.values()}
-        used = {name: one for name, one in self.programs.items() if name in names}
+        used = {name: program for name, program in self.programs.items() if name in names}
         return digest(chart, images, [repr(sorted(used.items()))] if used else [])
 
-    def _dropped(self, known: Known) -> list[str]:
-        wanted = {_key(one) for one in self.charts}
-        return [key for key in known if key not in wanted]
+    def _dropped(self, recorded: Recorded) -> list[str]:
+        keys = {_key(chart) for chart in self.charts}
+        return [key for key in recorded if key not in keys]
 
 
 def hooks(manifest: Manifest) -> frozenset[str]:
     """Return the moments at which helm makes the object, none for a usual one (helm.sh/docs/topics/charts_hooks)."""
-    said = untyped.at(manifest, "metadata", "annotations", "helm.sh/hook")
-    return frozenset(one.strip() for one in str(said).split(",")) if said else frozenset()
+    annotations = manifest["metadata"].get("annotations") or {}
+    return frozenset(moment.strip() for moment in str(annotations.get("helm.sh/hook") or "").split(",") if moment)
 
 
-def _runs_first(manifest: Manifest) -> bool:
-    """Tell whether helm waits for the object before it applies others."""
-    return any(one.startswith("pre-") for one in hooks(manifest))
+def is_hook(manifest: Manifest) -> bool:
+    return bool(hooks(manifest))
 
 
-def here(chart: AnyChart, archives: ChartArchives) -> Chart:
-    """Return the chart as a local one. Raises SandboxError where it was not pulled, or is gone."""
-    found = archives.find(chart)
-    if found is None:
+def pulled(chart: AnyChart, archives: ChartArchives) -> Chart:
+    """Return the chart as a local one. Raises SandboxError where it was not pulled, or its archive is gone."""
+    local = archives.find(chart)
+    if local is None:
         raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
-    return found
+    return local
 
 
 def note(names: Names) -> None:
-    """Record that the cluster has releases, perhaps: a spec without charts uninstalls them."""
+    """Record that the cluster may have releases: a spec without charts uninstalls them."""
     names.charts.parent.mkdir(parents=True, exist_ok=True)
     names.charts.touch()
-
-
-def placed(manifest: Manifest, chart: Chart) -> Manifest:
-    """Return the object with the namespace that helm gives it."""
-    metadata = manifest["metadata"]
-    return {**manifest, "metadata": {**metadata, "namespace": metadata.get("namespace", chart.namespace)}}
 
 
 def _key(chart: AnyChart) -> str:
     return f"{chart.namespace}/{chart.name}"
 
 
-def _known(records: Records, record: str) -> Known:
+def _is_recorded(release: Release, entry: Mapping[str, Any]) -> bool:
+    """Return whether the entry is about this release and not about an earlier one of the same name.
+
+    Until an installation is complete, its entry has no time.
+    """
+    return bool(entry.get("installed", release.installed) == release.installed)
+
+
+def _read(records: Records, record: str) -> Recorded:
     """Return the releases of `up` by namespace/name, each with its digest and its images as the chart names them."""
-    try:
-        found = json.loads((records.read(record) or {}).get("releases", "{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    content: Recorded = json.loads((records.read(record) or {}).get("releases", "{}"))
+    return content
 
 
-def _write(records: Records, known: Known, record: str) -> None:
-    records.write(record, {"releases": json.dumps(known, sort_keys=True)})
+def _write(records: Records, recorded: Recorded, record: str) -> None:
+    records.write(record, {"releases": json.dumps(recorded, sort_keys=True)})
 
 
 def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), further: Sequence[str] = ()) -> str:
     """Return a digest of the chart's files and values, and of what else it is made from."""
-    summed = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for path in _files(chart):
-        with suppress(FileNotFoundError):  # an editor's file is gone by now; helm tells of one that is missed
+        with suppress(FileNotFoundError):  # an editor's file may be gone by now; helm reports missing ones
             content = path.read_bytes()
-            summed.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
-    said = [chart.name, chart.namespace, dict(chart.set), sorted(images.items()), *further]
-    summed.update(json.dumps(said, sort_keys=True).encode())
-    return summed.hexdigest()
+            sha256.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
+    facts = [chart.name, chart.namespace, dict(chart.set), sorted(images.items()), *further]
+    sha256.update(json.dumps(facts, sort_keys=True).encode())
+    return sha256.hexdigest()
 
 
 def _files(chart: Chart) -> Iterator[Path]:
-    """Yield the chart's files in an order that does not depend on where it is, then its values."""
+    """Yield the chart's files in an order that does not depend on its place, then its values."""
     for _, folder in chart_dependencies.parts(chart.chart):
         inside = sorted(path for path in folder.rglob("*") if path.is_file())
         yield from inside or [folder]

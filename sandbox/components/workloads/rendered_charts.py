@@ -7,7 +7,6 @@ chart or its values change. Helm's hooks are objects like others there.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,29 +36,30 @@ class RenderedCharts:
 
     @property
     def title(self) -> str:
-        """Return the charts, for people."""
-        return f"{plural(len(self.charts), 'chart')} {', '.join(one.name for one in self.charts)}"
+        return f"{plural(len(self.charts), 'chart')} {', '.join(chart.name for chart in self.charts)}"
 
     def objects(self) -> list[dict[str, Any]]:
         """Return what all charts render to. Raises BadFile for one that does not render, and MissingTool for helm."""
-        found = (
-            charts_step.here(one, self.archives).model_copy(update={"namespace": self.namespace}) for one in self.charts
-        )
-        return [one for chart in found for one in self._kept(chart)]
+        charts = (charts_step.pulled(chart, self.archives) for chart in self.charts)
+        return [
+            manifest
+            for chart in charts
+            for manifest in self._kept(chart.model_copy(update={"namespace": self.namespace}))
+        ]
 
     def _kept(self, chart: Chart) -> list[dict[str, Any]]:
         path, digest = self.folder / f"{chart.name}.json", charts_step.digest(chart)
-        with suppress(OSError, ValueError, KeyError, TypeError, files.NotAFile):  # else it is written again
-            kept = json.loads(files.read_regular(path))
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
             if kept["digest"] == digest:
                 return list(kept["objects"])
-        objects = [one for one in Helm.find(self.store).render(chart) if _is_applied(one)]
+        objects = [manifest for manifest in Helm.find(self.store).render(chart) if _is_applied(manifest)]
         files.make_private_dir(self.folder)
         files.write_atomic(path, json.dumps({"digest": digest, "objects": objects}).encode(), mode=0o600)
         return objects
 
 
 def _is_applied(manifest: Manifest) -> bool:
-    """Tell whether the object is there while a release is: not a hook for its end, such as `pre-delete`."""
+    """Return whether the object exists while a release does: not a hook for its end, such as `pre-delete`."""
     hooks = charts_step.hooks(manifest)
     return not hooks or not RUN.isdisjoint(hooks)

@@ -128,7 +128,7 @@ def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.M
     file.write_text("name: shop\napply: [{chart: 'oci://registry.example/web', version: 1.2.3}]\n")
     printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
     assert printed.exit_code == 0
-    assert printed.stderr == "note   oci://registry.example/web 1.2.3 is not pulled yet, and not looked at\n"
+    assert printed.stderr == "note   not pulled yet, and not looked at: oci://registry.example/web 1.2.3\n"
 
 
 def test_addons_are_counted_and_an_unknown_one_is_an_error(tmp_path: Path) -> None:

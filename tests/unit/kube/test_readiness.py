@@ -14,7 +14,7 @@ from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.pod_faults import CRASHES
-from sandbox.kube.readiness import Changed, pending, wait_ready
+from sandbox.kube.readiness import pending, troubles, wait_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import kubeconfig, serving
 
@@ -279,52 +279,8 @@ def test_failed_job_says_what_its_pod_wrote(monkeypatch: pytest.MonkeyPatch) -> 
         cluster.await_ready()
     assert "container app: Error, exit code 1" in caught.value.details
     assert "the end of move-1" in caught.value.details
-    assert Changed(cast("Cluster", cluster), [job]).probed() == [caught.value.details]
-
-
-def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A workload that was broken before → it is given up once its spec is another, or is surely left as it is."""
-    cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web", replicas=1, updatedReplicas=1)}
-    cluster.pods = {"web-1": crashing(9)}
-    changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()))
-    assert changed.hopeless() is None
-    assert changed.waiting.startswith("Deployment ns/web: 0 of 1 pods ready")
-    web = workload("web", observedGeneration=2, replicas=1, updatedReplicas=1)
-    cluster.workloads["web"] = web | {"metadata": {**web["metadata"], "generation": 2}}
-    error = changed.hopeless()
-    assert error is not None and error.brief == "Deployment ns/web cannot start" and "the end of web-1" in error.details
-    cluster.workloads.clear()
-    assert changed.hopeless() is None
-
-
-@pytest.mark.parametrize("first", [False, True])
-def test_workload_that_is_left_broken_is_given_up(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
-    """The same chart a second time, whose image is nowhere → its pod's words, not five minutes of helm's."""
-    cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web", replicas=1, updatedReplicas=1)}
-    cluster.pods = {"web-1": crashing(0, waiting={"reason": "InvalidImageName", "message": "not a name"})}
-    changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()), first=first)
-    assert changed.hopeless() is None
-    cluster.now += readiness.LEFT
-    error = changed.hopeless()
-    assert (error is None) == first
-    assert error is None or "InvalidImageName" in error.details
-
-
-def test_crashing_workload_of_another_gets_one_more_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chart's program crashes while its database starts → it is given up when it crashes once more after that."""
-    cluster = Clusters(monkeypatch)
-    both = [workload("db"), workload("web")]
-    changed = Changed(cast("Cluster", cluster), both)
-    cluster.workloads, cluster.pods = {"web": workload("web", replicas=1, updatedReplicas=1)}, {"web-1": crashing(3)}
-    assert changed.hopeless() is None, "there is no db yet"
-    assert changed.waiting.startswith("Deployment ns/web: 0 of 1 pods ready")
-    cluster.workloads["db"] = workload("db", replicas=1, updatedReplicas=1, readyReplicas=1)
-    assert changed.hopeless() is None, "db has only just come up"
-    cluster.pods = {"web-1": crashing(4)}
-    error = changed.hopeless()
-    assert error is not None and error.brief == "Deployment ns/web cannot start"
+    (line,) = troubles(cast("Cluster", cluster), [job])
+    assert line.startswith("Job ns/move: ") and line.endswith(caught.value.details)
 
 
 def test_account_without_the_right_to_list_events_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,21 +391,6 @@ def test_refused_pods_of_those_without_a_condition_end_the_wait(
     cluster.events.append({**event, "reason": "SuccessfulDelete", "lastTimestamp": "2026-01-01T00:00:10Z"})
     with pytest.raises(WaitTimeout):
         cluster.await_ready()
-
-
-def test_crashing_workload_waits_for_none_that_crashes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web"), "job": workload("job"), "db": workload("db")}
-    changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()))
-    for one in cluster.workloads.values():
-        one["metadata"]["generation"] = one["status"]["observedGeneration"] = 2
-    cluster.pods = {"web-1": crashing(3), "job-1": crashing(1)}
-    assert changed.hopeless() is None, "db is coming up"
-    cluster.workloads["db"]["status"] |= UP
-    assert changed.hopeless() is None, "each gets one more start"
-    cluster.pods["web-1"] = crashing(4)
-    error = changed.hopeless()
-    assert error is not None and error.brief == "Deployment ns/web cannot start"
 
 
 @pytest.mark.parametrize(("kind", "given_up"), [("Job", True), ("Deployment", False)])

@@ -20,7 +20,7 @@ from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.workloads.addon_charts import AddonCharts
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
 from sandbox.components.workloads.charts_step import ChartsStep
-from sandbox.components.workloads.helm import newest
+from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import RemoteChart
 from sandbox.engine import ContainerSpec
@@ -89,7 +89,8 @@ class Scene:
         self.manager.remove(record)
 
     def manifest(self) -> str:
-        release = newest(self.manager.cluster, "mine", "mine")
+        names = self.manager.images.sandbox
+        release = Helm.find(Store(names.home.bundle)).release("mine", "mine", names.kubeconfig)
         assert release is not None
         return release.manifest
 

@@ -12,14 +12,15 @@ import pytest
 import yaml
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
-from sandbox.components.workloads.chart_dependencies import dependencies
+from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, is_pulled
 from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart, RemoteChart
-from sandbox.errors import BadFile, SandboxError, UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.step import State
 from tests.support import fake_helm
 from tests.support.fakes import NoWork
+from tests.support.programs import make_program
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n"
 
@@ -118,8 +119,7 @@ def test_missing_chart_is_reported_in_helms_words(remote: Path, chart: RemoteCha
     ("chart", "repo", "words"),
     [
         ("oci://localhost:5001/charts/web", None, {"oci://localhost:5001/charts/web", "--plain-http"}),
-        ("web", "http://127.0.0.1:8879", {"web", "--repo=http://127.0.0.1:8879"}),
-        ("web", "https://charts.example.com/", {"web", "--repo=https://charts.example.com"}),
+        ("web", "http://127.0.0.1:8879", {"sandbox-0/web"}),
     ],
 )
 def test_place_of_a_chart_is_handed_to_helm(
@@ -143,10 +143,10 @@ def test_account_of_a_repository_is_in_no_argument(
     monkeypatch.setenv("HELM_USER_HELM_REPOSITORY_CONFIG", str(settings))
     chart = RemoteChart(chart="web", repo=url, version="1.2.3", lock=tmp_path / "l.yaml")
     step_of(chart, tmp_path / "kept").apply(NoWork())
-    assert pulls(tmp_path)[0][1] == "sandbox/web"
+    assert pulls(tmp_path)[0][1] == "sandbox-0/web"
     assert "canary" not in (tmp_path / "asked").read_text() and "canary" not in chart.lock.read_text()
     given = yaml.safe_load((tmp_path / "asked.account").read_text())
-    assert given["repositories"][0] == {**account, "name": "sandbox"}
+    assert given["repositories"][0] == {**account, "name": "sandbox-0"}
 
 
 def test_lock_forgets_charts_that_are_not_named(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
@@ -167,7 +167,8 @@ def local(tmp_path: Path) -> Chart:
     """A chart of this machine with a dependency that its folder lacks, and one that it has."""
     folder = tmp_path / "shop"
     (folder / "charts" / "there").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+    near = "dependencies: [{name: near, version: 1.0.0, repository: 'file://../near'}]\n"
+    (folder / "Chart.yaml").write_text(f"apiVersion: v2\nname: shop\nversion: 1.0.0\n{near}")
     pinned = [
         {"name": "web", "repository": "oci://registry.example/charts", "version": "1.2.3"},
         {"name": "there", "repository": "https://charts.example", "version": "1.0.0"},
@@ -177,49 +178,23 @@ def local(tmp_path: Path) -> Chart:
     return Chart(chart=folder)
 
 
-def test_dependencies_are_pulled_locked_and_put_into_the_chart(local: Chart, remote: Path, tmp_path: Path) -> None:
-    archives, store = ChartArchives(tmp_path / "kept"), Store(tmp_path / "bundle")
-    (wanted,) = dependencies(local)
-    assert (wanted.source, wanted.version) == ("oci://registry.example/charts/web", "1.2.3")
-    assert archives.find(local) is None and archives.missing([local]) == [wanted]
-    step = ChartPullStep((wanted,), archives, store)
+def test_dependencies_are_built_by_helm_once(local: Chart, remote: Path, tmp_path: Path) -> None:
+    archives = ChartArchives(tmp_path / "kept")
+    assert archives.find(local) is None and is_pulled(local)
+    step = ChartPullStep((local,), archives, Store(tmp_path / "bundle"))
+    assert step.check().detail == "not pulled: dependencies of shop"
+    (remote.parent / "near-1.0.0.tgz").write_bytes(packed(MAP))  # helm packs charts of the project, too
     step.apply(NoWork())
-    assert archives.find(local) == local
+    assert archives.find(local) == local and step.check().state is State.READY
     assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
-    assert dependencies(local) == ()
-    (entry,) = yaml.safe_load((local.chart / "charts.lock.yaml").read_text())["charts"]
-    assert entry["digest"] == f"sha256:{hashlib.sha256(remote.read_bytes()).hexdigest()}"
-    # Another machine, where the registry has other bytes under the version.
-    (local.chart / "charts" / "web-1.2.3.tgz").unlink()
-    remote.write_bytes(packed(MAP.replace("web", "other")))
-    with pytest.raises(ChartChanged):
-        ChartPullStep((wanted,), ChartArchives(tmp_path / "elsewhere"), store).apply(NoWork())
+    assert not (local.chart / "charts" / "near-1.0.0.tgz").exists(), "changes of its folder would not count"
+    given = yaml.safe_load((tmp_path / "asked.account").read_text())
+    assert given["repositories"] == [{"name": "sandbox-0", "url": "https://charts.example"}]
 
 
-@pytest.mark.security(17)
-def test_link_in_a_chart_leads_no_dependency_elsewhere(local: Chart, remote: Path, tmp_path: Path) -> None:
-    """Links in the folder of dependencies, called as these and their copies are → what they lead to stays as it is."""
-    (tmp_path / "users").write_text("the user's own")
-    for name in (".web.partial", "web-1.2.3.tgz"):
-        (local.chart / "charts" / name).symlink_to(tmp_path / ("users" if name[0] == "." else "nowhere"))
-    archives = ChartArchives(tmp_path / "kept")
-    ChartPullStep(dependencies(local), archives, Store(tmp_path / "bundle")).apply(NoWork())
-    assert archives.find(local) == local
-    assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
-    assert (tmp_path / "users").read_text() == "the user's own" and not (tmp_path / "nowhere").exists()
-
-
-def test_folder_in_the_place_of_dependencies_is_an_error(local: Chart, remote: Path, tmp_path: Path) -> None:
-    archives = ChartArchives(tmp_path / "kept")
-    ChartPullStep(dependencies(local), archives, Store(tmp_path / "bundle")).apply(NoWork())
-    (local.chart / "charts" / "web-1.2.3.tgz").mkdir()
-    with pytest.raises(SandboxError, match=r"web-1\.2\.3\.tgz is a folder"):
-        archives.find(local)
-
-
-def test_dependency_by_plain_http_of_others_is_refused(local: Chart) -> None:
-    lock = local.chart / "Chart.lock"
-    lock.write_text(lock.read_text().replace("oci://registry.example", "http://registry.example"))
-    with pytest.raises(BadFile, match="the dependency web cannot be pulled") as caught:
-        dependencies(local)
-    assert "must begin with https://" in caught.value.details
+def test_dependency_that_helm_cannot_pull_is_an_error_in_its_words(local: Chart, tmp_path: Path) -> None:
+    program = tmp_path / "helm"
+    make_program(program, 'echo "Error: the lock file (Chart.lock) is out of sync" >&2; exit 1')
+    with pytest.raises(SandboxError, match="helm cannot pull the dependencies") as caught:
+        ChartArchives(tmp_path / "kept").pull_all([local], Helm(program), lambda _: None)
+    assert "out of sync" in caught.value.details and "helm dependency update" in caught.value.fix

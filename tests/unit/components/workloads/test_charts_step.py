@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import json
 from dataclasses import replace
@@ -15,7 +13,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives, lock
 from sandbox.components.workloads.charts_step import ChartsStep
-from sandbox.components.workloads.helm import Helm, newest
+from sandbox.components.workloads.helm import Helm, Release
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema import Chart, RemoteChart
@@ -42,7 +40,27 @@ metadata: {name: tick}
 spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: 'ghcr.io/acme/web:1'}]}}}}}
 """
 
-GARBLED = gzip.compress(b"x", mtime=0)[:10] + b"\xff" * 20
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {selector: {matchLabels: {app: web}}}
+"""
+FAILING = {
+    "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}},
+    "status": {
+        "containerStatuses": [
+            {
+                "name": "web",
+                "restartCount": 1,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {
+                    "terminated": {"reason": "StartError", "exitCode": 128, "message": 'exec: "no-such": not found'}
+                },
+            }
+        ]
+    },
+}
 
 
 @pytest.fixture
@@ -72,13 +90,17 @@ def calls(asked: Path, command: str) -> list[list[str]]:
     return [words for words in map(json.loads, asked.read_text().splitlines()) if words[0] == command]
 
 
+def release_of(step: ChartsStep) -> Release | None:
+    return Helm.find(step.store).release("web", "shop", step.names.kubeconfig)
+
+
 def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
     (words,) = calls(asked, "upgrade")
     assert words[-3:] == ["--", "web", str(chart.chart)]
-    assert {"--install", "--create-namespace", "--wait", "--labels=sandbox.dev/release=true"} <= set(words)
+    assert {"--install", "--create-namespace"} <= set(words)
     assert [f"--values={chart.values[0]}", "--set-file=image.tag@1", "--set-json=debug=true"] == words[-6:-3]
     chart.values[0].write_text("replicas: 2\n")
     assert (step.check().state, step.check().detail) == (
@@ -138,20 +160,9 @@ def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path
     none = replace(step, charts=())
     assert none.check().detail == "no longer in the spec: releases shop/web"
     none.apply(NoWork())
-    assert calls(asked, "uninstall")[0][1:] == ["--namespace=shop", "--wait", "--timeout=300s", "--", "web"]
+    assert calls(asked, "uninstall")[0][1:] == ["--namespace=shop", "--wait", "--", "web"]
     assert none.check().state is State.READY
     assert not names.charts.exists()
-
-
-@pytest.mark.parametrize("release", [b"", b"x", GARBLED])
-def test_release_that_cannot_be_read_has_no_objects(
-    step: ChartsStep, server: ApiServer, names: Names, release: bytes
-) -> None:
-    step.apply(NoWork())
-    secret = server.objects["/api/v1/namespaces/shop/secrets/sh.helm.release.v1.web.v1"]
-    secret["data"]["release"] = base64.b64encode(base64.b64encode(release)).decode()
-    found = newest(Cluster(names.kubeconfig), "web", "shop")
-    assert found is not None and found.manifest == ""
 
 
 @pytest.mark.security(20)
@@ -169,7 +180,22 @@ def test_release_of_another_user_is_kept(step: ChartsStep, asked: Path, server: 
         "data": {"releases": json.dumps({"shop/web": {}})},
     }
     replace(step, charts=()).apply(NoWork())
-    assert newest(cluster, "web", "shop") is not None
+    assert release_of(step) is not None
+
+
+@pytest.mark.security(20)
+def test_release_that_replaced_one_of_up_is_kept(
+    step: ChartsStep, asked: Path, chart: Chart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user uninstalls the release of `up` and installs one of the same name → it is neither changed nor removed."""
+    step.apply(NoWork())
+    monkeypatch.setenv("HELM_TIME", "2027-01-01T00:00:00Z")
+    Helm.find(step.store).upgrade(chart, step.names.kubeconfig, {}, lambda _: None)
+    assert step.check().detail == "web: `up` did not make it"
+    with pytest.raises(SandboxError, match="that `up` did not make"):
+        step.apply(NoWork())
+    replace(step, charts=()).apply(NoWork())
+    assert release_of(step) is not None
 
 
 def test_a_release_that_failed_is_tried_again(step: ChartsStep, asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,32 +211,26 @@ def test_a_release_that_failed_is_tried_again(step: ChartsStep, asked: Path, mon
     assert calls(asked, "uninstall") and step.check().state is State.READY
 
 
-def test_a_release_whose_pods_cannot_start_is_given_up(
-    step: ChartsStep, asked: Path, chart: Chart, monkeypatch: pytest.MonkeyPatch
+def test_release_whose_pods_cannot_start_is_an_error_with_their_reason(
+    step: ChartsStep, server: ApiServer, chart: Chart
 ) -> None:
-    """helm waits for five minutes → it is ended once the pods cannot become ready, and their words are the error."""
-    monkeypatch.setenv("HELM_WAITS", "1")
-    monkeypatch.setattr("sandbox.components.workloads.helm.CHECK_EVERY", 0.05)
-
-    class Never:
-        waiting = "Deployment web: 0 of 1 pods ready"
-
-        def __init__(self, *_: object, first: bool) -> None:
-            assert not first
-
-        def hopeless(self) -> SandboxError | None:
-            error = SandboxError("Deployment web cannot start", details="exec: no such file")
-            return error if calls(asked, "upgrade") else None
-
-        def probed(self) -> list[str]:
-            return ["pod web-1: Readiness probe failed"]
-
-    monkeypatch.setattr("sandbox.components.workloads.charts_step.Changed", Never)
-    with pytest.raises(SandboxError, match="Deployment web cannot start") as caught:
+    """The program of its pods cannot start → an error with the reason, and the next `up` tries again."""
+    server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
+    (chart.chart / "templates" / "web.yaml").write_text(DEPLOYMENT)
+    pods = "/apis/apps/v1/namespaces/shop/deployments/web"
+    selector = {"selector": {"matchLabels": {"app": "web"}}}
+    kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
+    server.objects[pods] = {
+        **kind,
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": selector,
+        "status": {"observedGeneration": 1},
+    }
+    server.objects["/api/v1/namespaces/shop/pods/web-1"] = FAILING
+    with pytest.raises(SandboxError, match="Deployment shop/web cannot start") as caught:
         step.apply(NoWork())
-    assert caught.value.details == "exec: no such file\npod web-1: Readiness probe failed"
-    assert caught.value.fix == "correct that, then sandbox up"
-    assert step.check().detail == "web: failed"
+    assert 'exec: "no-such": not found' in caught.value.details
+    assert step.check().detail == "web: the chart, its values or its images have changed"
 
 
 def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
@@ -248,7 +268,7 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     )
     made = replace(step, images=images)
     made.apply(NoWork())
-    release = newest(Cluster(names.kubeconfig), "web", "shop")
+    release = release_of(step)
     assert release is not None and f"localhost:5001/shop/web:dev@{digest}" in release.manifest
     assert made.check().state is State.READY
     other = TestImage((layer(2),))
@@ -262,7 +282,7 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     restarting = replace(made, programs={"localhost:5001/shop/web:dev": Program(("node",), ("app.js",))})
     assert restarting.check().state is State.DRIFTED
     restarting.apply(NoWork())
-    release = newest(Cluster(names.kubeconfig), "web", "shop")
+    release = release_of(step)
     assert release is not None and "- node" in release.manifest and "- sandbox-dev" in release.manifest
     assert (restarting.check().state, made.check().state) == (State.READY, State.DRIFTED)
 

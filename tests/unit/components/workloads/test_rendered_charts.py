@@ -57,14 +57,6 @@ def test_chart_is_rendered_once_until_it_changes(charts: RenderedCharts) -> None
     assert stat.S_IMODE(file.stat().st_mode) == 0o600, "a Secret may be in it"
 
 
-def test_charts_are_rendered_again_where_a_file_is_damaged(charts: RenderedCharts) -> None:
-    charts.objects()
-    (file,) = charts.folder.iterdir()
-    for content in ("", "[]", '{"digest": 1}'):
-        file.write_text(content)
-        assert names(charts) == ["a"]
-
-
 @pytest.mark.parametrize(
     ("hook", "applied"),
     [("pre-install,pre-upgrade", True), ("post-upgrade", True), ("test", False), ("pre-delete, post-delete", False)],
