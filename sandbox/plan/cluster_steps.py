@@ -22,9 +22,8 @@ from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.kube.manifests import defined
-from sandbox.names import INGRESS_SERVICE
 from sandbox.plan import certificates_steps, registry_steps
-from sandbox.plan.providers import proxied, upstream
+from sandbox.plan.providers import dns, proxied
 from sandbox.plan.site import ClusterSite, Site
 from sandbox.step import Step
 
@@ -39,17 +38,7 @@ def cluster(site: ClusterSite) -> list[Step]:
         *node_images(site),
         ContextStep(names),
         *([KubeProxyStep(names, nodes)] if spec.cluster.kind and spec.cluster.kind.configures_kube_proxy else []),
-        DnsStep(
-            engine=engine,
-            nodes=nodes,
-            names=names,
-            domain=spec.domain,
-            ingress=INGRESS_SERVICE if spec.ingress.controller != "none" else None,
-            upstream=upstream(spec),
-            hosts=spec.network.hosts,
-            services={one.host: one.to.partition(":")[0] for one in spec.edge.tls},
-            machine=can.host_names,
-        ),
+        DnsStep(names, dns(spec, names, engine, nodes.network)),
         PodProxyStep(
             names,
             proxied(spec, names, engine, nodes, site.environ),

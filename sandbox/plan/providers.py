@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from sandbox.config.capabilities import CAPABILITIES
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import Names
+from sandbox.names import INGRESS_SERVICE, Names
 from sandbox.plan import saved_spec
 
 if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
     from sandbox.components.cluster.company_ca import CompanyCa
+    from sandbox.components.cluster.dns import Dns
     from sandbox.components.cluster.docker_nodes import DockerNodes
     from sandbox.components.cluster.kind.cluster_config import Tags
     from sandbox.components.cluster.kind.command import Kind
@@ -117,6 +118,7 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
         search=spec.network.search,
         proxied=proxied(spec, names, engine, kind_provider.nodes(engine, names), environ),
         company=company(spec),
+        dns=dns(spec, names, engine, names.network),
         kubernetes=own.kubernetes,
     )
 
@@ -163,6 +165,23 @@ def upstream(spec: Spec) -> Upstream:
 
     chosen = spec.network.nameservers
     return resolvers.upstream() if chosen == "auto" else resolvers.Upstream(chosen)
+
+
+def dns(spec: Spec, names: Names, engine: Engine, network: str) -> Dns:
+    """Return what pods resolve, on the network of the nodes."""
+    from sandbox.components.cluster.dns import Dns
+
+    return Dns(
+        engine=engine,
+        names=names,
+        network=network,
+        domain=spec.domain,
+        ingress=INGRESS_SERVICE if spec.ingress.controller != "none" else None,
+        upstream=upstream(spec),
+        hosts=spec.network.hosts,
+        services={route.host: route.to.partition(":")[0] for route in spec.edge.tls},
+        machine=spec.cluster.supports.host_names,
+    )
 
 
 def company(spec: Spec) -> CompanyCa:

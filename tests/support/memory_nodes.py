@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster.company_ca import CompanyCa
+from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.docker_nodes import STOP_COMMAND
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import KindProvider
@@ -19,6 +20,7 @@ from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
+from sandbox.system.resolvers import Upstream
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 
 
@@ -66,6 +68,14 @@ def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
         search=("corp",),
         proxied=told,
         company=CompanyCa("none"),
+        dns=Dns(
+            engine=engine,
+            names=names,
+            network=names.network,
+            domain="demo.localhost",
+            ingress=None,
+            upstream=Upstream(("9.9.9.9",)),
+        ),
     )
 
 

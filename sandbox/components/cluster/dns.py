@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from sandbox.engine.container_host import host_address
 from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import pending, wait_ready
 from sandbox.names import HOST, Names
-from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.resolvers import Upstream
 from sandbox.system.wait import wait_until
@@ -24,7 +24,7 @@ PODS = "k8s-app=kube-dns"
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
 REPLICAS = 2  # as kubeadm has it; it may have been scaled to none
-# An annotation of CoreDNS's pods: the version of the ConfigMap that they were started with.
+# An annotation of CoreDNS's pods: a hash of the Corefile that they were started with.
 MARK = "sandbox.dev/corefile"
 
 # kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for the values below.
@@ -123,77 +123,45 @@ def config_map(text: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"Corefile": text}}
 
 
-def deployment(version: str) -> dict[str, Any]:
-    """Return the changes to kubeadm's Deployment, which restart its pods for another `version` of their ConfigMap.
+def deployment(corefile: str) -> dict[str, Any]:
+    """Return the changes to kubeadm's Deployment, which restart its pods for another Corefile.
 
-    The kubelet waits up to a period, by default ten seconds, before it probes a pod for the first time.
+    CoreDNS would read it, too (`reload`), after a minute or two. The kubelet waits up to a period, by default ten
+    seconds, before it probes a pod for the first time.
     """
     container = {"name": NAME, "readinessProbe": {"periodSeconds": 1}}
-    template = {"metadata": {"annotations": {MARK: version}}, "spec": {"containers": [container]}}
+    template = {"metadata": {"annotations": {MARK: _hash(corefile)}}, "spec": {"containers": [container]}}
     metadata = {"name": NAME, "namespace": NAMESPACE}
     spec = {"replicas": REPLICAS, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-@dataclass(frozen=True, kw_only=True)
-class DnsStep(NothingToUndo):
-    """CoreDNS comes with the cluster; this step configures it for the nodes and waits for it.
+def _hash(corefile: str) -> str:
+    return hashlib.sha256(corefile.encode()).hexdigest()[:12]
 
-    Pods reach the hosts of `domain` at the Service `ingress`, a name inside the cluster, if there is one, those of
+
+@dataclass(frozen=True, kw_only=True)
+class Dns:
+    """What pods on `network` resolve.
+
+    They reach the hosts of `domain` at the Service `ingress`, a name inside the cluster, if there is one, those of
     `hosts` at their addresses, those of `services` at a Service (NAMESPACE/NAME) each, and this machine by the names
     `machine`. All others are asked of `upstream`.
     """
 
     engine: Engine
-    nodes: Nodes
     names: Names
+    network: str
     domain: str
     ingress: str | None
     upstream: Upstream
     hosts: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, str] = field(default_factory=dict)
     machine: tuple[str, ...] = (HOST,)
-    name: str = "dns"
-    requires: tuple[str, ...] = ("cluster",)
-    title: str = "DNS of the cluster"
 
-    def check(self) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        found = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
-        if found.get("data") != config_map(self._corefile)["data"]:
-            return Status(State.DRIFTED, "another configuration")
-        wanted = deployment(_version(found))
-        if waits_for := pending(cluster, wanted):
-            return Status(State.DRIFTED, waits_for)
-        live = cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {}
-        if live["spec"].get("replicas") == 0:
-            return Status(State.DRIFTED, "CoreDNS is scaled to 0 pods")
-        annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
-        if annotations.get(MARK) != _version(found):
-            return Status(State.DRIFTED, "pods with another configuration")
-        return self._ready
-
-    def apply(self, work: Work) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        wait_until(partial(self._absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
-        cluster.apply(config_map(self._corefile))
-        changed = deployment(_version(cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}))
-        cluster.apply(changed)
-        wait_ready(cluster, [changed], timeout=120)
-        return self._ready
-
-    @property
-    def _ready(self) -> Status:
-        asks = f"asks {', '.join(self.upstream.servers)}"
-        return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
-
-    def _absence(self, cluster: Cluster) -> str | None:
-        """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
-        return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"
-
-    @property
-    def _corefile(self) -> str:
-        address = host_address(self.engine, self.nodes.network, self.names.home)
+    def corefile(self) -> str:
+        """Return CoreDNS's configuration. Raises SandboxError where the network does not exist."""
+        address = host_address(self.engine, self.network, self.names.home)
         return corefile(
             domain=self.domain,
             service=self.ingress,
@@ -204,5 +172,44 @@ class DnsStep(NothingToUndo):
         )
 
 
-def _version(found: Mapping[str, Any]) -> str:
-    return str((found.get("metadata") or {}).get("resourceVersion", ""))
+@dataclass(frozen=True)
+class DnsStep(NothingToUndo):
+    """CoreDNS comes with the cluster, and kind's with its configuration; this step corrects it and waits for it."""
+
+    names: Names
+    dns: Dns
+    name: str = "dns"
+    requires: tuple[str, ...] = ("cluster",)
+    title: str = "DNS of the cluster"
+
+    def check(self) -> Status:
+        cluster, text = Cluster(self.names.kubeconfig), self.dns.corefile()
+        live = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
+        if live.get("data") != config_map(text)["data"]:
+            return Status(State.DRIFTED, "another configuration")
+        if waits_for := pending(cluster, deployment(text)):
+            return Status(State.DRIFTED, waits_for)
+        pods = (cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {})["spec"]
+        if pods.get("replicas") == 0:
+            return Status(State.DRIFTED, "CoreDNS is scaled to 0 pods")
+        if (pods["template"]["metadata"].get("annotations") or {}).get(MARK) != _hash(text):
+            return Status(State.DRIFTED, "pods with another configuration")
+        return self._ready
+
+    def apply(self, work: Work) -> Status:
+        cluster, text = Cluster(self.names.kubeconfig), self.dns.corefile()
+        wait_until(partial(self._absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
+        changes = deployment(text)
+        cluster.apply(config_map(text))
+        cluster.apply(changes)
+        wait_ready(cluster, [changes], timeout=120)
+        return self._ready
+
+    @property
+    def _ready(self) -> Status:
+        asks = f"asks {', '.join(self.dns.upstream.servers)}"
+        return Status(State.READY, f"*.{self.dns.domain} inside too, {asks}" if self.dns.ingress else asks)
+
+    def _absence(self, cluster: Cluster) -> str | None:
+        """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
+        return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"

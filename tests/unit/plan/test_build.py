@@ -428,8 +428,8 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
 
 def test_cluster_names_resolve_only_to_a_sandbox_ingress(place: Home) -> None:
     bare = Spec.model_validate({"ingress": {"controller": "none"}})
-    assert one(DnsStep, build(Spec(), place)).ingress == INGRESS_SERVICE
-    assert one(DnsStep, build(bare, place)).ingress is None
+    assert one(DnsStep, build(Spec(), place)).dns.ingress == INGRESS_SERVICE
+    assert one(DnsStep, build(bare, place)).dns.ingress is None
 
 
 def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:

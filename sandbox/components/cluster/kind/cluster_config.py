@@ -8,11 +8,29 @@ from pathlib import Path
 
 import yaml
 
+from sandbox.components.cluster.kind import first_objects
 from sandbox.config import schema
 
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
+# The controller manager asks for its lease before the API server has RBAC's roles, and is refused. By default it asks
+# again after 2 to 4.4 seconds. kind gives kubeadm arguments of its own, so that this one has to be added to a list;
+# for Kubernetes before 1.36 kind writes v1beta3, which has no list, and ignores this patch.
+_SOONER_ELECTION = {
+    "group": "kubeadm.k8s.io",
+    "version": "v1beta4",
+    "kind": "ClusterConfiguration",
+    "patch": yaml.safe_dump(
+        [
+            {
+                "op": "add",
+                "path": "/controllerManager/extraArgs/-",
+                "value": {"name": "leader-elect-retry-period", "value": "1s"},
+            }
+        ]
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,10 @@ def config(
             *map(yaml.safe_dump, _kubeadm(shape, cgroup_version=cgroup_version, tags=tags)),
             *more.kubeadmConfigPatches,
         ],
-        "kubeadmConfigPatchesJSON6902": [one.model_dump() for one in more.kubeadmConfigPatchesJSON6902],
+        "kubeadmConfigPatchesJSON6902": [
+            _SOONER_ELECTION,
+            *(patch.model_dump() for patch in more.kubeadmConfigPatchesJSON6902),
+        ],
         "containerdConfigPatches": list(more.containerdConfigPatches),
     }
     return yaml.dump(content, Dumper=_Plain, sort_keys=False)
@@ -59,7 +80,8 @@ def _kubeadm(shape: schema.Cluster, *, cgroup_version: int, tags: Tags | None) -
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
-    patches = [kubelet]
+    init: dict[str, object] = {"kind": "InitConfiguration", "patches": {"directory": str(first_objects.PATCHES)}}
+    patches = [kubelet, init]
     if tags:
         local, dns = {"imageTag": tags.etcd}, {"imageTag": tags.coredns}
         patches.append({"kind": "ClusterConfiguration", "etcd": {"local": local}, "dns": dns})

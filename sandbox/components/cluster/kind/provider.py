@@ -15,8 +15,9 @@ from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig
 from sandbox.components.cluster.company_ca import CompanyCa
+from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.docker_nodes import DockerNodes
-from sandbox.components.cluster.kind import api_answers, etcd_peers, start_order
+from sandbox.components.cluster.kind import api_answers, etcd_peers, first_objects, start_order
 from sandbox.components.cluster.kind.cluster_config import (
     Tags,
     config,
@@ -82,6 +83,7 @@ class KindProvider:
     search: tuple[str, ...]
     proxied: Proxied
     company: CompanyCa
+    dns: Dns
     kubernetes: str = ""
     _whole: set[str] = field(default_factory=set, compare=False, repr=False)  # ids of nodes seen to be complete
 
@@ -194,8 +196,8 @@ class KindProvider:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
                 self._prepare_nodes()
-            if "✓ Installing StorageClass" in line:
-                # kind then only joins other nodes.
+            if "✓ Starting control-plane" in line:
+                # kind then only adds the pod network and storage, and joins other nodes.
                 self.write_kubeconfig()
                 self._require_reachable()
                 usable()
@@ -221,6 +223,8 @@ class KindProvider:
             self._files.write()  # there is a node now that knows the engine's nameserver
         self._files.copy(self.nodes.running())
         self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
+        self.engine.write_files(self.names.node, first_objects.files(self.dns.corefile()))
+        self.engine.execute(self.names.node, first_objects.COMMAND)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""

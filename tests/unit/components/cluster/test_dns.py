@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.cluster import dns
-from sandbox.components.cluster.dns import DnsStep
-from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.cluster.dns import Dns, DnsStep
 from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.step import State
 from sandbox.system.resolvers import Upstream
@@ -109,37 +108,28 @@ def test_single_label_names_resolve_before_forwarding() -> None:
     assert text.index("rewrite") < text.index("hosts {") < text.index("forward")
 
 
-class Versioned(Controllers):
-    """Gives an object another version whenever its content changes, as an API server does."""
-
-    writes = 0
-
-    def __setitem__(self, path: str, live: Any) -> None:
-        before = self.get(path) or {}
-        self.writes += 1
-        unchanged = before and before.get("data") == live.get("data")
-        live["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"] if unchanged else str(self.writes)
-        super().__setitem__(path, live)
-
-
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
-    server.objects = Versioned()
+    server.objects = Controllers()
     server.objects[DEPLOYMENT] = {
         "kind": "Deployment",
         "metadata": {"name": "coredns"},
         "spec": {"template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
-    nodes = kind_provider.nodes(engine, names)
-    return DnsStep(
+    asked = Dns(
         engine=engine,
-        nodes=nodes,
         names=names,
+        network=names.network,
         domain="demo.localhost",
         ingress=INGRESS_SERVICE,
         upstream=UPSTREAM,
         hosts={"db.corp": "10.0.0.5"},
     )
+    return DnsStep(names, asked)
+
+
+def changed(step: DnsStep, **fields: Any) -> DnsStep:
+    return replace(step, dns=replace(step.dns, **fields))
 
 
 def test_kubeadm_deployment_is_changed_once(server: ApiServer, step: DnsStep) -> None:
@@ -169,34 +159,35 @@ def test_changed_configuration_is_repaired(server: ApiServer, step: DnsStep) -> 
     assert server.objects[COREFILE]["data"] == before["data"]
 
 
-def test_pods_are_restarted_after_any_change_of_their_configuration(server: ApiServer, step: DnsStep) -> None:
-    """Also after one that was undone: a running pod may have read it."""
-
+def test_coredns_restarts_for_another_configuration_only(server: ApiServer, step: DnsStep) -> None:
     def mark() -> str:
         return str(server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"][dns.MARK])
 
     step.apply(NoWork())
-    before, first = server.objects[COREFILE], mark()
+    first = mark()
     step.apply(NoWork())
     assert mark() == first
-    server.objects[COREFILE] = dns.config_map(".:53 {\n}\n")
-    server.objects[COREFILE] = before
-    assert step.check().detail == "pods with another configuration"
+    changed(step, hosts={}).apply(NoWork())
+    assert mark() != first
+
+
+def test_pods_that_started_with_another_configuration_are_drift(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
-    assert mark() != first and step.check().state is State.READY
+    server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"][dns.MARK] = "other"
+    assert step.check().detail == "pods with another configuration"
 
 
 def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsStep) -> None:
-    bare = replace(step, ingress=None)
+    bare = changed(step, ingress=None)
     bare.apply(NoWork())
     assert (bare.check().state, bare.check().detail) == (State.READY, "asks 9.9.9.9")
-    assert rewritten(server.objects[COREFILE]["data"]["Corefile"], f"x.{step.domain}.") is None
+    assert rewritten(server.objects[COREFILE]["data"]["Corefile"], "x.demo.localhost.") is None
     assert step.check().state is State.DRIFTED
 
 
 def test_changed_nameservers_or_hosts_are_drift(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
-    for other in (replace(step, upstream=Upstream(("1.1.1.1",))), replace(step, hosts={})):
+    for other in (changed(step, upstream=Upstream(("1.1.1.1",))), changed(step, hosts={})):
         assert other.check().state is State.DRIFTED
         other.apply(NoWork())
         assert other.check().state is State.READY
@@ -206,6 +197,6 @@ def test_machine_has_a_name_unless_the_user_reassigns_it(server: ApiServer, step
     step.apply(NoWork())
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"172.30.0.1 {HOST}\n" in text and "10.0.0.5 db.corp\n" in text
-    replace(step, hosts={HOST: "10.0.0.6"}).apply(NoWork())
+    changed(step, hosts={HOST: "10.0.0.6"}).apply(NoWork())
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text

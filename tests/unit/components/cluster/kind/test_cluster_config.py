@@ -85,10 +85,18 @@ def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched
 
 @pytest.mark.parametrize("nodes", ["{}", "{nodes: {control_plane: 3, workers: 1}}", "{kubernetes: v1.34.11}"])
 def test_kubernetes_itself_is_configured_as_by_kind(nodes: str) -> None:
-    """Nothing is said of keys, elections, probes, requests, rates, and when images are pulled."""
+    """But for one pause in its elections, and the probe of CoreDNS."""
     content, patches = parsed(nodes)
-    assert patches == {"KubeletConfiguration": {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}}
-    assert content["kubeadmConfigPatchesJSON6902"] == [] and content["networking"] == {"ipFamily": "ipv4"}
+    assert patches == {
+        "KubeletConfiguration": {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF},
+        "InitConfiguration": {"kind": "InitConfiguration", "patches": {"directory": "/kind/patches"}},
+    }
+    (election,) = content["kubeadmConfigPatchesJSON6902"]
+    value = {"name": "leader-elect-retry-period", "value": "1s"}
+    assert yaml.safe_load(election["patch"]) == [
+        {"op": "add", "path": "/controllerManager/extraArgs/-", "value": value}
+    ]
+    assert content["networking"] == {"ipFamily": "ipv4"}
 
 
 def test_image_tags_are_ours_only_when_given() -> None:

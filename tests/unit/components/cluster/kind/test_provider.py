@@ -138,8 +138,7 @@ def test_podman_s_kind_has_image_by_name_and_network_by_id(
 def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Names) -> None:
     assert provider.standing() is Standing.ABSENT
     assert made(provider) == [
-        *("Preparing nodes", "Preparing nodes", "Starting control-plane", "Installing StorageClass"),
-        "usable",
+        *("Preparing nodes", "Preparing nodes", "Starting control-plane", "usable", "Installing StorageClass"),
     ]
     assert provider.standing() is Standing.RUNNING and provider.drift() is None
     assert kubeconfig.server_of(names.kubeconfig) == "https://127.0.0.1:6443"

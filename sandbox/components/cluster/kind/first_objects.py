@@ -1,0 +1,76 @@
+"""Objects that a new cluster has sooner than kubeadm and the controller manager would create them.
+
+They go into the control plane's node before kubeadm runs there, and a script creates them as soon as the API server
+answers. All are the same as those that would come later; where one cannot be created, it does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from sandbox.components.cluster import dns
+
+PATCHES = PurePosixPath("/kind/patches")  # where kubeadm looks for changes of CoreDNS's Deployment
+OBJECTS = PurePosixPath("/kind/first-objects.json")
+# ServiceAccounts of the controller manager's controllers. It starts them one after the other with 20 requests a second
+# (--kube-api-qps), and an account that does not exist costs three requests instead of one (k8s.io/controller-manager,
+# pkg/clientbuilder/client_builder_dynamic.go): four seconds in which no pod is created.
+ACCOUNTS = (
+    "attachdetach-controller",
+    "bootstrap-signer",
+    "certificate-controller",
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpoint-controller",
+    "endpointslice-controller",
+    "endpointslicemirroring-controller",
+    "ephemeral-volume-controller",
+    "expand-controller",
+    "generic-garbage-collector",
+    "horizontal-pod-autoscaler",
+    "job-controller",
+    "legacy-service-account-token-cleaner",
+    "namespace-controller",
+    "node-controller",
+    "persistent-volume-binder",
+    "pod-garbage-collector",
+    "pv-protection-controller",
+    "pvc-protection-controller",
+    "replicaset-controller",
+    "replication-controller",
+    "resource-claim-controller",
+    "resourcequota-controller",
+    "root-ca-cert-publisher",
+    "service-account-controller",
+    "service-cidrs-controller",
+    "statefulset-controller",
+    "token-cleaner",
+    "ttl-after-finished-controller",
+    "ttl-controller",
+    "validatingadmissionpolicy-status-controller",
+    "volumeattributesclass-protection-controller",
+)
+# kubeadm writes super-admin.conf for the moment in which RBAC has no roles yet.
+_CREATE = f"""
+export KUBECONFIG=/etc/kubernetes/super-admin.conf
+until (: </dev/tcp/127.0.0.1/6443) 2>/dev/null; do sleep 0.1; done
+until kubectl get namespace kube-system; do sleep 0.1; done
+kubectl create --namespace kube-system --validate=false --filename {OBJECTS}
+"""
+# Returns at once; the script goes on in the node.
+COMMAND = ("bash", "-c", 'timeout 60 bash -c "$1" </dev/null >/dev/null 2>&1 &', "first-objects", _CREATE)
+
+
+def files(corefile: str) -> Mapping[PurePosixPath, bytes]:
+    """Return the files that `COMMAND` and kubeadm read; kubeadm keeps a Corefile that exists."""
+    accounts = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}} for name in ACCOUNTS]
+    objects = {"apiVersion": "v1", "kind": "List", "items": [dns.config_map(corefile), *accounts]}
+    return {
+        OBJECTS: json.dumps(objects).encode(),
+        PATCHES / "corednsdeployment.json": json.dumps(dns.deployment(corefile)).encode(),
+    }
