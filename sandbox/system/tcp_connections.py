@@ -11,7 +11,9 @@ ESTABLISHED = "01"  # linux, include/net/tcp_states.h
 def to_port(port: int) -> frozenset[str]:
     """Return the established connections whose remote port is `port`, each by its two ends in hexadecimal."""
     end = f":{port:04X}"
-    rows = (line.split() for table in TABLES if table.exists() for line in table.read_text().splitlines())
+    rows = (
+        line.split() for table in TABLES if table.exists() for line in table.read_text(encoding="utf-8").splitlines()
+    )
     return frozenset(
         local + remote for _, local, remote, state, *_ in rows if state == ESTABLISHED and remote.endswith(end)
     )
