@@ -15,7 +15,6 @@ RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}
 
 
 def authority(context: DoctorContext) -> Finding:
-    """Check root and issuing CA on disk, for every domain that the spec needs."""
     keystore, domains = Keystore(context.names.keys), context.spec.vouched
     root = keystore.inspect_root(domains, now=context.now)
     if root.state is CertificateState.ABSENT:
@@ -34,7 +33,6 @@ def authority(context: DoctorContext) -> Finding:
 
 
 def leaves(context: DoctorContext) -> Finding:
-    """Check every server certificate on disk."""
     found = [one for one in inventory(Keystore(context.names.keys), now=context.now) if one.role == LEAF]
     if not found:
         return skipped("sandbox up issues them")
@@ -46,7 +44,6 @@ def leaves(context: DoctorContext) -> Finding:
 
 
 def trusted(context: DoctorContext) -> Finding:
-    """Check that programs that use the system's trust store accept the default certificate."""
     leaf = Keystore(context.names.keys).leaf_files(DEFAULT)
     if not leaf.has_cert:
         return skipped("sandbox up creates the root")

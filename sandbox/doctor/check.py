@@ -54,7 +54,6 @@ class Row:
 
 
 def ok(evidence: str) -> Finding:
-    """Return the finding that all is well, with evidence."""
     return Finding(Status.OK, evidence)
 
 
@@ -93,7 +92,6 @@ def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
 
 
 def has_errors(rows: Iterable[Row]) -> bool:
-    """Tell whether any row is an error."""
     return any(one.status is Status.ERROR for one in rows)
 
 

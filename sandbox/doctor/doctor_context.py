@@ -43,7 +43,6 @@ class DoctorContext:
 
     @property
     def names(self) -> Names:
-        """Return the names of this sandbox."""
         return self.home.sandbox(self.spec.name)
 
     @property

@@ -46,12 +46,10 @@ class EgressTrace:
 
     @property
     def which(self) -> str:
-        """Return the arguments that name the sandbox on a command line."""
         return self.context.which
 
     @property
     def proxy(self) -> str:
-        """Return the URL of the proxy for HTTPS, empty for none; it may contain a password."""
         chosen = self.context.spec.network.proxy
         return proxy_settings.of_environment(self.context.environment).https if chosen == "auto" else chosen.https or ""
 
@@ -93,14 +91,12 @@ class EgressTrace:
 
 
 def pod(trace: EgressTrace) -> Finding:
-    """Check that a pod starts and its log can be read."""
     if not trace.tried.parts:
         return error("a pod ran without any output")
     return ok(f"a pod ran for {trace.tried.seconds:.0f} s")
 
 
 def cluster_dns(trace: EgressTrace) -> Finding:
-    """Check that the cluster's own names resolve."""
     said = trace.part("cluster")
     if not said.addresses:
         return error(f"kubernetes.default.svc.cluster.local: {said.last}")
@@ -108,7 +104,6 @@ def cluster_dns(trace: EgressTrace) -> Finding:
 
 
 def nameservers(trace: EgressTrace) -> Finding:
-    """Check that every nameserver of the cluster DNS answers a pod."""
     if not trace.nameservers:
         return error("the cluster DNS has no nameservers", "sandbox up{which}")
     silent = {
@@ -125,7 +120,6 @@ def nameservers(trace: EgressTrace) -> Finding:
 
 
 def name(trace: EgressTrace) -> Finding:
-    """Check that the destination's name resolves in a pod."""
     said = trace.tried.parts.get("name")
     if said is None:
         return skipped(f"{trace.host} is an address")
@@ -136,7 +130,6 @@ def name(trace: EgressTrace) -> Finding:
 
 
 def gateway(trace: EgressTrace) -> Finding:
-    """Check that this machine, which forwards everything, answers pods under its name."""
     here, ping = trace.part("here"), trace.part("ping")
     if not here.addresses:
         return error(f"{HOST}: {here.last}", "sandbox up{which}")
@@ -151,7 +144,6 @@ def gateway(trace: EgressTrace) -> Finding:
 
 
 def tcp(trace: EgressTrace) -> Finding:
-    """Check the TCP connection to the destination, or to the proxy."""
     title = _connection(trace)
     trouble, _ = received(trace.part(title))
     to = _place(trace, title)
@@ -161,7 +153,6 @@ def tcp(trace: EgressTrace) -> Finding:
 
 
 def tls(trace: EgressTrace) -> Finding:
-    """Check the TLS handshake, and that this machine accepts the certificate."""
     _, answer = received(trace.part(_connection(trace)))
     if trace.proxy:
         head, _, answer = answer.partition(b"\r\n\r\n")
@@ -179,12 +170,10 @@ def tls(trace: EgressTrace) -> Finding:
 
 
 def _connection(trace: EgressTrace) -> str:
-    """Return the title of the connection's part; it ends in the address, if there was one."""
     return next((title for title in trace.tried.parts if title.startswith(CONNECT)), CONNECT)
 
 
 def _place(trace: EgressTrace, title: str) -> str:
-    """Return where the pod connected to."""
     parts = urlsplit(trace.proxy)
     host, port = (f"the proxy {parts.hostname}", parts.port or 80) if trace.proxy else (trace.host, trace.port)
     address = title.removeprefix(CONNECT)

@@ -87,19 +87,16 @@ class Part:
 
     @property
     def last(self) -> str:
-        """Return the last line of output."""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         return re.sub(r"^[*;\s]+", "", lines[-1]) if lines else "no answer"
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return the addresses in nslookup's output; the nameserver's own comes before the name."""
         _, _, answer = self.output.partition("Name:")
         return tuple(dict.fromkeys(re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)))
 
     @property
     def answered(self) -> bool:
-        """Tell whether a nameserver answered, even with NXDOMAIN."""
         return self.succeeded or "NXDOMAIN" in self.output or bool(self.addresses)
 
 

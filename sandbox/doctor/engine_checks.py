@@ -20,7 +20,6 @@ SKEW = 30.0
 
 
 def reachable(context: DoctorContext) -> Finding:
-    """Check that the engine answers, and tell its version."""
     if isinstance(context.docker, SandboxError):
         return failed(context.docker)
     facts = context.docker.facts
@@ -32,7 +31,6 @@ def reachable(context: DoctorContext) -> Finding:
 
 
 def local(context: DoctorContext) -> Finding:
-    """Check that the engine runs on this machine, so that its loopback address is ours."""
     if with_engine(context).facts.local:
         return ok("reached through a socket of this machine")
     place = endpoint.find(context.environment, Path.home())
@@ -42,7 +40,6 @@ def local(context: DoctorContext) -> Finding:
 
 
 def used(context: DoctorContext) -> Finding:
-    """Check that the sandbox was not brought up on another engine."""
     with_engine(context)
     before = used_engine.other(context.names)
     if before is None:
@@ -51,7 +48,6 @@ def used(context: DoctorContext) -> Finding:
 
 
 def cgroups(context: DoctorContext) -> Finding:
-    """Check the version of control groups, which nodes need."""
     if not context.spec.cluster.supports.whole_cluster:
         return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this engine's")
     facts = with_engine(context).facts
@@ -64,7 +60,6 @@ def cgroups(context: DoctorContext) -> Finding:
 
 
 def resources(context: DoctorContext) -> Finding:
-    """Check that the engine has CPUs and memory for a cluster."""
     if not context.spec.cluster.supports.whole_cluster:
         return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this engine's")
     facts = with_engine(context).facts
@@ -77,7 +72,6 @@ def resources(context: DoctorContext) -> Finding:
 
 
 def clock(context: DoctorContext) -> Finding:
-    """Check that the engine's clock, which nodes use, agrees with this machine's."""
     docker = with_engine(context)
     if docker.facts.time is None:
         return skipped("the engine does not report its time")

@@ -13,7 +13,6 @@ from sandbox.quantities import count
 
 
 def containers(context: DoctorContext) -> Finding:
-    """Check for containers whose sandbox has neither a route nor files, and for an edge without a route."""
     known = _known(context.home)
     engine = with_engine(context).engine
     labelled = own.containers(engine, context.home)
@@ -30,7 +29,6 @@ def containers(context: DoctorContext) -> Finding:
 
 
 def networks(context: DoctorContext) -> Finding:
-    """Check for networks without a container: of removed sandboxes, and the shared one of earlier releases."""
     unused = _unused_networks(context)
     if unused:
         return warn(f"no container is on {', '.join(unused)}", f"docker network rm {' '.join(unused)}")
@@ -59,7 +57,6 @@ def _unused_networks(context: DoctorContext) -> list[str]:
 
 
 def volumes(context: DoctorContext) -> Finding:
-    """Check for data of removed registries."""
     engine = with_engine(context).engine
     labelled = engine.labelled_volumes(LABEL).items()
     found = {name: labels for name, labels in labelled if own.is_ours(labels, context.home)}
@@ -73,13 +70,11 @@ def volumes(context: DoctorContext) -> Finding:
 
 
 def _is_kept(name: str, home: Home, engine: Engine) -> bool:
-    """Tell whether a sandbox's data is kept on purpose: `down` keeps it together with the certificates."""
     names = home.sandbox(name)
     return names.keys.exists() or engine.container(names.registry) is not None
 
 
 def _known(home: Home) -> frozenset[str]:
-    """Return the sandboxes that have a route or files."""
     with_files = {one.name for one in home.known()}
     return frozenset(with_files | {route.name for route in routes.every(home)})
 

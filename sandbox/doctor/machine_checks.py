@@ -22,7 +22,6 @@ ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a
 
 
 def engine_disk(context: DoctorContext) -> Finding:
-    """Check the engine's disk: images, layers and the registry's data."""
     docker = with_engine(context)
     found = reach_checks.found(context)
     # One without root has a network of its own, and files here.
@@ -36,13 +35,11 @@ def engine_disk(context: DoctorContext) -> Finding:
 
 
 def own_disk(context: DoctorContext) -> Finding:
-    """Check the user's disk: bundle, state and log."""
     rooms = [_room(path, needed=GIB // 4, comfort=GIB) for path in (context.home.cache, context.home.state)]
     return max(rooms, key=lambda one: (one.status is Status.ERROR, one.status is Status.WARN))
 
 
 def watches(context: DoctorContext) -> Finding:
-    """Check the kernel's inotify limits, which kubelet, containerd and every controller share."""
     if _is_elsewhere(context):
         said = _in_node(context, "cat", *(str(inotify.SYSCTL / name) for name in inotify.LEAST)).split()
         if len(said) != len(inotify.LEAST):
@@ -68,7 +65,6 @@ def raise_limits(context: DoctorContext) -> None:
 
 
 def proxy(context: DoctorContext) -> Finding:
-    """Check that proxy variables exclude the sandbox's hosts."""
     proxies = {
         name.lower().removesuffix("_proxy"): value
         for name, value in sorted(context.environment.items())  # the lower-case one wins, and comes last
@@ -91,7 +87,6 @@ def proxy(context: DoctorContext) -> Finding:
 
 
 def state_folder(context: DoctorContext) -> Finding:
-    """Check the mode of the folder with keys, logs and locks."""
     folder = context.home.state
     if not folder.exists():
         return skipped("it does not exist yet")
@@ -103,7 +98,6 @@ def state_folder(context: DoctorContext) -> Finding:
 
 
 def kubeconfig(context: DoctorContext) -> Finding:
-    """Check the mode of the user's kubeconfig, which gives access to every cluster in it."""
     path = context.home.kubeconfig
     if not path.exists():
         return skipped("it does not exist")
@@ -115,12 +109,10 @@ def kubeconfig(context: DoctorContext) -> Finding:
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
-    """Tell whether an engine answers whose kernel is another one, so that this one's says nothing of it."""
     return isinstance(context.docker, EngineProbe) and not reach_checks.found(context).shares_kernel
 
 
 def _in_node(context: DoctorContext, *argv: str) -> str:
-    """Return what a command says in the sandbox's node, on the engine's machine; nothing where none runs."""
     engine, name = with_engine(context).engine, providers.control_plane(context.names)
     node = engine.container(name) if name else None
     if node is None or not node.running:

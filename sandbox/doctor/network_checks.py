@@ -20,7 +20,6 @@ INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 
 
 def subnet(context: DoctorContext) -> Finding:
-    """Check that no other interface, such as a VPN's, has addresses of the sandbox's network."""
     engine = with_engine(context).engine
     network = engine.network(labelled.located(engine, context.names).network)
     if network is None or not network.subnet:
@@ -34,7 +33,6 @@ def subnet(context: DoctorContext) -> Finding:
 
 
 def cluster_ranges(context: DoctorContext) -> Finding:
-    """Check that nameservers and routes are outside the ranges of pods and Services."""
     chosen = context.spec.network.nameservers
     servers = upstream().servers if chosen == "auto" else chosen
     hidden = [
@@ -55,7 +53,6 @@ def cluster_ranges(context: DoctorContext) -> Finding:
 
 
 def dns(context: DoctorContext) -> Finding:
-    """Check that this machine resolves the sandbox's hosts to itself."""
     host = f"doctor.{context.spec.domain}"
     fix = f"sandbox names install {context.names.name}"
     try:
@@ -91,7 +88,6 @@ def is_here(address: str) -> bool:
 
 
 def https(context: DoctorContext) -> Finding:
-    """Check that the edge has the HTTPS ports, or that they are free."""
     if not context.spec.takes_https_ports:
         return skipped("the cluster's own ingress is used, which no port of this machine leads to")
     engine = with_engine(context).engine
@@ -107,7 +103,6 @@ def https(context: DoctorContext) -> Finding:
 
 
 def registry(context: DoctorContext) -> Finding:
-    """Check that the sandbox's registry has its port, or that it is free."""
     if context.spec.registry.external:
         return skipped(f"{context.spec.registry.external} is used instead")
     bind = Bind("127.0.0.1", context.spec.registry.port)
@@ -121,7 +116,6 @@ def registry(context: DoctorContext) -> Finding:
 
 
 def privileged(context: DoctorContext) -> Finding:
-    """Check that a rootless engine may open ports below 1024."""
     low = [port for port in context.spec.edge.ports if port < 1024]
     if not low or not with_engine(context).facts.rootless or host_network.may_bind_all(FORWARDER):
         return ok("the engine may open every port")

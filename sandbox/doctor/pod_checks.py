@@ -36,7 +36,6 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
 
 
 def _pods(cluster: Cluster, text: str, only: str | None) -> list[dict[str, Any]]:
-    """Return the pods called `text`, in the namespace `only` where the sandbox has no other."""
     namespace, _, name = text.rpartition("/")
     pods = cluster.list("v1", "Pod", namespace or only)
     found = (
@@ -51,7 +50,6 @@ def _pods(cluster: Cluster, text: str, only: str | None) -> list[dict[str, Any]]
 
 
 def _workload(pod: Mapping[str, Any]) -> str:
-    """Return the name of the workload that made a pod, of a Deployment rather than its ReplicaSet; empty for none."""
     metadata = pod["metadata"]
     owner = next((str(one["name"]) for one in metadata.get("ownerReferences") or () if one.get("controller")), "")
     return owner.removesuffix(f"-{(metadata.get('labels') or {}).get('pod-template-hash', '')}")
@@ -88,7 +86,6 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
 
 
 def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
-    """Return what to do about an image that could not be pulled; there are no logs."""
     known = containers_in(pod.get("spec"))
     image = next((str(one.get("image", "")) for one in known if one["name"] == container), "")
     if image.startswith(OWN_REGISTRY):
@@ -99,7 +96,6 @@ def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
 
 
 def _words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
-    """Return the last lines of the program that ended, in one line."""
     if not fault.has_log:
         return ""
     text = cluster.log(pod, namespace, container=fault.container, lines=LINES, previous=fault.running)
@@ -108,7 +104,6 @@ def _words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
 
 
 def _warnings(cluster: Cluster, pod: Mapping[str, Any]) -> Sequence[str]:
-    """Return what the newest warnings among its events say, each once; not those of an earlier pod of its name."""
     metadata = pod["metadata"]
     # The kubelet knows a static pod by the hash of its file.
     known = (None, metadata.get("uid"), (metadata.get("annotations") or {}).get("kubernetes.io/config.hash"))

@@ -16,7 +16,6 @@ def found(context: DoctorContext) -> Reach:
 
 
 def ports(context: DoctorContext) -> Finding:
-    """Check that ports which the engine publishes arrive here, and that containers find this machine."""
     known = found(context)
     if known.shares_network:
         return ok("the engine's network is this machine's")
@@ -39,7 +38,6 @@ def measure(context: DoctorContext) -> None:
 
 
 def folders(context: DoctorContext) -> Finding:
-    """Check that containers see folders of this machine, where the spec mounts some."""
     known, mounts = found(context), context.spec.cluster.mounts
     if not known.measured:
         return skipped(UNMEASURED)

@@ -38,13 +38,11 @@ _connecting = threading.Lock()
 
 
 def reached(context: DoctorContext) -> Finding:
-    """Check that the cluster of the context answers."""
     _cluster(context).groups()
     return ok(f"{context.spec.cluster.context} answers")
 
 
 def namespace(context: DoctorContext) -> Finding:
-    """Check that the namespace exists, or that you may create it."""
     cluster, name = _cluster(context), str(context.spec.namespace)
     if not any(cluster.may("get", "", "namespaces", place, name) for place in (None, name)):
         return ok(f"you may not read {name}; `up` finds out whether it exists")
@@ -78,7 +76,6 @@ def _disk(context: DoctorContext) -> Finding:
 
 
 def _asked(inspect: Callable[[DoctorContext], Finding], context: DoctorContext) -> Finding:
-    """Return what a check finds; of a cluster that does not answer one row tells, whose fix fits."""
     try:
         return inspect(context)
     except ServerAway:

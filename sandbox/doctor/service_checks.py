@@ -14,13 +14,11 @@ from sandbox.doctor.service_trace import ServiceTrace
 from sandbox.engine import Bind
 from sandbox.kube.api import ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.workload_status import is_ready
 from sandbox.plan import providers
 from sandbox.system import host_network
 
 
 def exists(trace: ServiceTrace) -> Finding:
-    """Check that the Service exists."""
     try:
         found = trace.service
     except ClusterError as trouble:
@@ -34,7 +32,6 @@ def exists(trace: ServiceTrace) -> Finding:
 
 
 def machine(trace: ServiceTrace) -> Finding:
-    """Check how this machine reaches it, and that its ports are open."""
     ways = []
     for one, bind in trace.ports.items():
         if not _accepts(bind):
@@ -61,13 +58,11 @@ def machine(trace: ServiceTrace) -> Finding:
 
 
 def _refusal(trace: ServiceTrace) -> str:
-    """Return the newest event of the sandbox's own, which tells why an address was refused."""
     mine = [one for one in trace.events if one["involvedObject"].get("uid") == trace.service["metadata"].get("uid")]
     return f": {mine[-1]['message']}" if mine else ""
 
 
 def edge(trace: ServiceTrace) -> Finding:
-    """Check that the edge runs and routes the ports."""
     if not trace.ports or trace.route is None:
         return skipped("no port of this machine leads to it")
     if trace.relayed:
@@ -85,30 +80,7 @@ def edge(trace: ServiceTrace) -> Finding:
     return ok(", ".join(f"{one} leads to the nodes' port {known[one.to]}" for one in trace.ports))
 
 
-def node(trace: ServiceTrace) -> Finding:
-    """Check that all nodes run."""
-    if not trace.context.spec.cluster.supports.containers:
-        return skipped("the nodes of an existing cluster are elsewhere")
-    nodes = trace.nodes
-    lost = sorted({*nodes.every()} - {*nodes.running()})
-    return error(f"not running: {', '.join(lost)}") if lost else ok(", ".join(nodes.running()))
-
-
-def proxy(trace: ServiceTrace) -> Finding:
-    """Check that kube-proxy is ready on all nodes."""
-    if not trace.context.spec.cluster.supports.whole_cluster:
-        return skipped("an existing cluster has its own, in a namespace of its administrators")
-    if not trace.proxies:
-        return skipped("the cluster has no kube-proxy of its own")
-    lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not is_ready(one)]
-    if lost:
-        return error(f"kube-proxy is not ready on {', '.join(lost)}")
-    address = trace.service["spec"].get("clusterIP", "")
-    return ok(f"kube-proxy is ready, the Service is {address} in the cluster" if address else "kube-proxy is ready")
-
-
 def endpoints(trace: ServiceTrace) -> Finding:
-    """Check that an endpoint is ready, else find why there is none."""
     spec = trace.service["spec"]
     if spec.get("type") == "ExternalName":
         return ok(f"it is another name of {spec.get('externalName')}, which pods connect to")
@@ -161,7 +133,6 @@ def address(trace: ServiceTrace) -> Finding:
 
 
 def _lost(trace: ServiceTrace) -> Manifest | None:
-    """Return a port of the Service that none of its endpoints has, by the name that both have in common."""
     there = {(one.get("name") or "", one.get("protocol")) for end in trace.ready for one in end["ports"]}
     for protocol in ("TCP", "UDP"):
         for one in trace.offered(protocol):
@@ -175,7 +146,6 @@ def _accepts(bind: Bind) -> bool:
 
 
 def _standing(pod: Manifest) -> str:
-    """Return the state of a pod, in the API's words."""
     name = pod["metadata"]["name"]
     for fault in faults(pod):
         return f"{name}, {fault}"
@@ -192,13 +162,6 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
         machine,
     ),
     Check("service.edge", "the edge runs and knows where its ports lead", "sandbox up{which}", edge),
-    Check("service.node", "the nodes run", "sandbox start{which}", node),
-    Check(
-        "service.proxy",
-        "kube-proxy, which sends connections to pods, is ready",
-        "the reason is in kubectl -n kube-system logs -l k8s-app=kube-proxy",
-        proxy,
-    ),
     Check(
         "service.endpoints",
         "an EndpointSlice has a ready pod",

@@ -46,12 +46,10 @@ class ServiceTrace:
 
     @property
     def which(self) -> str:
-        """Return the arguments that name the sandbox on a command line."""
         return self.context.which
 
     @property
     def called(self) -> str:
-        """Return the Service as the spec names it."""
         return f"{self.namespace}/{self.name}"
 
     @cached_property
@@ -80,11 +78,6 @@ class ServiceTrace:
         selector = label_selector(self.service["spec"].get("selector"))
         return self._cluster.list("v1", "Pod", self.namespace, selector=selector) if selector else ()
 
-    @cached_property
-    def proxies(self) -> Sequence[Manifest]:
-        """Return the pods of kube-proxy. Raises ClusterError."""
-        return self._cluster.list("v1", "Pod", "kube-system", selector="k8s-app=kube-proxy")
-
     @property
     def events(self) -> Sequence[Manifest]:
         """Return the sandbox's own events about the Service in its namespace, oldest first. Raises ClusterError."""
@@ -94,23 +87,19 @@ class ServiceTrace:
 
     @property
     def address(self) -> str:
-        """Return its address as a load balancer, if it has one."""
         given = self.service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
         return str(given[0].get("ip") or given[0].get("hostname") or "")
 
     @cached_property
     def route(self) -> Route | None:
-        """Return the sandbox's route, through either kind of edge."""
         return routes.find(routes.every(self.context.home), self.context.names.name)
 
     @property
     def relayed(self) -> bool:
-        """Tell whether the route is through the relay."""
         return routes.find(routes.load(self.context.home.edge), self.context.names.name) is None
 
     @property
     def ports(self) -> Mapping[Port, Bind]:
-        """Return the ports of this machine that lead to it, with where each is."""
         if (route := self.route) is None:
             return {}
         mine = [one for one in route.every_port if one.to.partition(":")[0] == self.called]

@@ -16,7 +16,6 @@ from sandbox.system import process
 
 
 def docker(context: DoctorContext) -> Finding:
-    """Check the docker client, which kind and minikube need."""
     program = process.which("docker")
     if program is None:
         return error("no docker on the PATH")
@@ -24,7 +23,6 @@ def docker(context: DoctorContext) -> Finding:
 
 
 def cluster_program(context: DoctorContext) -> Finding:
-    """Check kind or minikube, whichever makes the sandbox's cluster."""
     spec, names = context.spec, context.names
     if spec.cluster.provider == "minikube":
         minikube = Minikube.find(spec.cluster.profile or names.cluster)
@@ -51,7 +49,6 @@ def images(context: DoctorContext) -> Finding:
 
 
 def _said(context: DoctorContext, program: Path, *arguments: str) -> str:
-    """Return what a program prints; it has to end before the time for all checks is over."""
     return process.run([program, *arguments], timeout=context.seconds - 0.5)
 
 

@@ -29,7 +29,6 @@ NO_METRICS = "from resource metrics API: the server could not find the requested
 
 
 def registry(context: DoctorContext) -> Finding:
-    """Check that the registry answers at its port."""
     external = context.spec.registry.external
     contained = context.spec.cluster.supports.containers and not external
     for name in (context.names.registry, context.names.registry_frontend) if contained else ():
@@ -44,7 +43,6 @@ def registry(context: DoctorContext) -> Finding:
 
 
 def node(context: DoctorContext) -> Finding:
-    """Check that all nodes run and pull from the registry by each of its names, and that tools and pods can find it."""
     if context.spec.namespace:
         return _inner(context, context.spec.namespace)
     engine = _engine(context)
@@ -73,7 +71,6 @@ def _unready(context: DoctorContext, nodes: Sequence[str]) -> Sequence[str]:
 
 
 def dns_pods(context: DoctorContext) -> Finding:
-    """Check that the cluster's DNS has a ready pod."""
     if not context.spec.cluster.supports.whole_cluster:
         return skipped("an existing cluster has its own")
     if not context.names.kubeconfig.exists():
@@ -89,7 +86,6 @@ def dns_pods(context: DoctorContext) -> Finding:
 
 
 def _inner(context: DoctorContext, namespace: str) -> Finding:
-    """Check the same for the registry in an existing cluster, by the result that `up` recorded."""
     if context.spec.registry.external:
         return skipped("nodes pull from an external registry")
     if not context.names.kubeconfig.exists():
@@ -99,7 +95,6 @@ def _inner(context: DoctorContext, namespace: str) -> Finding:
 
 
 def network(context: DoctorContext) -> Finding:
-    """Check that nodes and registry are on the sandbox's network."""
     if not context.spec.cluster.supports.containers:
         return skipped("an existing cluster has its own networks")
     engine = with_engine(context).engine
@@ -117,14 +112,12 @@ def network(context: DoctorContext) -> Finding:
 
 
 def _engine(context: DoctorContext) -> Engine:
-    """Return the engine; raises NameTaken if another user has a sandbox of this name there."""
     engine = with_engine(context).engine
     labelled.require(engine, context.names)
     return engine
 
 
 def edge(context: DoctorContext) -> Finding:
-    """Check that the edge, or the relay in its place, runs and routes this sandbox's hosts to its ingress."""
     return _relay(context) if context.spec.runs_process else _edge(context)
 
 
@@ -163,7 +156,6 @@ def _edge(context: DoctorContext) -> Finding:
 
 
 def ingresses(context: DoctorContext) -> Finding:
-    """Check that the controller serves each Ingress, and that each of its annotations has an effect."""
     if context.spec.ingress.controller != "traefik":
         return skipped("the ingress controller is not the sandbox's Traefik")
     if not context.names.kubeconfig.exists():
@@ -177,7 +169,6 @@ def ingresses(context: DoctorContext) -> Finding:
 
 
 def autoscalers(context: DoctorContext) -> Finding:
-    """Check that each HorizontalPodAutoscaler has the object and the metrics that it scales by."""
     if not context.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; sandbox up creates it")
     try:
@@ -192,7 +183,6 @@ def autoscalers(context: DoctorContext) -> Finding:
 
 
 def _inactive(autoscaler: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield the place of an autoscaler that cannot work, with the reason, but not of one that is turned off."""
     metadata = autoscaler["metadata"]
     for one in (autoscaler.get("status") or {}).get("conditions") or ():
         works = one["status"] != "False" or one["type"] not in ("AbleToScale", "ScalingActive")

@@ -13,7 +13,6 @@ from sandbox.plan import providers
 
 
 def rule(trace: RequestTrace) -> Finding:
-    """Check that an object has the host, and that its controller accepts it."""
     if trace.server:
         return ok(f"the edge routes it to {trace.server}, outside the cluster")
     if trace.service:
@@ -46,7 +45,6 @@ def rule(trace: RequestTrace) -> Finding:
 
 
 def endpoints(trace: RequestTrace) -> Finding:
-    """Check that every Service has ready pods."""
     if trace.server:
         return skipped("its server is outside the cluster")
     if trace.service:
@@ -64,7 +62,6 @@ def endpoints(trace: RequestTrace) -> Finding:
 
 
 def answer(trace: RequestTrace) -> Finding:
-    """Check that the application answers."""
     if trace.service:
         return skipped("what it speaks after TLS is not known")
     found = https_probe.ask(trace.host, address=trace.address, port=trace.port, root=None)
@@ -89,7 +86,6 @@ def answer(trace: RequestTrace) -> Finding:
 
 
 def _notes(cluster: Cluster, one: Rule) -> list[str]:
-    """Return what an Ingress lacks, or asks for without effect, though it is served."""
     found = cluster.get(*INGRESS, one.name, one.namespace)
     if found is None:
         return []

@@ -108,7 +108,6 @@ def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
 
 
 def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
-    """Tell whether a rule is for `host`; a wildcard stands for one label, or for any number if `labels` is None."""
     if not pattern.startswith("*."):
         return pattern == host
     prefix = host.removesuffix(pattern[1:])
@@ -121,7 +120,6 @@ def _secret(entries: Iterable[Mapping[str, Any]], host: str) -> str | None:
 
 
 def _refusal(status: Mapping[str, Any]) -> str:
-    """Return why a Gateway refuses the route (condition Accepted or ResolvedRefs); empty if it accepts it."""
     conditions = [each for parent in status.get("parents") or () for each in parent.get("conditions") or ()]
     if not conditions:
         return "no Gateway has accepted it"

@@ -28,7 +28,6 @@ CHAIN = "serve the certificate followed by those of its issuers, in order"
 
 
 def name(trace: RequestTrace) -> Finding:
-    """Check that this machine resolves the host to itself."""
     host = trace.host
     installed = f"sandbox names install {trace.names.name}"
     fix = installed if _is_installed(trace) else f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
@@ -48,7 +47,6 @@ def name(trace: RequestTrace) -> Finding:
 
 
 def _is_installed(trace: RequestTrace) -> bool:
-    """Tell whether `sandbox names install` has the host: the edge has it by its name, or an Ingress of the sandbox."""
     if trace.match is None or trace.match.by == "default":
         return False
     with contextlib.suppress(SandboxError):
@@ -57,7 +55,6 @@ def _is_installed(trace: RequestTrace) -> bool:
 
 
 def port(trace: RequestTrace) -> Finding:
-    """Check that the edge listens at the request's address."""
     bind, docker = Bind(trace.address, trace.port), trace.context.docker
     if host_network.is_free(bind.address, bind.port):
         listening = ", ".join(str(Bind(*one)) for one in trace.listen)
@@ -77,7 +74,6 @@ def port(trace: RequestTrace) -> Finding:
 
 
 def route(trace: RequestTrace) -> Finding:
-    """Check that the edge has a route for the host."""
     match = trace.match
     if match is None:
         return error("the edge has no routes")
@@ -93,7 +89,6 @@ def route(trace: RequestTrace) -> Finding:
 
 
 def handshake(trace: RequestTrace) -> Finding:
-    """Check the TLS handshake, with any certificate."""
     try:
         served = trace.served
     except ssl.SSLError as reason:
@@ -107,7 +102,6 @@ def handshake(trace: RequestTrace) -> Finding:
 
 
 def certificate(trace: RequestTrace) -> Finding:
-    """Check that the served certificate is valid for the host, and tell where it comes from."""
     facts = trace.served.facts(now=trace.context.now)[0]
     why = origin(trace)
     evidence = f"{why or 'third party'}: {', '.join(facts.hosts) or facts.subject}; {facts}"
@@ -127,7 +121,6 @@ def certificate(trace: RequestTrace) -> Finding:
 
 
 def chain(trace: RequestTrace) -> Finding:
-    """Check that each certificate is signed by the next, up to the sandbox's root, within its constraints."""
     links = trace.served.facts(now=trace.context.now)
     titles = [links[0].hosts[0] if links[0].hosts else "the server", *(one.subject for one in links[1:])]
     evidence = " ← ".join(titles)
@@ -173,7 +166,6 @@ def _known(trace: RequestTrace, served: str) -> str | None:
 
 
 def _own_certificate(trace: RequestTrace) -> str:
-    """Return how the host gets a certificate that covers it."""
     host, found = trace.host, None
     with contextlib.suppress(ClusterError):
         found = next((rule for rule in trace.rules if rule.kind == "Ingress"), None)
@@ -191,7 +183,6 @@ def _own_certificate(trace: RequestTrace) -> str:
 
 
 def _issuing(trace: RequestTrace) -> str | None:
-    """Return the subject of the sandbox's issuing CA."""
     files = Keystore(trace.names.keys).issuing
     return describe(files.read().cert_pem, now=trace.context.now).subject if files.has_cert else None
 
@@ -201,7 +192,6 @@ def _secrets(trace: RequestTrace) -> list[tuple[str, str]]:
 
 
 def _fingerprint(trace: RequestTrace, namespace: str, name: str) -> str | None:
-    """Return the fingerprint of a Secret's certificate; None for one that has none, which is served to no client."""
     found = trace.cluster.get("v1", "Secret", name, namespace)
     text = ((found or {}).get("data") or {}).get("tls.crt") or ""
     try:

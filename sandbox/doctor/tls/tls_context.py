@@ -58,7 +58,6 @@ class RequestTrace:
 
     @cached_property
     def match(self) -> Match | None:
-        """Return the route for the host; None if the edge has no routes."""
         home = self.context.home
         folders = ((EDGE, home.edge), (RELAY, home.relay))
         found = [match for edge, folder in folders if (match := choose(routes.load(folder), self.host, edge))]
@@ -66,33 +65,27 @@ class RequestTrace:
 
     @cached_property
     def names(self) -> Names:
-        """Return the names of the sandbox that gets the request."""
         return self.context.home.sandbox(self.match.route.name) if self.match else self.context.names
 
     @property
     def which(self) -> str:
-        """Return the arguments that name that sandbox on a command line."""
         return self.context.which if self.names == self.context.names else f" {self.names.name}"
 
     @property
     def domain(self) -> str:
-        """Return that sandbox's domain."""
         return self.match.route.domain if self.match else self.context.spec.domain
 
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
-        """Return the addresses and ports of the edge for that sandbox."""
         edge = self.context.spec.edge
         return self.match.route.listen if self.match else tuple((edge.listen, port) for port in edge.ports)
 
     @property
     def port(self) -> int:
-        """Return the port of this machine for the request."""
         return self.given or self.listen[0][1]
 
     @property
     def address(self) -> str:
-        """Return the address of this machine for the request."""
         found = next((address for address, port in self.listen if port == self.port), "127.0.0.1")
         return Bind(found, self.port).asked_at
 
@@ -103,24 +96,20 @@ class RequestTrace:
 
     @cached_property
     def root(self) -> str:
-        """Return the sandbox's root (PEM); empty when there is none."""
         path = self.names.root_certificate
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @cached_property
     def is_ours(self) -> bool:
-        """Tell whether the chain that is presented leads to the sandbox's root."""
         return bool(self.root) and read(self.served, self.root).rooted
 
     @property
     def server(self) -> str:
-        """Return where the edge routes the host past the ingress: HOST:PORT of a server outside the cluster."""
         hosts = self.match.route.hosts if self.match else ()
         return next((one.to for one in hosts if one.host == self.host and one.to), "")
 
     @property
     def service(self) -> str:
-        """Return the Service (NAMESPACE/NAME:PORT) to which the edge routes the host's TLS unchanged, or nothing."""
         ports = self.match.route.tls_hosts if self.match else ()
         return next((one.to for one in ports if one.host == self.host), "")
 

@@ -111,7 +111,6 @@ def test_another_name_needs_no_pods(context: DoctorContext, world: ApiServer) ->
     found = rows(context)
     assert not [one for one in found.values() if one.status is Status.ERROR]
     assert found["service.endpoints"].evidence == "it is another name of db.example.com, which pods connect to"
-    assert found["service.proxy"].evidence == "kube-proxy is ready"
 
 
 def test_a_name_is_looked_for_in_all_namespaces(context: DoctorContext, world: ApiServer) -> None:
@@ -193,11 +192,6 @@ def test_a_pod_that_does_not_listen_is_an_error(context: DoctorContext, world: A
     engine.programs["timeout"] = lambda box, argv: (1, "refused")
     wrong = first_error(context)
     assert wrong.evidence == "the pod db-1 does not accept connections at 10.244.0.5:5432" and "targetPort" in wrong.fix
-
-
-def test_stopped_nodes_and_kube_proxy_are_errors(context: DoctorContext, world: ApiServer, engine: FakeEngine) -> None:
-    world.objects["/api/v1/namespaces/kube-system/pods/kp"]["status"] = {}
-    assert first_error(context).evidence == "kube-proxy is not ready on n"
 
 
 def test_a_target_port_that_no_pod_has_is_named(context: DoctorContext, world: ApiServer) -> None:
