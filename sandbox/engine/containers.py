@@ -306,7 +306,10 @@ class Containers(ContainerFiles):
     def _run(self, name: str, argv: Sequence[str]) -> tuple[int, bytes]:
         with translated(f"running {argv[0]} in {name}"), self.patient():
             run = self._api.exec_create(name, list(argv))["Id"]
-            output = self._api.exec_start(run)
+            # The library's exec_start reads the socket below the response's buffer, and loses output that is in it.
+            output = b"".join(
+                _frames(self._ask("POST", f"/exec/{run}/start", body={"Tty": False}, timeout=None).content)
+            )
             while (ended := self._api.exec_inspect(run))["ExitCode"] is None and ended["Running"]:
                 interruption.pause(UNENDED)  # its output has ended: it closed that, or the engine is yet to see it end
             status = ended["ExitCode"]
@@ -314,6 +317,15 @@ class Containers(ContainerFiles):
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), output
+
+
+def _frames(stream: bytes) -> Iterator[bytes]:
+    """Yield the pieces of a stream, each after a header of eight bytes (Docker Engine API, "Stream format")."""
+    start = 0
+    while start < len(stream):
+        end = start + 8 + int.from_bytes(stream[start + 4 : start + 8], "big")
+        yield stream[start + 8 : end]
+        start = end
 
 
 def _name(one: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from requests import Response
@@ -107,24 +108,34 @@ def test_a_list_leaves_out_what_is_being_removed() -> None:
     assert [one.name for one in Listing().listed()] == ["box", "renamed"]
 
 
-def executing(*ends: Mapping[str, object]) -> Engine:
+class Executing(Engine):
     """An engine whose answers to the question how a command ended are `ends`, one after the other."""
-    left, engine = list(ends), Engine(None)
-    engine._client = SimpleNamespace(
-        api=SimpleNamespace(
-            exec_create=lambda *_: {"Id": "1"}, exec_start=lambda _: b"", exec_inspect=lambda _: left.pop(0)
-        )
-    )
-    return engine
+
+    def __init__(self, *ends: Mapping[str, object], stream: bytes = b"") -> None:
+        super().__init__(None)
+        left = list(ends)
+        inspect = SimpleNamespace(exec_create=lambda *_: {"Id": "1"}, exec_inspect=lambda _: left.pop(0))
+        self._client = SimpleNamespace(api=inspect)
+        self._stream = stream
+
+    def _ask(self, method: str, path: str, *_: object, **__: object) -> Any:
+        assert (method, path) == ("POST", "/exec/1/start")
+        return SimpleNamespace(content=self._stream)
 
 
 def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("sandbox.system.interruption.pause", slept.append)
     running = {"Running": True, "ExitCode": None}
-    engine = executing(running, running, {"Running": False, "ExitCode": 7})
+    engine = Executing(running, running, {"Running": False, "ExitCode": 7})
     assert engine.execute("box", ["true"]) == (7, "")
     assert len(slept) == 2
+
+
+def test_output_is_what_both_streams_contain() -> None:
+    stream = b"\1\0\0\0\0\0\0\5START" + b"\2\0\0\0\0\0\1\0" + b"x" * 256
+    engine = Executing({"Running": False, "ExitCode": 0}, stream=stream)
+    assert engine.execute("box", ["true"]) == (0, "START" + "x" * 256)
 
 
 @pytest.mark.security(22)
@@ -139,7 +150,7 @@ def test_label_of_another_user_is_no_port(said: str) -> None:
 
 def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:
     with pytest.raises(EngineError, match="running true in box failed"):
-        executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
+        Executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
 
 
 def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
