@@ -60,7 +60,7 @@ def context_of(
     if wake:
         with contextlib.suppress(SandboxError):  # the checks tell what is wrong
             wake_paused(home.sandbox(spec.name))
-    which = f" -f {shlex.quote(str(file))}" if file else f" {name}" if name else ""
+    which = f" -f {shlex.quote(str(file))}" if file else f" -n {name}" if name else ""
     resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
     return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
 

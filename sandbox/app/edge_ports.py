@@ -101,9 +101,7 @@ def remove(session: Session, port: int, *, name: str | None) -> None:
     if not found:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
     if len(found) > 1:
-        raise UsageError(
-            f"{' and '.join(found)} have a port {port}", fix=f"sandbox edge port remove {port} --sandbox NAME"
-        )
+        raise UsageError(f"{' and '.join(found)} have a port {port}", fix=f"sandbox edge port remove {port} -n NAME")
     with session.alone(found[0], "port"):
         with files.exclusive(home.edge):
             routes.remove_port(home.edge, found[0], port)
@@ -146,7 +144,7 @@ def _route(home: Home, name: str | None) -> Route:
     known, relayed = routes.load(home.edge), routes.load(home.relay)
     if name is None and len(known) > 1:
         up = ", ".join(route.name for route in known)
-        raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by --sandbox")
+        raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by -n")
     name = name or next((route.name for route in (*known, *relayed)), None)
     if name is None:
         raise UsageError("no sandbox is up", fix="sandbox up")

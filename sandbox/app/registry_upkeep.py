@@ -66,7 +66,7 @@ class Pruning:
         if self.whose and self.in_cluster:
             return f"sandbox down {self.whose} --purge   (in an existing cluster no garbage is collected)"
         if self.whose:
-            return f"sandbox registry gc {self.whose}"
+            return f"sandbox images gc -n {self.whose}"
         if name := self._container():
             # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
             again = f"docker exec {name} registry garbage-collect {CONFIG_FILE} && docker restart {name}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +14,12 @@ from sandbox.cli.output import laid_out, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.addon_changes import Row
+
+
+def _rows() -> Any:
+    from sandbox.app.addon_changes import Row
+
+    return tuple[Row, ...]
 
 
 @click.group("addons", cls=Group)
@@ -28,7 +33,7 @@ def addons() -> None:
 
 @addons.command("list")
 @spec_options
-@output_option
+@output_option(_rows)
 def list_(file: Path | None, name: str | None, *, output: str) -> None:
     """List all addons by topic, who enabled them, and their state, size and URL.
 
@@ -43,7 +48,7 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
 
     rows = addon_changes.listed(sandbox_of(file, name))
     if output == "json":
-        show_json([asdict(row) for row in rows])
+        show_json(rows)
         return
     width = max(len(row.name) for row in rows)
     for topic in sorted({row.topic for row in rows}):
@@ -76,7 +81,7 @@ def enable(addon: str, file: Path | None, name: str | None, *, yes: bool, progre
 
     \b
     sandbox addons enable grafana
-    sandbox addons enable ./my-addon demo
+    sandbox addons enable ./my-addon -n demo
     """
     begin("stopping", "changes of this run are rolled back; run it again to enable the addon")
     from sandbox.app import addon_changes

@@ -15,60 +15,70 @@ from sandbox.cli.groups import FORMS, Lazy, LazyCommand
 from sandbox.errors import SandboxError
 
 # A command is imported when it is called; help and completion show only its summary, the first paragraph of its help.
-COMMANDS = {
-    "up": LazyCommand("up:up", "Create a sandbox, or repair it; change nothing if all is well."),
-    "dev": LazyCommand(
-        "dev:dev", "Run `up`, then build, push, apply and roll out every change of the project's files."
-    ),
-    "init": LazyCommand(
-        "init:init", "Write a commented sandbox.yaml for the files in this folder; never overwrite a file."
-    ),
-    "down": LazyCommand("down:down", "Remove a sandbox: its containers, network, volumes and kubeconfig entries."),
-    "config": LazyCommand("config:config", "Check and explain sandbox.yaml and images.yaml; change nothing."),
-    "stop": LazyCommand("start:stop", "Stop a sandbox's containers; keep all data."),
-    "pause": LazyCommand("start:pause", "Pause a sandbox until it is used: no processor time, all memory kept."),
-    "start": LazyCommand("start:start", "Start a stopped sandbox, and wait until its hosts respond."),
-    "snapshot": LazyCommand("snapshot:snapshot", "Save a sandbox with all its data, and restore it."),
-    "status": LazyCommand(
-        "status:status",
-        "Show the state of every component, and where Services are reached; exit code 1 unless all are ready.",
-    ),
-    "list": LazyCommand("status:list_", "List the sandboxes of this machine."),
-    "dashboard": LazyCommand("dashboard:dashboard", "Serve a live, read-only page of all sandboxes, until Ctrl-C."),
-    "doctor": LazyCommand("doctor:doctor", "Find problems and suggest fixes; exit code 1 if there is a problem."),
-    "logs": LazyCommand(
-        "logs:logs", "Collect logs, states and settings in one archive without secrets, also of a broken sandbox."
-    ),
-    "explain": LazyCommand("explain:explain", "Explain an error by the id in its first line; without an id, list all."),
-    "push-images": LazyCommand(
-        "push_images:push_images",
-        "Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.",
-    ),
-    "registry": LazyCommand("registry:registry", "List the registry's images, and garbage-collect unreferenced blobs."),
-    "certs": LazyCommand("certs:certs", "Show, renew, export and trust the sandbox's certificates."),
-    "names": LazyCommand(
-        "host_names:names", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
-    ),
-    "addons": LazyCommand("addons:addons", "List, enable and disable cluster addons such as metrics-server."),
-    "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
-    "credentials": LazyCommand(
-        "credentials:credentials",
-        "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
-    ),
-    "export": LazyCommand("export:export", "Write a sandbox to a folder that recreates it elsewhere."),
-    "completion": LazyCommand(
-        "completion:completion", "Print the script that lets a shell complete commands, options and names."
-    ),
-    "bundle": LazyCommand(
-        "bundle:bundle", "Build the system images and tools; save them to one file for machines without a network."
-    ),
-    "images": LazyCommand("images:images", "Remove node images that `up` made of published ones and nothing uses."),
+SECTIONS = {
+    "A sandbox": {
+        "up": LazyCommand("up:up", "Create a sandbox, or repair it; change nothing if all is well."),
+        "down": LazyCommand("down:down", "Remove a sandbox: its containers, network, volumes and kubeconfig entries."),
+        "start": LazyCommand("start:start", "Start a stopped sandbox, and wait until its hosts respond."),
+        "stop": LazyCommand("start:stop", "Stop a sandbox's containers; keep all data."),
+        "pause": LazyCommand("start:pause", "Pause a sandbox until it is used: no processor time, all memory kept."),
+        "status": LazyCommand(
+            "status:status",
+            "Show the state of every component, and where Services are reached; exit code 1 unless all are ready.",
+        ),
+        "list": LazyCommand("status:list_", "List the sandboxes of this machine."),
+        "snapshot": LazyCommand("snapshot:snapshot", "Save a sandbox with all its data, and restore it."),
+    },
+    "Your project": {
+        "init": LazyCommand(
+            "init:init", "Write a commented sandbox.yaml for the files in this folder; never overwrite a file."
+        ),
+        "dev": LazyCommand(
+            "dev:dev", "Run `up`, then build, push, apply and roll out every change of the project's files."
+        ),
+        "open": LazyCommand("open_page:open_page", "Open the page of a host in the browser."),
+        "push-images": LazyCommand(
+            "push_images:push_images",
+            "Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.",
+        ),
+        "images": LazyCommand(
+            "images:images", "List and clean up the registry's images, and remove node images that nothing uses."
+        ),
+        "config": LazyCommand("config:config", "Check and explain sandbox.yaml and images.yaml; change nothing."),
+        "export": LazyCommand("export:export", "Write a sandbox to a folder that recreates it elsewhere."),
+    },
+    "Cluster and machine": {
+        "addons": LazyCommand("addons:addons", "List, enable and disable cluster addons such as metrics-server."),
+        "certs": LazyCommand("certs:certs", "Show, renew, export and trust the sandbox's certificates."),
+        "credentials": LazyCommand(
+            "credentials:credentials",
+            "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
+        ),
+        "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
+        "hosts": LazyCommand(
+            "hosts:hosts", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
+        ),
+        "bundle": LazyCommand(
+            "bundle:bundle", "Build the system images and tools; save them to one file for machines without a network."
+        ),
+    },
+    "Find out": {
+        "doctor": LazyCommand("doctor:doctor", "Find problems and suggest fixes; exit code 1 if there is a problem."),
+        "explain": LazyCommand(
+            "explain:explain", "Explain an error by the id in its first line; without an id, list all."
+        ),
+        "dashboard": LazyCommand("dashboard:dashboard", "Serve a live, read-only page of all sandboxes, until Ctrl-C."),
+        "completion": LazyCommand(
+            "completion:completion", "Print the script that lets a shell complete commands, options and names."
+        ),
+    },
 }
-ALIASES = {"proxy": "edge", "open": "dashboard"}
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 # What kind, minikube, k3d, docker compose, Skaffold, Tilt and others call it.
 ELSEWHERE = {
     **dict.fromkeys(("watch", "debug"), "sandbox dev"),
     **dict.fromkeys(("import-db", "mysql", "psql"), "kubectl exec -i deploy/db -- PROGRAM"),
+    **dict.fromkeys(("resume", "unpause"), "sandbox start"),
     **dict.fromkeys(("cluster", "create", "deploy", "apply", "run"), "sandbox up"),
     **dict.fromkeys(("clean", "delete", "destroy", "remove", "rm"), "sandbox down"),
     **dict.fromkeys(("poweroff", "halt"), "sandbox stop"),
@@ -81,6 +91,8 @@ ELSEWHERE = {
     **dict.fromkeys(("exec", "ssh", "shell"), "kubectl exec -it deploy/PROGRAM -- sh"),
     "kubectl": "kubectl --context sandbox-NAME",
     "validate": "sandbox config validate",
+    "logs": "kubectl logs -f deploy/PROGRAM",
+    "registry": "sandbox images",
     "trust": "sandbox certs trust",
     "help": "sandbox --help",
     "version": "sandbox --version",
@@ -116,8 +128,7 @@ class _Root(Lazy):
 
 @click.group(
     cls=_Root,
-    table=COMMANDS,
-    aliases=ALIASES,
+    sections=SECTIONS,
     elsewhere=ELSEWHERE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

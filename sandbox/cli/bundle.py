@@ -7,15 +7,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, output_option, progress_option, session
+from sandbox.cli.options import begin, name_option, output_option, progress_option, session
 from sandbox.cli.output import note, show_json
 from sandbox.quantities import count, megabytes
 
@@ -101,9 +101,19 @@ def ensure(*, progress: str) -> None:
         _build(progress, 2, ("kind",))
 
 
+@dataclass(frozen=True)
+class BundleComponent:
+    """A component of the bundle; `bytes` are null while it is not built."""
+
+    name: str
+    version: str
+    digest: str
+    bytes: int | None
+
+
 @bundle.command("list")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@output_option
+@output_option(tuple[BundleComponent, ...])
 def list_(file: Path | None, *, output: str) -> None:
     """List the components of this machine's bundle, or of FILE, with versions and sizes.
 
@@ -128,19 +138,19 @@ def list_(file: Path | None, *, output: str) -> None:
         show_json(rows)
         return
     for row in rows:
-        size = megabytes(row["bytes"]) if isinstance(row["bytes"], int) else "not built"
-        click.echo(f"{row['name']:<24} {row['version']:<10} {row['digest']}  {size:>10}")
+        size = "not built" if row.bytes is None else megabytes(row.bytes)
+        click.echo(f"{row.name:<24} {row.version:<10} {row.digest}  {size:>10}")
 
 
 @bundle.command("save")
 @_file
-@click.argument("name", required=False, shell_complete=sandboxes)
+@name_option("Also write this sandbox.")
 @click.option("--raw", is_flag=True, help="Do not compress: a larger file, faster to save and load.")
 @progress_option
 def save(file: Path, name: str | None, *, raw: bool, progress: str) -> None:
     """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
-    With NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
+    With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
 
     The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX, with
     licences); its time is SOURCE_DATE_EPOCH, if set.
@@ -148,7 +158,7 @@ def save(file: Path, name: str | None, *, raw: bool, progress: str) -> None:
     \b
     sandbox bundle save sandbox.bundle
     sandbox bundle save --raw /media/stick/sandbox.bundle
-    sandbox bundle save demo.bundle demo   for: sandbox up --from demo.bundle
+    sandbox bundle save demo.bundle -n demo   for: sandbox up --from demo.bundle
     """
     begin("stopping")
     from sandbox.bundle import bundle_save
@@ -223,8 +233,8 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
             caller.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
 
 
-def _row(one: Component | Recipe, size: int | None) -> dict[str, str | int | None]:
-    return {"name": one.name, "version": one.version, "digest": one.digest, "bytes": size}
+def _row(component: Component | Recipe, size: int | None) -> BundleComponent:
+    return BundleComponent(component.name, component.version, component.digest, size)
 
 
 def _size(folder: Path) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,9 +32,39 @@ def certs() -> None:
     """Show, renew, export and trust the sandbox's certificates."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A certificate; `secrets` and `stores` are null where they are not known or do not apply."""
+
+    name: str
+    role: str  # root, issuing or leaf
+    state: str  # absent, good, due or broken
+    reason: str
+    file: str
+    secrets: Sequence[str] | None
+    stores: Sequence[str] | None
+    subject: str = ""
+    issuer: str = ""
+    hosts: Sequence[str] = ()
+    permitted: Sequence[str] = ()
+    not_before: str = ""
+    not_after: str = ""
+    days_left: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """`sandbox certs show`."""
+
+    name: str
+    cluster_reachable: bool
+    certificates: Sequence[Certificate]
+
+
 @certs.command("show")
 @spec_options
-@output_option
+@output_option(Certificates)
 def show(file: Path | None, name: str | None, *, output: str) -> int:
     """Show root, issuing CA and leaves: expiry, where deployed, where trusted.
 
@@ -41,7 +72,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
 
     \b
     sandbox certs show
-    sandbox certs show demo -o json
+    sandbox certs show -n demo -o json
     """
     begin()
     from sandbox.app import context
@@ -53,8 +84,8 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     entries = inventory(Keystore(names.keys), now=datetime.now(UTC))
     places = find_places(names, entries)
     if output == "json":
-        reachable = {"name": spec.name, "cluster_reachable": places.reachable}
-        show_json({**reachable, "certificates": [_row(one, places) for one in entries]})
+        rows = [_row(entry, places) for entry in entries]
+        show_json(Certificates(name=spec.name, cluster_reachable=places.reachable, certificates=rows))
     elif not entries:
         click.echo(f"no certificates yet in {names.keys}; sandbox up makes them", err=True)
     else:
@@ -80,7 +111,7 @@ def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, y
 
     \b
     sandbox certs renew
-    sandbox certs renew demo --root
+    sandbox certs renew -n demo --root
     """
     begin("stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
     from sandbox.app import certificate_renewal
@@ -129,7 +160,7 @@ def export(file: Path | None, name: str | None, *, form: str, out: Path) -> None
 
     \b
     sandbox certs export --format pem --out root.pem
-    sandbox certs export demo --format p12 --out trust.p12
+    sandbox certs export -n demo --format p12 --out trust.p12
     """
     begin()
     from sandbox.app import context
@@ -158,29 +189,29 @@ certs.add_command(trust)
 certs.add_command(untrust)
 
 
-def _row(one: Entry, places: Places) -> dict[str, Any]:
-    facts = one.facts
-    row: dict[str, Any] = {
-        "name": one.name,
-        "role": one.role,
-        "state": one.condition.state.value,
-        "reason": one.condition.reason,
-        "file": str(one.file),
-        "secrets": places.secrets(one),
-        "stores": places.stores(one),
-    }
-    if facts is not None:
-        row |= {
-            "subject": facts.subject,
-            "issuer": facts.issuer,
-            "hosts": facts.hosts,
-            "permitted": facts.permitted,
-            "not_before": facts.not_before.isoformat(),
-            "not_after": facts.not_after.isoformat(),
-            "days_left": facts.days_left,
-            "sha256": facts.sha256,
-        }
-    return row
+def _row(entry: Entry, places: Places) -> Certificate:
+    row = Certificate(
+        name=entry.name,
+        role=entry.role,
+        state=entry.condition.state.value,
+        reason=entry.condition.reason,
+        file=str(entry.file),
+        secrets=places.secrets(entry),
+        stores=places.stores(entry),
+    )
+    if (facts := entry.facts) is None:
+        return row
+    return replace(
+        row,
+        subject=facts.subject,
+        issuer=facts.issuer,
+        hosts=facts.hosts,
+        permitted=facts.permitted,
+        not_before=facts.not_before.isoformat(),
+        not_after=facts.not_after.isoformat(),
+        days_left=facts.days_left,
+        sha256=facts.sha256,
+    )
 
 
 def _tree(entries: Sequence[Entry], places: Places) -> Iterator[str]:

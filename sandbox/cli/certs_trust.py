@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.options import begin, dry_run_option, find_spec, spec_options, yes_option
+from sandbox.cli.options import begin, dry_run_option, find_spec, name_option, spec_options, yes_option
 from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.errors import SandboxError
 from sandbox.quantities import count
@@ -49,7 +49,7 @@ def trust(file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: b
 
     \b
     sandbox certs trust
-    sandbox certs trust demo --store nss --yes
+    sandbox certs trust -n demo --store nss --yes
     """
     begin()
     from sandbox.app import context
@@ -73,17 +73,17 @@ def trust(file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: b
 
 
 @click.command("untrust")
-@click.argument("name", required=False)
+@name_option("Only the root of this sandbox.  [default: of all]")
 @yes_option
 @dry_run_option
 def untrust(name: str | None, *, yes: bool, dry_run: bool) -> None:
-    """Remove the root of NAME, or of all sandboxes, from every store that `trust` added it to.
+    """Remove the root of one sandbox, or of all, from every store that `trust` added it to.
 
     Nothing else in the stores changes. You can still run it when the sandbox is gone.
 
     \b
     sandbox certs untrust
-    sandbox certs untrust demo --yes
+    sandbox certs untrust -n demo --yes
     """
     begin()
     from sandbox.app.trusted_stores import TrustedStores

@@ -61,6 +61,6 @@ def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """List what has a JSON Schema: files, commands, errors and events."""
-    from sandbox.cli.json_results import NAMES
+    from sandbox.cli import schemas as published
 
-    return [CompletionItem(name) for name in ("sandbox", "images", *NAMES) if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in ("sandbox", "images", *published.names()) if name.startswith(incomplete)]

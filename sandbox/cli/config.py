@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,30 @@ def config() -> None:
     """Check and explain sandbox.yaml and images.yaml; change nothing."""
 
 
+@dataclass(frozen=True)
+class ValidConfig:
+    """`sandbox config validate`: how much a valid spec has of each; `notes` are sentences on what may not work."""
+
+    name: str
+    domain: str
+    addons: int
+    images: int
+    objects: int
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ConfigValue:
+    """A key of the spec, its value, and where it is from: FILE:LINE, or `default` and other words."""
+
+    key: str
+    value: Any
+    origin: str
+
+
 @config.command("validate")
 @spec_options
-@output_option
+@output_option(ValidConfig)
 def validate(file: Path | None, name: str | None, *, output: str) -> None:
     """Check the spec, its images and its manifests.
 
@@ -48,7 +70,7 @@ def validate(file: Path | None, name: str | None, *, output: str) -> None:
     checked = spec_check.check(spec)
     if output == "json":
         numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
-        show_json({"name": spec.name, "domain": spec.domain, **numbers, "notes": checked.notes})
+        show_json(ValidConfig(name=spec.name, domain=spec.domain, **numbers, notes=checked.notes))
         return
     counted = (count(number, noun) for noun, number in checked.counts.items())
     click.echo(f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}")
@@ -60,13 +82,13 @@ def validate(file: Path | None, name: str | None, *, output: str) -> None:
 
 @config.command("show")
 @spec_options
-@output_option
+@output_option(tuple[ConfigValue, ...])
 def show(file: Path | None, name: str | None, *, output: str) -> None:
     """Show every key with its value and its origin.
 
     \b
     sandbox config show
-    sandbox config show demo -o json
+    sandbox config show -n demo -o json
     """
     from sandbox.app import chosen_spec
     from sandbox.config import problems
@@ -78,7 +100,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> None:
         for path, value in _leaves(spec.model_dump(mode="json"))
     ]
     if output == "json":
-        show_json([{"key": ".".join(map(str, p)), "value": v, "origin": o} for p, v, o in rows])
+        show_json([ConfigValue(".".join(map(str, path)), value, origin) for path, value, origin in rows])
         return
     width = max(len(problems.dotted(path)) for path, *_ in rows)
     for path, value, origin in rows:
@@ -109,11 +131,11 @@ def schema(which: tuple[str, ...]) -> None:
     if name in files:
         click.echo(json.dumps(files[name](), indent=2))
         return
-    from sandbox.cli import json_results
+    from sandbox.cli import schemas
 
-    if name not in json_results.NAMES:
-        raise UsageError(f"there is no schema of '{name}'", fix=f"one of {', '.join((*files, *json_results.NAMES))}")
-    click.echo(json.dumps(json_results.schema(name), indent=2))
+    if name not in (names := schemas.names()):
+        raise UsageError(f"there is no schema of '{name}'", fix=f"one of {', '.join((*files, *names))}")
+    click.echo(json.dumps(schemas.schema(name), indent=2))
 
 
 def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

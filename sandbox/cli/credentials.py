@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -30,6 +31,32 @@ def credentials() -> None:
     machine: the cluster gets tokens, which a process renews before they expire. Only passwords of `docker login` enter
     the cluster unchanged.
     """
+
+
+@dataclass(frozen=True)
+class Account:
+    """Accounts at other registries in a Secret; `origin` is the command or file that asked for them."""
+
+    secret: str
+    kind: str  # docker, gcr, ecr or acr
+    registries: Sequence[str]
+    namespaces: Literal["all"] | Sequence[str]
+    file: str | None
+    origin: str
+    expires: str | None
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """`sandbox credentials list`; `ignored` are Secrets that no command of this user made.
+
+    `registry_creds` are the kinds of accounts that minikube's addon of that name has.
+    """
+
+    name: str
+    credentials: Sequence[Account]
+    ignored: Sequence[str]
+    registry_creds: Sequence[str]
 
 
 @credentials.command("add")
@@ -68,13 +95,13 @@ def add(kind: str, file: Path | None, name: str | None, *, yes: bool, **given: A
 
 @credentials.command("list")
 @spec_options
-@output_option
+@output_option(Accounts)
 def list_(file: Path | None, name: str | None, *, output: str) -> None:
     """List the cluster's accounts, their namespaces and expiry. Shows no secret.
 
     \b
     sandbox credentials list
-    sandbox credentials list demo -o json
+    sandbox credentials list -n demo -o json
     """
     begin()
     from sandbox.app.pod_accounts import IGNORED, PodAccounts
@@ -86,7 +113,7 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
     in_addon = accounts.in_addon
     if output == "json":
         rows = [_row(secret, one) for secret, one in sorted(held.items())]
-        show_json({"name": spec.name, "credentials": rows, "ignored": ignored, "registry_creds": in_addon})
+        show_json(Accounts(name=spec.name, credentials=rows, ignored=ignored, registry_creds=in_addon))
         return
     for secret, one in sorted(held.items()):
         click.echo(_line(secret, one))
@@ -185,14 +212,14 @@ def _line(secret: str, one: Held) -> str:
     return f"{secret}   {one.entry.kind}   {', '.join(one.registries)}   {where}   {ends}"
 
 
-def _row(secret: str, one: Held) -> dict[str, Any]:
+def _row(secret: str, one: Held) -> Account:
     expires = one.validity.expires
-    return {
-        "secret": secret,
-        "kind": one.entry.kind,
-        "registries": one.registries,
-        "namespaces": one.entry.namespaces,
-        "file": str(one.entry.file) if one.entry.file else None,
-        "from": one.origin,
-        "expires": expires.isoformat() if expires else None,
-    }
+    return Account(
+        secret=secret,
+        kind=one.entry.kind,
+        registries=one.registries,
+        namespaces=one.entry.namespaces,
+        file=str(one.entry.file) if one.entry.file else None,
+        origin=one.origin,
+        expires=expires.isoformat() if expires else None,
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import click
 
 from sandbox.cli.options import begin, sandbox_of, spec_options
+from sandbox.cli.output import has_desktop
 
 
 @click.command("dashboard")
@@ -19,7 +18,7 @@ def dashboard(file: Path | None, name: str | None, *, port: int | None, browser:
     """Serve a live, read-only page of all sandboxes, until Ctrl-C.
 
     The page is on 127.0.0.1 and needs the address with its token. It shows the steps of the sandbox whose spec you
-    give or that is in this folder. `sandbox open` is an alias.
+    give or that is in this folder.
 
     \b
     sandbox dashboard
@@ -27,7 +26,7 @@ def dashboard(file: Path | None, name: str | None, *, port: int | None, browser:
     begin()
     from sandbox.dashboard.watch import watch
 
-    open_browser = _has_desktop() if browser is None else browser
+    open_browser = has_desktop() if browser is None else browser
     with watch(sandbox_of(file, name), port=port or 0) as page:
         click.echo(page.url)
         if open_browser and (trouble := page.open_in_browser()):
@@ -35,9 +34,3 @@ def dashboard(file: Path | None, name: str | None, *, port: int | None, browser:
                 f"open this address yourself: the page that forwards to it cannot be written ({trouble})", err=True
             )
         page.serve()
-
-
-def _has_desktop() -> bool:
-    """Tell whether the user would see a browser that is opened: at a terminal of a machine with a screen."""
-    screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return bool(screen) and sys.stdout.isatty()

@@ -6,6 +6,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,9 +183,9 @@ class JsonReport:
         self.add("phase", phase=name, what=what, seconds=round(seconds, 3), detail=detail)
 
     def failed(self, error: SandboxError) -> None:
-        from sandbox.cli.error_handler import as_json
+        from sandbox.cli.error_handler import error_of
 
-        self.add("failed", **as_json(error))
+        self.add("failed", **asdict(error_of(error)))
 
     def ready(self, seconds: float) -> None:
         self.add("ready", seconds=round(seconds, 3))

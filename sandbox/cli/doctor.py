@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,11 +15,19 @@ from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Seconds, begin, find_spec, output_option, spec_options
 from sandbox.cli.output import show_json
+from sandbox.quantities import count
 
 if TYPE_CHECKING:
     from sandbox.config.schema import Spec
     from sandbox.doctor.check import Row
     from sandbox.doctor.doctor_context import DoctorContext
+
+
+def _rows() -> Any:
+    from sandbox.doctor.check import Row
+
+    return tuple[Row, ...]
+
 
 COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
@@ -33,8 +42,7 @@ class _WithDefault(Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Offer what may follow `doctor` itself: a subcommand, or what may follow `machine`."""
         default = click.Context(machine, info_name=machine.name, parent=ctx)
-        names = completion.sandboxes(default, machine.params[0], incomplete)
-        return [*super().shell_complete(ctx, incomplete), *names, *machine.shell_complete(default, incomplete)]
+        return [*super().shell_complete(ctx, incomplete), *machine.shell_complete(default, incomplete)]
 
 
 @click.group("doctor", cls=_WithDefault)
@@ -43,19 +51,20 @@ def doctor() -> None:
 
     \b
     sandbox doctor                  what the sandbox in this folder needs
-    sandbox doctor demo -o json     what the sandbox demo needs, for programs
+    sandbox doctor -n demo -o json  what the sandbox demo needs, for programs
     sandbox doctor --fix            apply the safe fixes
     sandbox doctor tls app.demo.sandbox.localhost
                                     trace a request, step by step
     sandbox doctor service shop/db  trace a connection to a Service
     sandbox doctor pod shop/web     find why a pod does not run
     sandbox doctor network          trace egress, from a pod
+    sandbox doctor archive          collect everything in a file for a report
     """
 
 
 @doctor.command("machine")
 @spec_options
-@output_option
+@output_option(_rows)
 @click.option("--fix", is_flag=True, help="Apply the safe fixes: file modes, limits, leftovers.")
 @click.option(
     "--seconds", type=Seconds(1), metavar="SECONDS", default=3, help="How long to wait for slow answers.  [default: 3]"
@@ -75,7 +84,7 @@ def machine(file: Path | None, name: str | None, *, output: str, fix: bool, seco
 @doctor.command("tls")
 @click.argument("host", shell_complete=completion.hosts)
 @spec_options
-@output_option
+@output_option(_rows)
 def tls(host: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Trace a request to https://HOST (or HOST:PORT), up to the first step that fails.
 
@@ -93,7 +102,7 @@ def tls(host: str, file: Path | None, name: str | None, *, output: str) -> int:
 @doctor.command("service")
 @click.argument("service", metavar="[NAMESPACE/]SERVICE")
 @spec_options
-@output_option
+@output_option(_rows)
 def service(service: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Trace a connection to a Service, hop by hop, up to the first that fails.
 
@@ -112,7 +121,7 @@ def service(service: str, file: Path | None, name: str | None, *, output: str) -
 @doctor.command("pod")
 @click.argument("pod", metavar="[NAMESPACE/]POD")
 @spec_options
-@output_option
+@output_option(_rows)
 def pod(pod: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Find why a pod does not run: its containers' reasons and last lines, its node, its events.
 
@@ -120,7 +129,7 @@ def pod(pod: str, file: Path | None, name: str | None, *, output: str) -> int:
 
     \b
     sandbox doctor pod web
-    sandbox doctor pod shop/web-5d8f-x2x9 demo
+    sandbox doctor pod shop/web-5d8f-x2x9 -n demo
     """
     begin()
     from sandbox.doctor.pod_checks import examine
@@ -130,14 +139,14 @@ def pod(pod: str, file: Path | None, name: str | None, *, output: str) -> int:
 
 @doctor.command("network")
 @spec_options
-@output_option
+@output_option(_rows)
 @click.option("--to", metavar="HOST[:PORT]", help="The server to reach.  [default: registry.k8s.io:443]")
 def network(file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
     """Trace egress from a temporary pod: names, this machine, TCP, TLS.
 
     \b
     sandbox doctor network
-    sandbox doctor network demo --to git.example.com:8443
+    sandbox doctor network -n demo --to git.example.com:8443
     """
     begin()
     from sandbox.app.chosen_spec import require_own_cluster
@@ -146,6 +155,35 @@ def network(file: Path | None, name: str | None, *, output: str, to: str | None)
     spec = find_spec(file, name)
     require_own_cluster(spec, "a pod from which egress can be tested")
     return _show(examine(_context(spec, file, name), to or DESTINATION), output)
+
+
+@doctor.command("archive")
+@spec_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]",
+)
+def archive(file: Path | None, name: str | None, *, output: Path | None) -> None:
+    """Collect logs, states and settings in one archive without secrets, also of a broken sandbox.
+
+    \b
+    sandbox doctor archive
+    sandbox doctor archive -n demo -o demo.tar.gz
+    """
+    begin()
+    from sandbox.app.known_sandboxes import require_known
+    from sandbox.support_bundle import support_archive
+
+    if name is not None:
+        require_known(name)
+    spec = find_spec(file, name)
+    path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    support_archive.require_absent(path)
+    files = support_archive.make(path, spec, _context(spec, file, name))
+    click.echo(path)
+    click.echo(f"{count(files, 'file')}, secrets removed; check it before you share it", err=True)
 
 
 def _context(spec: Spec, file: Path | None, name: str | None) -> DoctorContext:
@@ -169,5 +207,5 @@ def _show(found: Iterable[Row], output: str) -> int:
                 click.echo(line)
             sys.stdout.flush()
     if output == "json":
-        show_json([row.as_json() for row in shown])
+        show_json(shown)
     return 1 if has_errors(shown) else 0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from sandbox.cli.options import begin, changing_option, lock_options, progress_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, changing_option, lock_options, named_spec_options, progress_option, sandbox_of
 
 
 @click.command("down")
-@spec_options
+@named_spec_options
 @click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
 @changing_option
 @lock_options

@@ -1,28 +1,53 @@
-"""`sandbox edge` (`sandbox proxy` in earlier releases): where hosts are routed, and the routes added by hand."""
+"""`sandbox edge`: where hosts are routed, and the routes added by hand."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import PORT, begin, file_option, find_spec, output_option, session
+from sandbox.cli.options import PORT, begin, find_spec, name_option, output_option, session, spec_options
 from sandbox.cli.output import show_json, show_list
+
+
+def _status() -> Any:
+    from sandbox.cli.edge_status import EdgeStatus
+
+    return EdgeStatus
+
+
+def _added() -> Any:
+    from sandbox.components.edge.route import AddedRoute
+
+    return tuple[AddedRoute, ...]
+
+
+def _ports() -> Any:
+    from sandbox.app.edge_ports import PortStatus
+
+    return tuple[PortStatus, ...]
+
+
+@dataclass(frozen=True)
+class Urls:
+    """`sandbox edge url`."""
+
+    urls: Sequence[str]
 
 
 @click.group("edge", cls=Group)
 def edge() -> None:
-    """Show edge routes; add or remove routes to servers outside the cluster.
-
-    `sandbox proxy`, the name in earlier releases, is an alias.
-    """
+    """Show edge routes; add or remove routes to servers outside the cluster."""
 
 
 @edge.command("status")
-@output_option
+@output_option(_status)
 def status(*, output: str) -> int:
     """Show every route with the health of its servers.
 
@@ -38,7 +63,7 @@ def status(*, output: str) -> int:
 
     found = edge_status.read()
     if output == "json":
-        show_json(found.as_json())
+        show_json(found.result)
     else:
         for line in found.lines():
             click.echo(line)
@@ -51,10 +76,9 @@ def status(*, output: str) -> int:
 
 @edge.command("url")
 @click.argument("host", required=False)
-@file_option
-@click.option("--sandbox", "name", help="The sandbox's name, instead of a spec.")
+@spec_options
 @click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
-@output_option
+@output_option(Urls)
 def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, output: str) -> None:
     """Print the URL of HOST, or of every host of the sandbox.
 
@@ -65,7 +89,7 @@ def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, outp
     root certificate, or you must accept its warning.
 
     \b
-    sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr
+    sandbox edge url app.demo.sandbox.localhost -n demo --qr
     sandbox edge url shop/db
     sandbox edge url -o json
     """
@@ -87,7 +111,7 @@ def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, outp
 
         found = host_urls(find_spec(file, name).name, host, for_others=qr)
     if output == "json":
-        show_json({"urls": found})
+        show_json(Urls(found))
         return
     for one in found:
         click.echo(one)
@@ -108,7 +132,7 @@ def route() -> None:
 @route.command("add")
 @click.argument("host")
 @click.argument("upstream")
-@click.option("--sandbox", "name", help="The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
+@name_option("The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
 def add(host: str, upstream: str, *, name: str | None) -> None:
     """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
 
@@ -145,7 +169,7 @@ def remove(host: str) -> None:
 
 
 @route.command("list")
-@output_option
+@output_option(_added)
 def list_(*, output: str) -> None:
     """List the routes that `add` added.
 
@@ -172,7 +196,7 @@ def port() -> None:
 @port.command("add")
 @click.argument("port", type=PORT)
 @click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
-@click.option("--sandbox", "name", help="The sandbox.  [default: the only one that is up]")
+@name_option("The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
 def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
@@ -183,7 +207,7 @@ def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool
 
     \b
     sandbox edge port add 5432 shop/db
-    sandbox edge port add auto shop/cache:6379 --sandbox demo
+    sandbox edge port add auto shop/cache:6379 -n demo
     """
     begin()
     from sandbox.app import edge_ports
@@ -196,7 +220,7 @@ def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool
 
 @port.command("remove")
 @click.argument("port", type=PORT)
-@click.option("--sandbox", "name", help="The sandbox, if several have the port.")
+@name_option("The sandbox, if several have the port.")
 def remove_port(port: int | str, *, name: str | None) -> None:
     """Remove a port that `add` added.
 
@@ -213,7 +237,7 @@ def remove_port(port: int | str, *, name: str | None) -> None:
 
 
 @port.command("list")
-@output_option
+@output_option(_ports)
 def list_ports(*, output: str) -> None:
     """List all ports of Services, with the number of pods ready for each.
 

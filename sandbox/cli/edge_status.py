@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
@@ -15,6 +14,7 @@ from sandbox.app.edge_state import EdgeState
 from sandbox.app.service_places import Balanced
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
+from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
@@ -22,6 +22,39 @@ from sandbox.names import EDGE_LEAF, Home
 from sandbox.quantities import count
 
 COLORS = {"UP": "green", "DOWN": "red"}
+
+
+@dataclass(frozen=True)
+class ListeningPort:
+    """A port of this machine, and whether a spec asks for it."""
+
+    address: str
+    port: int
+    asked_for: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeRoute:
+    """A host and its servers; days of the certificate where TLS ends at the edge."""
+
+    host: str
+    sandbox: str
+    mode: str
+    upstreams: Sequence[str]
+    servers: Sequence[Server]
+    certificate_days_left: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeStatus:
+    """`sandbox edge status`."""
+
+    running: bool
+    ports: Sequence[ListeningPort]
+    routes: Sequence[EdgeRoute]
+    tcp: Sequence[PortStatus]
+    tls: Sequence[PortStatus]
+    load_balancers: Sequence[Balanced]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +75,19 @@ class EdgeReport:
         down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in self.edge.routes)
         return self.edge.running and not down and all(one.ready != 0 for one in self.ports)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as `json_results.EdgeStatus` has it."""
-        return {
-            "running": self.edge.running,
-            "ports": [{**asdict(bind), "asked_for": bind not in self.edge.unasked} for bind in self.edge.listens],
-            "routes": [self._route_as_json(one) for one in self.edge.routes],
-            "tcp": [asdict(one) for one in self.ports if not one.host],
-            "tls": [asdict(one) for one in self.ports if one.host],
-            "load_balancers": [asdict(one) for one in self.load_balancers],
-        }
+    @property
+    def result(self) -> EdgeStatus:
+        return EdgeStatus(
+            running=self.edge.running,
+            ports=[
+                ListeningPort(bind.address, bind.port, asked_for=bind not in self.edge.unasked)
+                for bind in self.edge.listens
+            ],
+            routes=[self._route(route) for route in self.edge.routes],
+            tcp=[port for port in self.ports if not port.host],
+            tls=[port for port in self.ports if port.host],
+            load_balancers=self.load_balancers,
+        )
 
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
@@ -67,17 +103,15 @@ class EdgeReport:
     def _listener(self, bind: Bind) -> str:
         return str(bind) + (" (no longer in the spec)" if bind in self.edge.unasked else "")
 
-    def _route_as_json(self, route: RouteStatus) -> dict[str, Any]:
-        fields: dict[str, Any] = {
-            "host": route.host,
-            "sandbox": route.sandbox,
-            "mode": route.mode,
-            "upstreams": route.upstreams,
-            "servers": [asdict(server) for server in route.servers],
-        }
-        if route.mode == ENDS:
-            fields["certificate_days_left"] = self.days_left[route.sandbox]
-        return fields
+    def _route(self, route: RouteStatus) -> EdgeRoute:
+        return EdgeRoute(
+            host=route.host,
+            sandbox=route.sandbox,
+            mode=route.mode,
+            upstreams=route.upstreams,
+            servers=route.servers,
+            certificate_days_left=self.days_left[route.sandbox] if route.mode == ENDS else None,
+        )
 
     def _route_lines(self, route: RouteStatus) -> Iterator[str]:
         host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)

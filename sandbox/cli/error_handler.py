@@ -11,6 +11,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def report_usage(error: click.ClickException, words: Sequence[str]) -> int:
 def _asked_for(words: Sequence[str], options: Sequence[click.Parameter]) -> dict[str, str]:
     """Return the forms that a refused command line asks for: click may have stopped before it came to them.
 
-    One of the command's `options` that is for something else, such as `-o` of `sandbox logs`, asks for none.
+    One of the command's `options` that is for something else, such as `-o` of `sandbox doctor archive`, asks for none.
     """
     own = {name: one.type for one in options for name in one.opts}
     found = {"progress": os.environ.get("SANDBOX_PROGRESS", "")} if "--progress" in own else {}
@@ -149,23 +150,39 @@ def _asked_for(words: Sequence[str], options: Sequence[click.Parameter]) -> dict
     return found
 
 
+@dataclass(frozen=True)
+class Error:
+    """What happened (`brief`), the evidence, and what to type next."""
+
+    id: str
+    brief: str
+    details: str
+    fix: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a command with `-o json` prints when it fails."""
+
+    error: Error
+
+
 def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
     """Print an error as JSON: as the result with `-o json`, as the last event with `--progress json`.
 
     Returns whether it went to stderr, in the second case: then there is no message for people.
     """
     if forms.get("output") == "json" and not error.reported:
-        show_json({"error": as_json(error)})
+        show_json(Failure(error_of(error)))
     if forms.get("progress") != "json":
         return False
-    click.echo(event_line("error", **as_json(error)), err=True)
+    click.echo(event_line("error", **asdict(error_of(error))), err=True)
     return True
 
 
-def as_json(error: SandboxError) -> dict[str, str | int]:
-    """Return the error as JSON has it."""
-    texts = {"id": error.id, "brief": error.brief, "details": error.details, "fix": error.fix}
-    return {**texts, "exit_code": error.exit_code}
+def error_of(error: SandboxError) -> Error:
+    return Error(error.id, error.brief, error.details, error.fix, error.exit_code)
 
 
 def _show(error: SandboxError) -> None:

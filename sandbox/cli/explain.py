@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 
 from sandbox.cli import completion
@@ -9,9 +11,19 @@ from sandbox.cli.options import output_option
 from sandbox.cli.output import show_json
 
 
+@dataclass(frozen=True)
+class ErrorAdvice:
+    """What `sandbox explain` says of an error."""
+
+    id: str
+    title: str
+    meaning: str
+    advice: str
+
+
 @click.command("explain")
 @click.argument("id", required=False, shell_complete=completion.errors)
-@output_option
+@output_option(tuple[ErrorAdvice, ...])
 def explain(id: str | None, *, output: str) -> None:
     """Explain an error by the id in its first line; without an id, list all.
 
@@ -29,7 +41,7 @@ def explain(id: str | None, *, output: str) -> None:
         raise UsageError(f"no error has the id '{id}'", fix=" ".join(("sandbox explain", *near)))
     chosen = known if id is None else {id: known[id]}
     if output == "json":
-        show_json([{"id": name, **about._asdict()} for name, about in chosen.items()])
+        show_json([ErrorAdvice(name, *about) for name, about in chosen.items()])
     elif id is None:
         for name, about in chosen.items():
             click.echo(f"{name:<20} {about.title}")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.completion import sandboxes
-from sandbox.cli.options import begin, progress_option, session
+from sandbox.cli.options import begin, name_option, progress_option, session
 
 if TYPE_CHECKING:
     from sandbox.app.export_project import Exported
@@ -17,18 +16,18 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("name", required=False, shell_complete=sandboxes)
+@name_option()
 @progress_option
 def export(folder: Path, name: str | None, *, progress: str) -> None:
     """Write a sandbox to a folder that recreates it elsewhere.
 
-    FOLDER gets the spec, manifests, images by digest, and versions of the sandbox NAME, by default that of
-    sandbox.yaml, as it was last brought up. Accounts and private keys are left out; the command names them.
+    FOLDER gets the spec, manifests, images by digest, and versions of the sandbox as it was last brought
+    up. Accounts and private keys are left out; the command names them.
 
     \b
     sandbox export demo/
     sandbox up --from demo/
-    sandbox bundle save demo.bundle demo   the same as one file, with the system
+    sandbox bundle save demo.bundle -n demo   the same with the system
     """
     begin("stopping")
     from sandbox.app import chosen_spec, export_project

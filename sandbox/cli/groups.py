@@ -71,39 +71,36 @@ class LazyCommand(NamedTuple):
 class Lazy(Group):
     """A group whose commands are imported only when they are called.
 
-    `aliases` are further names, which help and completion do not show; `elsewhere` are names of other tools' commands,
-    with what does the same here.
+    `sections` are the commands by the heading that help shows above them; `elsewhere` are names of other tools'
+    commands, with what does the same here.
     """
 
     def __init__(
         self,
         *arguments: Any,
-        table: Mapping[str, LazyCommand],
-        aliases: Mapping[str, str],
+        sections: Mapping[str, Mapping[str, LazyCommand]],
         elsewhere: Mapping[str, str],
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        self.table = table
-        self.aliases = aliases
+        self.sections = sections
+        self.table = {name: command for section in sections.values() for name, command in section.items()}
         self.elsewhere = elsewhere
 
     def near(self, ctx: click.Context, name: str) -> str | None:
-        """Return what other tools' command is here, else the nearest name."""
         return self.elsewhere.get(name) or super().near(ctx, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names of the table, in its order."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command of the table."""
-        entry = self.table.get(self.aliases.get(cmd_name, cmd_name))
+        entry = self.table.get(cmd_name)
         return entry.load() if entry else None
 
-    def summary(self, ctx: click.Context, name: str) -> str:
-        """Return the summary of the table."""
-        return self.table[name].summary
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, commands in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, command.summary) for name, command in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names without importing what they stand for; then options."""

@@ -19,7 +19,7 @@ MOST_NAMED = 12  # settings of a program in a note
 
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-@click.option("--name", help="The sandbox's name.  [default: the folder's]")
+@click.option("-n", "--name", help="The sandbox's name.  [default: the folder's]")
 @click.option(
     "--profile",
     "profiles",
@@ -103,7 +103,7 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     domain = project_files.domain_of(found.hosts)
     if domain and not domain.endswith(".localhost"):
         yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only,"
-        yield f"      where `sandbox names install {name}` puts them after `up`"
+        yield f"      where `sandbox hosts install -n {name}` puts them after `up`"
     if not found.apps and not found.manifests:
         yield "note  nothing here tells what to run: name manifests or charts below `apply` in sandbox.yaml, or remove"
         yield "      it and run this again where there is a Dockerfile or a compose file"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
+NAMED = "sandbox.named"  # the key of a context's `meta` for the argument NAME
 
 Command = Callable[..., Any]
 
@@ -55,8 +57,6 @@ PORT = _Port(1, 65535)
 changing_option = click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-
-
 file_option = click.option(
     "-f",
     "--file",
@@ -65,9 +65,40 @@ file_option = click.option(
 )
 
 
+def _from_argument(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the name that `-n` gives, or the argument NAME, which is read first."""
+    named = ctx.meta.pop(NAMED, None)
+    if value and named and value != named:
+        raise click.UsageError(f"NAME is {named}, and -n is {value}: give one of them")
+    return value or named
+
+
+def _keep_argument(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.meta[NAMED] = value
+
+
+def name_option(help: str = "The sandbox.  [default: that of the spec]") -> Callable[[Command], Command]:
+    """Add `-n NAME`."""
+    return click.option("-n", "--name", help=help, shell_complete=sandboxes, callback=_from_argument)
+
+
 def spec_options(command: Command) -> Command:
-    """Add `NAME` and `-f FILE`: which sandbox is meant."""
-    return file_option(click.argument("name", required=False, shell_complete=sandboxes)(command))
+    """Add `-n NAME` and `-f FILE`: the sandbox that is meant."""
+    return name_option()(file_option(command))
+
+
+def named_spec_options(command: Command) -> Command:
+    """Add `-n NAME` and `-f FILE`, and the name as an argument too."""
+    argument = click.argument(
+        "named",
+        metavar="[NAME]",
+        required=False,
+        shell_complete=sandboxes,
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_argument,
+    )
+    return argument(spec_options(command))
 
 
 def progress_option(command: Command) -> Command:
@@ -104,16 +135,30 @@ def lock_options(command: Command) -> Command:
     )(command)
 
 
-def output_option(command: Command) -> Command:
-    """Add `-o text|json`: the form of the result on stdout."""
+class OutputOption(click.Option):
+    """`-o text|json`; `result` is the type of what is printed as JSON, or a function that imports and returns it."""
+
+    def __init__(self, *arguments: Any, result: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._result = result
+
+    @property
+    def result(self) -> Any:
+        return self._result() if isinstance(self._result, FunctionType) else self._result
+
+
+def output_option(result: Any) -> Callable[[Command], Command]:
+    """Add `-o text|json`: the form of the result on stdout. See OutputOption for `result`."""
     return click.option(
         "-o",
         "--output",
+        cls=OutputOption,
+        result=result,
         type=click.Choice(["text", "json"]),
         default="text",
         help="Choose the form of the result on stdout.",
         callback=_remembered,
-    )(command)
+    )
 
 
 def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:

@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import Any, Required, TextIO
 
 import click
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from sandbox.errors import UsageError
 from sandbox.report import Reporter, Silent
@@ -65,6 +67,12 @@ def is_lively(stream: TextIO) -> bool:
 def has_color(stream: TextIO) -> bool:
     """Tell whether to write in color there (https://no-color.org)."""
     return is_lively(stream) and not os.environ.get("NO_COLOR")
+
+
+def has_desktop() -> bool:
+    """Return whether the user would see a browser: at a terminal of a machine with a screen."""
+    screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(screen) and sys.stdout.isatty()
 
 
 def has_terminal() -> bool:
@@ -137,16 +145,14 @@ class Lines:
 
 
 def show_json(value: Any) -> None:
-    """Print a result for programs; `json_results` has its type."""
+    """Print a result for programs, of the type that the command's `output_option` has."""
     click.echo(as_text(value))
 
 
 def show_list(found: Sequence[Any], output: str, line: Callable[[Any], str], *, none: str) -> None:
     """Print what a command lists: as JSON, or a `line` for each; where there are `none`, that on stderr."""
     if output == "json":
-        from dataclasses import asdict  # takes long to import
-
-        show_json([asdict(one) for one in found])
+        show_json(found)
     elif found:
         click.echo("\n".join(map(line, found)))
     else:
@@ -154,8 +160,46 @@ def show_list(found: Sequence[Any], output: str, line: Callable[[Any], str], *, 
 
 
 def as_text(value: Any) -> str:
-    """Return a result as JSON."""
-    return json.dumps(value, indent=2)
+    """Return dataclasses, and what consists of them, as JSON."""
+    return json.dumps(value, indent=2, default=plain_value)
+
+
+def plain_value(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return value.value if isinstance(value, Enum) else str(value)
+
+
+class Event(TypedDict, total=False):
+    """A line of `--progress json`; which fields it has depends on `event`."""
+
+    time: Required[float]
+    event: Required[str]
+    step: str
+    detail: str
+    seconds: float
+    image: str
+    images: int
+    blobs: int
+    bytes: int
+    action: str
+    digest: str
+    id: str
+    error: str
+    brief: str
+    details: str
+    fix: str
+    exit_code: int
+    phase: str
+    what: str
+    paths: list[str]
+    namespace: str
+    pod: str
+    container: str
+    line: str
+    lines: str
+    status: int
+    reason: str
 
 
 def event_line(event: str, **more: Any) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sandbox.cli import push_report
-from sandbox.cli.options import begin, file_option, output_option, progress_option, sandbox_of
+from sandbox.cli.options import begin, output_option, progress_option, sandbox_of, spec_options
 from sandbox.cli.output import has_terminal, show_json
 from sandbox.errors import SandboxError, UsageError
 from sandbox.quantities import count, megabytes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("push-images")
 @click.argument("manifest", required=False, type=click.Path(path_type=Path))
-@file_option
+@spec_options
 @click.option("--registry", help="host:port of the registry, or its URL.  [default: the spec's]")
 @click.option("--locked", is_flag=True, help="Push exactly the locked images, or nothing.")
 @click.option("--update", is_flag=True, help="Resolve the tags of other registries again, and renew the lock.")
@@ -50,11 +50,12 @@ if TYPE_CHECKING:
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of MANIFEST and do nothing else.")
-@output_option
+@output_option(push_report.Push | push_report.PushForecast)
 @progress_option
 def push_images(
     manifest: Path | None,
     file: Path | None,
+    name: str | None,
     *,
     registry: str | None,
     locked: bool,
@@ -90,7 +91,7 @@ def push_images(
     begin("stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
     from sandbox.cli.push_display import push_display
 
-    sandbox = sandbox_of(file, None, yes=yes, progress=progress)
+    sandbox = sandbox_of(file, name, yes=yes, progress=progress)
     spec = sandbox.spec
     chosen = manifest or spec.push
     if chosen is None:
@@ -112,8 +113,8 @@ def push_images(
             repair = _repair(sandbox, whose) if check else None
             report = _push(work, display, output, repair, say, locked=locked, fail_fast=fail_fast, check=check)
         if pruning is not None:
-            report["pruned"] = _prune(pruning, say, yes=yes)
-    if whose and spec.apply and any(one["action"] != "skipped" for one in report["images"]):
+            report.pruned = _prune(pruning, say, yes=yes)
+    if whose and spec.apply and any(image.action != "skipped" for image in report.images):
         say("running pods keep their digests until: sandbox up")
     if output == "json":
         show_json(report)
@@ -130,7 +131,7 @@ def _push(
     locked: bool,
     fail_fast: bool,
     check: bool,
-) -> dict[str, Any]:
+) -> push_report.Push:
     """Push, update the lock, verify; the results are printed whatever happens."""
     from sandbox.images.push import PushFailed
 
@@ -145,13 +146,13 @@ def _push(
     part = "verify"
     try:
         if check and results:
-            report["verified_bytes"] = _verify(work, results, display, repair, say)
+            report.verified_bytes = _verify(work, results, display, repair, say)
         part = "lock"
         if not locked and (changes := work.follow(results)):
             display.close()
             say(f"{work.file.path}: {', '.join(changes)}")
     except SandboxError as error:
-        report[part] = push_report.why(error)
+        setattr(report, part, push_report.why(error))
         _show(results, report, output, display)
         error.reported = True
         raise
@@ -165,7 +166,7 @@ def _push(
     return report
 
 
-def _show(results: Sequence[Result], report: dict[str, Any], output: str, display: PushDisplay) -> None:
+def _show(results: Sequence[Result], report: push_report.Push, output: str, display: PushDisplay) -> None:
     display.close()
     if output == "json":
         show_json(report)
@@ -196,14 +197,12 @@ def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
 
 def _forecast(work: ImagePush, pruning: Pruning | None, output: str) -> int:
     forecasts = work.forecast()
-    report = push_report.forecast(forecasts)
-    if pruning is not None:
-        report["unlisted"] = pruning.names
+    unlisted = pruning.names if pruning else ()
     if output == "json":
-        show_json(report)
+        show_json(push_report.forecast(forecasts, unlisted))
     else:
         push_report.show_forecasts(forecasts)
-        for name in pruning.names if pruning else ():
+        for name in unlisted:
             click.echo(f"deleted   {name}")
     return 1 if any(one.error for one in forecasts) else 0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,63 +17,132 @@ if TYPE_CHECKING:
     from sandbox.images.push import PushFailed
 
 
-def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:
-    """Return the report of a push.
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image that was pushed, or was not: then with an `id`, as errors have it."""
+
+    image: str
+    action: str  # skipped, mounted, uploaded, failed or untried
+    bytes: int = 0
+    seconds: float = 0
+    source: str = ""
+    digest: str = ""
+    notes: Sequence[str] = ()
+    id: str = ""
+    error: str = ""
+    details: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something failed."""
+
+    id: str
+    error: str
+    details: str
+    fix: str
+
+
+@dataclass(kw_only=True)
+class Push:
+    """`sandbox push-images`.
 
     `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio` is their
     quotient: 1.0 when every blob was sent once, null when nothing had to be.
     """
+
+    images: Sequence[Image]
+    bytes: int
+    unique_bytes: int
+    ratio: float | None
+    seconds: float
+    verified_bytes: int = 0
+    verify: Reason | None = None
+    lock: Reason | None = None
+    pruned: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageForecast:
+    """An image as it would be pushed; `action` is null where it is not known, `bytes` a bound if not `exact`."""
+
+    image: str
+    action: str | None
+    blobs: int
+    bytes: int
+    exact: bool
+    source: str | None
+    digest: str | None
+    id: str = ""
+    error: str = ""
+    details: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushForecast:
+    """`sandbox push-images --dry-run`; `unlisted` are the tags that `--prune` would delete."""
+
+    images: Sequence[ImageForecast]
+    bytes: int
+    exact: bool
+    unlisted: Sequence[str] = ()
+
+
+def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> Push:
     images = [
-        {
-            "image": one.target,
-            "action": one.action.value,
-            "bytes": one.size,
-            "seconds": round(one.seconds, 3),
-            "source": one.source,
-            "digest": one.digest,
-            **({"notes": list(one.notes)} if one.notes else {}),
-        }
-        for one in results
+        Image(
+            image=result.target,
+            action=result.action.value,
+            bytes=result.size,
+            seconds=round(result.seconds, 3),
+            source=result.source,
+            digest=result.digest,
+            notes=result.notes,
+        )
+        for result in results
     ]
     if failure is not None:
         images += [
-            {"image": str(target), "action": "failed", **why(error)} for target, error in failure.failures.items()
+            Image(image=str(target), action="failed", **asdict(why(error)))
+            for target, error in failure.failures.items()
         ]
-        images += [{"image": str(target), "action": "untried"} for target in failure.untried]
-    unique = sum(one.unique for one in results)
-    return {
-        "images": images,
-        "bytes": sent,
-        "unique_bytes": unique,
-        "ratio": round(sent / unique, 4) if unique else None,
-        "seconds": round(seconds, 3),
-    }
+        images += [Image(image=str(target), action="untried") for target in failure.untried]
+    unique = sum(result.unique for result in results)
+    return Push(
+        images=images,
+        bytes=sent,
+        unique_bytes=unique,
+        ratio=round(sent / unique, 4) if unique else None,
+        seconds=round(seconds, 3),
+    )
 
 
-def forecast(forecasts: Sequence[Forecast]) -> dict[str, Any]:
-    """Return the report of a dry run.
-
-    `action` is null where it cannot be known, `exact` is false where `bytes` are an upper bound.
-    """
+def forecast(forecasts: Sequence[Forecast], unlisted: Sequence[str]) -> PushForecast:
     images = [
-        {
-            "image": one.target,
-            "action": one.action.value if one.action else None,
-            "blobs": one.blobs,
-            "bytes": one.size,
-            "exact": one.exact,
-            "source": one.source or None,
-            "digest": one.digest or None,
-            **(why(one.error) if one.error else {}),
-        }
-        for one in forecasts
+        ImageForecast(
+            image=image.target,
+            action=image.action.value if image.action else None,
+            blobs=image.blobs,
+            bytes=image.size,
+            exact=image.exact,
+            source=image.source or None,
+            digest=image.digest or None,
+            **(asdict(why(image.error)) if image.error else {}),
+        )
+        for image in forecasts
     ]
-    return {"images": images, "bytes": sum(one.size for one in forecasts), "exact": all(f.exact for f in forecasts)}
+    return PushForecast(
+        images=images,
+        bytes=sum(image.bytes for image in images),
+        exact=all(image.exact for image in images),
+        unlisted=unlisted,
+    )
 
 
-def why(error: SandboxError) -> dict[str, str]:
-    """Return an error as JSON has it."""
-    return {"id": error.id, "error": error.brief, "details": error.details, "fix": error.fix}
+def why(error: SandboxError) -> Reason:
+    return Reason(error.id, error.brief, error.details, error.fix)
 
 
 def show_results(results: Sequence[Result]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,29 @@ from sandbox.quantities import megabytes
 
 if TYPE_CHECKING:
     from sandbox.snapshot.snapshot_store import Listed, Manifest
+
+
+@dataclass(frozen=True)
+class SnapshotPart:
+    """A file of a snapshot."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A row of `sandbox snapshot list`; `damage` is empty for none, a null of a manifest that cannot be read."""
+
+    snapshot: str
+    sandbox: str
+    made: str | None = None
+    release: str | None = None
+    kubernetes: str | None = None
+    parts: Sequence[SnapshotPart] = ()
+    bytes: int | None = None
+    damage: str
 
 
 @click.group("snapshot", cls=Group)
@@ -45,7 +70,7 @@ def save(
 
     \b
     sandbox snapshot save
-    sandbox snapshot save before-upgrade demo
+    sandbox snapshot save before-upgrade -n demo
     """
     begin("stopping", "no snapshot was saved, and the sandbox is as before")
     from sandbox.app import snapshots
@@ -74,7 +99,7 @@ def restore(
 
     \b
     sandbox snapshot restore
-    sandbox snapshot restore before-upgrade demo --yes
+    sandbox snapshot restore before-upgrade -n demo --yes
     """
     begin("stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
     from sandbox.app import snapshots
@@ -86,7 +111,7 @@ def restore(
 
 
 @snapshot.command("list")
-@output_option
+@output_option(tuple[Snapshot, ...])
 def list_(*, output: str) -> None:
     """List the snapshots of all sandboxes, with their sizes, and what is damaged.
 
@@ -108,7 +133,7 @@ def list_(*, output: str) -> None:
     for one in found:
         if one.damage:
             click.echo(f"damaged: {one.damage}", err=True)
-            click.echo(f"  to remove it: sandbox snapshot delete {one.snapshot} {one.sandbox}", err=True)
+            click.echo(f"  to remove it: sandbox snapshot delete {one.snapshot} -n {one.sandbox}", err=True)
 
 
 @snapshot.command("delete")
@@ -121,7 +146,7 @@ def delete(snapshot: str, file: Path | None, name: str | None, *, yes: bool, pat
 
     \b
     sandbox snapshot delete before-upgrade
-    sandbox snapshot delete before-upgrade demo
+    sandbox snapshot delete before-upgrade -n demo
     """
     begin()
     from sandbox.app import snapshots
@@ -139,12 +164,19 @@ def _line(one: Listed) -> str:
     return f"{one.sandbox:<20} {one.snapshot:<24} {made:<16}  {facts}{'  damaged' if one.damage else ''}".rstrip()
 
 
-def _row(one: Listed) -> dict[str, object]:
+def _row(one: Listed) -> Snapshot:
     """Return a snapshot as JSON; of a manifest that cannot be read nothing is known."""
-    facts: dict[str, object] = {"made": None, "release": None, "kubernetes": None, "parts": [], "bytes": None}
-    if one.manifest:
-        facts = {**one.manifest.model_dump(mode="json", include={*facts}), "bytes": one.manifest.bytes}
-    return {"snapshot": one.snapshot, "sandbox": one.sandbox, **facts, "damage": one.damage}
+    row = Snapshot(snapshot=one.snapshot, sandbox=one.sandbox, damage=one.damage)
+    if one.manifest is None:
+        return row
+    return replace(
+        row,
+        made=one.manifest.model_dump(mode="json")["made"],
+        release=one.manifest.release,
+        kubernetes=one.manifest.kubernetes,
+        parts=[SnapshotPart(part.file, part.bytes, part.sha256) for part in one.manifest.parts],
+        bytes=one.manifest.bytes,
+    )
 
 
 def _ask(manifest: Manifest, name: str) -> None:
@@ -153,7 +185,7 @@ def _ask(manifest: Manifest, name: str) -> None:
     require_terminal(
         warning,
         details="stdin is not a terminal; nothing was changed",
-        fix=f"add --yes, or save it first: sandbox snapshot save SNAPSHOT {name}",
+        fix=f"add --yes, or save it first: sandbox snapshot save SNAPSHOT -n {name}",
     )
     click.echo(warning, err=True)
     click.confirm(f"replace it by '{manifest.snapshot}'?", err=True, abort=True)

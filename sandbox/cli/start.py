@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,7 @@ from sandbox.cli.options import (
     begin,
     changing_option,
     lock_options,
+    named_spec_options,
     output_option,
     progress_option,
     sandbox_of,
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
 
 
+def _result() -> Any:
+    from sandbox.cli.summary import Up
+
+    return Up
+
+
 @click.command("start")
-@spec_options
+@named_spec_options
 @click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file, or a cluster that is lost.")
-@output_option
+@output_option(_result)
 @lock_options
 @progress_option
 def start(file: Path | None, name: str | None, *, yes: bool, output: str, patience: float, progress: str) -> None:
@@ -46,7 +53,7 @@ def start(file: Path | None, name: str | None, *, yes: bool, output: str, patien
 
 
 @click.command("stop")
-@spec_options
+@named_spec_options
 @changing_option
 @lock_options
 @progress_option
@@ -80,7 +87,7 @@ def pause(file: Path | None, name: str | None, *, yes: bool, patience: float, pr
 
     \b
     sandbox pause
-    sandbox pause demo
+    sandbox pause -n demo
     """
     begin("stopping", "the sandbox is not paused; run `sandbox pause` again")
     sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.cli.options import begin, named_spec_options, output_option, sandbox_of
 from sandbox.cli.output import laid_out, show_json, show_list
 
 if TYPE_CHECKING:
-    from sandbox.app.core import Part
-    from sandbox.app.overview import Exposure
+    from sandbox.app.sandbox_status import SandboxStatus, Step
     from sandbox.app.service_places import Reached
 
 MARKS = {
@@ -26,9 +24,21 @@ MARKS = {
 WIDTH = 40  # of the first column, unless one of its names is longer
 
 
+def _status() -> Any:
+    from sandbox.app.sandbox_status import SandboxStatus
+
+    return SandboxStatus
+
+
+def _known() -> Any:
+    from sandbox.app.known_sandboxes import Known
+
+    return tuple[Known, ...]
+
+
 @click.command("status")
-@spec_options
-@output_option
+@named_spec_options
+@output_option(_status)
 def status(file: Path | None, name: str | None, *, output: str) -> int:
     """Show the state of every component, and where Services are reached; exit code 1 unless all are ready.
 
@@ -39,102 +49,22 @@ def status(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox status demo -o json
     """
     begin()
-    from sandbox.app import context, service_places
-    from sandbox.app.overview import exposure
-    from sandbox.app.session import wake_paused
-    from sandbox.engine import Engine
+    from sandbox.app import sandbox_status
 
     sandbox = sandbox_of(file, name)
-    wake_paused(sandbox.names)
-    engine = Engine.connect()
-    with engine.keeping():
-        parts = sandbox.parts()
-        runs = any(part.name == "cluster" and part.state == "ready" for part in parts)
-        services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
-        exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)
+    found = sandbox_status.read(sandbox)
     if output == "json":
-        show_json(_as_json(sandbox.name, parts, services, exposed))
+        show_json(found)
     else:
-        width = max(WIDTH, *(len(part.title) for part in parts), *(len(one.service) for one in services))
-        for part in parts:
-            _show_part(part, width)
-        for service in services:
-            _show_service(service, width)
-        if exposed.access.open:
-            click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
-        if exposed.neighbours:
-            click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
-        if not _exists(parts):
+        _show(found)
+        if not found.exists:
             click.echo(_absence(sandbox.name, called=name is not None, given=file is not None), err=True)
             sandbox.note_earlier_names()
-    return 0 if all(part.state == "ready" for part in parts) else 1
-
-
-def _exists(parts: Sequence[Part]) -> bool:
-    """Tell whether `up` has made anything that `down` takes away."""
-    return any(part.name in ("spec", "cluster") and part.state != "absent" for part in parts)
-
-
-def _absence(name: str, *, called: bool, given: bool = False) -> str:
-    """Say what to do where nothing is: the name may be mistyped, if the user `called` the sandbox by it.
-
-    Without that, and without a file that is `given` or here, the folder may be the wrong one.
-    """
-    from sandbox.app import chosen_spec
-
-    if not called:
-        if not given and (meant := chosen_spec.meant_here()):
-            return f"there is no sandbox.yaml here; did you mean: sandbox status {meant}? create one with: sandbox up"
-        return f"'{name}' is not up; create it with: sandbox up"
-    error = chosen_spec.unknown(name)
-    return f"{error.brief}; {error.fix}"
-
-
-def _as_json(name: str, parts: Sequence[Part], services: Sequence[Reached], exposed: Exposure) -> dict[str, Any]:
-    """Return the status as `json_results.SandboxStatus` has it."""
-    from dataclasses import asdict
-
-    return {
-        "name": name,
-        "steps": [
-            {"step": part.name, "title": part.title, "state": part.state, "detail": part.detail} for part in parts
-        ],
-        "network": {
-            "open": exposed.access.open,
-            "urls": exposed.urls,
-            "without_certificate": exposed.access.unvouched,
-            "neighbours": exposed.neighbours,
-        },
-        "services": [asdict(service) for service in services],
-    }
-
-
-def _show_part(part: Part, width: int) -> None:
-    """Print the state of a component."""
-    mark, color = MARKS[part.state]
-    word = _word(part)
-    first, *more = laid_out(f"{part.title:<{width}} {word:<8}", "" if part.detail == word else part.detail)
-    click.echo(f"{click.style(mark, fg=color)} {first}")
-    for line in more:
-        click.echo(line)
-
-
-def _show_service(service: Reached, width: int) -> None:
-    """Print where a Service is reached, and its name for pods."""
-    places = ", ".join(service.places) or "no address yet"
-    first, *more = laid_out(f"{service.service:<{width}}", f"{places}, by pods as {service.name}")
-    click.echo(f"{click.style('→', fg='green' if service.places else 'yellow')} {first}")
-    for line in more:
-        click.echo(line)
-
-
-def _word(part: Part) -> str:
-    """Return the state as users know it: a stopped part has not drifted."""
-    return "stopped" if part.state == "drifted" and part.detail.startswith("stopped") else part.state
+    return 0 if found.is_ready else 1
 
 
 @click.command("list")
-@output_option
+@output_option(_known)
 def list_(*, output: str) -> None:
     """List the sandboxes of this machine.
 
@@ -147,3 +77,44 @@ def list_(*, output: str) -> None:
 
     none = "no sandboxes; create one with: sandbox up"
     show_list(sandboxes(), output, lambda one: f"{one.name:<20} {one.cluster:<8} {one.domain}", none=none)
+
+
+def _absence(name: str, *, called: bool, given: bool) -> str:
+    """Say what to do where nothing is: the name may be mistyped, if the user `called` the sandbox by it.
+
+    Without that, and without a file that is `given` or here, the folder may be the wrong one.
+    """
+    from sandbox.app import chosen_spec
+
+    if called:
+        error = chosen_spec.unknown(name)
+        return f"{error.brief}; {error.fix}"
+    if not given and (meant := chosen_spec.meant_here()):
+        return f"there is no sandbox.yaml here; did you mean: sandbox status {meant}? create one with: sandbox up"
+    return f"'{name}' is not up; create it with: sandbox up"
+
+
+def _show(found: SandboxStatus) -> None:
+    titles = (*(step.title for step in found.steps), *(service.service for service in found.services))
+    width = max(WIDTH, *map(len, titles))
+    for step in found.steps:
+        _show_step(step, width)
+    for service in found.services:
+        _show_service(service, width)
+    warnings = [", ".join((found.network.warning, *found.network.urls))] if found.network.open else []
+    for line in filter(None, (*warnings, found.network.neighbours)):
+        click.echo(f"{click.style('!', fg='yellow')} {line}")
+
+
+def _show_step(step: Step, width: int) -> None:
+    mark, color = MARKS[step.state]
+    word = "stopped" if step.state == "drifted" and step.detail.startswith("stopped") else step.state
+    first, *more = laid_out(f"{step.title:<{width}} {word:<8}", "" if step.detail == word else step.detail)
+    click.echo("\n".join((f"{click.style(mark, fg=color)} {first}", *more)))
+
+
+def _show_service(service: Reached, width: int) -> None:
+    """Print where a Service is reached, and its name for pods."""
+    places = ", ".join(service.places) or "no address yet"
+    first, *more = laid_out(f"{service.service:<{width}}", f"{places}, by pods as {service.name}")
+    click.echo("\n".join((f"{click.style('→', fg='green' if service.places else 'yellow')} {first}", *more)))

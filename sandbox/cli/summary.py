@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -12,28 +14,42 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind
 
 
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """`sandbox up` and `sandbox start`; `context` is null if the user's kubeconfig does not have it."""
+
+    name: str
+    urls: Sequence[str]
+    network_urls: Sequence[str]
+    neighbours: str
+    registry: str
+    context: str | None
+    kubeconfig: str
+    root_certificate: str
+
+
 def welcome(spec: ResolvedSpec, output: str = "text", *, progress: str) -> None:
     """Print the sandbox's addresses on stdout, for people unless `progress` is quiet, or as `output` json."""
     if output == "text" and progress == "quiet":
         return
     found = addresses(spec)
     if output == "json":
-        show_json(_as_json(spec, found))
+        show_json(_result(spec, found))
     else:
         _show(spec, found)
 
 
-def _as_json(spec: ResolvedSpec, found: Addresses) -> dict[str, object]:
-    return {
-        "name": spec.name,
-        "urls": [url for host in found.hosts for url in found.urls(host)],
-        "network_urls": found.exposure.urls,
-        "neighbours": found.exposure.neighbours,
-        "registry": found.registry,
-        "context": found.context,
-        "kubeconfig": str(found.kubeconfig),
-        "root_certificate": str(found.root_certificate),
-    }
+def _result(spec: ResolvedSpec, found: Addresses) -> Up:
+    return Up(
+        name=spec.name,
+        urls=[url for host in found.hosts for url in found.urls(host)],
+        network_urls=found.exposure.urls,
+        neighbours=found.exposure.neighbours,
+        registry=found.registry,
+        context=found.context,
+        kubeconfig=str(found.kubeconfig),
+        root_certificate=str(found.root_certificate),
+    )
 
 
 def _show(spec: ResolvedSpec, found: Addresses) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from sandbox.cli.options import PORT, begin, lock_options, output_option, progress_option, session, spec_options
+from sandbox.cli.options import PORT, begin, lock_options, named_spec_options, output_option, progress_option, session
 from sandbox.cli.output import show_json
+from sandbox.errors import UsageError
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable
 
@@ -17,14 +19,44 @@ if TYPE_CHECKING:
     from sandbox.config.resolve import PortChoice
     from sandbox.plan.lifecycle import Found
 
-CHANGES = 2
-VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
+VERBS: Mapping[str, Literal["make", "repair", "rebuild", "look at"]] = {
+    "absent": "make",
+    "drifted": "repair",
+    "stale": "rebuild",
+    "unseen": "look at",
+}
 KEPT = """kept: everything from before, the registry's data and the certificates
 continue: sandbox up      remove everything: sandbox down --purge"""
 
 
+@dataclass(frozen=True)
+class Change:
+    """What `up` would do with a component, and what would be lost."""
+
+    step: str
+    title: str
+    action: Literal["make", "repair", "rebuild", "look at"]
+    detail: str
+    loses: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`sandbox up --plan`."""
+
+    name: str
+    changes: bool
+    steps: Sequence[Change]
+
+
+def _result() -> Any:
+    from sandbox.cli.summary import Up
+
+    return Up | Plan
+
+
 @click.command("up")
-@spec_options
+@named_spec_options
 @click.option(
     "--from",
     "source",
@@ -44,7 +76,8 @@ continue: sandbox up      remove everything: sandbox down --purge"""
 )
 @click.option("--registry-port", type=PORT, help="Use this port instead of the spec's; auto: a free one.")
 @click.option("--keep", is_flag=True, help="Do not roll back on failure.")
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would change; exit 0: nothing, 2: something.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--check", is_flag=True, help="With --plan: exit with 1 if something would change.")
 @click.option(
     "--recreate",
     multiple=True,
@@ -57,7 +90,7 @@ continue: sandbox up      remove everything: sandbox down --purge"""
     help="Do not ask about NAME, a sandbox of another file, lost data, or a first change to an existing cluster.",
 )
 @click.option("--take-over", is_flag=True, help="Take over the sandbox of another person in an existing cluster.")
-@output_option
+@output_option(_result)
 @lock_options
 @progress_option
 def up(
@@ -71,6 +104,7 @@ def up(
     registry_port: PortChoice | None,
     keep: bool,
     only_plan: bool,
+    check: bool,
     recreate: tuple[str, ...],
     yes: bool,
     take_over: bool,
@@ -90,6 +124,8 @@ def up(
     sandbox up --from demo.bundle   on a machine without network, too
     sandbox up --https-port auto    443 and 8443 if they are free, else others
     """
+    if check and not only_plan:
+        raise UsageError("--check is for --plan", fix="add --plan, or leave --check out")
     if keep:
         begin("stopping", "created components are kept; run `sandbox up` again to continue")
     else:
@@ -108,7 +144,7 @@ def up(
                 caller.say(
                     f"this is the spec's own text; before you trust {project.origin}, nothing else of it is read"
                 )
-                return CHANGES
+                return 1 if check else 0
             project.complete(context.home(), caller)
         ports = tuple(resolve.ports(https_ports, registry_port))
         file = chosen_spec.file_to_bring_up(file, name) if project is None else file
@@ -122,7 +158,7 @@ def up(
             sandbox.note_origin()
         if only_plan:
             found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))
-            return CHANGES if _show(sandbox.name, found, recreate, output) else 0
+            return 1 if _show(sandbox.name, found, recreate, output) and check else 0
         agreement = prompts.Asking(caller.say, yes=yes, take_over=take_over)
         sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
     welcome(sandbox.resolved, output, progress=progress)
@@ -132,17 +168,14 @@ def up(
 def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bool:
     """Print what would be created, repaired and recreated, why, and what would be lost; return whether anything."""
     changing = [(step, s) for step, s in found if s.state.value != "ready"]
-    rows = [
-        {"step": step.name, "title": step.title, "action": VERBS[s.state.value], "detail": s.detail, "loses": s.loses}
-        for step, s in changing
-    ]
+    rows = [Change(step.name, step.title, VERBS[s.state.value], s.detail, s.loses) for step, s in changing]
     if output == "json":
-        show_json({"name": name, "changes": bool(rows), "steps": rows})
+        show_json(Plan(name, changes=bool(rows), steps=rows))
         return bool(rows)
     for row, (step, _) in zip(rows, changing, strict=True):
-        click.echo(fit(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip()))
-        if row["loses"]:
+        click.echo(fit(f"{row.action:<7} {row.title:<44} {row.detail}".rstrip()))
+        if row.loses:
             way = f"--recreate {step.name}" if isinstance(step, Rebuildable) else "sandbox down"
             consent = "agreed to" if step.name in recreate else f"only with {way}"
-            click.echo(fit(f"        deletes: {row['loses']}; {consent}"))
+            click.echo(fit(f"        deletes: {row.loses}; {consent}"))
     return bool(rows)

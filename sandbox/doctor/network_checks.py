@@ -54,7 +54,7 @@ def cluster_ranges(context: DoctorContext) -> Finding:
 
 def dns(context: DoctorContext) -> Finding:
     host = f"doctor.{context.spec.domain}"
-    fix = f"sandbox names install {context.names.name}"
+    fix = f"sandbox hosts install -n {context.names.name}"
     try:
         found = resolved(host)
     except socket.gaierror as reason:

@@ -89,7 +89,7 @@ def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
     known = containers_in(pod.get("spec"))
     image = next((str(one.get("image", "")) for one in known if one["name"] == container), "")
     if image.startswith(OWN_REGISTRY):
-        return "name it in images.yaml, then sandbox up{which}; what is there: sandbox registry list{which}"
+        return "name it in images.yaml, then sandbox up{which}; what is there: sandbox images list{which}"
     return (
         "correct its name, or give pods a login for it (docs/images.md); the way there: sandbox doctor network{which}"
     )

@@ -52,7 +52,7 @@ def machine(trace: ServiceTrace) -> Finding:
         return ok(", ".join(ways))
     tcp = trace.offered("TCP")
     chosen = f":{tcp[0]['port']}" if len(tcp) > 1 else ""
-    of = f" --sandbox {trace.context.names.name}" if trace.which else ""
+    of = f" -n {trace.context.names.name}" if trace.which else ""
     fix = f"sandbox edge port add auto {trace.called}{chosen}{of}"
     return warn("only pods reach it, and an Ingress if there is one", fix)
 

@@ -54,7 +54,7 @@ def from_response(action: str, status: int, body: bytes) -> RegistryError:
         return RegistryError(
             "the registry's disk is full",
             details="\n".join((f"{action}: HTTP status {status}", *messages)),
-            fix="free space there: for the sandbox's own registry, sandbox registry gc or docker system prune",
+            fix="free space there: for the sandbox's own registry, sandbox images gc or docker system prune",
             status=status,
             codes=codes,
         )

@@ -97,7 +97,7 @@ class Manifest(BaseModel, frozen=True):
             f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
             details=f"{path}: {why}{UNCHANGED}",
             fix=f"restore another one (sandbox snapshot list), or remove it: "
-            f"sandbox snapshot delete {self.snapshot} {self.sandbox}",
+            f"sandbox snapshot delete {self.snapshot} -n {self.sandbox}",
             id="snapshot-damaged",
         )
 
@@ -179,7 +179,7 @@ class Store:
         if place.exists():
             raise UsageError(
                 f"sandbox '{sandbox}' has a snapshot '{snapshot}' already",
-                fix=f"choose another name, or sandbox snapshot delete {snapshot} {sandbox}",
+                fix=f"choose another name, or sandbox snapshot delete {snapshot} -n {sandbox}",
                 id="snapshot-exists",
             )
         unfinished = self.folder / sandbox / UNFINISHED
@@ -246,7 +246,7 @@ def _by_age(one: Listed) -> tuple[str, bool, float, str]:
 
 def _no_manifest(path: Path, why: str) -> SandboxError:
     folder = path.parent
-    remove = f"sandbox snapshot delete {folder.name} {folder.parent.name}"
+    remove = f"sandbox snapshot delete {folder.name} -n {folder.parent.name}"
     return SandboxError(
         f"{path} is not the manifest of a snapshot",
         details=why,

@@ -96,7 +96,7 @@ def test_images_and_objects_that_come_and_go(app: Application) -> None:
     assert "more" in tool("curl", "--silent", f"http://127.0.0.1:{app.registry}/v2/_catalog")
     assert "more" in app.kubectl("get", "configmap", "more")
     (app.folder / "k8s" / "more.yaml").unlink()
-    plan = json.loads(app.command("up", "--plan", "-o", "json", status=2).out)
+    plan = json.loads(app.command("up", "--plan", "--check", "-o", "json", status=1).out)
     (row,) = [one for one in plan["steps"] if one["step"] == "apply"]
     assert (row["action"], row["detail"]) == ("repair", "no longer in the manifests: ConfigMap default/more")
     app.command("up")
@@ -111,7 +111,7 @@ def test_objects_being_deleted_are_restored_by_one_up(app: Application) -> None:
     app.command("up")
     before = app.kubectl("get", "deploy", "app", "-o", "jsonpath={.metadata.uid}")
     app.kubectl("delete", "deploy", "app", "--cascade=foreground", "--wait=false")
-    assert "Deployment default/app is being deleted" in app.command("up", "--plan", status=2).out
+    assert "Deployment default/app is being deleted" in app.command("up", "--plan", "--check", status=1).out
     app.command("up")
     assert app.kubectl("get", "deploy", "app", "-o", "jsonpath={.metadata.uid}") != before
     assert app.page() == "first"
@@ -192,7 +192,7 @@ def test_without_an_ingress_controller_and_with_one_again(app: Application) -> N
 
 def test_changed_domain_needs_consent_for_a_new_root(app: Application) -> None:
     app.write(domain=OTHER)
-    plan = app.command("up", "--plan", status=2).out
+    plan = app.command("up", "--plan", "--check", status=1).out
     assert "rebuild" in plan and "only with --recreate certificates" in plan
     ran = app.command("up", status=1)
     assert "cannot be updated in place" in ran.err and "sandbox up --recreate certificates" in ran.err

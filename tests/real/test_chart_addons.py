@@ -103,7 +103,7 @@ def test_chart_addon_is_served_goes_whole_and_comes_again(place: Place) -> None:
         assert place.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.dev")
         place.command("addons", "disable", "word")
         assert machine.listing(place.cluster) <= before
-        assert "addons/word" not in place.command("registry", "list").out
+        assert "addons/word" not in place.command("images", "list").out
     assert "is not enabled" in place.command("addons", "disable", "word", status=2).err
 
 

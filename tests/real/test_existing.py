@@ -116,14 +116,14 @@ def test_only_labelled_objects_in_the_namespaces_were_created(scene: Scene) -> N
 
 def test_the_tunnel_outlives_the_registry_s_pod(scene: Scene) -> None:
     one, cluster = scene.people["ann"], scene.team.cluster
-    held = one.command("registry", "list").out
+    held = one.command("images", "list").out
     assert f"{one.repository}/hello" in held
     (pod,) = (
         each for each in cluster.list("v1", "Pod", "ann-dev") if each["metadata"]["name"].startswith("sandbox-reg")
     )
     cluster.delete("v1", "Pod", pod["metadata"]["name"], "ann-dev", whole=True)
     one.command("push-images", "--verify", timeout=120)
-    assert one.command("registry", "list").out == held
+    assert one.command("images", "list").out == held
 
 
 def test_port_of_a_service_outlives_its_pod(scene: Scene) -> None:

@@ -110,7 +110,7 @@ def test_fetched_sandbox_keeps_its_data_over_commits(fetched: Fetched) -> None:
     assert spec.apply != fetched.first.apply and all(path.exists() for path in applied(fetched.first.apply))
     assert spec.registry.storage == fetched.first.registry.storage
     assert spec.registry.storage and list(spec.registry.storage.rglob("link")), "the image is in it"
-    assert json.loads(fetched.command("registry", "list", NAME, "-o", "json").out)
+    assert json.loads(fetched.command("images", "list", NAME, "-o", "json").out)
     assert fetched.up("--plan").out == ""
 
 

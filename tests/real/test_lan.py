@@ -116,7 +116,7 @@ def test_opening_to_the_network_warns_each_time(open_one: Opened) -> None:
     assert "open to this machine's networks: 0.0.0.0" in again
     assert url in again
     assert f"https://*.{OUTSIDE}:{open_one.sandbox.port}/" in open_one.command("status").out
-    shown = open_one.command("proxy", "url", APP, "--qr").out
+    shown = open_one.command("edge", "url", APP, "--qr").out
     assert url in shown
     assert "▀" in shown
 

@@ -187,9 +187,9 @@ def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
     (more,) = machine.free_ports(16380)
     with ports.connect() as connection:
         for _ in range(TURNS):
-            ports.command("edge", "port", "add", str(more), "shop/db:6379", "--sandbox", NAME)
+            ports.command("edge", "port", "add", str(more), "shop/db:6379", "-n", NAME)
             assert (ports.ping(more), pong(connection)) == (b"+PONG\r\n", b"+PONG\r\n")
-            ports.command("edge", "port", "remove", str(more), "--sandbox", NAME)
+            ports.command("edge", "port", "remove", str(more), "-n", NAME)
             assert pong(connection) == b"+PONG\r\n"
             with pytest.raises(ConnectionRefusedError):
                 ports.connect(more)
@@ -197,7 +197,7 @@ def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
 
 def test_a_port_follows_a_service_that_comes_and_changes(ports: Ports) -> None:
     (number,) = machine.free_ports(16381)
-    ports.command("edge", "port", "add", str(number), "shop/later:6379", "--sandbox", NAME)
+    ports.command("edge", "port", "add", str(number), "shop/later:6379", "-n", NAME)
     metadata = {"name": "later", "namespace": "shop"}
     later = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
     try:
@@ -206,7 +206,7 @@ def test_a_port_follows_a_service_that_comes_and_changes(ports: Ports) -> None:
             wait_until(partial(otherwise, ports, number, works=works), what=f"pods of {selector}", timeout=30)
     finally:
         ports.cluster.delete("v1", "Service", "later", "shop")
-        ports.command("edge", "port", "remove", str(number), "--sandbox", NAME)
+        ports.command("edge", "port", "remove", str(number), "-n", NAME)
 
 
 def otherwise(ports: Ports, port: int, *, works: bool) -> str | None:

@@ -50,7 +50,7 @@ class Shop:
 
     def places(self, service: str) -> list[str]:
         """Where a Service is reached, by the command that says so."""
-        return self.command("edge", "url", service, "--sandbox", self.names.name).out.split()
+        return self.command("edge", "url", service, "-n", self.names.name).out.split()
 
     def address(self, service: str, port: int) -> str:
         """The address of a Service as a load balancer."""
@@ -252,12 +252,12 @@ def test_status_lists_every_service_with_its_places(shops: Shops) -> None:
 def test_auto_takes_the_next_port_of_one_that_is_taken(shops: Shops) -> None:
     port, _ = machine.free_ports(6379, 6380)
     with socket.create_server((LOCAL, port)):
-        added = shops.local.command("edge", "port", "add", "auto", f"shop/cache:{6379}", "--sandbox", NAME).out
+        added = shops.local.command("edge", "port", "add", "auto", f"shop/cache:{6379}", "-n", NAME).out
     chosen = int(added.split()[0].rpartition(":")[2])
     try:
         assert chosen != port and ping("-p", str(chosen)) == "PONG"
     finally:
-        shops.local.command("edge", "port", "remove", str(chosen), "--sandbox", NAME)
+        shops.local.command("edge", "port", "remove", str(chosen), "-n", NAME)
 
 
 def test_host_of_tls_is_refused_to_ingress_and_other_sandbox(shops: Shops, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_restore_brings_back_the_saved_state(app: Application, engine: Engine) -
 def test_restore_works_after_everything_is_gone(app: Application, engine: Engine) -> None:
     app.command("down", "--purge")
     assert engine.containers(f"{LABEL}={NAME}") == () and engine.volume_labels(app.names.volume) is None
-    app.elsewhere("snapshot", "restore", "first", NAME)
+    app.elsewhere("snapshot", "restore", "first", "-n", NAME)
     assert app.page() == "first"
     assert "app" in tool("curl", "--silent", f"http://127.0.0.1:{app.registry}/v2/_catalog")
     app.command("snapshot", "delete", "first")

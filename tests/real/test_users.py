@@ -177,10 +177,10 @@ def test_a_name_of_another_user_is_refused(ann: Person, bob: Person, engine: Eng
         ("up", "--plan", "-f", file),
         ("down", ann.user, "--purge"),
         ("stop", ann.user),
-        ("registry", "list", ann.user),
-        ("registry", "gc", ann.user),
+        ("images", "list", "-n", ann.user),
+        ("images", "gc", "-n", ann.user),
         ("push-images", str(bob.folder / "images.yaml"), "-f", file, "--prune", "--yes"),
-        ("snapshot", "save", "mine", ann.user),
+        ("snapshot", "save", "mine", "-n", ann.user),
     ):
         ran = bob(*words, status=None)
         assert ran.status == 1 and "error[name-taken]" in ran.err, f"{words}\n{ran.out}\n{ran.err}"

@@ -256,17 +256,17 @@ def test_garbage_goes_and_what_is_named_stays(own: Sandbox) -> None:
     old, new, untagged = fresh(url), fresh(url), fresh(url, "other", "soon-gone")
     with Client(url) as client:
         client.delete_manifest("other", "soon-gone")
-    listed = json.loads(own.command("registry", "list", "-o", "json").out)["images"]
+    listed = json.loads(own.command("images", "list", "-o", "json").out)["images"]
     assert {(one["repository"], one["tag"], one["digest"]) for one in listed} >= {("app", "dev", new.partition("@")[2])}
-    dry = json.loads(own.command("registry", "gc", "--dry-run", "-o", "json").out)
+    dry = json.loads(own.command("images", "gc", "--dry-run", "-o", "json").out)
     assert {old, untagged} <= set(dry["manifests"]) and new not in dry["manifests"] and dry["bytes"] > 6000
     assert not any("canary" in one for one in dry["manifests"])
     own.pull(f"{url}/{old}")
-    freed = json.loads(own.command("registry", "gc", "-o", "json").out)
+    freed = json.loads(own.command("images", "gc", "-o", "json").out)
     assert freed == dry | {"deleted": True}
     assert "not found" in own.pull(f"{url}/{old}", status=1)
     own.pull(f"{url}/{new}")
-    assert json.loads(own.command("registry", "gc", "-o", "json").out)["blobs"] == 0
+    assert json.loads(own.command("images", "gc", "-o", "json").out)["blobs"] == 0
     fresh(url)
 
 
@@ -368,12 +368,12 @@ def test_registry_data_folder_survives_a_purge(own: Sandbox) -> None:
 def test_leftovers_of_an_interrupted_push_are_collected(own: Sandbox, engine: Engine) -> None:
     with Client(f"http://127.0.0.1:{own.port}") as client:
         client.patch(client.begin("broken/off"), iter([b"x" * 3_000_000]))
-    report = json.loads(own.command("registry", "gc", "-o", "json").out)
+    report = json.loads(own.command("images", "gc", "-o", "json").out)
     assert report["leftovers"] == 1 and report["bytes"] >= 3_000_000
     listed = f"busybox find {DATA}/docker -path '*/broken/off/*' -type f"
     place = {DATA: own.names.volume}
     assert container_copy.run_script(engine, "sandbox.dev/busybox", listed, name=GUEST, volumes=place) == (0, "")
-    again = own.command("registry", "gc")
+    again = own.command("images", "gc")
     assert "0.0 MB was freed: 0 blobs" in again.err and "leftover" not in again.err
 
 

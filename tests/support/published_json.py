@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli import json_results
+from sandbox.cli import output, schemas
 from sandbox.cli.app import sandbox
+from sandbox.cli.error_handler import Failure
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -21,14 +22,14 @@ def strict(name: str) -> Validator:
     """The schema of what `name` prints, without room for further keys."""
     from jsonschema.validators import validator_for  # which takes a second to import
 
-    schema: dict[str, Any] = _closed(json_results.schema(name))
+    schema: dict[str, Any] = _closed(schemas.schema(name))
     kind = validator_for(schema)
     kind.check_schema(schema)
     return kind(schema)
 
 
 @functools.cache
-def names() -> Mapping[Any, str]:
+def commands() -> Mapping[Any, str]:
     """The words of every command, by its function."""
 
     def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
@@ -44,13 +45,13 @@ def names() -> Mapping[Any, str]:
 
 def check(name: str, value: Any) -> None:
     """Fail unless the value, as it is printed, is as the schema of `name` says."""
-    strict(name).validate(json.loads(json.dumps(value)))
+    strict(name).validate(json.loads(json.dumps(value, default=output.plain_value)))
 
 
 def check_printed(arguments: tuple[str, ...], text: str) -> None:
     """Check what a command line with `-o json` printed, if it did."""
     words = [one for one in arguments if not one.startswith("-")]
-    names = [one for one in json_results.RESULTS if words[: len(one.split())] == one.split()]
+    names = [one for one in schemas.names() if words[: len(one.split())] == one.split()]
     if names and text.strip() and {"json", "--output=json"} & set(arguments) and "--progress" not in arguments:
         value = json.loads(text)
         failed = isinstance(value, dict) and set(value) == {"error"}
@@ -59,13 +60,13 @@ def check_printed(arguments: tuple[str, ...], text: str) -> None:
 
 def checked_text(value: Any) -> str:
     """Return the JSON that the present command prints, once it is checked."""
-    if isinstance(value, Mapping) and set(value) == {"error"}:
+    if isinstance(value, Failure):
         check("error", value)
     else:
         context = click.get_current_context(silent=True)
         if context is not None:  # a test that calls the function has none
-            check(names()[context.command.callback], value)
-    return json.dumps(value, indent=2)
+            check(commands()[context.command.callback], value)
+    return json.dumps(value, indent=2, default=output.plain_value)
 
 
 def checking(add: Callable[..., None]) -> Callable[..., None]:

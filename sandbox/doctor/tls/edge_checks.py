@@ -29,7 +29,7 @@ CHAIN = "serve the certificate followed by those of its issuers, in order"
 
 def name(trace: RequestTrace) -> Finding:
     host = trace.host
-    installed = f"sandbox names install {trace.names.name}"
+    installed = f"sandbox hosts install -n {trace.names.name}"
     fix = installed if _is_installed(trace) else f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
     if "." not in host and host != "localhost":  # the first part of a host's name, or a Service's
         fix = f"use the whole name of a host, such as {host}.{trace.domain}"

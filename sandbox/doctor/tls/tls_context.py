@@ -69,7 +69,7 @@ class RequestTrace:
 
     @property
     def which(self) -> str:
-        return self.context.which if self.names == self.context.names else f" {self.names.name}"
+        return self.context.which if self.names == self.context.names else f" -n {self.names.name}"
 
     @property
     def domain(self) -> str:

@@ -17,7 +17,7 @@ STEPS: tuple[tuple[Check[RequestTrace], ...], ...] = (
         Check(
             "tls.name",
             "the host's name resolves to this machine",
-            "add it to /etc/hosts: sandbox names install NAME",
+            "add it to /etc/hosts: sandbox hosts install -n NAME",
             edge_checks.name,
         ),
     ),

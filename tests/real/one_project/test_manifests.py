@@ -172,7 +172,7 @@ def test_overlay_runs_with_its_image_name_and_missing_secret(project: Project) -
 def test_changed_file_is_built_pushed_and_rolled_out_by_up(project: Project) -> None:
     before = project.image()
     project.write("app/index.html", "second\n")
-    assert "repair" in project.command("up", "--plan", status=2).out
+    assert "repair" in project.command("up", "--plan", "--check", status=1).out
     project.up()
     assert project.page() == "second\n"
     assert project.image() != before
@@ -247,7 +247,10 @@ def test_a_chart_is_installed_upgraded_and_uninstalled(
     assert project.cluster.get("v1", "ConfigMap", "hooked", "charted") is not None
     assert project.command("up", "--plan").out == ""
     project.write("dev.yaml", "replicas: 2\n")
-    assert "charted: the chart, its values or its images have changed" in project.command("up", "--plan", status=2).out
+    assert (
+        "charted: the chart, its values or its images have changed"
+        in project.command("up", "--plan", "--check", status=1).out
+    )
     project.up()
     live = project.cluster.get("apps/v1", "Deployment", "charted", "charted")
     assert live and live["status"]["readyReplicas"] == 2
@@ -273,7 +276,7 @@ def test_chart_of_a_registry_stays_as_it_is_locked(project: Project, tmp_path: P
     locked = publish()
     chart = f"{{chart: 'oci://{found[1]}/charts/charted', version: 1.2.3, release: remote, namespace: remote}}"
     project.write("sandbox.yaml", SPEC.replace("JOBS", f"job.yaml, {chart}"))
-    assert "not pulled: oci://" in project.command("up", "--plan", status=2).out
+    assert "not pulled: oci://" in project.command("up", "--plan", "--check", status=1).out
     project.up()
     assert project.image("remote", "remote").startswith("localhost:")
     assert f"sha256:{locked}" in (project.folder / "charts.lock.yaml").read_text()

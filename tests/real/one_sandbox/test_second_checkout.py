@@ -28,7 +28,7 @@ def containers(engine: Engine, up: Application) -> set[tuple[str, bool]]:
 
 
 @pytest.mark.security(17)
-@pytest.mark.parametrize("command", ["down --purge", "stop", "push-images --prune", "registry gc", "certs renew"])
+@pytest.mark.parametrize("command", ["down --purge", "stop", "push-images --prune", "images gc", "certs renew"])
 def test_second_checkout_changes_nothing_unasked(
     engine: Engine, up: Application, second: CommandLine, command: str
 ) -> None:

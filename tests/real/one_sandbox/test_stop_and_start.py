@@ -70,7 +70,7 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, up: Application) ->
     assert "was not running" in up.elsewhere("stop", up.name).err
     for change in ("enable", "disable"):
         assert f"sandbox start {up.name}" in up.command("addons", change, "metrics-server", status=1).err
-    plan = json.loads(up.command("up", "--plan", "-o", "json", status=2).out)
+    plan = json.loads(up.command("up", "--plan", "--check", "-o", "json", status=1).out)
     assert {one["step"]: one["action"] for one in plan["steps"]}["cluster"] == "repair"
     assert running(engine, up) == set(), "a plan starts nothing"
 
@@ -78,7 +78,7 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, up: Application) ->
 def test_stopped_hosts_end_at_once_and_the_edge_serves_on(up: Application) -> None:
     with pytest.raises(AssertionError, match=r"curl: \(35\)|curl: \(56\)|reset|closed"):
         up.page()
-    servers = json.loads(up.command("proxy", "status", "-o", "json", status=None).out)
+    servers = json.loads(up.command("edge", "status", "-o", "json", status=None).out)
     assert up.name in json.dumps(servers)
 
 

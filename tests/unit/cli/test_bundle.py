@@ -90,7 +90,7 @@ def test_invalid_time_and_unknown_sandbox_are_refused(
     cache: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
-        run("save", tmp_path / "one.bundle", "nosuch")
+        run("save", tmp_path / "one.bundle", "-n", "nosuch")
     for said in ("yesterday", "²"):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", said)
         with pytest.raises(UsageError, match="not a number of seconds"):

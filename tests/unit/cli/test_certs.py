@@ -65,12 +65,12 @@ def stored(names: Names) -> dict[str, bytes]:
 
 
 def shown(*arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run("show", "demo", "-o", "json", *arguments).stdout)
+    found: dict[str, Any] = json.loads(run("show", "-n", "demo", "-o", "json", *arguments).stdout)
     return {**found, "certificates": {one["name"]: one for one in found["certificates"]}}
 
 
 def test_show_is_a_tree_with_everything_one_compares(names: Names) -> None:
-    result = run("show", "demo")
+    result = run("show", "-n", "demo")
     lines = result.stdout.splitlines()
     marks = [line.split("   ")[0] for line in lines if "days left" in line]
     assert marks == ["root", "└─ issuing", ""]
@@ -98,7 +98,7 @@ def test_show_names_the_secrets_that_hold_exactly_this_leaf(names: Names, server
     assert found["cluster_reachable"] is True
     secrets = {name: one["secrets"] for name, one in found["certificates"].items()}
     assert secrets == {"root": [], "issuing": [], "default": ["a/tls"], "other": ["b/tls"]}
-    assert "Secrets  a/tls" in run("show", "demo").stdout
+    assert "Secrets  a/tls" in run("show", "-n", "demo").stdout
 
 
 def test_show_says_what_is_due_and_fails_for_what_is_broken(names: Names) -> None:
@@ -107,7 +107,7 @@ def test_show_says_what_is_due_and_fails_for_what_is_broken(names: Names) -> Non
     found = shown()["certificates"]["default"]
     assert (found["state"], found["reason"][:26]) == ("due", "renewal due, 19 days left ")
     (names.keys / "leaves" / "default.crt").write_bytes(b"nothing")
-    result = run("show", "demo")
+    result = run("show", "-n", "demo")
     assert result.return_value == 1
     assert "default   a certificate cannot be read" in result.stdout
 
@@ -159,7 +159,7 @@ def test_renew_renews_what_was_named_and_waits_until_served(
 ) -> None:
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
     before = stored(names)
-    result = run("renew", "demo", *options)
+    result = run("renew", "-n", "demo", *options)
     after = stored(names)
     assert {name for name in before if before[name] == after[name]} == stays
     assert result.stdout == "renewed default\n"
@@ -171,7 +171,7 @@ def test_renew_renews_what_was_named_and_waits_until_served(
 
 def test_renew_without_cluster_renews_files_and_names_next_step(names: Names, steps: list[Step]) -> None:
     before = stored(names)
-    result = run("renew", "demo")
+    result = run("renew", "-n", "demo")
     assert stored(names)["leaves/default.crt"] != before["leaves/default.crt"]
     assert "not reachable; `sandbox up` puts" in result.stderr
 
@@ -186,13 +186,13 @@ def test_new_root_needs_consent_and_fails_without_a_terminal(
         names.root_certificate.write_bytes(b"nothing")
     before = stored(names)
     with pytest.raises(UsageError, match="the root changes") as caught:
-        run("renew", "demo", option)
+        run("renew", "-n", "demo", option)
     assert caught.value.fix == "add --yes"
     monkeypatch.setattr(output, "has_terminal", lambda: True)
-    refused = run("renew", "demo", option, typed="n\n")
+    refused = run("renew", "-n", "demo", option, typed="n\n")
     assert (refused.return_value, "nothing was changed" in refused.stderr) == (1, True)
     assert stored(names) == before
-    run("renew", "demo", option, typed="y\n")
+    run("renew", "-n", "demo", option, typed="y\n")
     assert stored(names)["root.crt"] != before["root.crt"]
 
 
@@ -201,9 +201,9 @@ def test_new_root_also_covers_domains_the_old_one_lacked(names: Names, steps: li
     assert isinstance(authority, AuthorityStep)
     wanted = ("demo.192.168.1.5.nip.io",)
     steps[0] = replace(authority, unvouched=wanted)
-    run("renew", "demo")
+    run("renew", "-n", "demo")
     assert authority.keystore.permitted(wanted) == ()
-    run("renew", "demo", "--root", "--yes")
+    run("renew", "-n", "demo", "--root", "--yes")
     assert authority.keystore.permitted(wanted) == wanted
 
 
@@ -212,7 +212,7 @@ def test_renew_leaves_cert_manager_s_work_to_it(names: Names, steps: list[Step])
     assert isinstance(authority, AuthorityStep)
     steps[0] = replace(authority, leaves={})
     before = stored(names)
-    assert "cert-manager" in run("renew", "demo").stderr
+    assert "cert-manager" in run("renew", "-n", "demo").stderr
     assert stored(names) == before
 
 
@@ -234,9 +234,9 @@ def test_every_command_line_that_an_error_proposes_exists() -> None:
 @pytest.mark.parametrize("form", ["pem", "bundle", "p12"])
 def test_export_writes_to_a_file_or_to_stdout(form: str, names: Names, tmp_path: Path) -> None:
     out = tmp_path / "exported"
-    assert run("export", "demo", "--format", form, "--out", out).stdout_bytes == b""
+    assert run("export", "-n", "demo", "--format", form, "--out", out).stdout_bytes == b""
     assert out.stat().st_mode & 0o777 == 0o644
-    written = run("export", "demo", "--format", form, "--out", "-").stdout_bytes
+    written = run("export", "-n", "demo", "--format", form, "--out", "-").stdout_bytes
     # A truststore is encrypted with another salt each time.
     assert len(written) == out.stat().st_size if form == "p12" else written == out.read_bytes()
     assert b"PRIVATE KEY" not in written
@@ -250,19 +250,19 @@ def test_export_never_replaces_what_is_no_file(names: Names, tmp_path: Path, mon
     fifo, link, stdout = tmp_path / "fifo", tmp_path / "link", tmp_path / "stdout"
     os.mkfifo(fifo)
     with pytest.raises(NotAFile):
-        run("export", "demo", "--format", "pem", "--out", fifo)
+        run("export", "-n", "demo", "--format", "pem", "--out", fifo)
     assert fifo.is_fifo()
     assert "/dev/stdout" in certs.STDOUT  # the machine's own is not risked by a test
     monkeypatch.setattr(certs, "STDOUT", (str(stdout),))
-    assert b"BEGIN CERTIFICATE" in run("export", "demo", "--format", "pem", "--out", stdout).stdout_bytes
+    assert b"BEGIN CERTIFICATE" in run("export", "-n", "demo", "--format", "pem", "--out", stdout).stdout_bytes
     assert not stdout.exists()
     link.symlink_to("target")
-    run("export", "demo", "--format", "pem", "--out", link)
+    run("export", "-n", "demo", "--format", "pem", "--out", link)
     assert link.is_symlink() and b"BEGIN CERTIFICATE" in (tmp_path / "target").read_bytes()
 
 
 def test_export_without_certificates_says_who_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SandboxError, match="has no certificates yet") as caught:
-        run("export", "demo", "--format", "pem", "--out", "-")
+        run("export", "-n", "demo", "--format", "pem", "--out", "-")
     assert "sandbox up" in caught.value.fix

@@ -48,11 +48,11 @@ def test_names_of_what_there_is(isolated_home: Path) -> None:
 
 def test_doctor_offers_subcommands_names_and_options(isolated_home: Path) -> None:
     (isolated_home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
-    assert offered("sandbox doctor ", isolated_home) == ["machine", "tls", "service", "pod", "network", "demo"]
+    assert offered("sandbox doctor ", isolated_home) == ["machine", "tls", "service", "pod", "network", "archive"]
     assert offered("sandbox doctor p", isolated_home) == ["pod"]
     assert "--fix" in offered("sandbox doctor --f", isolated_home)
     assert (
-        offered("sandbox doctor --fix ", isolated_home) == offered("sandbox doctor machine ", isolated_home) == ["demo"]
+        offered("sandbox doctor -n ", isolated_home) == offered("sandbox doctor machine -n ", isolated_home) == ["demo"]
     )
 
 

@@ -1,4 +1,4 @@
-"""`sandbox edge`, also as `sandbox proxy`: what people see of the edge, and the hosts that they add by hand."""
+"""`sandbox edge`: what people see of the edge, and the hosts that they add by hand."""
 
 from __future__ import annotations
 
@@ -58,17 +58,11 @@ def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
     return step
 
 
-@pytest.fixture(params=["edge", "proxy"])
-def name(request: pytest.FixtureRequest) -> str:
-    """The command group, and its alias."""
-    return str(request.param)
-
-
-def run(*words: str, group: str = "edge") -> Result:
+def run(*words: str) -> Result:
     logger = logging.getLogger("sandbox")
     before = (logger.handlers, logger.level, logger.propagate)
     try:
-        return CliRunner().invoke(sandbox, (group, *words), catch_exceptions=False, standalone_mode=False)
+        return CliRunner().invoke(sandbox, ("edge", *words), catch_exceptions=False, standalone_mode=False)
     finally:
         for handler in logger.handlers:
             handler.close()
@@ -76,33 +70,16 @@ def run(*words: str, group: str = "edge") -> Result:
         logger.setLevel(level)
 
 
-def test_help_of_group_and_alias_lists_subcommands(name: str) -> None:
-    said = run("--help", group=name).output
-    assert {"status", "url", "route"} <= set(said.split())
-    assert f"Usage: sandbox {name} " in said
-
-
-def test_aliases_are_not_in_help_of_the_root() -> None:
-    said = CliRunner().invoke(sandbox, ["--help"]).output
-    assert "  edge " in said and "  proxy " not in said
-    assert "  dashboard " in said and "  open " not in said
-
-
-def test_open_is_the_dashboard() -> None:
-    said = CliRunner().invoke(sandbox, ["open", "--help"]).output
-    assert "Usage: sandbox open " in said and "Serve a live, read-only page" in said
-
-
-def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: str) -> None:
-    assert f"https://{APP}/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000", group=name).output
-    assert json.loads(run("route", "list", "-o", "json", group=name).output) == [
+def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None:
+    assert f"https://{APP}/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000").output
+    assert json.loads(run("route", "list", "-o", "json").output) == [
         {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
     ]
     assert "host.docker.internal:3000" in (place.edge / "haproxy.cfg").read_text()
     assert edge_folder.read_key(place.edge, "demo")
     assert step.check().state is State.READY
     assert f"{APP} → localhost:3000" in run("route", "list").output
-    run("route", "remove", APP, group=name)
+    run("route", "remove", APP)
     assert routes.load_added(place.edge) == ()
     assert edge_folder.read_key(place.edge, "demo") is None
     assert step.check().state is State.READY
@@ -136,7 +113,7 @@ def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home
     ("words", "fix"),
     [
         ((), "use a host below one of these domains, such as app.demo.test"),
-        (("--sandbox", "none"), "sandbox up none"),
+        (("-n", "none"), "sandbox up none"),
     ],
 )
 @pytest.mark.usefixtures("step")
@@ -150,7 +127,7 @@ def test_host_of_no_domain_is_refused_with_one_that_fits(words: tuple[str, ...],
     ("words", "brief"),
     [
         (("app.elsewhere.test", "localhost:1"), "no sandbox is up for app.elsewhere.test"),
-        (("app.elsewhere.test", "localhost:1", "--sandbox", "demo"), "may not vouch for app.elsewhere.test"),
+        (("app.elsewhere.test", "localhost:1", "-n", "demo"), "may not vouch for app.elsewhere.test"),
         ((APP, "3000"), "must be HOST:PORT"),
         ((APP, "localhost:70000"), "must have a port from 1 to 65535"),
         (("../x", "localhost:1"), "must be lower-case letters"),
@@ -188,7 +165,7 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
     assert told["ports"] == [{"address": address, "port": 443, "asked_for": True} for address in ("127.0.0.1", "::1")]
     ways = {way["host"]: way for way in told["routes"]}
     assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
-    assert "certificate_days_left" not in ways[f"*.{DOMAIN}"]
+    assert ways[f"*.{DOMAIN}"]["certificate_days_left"] is None
     assert ways[APP]["upstreams"] == ["localhost:3000"]
     assert ways[APP]["certificate_days_left"] > 80
     text = run("status")
@@ -200,22 +177,22 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
 
 
 def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, place: Home) -> None:
-    assert run("url", APP, "--sandbox", "demo").output == f"https://{APP}/\n"
-    assert run("url", f"https://{APP}:8443/a?b", "--sandbox", "demo").output == f"https://{APP}/\n"
-    assert json.loads(run("url", APP, "--sandbox", "demo", "-o", "json").output) == {"urls": [f"https://{APP}/"]}
+    assert run("url", APP, "-n", "demo").output == f"https://{APP}/\n"
+    assert run("url", f"https://{APP}:8443/a?b", "-n", "demo").output == f"https://{APP}/\n"
+    assert json.loads(run("url", APP, "-n", "demo", "-o", "json").output) == {"urls": [f"https://{APP}/"]}
     with pytest.raises(UsageError, match="only this machine reaches"):
-        run("url", APP, "--sandbox", "demo", "--qr")
+        run("url", APP, "-n", "demo", "--qr")
     alias = "demo.192.168.1.5.nip.io"
     keystore = Keystore(place.sandbox("demo").keys)
     keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
     replace(step, binds=(Bind("192.168.1.5", 8443),), aliases=(alias,)).apply(NoWork())
-    first, *code = run("url", APP, "--sandbox", "demo", "--qr").output.splitlines()
+    first, *code = run("url", APP, "-n", "demo", "--qr").output.splitlines()
     assert first == f"https://app.{alias}:8443/"
     assert len(code) > 10 and any("▀" in line for line in code)
     with pytest.raises(UsageError, match=r"does not route app\.elsewhere\.test"):
-        run("url", "app.elsewhere.test", "--sandbox", "demo")
+        run("url", "app.elsewhere.test", "-n", "demo")
     with pytest.raises(SandboxError, match="there is no sandbox 'gone'"):
-        run("url", "--sandbox", "gone")
+        run("url", "-n", "gone")
 
 
 def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Home) -> None:
@@ -235,7 +212,7 @@ def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Hom
 def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place: Home) -> None:
     routes.save(place.edge, Route("other", f"other.{DOMAIN}", "node", (), 2.0))
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
-        run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
+        run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "-n", "demo")
     assert caught.value.id == "domain-taken"
     assert routes.load_added(place.edge) == ()
 
@@ -336,7 +313,7 @@ def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Ho
         (("7000", "db"), "must be NAMESPACE/SERVICE"),
         (("auto", "shop/later"), "with a number, because the port is auto"),
         (("443", "shop/db:5432"), "has port 443 already"),
-        (("7000", "shop/db", "--sandbox", "none"), "there is no sandbox 'none'"),
+        (("7000", "shop/db", "-n", "none"), "there is no sandbox 'none'"),
     ],
 )
 def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tuple[str, ...], brief: str) -> None:
@@ -377,9 +354,9 @@ def test_places_of_a_service_are_shown_and_printed(
     monkeypatch.setattr(container_reach, "are_reached", lambda *_: True)
     port = free_port()
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
-        run("url", "shop/db", "--sandbox", "demo")
+        run("url", "shop/db", "-n", "demo")
     with pytest.raises(UsageError, match="there is no Service shop/nothing"):
-        run("url", "shop/nothing", "--sandbox", "demo")
+        run("url", "shop/nothing", "-n", "demo")
     run("port", "add", str(port), "shop/db:5432")
     live = cluster.objects["/api/v1/namespaces/shop/services/db"]
     live["spec"]["type"] = "LoadBalancer"
@@ -388,11 +365,11 @@ def test_places_of_a_service_are_shown_and_printed(
     assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo" in run("status").output
     (found,) = json.loads(run("status", "-o", "json").output)["load_balancers"]
     assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
-    said = run("url", "shop/db", "--sandbox", "demo").output.split()
+    said = run("url", "shop/db", "-n", "demo").output.split()
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
-    assert run("url", "shop/db:5432", "--sandbox", "demo").output.split() == said
+    assert run("url", "shop/db:5432", "-n", "demo").output.split() == said
     monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
-    assert run("url", "shop/db", "--sandbox", "demo").output.split() == said[:1]
+    assert run("url", "shop/db", "-n", "demo").output.split() == said[:1]
     assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo\n    not reached from" in run("status").output
 
 
@@ -403,7 +380,7 @@ def test_host_of_tls_is_shown_with_its_pods(step: EdgeStep, cluster: ApiServer) 
     assert "db.demo.test:443 → shop/db:5432   TLS, sandbox demo\n    not routed yet" in run("status").output
     found = json.loads(run("status", "-o", "json").output)
     assert ([one["host"] for one in found["tls"]], found["tcp"]) == (["db.demo.test"], [])
-    assert run("url", "shop/db", "--sandbox", "demo").output.split() == ["tls://db.demo.test:443"]
+    assert run("url", "shop/db", "-n", "demo").output.split() == ["tls://db.demo.test:443"]
 
 
 def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
@@ -438,7 +415,7 @@ def test_hosts_of_a_clusters_own_ingress_have_no_port_here(
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
     routes.save(place.relay, Route("demo", DOMAIN, "port-forward:?kubectl=k", ()))
     saved_spec.save(place.sandbox("demo"), ResolvedSpec(name="demo"))
-    assert run("url", "--sandbox", "demo").output == f"https://{DOMAIN}/\n"
+    assert run("url", "-n", "demo").output == f"https://{DOMAIN}/\n"
     with pytest.raises(UsageError, match="hosts of 'demo' are not on this machine"):
         overview.answered_hosts("demo")
 

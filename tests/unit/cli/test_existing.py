@@ -16,7 +16,7 @@ SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"
 
 @pytest.mark.parametrize(
     "command",
-    ["stop", "snapshot save", "snapshot restore", "doctor network", "registry gc", "addons enable metrics-server"],
+    ["stop", "snapshot save", "snapshot restore", "doctor network", "images gc", "addons enable metrics-server"],
 )
 def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: str) -> None:
     (tmp_path / "sandbox.yaml").write_text(SPEC)

@@ -135,13 +135,13 @@ def test_show_tells_where_values_are_from(project: Path) -> None:
     nameless = [line.split() for line in run("config", "show", cwd=project).stdout.splitlines()]
     assert ["name", "shop", "its", "folder"] in nameless
     assert ["name", "other", "command", "line"] in [
-        line.split() for line in run("config", "show", "other", cwd=project.parent).stdout.splitlines()
+        line.split() for line in run("config", "show", "-n", "other", cwd=project.parent).stdout.splitlines()
     ]
 
 
 def test_show_tells_what_the_last_up_had(project: Path) -> None:
     saved_spec.save(home().sandbox("shop"), ResolvedSpec.of(Spec(name="shop"), registry=5005, https=(8444,)))
-    lines = [line.split() for line in run("config", "show", "shop", cwd=project).stdout.splitlines()]
+    lines = [line.split() for line in run("config", "show", "-n", "shop", cwd=project).stdout.splitlines()]
     assert ["registry.port", "5005", "the", "last", "up"] in lines
     assert ["name", "shop", "command", "line"] in lines
 
@@ -174,7 +174,7 @@ def test_init_says_that_hosts_of_a_public_domain_need_help(project: Path) -> Non
     )
     said = run("init", cwd=project).stderr
     assert "hosts of example.com: browsers find them here by /etc/hosts only" in said
-    assert "`sandbox names install shop`" in said
+    assert "`sandbox hosts install -n shop`" in said
 
 
 def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_push_to_a_registry_that_does_not_answer(run: Run, deaf: str, tmp_path
         ("down demo --purge", b"run `sandbox down demo --purge` again to remove the rest"),
         ("stop", b"run `sandbox stop` again to stop the rest"),
         ("snapshot save", b"no snapshot was saved"),
-        ("registry gc", b"run `sandbox registry gc` again"),
+        ("images gc", b"run `sandbox images gc` again"),
     ],
 )
 def test_a_command_while_the_engine_does_not_answer(run: Run, tmp_path: Path, command: str, go_on: bytes) -> None:

@@ -309,7 +309,7 @@ def test_usage_error_is_an_event_where_that_is_asked(tmp_path: Path, monkeypatch
 
 
 def test_usage_error_of_logs_takes_its_file_for_a_file(tmp_path: Path) -> None:
-    assert run("logs", "-o", "json", "--bad", cwd=tmp_path).stdout == ""
+    assert run("doctor", "archive", "-o", "json", "--bad", cwd=tmp_path).stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sandbox.app import context
 from sandbox.app.chosen_spec import find as find_spec
 from sandbox.app.chosen_spec import written
 from sandbox.cli.doctor import machine
-from sandbox.cli.options import progress_option
+from sandbox.cli.options import named_spec_options, progress_option
 from sandbox.cli.up import up
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
@@ -84,3 +84,16 @@ def test_seconds_that_no_clock_counts_are_refused(option: str, typed: str) -> No
     command = machine if option == "--seconds" else up
     with pytest.raises(click.BadParameter, match=r"range|number of seconds"):
         in_process.run(command, f"{option}={typed}")
+
+
+def test_name_is_an_argument_or_an_option() -> None:
+    @click.command()
+    @named_spec_options
+    def show(file: Path | None, name: str | None) -> None:
+        click.echo(name)
+
+    for words in (["demo"], ["-n", "demo"], ["--name", "demo"], ["demo", "-n", "demo"]):
+        assert in_process.run(show, *words).output == "demo\n"
+    assert in_process.run(show).output == "\n"
+    with pytest.raises(click.UsageError, match="NAME is demo, and -n is shop"):
+        in_process.run(show, "-n", "shop", "demo")

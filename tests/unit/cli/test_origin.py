@@ -62,9 +62,9 @@ def test_broken_spec_names_the_sandbox_that_it_made(tmp_path: Path) -> None:
     assert error().fix == ""
     brought_up({"name": "demo", "domain": "demo.sandbox.localhost"}, Origin.of(file))
     fix = "correct it; or go by the spec of the last up: "
-    assert error().fix == f"{fix}down demo"
-    assert error(addons, "enable", "metrics-server").fix == f"{fix}addons enable metrics-server demo"
-    assert error(edge, "url", "web.example.org").fix == f"{fix}edge url web.example.org --sandbox demo"
+    assert error().fix == f"{fix}down -n demo"
+    assert error(addons, "enable", "metrics-server").fix == f"{fix}addons enable metrics-server -n demo"
+    assert error(edge, "url", "web.example.org").fix == f"{fix}edge url web.example.org -n demo"
 
 
 def run(*arguments: str, typed: str = "") -> Result:
@@ -163,9 +163,9 @@ def test_answers_are_removed_when_no_sandbox_has_their_source() -> None:
 
 @pytest.mark.security(17)
 def test_plan_shows_only_the_text_of_a_spec_before_an_answer(repository: Path) -> None:
-    """`up --from GIT --plan` before an answer → the text of its sandbox.yaml, exit 2; nothing is planned or kept."""
+    """`up --from GIT --plan` before an answer → the text of its sandbox.yaml, exit 0; nothing is planned or kept."""
     ran = run("--from", f"file://{repository}", "--plan")
-    assert (ran.return_value, ran.stdout) == (2, MOUNT)
+    assert (ran.return_value, ran.stdout) == (0, MOUNT)
     assert "this is the spec's own text" in ran.stderr
     assert not context.home().agreed.exists()
     assert refused("--from", f"file://{repository}", "--plan", "--output", "json").id == "untrusted"
@@ -304,7 +304,7 @@ CHANGES = (
     "snapshot restore",
     "snapshot delete x",
     "push-images images.yaml",
-    "registry gc",
+    "images gc",
     "credentials add docker",
     "credentials remove x",
     "credentials refresh",

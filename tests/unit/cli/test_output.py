@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.core import Part
+from sandbox.app.sandbox_status import Step
 from sandbox.cli import output, status, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.output import JsonLines, Plain
@@ -97,7 +97,7 @@ def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.security(12)
 def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """The same in what `status` and `up --plan` show, and in notes of a push → shown without control characters."""
-    status._show_part(Part("apply", HOSTILE, "drifted", HOSTILE), 20)
+    status._show_step(Step("apply", HOSTILE, "drifted", HOSTILE), 20)
     found = [
         (
             PageStep(Home(Path("/"), Path("/"), Path("/")).sandbox("demo"), 443, ()),
@@ -164,7 +164,8 @@ def test_row_fits_a_narrow_terminal(columns: int, lines: list[str], monkeypatch:
     assert columns == 0 or all(len(line) <= columns for line in lines)
 
 
-def test_stopped_part_does_not_read_drifted() -> None:
-    stopped = Part("cluster", "Cluster sandbox-demo", "drifted", "stopped; sandbox start demo")
-    assert status._word(stopped) == "stopped"
-    assert status._word(Part("cluster", "Cluster sandbox-demo", "drifted", "has other nameservers")) == "drifted"
+def test_stopped_part_does_not_read_drifted(capsys: pytest.CaptureFixture[str]) -> None:
+    for detail in ("stopped; sandbox start demo", "has other nameservers"):
+        status._show_step(Step("cluster", "Cluster", "drifted", detail), 10)
+    stopped, drifted = capsys.readouterr().out.splitlines()
+    assert "drifted" not in stopped and "drifted" in drifted

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from sandbox.app import context, machine_plan, registry_upkeep
 from sandbox.app.registry_upkeep import Pruning
 from sandbox.app.session import Session
+from sandbox.cli import images as registry_commands
 from sandbox.cli import output
-from sandbox.cli import registry as registry_commands
 from sandbox.cli.push_images import push_images as command
 from sandbox.config.loader import parse
 from sandbox.engine import Bind, ContainerSpec, Engine
@@ -262,7 +262,7 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
 @pytest.mark.parametrize(
     ("whose", "in_cluster", "container", "said"),
     [
-        ("demo", False, None, "sandbox registry gc demo"),
+        ("demo", False, None, "sandbox images gc -n demo"),
         ("demo", True, None, "sandbox down demo --purge"),
         ("", False, "their-registry", "docker exec their-registry registry garbage-collect"),
         ("", False, None, "registry garbage-collect"),
@@ -324,7 +324,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
 ) -> None:
     told: list[str] = []
     collecting = contextlib.ExitStack()
-    collecting.enter_context(Session(command="sandbox registry gc", patience=0).pushing(own, "collect"))
+    collecting.enter_context(Session(command="sandbox images gc", patience=0).pushing(own, "collect"))
 
     def note(progress: str, line: str) -> None:
         told.append(line)
@@ -334,12 +334,12 @@ def test_a_push_waits_for_a_collection_and_names_it(
     monkeypatch.setattr(output, "note", note)
     result = CliRunner().invoke(command, [], obj=False, standalone_mode=False)
     assert result.exception is None
-    assert "`sandbox registry gc`" in told[0] and [line.partition(": ")[2] for line in told[1:]] == [WRITTEN]
+    assert "`sandbox images gc`" in told[0] and [line.partition(": ")[2] for line in told[1:]] == [WRITTEN]
     assert registry.tags == {"app:1", "team/tool:1"}
 
 
 def test_push_to_an_external_registry_takes_no_lock(own: str, folder: Path, registry: Simulator) -> None:
-    with Session(command="sandbox registry gc", patience=0).pushing(own, "collect"):
+    with Session(command="sandbox images gc", patience=0).pushing(own, "collect"):
         run(folder, registry)
     assert registry.tags == {"app:1", "team/tool:1"}
 
@@ -353,7 +353,7 @@ def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytes
 
     monkeypatch.setattr(output, "note", note)
     with Session(command="sandbox push-images", patience=0).pushing(own, "push"):
-        result = CliRunner().invoke(registry_commands.registry, ["gc"], obj=False, standalone_mode=False)
+        result = CliRunner().invoke(registry_commands.images, ["gc"], obj=False, standalone_mode=False)
     assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)
 
 

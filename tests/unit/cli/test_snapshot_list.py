@@ -30,7 +30,7 @@ def test_damaged_ones_are_shown_with_what_to_do(store: Store, tmp_path: Path) ->
     lines = found.stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["changed", "whole", "torn"]
     assert [line.endswith("damaged") for line in lines] == [True, False, True]
-    assert "to remove it: sandbox snapshot delete torn demo\n" in found.stderr
+    assert "to remove it: sandbox snapshot delete torn -n demo\n" in found.stderr
     assert "data.tar" in found.stderr and "whole" not in found.stderr
 
 

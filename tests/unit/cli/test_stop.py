@@ -19,7 +19,7 @@ def test_unknown_sandbox_is_refused(command: str, isolated_home: Path, monkeypat
     monkeypatch.setattr(Sandbox, command, lambda _: False)
     in_process.quiet(monkeypatch)
     monkeypatch.chdir(isolated_home)
-    refused = CliRunner().invoke(sandbox, [command, "nosuch"]).exception
+    refused = CliRunner().invoke(sandbox, [command, "-n", "nosuch"]).exception
     assert isinstance(refused, UsageError) and refused.id == "no-sandbox"
     assert (refused.brief, refused.fix[:8]) == ("there is no sandbox 'nosuch'", "list all")
 
@@ -31,7 +31,7 @@ def test_the_last_line_has_the_form_that_progress_asks_for(
     monkeypatch.setattr(Sandbox, command, lambda _: True)
     in_process.quiet(monkeypatch)
     monkeypatch.chdir(isolated_home)
-    said = json.loads(CliRunner().invoke(sandbox, [command, "shop", "--progress", "json"]).stderr)
+    said = json.loads(CliRunner().invoke(sandbox, [command, "-n", "shop", "--progress", "json"]).stderr)
     published_json.check("event", said)
     assert (said["event"], said["detail"].startswith(last)) == ("note", True)
-    assert CliRunner().invoke(sandbox, [command, "shop", "-q"]).stderr == ""
+    assert CliRunner().invoke(sandbox, [command, "-n", "shop", "-q"]).stderr == ""

@@ -29,4 +29,4 @@ def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " demo")
+    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " -n demo")

@@ -31,7 +31,7 @@ def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "demo", "-o", "json")
+    done = doctor(tmp_path, "-n", "demo", "-o", "json")
     assert (done.returncode, done.stderr) == (1, "")
     rows = {row["id"]: row for row in json.loads(done.stdout)}
     assert list(rows) == [check.id for check in CHECKS]
@@ -63,7 +63,7 @@ def test_row_without_an_engine_is_marked_and_has_a_fix(tmp_path: Path) -> None:
 
 
 def test_request_is_followed_up_to_its_first_error(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "tls", "nosuch.invalid", "demo")
+    done = doctor(tmp_path, "tls", "nosuch.invalid", "-n", "demo")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
 

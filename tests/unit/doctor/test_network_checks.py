@@ -71,10 +71,10 @@ def test_nameserver_in_the_service_range_is_reported(context: DoctorContext, tab
 def test_name_resolving_elsewhere_is_an_error(context: DoctorContext) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
     found = network_checks.dns(replace(context, spec=spec))
-    assert found.status is Status.ERROR and found.fix == "sandbox names install demo"
+    assert found.status is Status.ERROR and found.fix == "sandbox hosts install -n demo"
 
 
-@pytest.mark.parametrize(("system", "fix"), [("linux", ""), ("darwin", "sandbox names install demo")])
+@pytest.mark.parametrize(("system", "fix"), [("linux", ""), ("darwin", "sandbox hosts install -n demo")])
 def test_localhost_is_left_to_browsers_where_they_know_it(
     context: DoctorContext, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
 ) -> None:

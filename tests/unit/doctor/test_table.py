@@ -42,7 +42,7 @@ def test_the_page_is_current() -> None:
 
 @pytest.mark.parametrize("finding", [warn("odd"), error("bad"), failed(SandboxError("no")), failed(OSError("no"))])
 def test_failing_row_always_has_a_fix(finding: Finding) -> None:
-    assert row("x", finding, fix="sandbox up{which}", which=" demo").fix == "sandbox up demo"
+    assert row("x", finding, fix="sandbox up{which}", which=" -n demo").fix == "sandbox up -n demo"
 
 
 @pytest.mark.parametrize("finding", [ok("fine"), skipped("not there")])
@@ -51,8 +51,8 @@ def test_passing_row_has_no_fix(finding: Finding) -> None:
 
 
 def test_a_finding_of_its_own_fix_is_preferred() -> None:
-    assert row("x", error("bad", "kill{which}"), fix="other", which=" demo") == Row(
-        "x", Status.ERROR, "bad", "kill demo"
+    assert row("x", error("bad", "kill{which}"), fix="other", which=" -n demo") == Row(
+        "x", Status.ERROR, "bad", "kill -n demo"
     )
 
 

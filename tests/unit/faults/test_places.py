@@ -53,7 +53,7 @@ main(["list"])
 @pytest.mark.fault(52)
 @pytest.mark.security(13)
 @pytest.mark.parametrize(
-    "words", ["status", "list", "down", "logs", "doctor", "bundle build", "up --from {here}", "config show"]
+    "words", ["status", "list", "down", "doctor archive", "doctor", "bundle build", "up --from {here}", "config show"]
 )
 def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
     tmp_path: Path, isolated_home: Path, monkeypatch: pytest.MonkeyPatch, words: str

@@ -19,7 +19,7 @@ def test_a_full_disk_is_reported_and_not_tried_again(detail: object) -> None:
     body = json.dumps({"errors": [{"code": "UNKNOWN", "message": "unknown error", "detail": detail}]})
     error = from_response("PATCH http://localhost:5001/v2/app/blobs/uploads/1", 500, body.encode())
     assert (error.brief, error.transient) == ("the registry's disk is full", False)
-    assert "registry gc" in error.fix
+    assert "images gc" in error.fix
 
 
 @pytest.mark.parametrize(("status", "code", "fix"), [(401, "UNAUTHORIZED", "sign in"), (403, "DENIED", "account")])

@@ -40,7 +40,8 @@ def tell(told: Path) -> Callable[[], None]:
 
 @pytest.mark.security(16)
 @pytest.mark.parametrize(
-    "line", ["--version", "explain", "status", "list", "up", "down", "doctor", "config show", "logs", "certs show"]
+    "line",
+    ["--version", "explain", "status", "list", "up", "down", "doctor", "config show", "doctor archive", "certs show"],
 )
 def test_no_data_is_sent_anywhere(tmp_path: Path, line: str) -> None:
     """Commands on a machine where every connection is written down → not one that leaves it."""

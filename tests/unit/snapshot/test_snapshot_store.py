@@ -147,6 +147,6 @@ def test_a_damaged_snapshot_can_be_deleted(store: Store, content: bytes | None) 
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(SandboxError) as caught:
         store.find("demo", "one")
-    assert caught.value.fix.endswith("sandbox snapshot delete one demo")
+    assert caught.value.fix.endswith("sandbox snapshot delete one -n demo")
     store.delete("demo", "one")
     assert store.listed() == () and not (store.folder / "demo").exists()

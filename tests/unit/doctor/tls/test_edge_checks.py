@@ -40,7 +40,7 @@ def test_name_that_an_ingress_has_is_for_names_install(trace: RequestTrace, clus
     routes.save(trace.context.home.edge, replace(routes.load(trace.context.home.edge)[0], domain="nosuch.invalid"))
     assert edge_checks.name(asking(trace, host)).fix.endswith(f"'echo 127.0.0.1 {host} >> /etc/hosts'")
     ingress(cluster, host)
-    assert edge_checks.name(asking(trace, host)).fix == "sandbox names install demo"
+    assert edge_checks.name(asking(trace, host)).fix == "sandbox hosts install -n demo"
 
 
 def test_first_part_of_a_name_comes_with_the_whole_one(trace: RequestTrace) -> None:
@@ -162,7 +162,7 @@ def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, defaul
         found = edge_checks.certificate(replace(deep))
     key = f"certs: {{secrets: [{{secret: a-tls, namespace: web, hosts: [{deep.host}]}}]}}"
     named = f"Ingress web/app: tls: [{{hosts: [{deep.host}], secretName: a-tls}}]"
-    assert found.fix == f"add a certificate to sandbox.yaml: {key}; and in {named}; then sandbox up demo"
+    assert found.fix == f"add a certificate to sandbox.yaml: {key}; and in {named}; then sandbox up -n demo"
     with serve(default):
         found = edge_checks.certificate(asking(trace, "shop.example.test"))
     assert "edge: {hosts: [{host: shop.example.test, terminate: true}]}" in found.fix

@@ -84,9 +84,9 @@ def test_a_route_of_the_relay_goes_before_a_default_one(trace: RequestTrace) -> 
 
 
 def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(trace: RequestTrace) -> None:
-    assert trace.which == " demo"
+    assert trace.which == " -n demo"
     routes.save(trace.context.home.edge, route("other", "other.test", 2))
-    assert replace(trace, host="x.other.test").which == " other"
+    assert replace(trace, host="x.other.test").which == " -n other"
 
 
 def test_listener_on_all_addresses_is_probed_on_loopback(trace: RequestTrace) -> None:

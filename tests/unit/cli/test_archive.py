@@ -1,4 +1,4 @@
-"""`sandbox logs` on a machine without an engine, with a secret in every place where one may be."""
+"""`sandbox doctor archive` on a machine without an engine, with a secret in every place where one may be."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def texts(path: Path) -> Mapping[str, str]:
 def test_an_archive_tells_everything_but_secrets(folder: Path) -> None:
     """Keys, passwords and Secrets repeated in logs, events and settings → none of them in the support archive."""
     key = next(context.home().sandbox("demo").keys.rglob("*.key")).read_text().splitlines()[1]
-    found = run("logs", cwd=folder)
+    found = run("doctor", "archive", cwd=folder)
     assert found.code == 0, found.stderr
     (path,) = folder.glob("sandbox-demo-*.tar.gz")
     assert found.stdout == f"{path.name}\n"
@@ -70,29 +70,20 @@ def test_an_archive_tells_everything_but_secrets(folder: Path) -> None:
 
 
 def test_without_anything_there_is_an_archive_too(tmp_path: Path) -> None:
-    assert run("logs", "-o", "out.tar.gz", cwd=tmp_path).code == 0
+    assert run("doctor", "archive", "-o", "out.tar.gz", cwd=tmp_path).code == 0
     assert "no Docker Engine answers" in texts(tmp_path / "out.tar.gz")["engine.json"]
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine.tar.gz").write_text("mine")
-    found = run("logs", "-o", "mine.tar.gz", cwd=tmp_path)
+    found = run("doctor", "archive", "-o", "mine.tar.gz", cwd=tmp_path)
     assert (found.code, (tmp_path / "mine.tar.gz").read_text()) == (2, "mine")
     assert "exists already" in found.stderr and os.listdir(tmp_path) == ["mine.tar.gz"]  # noqa: PTH208
 
 
-def test_logs_of_a_program_are_shown_by_kubectl(tmp_path: Path) -> None:
-    """Of other tools `logs NAME` shows what a program writes."""
-
-    def before() -> None:
-        setattr(known_sandboxes, "sandboxes", lambda: ())  # noqa: B010  # in a fork of its own
-
-    found = run("logs", "web", cwd=tmp_path, before=before)
-    assert (found.code, found.stdout) == (2, "")
-    assert "there is no sandbox 'web'" in found.stderr and "kubectl logs deploy/web" in found.stderr
-
-
-def test_logs_of_a_mistyped_name_name_the_sandbox_meant(tmp_path: Path) -> None:
+def test_archive_of_a_mistyped_name_name_the_sandbox_meant(tmp_path: Path) -> None:
     (tmp_path / "sandbox.yaml").write_text("name: shop\n")
-    found = run("logs", "shpo", cwd=tmp_path, before=lambda: setattr(known_sandboxes, "sandboxes", tuple))
+    found = run(
+        "doctor", "archive", "-n", "shpo", cwd=tmp_path, before=lambda: setattr(known_sandboxes, "sandboxes", tuple)
+    )
     assert found.code == 2 and "did you mean 'shop'?" in found.stderr

@@ -1,4 +1,4 @@
-"""`sandbox names` against a hosts file of the test's own."""
+"""`sandbox hosts` against a hosts file of the test's own."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
-    ran = run("names", "install", "demo", "--yes", cwd=tmp_path)
+    ran = run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
     assert (ran.code, hosts.read_bytes()) == (0, BEFORE + f"{LINE}\n".encode())
     assert f"+ {LINE}" in ran.stderr and "no wildcards" in ran.stderr
-    assert "nothing to change" in run("names", "install", "demo", "--yes", cwd=tmp_path).stderr
-    ran = run("names", "uninstall", "--yes", cwd=tmp_path)
+    assert "nothing to change" in run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path).stderr
+    ran = run("hosts", "uninstall", "--yes", cwd=tmp_path)
     assert (ran.code, hosts.read_bytes()) == (0, BEFORE)
     assert f"- {LINE}" in ran.stderr
 
@@ -54,15 +54,15 @@ def test_hosts_of_other_domains_are_pointed_out(hosts: Path, tmp_path: Path, mon
     """An Ingress of the cluster names a host that others know as theirs → it is told before anything is changed."""
     found = AnsweredHosts(("app.demo.localhost", "shop.example"), "127.0.0.1", others=("shop.example",))
     monkeypatch.setattr(overview, "answered_hosts", lambda name: found)
-    ran = run("names", "install", "demo", "--dry-run", cwd=tmp_path)
+    ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
     assert "note: not of the sandbox's domain" in ran.stdout and ran.stdout.count("shop.example") == 2
 
 
 def test_nothing_is_changed_unasked(hosts: Path, tmp_path: Path) -> None:
     """Without a terminal and without --yes → refused; with --dry-run → shown."""
-    ran = run("names", "install", "demo", cwd=tmp_path)
+    ran = run("hosts", "install", "-n", "demo", cwd=tmp_path)
     assert ran.code == 2 and "error[consent]" in ran.stderr
-    ran = run("names", "install", "demo", "--dry-run", cwd=tmp_path)
+    ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
     assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
     assert hosts.read_bytes() == BEFORE
 
@@ -71,7 +71,7 @@ def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypa
     """WSL2 has two hosts files, and browsers read the one of Windows, which needs its administrator."""
     machine = stores.Machine(home=tmp_path, folder=tmp_path, kin=("debian",), wsl=True)
     monkeypatch.setattr(stores, "this_machine", lambda folder: machine)
-    ran = run("names", "install", "demo", "--yes", cwd=tmp_path)
+    ran = run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
     assert "drivers" in ran.stderr and ran.stderr.count(LINE) == 2
 
 

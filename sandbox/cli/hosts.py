@@ -1,22 +1,22 @@
-"""`sandbox names`: lines of the hosts file for the hosts of a sandbox, for programs that do not resolve them."""
+"""`sandbox hosts`: lines of the hosts file for the hosts of a sandbox, for programs that do not resolve them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, dry_run_option, yes_option
+from sandbox.cli.options import begin, dry_run_option, find_spec, name_option, spec_options, yes_option
 from sandbox.cli.output import has_terminal, require_terminal
 
 if TYPE_CHECKING:
     from sandbox.app.resolvable_names import Change
 
 
-@click.group("names", cls=Group)
-def names() -> None:
+@click.group("hosts", cls=Group)
+def hosts() -> None:
     """Let this machine resolve the hosts of a sandbox, by lines of its hosts file.
 
     Browsers, curl and most Linux systems resolve every name below localhost by themselves. Safari and other programs
@@ -24,37 +24,37 @@ def names() -> None:
     """
 
 
-@names.command("install")
-@click.argument("name", shell_complete=sandboxes)
+@hosts.command("install")
+@spec_options
 @yes_option
 @dry_run_option
-def install(name: str, *, yes: bool, dry_run: bool) -> None:
-    """Add a line for each host of NAME to the hosts file, after asking; `uninstall` removes them.
+def install(file: Path | None, name: str | None, *, yes: bool, dry_run: bool) -> None:
+    """Add a line for each host of the sandbox to the hosts file, after asking; `uninstall` removes them.
 
     The sandbox must be up. Lines of before are replaced. It needs root, by sudo.
 
     \b
-    sandbox names install demo
-    sandbox names install demo --dry-run
+    sandbox hosts install
+    sandbox hosts install -n demo --dry-run
     """
     begin()
     from sandbox.app import resolvable_names
 
-    _change(resolvable_names.install(name), yes=yes, dry_run=dry_run)
+    _change(resolvable_names.install(find_spec(file, name).name), yes=yes, dry_run=dry_run)
 
 
-@names.command("uninstall")
-@click.argument("name", required=False, shell_complete=sandboxes)
+@hosts.command("uninstall")
+@name_option("Only the lines of this sandbox.  [default: of all]")
 @yes_option
 @dry_run_option
 def uninstall(name: str | None, *, yes: bool, dry_run: bool) -> None:
-    """Remove the lines of NAME, or of all sandboxes, from the hosts file.
+    """Remove the lines of one sandbox, or of all, from the hosts file.
 
     No other line changes. You can still run it when the sandbox is gone.
 
     \b
-    sandbox names uninstall
-    sandbox names uninstall demo --yes
+    sandbox hosts uninstall
+    sandbox hosts uninstall -n demo --yes
     """
     begin()
     from sandbox.app import resolvable_names

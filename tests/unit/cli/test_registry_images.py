@@ -1,4 +1,4 @@
-"""`sandbox registry` from its options to its two outputs; a registry of others needs no engine."""
+"""`sandbox images list` and `gc` from its options to its two outputs; a registry of others needs no engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import context
-from sandbox.cli.registry import registry as command
+from sandbox.cli.images import images as command
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
@@ -89,11 +89,11 @@ def test_the_garbage_of_a_registry_of_others_is_theirs(spec: Path) -> None:
 
 
 @pytest.mark.security(22)
-@pytest.mark.parametrize("words", [("list", "nosuch"), ("gc", "nosuch")])
+@pytest.mark.parametrize("words", [("list", "-n", "nosuch"), ("gc", "-n", "nosuch")])
 def test_sandbox_without_a_registry_is_an_error(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`registry list NAME` of a sandbox that was never up, while another has the default port → an error."""
+    """`images list -n NAME` of a sandbox that was never up, while another has the default port → an error."""
     in_process.quiet(monkeypatch)
     monkeypatch.chdir(tmp_path)
     engine = FakeEngine("registry:1")

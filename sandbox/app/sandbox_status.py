@@ -1,0 +1,75 @@
+"""The state of a sandbox as `status` shows it: its components, its Services, and who reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox.app import context, service_places
+from sandbox.app.core import Sandbox
+from sandbox.app.overview import Exposure, exposure
+from sandbox.app.service_places import Reached
+from sandbox.app.session import wake_paused
+from sandbox.engine import Engine
+
+
+@dataclass(frozen=True)
+class Step:
+    """A component; its state is ready, absent, drifted, stale or unseen, and `detail` is for people."""
+
+    step: str
+    title: str
+    state: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """Who else than this machine reaches the sandbox; `warning` and `neighbours` are sentences, or empty."""
+
+    open: bool
+    urls: Sequence[str]
+    without_certificate: Sequence[str]
+    warning: str
+    neighbours: str
+
+
+@dataclass(frozen=True)
+class SandboxStatus:
+    """`sandbox status`."""
+
+    name: str
+    steps: Sequence[Step]
+    network: Network
+    services: Sequence[Reached]
+
+    @property
+    def is_ready(self) -> bool:
+        return all(step.state == "ready" for step in self.steps)
+
+    @property
+    def exists(self) -> bool:
+        """Return whether `up` has created anything that `down` removes."""
+        return any(step.step in ("spec", "cluster") and step.state != "absent" for step in self.steps)
+
+
+def read(sandbox: Sandbox) -> SandboxStatus:
+    """Check every component. Raises SandboxError."""
+    wake_paused(sandbox.names)
+    engine = Engine.connect()
+    with engine.keeping():
+        steps = [Step(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
+        runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
+        services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
+        exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)
+    return SandboxStatus(sandbox.name, steps, _network(exposed), services)
+
+
+def _network(exposed: Exposure) -> Network:
+    return Network(
+        open=exposed.access.open,
+        urls=exposed.urls,
+        without_certificate=exposed.access.unvouched,
+        warning=exposed.warning,
+        neighbours=exposed.neighbours,
+    )

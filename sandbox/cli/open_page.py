@@ -1,0 +1,33 @@
+"""`sandbox open`: the page of a host in the browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from sandbox.cli import completion
+from sandbox.cli.options import begin, find_spec, spec_options
+from sandbox.cli.output import has_desktop
+
+
+@click.command("open")
+@click.argument("host", required=False, shell_complete=completion.hosts)
+@spec_options
+def open_page(host: str | None, file: Path | None, name: str | None) -> None:
+    """Open the page of HOST (default: the sandbox's first host) in the browser, and print its URL.
+
+    Without a screen, or in a pipe, only the URL is printed.
+
+    \b
+    sandbox open
+    sandbox open app.demo.sandbox.localhost
+    """
+    begin()
+    from sandbox.app.overview import host_urls
+
+    url = host_urls(find_spec(file, name).name, host, for_others=False)[0]
+    click.echo(url)
+    if has_desktop():
+        webbrowser.open(url)

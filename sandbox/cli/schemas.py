@@ -1,0 +1,62 @@
+"""The JSON Schemas of what commands print with `-o json`, of errors, and of the events of `--progress json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+from pydantic import TypeAdapter
+
+from sandbox.cli.app import sandbox
+from sandbox.cli.error_handler import Failure
+from sandbox.cli.options import OutputOption
+from sandbox.cli.output import Event
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+OTHERS: Mapping[str, Any] = {"error": Failure, "event": Event}
+
+
+def names() -> tuple[str, ...]:
+    return (*sorted(_options()), *OTHERS)
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return the schema of the result of the command `name`, of an `error`, or of an `event`. Raises KeyError."""
+    result, title = (
+        (OTHERS[name], f"sandbox: an {name}")
+        if name in OTHERS
+        else (
+            _options()[name].result,
+            f"sandbox {name} -o json",
+        )
+    )
+    found = TypeAdapter(result).json_schema(mode="serialization")
+    return {"$schema": DIALECT, "title": title, **_plain(found)}
+
+
+def _options() -> dict[str, OutputOption]:
+    """Return the option `-o` of every command that has a result for programs, by the words of the command."""
+
+    def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, OutputOption]]:
+        for param in command.params:
+            if isinstance(param, OutputOption):
+                yield " ".join(words), param
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                if child := command.get_command(context, name):
+                    yield from walk(child, (*words, name))
+
+    return dict(walk(sandbox, ()))
+
+
+def _plain(node: Any) -> Any:
+    """Remove titles, which repeat names, and defaults, which are not printed by name."""
+    if isinstance(node, Mapping):
+        return {
+            key: _plain(value)
+            for key, value in node.items()
+            if key != "default" and not (key == "title" and isinstance(value, str))
+        }
+    return [_plain(item) for item in node] if isinstance(node, list) else node
