@@ -54,6 +54,10 @@ SECTIONS = {
             "credentials:credentials",
             "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
         ),
+        "kubeconfig": LazyCommand(
+            "kubeconfig:kubeconfig",
+            "Print a kubeconfig for this sandbox alone, with an account of its own that expires after 8 hours.",
+        ),
         "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
         "hosts": LazyCommand(
             "hosts:hosts", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
