@@ -39,7 +39,8 @@ ANSWERING = 60.0  # seconds; its pods are ready by then, and an ingress controll
 class Row:
     """A row of the list; `state` is `off`, a step's state, or `unknown` when the cluster is not responding.
 
-    `size` is the size of a chart's images in bytes, None where it is not known before the first `enable`.
+    `size` is the size of a chart's images in bytes, None where it is not known before the first `enable`; `untested`
+    tells that its real images never ran.
     """
 
     name: str
@@ -52,14 +53,15 @@ class Row:
     version: str | None = None
     size: int | None = None
     url: str | None = None
+    untested: bool = False
 
 
 @dataclass(frozen=True)
 class Enabled:
-    """An enabled addon: the address of its page, and how to use it."""
+    """An enabled addon: the address of its page, and how to use it, a line each."""
 
     url: str | None = None
-    told: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
 
 
 def listed(sandbox: Sandbox) -> list[Row]:
@@ -67,8 +69,8 @@ def listed(sandbox: Sandbox) -> list[Row]:
     manager, minikube = _managers(sandbox.spec)
     up = trouble_of(sandbox.names.kubeconfig) is None
     records = manager.records() if up else {}
-    chosen = {one.addon.name: one for one in manager.chosen(records)}
-    rows = [_row(manager, one, records.get(one.addon.name), up=up) for one in chosen.values()]
+    chosen = {addon.name: addon for addon in manager.chosen(records)}
+    rows = [_row(manager, addon, records.get(name), up=up) for name, addon in chosen.items()]
     for gone in lost(records):
         rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is gone"))
     if minikube:
@@ -78,14 +80,15 @@ def listed(sandbox: Sandbox) -> list[Row]:
             instead = addon.about.instead
             detail = f"in sandbox.yaml, write {instead}" if instead else ""
             row = Row(addon.name, "off" if not instead else "-", None, addon.name, addon.about.title, detail)
-            rows.append(replace(row, topic=addon.about.topic, **_chart_facts(manager, addon)))
+            rows.append(replace(row, **_facts(manager, addon)))
     return rows
 
 
-def _chart_facts(manager: AddonManager, addon: Addon) -> dict[str, Any]:
-    """Return what is known of an addon's chart before it was fetched."""
-    chart = addon.about.chart
-    return {"version": chart.version, "size": manager.size(addon.name)} if chart else {}
+def _facts(manager: AddonManager, addon: Addon) -> dict[str, Any]:
+    """Return the fields of a row that do not depend on the cluster."""
+    about = addon.about
+    chart = {"version": about.chart.version, "size": manager.charts.size(addon.name)} if about.chart else {}
+    return {"topic": about.topic, "untested": about.untested, **chart}
 
 
 def enable(sandbox: Sandbox, addon: str) -> Enabled:
@@ -93,26 +96,25 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
     spec, source = sandbox.spec, _source(addon)
     capabilities.require_commandable(spec, source)
     # A mistyped name is refused before anything is asked; names of minikube's own addons only minikube knows.
-    found = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
+    wanted = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
     with sandbox.alone("enable"):
         manager, minikube = _managers(spec)
         require_up(sandbox.names)
-        if minikube and found is None:
+        if minikube and wanted is None:
             _enable_in_minikube(minikube, source, sandbox.session)
             return Enabled()
-        found = found or catalogue.find_addon(source)
-        _require_not_in_spec(manager, found.name, fix="sandbox up")
+        name = (wanted or catalogue.find_addon(source)).name
+        _require_not_in_spec(manager, name, fix="sandbox up")
         before = manager.records()
-        known = before.get(found.name)
-        if known and known.by == "command" and known.source != source:
+        record = before.get(name)
+        if record and record.by == "command" and record.source != source:
             raise UsageError(
-                f"there is another addon '{found.name}', from {known.source}",
-                fix=f"sandbox addons disable {found.name}",
+                f"another addon '{name}' is enabled, from {record.source}", fix=f"sandbox addons disable {name}"
             )
-        with _rolled_back(lambda: _remove_new(manager, before, sandbox.session), found.name, sandbox.session):
+        with _rolled_back(lambda: _remove_new(manager, before, sandbox.session), name, sandbox.session):
             lifecycle.up([AddonStep(replace(manager, asked=(source,)))], sandbox.session.report)
-        chosen = next(one for one in manager.chosen(manager.records()) if one.addon.name == found.name)
-        return Enabled(manager.url(chosen), (*manager.told(chosen), *_unanswered(spec, manager, chosen)))
+        chosen = next(addon for addon in manager.chosen(manager.records()) if addon.name == name)
+        return Enabled(manager.url(chosen), (*manager.instructions(chosen), *_unanswered(spec, manager, chosen)))
 
 
 def disable(sandbox: Sandbox, addon: str) -> None:
@@ -146,13 +148,11 @@ def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
 
 
 def _source(addon: str) -> str:
-    """Return the name, or the folder's absolute path."""
     loader.require(AddonSource, addon)
     return str(Path(addon).resolve()) if "/" in addon else addon
 
 
 def _remove_new(manager: AddonManager, before: Mapping[str, Record], session: Session) -> None:
-    """Remove the addons that are not among `before`."""
     for name, record in manager.records().items():
         if name not in before:
             manager.remove(record, session.say)
@@ -178,7 +178,7 @@ def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -
     Raises UsageError when another addon needs `name`.
     """
     others = {other: record for other, record in records.items() if other != name}
-    left = {other.addon.name: other for other in manager.chosen(others)}
+    left = {other.name: other for other in manager.chosen(others)}
     if name in left:
         raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
     return [other for other, record in others.items() if other not in left and record.by == name]
@@ -200,8 +200,8 @@ def _row(manager: AddonManager, chosen: ChosenAddon, record: Record | None, *, u
     if up:
         status = manager.status_of(chosen, record)
         state, detail = status.state.value, status.detail
-    row = Row(chosen.addon.name, state, chosen.by, chosen.source, chosen.addon.about.title, detail)
-    return replace(row, topic=chosen.addon.about.topic, url=manager.url(chosen), **_chart_facts(manager, chosen.addon))
+    row = Row(chosen.name, state, chosen.by, chosen.source, chosen.addon.about.title, detail)
+    return replace(row, url=manager.url(chosen), **_facts(manager, chosen.addon))
 
 
 def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:

@@ -37,7 +37,8 @@ def addons() -> None:
 def list_(file: Path | None, name: str | None, *, output: str) -> None:
     """List all addons by topic, who enabled them, and their state, size and URL.
 
-    The size is that of a chart's images, which is known once they were fetched.
+    The size is that of a chart's images, which is known once they were fetched. The real images of an addon marked
+    `untested` never ran in a sandbox.
 
     \b
     sandbox addons list
@@ -53,10 +54,10 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
     width = max(len(row.name) for row in rows)
     for topic in sorted({row.topic for row in rows}):
         click.echo(f"{topic}:")
-        for row in (one for one in rows if one.topic == topic):
+        for row in (row for row in rows if row.topic == topic):
             by = f" ({row.by})" if row.by else ""
             head = f"{row.name:<{width}}  {row.state + by:<16}  {_size(row):>7} "
-            first, *rest = laid_out(head, row.about)
+            first, *rest = laid_out(head, f"{row.about} (untested)" if row.untested else row.about)
             click.echo("\n".join((f"  {first}", *rest)))
             for line in filter(None, (row.detail, row.url)):
                 click.echo(f"  {'':<{width}}  {line}")
@@ -87,7 +88,7 @@ def enable(addon: str, file: Path | None, name: str | None, *, yes: bool, progre
     from sandbox.app import addon_changes
 
     enabled = addon_changes.enable(sandbox_of(file, name, yes=yes, progress=progress), addon)
-    for line in filter(None, (enabled.url, *enabled.told)):
+    for line in filter(None, (enabled.url, *enabled.instructions)):
         click.echo(line)
 
 

@@ -1,57 +1,52 @@
-"""What the spec adds to the cluster besides the user's own manifests: the sandbox's addons, and minikube's.
-
-Modules that only a minikube cluster needs are imported where it is one: they take longer than all others here.
-"""
+"""What the spec adds to the cluster besides the user's own manifests: the sandbox's addons, and minikube's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sandbox.bundle import published
 from sandbox.bundle.recipe import versions
 from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
+from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.step import AddonStep
+from sandbox.components.cluster.minikube.command import Minikube
+from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
+from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
+from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.components.workloads import user_manifests
-from sandbox.config.schema import RemoteChart, Spec
+from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
 from sandbox.kube.api import title
 from sandbox.plan import certificates_steps, registry_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
-if TYPE_CHECKING:
-    from sandbox.components.cluster.minikube.command import Minikube
-    from sandbox.components.workloads.addon_charts import AddonCharts
-    from sandbox.components.workloads.image_names import ImageNames
-
 
 def addons(site: ClusterSite) -> Step:
     """Return the addons that the spec or a command asked for; their images are the bundle's or in a known registry."""
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
-    here, others = (registry, names.registry_endpoint), (*spec.registry.tls, *spec.registry.upstreams)
     images = AddonImages(
         engine=site.engine,
         sandbox=names,
         provider=site.provider,
         store=site.store,
         registry=spec.registry.address,
-        names=here,
-        others=others,
+        names=(registry, names.registry_endpoint),
+        others=(*spec.registry.tls, *spec.registry.upstreams),
         pulled=_pulled(spec, site.own),
     )
     uses = tuple(use for use in _uses(spec) if not catalogue.is_minikubes(spec, use.source))
     catalogue.without_minikubes(spec)  # so that an addon that does not exist is reported at once
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.edge.ports[0])}
     served = spec.ingress.controller != "none"
-    manager = AddonManager(images=images, uses=uses, values=values, charts=partial(charts, site), served=served)
+    manager = AddonManager(images=images, charts=_charts(site), uses=uses, values=values, served=served)
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
 
 
@@ -59,34 +54,22 @@ def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
     """Return the published images of components, by digest; none where the user wants only the bundle's."""
     if spec.images.source == "bundle":
         return {}
-    addons = {name: published.mirrored(one, spec.images.mirrors) for name, one in versions().addons.items()}
+    addons = {name: published.mirrored(image, spec.images.mirrors) for name, image in versions().addons.items()}
     if own.source == "bundle":  # whose nodes have the images that run in pods already
         return addons
     references = own.published or own.references
     return {**addons, **{name: references[name] for name in IN_PODS}}
 
 
-def charts(site: ClusterSite) -> AddonCharts:
-    """Return what installs the charts of addons."""
-    from sandbox.components.workloads.addon_charts import AddonCharts
-    from sandbox.components.workloads.chart_archives import ChartArchives
-    from sandbox.components.workloads.charts_step import ChartsStep
-
-    spec, names = site.spec, site.names
-    archives = ChartArchives(site.home.charts)
-
-    def install(wanted: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
-        return ChartsStep(names, wanted, archives, images, site.store, requires=(), record=record)
-
+def _charts(site: ClusterSite) -> AddonCharts:
     return AddonCharts(
-        names=names,
+        names=site.names,
         engine=site.engine,
         store=site.store,
         images=registry_steps.image_names(site),
-        external=spec.registry.external is not None,
-        mirrors=spec.images.mirrors,
+        external=site.spec.registry.external is not None,
+        mirrors=site.spec.images.mirrors,
         push=partial(registry_steps.push_of, site),
-        install_step=install,
     )
 
 
@@ -95,8 +78,6 @@ def disused(site: ClusterSite) -> list[Step]:
     tool = _minikube(site)
     if tool is None:
         return []
-    from sandbox.components.cluster.minikube.minikube_addons import MinikubeDisusedStep
-
     return [MinikubeDisusedStep(tool, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
 
 
@@ -105,9 +86,6 @@ def of_minikube(site: ClusterSite) -> list[Step]:
     spec, names, tool = site.spec, site.names, _minikube(site)
     if tool is None:
         return []
-    from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
-    from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
-
     # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote.
     alone = "minikube-disused"
     before: list[Step] = []
@@ -134,28 +112,27 @@ def _minikube(site: ClusterSite) -> Minikube | None:
     """Return the program that has the cluster's own addons; None where the cluster has none."""
     if not site.spec.cluster.supports.own_addons:
         return None
-    from sandbox.components.cluster.minikube.provider import MinikubeProvider
-
     return site.provider.minikube if isinstance(site.provider, MinikubeProvider) else None
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:
-    """Tell whether minikube's own ingress addon is the cluster's ingress controller."""
+    """Return whether minikube's own ingress addon is the cluster's ingress controller."""
     return any(use.source == "ingress" for use in _of_minikube(spec))
 
 
 def _require_no_passthrough(site: ClusterSite) -> None:
-    for one in user_manifests.load(site.spec.apply, site.store):
-        if one["kind"] == "Ingress" and (one["metadata"].get("annotations") or {}).get(PASSTHROUGH) == "true":
+    for manifest in user_manifests.load(site.spec.apply, site.store):
+        annotations = manifest["metadata"].get("annotations") or {}
+        if manifest["kind"] == "Ingress" and annotations.get(PASSTHROUGH) == "true":
             raise UsageError(
-                f"{title(one)} asks for ssl-passthrough, which minikube's ingress addon does not have",
+                f"{title(manifest)} asks for ssl-passthrough, which minikube's ingress addon does not have",
                 details="minikube starts its controller without --enable-ssl-passthrough, and undoes what is patched",
                 fix="take 'ingress' out of `addons`, and `ingress: {controller: none}` with it: Traefik has it",
             )
 
 
 def _uses(spec: Spec) -> tuple[WantedAddon, ...]:
-    return tuple(WantedAddon(one.addon, one.values) for one in spec.addons)
+    return tuple(WantedAddon(addon.addon, addon.values) for addon in spec.addons)
 
 
 def _of_minikube(spec: Spec) -> tuple[WantedAddon, ...]:

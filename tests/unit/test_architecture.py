@@ -30,6 +30,7 @@ ASKS_FOR_PROVIDER = {
 }
 CONSTRUCTS_STEPS = {
     "app/addon_changes.py": "an addon that a command enables is a walk over one step",
+    "components/addons/addon_charts.py": "the chart of an addon is installed by the step for the user's charts",
 }
 
 

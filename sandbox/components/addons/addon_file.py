@@ -46,19 +46,14 @@ class AddonChart(_Model):
     values: dict[str, JsonValue] = Field(default={}, description="The chart's values, with placeholders.")
     images: dict[str, Digest] = Field(default={}, description="Digests of images, by their names in the chart.")
 
-    @property
-    def source(self) -> str:
-        """Return where the chart comes from, in full."""
-        return f"{self.repo}/{self.chart}" if self.repo else self.chart
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
         try:
             source = {"chart": self.chart, "repo": self.repo, "version": self.version}
             RemoteChart.model_validate({**source, "namespace": self.namespace or "default"})
         except ValidationError as error:
-            said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors())
-            raise ValueError("; ".join(said).replace("Value error, ", "")) from None
+            lines = (f"{'.'.join(map(str, line['loc']))} {line['msg']}".strip() for line in error.errors())
+            raise ValueError("; ".join(lines).replace("Value error, ", "")) from None
         return self
 
 
@@ -90,6 +85,7 @@ class Description(_Model):
     images: dict[str, str] = Field(default={}, description="Placeholder -> component of the bundle whose image it is.")
     values: dict[str, str] = Field(default={}, description="Placeholder -> its value where the spec says no other.")
     ready: tuple[Condition, ...] = Field(default=(), description="Conditions that make it ready.")
+    untested: bool = Field(default=False, description="It never ran with its real images.")
     instead: str | None = Field(default=None, description="The setting that brings it, when it is no addon.")
 
     @model_validator(mode="after")

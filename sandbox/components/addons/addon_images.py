@@ -42,9 +42,12 @@ class AddonImages:
         return {placeholder: self._reference(name) for placeholder, name in components.items()}
 
     def supply(self, addon: str, objects: Objects, components: Iterable[str], say: Say = lambda _: None) -> None:
-        """See that nodes have the components, and that every other image is available. Raises SandboxError."""
-        wanted_of = {name: self._reference(name) for name in components}
-        missing = [name for name, reference in wanted_of.items() if not self._on_nodes(reference)]
+        """Load the components into nodes that lack them; check that every other image is available.
+
+        Raises SandboxError.
+        """
+        own = {name: self._reference(name) for name in components}
+        missing = [name for name, reference in own.items() if not self._on_nodes(reference)]
         for recipe in map(self._recipe, missing):
             if not self._is_pulled(recipe) and not self.store.has(recipe):
                 raise SandboxError(
@@ -52,9 +55,8 @@ class AddonImages:
                     fix=f"{published.BUILD} {recipe.name}",
                     id="no-bundle",
                 )
-        ours = set(wanted_of.values())
-        wanted = {image for one in objects for image in pod_images(one) if image.reference not in ours}
-        for image in sorted(wanted, key=str):
+        images = {image for manifest in objects for image in pod_images(manifest)}
+        for image in sorted((image for image in images if image.reference not in own.values()), key=str):
             self._require(addon, image)
         for recipe in map(self._recipe, missing):
             self._load(recipe, say)
@@ -99,14 +101,14 @@ class AddonImages:
             )
 
     def _on_nodes(self, image: str) -> bool:
-        """Tell whether every node that runs has it."""
+        """Return whether every node that runs has it."""
         nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
         return all(nodes.execute(node, argv)[0] == 0 for node in nodes.running())
 
     @staticmethod
     def _recipe(component: str) -> Recipe:
-        found = recipes().get(component)
-        if found is None or found.image is None:
-            names = ", ".join(name for name, one in recipes().items() if one.image)
+        recipe = recipes().get(component)
+        if recipe is None or recipe.image is None:
+            names = ", ".join(name for name, other in recipes().items() if other.image)
             raise UsageError(f"the bundle has no image '{component}'", fix=f"it has: {names}")
-        return found
+        return recipe

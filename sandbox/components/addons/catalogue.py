@@ -1,24 +1,19 @@
-"""The addons that come with the sandbox, users' own, and the choice of those that a sandbox has.
-
-The format of their files is read with the first of them: most sandboxes have none.
-"""
+"""The addons that come with the sandbox, users' own, and the choice of those that a sandbox has."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sandbox.components.addons.addon_file import Description
 from sandbox.config import loader
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
-
-if TYPE_CHECKING:
-    from sandbox.components.addons.addon_file import Description
 
 FILE = "addon.yaml"
 ASKED = ("spec", "command")  # who may want an addon for itself; others are addons that need it
@@ -38,15 +33,17 @@ class Addon:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Return its manifests, in the order of their paths."""
-        found = manifests.files(self.folder)
-        return tuple(file for file in found if file != self.folder / FILE and file.is_file())
+        """Its manifests, in the order of their paths."""
+        paths = manifests.files(self.folder)
+        return tuple(path for path in paths if path != self.folder / FILE and path.is_file())
+
+    @property
+    def untested(self) -> bool:
+        return self.about.untested
 
 
 def read_addon(folder: Path) -> Addon:
     """Return the addon in `folder`, an absolute path. Raises UsageError."""
-    from sandbox.components.addons.addon_file import Description
-
     if not re.fullmatch(LABEL, folder.name):
         raise UsageError(
             f"the folder {folder} cannot be an addon",
@@ -63,7 +60,6 @@ def read_addon(folder: Path) -> Addon:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the sandbox's own addons, and of those that are a setting of the spec."""
     return tuple(path.parent.name for path in sorted(INCLUDED.glob(f"*/{FILE}")))
 
 
@@ -73,7 +69,7 @@ def included() -> tuple[Addon, ...]:
 
 
 def is_minikubes(spec: Spec, source: str) -> bool:
-    """Tell whether it is an addon of minikube's own: on its clusters all names are, and no folder is."""
+    """Return whether it is an addon of minikube's own: on its clusters all names are, and no folder is."""
     return spec.cluster.supports.own_addons and "/" not in source
 
 
@@ -83,28 +79,26 @@ def find_addon(source: str) -> Addon:
         return read_addon(Path(source))
     if source not in names():
         raise _unknown(source)
-    found = read_addon(INCLUDED / source)
-    if found.about.instead is not None:
+    addon = read_addon(INCLUDED / source)
+    if addon.about.instead is not None:
         raise UsageError(
-            f"'{source}' is a part of the sandbox, not an addon", fix=f"in sandbox.yaml, write {found.about.instead}"
+            f"'{source}' is a part of the sandbox, not an addon", fix=f"in sandbox.yaml, write {addon.about.instead}"
         )
-    return found
+    return addon
 
 
 def without_minikubes(spec: Spec) -> list[Addon]:
     """Return the addons of the spec that are not minikube's. Raises UsageError."""
-    return [find_addon(one.addon) for one in spec.addons if not is_minikubes(spec, one.addon)]
+    return [find_addon(use.addon) for use in spec.addons if not is_minikubes(spec, use.addon)]
 
 
 def _unknown(source: str) -> UsageError:
-    import difflib
-
     near = difflib.get_close_matches(source, names(), n=3, cutoff=0.5)
     if len(source) > 2:  # shorter words are in every title
-        titles = {one.name: f"{one.name} {one.about.title}".lower() for one in included()}
+        titles = {addon.name: f"{addon.name} {addon.about.title}".lower() for addon in included()}
         near += [name for name, title in titles.items() if source.lower() in title and name not in near]
-    known = ", ".join(near or [one.name for one in included() if one.about.instead is None])
-    meant = f"did you mean {known}?" if near else f"there is: {known};"
+    known = ", ".join(near or [addon.name for addon in included() if addon.about.instead is None])
+    meant = f"did you mean {known}?" if near else f"it is one of: {known};"
     return UsageError(f"there is no addon '{source}'", fix=f"{meant} for your own folder write ./{source}")
 
 
@@ -126,13 +120,16 @@ class ChosenAddon:
     by: str
 
     @property
+    def name(self) -> str:
+        return self.addon.name
+
+    @property
     def placeholders(self) -> dict[str, str]:
-        """Return the values of its own placeholders."""
         return {key: value for key, value in self.values.items() if key in self.addon.about.values}
 
     @property
     def chart_values(self) -> dict[str, str]:
-        """Return what the spec says of the chart's values, by their paths."""
+        """The chart's values in the spec, by their paths."""
         return {key: value for key, value in self.values.items() if key not in self.addon.about.values}
 
 

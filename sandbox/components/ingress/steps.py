@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.ingress.controller import CLASS, Controller
 from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.kube import readiness
+from sandbox.kube import object_keys, readiness
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.apply_attempts import apply_patiently
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -65,7 +64,7 @@ class IngressStep(NothingToUndo):
         # Recorded first, so that every new object is known; a removed controller keeps the node's port until it is
         # gone.
         applied_record.write(records, RECORD, (*wanted, *dropped))
-        addon_objects.remove(cluster, dropped)
+        object_keys.remove(cluster, dropped)
         for manifest in (*groundwork, *manifests):
             apply_patiently(cluster, manifest, say=work.say)
         applied_record.write(records, RECORD, wanted)
@@ -74,15 +73,20 @@ class IngressStep(NothingToUndo):
 
     def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[ObjectKey, ...]:
         """Return objects of an earlier controller that this one lacks, except for classes that others made since."""
-        dropped = (recorded(records) or applied_record.Applied()).dropped(tuple(map(ObjectKey.of, manifests)))
-        return tuple(
-            one for one in dropped if one.kind != "IngressClass" or addon_objects.is_marked(records.cluster, one)
+        dropped = (applied_record.read(records, RECORD) or applied_record.Applied()).dropped(
+            tuple(map(ObjectKey.of, manifests))
         )
+        return tuple(key for key in dropped if key.kind != "IngressClass" or _is_marked(records.cluster, key))
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
         return [content_hash.marked(one) for one in self.controller.manifests(trusted=trusted)]
+
+
+def _is_marked(cluster: Cluster, key: ObjectKey) -> bool:
+    live = object_keys.live(cluster, key)
+    return live is not None and bool(content_hash.mark(live))
 
 
 def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
@@ -98,21 +102,6 @@ def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> Non
                     fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
                     id="ingress-class",
                 )
-
-
-def recorded(records: Records) -> applied_record.Applied | None:
-    """Return the recorded objects of the controller; of an unsealed record, only the marked ones.
-
-    Earlier releases did not seal records. The mark is on the object itself, so a record that a pod wrote cannot name
-    objects that are not the system's.
-    """
-    known = applied_record.read(records, RECORD)
-    claimed = None if known else applied_record.claimed(records, RECORD)
-    if claimed is None:
-        return known
-    return applied_record.Applied(
-        tuple(place for place in claimed.places if addon_objects.is_marked(records.cluster, place))
-    )
 
 
 def replace(names: Names, manifest: Mapping[str, Any]) -> None:
@@ -133,12 +122,12 @@ class NoIngressStep(NothingToUndo):
     title: str = "No ingress controller"
 
     def check(self) -> Status:
-        there = recorded(Records.of(self.names))
+        there = applied_record.read(Records.of(self.names), RECORD)
         return Status(State.DRIFTED, "an earlier spec asked for one") if there else Status(State.READY)
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
-        there = recorded(records)
+        there = applied_record.read(records, RECORD)
         if there:
-            addon_objects.remove(records.cluster, there.dropped(()))
+            object_keys.remove(records.cluster, there.dropped(()))
         records.delete(RECORD)

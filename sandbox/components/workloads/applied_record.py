@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sandbox.components.addons.addon_objects import ObjectKey, read_places, written
+from sandbox.kube import object_keys
 from sandbox.kube.api import Manifest, was_applied
-from sandbox.kube.records import FoundRecord, Records
+from sandbox.kube.object_keys import ObjectKey
+from sandbox.kube.records import Records
 
 # These contain what no one could apply again, so they are never removed.
 KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
@@ -23,37 +24,28 @@ class Applied:
     `written` is when that was recorded, by the API server's clock; empty if unknown.
     """
 
-    places: tuple[ObjectKey, ...] = ()
+    keys: tuple[ObjectKey, ...] = ()
     digest: str = ""
     written: str = ""
 
     def was_replaced(self, live: Manifest) -> bool:
-        """Tell whether another program made the object since, in place of the applied one."""
-        made = str(live["metadata"].get("creationTimestamp") or "")
-        return "" < self.written < made and not was_applied(live)
+        """Return whether another program created the object since, in place of the applied one."""
+        created = str(live["metadata"].get("creationTimestamp") or "")
+        return "" < self.written < created and not was_applied(live)
 
     def dropped(self, wanted: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
         """Return the objects that are not wanted any more and contain no data."""
-        known = frozenset(wanted)
-        return tuple(place for place in self.places if place not in known and place.kind not in KEPT)
+        kept = frozenset(wanted)
+        return tuple(key for key in self.keys if key not in kept and key.kind not in KEPT)
 
 
 def read(records: Records, name: str) -> Applied | None:
-    """Return the content of the record `name`, None when there is no sealed one."""
-    found = records.find(name)
-    return _applied(found) if found and found.sealed else None
+    """Return the content of the record `name`, None when this user's commands wrote none."""
+    record = records.find(name)
+    if record is None or not record.sealed:
+        return None
+    return Applied(object_keys.from_json(record.data["objects"]), record.data["sha256"], record.written)
 
 
-def claimed(records: Records, name: str) -> Applied | None:
-    """Return the content of the record `name`, sealed or not: nothing may be deleted because of it alone."""
-    found = records.find(name)
-    return _applied(found) if found else None
-
-
-def write(records: Records, name: str, places: Iterable[ObjectKey], digest: str = "") -> None:
-    """Write the record `name`."""
-    records.write(name, {"sha256": digest, "objects": written(places)})
-
-
-def _applied(found: FoundRecord) -> Applied:
-    return Applied(read_places(found.data.get("objects", "")), found.data.get("sha256", ""), found.written)
+def write(records: Records, name: str, keys: Iterable[ObjectKey], digest: str = "") -> None:
+    records.write(name, {"sha256": digest, "objects": object_keys.to_json(keys)})

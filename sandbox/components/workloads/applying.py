@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
 from sandbox.kube.manifests import LAST, label_selector
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import has_failed
 from sandbox.system.wait import wait_until

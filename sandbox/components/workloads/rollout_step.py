@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.step import RECORD, TIMEOUT
+from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import wait_ready
@@ -38,7 +39,6 @@ class WorkloadsStep(NothingToUndo):
 
     def _live(self) -> list[Mapping[str, Any]]:
         records = Records.of(self.names)
-        cluster, record = records.cluster, applied_record.claimed(records, RECORD) or applied_record.Applied()
-        wanted = (place for place in record.places if place.kind in WORKLOADS)
-        found = (cluster.get(one.api_version, one.kind, one.name, one.namespace) for one in wanted)
-        return [live for live in found if live and not is_leaving(live)]
+        cluster, record = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
+        objects = (object_keys.live(cluster, key) for key in record.keys if key.kind in WORKLOADS)
+        return [live for live in objects if live and not is_leaving(live)]

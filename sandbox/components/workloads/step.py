@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.errors import SandboxError
-from sandbox.kube import bulk
+from sandbox.kube import bulk, object_keys
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import LAST, identity, ordered
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
@@ -111,7 +110,7 @@ class ApplyStep(NothingToUndo):
             return Status(State.DRIFTED, fault)
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")
-        left = [str(place) for place in record.places if place not in wanted]
+        left = [str(place) for place in record.keys if place not in wanted]
         kept = [f"left for you to delete: {', '.join(left)}"] if left else []
         return Status(State.READY, "; ".join((*self.told, *kept)))
 
@@ -150,11 +149,11 @@ class ApplyStep(NothingToUndo):
         objects = self._placed(written)
         wanted = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
-        known = (*before.places, *wanted)
+        known = (*before.keys, *wanted)
         applied_record.write(records, RECORD, known)
 
         def attempt(manifest: Manifest) -> str | None:
-            ours, context = before.places, self.names.cluster
+            ours, context = before.keys, self.names.cluster
             problem = applying.attempt_changed(
                 cluster, manifest, ours=ours, context=context, say=say, recreated=self.told
             )
@@ -165,7 +164,7 @@ class ApplyStep(NothingToUndo):
         def remove(places: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
             if places:
                 say(f"removing {', '.join(map(str, places))}")
-            return addon_objects.remove(cluster, places, wait=wait)
+            return object_keys.remove(cluster, places, wait=wait)
 
         dropped = before.dropped(wanted)
         webhooks = [one for one in dropped if one.kind in LAST]
@@ -186,7 +185,7 @@ class ApplyStep(NothingToUndo):
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied, and ready; one that a finalizer holds is told of until it is gone."""
         records = self.records
-        left = addon_objects.existing(records.cluster, placed.known, held=True)
+        left = object_keys.existing(records.cluster, placed.known, held=True)
         applied_record.write(
             records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
         )

@@ -16,18 +16,20 @@ import yaml
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonManager
 from sandbox.components.addons.addon_objects import LABEL
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.records import Records
 from sandbox.names import Names
-from sandbox.step import State, Status
+from sandbox.step import State, Status, Step
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
@@ -99,7 +101,16 @@ def step(
     images = AddonImages(
         engine=engine, sandbox=names, provider=made_by, store=store, registry=host, names=(host,), others=("quay.io",)
     )
-    return AddonStep(AddonManager(images=images, uses=(WantedAddon(str(folder)),), values={"domain": "demo.test"}))
+    names_of_images = ImageNames(prefix=host, url=registry.url)
+    charts = AddonCharts(
+        names=names, engine=engine, store=store, images=names_of_images, external=False, push=_no_push, mirrors={}
+    )
+    values = {"domain": "demo.test", "https_port": "443"}
+    return AddonStep(AddonManager(images=images, charts=charts, uses=(WantedAddon(str(folder)),), values=values))
+
+
+def _no_push(file: Path) -> Step:
+    raise AssertionError(f"{file}: an addon without a chart pushes nothing")
 
 
 def changed(step: AddonStep, **changes: Any) -> AddonStep:
@@ -271,7 +282,7 @@ def test_an_interrupted_one_is_not_taken_for_whole(step: AddonStep, server: ApiS
 
 @pytest.mark.security(20)
 def test_a_planted_record_enables_no_folder(step: AddonStep, server: ApiServer, folder: Path) -> None:
-    """A pod writes the record of an addon in a folder of the host → it is named as ignored; nothing is read of it."""
+    """A pod writes the record of an addon in a folder of the host → nothing is read of it."""
     bare = changed(step, uses=())
     places = [["v1", "ConfigMap", "default", "victim"]]
     data = {"source": str(folder), "by": "command", "sha256": "", "objects": json.dumps(places)}
@@ -281,17 +292,7 @@ def test_a_planted_record_enables_no_folder(step: AddonStep, server: ApiServer, 
     server.objects[victim] = config_map("victim", "x")
     bare.apply(NoWork())
     assert victim in server.objects and APP not in server.objects
-    detail = "none; ignored, as no command of this user enabled them: mine"
-    assert bare.check() == Status(State.READY, detail)
-
-
-def test_objects_of_an_unsealed_record_go_with_the_addon(step: AddonStep, server: ApiServer) -> None:
-    up(step)
-    del server.objects[RECORD]["metadata"]["annotations"]  # as earlier releases wrote it
-    assert step.check() == Status(State.ABSENT, "mine: is not there yet")
-    assert up(step).state is State.READY
-    assert up(changed(step, uses=())).state is State.READY
-    assert {APP, TEXT, RECORD} & server.objects.keys() == set()
+    assert bare.check() == Status(State.READY, "none")
 
 
 def test_node_values_are_read_from_the_node(
@@ -308,7 +309,7 @@ def test_conditions_are_waited_for_too(step: AddonStep, server: ApiServer, folde
     condition = "{apiVersion: v1, kind: ConfigMap, namespace: default, name: text, condition: Available}"
     text = (folder / "addon.yaml").read_text()
     (folder / "addon.yaml").write_text(f"{text}ready: [{condition}]\n")
-    assert step.check().detail == "mine: ConfigMap default/text is not Available: nothing is said yet"
+    assert step.check().detail == "mine: ConfigMap default/text is not Available: no message yet"
     server.objects[TEXT]["status"] = {"conditions": [{"type": "Available", "status": "True"}]}
     assert step.check().state is State.READY
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applying
 from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered, without_webhooks
 from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.names import Names
 from tests.support.api_server import ApiServer, Refused
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.rollout_step import WorkloadsStep
 from sandbox.components.workloads.step import RECORD
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.step import State

@@ -162,7 +162,7 @@ def test_killed_apply_is_not_ready_and_keeps_its_record(
     records = Records.of(names)
     known = applied_record.read(records, "applied")
     assert known is not None
-    applied_record.write(records, "applied", known.places)  # as it is from the beginning of an apply to its end
+    applied_record.write(records, "applied", known.keys)  # as it is from the beginning of an apply to its end
     assert step(names, objects).check().detail == "the last `up` did not come to its end"
     del server.objects[B]
     assert step(names, objects).check().detail == "ConfigMap shop/b is not there yet"

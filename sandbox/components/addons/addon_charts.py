@@ -1,13 +1,13 @@
-"""The charts of addons, installed as the user's own are: pulled, locked, their images pushed, installed by helm.
+"""The charts of addons: pulled, locked, their images pushed, and installed by the step that installs the user's.
 
 What an addon's addon.yaml does not pin is locked by the user's first `enable`, for all their sandboxes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import yaml
 
 from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_objects import ObjectKey
-from sandbox.components.addons.chart_addons import ChartUse
+from sandbox.components.addons.addon_file import AddonChart
+from sandbox.components.addons.addon_objects import Objects
+from sandbox.components.addons.catalogue import Addon
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock
-from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.charts_step import ChartsStep, pulled
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames, slots
 from sandbox.config.schema import RemoteChart
@@ -26,7 +27,9 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.lockfile import LockFile, dump, lock_of, lock_path
 from sandbox.images.registry_content import ADDONS, image_size, prune, tagged_below
-from sandbox.kube.api import Manifest, Say
+from sandbox.kube.api import Cluster, Manifest, Say, title
+from sandbox.kube.manifests import ingress_hosts, namespace
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci import reference as references
@@ -35,14 +38,25 @@ from sandbox.step import Progress, Status, Step, Work
 from sandbox.system import files
 
 HEADER = "# Written by `sandbox`: the images of an addon's chart.\n"
+CLASS = "nginx"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartUse:
+    """The chart of an addon, with its values filled in, and the spec's values by their paths."""
+
+    addon: str
+    chart: AddonChart
+    values: Mapping[str, Any]
+    chosen: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddonCharts:
-    """Installs the charts of addons in one sandbox.
+    """The charts of addons in one sandbox.
 
-    `push` returns the step that pushes the images of a list, `install` the one that installs charts with images by
-    these names, under a record. `images` tells the names of the registry, `mirrors` what is asked in place of others.
+    `push` returns the step that pushes the images of an images.yaml. `images` are the names of the registry, which may
+    be `external`; `mirrors` are asked in place of other registries.
     """
 
     names: Names
@@ -51,15 +65,13 @@ class AddonCharts:
     images: ImageNames
     external: bool
     push: Callable[[Path], Step]
-    install_step: Callable[[tuple[RemoteChart, ...], ImageNames, str], ChartsStep]
-    mirrors: Mapping[str, str] = field(default_factory=dict)
+    mirrors: Mapping[str, str]
 
     def check(self, use: ChartUse) -> Status:
-        """Check the release and its pods."""
         return self._step(use).check()
 
     def prepare(self, use: ChartUse, say: Say) -> tuple[ObjectKey, ...]:
-        """Have the chart and its images in the registry; returns the kinds that it defines. Raises SandboxError."""
+        """Pull the chart and push its images; returns the kinds that it defines. Raises SandboxError."""
         chart, helm = self._remote(use), Helm.find(self.store)
         try:
             self._archives.pull_all([chart], helm, say)
@@ -67,12 +79,9 @@ class AddonCharts:
             if use.chart.digest:
                 error.fix = "do not use it; if its publisher confirms the change, copy the addon with another digest"
             raise
-        found = self._archives.find(chart)
-        if found is None:
-            raise SandboxError(f"the archive of the chart {chart.source} is gone", fix="repeat the command")
-        objects = helm.render(found, whole=True)
+        objects = helm.render(pulled(chart, self._archives), whole=True)
         self._supply(use, objects, say)
-        return tuple(ObjectKey.of(one) for one in objects if one["kind"] == "CustomResourceDefinition")
+        return tuple(ObjectKey.of(manifest) for manifest in objects if manifest["kind"] == "CustomResourceDefinition")
 
     def install(self, use: ChartUse, work: Work) -> None:
         """Install or upgrade the release, and wait. Raises SandboxError."""
@@ -83,7 +92,7 @@ class AddonCharts:
         records, name = Records.of(self.names), _record(addon)
         if records.read(name) is None:
             return
-        self.install_step((), self.images, name).apply(Progress(say))
+        self._charts_step((), self.images, name).apply(Progress(say))
         records.delete(name)
         self._values(addon).unlink(missing_ok=True)
         if not self.external:
@@ -92,15 +101,16 @@ class AddonCharts:
 
     def size(self, addon: str) -> int | None:
         """Return the size of its images in bytes, None before they were fetched."""
-        try:
-            return int(self._size(addon).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+        file = self._size(addon)
+        return int(file.read_text(encoding="utf-8")) if file.exists() else None
 
     def _step(self, use: ChartUse) -> ChartsStep:
         manifest = self._manifest(use.addon)
         images = self.images.with_images(manifest if manifest.exists() else None)
-        return self.install_step((self._remote(use),), images, _record(use.addon))
+        return self._charts_step((self._remote(use),), images, _record(use.addon))
+
+    def _charts_step(self, charts: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
+        return ChartsStep(self.names, charts, self._archives, images, self.store, requires=(), record=record)
 
     def _remote(self, use: ChartUse) -> RemoteChart:
         """Return the chart as one of `apply`, with its values in a file, and its digest locked if that is known."""
@@ -108,42 +118,47 @@ class AddonCharts:
         text = yaml.safe_dump(dict(use.values), sort_keys=False, allow_unicode=True)
         if not values.exists() or values.read_text(encoding="utf-8") != text:
             files.write_private(values, text.encode())
-        source = {"chart": use.chart.chart, "version": use.chart.version}
-        content: dict[str, Any] = {**source, "release": use.addon, "namespace": use.namespace, "values": (values,)}
-        if use.chart.repo:
-            content["repo"] = use.chart.repo
-        content |= {"set": {key: _typed(value) for key, value in use.chosen.items()}}
-        made = RemoteChart.model_validate({**content, "lock": self._folder(use.addon) / "charts.lock.yaml"})
-        files.make_private_dir(made.lock.parent)
+        chart = RemoteChart(
+            chart=use.chart.chart,
+            repo=use.chart.repo,
+            version=use.chart.version,
+            release=use.addon,
+            namespace=use.chart.namespace or use.addon,
+            values=(values,),
+            set={key: _typed(value) for key, value in use.chosen.items()},
+            lock=self._folder(use.addon) / "charts.lock.yaml",
+        )
+        files.make_private_dir(chart.lock.parent)
         if use.chart.digest:
-            lock([made], {made: use.chart.digest})
-        return made
+            lock([chart], {chart: use.chart.digest})
+        return chart
 
     def _supply(self, use: ChartUse, objects: Sequence[Manifest], say: Say) -> None:
-        """Have the images of the objects in the registry, by the digests that are known or were locked."""
-        found = {str(holder[key]) for one in objects for holder, key in slots(one, {})}
-        wanted = {name for name in found if name and not self.images.is_ours(name)}
+        """Push the images of the objects, by the digests that are pinned or locked."""
+        names = {str(holder[key]) for manifest in objects for holder, key in slots(manifest, {})}
+        foreign = sorted(name for name in names if name and not self.images.is_ours(name))
         manifest = self._manifest(use.addon)
-        content = {"images": list(self._items(use, sorted(wanted)))}
-        if not wanted:
+        if not foreign:
             manifest.unlink(missing_ok=True)
             return
+        content = {"images": list(self._entries(use, foreign))}
         files.write_atomic(manifest, (HEADER + yaml.safe_dump(content, sort_keys=False)).encode(), mode=0o600)
         if not lock_path(manifest).exists():  # a push only updates an existing lock
             files.write_atomic(lock_path(manifest), dump(lock_of(())).encode(), mode=0o600)
         self.push(manifest).apply(Progress(say))
+        targets = [entry.target for entry in LockFile.of(manifest).entries]
         with Client(self.images.url, keychain=self.images.keychain) as client:
-            sizes = [image_size(client, one.target.repository, one.target.tag) for one in LockFile.of(manifest).entries]
-        files.write_atomic(self._size(use.addon), str(sum(sizes)).encode(), mode=0o600)
+            size = sum(image_size(client, target.repository, target.tag) for target in targets)
+        files.write_atomic(self._size(use.addon), str(size).encode(), mode=0o600)
 
-    def _items(self, use: ChartUse, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    def _entries(self, use: ChartUse, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Yield the entries of images.yaml for the images, each once however the chart writes it."""
-        same: dict[str, list[str]] = {}
+        spellings: dict[str, list[str]] = {}
         for name in names:
-            same.setdefault(str(references.parse(name).with_default_tag()), []).append(name)
+            spellings.setdefault(str(references.parse(name).with_default_tag()), []).append(name)
         pinned = {str(references.parse(name)): digest for name, digest in use.chart.images.items()}
         locked = self._locked(use.addon)
-        for full, written in same.items():
+        for full, written in spellings.items():
             reference = references.parse(full)
             digest = reference.digest or pinned.get(full)
             tag = reference.tag or (digest or "").partition(":")[2][:12]
@@ -155,19 +170,17 @@ class AddonCharts:
                 yield {"image": mirrored(str(replace(reference, digest=digest)), self.mirrors), **place}
 
     def _engine_has(self, name: str, digest: str | None) -> bool:
-        """Tell whether the engine has the image, with the digest where one is known."""
+        """Return whether the engine has the image, with the digest where one is known."""
         image = self.engine.inspect_image(name)
-        return image is not None and (digest is None or any(one.endswith(digest) for one in image["RepoDigests"] or ()))
+        return image is not None and (
+            digest is None or any(repo_digest.endswith(digest) for repo_digest in image["RepoDigests"] or ())
+        )
 
     def _locked(self, addon: str) -> frozenset[str]:
         """Return the images that the first `enable` took from their registries."""
-        manifest = self._manifest(addon)
-        found = LockFile(manifest, ()).read()
-        return (
-            frozenset(one.target for one in found.images if one.origin.startswith("registry "))
-            if found
-            else frozenset()
-        )
+        content = LockFile(self._manifest(addon), ()).read()
+        images = content.images if content else ()
+        return frozenset(image.target for image in images if image.origin.startswith("registry "))
 
     @property
     def _archives(self) -> ChartArchives:
@@ -186,6 +199,43 @@ class AddonCharts:
         return self.names.addon_values / f"{addon}.yaml"
 
 
+def around(addon: Addon, host: str) -> Objects:
+    """Return the objects around an addon's chart: its namespace, and the Ingress of its page."""
+    about = addon.about
+    if about.chart is None:
+        return ()
+    place = about.chart.namespace or addon.name
+    if about.page is None:
+        return (namespace(place),)
+    backend = {"service": {"name": about.page.service, "port": {"number": about.page.port}}}
+    rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": f"addon-{addon.name}", "namespace": place},
+        "spec": {"ingressClassName": CLASS, "tls": [{"hosts": [host]}], "rules": [rule]},
+    }
+    return (namespace(place), ingress)
+
+
+def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey]) -> None:
+    """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
+    ingresses = [manifest for manifest in objects if manifest["kind"] == "Ingress"]
+    own = set(map(ObjectKey.of, ingresses))
+    hosts = {host for manifest in ingresses for host in ingress_hosts(manifest)}
+    for live in cluster.list("networking.k8s.io/v1", "Ingress") if hosts else ():
+        key = ObjectKey.of(live)
+        taken = hosts.intersection(ingress_hosts(live))
+        if key in own.intersection(created) or not (taken or key in own):
+            continue
+        raise SandboxError(
+            f"{min(taken or hosts)} is a host of {title(live)} already",
+            details=f"in the namespace {live['metadata']['namespace']}; nothing was changed",
+            fix="give that Ingress another host, or delete it",
+            id="domain-taken",
+        )
+
+
 def _record(addon: str) -> str:
     return f"chart-of-{addon}"
 
@@ -193,7 +243,7 @@ def _record(addon: str) -> str:
 def _typed(value: str) -> str | int | float | bool:
     """Return a value as helm's own `--set` would parse it."""
     with suppress(yaml.YAMLError):
-        found = yaml.safe_load(value)
-        if isinstance(found, bool | int | float):
-            return found
+        parsed = yaml.safe_load(value)
+        if isinstance(parsed, bool | int | float):
+            return parsed
     return value

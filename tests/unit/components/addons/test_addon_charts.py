@@ -13,16 +13,14 @@ import pytest
 import yaml
 
 from sandbox.bundle.store import Store
+from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.cluster.kind.command import Kind
-from sandbox.components.workloads.addon_charts import AddonCharts
-from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
-from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.chart_archives import ChartChanged
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.config.schema import RemoteChart
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.images.lockfile import LockFile
@@ -133,10 +131,6 @@ def scene(
     about = {"title": "mine", "chart": chart, "page": {"service": "web", "port": 80}}
     (folder / "addon.yaml").write_text(yaml.safe_dump(about))
     host, store = registry.url.removeprefix("http://"), Store(names.home.bundle)
-
-    def install(charts: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
-        return ChartsStep(names, charts, ChartArchives(names.home.charts), images, store, requires=(), record=record)
-
     charts = AddonCharts(
         names=names,
         engine=engine,
@@ -144,7 +138,7 @@ def scene(
         images=ImageNames(prefix=host, url=registry.url),
         external=False,
         push=lambda file: PushStep(engine, LockFile.of(file), registry.url),
-        install_step=install,
+        mirrors={},
     )
     images = AddonImages(
         engine=engine,
@@ -156,7 +150,7 @@ def scene(
         others=(),
     )
     values = {"domain": "demo.test", "https_port": "8443", "sandbox": "demo"}
-    manager = AddonManager(images=images, uses=(WantedAddon(str(folder)),), values=values, charts=lambda: charts)
+    manager = AddonManager(images=images, uses=(WantedAddon(str(folder)),), values=values, charts=charts)
     made = Scene(folder, manager, upstream, registry, asked)
     made.publish(1)
     return made
@@ -173,7 +167,7 @@ def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: 
     assert yaml.safe_load(Path(values).read_text()) == {"url": "https://mine.demo.test:8443"}
     rules = server.objects[INGRESS.format("mine", "addon-mine")]["spec"]["rules"]
     assert rules[0]["host"] == "mine.demo.test"
-    assert scene.manager.size("mine")
+    assert scene.manager.charts.size("mine")
     (chosen,) = scene.manager.chosen({})
     assert scene.manager.url(chosen) == "https://mine.demo.test:8443"
     assert replace(scene.manager, served=False).url(chosen) is None
@@ -181,10 +175,8 @@ def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: 
 
 def test_chart_s_images_come_from_the_mirror_of_their_registry(scene: Scene) -> None:
     digest, host = scene.publish(1), scene.upstream.url.removeprefix("http://")
-    assert scene.manager.charts
-    mirror, charts = host.replace("127.0.0.1", "localhost"), scene.manager.charts()
-    assert isinstance(charts, AddonCharts)
-    scene.manager = replace(scene.manager, charts=lambda: replace(charts, mirrors={host: mirror}))
+    mirror, charts = host.replace("127.0.0.1", "localhost"), scene.manager.charts
+    scene.manager = replace(scene.manager, charts=replace(charts, mirrors={host: mirror}))
     scene.install()
     assert f"addons/mine/acme/web:1@{digest}" in scene.manifest()
     (listed,) = yaml.safe_load((charts.names.home.addons / "mine" / "images.yaml").read_text())["images"]
@@ -196,8 +188,8 @@ def test_password_of_an_addon_is_told_by_its_secret(scene: Scene) -> None:
     more = {"login": {"user": "admin", "secret": "web", "key": "password"}, "hint": "token ${password} at ${host}"}
     (scene.folder / "addon.yaml").write_text(text + yaml.safe_dump(more))
     (chosen,) = scene.manager.chosen({})
-    hint, login = scene.manager.told(chosen)
-    assert (hint, login) == scene.manager.told(chosen), "it is the same each time"
+    hint, login = scene.manager.instructions(chosen)
+    assert (hint, login) == scene.manager.instructions(chosen), "it is the same each time"
     assert hint.endswith(" at mine.demo.test") and len(hint.split()[1]) == 24
     assert login.startswith("user admin, password: kubectl --context sandbox-demo get secret web -n mine -o ")
 
