@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,13 +73,6 @@ def without_files(spec: Spec) -> tuple[Step, ...]:
 def local() -> Local:
     """Return what a push uses of this machine; reading the bundle's recipes takes long, and few pushes need one."""
     from sandbox.images.image_push import Local
-    from sandbox.images.sources.layer_helper import LayerHelper
-
-    def reader(engine: Engine) -> str | None:
-        from sandbox.bundle import system_images
-        from sandbox.bundle.store import Store
-
-        return system_images.layer_reader(engine, Store(home().bundle))
 
     def buildx() -> Path | None:
         from sandbox.bundle import system_images
@@ -88,12 +80,7 @@ def local() -> Local:
 
         return system_images.buildx(Store(home().bundle))
 
-    return Local(
-        connect=Engine.connect,
-        helper=lambda engine: LayerHelper(engine, partial(reader, engine)),
-        spool=home().spool,
-        buildx=buildx,
-    )
+    return Local(connect=Engine.connect, spool=home().spool, buildx=buildx)
 
 
 def registry_url(spec: Spec) -> str:

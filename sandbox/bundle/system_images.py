@@ -13,7 +13,6 @@ from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home, Names
-from sandbox.system import files, process
 
 if TYPE_CHECKING:
     from sandbox.config.schema import Cluster, Spec
@@ -30,7 +29,7 @@ IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 BALANCER = "balancer"  # the balancer of several control planes
 # What `up` may need of the bundle; addons and demos may need more, which you build when you use them.
-NEEDED = (*IN_ENGINE, "kind", "gateway-api", "layer-reader")
+NEEDED = (*IN_ENGINE, "kind", "gateway-api")
 PREFIX = published.PREFIX
 # Stable names, for Dockerfiles that need a small base image on every machine.
 ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busybox", "haproxy")}
@@ -230,23 +229,3 @@ def further(names: Iterable[str]) -> tuple[Recipe, ...]:
 def buildx(store: Store) -> Path | None:
     """Return the bundle's buildx; None where it was not built."""
     return store.tool(recipes()["buildx"], "buildx")
-
-
-def layer_reader(engine: Engine, store: Store) -> str | None:
-    """Return the image of the program that reads the engine's folders, loaded, and built where there is Go.
-
-    A build takes a quarter of a minute, once. None without the image and without Go. Raises SandboxError.
-    """
-    recipe = recipes()["layer-reader"]
-    if engine.image_id(recipe.reference) is None:
-        if not store.has(recipe):
-            if process.which("go") is None:
-                return None
-            from sandbox.bundle.builder.component_build import build_one
-
-            files.make_private_dir(store.root)
-            with files.exclusive(store.root):
-                if not store.has(recipe):
-                    build_one(recipe, store)
-        engine.load(store.image(recipe))
-    return recipe.reference

@@ -134,6 +134,9 @@ class LivePushDisplay(PushDisplay):
     def building(self, target: str) -> None:
         self._word = f"building {target}"
 
+    def noted(self, line: str) -> None:
+        self._line(escape(line))
+
     def expected(self, size: int) -> None:
         self._expected, self._word = size, "from the Docker Engine"
 

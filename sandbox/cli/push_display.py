@@ -67,6 +67,9 @@ class PlainPushDisplay(PushDisplay):
     def building(self, target: str) -> None:
         self._lines.add(f"building {target}")
 
+    def noted(self, line: str) -> None:
+        self._lines.add(line)
+
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._lines.add(f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}")
 
@@ -91,6 +94,9 @@ class JsonPushDisplay(PushDisplay):
 
     def building(self, target: str) -> None:
         self._events.add("building", image=target)
+
+    def noted(self, line: str) -> None:
+        self._events.add("noted", text=line)
 
     def expected(self, size: int) -> None:
         self._events.add("expected", bytes=size)

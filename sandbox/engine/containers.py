@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -280,6 +281,25 @@ class Containers(ContainerFiles):
                 yield from (line.decode(errors="replace") for line in lines)
             if rest:
                 yield rest.decode(errors="replace")
+
+    @contextmanager
+    def attached(self, name: str, *, timeout: float) -> Iterator[socket.socket]:
+        """Yield a connection to the standard input of a container, and to its output in frames of the engine's API.
+
+        `timeout` is the number of seconds that a read or write may take.
+        """
+        with translated(f"attaching to container {name}"):
+            streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            file = self._api.attach_socket(name, params=streams)
+        connection: socket.socket = getattr(file, "_sock", file)  # the library gives a reader of the socket
+        connection.settimeout(timeout)
+        try:
+            yield connection
+        finally:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+            file.close()
 
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in a container: its exit status and its output."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.images.image_lookup import Elsewhere, FoundImage, Remembering, built, of_engine, outcome
-from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
+from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
 from sandbox.images.push import LIMIT, workers
-from sandbox.images.sources import engine_store
+from sandbox.images.sources.engine_files import Opening
 from sandbox.images.sources.image_source import Daemon, EngineAccess, layers_of
 from sandbox.images.transfer import BlobInventory, Destination, plan_transfers
 from sandbox.oci.client import Clients
@@ -62,11 +62,12 @@ def forecast(
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
     reading: bool = True,
+    container: Opening | None = None,
 ) -> tuple[Forecast, ...]:
     """Return what `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
 
-    With `reading` the sizes of the engine's layers are looked up in its own folders. Where these cannot be read, a
-    layer's size is not known before it is saved, and images of the engine get an upper bound.
+    With `reading` the sizes of the engine's layers are looked up in its own folders, by a `container` where this user
+    may not read them. Else a layer's size is not known before it is saved, and images get an upper bound.
     """
     ending = Ending(Silent())
     with contextlib.ExitStack() as stack:
@@ -83,9 +84,8 @@ def forecast(
         images: dict[Target, Image | SandboxError] = {}
         if engine is not None and local:
             destination = Destination(client, inventory, ending, pool)
-            images = of_engine(compression, engine, destination, folders, EngineAccess(reading=False)).resolve(local)
-            if reading and compression is Compression.RAW:
-                images |= _read(local, images, engine, inventory)
+            access = EngineAccess(reading=reading and compression is Compression.RAW, container=container)
+            images = of_engine(compression, engine, destination, folders, access).resolve(local)
         found: dict[Target, FoundImage | SandboxError] = dict(failed)
         for entry in local:
             source = engine.id(entry.image) if engine else ""
@@ -100,23 +100,6 @@ def forecast(
         answers = [forecaster(entry.target, found.get(entry.target)) for entry in entries]
         _require(promised or {}, {e.target: answer for e, answer in zip(entries, answers, strict=True)})
         return tuple(answers)
-
-
-def _read(
-    entries: Sequence[FromDaemon],
-    images: Mapping[Target, Image | SandboxError],
-    engine: Remembering,
-    inventory: BlobInventory,
-) -> dict[Target, Image | SandboxError]:
-    """Return the images that would be saved, as far as the engine's own folders describe them."""
-
-    def size_of(digest: str) -> int | None:
-        place = inventory.anywhere(digest)
-        return place[1] if place else None
-
-    unsaved = [entry for entry in entries if isinstance(images[entry.target], _NotSaved)]
-    opened = {entry.target: engine_store.opened(engine, entry.image, size_of) for entry in unsaved}
-    return {target: image for target, image in opened.items() if image}  # of others the upper bound is used
 
 
 class _Forecaster:

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Observer
+from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
+from sandbox.images.sources.image_build import build_all
 from sandbox.images.sources.image_source import Daemon, EngineAccess, Source, layers_of
+from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.transfer import Destination
@@ -25,9 +28,6 @@ from sandbox.oci.image import Image, MissingBlob, narrow
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
-
-if TYPE_CHECKING:
-    from sandbox.images.sources.compressed import CompressedImages
 
 LARGEST_CONFIG = 8 << 20
 
@@ -117,8 +117,6 @@ class Elsewhere:
     def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Source:
         match entry:
             case FromArchive():
-                from sandbox.images.sources.image_tar import Archive  # few lists have one
-
                 return Archive(entry.path, entry.image)
             case FromLayout():
                 return Layout(entry.path, entry.image)
@@ -148,8 +146,6 @@ def built(
         return [], dict[Target, SandboxError](none)
     made: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
     if building := [entry for entry in local if isinstance(entry, FromBuild)]:
-        from sandbox.images.sources.image_build import build_all
-
         made |= build_all(building, daemon, observer.building, buildx)
     ready = [one for entry in local if isinstance(one := made[entry.target], FromDaemon)]
     return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
@@ -164,10 +160,8 @@ def of_engine(
 ) -> DaemonImages | CompressedImages:
     """Return the source of the engine's images, layers compressed as asked; its resources live as long as `stack`."""
     if compression is Compression.RAW:
-        return DaemonImages(daemon, destination, access)
-    from sandbox.images.sources.compressed import CompressedImages
-
-    return CompressedImages(compression, daemon, destination, stack, access)
+        return DaemonImages(daemon, destination, access, stack)
+    return CompressedImages(compression, daemon, destination, access, stack)
 
 
 def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:

@@ -14,13 +14,16 @@ from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistr
 from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result, Silent
 from sandbox.images.push import push
-from sandbox.images.sources.image_source import EngineAccess, Helper
+from sandbox.images.sources.engine_container import ContainerFiles
+from sandbox.images.sources.engine_files import Opening
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci import address
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.image import host_platform
 from sandbox.oci.reference import Target
+from sandbox.system import files
 
 if TYPE_CHECKING:
     from sandbox.engine import Engine
@@ -29,19 +32,19 @@ if TYPE_CHECKING:
 # Moves damaged blobs aside, by their digests, so that they are pushed again.
 Repair = Callable[[Collection[str]], None]
 EVERY = 0.5
+READS = "a container reads layers from the Docker Engine's folder; `daemon: save` in images.yaml turns this off"
+ANNOUNCED = "container-announced"  # a file in the spool: these words were shown once on this machine
 
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
     """What a push uses of this machine.
 
-    `connect` returns the Docker Engine, only when an image comes from it, `helper` reads the engine's folders for a
-    user who may not. `spool` is the folder where layers are compressed, `buildx` finds the program for images that are
-    built, where the docker CLI does not have it.
+    `connect` returns the Docker Engine, only when an image comes from it. `spool` is the folder where layers are
+    compressed, `buildx` finds the program for images that are built, where the docker CLI does not have it.
     """
 
     connect: Callable[[], Engine]
-    helper: Callable[[Engine], Helper | None] = lambda _: None
     spool: Path | None = None
     buildx: Callable[[], Path | None] = lambda: None
 
@@ -127,7 +130,7 @@ class ImagePush:
             keychain=self.keychain,
             access=EngineAccess(
                 reading=self.file.reading,
-                helper=self.local.helper(engine) if engine else None,
+                container=self._container(engine, observer) if engine else None,
                 spool=self.local.spool,
                 buildx=self.local.buildx() if any(isinstance(one, FromBuild) for one in self.entries) else None,
             ),
@@ -181,7 +184,18 @@ class ImagePush:
             promised=self.promised,
             keychain=self.keychain,
             reading=self.file.reading,
+            container=self._container(self.engine, Silent()) if self.engine else None,
         )
+
+    def _container(self, engine: Engine, observer: Observer) -> Opening:
+        def opened(folders: Sequence[Path]) -> ContainerFiles:
+            if (spool := self.local.spool) and not (announced := spool / ANNOUNCED).exists():
+                observer.noted(READS)
+                files.make_private_dir(spool)
+                announced.touch()
+            return ContainerFiles(engine, folders)
+
+        return opened
 
 
 class _Saying(Silent):
@@ -194,6 +208,9 @@ class _Saying(Silent):
 
     def building(self, target: str) -> None:
         self._say(f"building {target}")
+
+    def noted(self, line: str) -> None:
+        self._say(line)
 
     def sent(self, size: int) -> None:
         self._sent += size

@@ -51,6 +51,9 @@ class Observer(Protocol):
     def building(self, target: str) -> None:
         """Report that the Docker Engine builds an image, which may take long."""
 
+    def noted(self, line: str) -> None:
+        """Report what the user should know of how images are read."""
+
     def expected(self, size: int) -> None:
         """Report that the Docker Engine begins to send layers, about so many bytes; it comes before `planned`."""
 
@@ -78,6 +81,8 @@ class Silent:
 
     def building(self, target: str) -> None: ...
 
+    def noted(self, line: str) -> None: ...
+
     def expected(self, size: int) -> None: ...
 
     def planned(self, images: int, blobs: int, size: int) -> None: ...
@@ -101,6 +106,7 @@ class Ending:
         self._observer = observer
         self._over = threading.Event()
         self.building = observer.building
+        self.noted = observer.noted
         self.expected = observer.expected
         self.planned = observer.planned
         self.spared = observer.spared

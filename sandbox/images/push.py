@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.images.image_lookup import Elsewhere, FoundImage, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Observer, Result, Silent
+from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
+from sandbox.images.sources.engine_files import Unreadable
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.transfer import BlobInventory, Destination, Fact, Plan, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
+from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.image import Image, host_platform
 from sandbox.oci.reference import Target
 from sandbox.system import interruption
 
-if TYPE_CHECKING:
-    from sandbox.images.sources.compressed import CompressedImages
-
 LIMIT = 6  # requests at once
 SMALL_BODY = 1 << 20  # bytes
+_DAMAGED = (Unreadable, DigestMismatch)
+
+log = logging.getLogger(__name__)
 
 
 class PushFailed(SandboxError):
@@ -138,35 +141,42 @@ class _Run:
     fail_fast: bool
     promised: Mapping[Target, Promise]
     buildx: Path | None
+    read: frozenset[Target] = frozenset()  # images of the engine's folders; those that are damaged are saved
     begun: float = field(default_factory=time.monotonic)
 
     def __call__(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
-        found = self._resolve(entries)
-        failures = {target: outcome for target, outcome in found.items() if isinstance(outcome, SandboxError)}
-        for target, error in failures.items():
-            self.ending.failed(str(target), error)
-        done: dict[Target, Result | SandboxError] = {}
-        if not (failures and self.fail_fast):
-            done = self._move({e.target: one for e in entries if isinstance(one := found.get(e.target), FoundImage)})
-        failures |= {target: error for target, error in done.items() if isinstance(error, SandboxError)}
-        results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
-        if failures:
-            untried = [e.target for e in entries if e.target not in failures and e.target not in done]
-            raise PushFailed(results, {e.target: failures[e.target] for e in entries if e.target in failures}, untried)
-        return results
-
-    def _resolve(self, entries: Sequence[Entry]) -> dict[Target, Outcome]:
-        """Read the documents of all images; the engine's images get their layers into the registry on the way."""
         futures = self.elsewhere.begin(entries)
         local, failed = built(entries, self.engine, self.ending, self.buildx)
-        found: dict[Target, Outcome] = dict(failed)
         if self.promised:
             self._require({target: future.result() for target, future in futures.items()}, local)
-        if self.engine and self.source and local and not (failed and self.fail_fast):
-            images, client = self.source.resolve(local), self.destination.client
-            for entry in local:
-                found[entry.target] = outcome(entry, images[entry.target], self.engine.id(entry.image), client)
-        return found | {target: future.result() for target, future in futures.items()}
+        done: dict[Target, Result | SandboxError] = dict(failed)
+        if not (failed and self.fail_fast):
+            self.read = frozenset(entry.target for entry in local)
+            found = self._from_engine(local)
+            done |= self._pushed(found | {target: future.result() for target, future in futures.items()})
+            if damaged := [entry for entry in local if isinstance(done.get(entry.target), _DAMAGED)]:
+                log.info("saved after all: %s", ", ".join(str(entry.target) for entry in damaged))
+                self.read = frozenset()
+                done |= self._pushed(self._from_engine(damaged))
+        results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
+        failures = {e.target: error for e in entries if isinstance(error := done.get(e.target), SandboxError)}
+        if failures:
+            raise PushFailed(results, failures, [e.target for e in entries if e.target not in done])
+        return results
+
+    def _from_engine(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
+        if not (self.engine and self.source and local):
+            return {}
+        if not self.read:
+            self.source.stop_reading()
+        images, client = self.source.resolve(local), self.destination.client
+        return {e.target: outcome(e, images[e.target], self.engine.id(e.image), client) for e in local}
+
+    def _pushed(self, found: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
+        failures = {target: self._lost(target, one) for target, one in found.items() if isinstance(one, SandboxError)}
+        if failures and self.fail_fast:
+            return dict(failures)
+        return {**failures, **self._move({t: one for t, one in found.items() if isinstance(one, FoundImage)})}
 
     def _require(self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon]) -> None:
         """Raise Drift unless everything that is known before sending is as promised."""
@@ -220,10 +230,11 @@ class _Run:
         return lost
 
     def _lost(self, target: Target, error: SandboxError) -> SandboxError:
-        """Record that an image has failed, and with `fail_fast` all others too."""
-        self.ending.failed(str(target), error)
-        if self.fail_fast:
-            self.ending.end()
+        """Record that an image has failed, and with `fail_fast` all others too; one that may be saved has not yet."""
+        if not (target in self.read and isinstance(error, _DAMAGED)):
+            self.ending.failed(str(target), error)
+            if self.fail_fast:
+                self.ending.end()
         return error
 
     def _vouch(self, item: tuple[Target, Image]) -> None:

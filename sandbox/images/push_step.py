@@ -16,7 +16,6 @@ from sandbox.engine.engine_images import build_context
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Result
-from sandbox.images.sources.image_source import Helper
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import INDEXES, Document
@@ -38,8 +37,7 @@ class PushStep(NothingToUndo):
 
     Images of other registries are pushed as they are locked. For all others the lock, if there is one, is updated: they
     are the developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are
-    compressed, `helper` reads the engine's folders for a user who may not, `buildx` is the program for images that are
-    built, where the docker CLI does not have it.
+    compressed, `buildx` is the program for images that are built, where the docker CLI does not have it.
     """
 
     engine: Engine
@@ -48,7 +46,6 @@ class PushStep(NothingToUndo):
     keychain: Keychain | None = None
     spool: Path | None = None
     built: set[Target] = field(default_factory=set, compare=False)  # by this run, whatever the engine's clock says
-    helper: Helper | None = None
     buildx: Path | None = None
     name: str = "push"
     requires: tuple[str, ...] = ("registry",)
@@ -94,7 +91,7 @@ class PushStep(NothingToUndo):
         from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
 
         found = self.buildx
-        local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool, buildx=lambda: found)
+        local = Local(connect=lambda: self.engine, spool=self.spool, buildx=lambda: found)
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
     def _found(self, client: Client, ids: Mapping[str, str], entry: Entry) -> tuple[Document | None, bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from sandbox.bundle import published, system_images
@@ -17,7 +16,6 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
-from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.names import HTTPS_PORT, INGRESS_PORT, Names
 from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite, Site
@@ -89,7 +87,6 @@ def push_of(site: ClusterSite, manifest: Path) -> PushStep:
         site.spec.registry.push_url,
         site.keychain,
         site.home.spool,
-        helper=LayerHelper(site.engine, partial(system_images.layer_reader, site.engine, site.store)),
         buildx=system_images.buildx(site.store),
         requires=("registry", "images"),
     )

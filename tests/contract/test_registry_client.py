@@ -14,7 +14,6 @@ import pytest
 from sandbox.images.images_yaml import Entry, FromArchive, FromDaemon, FromLayout
 from sandbox.images.progress import Action
 from sandbox.images.push import push
-from sandbox.images.sources import docker_save
 from sandbox.oci.chunked_upload import ChunkedUpload
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential
@@ -276,11 +275,7 @@ def test_an_index_is_refused_until_its_children_are_there(client: Client, place:
 
 
 @pytest.mark.parametrize("old", [True, False])
-@pytest.mark.parametrize("small", [8_000, 8 << 20])
-def test_images_of_an_engine_are_pushed_once(
-    client: Client, place: str, monkeypatch: pytest.MonkeyPatch, old: bool, small: int
-) -> None:
-    monkeypatch.setattr(docker_save, "SMALL", small)
+def test_images_of_an_engine_are_pushed_once(client: Client, place: str, old: bool) -> None:
     engine = FakeEngine({"app": APP, "tool": TOOL}, old=old)
     entries = [FromDaemon(parse_target(f"{place}/app:1"), "app"), FromDaemon(parse_target(f"{place}/tool:1"), "tool")]
     first = push(entries, client.url, engine)

@@ -22,14 +22,14 @@ def test_programs_for_the_other_machine_are_built_here(tmp_path: Path) -> None:
     machine.need("go", "file")
     other = next(one for one in architecture.KNOWN.values() if one != architecture.native())
     store = Store(tmp_path).across(other)
-    component_build.build(store, RecordingReporter(), only=["cni-plugins", "layer-reader"])
-    for name in ("cni-plugins", "layer-reader"):
+    component_build.build(store, RecordingReporter(), only=["cni-plugins", "local-path-provisioner"])
+    for name in ("cni-plugins", "local-path-provisioner"):
         programs = list((store.folder(recipes()[name]) / "bin").iterdir())
         assert programs
         architecture.require(programs, other)
         said = machine.tool("file", "--brief", programs[0])
         assert {"arm64": "ARM aarch64", "amd64": "x86-64"}[other.name] in said and "statically linked" in said
-    with tarfile.open(store.image(recipes()["layer-reader"])) as tar:
+    with tarfile.open(store.image(recipes()["local-path-provisioner"])) as tar:
         small = [tar.extractfile(one) for one in tar if one.isfile() and one.size < 4096]
         assert any(f'"architecture":"{other.name}"'.encode() in file.read() for file in small if file)
 

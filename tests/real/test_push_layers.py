@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import random
@@ -10,32 +9,29 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sandbox.app import context
 from sandbox.bundle import system_images
-from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.engine import Container, Engine, reach
+from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
-from sandbox.images.sources import engine_store, image_build
+from sandbox.images.sources import engine_container, image_build
+from sandbox.images.sources.engine_container import LABEL, ContainerFiles
 from sandbox.images.sources.image_source import EngineAccess
-from sandbox.images.sources.layer_helper import LABEL, LayerHelper
-from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
-from tests.real.machine import CommandLine, free_ports, leave_out, tool
+from tests.real.machine import CommandLine, leave_out, tool
 from tests.real.registry.stand import Watched, reader, rebuilt, registry, require_classic_store
 from tests.support import harm_to_files
-from tests.support.bundled import store_with
 from tests.support.images import TestImage, digest_of, old_save, tar
 from tests.support.odd_layers import SEEDS, odd, odd_image
-from tests.support.registries import silence
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 NAME = f"sandbox-test-layers-{os.getpid()}"
@@ -79,6 +75,16 @@ def saved(engine: Engine, name: str) -> dict[str, bytes]:
     return {digest: layers[digest] for digest in content["RootFS"]["Layers"]}
 
 
+@pytest.fixture(params=["opened", "container"])
+def way(request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the engine's folders are read: by this process, or as for a user who may not open them."""
+    if request.param == "container":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        monkeypatch.setattr(engine_container, "SILENCE", 3.0)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_path: Path, seed: int) -> None:
     image = odd_image(seed, NAME)
@@ -90,9 +96,12 @@ def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_pa
 
 @pytest.mark.parametrize("harm", harm_to_files.ALL)
 def test_harm_to_a_file_of_the_engine_means_a_save(
-    engine: Engine, tmp_path: Path, harm: Callable[[Path], None]
+    engine: Engine, tmp_path: Path, harm: Callable[[Path], None], way: str
 ) -> None:
-    """The engine's own save fails with such a file too, hence it is repaired before that."""
+    """The engine's own save fails with such a file too, hence it is repaired before that.
+
+    A container follows a link to the right bytes; it sees nothing but the layer.
+    """
     image = TestImage((tar({"folder/large": os.urandom(3_000_000)}),), f"{NAME} harmed")
     (tmp_path / "load.tar").write_bytes(old_save({f"{NAME}:0": image}))
     engine.load(tmp_path / "load.tar")
@@ -107,13 +116,16 @@ def test_harm_to_a_file_of_the_engine_means_a_save(
             tool("cp", "-aT", tmp_path / "kept", layer)
             return super().save(names)
 
-    with registry("docker-registry", tmp_path) as host:
+    with registry("distribution", tmp_path) as host:
         entry = FromDaemon(parse_target("app:1"), f"{NAME}:0")
-        (result,) = push([entry], f"http://{host}", watched := Repaired(engine))
+        (result,) = push([entry], f"http://{host}", watched := Repaired(engine), access=access(engine))
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
-    assert (result.action, watched.saves) == (Action.UPLOADED, [(f"{NAME}:0",)])
+    followed = way == "container" and harm in (harm_to_files.a_link_to_its_own_bytes, harm_to_files.below_a_link)
+    assert (result.action, watched.saves) == (Action.UPLOADED, [] if followed else [(f"{NAME}:0",)])
+    await_end(engine)
 
 
+@pytest.mark.usefixtures("way")
 def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tmp_path: Path) -> None:
     base(tmp_path / "base.tar")
     tool("docker", "import", tmp_path / "base.tar", f"{NAME}:0")
@@ -124,9 +136,12 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
     engine.build(tmp_path, f"{NAME}:built")
     assert (found := rebuilt(engine, f"{NAME}:built")) == saved(engine, f"{NAME}:built")
     assert len(found) == 6
-    with registry("docker-registry", tmp_path) as host:
+    with registry("distribution", tmp_path) as host:
         (result,) = push(
-            [FromDaemon(parse_target("app:1"), f"{NAME}:built")], f"http://{host}", watched := Watched(engine)
+            [FromDaemon(parse_target("app:1"), f"{NAME}:built")],
+            f"http://{host}",
+            watched := Watched(engine),
+            access=access(engine),
         )
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == list(found)
     assert result.size >= sum(map(len, found.values()))
@@ -150,7 +165,7 @@ def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(
     (good / "a").write_bytes(b"a" * 100_000)
     (good / "b").write_bytes(bytes(5_000_000) + b"b")
     entries = [FromBuild(parse_target(f"{NAME}:{tag}"), folder) for tag, folder in (("built", good), ("bad", bad))]
-    with registry("docker-registry", tmp_path) as host, pytest.raises(PushFailed) as caught:
+    with registry("distribution", tmp_path) as host, pytest.raises(PushFailed) as caught:
         push(entries, f"http://{host}", watched := Watched(engine), access=EngineAccess(buildx=buildx))
     assert "about to fail" in str(caught.value)
     assert [one.target for one in caught.value.results] == [f"{NAME}:built"]
@@ -166,37 +181,16 @@ def fitting(text: str) -> str:
     return text.replace("RUN ", "RUN --network=none ")
 
 
-def test_a_helper_sends_what_only_root_may_read(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = store_with("layer-reader", "registry")
-    image = odd_image(1, f"{NAME} helper")
-    path = tmp_path / "load.tar"
-    path.write_bytes(old_save({f"{NAME}:0": image}))
-    engine.load(path)
-    monkeypatch.setattr(engine_store, "is_readable", lambda _: False)
-    helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
-    with container_registry(engine, store) as host:
-        entry = FromDaemon(parse_target("app:1"), f"{NAME}:0")
-        (result,) = push([entry], f"http://{host}", watched := Watched(engine), access=EngineAccess(helper=helper))
-        assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
-    assert result.size == sum(map(len, (*image.layers, image.config)))
-    assert not watched.saves
-    await_end(engine, os.getpid())
-
-
 @pytest.mark.parametrize("kind", [Compression.GZIP, Compression.ZSTD])
-def test_a_helper_reads_layers_that_are_compressed(
+def test_layers_read_by_a_container_are_compressed_the_same(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Compression
 ) -> None:
-    store = store_with("layer-reader", "registry")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:3": odd_image(1, f"{NAME} {kind.value}")}))
     engine.load(path)
-    helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
     digests = []
     for readable in (True, False):
-        monkeypatch.setattr(engine_store, "is_readable", lambda _, known=readable: known)
+        monkeypatch.setattr(os, "access", lambda *_, known=readable: known)
         folder = tmp_path / str(readable)
         folder.mkdir()
         with registry("distribution", folder) as host:
@@ -205,99 +199,76 @@ def test_a_helper_reads_layers_that_are_compressed(
                 f"http://{host}",
                 watched := Watched(engine),
                 compression=kind,
-                access=EngineAccess(helper=helper, spool=tmp_path / "spool"),
+                access=access(engine, tmp_path / "spool"),
             )
         digests.append(result.digest)
-        # A helper in a virtual machine does not reach this registry, which is no container but a process here.
-        assert bool(watched.saves) == (not readable and not reach.of(engine, context.home()).shares_network)
+        assert not watched.saves
     assert len(set(digests)) == 1
     assert not list((tmp_path / "spool").iterdir())
-    await_end(engine, os.getpid())
+    await_end(engine)
 
 
 PUSH = """
 import os, sys
-from sandbox.app import context
-from sandbox.bundle import system_images
-from sandbox.bundle.store import Store
+from functools import partial
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
-from sandbox.images.sources import engine_store
+from sandbox.images.sources.engine_container import ContainerFiles
 from sandbox.images.sources.image_source import EngineAccess
-from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.oci.reference import parse_target
 
-engine_store.is_readable = lambda _: False
-engine, store = Engine.connect(), Store(context.home().bundle)
-helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
-push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, access=EngineAccess(helper=helper))
+os.access = lambda *_: False
+engine = Engine.connect()
+access = EngineAccess(container=partial(ContainerFiles, engine))
+push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, access=access)
 """
 
 
-def test_a_killed_push_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -> None:
-    """The push is killed (SIGKILL) while the helper reads → its container goes, and the next push succeeds."""
-    store = store_with("layer-reader", "registry")
+def test_a_killed_push_leaves_no_container_behind(engine: Engine, tmp_path: Path) -> None:
+    """The push is killed (SIGKILL) while a container reads → the container goes, and the next push succeeds."""
     data = random.Random(9).randbytes(200_000_000)  # noqa: S311
     image = TestImage((tar({"large": data}),), f"{NAME} killed")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:1": image}))
     engine.load(path)
-    with container_registry(engine, store) as host:
+    with registry("distribution", tmp_path) as host:
         argv = [sys.executable, "-c", PUSH, f"{NAME}:1", f"http://{host}"]
         killed = subprocess.Popen(argv)
-        wait_until(lambda: None if running(engine, killed.pid) else "no helper", what="the helper", timeout=60)
+        wait_until(lambda: None if running(engine) else "none", what="the container", timeout=60)
         killed.kill()
         killed.wait()
-        await_end(engine, killed.pid)
+        await_end(engine)
         tool(*argv)
         assert list(reader()(f"{host}/app:1", tmp_path).layers)
+    await_end(engine)
 
 
-def test_a_full_registry_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -> None:
-    """The registry's disk is full → the push fails with its answer, and no container of the helper stays."""
-    store = store_with("layer-reader", "registry")
-    image = TestImage((odd(1), odd(2)), f"{NAME} full")
+def test_a_failed_push_leaves_no_container_behind(engine: Engine, tmp_path: Path) -> None:
+    """The registry goes away while a container reads → the push fails, and the container goes."""
+    image = TestImage((tar({"large": random.Random(8).randbytes(200_000_000)}),), f"{NAME} failed")  # noqa: S311
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:2": image}))
     engine.load(path)
-    with container_registry(engine, store, "--tmpfs", "/var/lib/registry:size=1m") as host:
+    with registry("distribution", tmp_path) as host:
         argv = [sys.executable, "-c", PUSH, f"{NAME}:2", f"http://{host}"]
-        failed = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=200)
-        assert failed.returncode != 0
-        assert "PushFailed" in failed.stderr
-        assert "the registry's disk is full" in failed.stderr
-    assert not engine.containers(LABEL)
+        failing = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: None if running(engine) else "none", what="the container", timeout=60)
+    assert "PushFailed" in failing.communicate(timeout=200)[1]
+    await_end(engine)
 
 
-def running(engine: Engine, pid: int) -> bool:
-    return any(one.running for one in helpers(engine, pid))
+def access(engine: Engine, spool: Path | None = None) -> EngineAccess:
+    return EngineAccess(container=partial(ContainerFiles, engine), spool=spool)
 
 
-def await_end(engine: Engine, pid: int) -> None:
-    """Wait until no helper of the process is left: the engine removes one that has ended, and lists it meanwhile."""
-    wait_until(lambda: str(helpers(engine, pid) or "") or None, what="the helper's end", timeout=120)
+def running(engine: Engine) -> bool:
+    return any(one.running for one in engine.containers(LABEL))
 
 
-def helpers(engine: Engine, pid: int) -> list[Container]:
-    return [one for one in engine.containers(LABEL) if one.labels[LABEL].split()[0] == str(pid)]
-
-
-@contextlib.contextmanager
-def container_registry(engine: Engine, store: Store, *options: str) -> Iterator[str]:
-    """The host and port of the bundle's registry, empty, in a container."""
-    recipe = recipes()["registry"]
-    if engine.image_id(recipe.reference) is None:
-        engine.load(store.image(recipe))
-    name, (port,) = f"{NAME}-registry", free_ports(5150)
-    settings = ("-e", "OTEL_TRACES_EXPORTER=none", "-e", "REGISTRY_HTTP_ADDR=:5000")
-    tool("docker", "run", "-d", "--name", name, *settings, "-p", f"127.0.0.1:{port}:5000", *options, recipe.reference)
-    try:
-        with Client(f"127.0.0.1:{port}") as client:
-            wait_until(lambda: silence(client), what="the registry", timeout=20)
-        yield f"127.0.0.1:{port}"
-    finally:
-        tool("docker", "rm", "-f", "-v", name)
+def await_end(engine: Engine) -> None:
+    """Wait until no container that reads is left: the engine removes one that has ended, and lists it meanwhile."""
+    wait_until(lambda: str(engine.containers(LABEL) or "") or None, what="the container's end", timeout=120)
 
 
 def base(path: Path) -> None:

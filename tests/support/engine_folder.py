@@ -27,8 +27,12 @@ class ReadableEngine(FakeEngine):
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         found = super().inspect_image(name)
-        upper = {"UpperDir": str(files(self.folder, self.images[name], -1))} if found else {}
-        return found and {**found, "GraphDriver": {"Name": "overlay2", "Data": upper}}
+        if not found:
+            return None
+        image = self.images[name]
+        *lower, upper = [str(files(self.folder, image, number)) for number in range(len(image.layers))]
+        data = {"UpperDir": upper} | ({"LowerDir": ":".join(reversed(lower))} if lower else {})
+        return {**found, "GraphDriver": {"Name": "overlay2", "Data": data}}
 
 
 @dataclass

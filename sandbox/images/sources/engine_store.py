@@ -1,165 +1,192 @@
-"""Reads images from the folders of a Docker Engine on this machine: a layer costs only its own bytes, no save.
+"""Images in the folders of a Docker Engine, where a layer costs only its own bytes, no save.
 
-Everything in them is named by a digest that is compared while it is read. So it does not matter whose folders they are,
-or what changes meanwhile: bytes that do not match their name are never pushed, and the engine is asked for a `save`.
+Every blob is named by a digest that is compared before a registry keeps it. So it does not matter whose folders they
+are, or what changes meanwhile: for bytes that do not match, the engine is asked for a `save`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.images.sources import tar_split
-from sandbox.images.sources.image_source import Daemon
-from sandbox.images.sources.tar_split import Unreadable
+from sandbox.images.sources.engine_files import Files, OpenedFiles, Opening, Unreadable
+from sandbox.images.sources.image_source import layers_of
+from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 
-LARGEST_DOCUMENT = 8 << 20
+LARGEST = 256 << 20  # bytes of a document
 # Of the system, and of Docker Desktop's virtual machine.
 CONTAINERDS = (Path("/var/lib/containerd"), Path("/var/lib/desktop-containerd/daemon"))
 METACOPY = Path("/sys/module/overlay/parameters/metacopy")
-_CACHE_ID = re.compile(r"[0-9a-z][0-9a-z-]*")
+SPLIT = "tar-split.json.gz"
 
+Content = Mapping[str, Any]  # the engine's description of an image
 SizeOf = Callable[[str], int | None]
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OverlayStore:
-    """The classic store with the driver overlay2, at the engine's `root` (moby, daemon/internal/layer/filestore.go)."""
+class Access:
+    """How to read the engine's folders: `container` makes some readable where this process may not read them."""
 
-    root: Path
+    container: Opening | None
+    stack: contextlib.ExitStack
 
-    def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """Return the image with raw layers and our own manifest, as `DaemonImages` makes it from a save."""
-        name = str(content["Id"])
-        config = _document(self.root / "image/overlay2/imagedb/content" / _path(name), name)
-        places: dict[str, tuple[Path, Path]] = {}
-        layers = []
-        for chain, diff_id in manifests.chains([manifests.diff_ids(config)]).items():
-            size = size_of(diff_id)
-            if size is None:
-                places[diff_id] = split, _ = self._place(chain, diff_id)
-                size = tar_split.size(split)
-            layers.append(Descriptor(OCI_LAYER, diff_id, size))
-        described = Descriptor(OCI_CONFIG, name, len(config))
-        return Tree.of(described, layers).image(_Overlay({name: config}, places))
-
-    def _place(self, chain: str, diff_id: str) -> tuple[Path, Path]:
-        """Return the folder of a layer's headers, and that of its files."""
-        kept = self.root / "image/overlay2/layerdb" / _path(chain)
-        cache = _text(kept / "cache-id")
-        if _text(kept / "diff") != diff_id or not _CACHE_ID.fullmatch(cache):
-            raise Unreadable("the engine's notes of a layer are not understood", details=str(kept))
-        return kept / "tar-split.json.gz", self.root / "overlay2" / cache / "diff"
+    def files(self, folder: Path, mounts: Sequence[Path]) -> Files:
+        """Return what reads `folder`, by a container only what is below `mounts`. Raises Unreadable."""
+        if os.access(folder, os.R_OK | os.X_OK):
+            return OpenedFiles()
+        if self.container is None:
+            raise Unreadable("this user may not read the engine's folder", details=str(folder))
+        return self.stack.enter_context(self.container(mounts))
 
 
-@dataclass(frozen=True)
-class _Overlay:
-    """The Origin of one image of the classic store."""
+def read_images(
+    contents: Mapping[str, Content], root: Callable[[], Path], size_of: SizeOf, access: Access
+) -> dict[str, Image]:
+    """Return the images that can be read, by their names, as `contents` has the engine's descriptions of them.
 
-    documents: Mapping[str, bytes]
-    places: Mapping[str, tuple[Path, Path]]
-
-    @contextlib.contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a configuration or a layer."""
-        if blob.digest in self.documents:
-            yield iter([self.documents[blob.digest]])
-            return
-        if blob.digest not in self.places:
-            raise Unreadable(f"{blob.digest} was not looked for in the engine's folders")
-        with contextlib.closing(tar_split.chunks(*self.places[blob.digest])) as chunks:
-            yield chunks
-
-
-@dataclass(frozen=True)
-class ContainerdStore:
-    """The blobs of a containerd, as they were pulled or built, in files named by digest (plugins/content/local)."""
-
-    blobs: Path
-
-    def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """Return the image with its own manifests and layers, which are those of its upstream."""
-        tree = walk(self._read(descriptor(content)), self._child, name=str(content["Id"]))
-        for blob in tree.blobs:
-            if size_of(blob.digest) is None:
-                self._whole(blob)
-        return tree.image(self)
-
-    @contextlib.contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob's file."""
-        with _opened(self._whole(blob)) as file:
-            yield iter(lambda: file.read(CHUNK), b"")
-
-    def _child(self, child: Descriptor) -> Document | None:
-        """Return a manifest; None for a platform that the engine does not have."""
-        return self._read(child) if (self.blobs / _path(child.digest)).exists() else None
-
-    def _read(self, document: Descriptor) -> Document:
-        data = _document(self.blobs / _path(document.digest), document.digest)
-        return manifests.document(data, document.media_type)
-
-    def _whole(self, blob: Descriptor) -> Path:
-        """Return the file of a blob, if it has the right size."""
-        path = self.blobs / _path(blob.digest)
-        with _opened(path) as file:
-            if os.fstat(file.fileno()).st_size != blob.size:
-                raise Unreadable("a blob in the engine's folder is not whole", details=str(path))
-        return path
-
-
-def of(content: Mapping[str, Any], root: Callable[[], Path]) -> OverlayStore | ContainerdStore:
-    """Return the store that has an image, by the engine's description of it; `root` returns the engine's own folder.
-
-    Raises Unreadable when there is none that can be read.
+    `root` returns the engine's own folder, `size_of` the size of a blob that need not be read.
     """
-    if content.get("Descriptor"):
-        return ContainerdStore(_content_folder(root(), descriptor(content)))
-    folder = overlay_root(content)
-    if not is_readable(folder):
-        raise Unreadable("the engine's folder cannot be read by this user", details=str(folder))
+    overlay = {name: content for name, content in contents.items() if not content.get("Descriptor")}
+    images: dict[str, Image] = {}
+    with _noted():
+        if overlay:
+            images |= _overlay_images(overlay, size_of, access)
+    with _noted():
+        if rest := {name: content for name, content in contents.items() if name not in overlay}:
+            images |= _containerd_images(rest, root(), size_of, access)
+    return images
+
+
+@contextlib.contextmanager
+def _noted() -> Iterator[None]:
+    try:
+        yield
+    except SandboxError as error:
+        log.info("images are not read from the engine's folder: %s", error)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer of overlay2: the folder with its headers, and the one with its files."""
+
+    digest: str
+    notes: str
+    files: Path
+
+
+def overlay_root(content: Content) -> Path:
+    """Return the folder of an engine with overlay2. Raises Unreadable for any other."""
+    driver = content.get("GraphDriver") or {}
+    upper = str((driver.get("Data") or {}).get("UpperDir") or "")
+    if driver.get("Name") != "overlay2" or not upper:
+        raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
+    root = Path(upper).parent.parent.parent
+    if re.fullmatch(r"\d+\.\d+", root.name):
+        raise Unreadable("the engine maps users", details=str(root))
     with contextlib.suppress(OSError):
         if METACOPY.read_text(encoding="ascii").strip() == "Y":
             raise Unreadable("the kernel's overlay keeps parts of files apart (metacopy)")
-    return OverlayStore(folder)
+    return root
 
 
-def opened(daemon: Daemon, name: str, size_of: SizeOf) -> Image | None:
-    """Return an image in the engine's own folders, None when it cannot be read there."""
-    try:
-        content = daemon.inspect_image(name) or {}
-        return of(content, daemon.root).image(content, size_of)
-    except SandboxError as error:
-        log.info("%s is not read directly: %s", name, error)
-        return None
+def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, access: Access) -> dict[str, Image]:
+    root = overlay_root(next(iter(contents.values())))
+    missing: dict[str, _Layer] = {}
+    for content in contents.values():
+        missing |= {layer.digest: layer for layer in _layers(content) if size_of(layer.digest) is None}
+    configs = [_config(content) for content in contents.values()]
+    mounts = [root / name for name in (*configs, *(layer.notes for layer in missing.values()))]
+    files = access.files(root / "image", [*mounts, *(layer.files for layer in missing.values())])
+    store = _OverlayStore(files, root, missing, size_of)
+    store.load([*configs, *(f"{layer.notes}/{SPLIT}" for layer in missing.values())])
+    images = {}
+    for name, content in contents.items():
+        with _noted():
+            images[name] = store.image(content)
+    return images
 
 
-def is_readable(root: Path) -> bool:
-    """Tell whether this process may read the images in the folder of an engine, which may be on another machine."""
-    return os.access(root / "image", os.R_OK | os.X_OK)
+def _layers(content: Content) -> list[_Layer]:
+    """Return the layers of an image, the lowest first (moby, daemon/internal/layer/filestore.go)."""
+    data, chains = content["GraphDriver"]["Data"], manifests.chains([layers_of(content)])
+    lower = str(data.get("LowerDir") or "").split(":")
+    folders = [Path(folder) for folder in (*reversed(lower), str(data["UpperDir"])) if folder]
+    if len(folders) != len(chains):
+        raise Unreadable("the engine has another number of folders than of layers", details=str(content["Id"]))
+    return [
+        _Layer(digest, f"image/overlay2/layerdb/{_path(chain)}", folder)
+        for (chain, digest), folder in zip(chains.items(), folders, strict=True)
+    ]
 
 
-def overlay_folders(content: Mapping[str, Any]) -> Mapping[str, Path]:
-    """Return the engine's folders that an image's layers are made of, by the helper's names for them.
+def _config(content: Content) -> str:
+    return f"image/overlay2/imagedb/content/{_path(str(content['Id']))}"
 
-    Raises Unreadable.
-    """
-    root = overlay_root(content)
-    return {"/image": root / "image/overlay2", "/overlay2": root / "overlay2"}
+
+@dataclass(frozen=True)
+class _OverlayStore:
+    """The classic store with the driver overlay2, and the Origin of its images."""
+
+    files: Files
+    root: Path
+    missing: Mapping[str, _Layer]
+    size_of: SizeOf
+    documents: dict[str, bytes] = field(default_factory=dict)
+    splits: dict[str, TarSplit] = field(default_factory=dict)
+
+    def load(self, names: Sequence[str]) -> None:
+        """Read documents, all at once: each request to a container takes milliseconds."""
+        names = list(dict.fromkeys(names))
+        sizes = {name: size for name, size in self.files.sizes(self.root, names).items() if size <= LARGEST}
+        with self.files.read(self.root, [name.encode() for name in sizes], list(sizes.values())) as chunks:
+            data = io.BytesIO(b"".join(chunks))
+        self.documents.update((name, data.read(size)) for name, size in sizes.items())
+
+    def image(self, content: Content) -> Image:
+        """Return the image with raw layers and our own manifest, as a saved one has it. Raises Unreadable."""
+        config = self._document(_config(content))
+        if digests.of(config) != content["Id"]:
+            raise Unreadable("a configuration in the engine's folder is damaged", details=str(content["Id"]))
+        described = Descriptor(OCI_CONFIG, str(content["Id"]), len(config))
+        layers = [Descriptor(OCI_LAYER, digest, self._size(digest)) for digest in layers_of(content)]
+        self.documents[described.digest] = config
+        return Tree.of(described, layers).image(self)
+
+    def _size(self, digest: str) -> int:
+        if digest not in self.missing:
+            return self.size_of(digest) or 0
+        if digest not in self.splits:
+            self.splits[digest] = TarSplit.of(self._document(f"{self.missing[digest].notes}/{SPLIT}"))
+        return self.splits[digest].size
+
+    def _document(self, name: str) -> bytes:
+        if name not in self.documents:
+            raise Unreadable("a file in the engine's folder is missing", details=str(self.root / name))
+        return self.documents[name]
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        if blob.digest in self.documents:
+            yield iter([self.documents[blob.digest]])
+        elif split := self.splits.get(blob.digest):
+            with self.files.read(self.missing[blob.digest].files, split.names, split.sizes) as contents:
+                yield split.tar(contents)
+        else:
+            raise Unreadable(f"{blob.digest} was not looked for in the engine's folders")
 
 
 def content_folders(root: Path) -> Sequence[Path]:
@@ -168,65 +195,56 @@ def content_folders(root: Path) -> Sequence[Path]:
     return [place / "io.containerd.content.v1.content/blobs" for place in dict.fromkeys(places)]
 
 
-def overlay_root(content: Mapping[str, Any]) -> Path:
-    """Return the folder of an engine with overlay2, from its description of an image.
-
-    Raises Unreadable for any other.
-    """
-    driver = content.get("GraphDriver") or {}
-    upper = str((driver.get("Data") or {}).get("UpperDir") or "")
-    if content.get("Descriptor") or driver.get("Name") != "overlay2" or not upper:
-        raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
-    folder = Path(upper).parent.parent.parent
-    if re.fullmatch(r"\d+\.\d+", folder.name):
-        raise Unreadable("the engine maps users", details=str(folder))
-    return folder
-
-
-def _content_folder(root: Path, image: Descriptor) -> Path:
-    """Return the folder with the blobs of the containerd that has an image."""
+def _containerd_images(
+    contents: Mapping[str, Content], root: Path, size_of: SizeOf, access: Access
+) -> dict[str, Image]:
+    images: dict[str, Image] = {}
     for folder in content_folders(root):
-        if (folder / _path(image.digest)).exists():
-            return folder
-    raise Unreadable("the blobs of the engine's containerd cannot be read by this user", details=str(root))
+        with _noted():
+            store = _ContainerdStore(access.files(folder, [folder]), folder)
+            for name, content in contents.items():
+                if name not in images and (image := store.image(content, size_of)):
+                    images[name] = image
+        if len(images) == len(contents):
+            break
+    return images
 
 
-def descriptor(content: Mapping[str, Any]) -> Descriptor:
-    """Return the manifest or index of an image in containerd."""
-    found = content["Descriptor"]
-    return Descriptor(str(found.get("mediaType")), str(content["Id"]), int(found.get("size") or 0))
+@dataclass(frozen=True)
+class _ContainerdStore:
+    """The blobs of a containerd, as they were pulled or built (plugins/content/local), and the Origin of its images."""
 
+    files: Files
+    folder: Path
 
-def _document(path: Path, digest: str) -> bytes:
-    """Return a small file whose name is its digest."""
-    data = _bytes(path)
-    if digests.of(data) != digest:
-        raise Unreadable("a document in the engine's folder is damaged", details=str(path))
-    return data
+    def image(self, content: Content, size_of: SizeOf) -> Image | None:
+        """Return the image with its own manifests and layers, None where it is not here. Raises Unreadable."""
+        described = content["Descriptor"]
+        root = Descriptor(str(described.get("mediaType")), str(content["Id"]), int(described.get("size") or 0))
+        if (document := self._read(root)) is None:
+            return None
+        with _noted():
+            tree = walk(document, self._read, name=str(content["Id"]))
+            missing = {_path(blob.digest): blob.size for blob in tree.blobs if size_of(blob.digest) is None}
+            if not missing or self.files.sizes(self.folder, list(missing)) == missing:
+                return tree.image(self)
+            raise Unreadable("a blob in the engine's folder is not complete", details=str(content["Id"]))
+        return None
 
+    def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        return self.files.read(self.folder, [_path(blob.digest).encode()], [blob.size])
 
-def _text(path: Path) -> str:
-    return _bytes(path).decode("ascii", errors="replace").strip()
-
-
-def _bytes(path: Path) -> bytes:
-    with _opened(path) as file:
-        data = file.read(LARGEST_DOCUMENT + 1)
-    if len(data) > LARGEST_DOCUMENT:
-        raise Unreadable("a document in the engine's folder is too large", details=str(path))
-    return data
-
-
-def _opened(path: Path) -> BinaryIO:
-    """Open a regular file of the engine's, which must not be a link."""
-    try:
-        file = os.open(path, tar_split.FILE)
-    except OSError as error:
-        raise Unreadable("the engine's folder cannot be read", details=str(error)) from error
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise Unreadable("a file in the engine's folder is none", details=str(path))
-    return os.fdopen(file, "rb")
+    def _read(self, child: Descriptor) -> Document | None:
+        """Return a manifest; None for a platform that the engine does not have."""
+        name = _path(child.digest)
+        size = self.files.sizes(self.folder, [name]).get(name)
+        if size is None:
+            return None
+        with self.files.read(self.folder, [name.encode()], [size]) as chunks:
+            data = b"".join(chunks) if size <= LARGEST else b""
+        if digests.of(data, child.digest) != child.digest:
+            raise Unreadable("a manifest in the engine's folder is damaged", details=child.digest)
+        return manifests.document(data, child.media_type)
 
 
 def _path(digest: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from sandbox.images.sources.engine_files import Opening
 from sandbox.oci.image import Image, MissingBlob
 from sandbox.oci.reference import Target
 
@@ -88,74 +89,16 @@ def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple((content.get("RootFS") or {}).get("Layers") or ())
 
 
-@dataclass(frozen=True)
-class Job:
-    """A blob that a repository lacks: a layer by its chain id, or a configuration, whose `chain` is empty.
-
-    That of a `tree` is a manifest or an index in containerd, with everything that it names.
-    """
-
-    repository: str
-    digest: str
-    chain: str = ""
-    tree: bool = False
-
-
-@dataclass
-class Sent:
-    """What a helper claims to have done: the blobs it sent, as repository and digest, and the documents it has read."""
-
-    blobs: list[tuple[str, str]] = field(default_factory=list)
-    documents: dict[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Inside:
-    """Where a registry listens on the network of its container, on which the engine's machine is `gateway`."""
-
-    network: str
-    host: str
-    port: int
-    gateway: str
-
-
-class Helper(Protocol):
-    """Finds the container of a registry, and reads the engine's folders where this process may not."""
-
-    def registry(self, port: int) -> Inside:
-        """Return where the container with `port` of this machine listens. Raises SandboxError if there is none."""
-
-    def send(self, jobs: Sequence[Job], folders: Mapping[str, Path], port: int, sent: Callable[[int], None]) -> Sent:
-        """Send the registry on `port` of this machine blobs from the engine's folders, as far as possible.
-
-        `folders` are those that it reads, by their places in its container. `sent` gets the number of bytes as they are
-        sent. Raises SandboxError when it cannot begin.
-        """
-
-    def read(
-        self,
-        jobs: Sequence[Job],
-        folders: Mapping[str, Path],
-        spool: Path | None,
-        take: Callable[[str, Iterator[bytes]], None],
-    ) -> None:
-        """Pass each blob from the engine's folders to `take`, by its digest, as far as possible.
-
-        `take` is called in several threads at once, with bytes that may be wrong, or break off. `spool` is a folder for
-        temporary files. Raises SandboxError when it cannot begin.
-        """
-
-
 @dataclass(frozen=True, kw_only=True)
 class EngineAccess:
     """How a push gets at images of the Docker Engine, besides having it save them.
 
-    With `reading`, layers come from the engine's own folders where these can be read, by `helper` where this user may
-    not. Raw layers are compressed in the folder `spool`. `buildx` is the program for images that are built, where the
-    docker CLI does not have it.
+    With `reading`, layers come from the engine's own folders, by a `container` where this user may not read them. In
+    the folder `spool` layers are compressed, and images saved. `buildx` is the program for images that are built, where
+    the docker CLI does not have it.
     """
 
     reading: bool = True
-    helper: Helper | None = None
+    container: Opening | None = None
     spool: Path | None = None
     buildx: Path | None = None

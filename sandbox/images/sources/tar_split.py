@@ -8,194 +8,115 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-import functools
 import gzip
-import os
-import stat
+import io
 import zlib
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.config import json_text
-from sandbox.errors import SandboxError
+from sandbox.images.sources.engine_files import Unreadable
 from sandbox.oci.digest import CHUNK
 
 LONGEST_LINE = 8 << 20
 BLOCK = 256 << 10
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO in the place of a file must not block us, nor a terminal become ours.
-FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEGMENT, _CONTENT = 2, 1
 
 
-class Unreadable(SandboxError):
-    """The engine's own files do not give a layer; its `save` may."""
+@dataclass(frozen=True)
+class TarSplit:
+    """The compressed `data`, the size of the tar in bytes, and the tar's files that are not empty, in its order."""
 
+    data: bytes
+    size: int
+    names: tuple[bytes, ...]
+    sizes: tuple[int, ...]
 
-@functools.lru_cache(4096)
-def size(split: Path) -> int:
-    """Return the size in bytes of the tar that `split` describes, read once for all images that have the layer.
-
-    It cannot change: the path is made of the digests of the layer and of those below. Raises Unreadable.
-    """
-    return sum(_payload_size(one) if one.get("type") == _SEGMENT else _length(one) for one in _entries(split))
-
-
-def chunks(split: Path, folder: Path) -> Generator[bytes]:
-    """Yield the tar that `split` describes with the contents of the files in `folder`, at most CHUNK bytes at a time.
-
-    The only check here is that every file is a regular one with as many bytes as expected. No link is followed: what
-    lies outside `folder` is never read. Raises Unreadable.
-    """
-    buffer = _Buffer()
-    with contextlib.closing(_Files(folder)) as files:
-        for entry in _entries(split):
+    @classmethod
+    def of(cls, data: bytes) -> TarSplit:
+        names, sizes, headers = [], [], 0
+        for entry in _entries(data):
             if entry.get("type") == _SEGMENT:
-                yield from buffer.take(_payload(entry))
-            elif size := _length(entry):
-                with files.open(_name(entry)) as file:
-                    yield from buffer.read(file, size, entry)
-    yield from buffer.rest()
+                headers += _payload_size(entry)
+            elif length := _length(entry):
+                names.append(_name(entry))
+                sizes.append(length)
+        return cls(data, headers + sum(sizes), tuple(names), tuple(sizes))
+
+    def tar(self, contents: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the tar with the `contents` of its files, which come one after another, in pieces of any size."""
+        return _gathered(self._pieces(_Stream(contents)))
+
+    def _pieces(self, contents: _Stream) -> Iterator[bytes | memoryview]:
+        for entry in _entries(self.data):
+            if entry.get("type") == _SEGMENT:
+                yield _payload(entry)
+            else:
+                yield from contents.take(_length(entry))
 
 
-class _Buffer:
-    """Collects bytes, and passes them on CHUNK at a time."""
+class _Stream:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = memoryview(b"")
 
-    def __init__(self) -> None:
-        self._bytes = memoryview(bytearray(CHUNK))
-        self._end = 0
-
-    def take(self, data: bytes) -> list[bytes]:
-        """Add `data`; return the pieces that it completes."""
-        left, complete = memoryview(data), list[bytes]()
-        while left:
-            count = min(len(left), CHUNK - self._end)
-            self._bytes[self._end : self._end + count] = left[:count]
-            self._end, left = self._end + count, left[count:]
-            if self._end == CHUNK:
-                complete += self.rest()
-        return complete
-
-    def read(self, file: int, left: int, entry: dict[str, Any]) -> Iterator[bytes]:
-        """Add the `left` bytes of a file, which is that of `entry`; yield the pieces that they complete."""
-        if left >= CHUNK:
-            yield from self.rest()
-        while left >= CHUNK:  # most of a large file is not copied once more
-            piece = _piece(file, entry)
-            left -= len(piece)
-            yield piece
-        while left:
-            count = _read(file, self._bytes[self._end : min(CHUNK, self._end + left)], entry)
-            self._end, left = self._end + count, left - count
-            if self._end == CHUNK:
-                yield from self.rest()
-
-    def rest(self) -> list[bytes]:
-        """Return what there is, if anything."""
-        piece, self._end = bytes(self._bytes[: self._end]), 0
-        return [piece] if piece else []
+    def take(self, size: int) -> Iterator[bytes | memoryview]:
+        """Yield the next `size` bytes."""
+        while size:
+            if not self._piece:
+                if not (piece := next(self._pieces, b"")):
+                    raise Unreadable("the files of a layer are too short")
+                if len(piece) <= size:
+                    size -= len(piece)
+                    yield piece
+                    continue
+                self._piece = memoryview(piece)
+            part, self._piece = self._piece[:size], self._piece[size:]
+            size -= len(part)
+            yield part
 
 
-class _Files:
-    """The regular files below a folder. The folders on the way to the last one stay open, for its neighbours."""
-
-    def __init__(self, root: Path) -> None:
-        try:
-            self._open = [(b"", os.open(root, _FOLDER))]
-        except OSError as error:
-            raise _unreadable(str(root), error) from error
-
-    def close(self) -> None:
-        """Close the folders."""
-        while self._open:
-            os.close(self._open.pop()[1])
-
-    @contextlib.contextmanager
-    def open(self, name: bytes) -> Iterator[int]:
-        """Yield the descriptor of a file. Raises Unreadable if it is missing, not a file, or reached by a link."""
-        *folders, base = [part for part in name.split(b"/") if part not in (b"", b".")] or [b".."]
-        if b".." in (*folders, base):
-            raise Unreadable("a layer names a file outside its folder", details=repr(name))
-        try:
-            file = os.open(base, FILE, dir_fd=self._folder(folders))
-        except OSError as error:
-            raise _unreadable(repr(name), error) from error
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise Unreadable("a file of a layer is none any more", details=repr(name))
-            yield file
-        finally:
-            os.close(file)
-
-    def _folder(self, names: list[bytes]) -> int:
-        same = 0
-        while same < min(len(names), len(self._open) - 1) and names[same] == self._open[same + 1][0]:
-            same += 1
-        while len(self._open) > same + 1:
-            os.close(self._open.pop()[1])
-        for name in names[same:]:
-            self._open.append((name, os.open(name, _FOLDER, dir_fd=self._open[-1][1])))
-        return self._open[-1][1]
+def _gathered(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield the same bytes in larger pieces."""
+    waiting: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if size:
+        yield b"".join(waiting)
 
 
-def _read(file: int, room: memoryview, entry: dict[str, Any]) -> int:
-    with _reading(entry):
-        if count := os.readv(file, [room]):
-            return count
-    raise Unreadable("a file of a layer is too short", details=repr(_name(entry)))
-
-
-def _piece(file: int, entry: dict[str, Any]) -> bytes:
-    with _reading(entry):
-        if piece := os.read(file, CHUNK):
-            return piece
-    raise Unreadable("a file of a layer is too short", details=repr(_name(entry)))
-
-
-@contextlib.contextmanager
-def _reading(entry: dict[str, Any]) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _unreadable(repr(_name(entry)), error) from error
-
-
-def _entries(split: Path) -> Iterator[dict[str, Any]]:
+def _entries(data: bytes) -> Iterator[dict[str, Any]]:
     """Yield the entries in order, many decoded at a time: a layer may have a hundred thousand."""
     try:
-        with gzip.open(split) as file:
-            for lines in _blocks(file):
+        with gzip.open(io.BytesIO(data)) as file:
+            rest = b""
+            while len(rest) < LONGEST_LINE and (block := file.read(BLOCK)):
+                lines, _, rest = (rest + block).rpartition(b"\n")
                 yield from _decoded(lines)
+            yield from _decoded(rest)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _unreadable(split.name, error) from error
-
-
-def _blocks(file: gzip.GzipFile) -> Iterator[bytes]:
-    """Yield whole lines, about BLOCK bytes at a time."""
-    rest = b""
-    while block := file.read(BLOCK):
-        lines, _, rest = (rest + block).rpartition(b"\n")
-        yield lines
-        if len(rest) > LONGEST_LINE:
-            raise ValueError("a line does not end")
-    yield rest
+        raise Unreadable("the engine's tar-split.json.gz cannot be read", details=str(error)) from error
 
 
 def _decoded(lines: bytes) -> list[dict[str, Any]]:
     """Decode lines of JSON objects; no line break in a string is literal."""
-    found: list[Any] = json_text.document(b"[" + lines.strip().replace(b"\n", b",") + b"]")
-    if not all(isinstance(one, dict) for one in found):
+    entries: list[Any] = json_text.document(b"[" + lines.strip().replace(b"\n", b",") + b"]")
+    if not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("an entry is no object")
-    return found
+    return entries
 
 
 def _length(entry: dict[str, Any]) -> int:
     """Return the number of bytes a file has in the tar; 0 for anything but a non-empty regular file."""
     length = entry.get("size", 0)
     if entry.get("type") != _CONTENT or not isinstance(length, int) or length < 0:
-        raise Unreadable("tar-split has an entry that is not understood", details=str(entry)[:200])
+        raise _odd(str(entry)[:200])
     return length
 
 
@@ -203,7 +124,7 @@ def _payload_size(entry: dict[str, Any]) -> int:
     """Return the length of a payload without decoding it."""
     text = entry.get("payload") or ""
     if not isinstance(text, str):
-        raise Unreadable("tar-split has an entry that is not understood", details=str(entry)[:200])
+        raise _odd(str(entry)[:200])
     return len(text) // 4 * 3 - text.count("=", -2)
 
 
@@ -211,17 +132,21 @@ def _payload(entry: dict[str, Any]) -> bytes:
     try:
         return binascii.a2b_base64(entry.get("payload") or b"", strict_mode=True)
     except (ValueError, TypeError) as error:
-        raise Unreadable("tar-split has an entry that is not understood", details=str(error)) from error
+        raise _odd(str(error)) from error
 
 
 def _name(entry: dict[str, Any]) -> bytes:
-    """Return the path as the tar has it; `name_raw` is for one that is not UTF-8."""
+    """Return the path below the layer's folder; `name_raw` is for one that is not UTF-8."""
     try:
         raw = entry.get("name_raw")
-        return base64.b64decode(raw, validate=True) if raw else str(entry["name"]).encode()
+        name = base64.b64decode(raw, validate=True) if raw else str(entry["name"]).encode()
     except (KeyError, ValueError, TypeError) as error:
-        raise Unreadable("tar-split has a file without a name", details=str(error)) from error
+        raise _odd(str(error)) from error
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if not parts or b".." in parts or b"\0" in name:
+        raise _odd(f"a file outside of the layer's folder: {name!r}")
+    return b"/".join(parts)
 
 
-def _unreadable(what: str, error: Exception) -> Unreadable:
-    return Unreadable(f"the engine's {what} cannot be read", details=str(error))
+def _odd(details: str) -> Unreadable:
+    return Unreadable("the engine's tar-split.json.gz has an entry that is not understood", details=details)

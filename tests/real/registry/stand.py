@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,12 +11,14 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
 from sandbox.engine import Engine
 from sandbox.images.sources import engine_store
+from sandbox.images.sources.engine_container import ContainerFiles
 from tests.real.machine import leave_out, tool
 from tests.support import registries
 from tests.support.bundled import store_with
@@ -134,10 +137,12 @@ class Watched:
 def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
     """The layers of an image, as the engine's folders give them."""
     content = engine.inspect_image(name) or {}
-    image = engine_store.of(content, engine.root).image(content, lambda _: None)
     found = {}
-    for blob in image.blobs[1:]:
-        with image.origin.open(blob) as chunks:
-            found[blob.digest] = b"".join(chunks)
-        assert len(found[blob.digest]) == blob.size
+    with contextlib.ExitStack() as stack:
+        access = engine_store.Access(partial(ContainerFiles, engine), stack)
+        image = engine_store.read_images({name: content}, engine.root, lambda _: None, access)[name]
+        for blob in image.blobs[1:]:
+            with image.origin.open(blob) as chunks:
+                found[blob.digest] = b"".join(chunks)
+            assert len(found[blob.digest]) == blob.size
     return found

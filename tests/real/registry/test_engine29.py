@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import image_build
+from sandbox.images.sources.engine_container import ContainerFiles
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci.reference import parse_target
 from tests.real.machine import leave_out, tool
@@ -33,41 +34,6 @@ pytestmark = [
     pytest.mark.skipif(not ADDRESS, reason="needs SANDBOX_TEST_ENGINE29=$(scripts/engine29)"),
 ]
 NAME = f"sandbox-test-{os.getpid()}"
-# Left there by scripts/engine29; the engine's own network namespace is where its containers can be reached.
-DAEMON = Path("/run/sandbox-engine29/dockerd.pid")
-HELPED = """
-import os, sys
-from sandbox.app import context
-from sandbox.bundle import system_images
-from sandbox.bundle.store import Store
-from sandbox.app import context
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.engine import Engine
-from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.progress import Silent
-from sandbox.images.push import push
-from sandbox.images.sources import engine_store, helped_push
-from sandbox.images.sources.image_source import EngineAccess
-from sandbox.images.sources.layer_helper import LayerHelper
-from sandbox.images.verify import verify
-from sandbox.oci.client import Client
-from sandbox.oci.reference import parse_target
-from tests.real.registry.stand import Watched
-
-def refused(*_):
-    raise engine_store.Unreadable("not by this user")
-
-engine_store._content_folder = refused
-helped_push.os.access = lambda *_: False
-engine, store, url = Engine.connect(), Store(context.home().bundle), sys.argv[1]
-helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
-entries = [FromDaemon(parse_target(name.partition("/")[2]), name) for name in sys.argv[2:]]
-results = push(entries, url, watched := Watched(engine), access=EngineAccess(helper=helper))
-with Client(url) as client:
-    verify({parse_target(one.target): one.digest for one in results}, client, Silent())
-print(len(watched.saves), sum(one.size for one in results), *(one.digest for one in results))
-"""
 BASE, OWN, NEW = layer(1, 9_000_000), layer(2, 50_000), layer(3, 60_000)
 
 
@@ -110,6 +76,23 @@ def containerd(engine: Watched) -> None:
         pytest.skip("for containerd's image store: scripts/engine29 start")
 
 
+@pytest.fixture(params=["opened", "container"])
+def way(request: pytest.FixtureRequest, engine: Watched, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the engine's folders are read: by this process, or as for a user who may not open them."""
+    if request.param == "container":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    return str(request.param)
+
+
+@pytest.fixture
+def node_image(engine: Watched) -> None:
+    """The image of the container that reads."""
+    recipe = recipes()["node"]
+    if engine.engine.image_id(recipe.reference) is None:
+        engine.engine.load(store_with("node").image(recipe))
+
+
+@pytest.mark.usefixtures("way", "node_image")
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_odd_layers_are_rebuilt_as_they_came(engine: Watched, tmp_path: Path, seed: int) -> None:
     image, path = odd_image(seed, NAME), tmp_path / "load.tar"
@@ -118,7 +101,7 @@ def test_odd_layers_are_rebuilt_as_they_came(engine: Watched, tmp_path: Path, se
     assert rebuilt(engine.engine, f"{NAME}:{seed}") == {digest_of(one): one for one in image.layers}
 
 
-@pytest.mark.usefixtures("containerd")
+@pytest.mark.usefixtures("containerd", "way", "node_image")
 @pytest.mark.parametrize("reading", [False, True])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_images_arrive_unchanged_and_present_ones_are_not_saved(
@@ -127,7 +110,8 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     url, read = f"http://{host}", reader()
     images = {f"{name}:1": TestImage((BASE, OWN), name, compressed) for name in ("app", "tool")}
     entries = load(engine, tmp_path, images)
-    results = push(entries, url, engine, access=EngineAccess(reading=reading))
+    access = EngineAccess(reading=reading, container=partial(ContainerFiles, engine.engine))
+    results = push(entries, url, engine, access=access)
     for (name, image), result in zip(images.items(), results, strict=True):
         found = read(f"{host}/{name}", tmp_path)
         assert found.digest == result.digest == digest_of(image.manifest)
@@ -141,7 +125,12 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     assert (again.action, again.size) == (Action.MOUNTED, 0)
     assert len(engine.saves) == (0 if reading else 1)
     changed = {name: TestImage((BASE, NEW), name, compressed) for name in images}
-    results = push(load(engine, tmp_path, changed), url, engine, access=EngineAccess(reading=reading))
+    results = push(
+        load(engine, tmp_path, changed),
+        url,
+        engine,
+        access=access,
+    )
     new = [changed["app:1"].blobs[1], *(image.config for image in changed.values())]
     assert sum(result.size for result in results) == sum(map(len, new))
     assert read(f"{host}/tool:1", tmp_path).digest == digest_of(changed["tool:1"].manifest)
@@ -159,26 +148,3 @@ def test_unchanged_files_make_the_same_image_again(engine: Watched, tmp_path: Pa
         made.append(engine.engine.image_id(entry.engine_name))
     assert made[0] == made[1]
     assert made[0]
-
-
-@pytest.mark.usefixtures("containerd")
-def test_a_helper_sends_blobs_as_they_are(engine: Watched, tmp_path: Path) -> None:
-    recipe, store = recipes()["registry"], store_with("registry", "layer-reader")
-    if not DAEMON.exists():
-        leave_out("needs scripts/engine29")
-    if engine.engine.image_id(recipe.reference) is None:
-        engine.engine.load(store.image(recipe))
-    images = {f"{name}:1": TestImage((BASE, OWN), name, compressed=True) for name in ("app", "tool")}
-    names = [entry.image for entry in load(engine, tmp_path, images)]
-    namespace = f"--net=/proc/{DAEMON.read_text()}/ns/net"
-    try:
-        tool("docker", "network", "create", NAME)
-        settings = ("-e", "OTEL_TRACES_EXPORTER=none", "-e", "REGISTRY_HTTP_ADDR=:5000")
-        place = ("--network", NAME, "--name", NAME, "-p", "127.0.0.1:5982:5000")
-        tool("docker", "run", "-d", *place, *settings, recipe.reference)
-        said = tool("nsenter", namespace, sys.executable, "-c", HELPED, "http://127.0.0.1:5982", *names).split()
-    finally:
-        tool("docker", "rm", "-f", "-v", NAME, status=None)
-        tool("docker", "network", "rm", NAME, status=None)
-    unique = {digest_of(blob): len(blob) for one in images.values() for blob in (*one.blobs, one.config)}
-    assert said == ["0", str(sum(unique.values())), *(digest_of(one.manifest) for one in images.values())]

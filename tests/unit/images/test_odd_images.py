@@ -18,7 +18,6 @@ from sandbox.errors import SandboxError
 from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
-from sandbox.images.sources.docker_save import Documents
 from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.oci import manifest as manifests
@@ -318,5 +317,3 @@ def test_a_document_that_nests_without_end_is_refused() -> None:
         manifests.document(deep)
     with pytest.raises(BadImage, match="not a valid"):
         manifests.parse(manifests.Document(manifests.OCI_MANIFEST, deep))
-    with pytest.raises(BadImage, match="not JSON"):
-        assert Documents({"index.json": deep}).index

@@ -10,7 +10,6 @@ import pytest
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Result
 from sandbox.images.push import PushFailed, push
-from sandbox.images.sources import docker_save
 from sandbox.oci.compression import Compression
 from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, layer
@@ -43,12 +42,10 @@ def layers(registry: Simulator, repository: str) -> list[bytes]:
     return [gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data for data in found]
 
 
-@pytest.mark.parametrize("small", [5_000, 1 << 20])
 @pytest.mark.parametrize(("method", "path"), [("POST", "/app/"), ("HEAD", "/app/blobs/"), ("PUT", "/app/manifests/")])
 def test_a_closed_repository_fails_alone_and_costs_no_other_save(
-    registry: Simulator, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, small: int, method: str, path: str
+    registry: Simulator, engine: FakeEngine, method: str, path: str
 ) -> None:
-    monkeypatch.setattr(docker_save, "SMALL", small)
     registry.faults.append(Fault(method, f"/v2{path}", 403, times=1000))
     partly(registry, engine)
     assert len(engine.saves) == 1
@@ -56,14 +53,10 @@ def test_a_closed_repository_fails_alone_and_costs_no_other_save(
     assert layers(registry, "web") == list(WEB.layers)
 
 
-@pytest.mark.parametrize("small", [5_000, 1 << 20])
-def test_layer_refused_by_one_repository_goes_to_the_next(
-    registry: Simulator, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, small: int
-) -> None:
-    monkeypatch.setattr(docker_save, "SMALL", small)
+def test_layer_refused_by_one_repository_goes_to_the_next(registry: Simulator, engine: FakeEngine) -> None:
     registry.faults.append(Fault("PUT", f"/v2/app/blobs/uploads/.*{digest_of(BASE)[7:]}", 403, times=1000))
     partly(registry, engine)
-    assert len(engine.saves) == 2
+    assert len(engine.saves) == 1
     assert layers(registry, "tool") == list(TOOL.layers)
 
 

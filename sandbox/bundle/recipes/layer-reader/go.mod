@@ -1,3 +1,0 @@
-module sandbox.bundle/layer-reader
-
-go 1.26.0

@@ -1,0 +1,192 @@
+"""Files in the folders of a Docker Engine, read by a container for a user who may not, or of an engine in a VM.
+
+The container runs the shell of a node image, which is on the machine anyway. It has no network and one capability, to
+read files whatever their modes are, and mounts only the folders that are read. It answers requests on its standard
+input, and ends when that is closed: with this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from sandbox.engine import Engine
+from sandbox.images.sources.engine_files import Unreadable
+from sandbox.oci.digest import CHUNK
+from sandbox.sanitize import cause
+
+LABEL = "dev.sandbox.layer-container"
+# Repositories of images that have a shell, GNU's tools and nothing of the user's own.
+IMAGES = ("sandbox.dev/node", "kindest/node", "gcr.io/k8s-minikube/kicbase")
+MEMORY = 256 << 20
+SILENCE = 30.0  # seconds without a byte: a file was shorter than expected, or reading it blocks
+# A request is a line `COMMAND BYTES`, followed by as many bytes of paths, each ended by a zero byte.
+SCRIPT = """
+while read -r command bytes; do
+  case $command in
+  sizes) head -c "$bytes" | xargs -0 stat -c '%s %F:%n' -- 2>/dev/null ;;
+  read) head -c "$bytes" | xargs -0 cat -- ;;
+  esac
+  printf '\\nend\\n'
+done
+"""
+END = b"\nend\n"
+# A frame of the output (Docker Engine API, "Attach to a container"): the stream's number, and a size in bytes.
+_FRAME = struct.Struct(">BxxxL")
+_STDOUT = 1
+
+
+@dataclass
+class ContainerFiles:
+    """Reads files below `folders` by a container, which starts at the first request. Safe for use by several threads.
+
+    A request that fails ends the container; the next one starts another.
+    """
+
+    engine: Engine
+    folders: Sequence[Path]
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _connection: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _output: _Output | None = None
+
+    def __enter__(self) -> ContainerFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
+        paths = {str(folder / name): name for name in names}
+        with self._asked("sizes", map(str.encode, paths)) as output:
+            lines = output.until_end().decode(errors="replace").splitlines()
+        found = {}
+        for line in lines:
+            about, _, path = line.partition(":")
+            size, _, kind = about.partition(" ")
+            if kind.startswith("regular") and path in paths:
+                found[paths[path]] = int(size)
+        return found
+
+    @contextlib.contextmanager
+    def read(self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[Iterator[bytes]]:
+        start = bytes(folder) + b"/"
+        with self._asked("read", (start + name for name in names)) as output:
+            yield output.pieces(sum(sizes))
+            if b"".join(output.pieces(len(END))) != END:
+                raise Unreadable("a file in the engine's folder is longer than expected", details=str(folder))
+
+    @contextlib.contextmanager
+    def _asked(self, command: str, paths: Iterable[bytes]) -> Iterator[_Output]:
+        listed = b"".join(path + b"\0" for path in paths)
+        with self._turn:
+            output, self._output = self._output or self._started(), None
+            # The container answers before it has read a long list to its end.
+            request = f"{command} {len(listed)}\n".encode() + listed
+            sending = threading.Thread(target=output.send, args=(request,), daemon=True)
+            sending.start()
+            try:
+                yield output
+            except BaseException:
+                self._connection.close()
+                self.engine.remove_container(output.container)
+                raise
+            sending.join()
+            self._output = output
+
+    def _started(self) -> _Output:
+        image = next((id_ for name in IMAGES if (id_ := self.engine.any_image(name))), None)
+        if image is None:
+            raise Unreadable("the engine has no node image", details=f"one of {', '.join(IMAGES)}")
+        name = f"sandbox-layers-{uuid.uuid4().hex[:12]}"
+        config = {
+            "Image": image,
+            "Entrypoint": ["sh", "-c", SCRIPT],
+            "Cmd": [],
+            "User": "0:0",
+            "Labels": {LABEL: ""},
+            "OpenStdin": True,
+            "StdinOnce": True,
+        }
+        host = {
+            "NetworkMode": "none",
+            # Not Binds, for which the engine makes folders that do not exist.
+            "Mounts": [
+                {"Type": "bind", "Source": str(folder), "Target": str(folder), "ReadOnly": True}
+                for folder in dict.fromkeys(self.folders)
+            ],
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "CapAdd": ["DAC_READ_SEARCH"],
+            "SecurityOpt": self.engine.security_options(mounts=True),
+            "Memory": MEMORY,
+            "PidsLimit": 64,
+            "AutoRemove": True,
+            # The default driver would write every byte to a file as JSON.
+            "LogConfig": {"Type": "none", "Config": {}},
+        }
+        try:
+            self.engine.make(name, config, host)
+            connection = self._connection.enter_context(self.engine.attached(name, timeout=SILENCE))
+            output = cast("IO[bytes]", connection.makefile("rb", buffering=CHUNK))
+            self._connection.callback(output.close)
+            self.engine.start(name)
+        except BaseException:
+            self._connection.close()
+            self.engine.remove_container(name)
+            raise
+        return _Output(name, connection, output)
+
+
+class _Output:
+    """The standard output of a container; anything on its standard error is the reason why a request failed."""
+
+    def __init__(self, container: str, connection: socket.socket, file: IO[bytes]) -> None:
+        self.container = container
+        self._connection = connection
+        self._file = file
+        self._left = 0  # bytes of the current frame
+
+    def send(self, request: bytes) -> None:
+        with contextlib.suppress(OSError):  # then there is no output either
+            self._connection.sendall(request)
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the next `size` bytes. Raises Unreadable."""
+        while size:
+            self._enter_frame()
+            piece = self._exactly(min(self._left, size, CHUNK))
+            self._left -= len(piece)
+            size -= len(piece)
+            yield piece
+
+    def until_end(self) -> bytes:
+        """Return everything up to the end of the answer, which must be small. Raises Unreadable."""
+        data = b""
+        while not data.endswith(END):
+            self._enter_frame()
+            data += self._exactly(self._left)
+            self._left = 0
+        return data.removesuffix(END)
+
+    def _enter_frame(self) -> None:
+        while not self._left:
+            stream, self._left = _FRAME.unpack(self._exactly(_FRAME.size))
+            if stream != _STDOUT:
+                words = self._exactly(self._left).decode(errors="replace").strip()
+                raise Unreadable("the container cannot read the engine's folder", details=words)
+
+    def _exactly(self, size: int) -> bytes:
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise Unreadable("the container does not answer", details=cause(error)) from error
+        if len(data) < size:
+            raise Unreadable("the container ended while it was read")
+        return data

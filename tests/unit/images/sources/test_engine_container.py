@@ -1,0 +1,162 @@
+"""Files read by a container, whose script runs here as a process: shell, xargs, stat and cat are this machine's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from sandbox.engine import Engine
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.push import push
+from sandbox.images.sources import engine_container
+from sandbox.images.sources.engine_container import ContainerFiles
+from sandbox.images.sources.engine_files import OpenedFiles, Unreadable
+from sandbox.images.sources.image_source import EngineAccess
+from sandbox.oci.reference import parse_target
+from tests.support.container_process import ProcessEngine
+from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files
+from tests.support.images import TestImage, layer, tar
+from tests.support.registry_simulator import Simulator
+
+IMAGE = TestImage((layer(1, 30_000), tar({"folder/large": bytes(3_000_000) + b"end", "folder/-n": b"x"})), "app")
+ENTRY = FromDaemon(parse_target("app:1"), "app:1")
+
+
+@pytest.fixture
+def engine() -> Iterator[ProcessEngine]:
+    engine = ProcessEngine()
+    yield engine
+    for name in list(engine.running):
+        engine.remove_container(name)
+
+
+@pytest.fixture
+def reading(engine: ProcessEngine, tmp_path: Path) -> Iterator[ContainerFiles]:
+    with ContainerFiles(cast("Engine", engine), [tmp_path]) as reading:
+        yield reading
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's folders are another user's."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+
+def access(engine: ProcessEngine) -> EngineAccess:
+    return EngineAccess(container=partial(ContainerFiles, cast("Engine", engine)))
+
+
+def fill(folder: Path) -> dict[bytes, bytes]:
+    contents = {b"a": b"1" * 300_000, b"d/\xfc\n -x": b"odd", b"-n": b"dash", b"d/empty": b""}
+    (folder / "d").mkdir()
+    for name, data in contents.items():
+        (folder / os.fsdecode(name)).write_bytes(data)
+    return contents
+
+
+def test_files_are_read_in_order_by_one_container(
+    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path
+) -> None:
+    contents = fill(tmp_path)
+    sizes = [len(data) for data in contents.values()]
+    for way in (reading, OpenedFiles()):
+        for _ in range(2):
+            with way.read(tmp_path, list(contents), sizes) as chunks:
+                assert b"".join(chunks) == b"".join(contents.values())
+        assert way.sizes(tmp_path, ["a", "d", "d/empty", "none", "-n"]) == {"a": 300_000, "d/empty": 0, "-n": 4}
+    assert len(engine.started) == 1
+
+
+def test_list_longer_than_all_buffers_is_sent_while_its_files_come(reading: ContainerFiles, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1" * 1000)
+    with reading.read(tmp_path, [b"a"] * 20_000, [1000] * 20_000) as chunks:
+        assert sum(map(len, chunks)) == 20_000_000
+
+
+def test_container_has_no_network_and_only_the_folders_that_are_read(
+    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path
+) -> None:
+    reading.sizes(tmp_path, ["a"])
+    (host,) = engine.hosts.values()
+    assert host["Mounts"] == [{"Type": "bind", "Source": str(tmp_path), "Target": str(tmp_path), "ReadOnly": True}]
+    assert (host["NetworkMode"], host["ReadonlyRootfs"], host["AutoRemove"]) == ("none", True, True)
+    assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], ["DAC_READ_SEARCH"])
+    assert host["LogConfig"]["Type"] == "none"
+
+
+@pytest.mark.parametrize(("name", "size"), [(b"none", 3), (b"d", 3), (b"a", 299_999), (b"a", 300_001)])
+def test_file_that_is_not_as_expected_is_unreadable_and_the_next_request_is_answered(
+    engine: ProcessEngine,
+    reading: ContainerFiles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: bytes,
+    size: int,
+) -> None:
+    monkeypatch.setattr(engine_container, "SILENCE", 0.5)
+    fill(tmp_path)
+    with pytest.raises(Unreadable), reading.read(tmp_path, [name], [size]) as chunks:
+        list(chunks)
+    assert not engine.running
+    assert reading.sizes(tmp_path, ["a"]) == {"a": 300_000}
+    assert len(engine.started) == 2
+
+
+def test_engine_without_a_node_image_is_not_read(tmp_path: Path) -> None:
+    engine = ProcessEngine(images=())
+    with (
+        ContainerFiles(cast("Engine", engine), [tmp_path]) as reading,
+        pytest.raises(Unreadable, match="no node image"),
+    ):
+        reading.sizes(tmp_path, ["a"])
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_image_is_pushed_by_a_container_without_a_save(
+    registry: Simulator, engine: ProcessEngine, tmp_path: Path
+) -> None:
+    daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
+    (result,) = push([ENTRY], registry.url, daemon, access=access(engine))
+    assert (daemon.saves, result.size) == ([], sum(map(len, (*IMAGE.layers, IMAGE.config))))
+    (host,) = engine.hosts.values()
+    mounted = {Path(mount["Source"]) for mount in host["Mounts"]}
+    assert {files(daemon.folder, IMAGE, number) for number in range(2)} < mounted
+    assert all(mount.is_relative_to(daemon.folder) and mount != daemon.folder for mount in mounted)
+    registry.forget()
+    changed = ReadableEngine({"app:1": TestImage((IMAGE.layers[0], layer(5)), "app")}, folder=tmp_path / "docker")
+    push([ENTRY], registry.url, changed, access=access(engine))
+    *_, host = engine.hosts.values()
+    assert files(daemon.folder, IMAGE, 0) not in {Path(mount["Source"]) for mount in host["Mounts"]}
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_blobs_of_containerd_are_pushed_by_a_container(
+    registry: Simulator, engine: ProcessEngine, tmp_path: Path
+) -> None:
+    image = TestImage(IMAGE.layers, "app", compressed=True)
+    daemon = ContainerdEngine({"app:1": image}, containerd=True, folder=tmp_path / "docker")
+    push([ENTRY], registry.url, daemon, access=access(engine))
+    assert daemon.saves == []
+    assert set(registry.content) >= set(image.files)
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_harm_to_a_file_means_a_save(registry: Simulator, engine: ProcessEngine, tmp_path: Path) -> None:
+    daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
+    (files(daemon.folder, IMAGE, 1) / "folder/large").write_bytes(bytes(3_000_000) + b"END")
+    push([ENTRY], registry.url, daemon, access=access(engine))
+    assert daemon.saves == [("app:1",)]
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_nothing_is_read_when_the_list_of_images_says_save(
+    registry: Simulator, engine: ProcessEngine, tmp_path: Path
+) -> None:
+    daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
+    push([ENTRY], registry.url, daemon, access=EngineAccess(reading=False, container=access(engine).container))
+    assert (daemon.saves, engine.started) == ([("app:1",)], [])
