@@ -65,7 +65,6 @@ class Home:
 
     @property
     def bundle(self) -> Path:
-        """Return the folder of the bundle's finished components."""
         return self.cache / "bundle"
 
     @property
@@ -80,7 +79,6 @@ class Home:
 
     @property
     def charts(self) -> Path:
-        """Return the archives of charts that were pulled, by their digests."""
         return self.cache / "charts"
 
     @property
@@ -100,7 +98,6 @@ class Home:
 
     @property
     def edge(self) -> Path:
-        """Return the folder of the edge's configuration, which its container reads."""
         return self.state / "edge"
 
     @property
@@ -110,7 +107,6 @@ class Home:
 
     @property
     def kubectl(self) -> Path:
-        """Return the path of the kubectl that the relay runs."""
         return self.relay / "kubectl"
 
     @property
@@ -138,7 +134,6 @@ class Home:
 
     @property
     def networks(self) -> Path:
-        """Return the lock for making and removing networks."""
         return self.state / "network"
 
     @functools.cached_property
@@ -172,7 +167,6 @@ class Home:
         return self.state / "agreed"
 
     def sandbox(self, name: str) -> Names:
-        """Return the names of one sandbox."""
         return Names(name, self)
 
 
@@ -222,22 +216,18 @@ class Names:
 
     @property
     def helpers(self) -> tuple[str, ...]:
-        """Return the containers that a command leaves which is killed."""
         return self.copier, self.thawer, self.quarantine
 
     @property
     def registry(self) -> str:
-        """Return the registry's container, and its host name on the network."""
         return f"sandbox-{self.name}-registry"
 
     @property
     def registry_endpoint(self) -> str:
-        """Return the registry's HOST:PORT on the network."""
         return f"{self.registry}:{REGISTRY_PORT}"
 
     @property
     def registry_frontend(self) -> str:
-        """Return the container that has the registry's port on this machine."""
         return self.registry + FRONTEND
 
     @property
@@ -247,12 +237,10 @@ class Names:
 
     @property
     def registry_files(self) -> Path:
-        """Return the folder of the configuration of these two."""
         return self.folder / "registry"
 
     @property
     def volume(self) -> str:
-        """Return the volume that holds the registry's data."""
         return self.registry
 
     def mirror(self, upstream: str) -> str:
@@ -271,7 +259,6 @@ class Names:
 
     @property
     def charts(self) -> Path:
-        """Return a file that exists while the cluster has releases of charts that `up` installed."""
         return self.home.state / "charts" / self.name
 
     @property
@@ -291,22 +278,18 @@ class Names:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the sandbox's own files, removed with it."""
         return self.home.sandboxes / self.name
 
     @property
     def spec(self) -> Path:
-        """Return the file of the spec of the last `up`."""
         return self.folder / "spec.json"
 
     @property
     def origin(self) -> Path:
-        """Return the file that says where that spec came from."""
         return self.folder / "origin.json"
 
     @property
     def engine(self) -> Path:
-        """Return the file that says on which engine that was."""
         return self.folder / "engine.json"
 
     @property
@@ -316,7 +299,6 @@ class Names:
 
     @property
     def paused(self) -> Path:
-        """Return the file that exists while its nodes are paused."""
         return self.folder / "asleep"
 
     @property
@@ -331,12 +313,10 @@ class Names:
 
     @property
     def kubeconfig(self) -> Path:
-        """Return the kubeconfig with this cluster alone."""
         return self.folder / "kubeconfig"
 
     @property
     def resolv_conf(self) -> Path:
-        """Return the file of the nameservers that nodes give to pods."""
         return self.folder / "resolv.conf"
 
     @property
@@ -361,5 +341,4 @@ class Names:
 
     @property
     def root_certificate(self) -> Path:
-        """Return the certificate that clients are told to trust."""
         return self.keys / "root.crt"

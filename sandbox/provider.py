@@ -25,14 +25,12 @@ class Nodes(Protocol):
         """Return the engine's network that the nodes share with the registry and the edge."""
 
     @property
-    def control_plane(self) -> str:
-        """Return the first control-plane node, known before there is one."""
+    def control_plane(self) -> str: ...
 
     def standing(self) -> Standing:
         """Return the state of the control-plane node; never PARTIAL, which only the cluster's provider can tell."""
 
-    def running(self) -> tuple[str, ...]:
-        """Return the nodes that run and accept pods."""
+    def running(self) -> tuple[str, ...]: ...
 
     def every(self) -> tuple[str, ...]:
         """Return all nodes, existing or planned: the ingress answers at a port of each that runs."""
@@ -59,11 +57,9 @@ class Provider(Protocol):
     """The cluster of one sandbox, existing or planned; every call raises SandboxError when its tool fails."""
 
     @property
-    def nodes(self) -> Nodes:
-        """Return the way to its nodes."""
+    def nodes(self) -> Nodes: ...
 
-    def standing(self) -> Standing:
-        """Return what exists of the cluster."""
+    def standing(self) -> Standing: ...
 
     def stale(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that cannot be repaired, or None."""
@@ -98,5 +94,4 @@ class Provider(Protocol):
     def write_kubeconfig(self) -> None:
         """Write the kubeconfig of a running cluster again, where `Names.kubeconfig` says."""
 
-    def load(self, archive: Path) -> None:
-        """Load the images of an archive into every node."""
+    def load(self, archive: Path) -> None: ...

@@ -43,8 +43,7 @@ class Overtaken(SandboxError):
 class Work(Protocol):
     """What `apply` is given to report progress."""
 
-    def say(self, line: str) -> None:
-        """Show a line of progress."""
+    def say(self, line: str) -> None: ...
 
     def usable(self) -> None:
         """Let the steps that need this one begin before it has finished; call it once at most."""
@@ -64,8 +63,7 @@ class Step(Protocol):
     """One part of a sandbox. Its fields are all it needs; nothing is passed from step to step."""
 
     @property
-    def name(self) -> str:
-        """Return a short word for this step, as used in `requires` and on the command line."""
+    def name(self) -> str: ...
 
     @property
     def title(self) -> str:
@@ -110,8 +108,7 @@ class Growing(Step, Protocol):
     """A step that has a part on every node: it is looked at again when all nodes have joined."""
 
     @property
-    def grows(self) -> bool:
-        """Tell whether nodes may join after it was made."""
+    def grows(self) -> bool: ...
 
 
 @runtime_checkable

@@ -148,7 +148,6 @@ def damaged(bundle: Bundle, faults: list[str]) -> Damaged:
 
 
 def _folder(file: File) -> str:
-    """Return the folder of the bundle that contains `file` and is loaded as a whole."""
     top, _, rest = file.path.partition("/")
     return f"{top}/{rest.partition('/')[0]}" if top == described.COMPONENTS else top
 

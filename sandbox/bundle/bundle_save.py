@@ -117,7 +117,6 @@ def _write(
     compress: bool,
     on_file: Callable[[str], None],
 ) -> None:
-    """Write the head and all files, which are in `places`, but for the `bill` of materials."""
     with _packed(into, compress) as out, tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar:
         _add(tar, described.NAME, io.BytesIO(head := encode(made)), len(head))
         for one in made.files:

@@ -47,7 +47,6 @@ class Component(_Part):
 
     @property
     def path(self) -> str:
-        """Return the folder of its files in the bundle."""
         return f"{COMPONENTS}/{self.name}-{self.digest}"
 
 
@@ -78,7 +77,6 @@ class Contents(_Part):
         return sum(file.size for file in self.files)
 
     def of(self, component: Component) -> tuple[File, ...]:
-        """Return the files of one component."""
         return tuple(file for file in self.files if file.path.startswith(f"{component.path}/"))
 
 

@@ -37,7 +37,6 @@ def wanted(only: Sequence[str] = ()) -> dict[str, Recipe]:
 
 
 def _programs(recipe: Recipe) -> Recipe:
-    """Return the recipe of its programs, in the same folder."""
     package, name = KUBECTL
     go = recipe.go
     if go and recipe.name == name:

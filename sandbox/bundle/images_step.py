@@ -66,7 +66,6 @@ class ImagesStep(NothingToUndo):
             self.engine.tag(reference, alias)
 
     def _prepare(self, missing: list[str], work: Work) -> None:
-        """Pull missing published images, name those that nodes contain, and make the node image."""
         wanted = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
         references = self.own.published
         self._pull_all([name for name in wanted if self.engine.image_id(references[name]) is None], work)
@@ -129,5 +128,4 @@ class ImagesStep(NothingToUndo):
 
 
 def _told(line: str, silent: float) -> str:
-    """Describe the progress of a pull, and that nothing has arrived for a while."""
     return f"{line}, nothing for {silent:.0f} s" if silent >= SILENT and line != "waiting" else line

@@ -107,7 +107,6 @@ def prune(engine: Engine, unused: Sequence[Made]) -> tuple[Made, ...]:
 
 @contextmanager
 def saved(engine: Engine, image: str) -> Iterator[Path]:
-    """Yield an archive of an image of the engine."""
     with tempfile.TemporaryDirectory(prefix="sandbox-image-") as folder:
         archive = Path(folder) / f"{image.rpartition('/')[2].partition(':')[0]}.tar"
         with archive.open("wb") as out:

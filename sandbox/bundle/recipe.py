@@ -115,12 +115,10 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the recipe's own files."""
         return RECIPES / (self.base or self.name)
 
     @property
     def go_mod(self) -> Path:
-        """Return its go.mod, which another version does not share."""
         return RECIPES / self.name / "go.mod"
 
     @functools.cached_property
@@ -216,7 +214,6 @@ def _read(path: Path, version: str = "") -> Recipe:
 
 
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a recipe's document as its fields have them."""
     parts = {"go": GoBuild, "files": ModuleFiles, "debian": DebianTree, "image": Image}
     return _tuples(document) | {key: part(**_tuples(document[key])) for key, part in parts.items() if key in document}
 
@@ -226,8 +223,6 @@ def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json(recipe: Recipe) -> bytes:
-    """Return the fields that have not their defaults."""
-
     def said(value: Any) -> dict[str, Any]:
         return {one.name: getattr(value, one.name) for one in dataclasses.fields(value) if not _usual(value, one)}
 
@@ -265,7 +260,6 @@ class Versions:
 
 @functools.cache
 def versions() -> Versions:
-    """Return the table."""
     return Versions(**_tuples(yaml_text.document((RECIPES / VERSIONS).read_text(encoding="utf-8"))))
 
 

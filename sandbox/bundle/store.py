@@ -54,7 +54,6 @@ class Store:
         return folder.is_dir() and all(folder.joinpath(part).exists() for part, wanted in parts.items() if wanted)
 
     def program(self, recipe: Recipe, name: str) -> Path:
-        """Return the path of one of the component's programs."""
         return self.folder(recipe) / "bin" / name
 
     def tool(self, recipe: Recipe, name: str) -> Path | None:
@@ -67,7 +66,6 @@ class Store:
         return self.folder(recipe) / "files"
 
     def tree(self, recipe: Recipe) -> Path:
-        """Return the folder of the component's Debian tree."""
         return self.folder(recipe) / "tree"
 
     def image(self, recipe: Recipe) -> Path:

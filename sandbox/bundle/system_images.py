@@ -48,7 +48,6 @@ class OwnImages:
 
     @property
     def kubernetes(self) -> str:
-        """Return the Kubernetes version of the node image."""
         if self.source == "bundle":
             return self.recipe("node").version
         return self.pulled("node").partition("@")[0].rpartition(":")[2]

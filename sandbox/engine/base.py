@@ -172,7 +172,6 @@ class Door:
 
     @functools.cached_property
     def _client(self) -> docker.DockerClient:
-        """Return the library's client. Raises MissingTool."""
         place = self._place
         assert place is not None  # noqa: S101  # an engine of tests has no address
         options: dict[str, Any] = {"version": self._version, "timeout": CALL_TIMEOUT, "max_pool_size": 16}

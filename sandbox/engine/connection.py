@@ -141,12 +141,10 @@ class Engine(Images, Containers, Networks, Volumes):
 
     @property
     def version(self) -> str:
-        """Return the engine's version."""
         with translated("asking for the engine's version"):
             return str(self._get("/version")["Version"])
 
     def facts(self) -> Facts:
-        """Return the facts about the engine and its machine."""
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
             return replace(read_facts(self._info, api=self._version, local=local), podman=self._podman)
@@ -158,7 +156,6 @@ class Engine(Images, Containers, Networks, Volumes):
 
     @property
     def address(self) -> str:
-        """Return its address, in the form of DOCKER_HOST."""
         return self._place.url if self._place else ""
 
     def id(self) -> str:

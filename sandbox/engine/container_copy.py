@@ -41,7 +41,6 @@ class Exchange:
 
 
 def describe(engine: Engine, name: str) -> Description:
-    """Return the settings that a container was made with."""
     with engine.api(f"looking at container {name}") as api:
         found = api.inspect_container(name)
     return Description(found["Name"].lstrip("/"), found["Config"], found["HostConfig"])

@@ -76,7 +76,6 @@ class ContainerFiles(Door):
 
     @functools.cached_property
     def _proved(self) -> set[Path]:
-        """Return the folders of this machine that a container was seen to have."""
         return set()
 
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
@@ -96,7 +95,6 @@ class ContainerFiles(Door):
 
 
 def _packed(name: str, data: IO[bytes]) -> Iterator[bytes]:
-    """Yield an open file as a tar archive of its own, piece by piece."""
     info = tarfile.TarInfo(name)
     info.size = os.fstat(data.fileno()).st_size
     yield info.tobuf(tarfile.GNU_FORMAT)

@@ -56,7 +56,6 @@ class Containers(ContainerFiles):
             return tuple(found for one in listed if (found := self._listed(one)))
 
     def _listed(self, one: Mapping[str, Any]) -> Container | None:
-        """Return a container that was in a list, if it is still there."""
         try:
             return _container(self._inspect(one["Id"]))
         except NotThere:  # it went between the two questions
@@ -111,7 +110,6 @@ class Containers(ContainerFiles):
                 raise
 
     def _created(self, spec: ContainerSpec) -> Any:
-        """Create the container, and return it as docker-py has it."""
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
         labels = dict(spec.labels)
         if not spec.forwarded:
@@ -263,12 +261,10 @@ class Containers(ContainerFiles):
                 self._inspect(name)  # it is the container that is not there
 
     def signal(self, name: str, signal: str) -> None:
-        """Send a signal to a container's first process."""
         with translated(f"signalling container {name}"):
             self._ask("POST", f"/containers/{name}/kill", {"signal": signal})
 
     def logs(self, name: str, *, lines: int = 15) -> str:
-        """Return the last lines a container wrote."""
         with translated(f"reading the log of {name}"):
             return str(self._api.logs(name, tail=lines).decode(errors="replace"))
 

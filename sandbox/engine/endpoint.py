@@ -74,7 +74,6 @@ class Endpoint:
 
     @property
     def is_ssh(self) -> bool:
-        """Tell whether it is reached through an SSH client."""
         return self.url.startswith("ssh://")
 
     @property
@@ -84,7 +83,6 @@ class Endpoint:
 
     @property
     def how_to_start(self) -> str:
-        """Return how to get an engine to answer here."""
         if self.host:
             return f"start the engine on {self.host}, or use this machine's: {self.how_to_leave}"
         for word, command in STARTS.items():
@@ -122,7 +120,6 @@ def find(environment: Mapping[str, str], home: Path) -> Endpoint:
 
 
 def _is_socket(path: Path) -> bool:
-    """Tell whether there is a socket, as far as this user may see."""
     try:
         return path.is_socket()
     except OSError:  # XDG_RUNTIME_DIR after `su` is still the folder of the user before
@@ -155,7 +152,6 @@ def _checked(place: Endpoint) -> Endpoint:
 
 
 def no_address(place: Endpoint, wrong: str) -> MissingTool:
-    """Return the error for an invalid address."""
     return MissingTool(
         f"{place.origin} is not the address of an engine",
         details=f"{place.url}: {wrong}",

@@ -89,7 +89,6 @@ class Images(Door):
         return {name: str(one["Id"]) for one in found for name in one.get("RepoTags") or ()}
 
     def load(self, archive: Path) -> None:
-        """Load every image of an archive."""
         with translated(f"loading {archive.name}"), archive.open("rb") as data, self.patient():
             for event in self._api.load_image(data, quiet=True):
                 if "error" in event:
@@ -127,7 +126,6 @@ class Images(Door):
         return True
 
     def tag(self, reference: str, name: str) -> None:
-        """Give a local image another name."""
         repository, _, tag = name.partition(":")
         with translated(f"tagging {reference}"):
             self._ask("POST", f"/images/{reference}/tag", {"repo": repository, "tag": tag or "latest"})

@@ -129,7 +129,6 @@ class Networks(Door):
             self._attach(name, container, address)
 
     def disconnect_network(self, name: str, container: str) -> None:
-        """Disconnect a container from a network."""
         with translated(f"disconnecting {container} from network {name}"):
             self._ask("POST", f"/networks/{name}/disconnect", body={"Container": container, "Force": True})
 

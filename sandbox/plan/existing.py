@@ -119,7 +119,6 @@ class TenantSite(Site):
 
     @property
     def provided(self) -> Provided | None:
-        """Return the user's own default certificate, if any."""
         return certificates_steps.provided(self.spec)
 
     @property
@@ -129,12 +128,10 @@ class TenantSite(Site):
 
     @property
     def has_controller(self) -> bool:
-        """Tell whether the ingress controller is the sandbox's own."""
         return self.spec.ingress.controller != "none"
 
     @property
     def pushing(self) -> tuple[str, ...]:
-        """Return the steps that a push needs."""
         return ("registry",) if self.spec.registry.external else ("registry", "edge")
 
     def image(self, component: str) -> str:
@@ -183,7 +180,6 @@ def _registry(site: TenantSite) -> list[Step]:
 
 
 def _edge(site: TenantSite) -> list[Step]:
-    """Return the process that connects this machine's ports with ingress and registry."""
     spec, address, external = site.spec, site.spec.ingress.address, site.spec.registry.external
     binds = site.binds if spec.takes_https_ports else ()
     ports = edge_steps.ports(spec)

@@ -168,7 +168,6 @@ def _require_ready(step: Step, status: Status) -> None:
 
 
 def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
-    """Raise MustRebuild for a stale step that may not be recreated."""
     if status.state is not State.STALE or step.name in recreate:
         return
     way = f"sandbox up --recreate {step.name}" if isinstance(step, Rebuildable) else "sandbox down, then sandbox up"
@@ -260,7 +259,6 @@ class _Walk:
         return self._spared_error
 
     def _start_ready(self) -> None:
-        """Start the steps whose needs are usable, as many as may run at once."""
         self._ready += self._order.get_ready()
         while self._ready and self._running < WIDTH and self._first_error is None:
             step = self._steps[self._ready.pop(0)]
@@ -270,7 +268,6 @@ class _Walk:
             self._running += 1
 
     def _in_thread(self, step: Step) -> None:
-        """Visit one step."""
         error: BaseException | None = None
         try:
             if not self._stopping.is_set():

@@ -69,20 +69,15 @@ class RememberedStep:
 
 def save(names: Names, spec: ResolvedSpec) -> None:
     """Save the spec of a sandbox. Raises SandboxError."""
-    try:
-        files.write_private(names.spec, spec.model_dump_json(indent=2).encode() + b"\n")
-    except files.NotAFile as error:
-        raise _no_file(names, error) from None
+    files.write_private(names.spec, spec.model_dump_json(indent=2).encode() + b"\n")
 
 
 def load(names: Names) -> ResolvedSpec | None:
     """Load the saved spec of a sandbox; None when there is none. Raises SandboxError if it is damaged."""
     try:
-        return _recorded(files.read_regular(names.spec))
+        return _recorded(names.spec.read_bytes())
     except FileNotFoundError:
         return None
-    except files.NotAFile as error:
-        raise _no_file(names, error) from None
     except OSError as error:
         raise _unreadable(names, str(error)) from error
     except ValueError as error:
@@ -100,17 +95,13 @@ def _said(error: ValueError) -> str:
     return "\n".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in found)
 
 
-def _unreadable(names: Names, why: str, first: str = "") -> SandboxError:
+def _unreadable(names: Names, why: str) -> SandboxError:
     return SandboxError(
         f"the saved spec in {names.spec} cannot be read",
         details=why,
-        fix=f"{first}sandbox up -f FILE, with the sandbox's own file, saves it again",
+        fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
         id="remembered-spec",
     )
-
-
-def _no_file(names: Names, error: files.NotAFile) -> SandboxError:
-    return _unreadable(names, f"it is {error.kind}", f"remove that (rm -r {shlex.quote(str(names.spec))}); then ")
 
 
 @functools.lru_cache(maxsize=4)  # one command reads the same spec three times
@@ -137,13 +128,12 @@ def origin(names: Names) -> Origin | None:
     from sandbox.config.schema.origin_schema import Origin
 
     try:
-        return Origin.model_validate_json(files.read_regular(names.origin))
-    except (OSError, ValueError, files.NotAFile):  # pydantic's errors are ValueErrors
+        return Origin.model_validate_json(names.origin.read_bytes())
+    except (OSError, ValueError):  # pydantic's errors are ValueErrors
         return None
 
 
 def record_origin(names: Names, where: Origin) -> None:
-    """Record where the spec comes from."""
     files.write_private(names.origin, where.model_dump_json(indent=2).encode() + b"\n")
 
 

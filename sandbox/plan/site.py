@@ -31,17 +31,14 @@ class Site:
 
     @property
     def home(self) -> Home:
-        """Return the user's folders."""
         return self.names.home
 
     @property
     def store(self) -> Store:
-        """Return the bundle's finished components."""
         return Store(self.home.bundle)
 
     @property
     def keystore(self) -> Keystore:
-        """Return the sandbox's certificates and keys."""
         return Keystore(self.names.keys)
 
     @property
@@ -63,5 +60,4 @@ class ClusterSite(Site):
 
     @property
     def nodes(self) -> Nodes:
-        """Return the cluster's nodes."""
         return self.provider.nodes

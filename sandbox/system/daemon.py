@@ -32,12 +32,10 @@ class Detached:
 
     @property
     def running(self) -> bool:
-        """Tell whether this very process still runs."""
         return _started(self.pid) == self.started
 
 
 def this() -> Detached:
-    """Return the process that runs this."""
     return Detached(os.getpid(), _started(os.getpid()) or "")
 
 

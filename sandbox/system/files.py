@@ -6,19 +6,17 @@ import errno
 import glob
 import hashlib
 import json
-import math
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
-MKDIR_TRIES = 100
-LARGEST = 16 << 20  # bytes of a file that is read whole; kubeconfigs and keys have kilobytes
 SUFFIX = ".tmp"
 PACKAGES = Path(__file__).parents[2]
 
@@ -28,50 +26,25 @@ class NotAFile(SandboxError):
 
     id = "not-a-file"
 
-    def __init__(self, path: Path, mode: int) -> None:
-        self.kind = next((word for of, word in _KINDS if of(mode)), "something else")
-        super().__init__(
-            f"{path} is {self.kind}, not a regular file",
-            details=f"it leads to {os.path.realpath(path)}" if path.is_symlink() else "it was left as it is",
-            fix="name a regular file, or one that is not there yet",
-        )
-
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
 
 def make_private_dir(path: Path) -> None:
     """Create `path` as a folder of mode 0700, whatever the umask, or restrict an existing one to that.
 
     Missing parents get the same mode (XDG Base Directory Specification, "Referencing this specification"), existing
-    ones are not changed. Another process may remove the folder meanwhile, then it is created again. Raises SandboxError
-    if refused.
+    ones are not changed. Raises SandboxError if refused.
     """
-    for left in reversed(range(MKDIR_TRIES)):
-        try:
-            missing = [folder for folder in path.parents if not folder.exists()]
-            for folder in (*reversed(missing), path):
-                folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
-                folder.chmod(PRIVATE_DIR)
-        except OSError as error:
-            if left and isinstance(error, (FileNotFoundError, FileExistsError)):
-                continue
-            raise refused(f"the folder {path} cannot be made private", error) from error
-        return
+    try:
+        missing = [folder for folder in path.parents if not folder.exists()]
+        for folder in (*reversed(missing), path):
+            folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+            folder.chmod(PRIVATE_DIR)
+    except OSError as error:
+        raise refused(f"the folder {path} cannot be made private", error) from error
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file that only this user can read, if it is new; an `opener` for `open`. Raises OSError.
-
-    A FIFO that nothing reads is refused, not waited for (open(2), ENXIO).
-    """
-    return os.open(path, flags | os.O_NONBLOCK, 0o600)
+    """Open a file that only this user can read, if it is new; an `opener` for `open`. Raises OSError."""
+    return os.open(path, flags, 0o600)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
@@ -117,39 +90,24 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
 def require_regular(path: Path) -> None:
     """Raise NotAFile where there is a device, FIFO, socket or folder at `path`, or a link to one.
 
-    Replacing a device by a file would take it from the whole machine, and opening a FIFO waits for another process.
+    Replacing a device by a file would take it from the whole machine, and reading a FIFO waits for another process.
     """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise refused(f"{path} cannot be used", error) from error
-    if not stat.S_ISREG(mode):
-        raise NotAFile(path, mode)
+    if os.path.exists(path) and not is_file(path):  # noqa: PTH110  # as in `is_file`
+        raise NotAFile(
+            f"{path} is not a regular file",
+            details=f"it leads to {os.path.realpath(path)}" if path.is_symlink() else "it was left as it is",
+            fix="name a regular file, or one that does not exist yet",
+        )
 
 
 def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file, or of a link to one, without ever waiting.
-
-    Raises NotAFile, and OSError also for what is too large to be meant.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise NotAFile(path, mode)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(LARGEST + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > LARGEST:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-    return content
+    """Return the content of a regular file, or of a link to one. Raises NotAFile and OSError."""
+    require_regular(path)
+    return path.read_bytes()
 
 
 def content(path: Path) -> bytes | None:
-    """Return the same; None where there is no such file, or this user may not read it."""
+    """Return the content of a file; None where it does not exist or this user may not read it."""
     try:
         return read_regular(path)
     except (OSError, NotAFile):
@@ -163,36 +121,23 @@ def sha256(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises OSError, and ValueError for everything else that is none.
-
-    Python takes more for JSON: NaN, and numbers that are infinite.
-    """
+    """Return the content of a JSON file. Raises OSError and ValueError."""
     try:
-        return json.loads(read_regular(path), parse_constant=_no_number, parse_float=_finite)
-    except (NotAFile, RecursionError) as error:
-        raise ValueError(trouble(error)) from None
+        return json.loads(read_regular(path))
+    except NotAFile as error:
+        raise ValueError(error.brief) from None
 
 
 def trouble(error: Exception) -> str:
     """Return in a few words why a file, or the JSON in it, cannot be read, without anything of its content."""
     match error:
         case NotAFile():
-            return f"it is {error.kind}"
+            return "it is not a regular file"
         case json.JSONDecodeError():
             return f"line {error.lineno}, column {error.colno}: {error.msg}"
-        case RecursionError():
-            return "it is nested too deeply"
         case OSError():
             return error.strerror or ""
     return "it is not text"
-
-
-def _finite(text: str) -> float:
-    return number if math.isfinite(number := float(text)) else _no_number(text)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:40]} is no number")
 
 
 def is_file(path: Path | str) -> bool:
@@ -201,7 +146,6 @@ def is_file(path: Path | str) -> bool:
 
 
 def is_dir(path: Path | str) -> bool:
-    """Tell the same of a folder."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -244,25 +188,26 @@ def sweep_below(folder: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+class Locked(SandboxError):
+    """Another process kept a lock for longer than was waited."""
+
+    id = "locked"
+
+
 @contextmanager
 def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     """Keep other processes and threads that use `exclusive` out of `folder`, after waiting up to `seconds` for them.
 
-    The folder must exist. Not re-entrant. Raises SandboxError when the others do not finish in time.
+    The kernel releases the lock however its holder ends (flock(2)). Not re-entrant. Raises Locked, and SandboxError
+    when the folder cannot be locked.
     """
-    from filelock import FileLock, Timeout
-
-    from sandbox.system import fair_lock
-
-    require_regular(folder / ".lock")
     lock = FileLock(folder / ".lock", mode=0o600)
     try:
-        fair_lock.acquire(lock, folder, seconds)
+        lock.acquire(timeout=seconds)
     except Timeout as error:
-        raise SandboxError(
+        raise Locked(
             f"another command has been working in {folder} for more than {seconds:g} seconds",
             fix="wait for it to end, or stop it, and run this again",
-            id="locked",
         ) from error
     except OSError as error:
         raise refused(f"{folder} cannot be locked", error) from error

@@ -192,7 +192,6 @@ def routes() -> list[tuple[IPv4Network, str]]:
 
 
 def _number(word: str) -> int:
-    """Return an address that the kernel prints as a word in the machine's order."""
     return int.from_bytes(struct.pack("=I", int(word, 16)), "big")
 
 

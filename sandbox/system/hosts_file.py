@@ -25,7 +25,6 @@ def read() -> str:
 
 
 def lines(sandbox: str, hosts: Iterable[str], address: str) -> tuple[str, ...]:
-    """Return the lines for hosts of a sandbox."""
     return tuple(f"{address} {host}  # sandbox: {sandbox}" for host in sorted(set(hosts)))
 
 

@@ -14,7 +14,6 @@ class Interrupted(Exception):
 
 
 def request() -> None:
-    """Tell every thread to stop at its next check."""
     _requested.set()
 
 
@@ -30,7 +29,6 @@ def spare() -> None:
 
 
 def check() -> None:
-    """Raise Interrupted if a stop was requested."""
     if _requested.is_set() and not _is_spared():
         raise Interrupted
 

@@ -28,7 +28,6 @@ class KeptAnswers(Generic[Answer]):
                 self.forget()
 
     def forget(self) -> None:
-        """Have every question sent again."""
         self._answers.clear()
 
     def answer(self, question: Hashable, send: Callable[[], Answer]) -> Answer:

@@ -116,7 +116,6 @@ def run(
 
 
 def _logged(doing: str, argv: Argv) -> list[str]:
-    """Log a command line before it is run, and return its words."""
     words = [os.fspath(word) for word in argv]
     log.debug("%s: %s", doing, shlex.join(words))
     return words
@@ -294,7 +293,6 @@ def detached(argv: Argv, *, log_to: Path) -> Iterator[int]:
 
 
 def _inherited() -> list[int]:
-    """Return the open files beyond the standard ones that a new program would inherit."""
     found = []
     for entry in Path("/dev/fd").iterdir():
         with contextlib.suppress(OSError):  # the descriptor of the folder itself, which is closed by now
@@ -355,7 +353,6 @@ def _feed(child: subprocess.Popen[str], text: str | None) -> None:
 
 
 def _end(child: subprocess.Popen[Any]) -> None:
-    """End the program's whole group by SIGTERM, then by SIGKILL."""
     # The second signal even if the program itself has ended: its children may remain, and keep its output open.
     for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):

@@ -102,7 +102,6 @@ def _links(text: str) -> dict[str, list[str]]:
 
 
 def _read(file: Path) -> tuple[str, ...]:
-    """Return up to three nameservers of a resolv.conf that pods can reach."""
     try:
         words = [line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:

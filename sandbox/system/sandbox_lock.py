@@ -11,14 +11,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sandbox.errors import SandboxError
-from sandbox.system import daemon, fair_lock, files
+from sandbox.system import daemon, files
+from sandbox.system.files import Locked
 
 RECORD = "holder.json"
 
@@ -54,8 +53,7 @@ class Holder:
                 pid=int(content["pid"]),
                 started=str(content["started"]),
             )
-            time.localtime(found.since)
-        except (OSError, ValueError, TypeError, KeyError, OverflowError):  # the last for a time that no clock shows
+        except (OSError, ValueError, TypeError, KeyError):
             return None
         return found if daemon.Detached(found.pid, found.started).running else None
 
@@ -72,22 +70,20 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     work on, by default the sandbox that `folder` is named after. Raises Busy.
     """
     files.make_private_dir(folder)
-    files.require_regular(folder / ".lock")
-    lock = FileLock(folder / ".lock", mode=0o600)
-    try:
-        _acquire(lock, folder, 0)
-    except Timeout:
-        _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
-    files.make_private_dir(folder)  # its previous holder may have removed it
-    record = folder / RECORD
-    files.sweep(record)
-    try:
-        _note(record, command)
-        yield
-    finally:
-        with suppress(OSError):
-            record.unlink(missing_ok=True)
-        lock.release()
+    with ExitStack() as held:
+        try:
+            held.enter_context(files.exclusive(folder, seconds=0))
+        except Locked:
+            held.enter_context(_waited(folder, seconds, waits, what or f"the sandbox '{folder.name}'"))
+        files.make_private_dir(folder)  # its previous holder may have removed it
+        record = folder / RECORD
+        files.sweep(record)
+        try:
+            _note(record, command)
+            yield
+        finally:
+            with suppress(OSError):
+                record.unlink(missing_ok=True)
 
 
 def forget(folder: Path) -> None:
@@ -110,30 +106,21 @@ def _note(record: Path, command: str) -> None:
             raise
 
 
-def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
-    """Acquire the lock within `seconds`, even if its holder removes the folder meanwhile. Raises Timeout."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fair_lock.acquire(lock, folder, max(0.0, deadline - time.monotonic()))
-        except (FileNotFoundError, FileExistsError):  # mkdir(2) if the folder is removed right after
-            files.make_private_dir(folder)
-        else:
-            return
-
-
-def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:
+@contextmanager
+def _waited(folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> Iterator[None]:
+    """Hold the lock after its present holder. Raises Busy."""
     holder = Holder.read(folder)
-    who = str(holder or "another command")
     if seconds:
-        waits(f"waiting for {who}; at most {seconds:.0f} s")
-        with suppress(Timeout):
-            _acquire(lock, folder, seconds)
-            return
-        holder = Holder.read(folder) or holder
-    stop = f", or end it: kill {holder.pid}" if holder else ""
-    raise Busy(
-        f"another command works on {what}",
-        details=str(holder) if holder else f"it holds the lock in {folder}",
-        fix=f"wait for it{stop}",
-    )
+        waits(f"waiting for {holder or 'another command'}; at most {seconds:.0f} s")
+    with ExitStack() as held:
+        try:
+            held.enter_context(files.exclusive(folder, seconds=seconds))
+        except Locked as error:
+            holder = Holder.read(folder) or holder
+            stop = f", or end it: kill {holder.pid}" if holder else ""
+            raise Busy(
+                f"another command works on {what}",
+                details=str(holder) if holder else f"it holds the lock in {folder}",
+                fix=f"wait for it{stop}",
+            ) from error
+        yield

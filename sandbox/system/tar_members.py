@@ -31,7 +31,6 @@ class LimitedMember(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """See TarInfo."""
         found = super().frombuf(buf, encoding, errors)
         if found.type in _HEADERS and found.size > LARGEST_HEADER:
             raise tarfile.ReadError(f"a header of {found.size} bytes")

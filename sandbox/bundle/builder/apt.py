@@ -72,7 +72,6 @@ def upgrade(suite: str, root: Path, on_line: Callable[[str], None]) -> None:
 
 @contextmanager
 def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Callable[..., None]]:
-    """Yield apt-get for `root`, after an update of the lists of `suite`."""
     settings = root.with_name("apt.conf")
     settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
     for folder in ("etc/apt", "var/lib/apt/lists/partial", f"{ARCHIVES}/partial", "var/log/apt"):

@@ -102,7 +102,6 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
 
 
 def _here(store: Store, only: Sequence[str]) -> dict[str, Recipe]:
-    """Return what is to be built on this machine."""
     if store.system != LINUX:
         return host_programs.wanted(only)
     wanted = _wanted(only or default())

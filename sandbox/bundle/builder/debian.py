@@ -83,7 +83,6 @@ def _resolved(root: Path, path: Path) -> list[Path]:
 
 
 def _chain(root: Path, path: Path) -> list[Path]:
-    """Return every symbolic link on the way to `path` (absolute, as seen inside `root`), then the file itself."""
     chain: list[Path] = []
     inside = root
     parts = list(path.parts[1:])
@@ -155,7 +154,6 @@ def _unpack(root: Path) -> None:
 
 
 def _listed(contents: str) -> Iterable[str]:
-    """Yield the absolute paths in the output of `dpkg-deb --contents`, which has the format of tar's."""
     for line in contents.splitlines():
         path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
         yield path.removeprefix(".").rstrip("/") or "/."

@@ -57,7 +57,6 @@ def build(
 
 
 def require_c() -> None:
-    """Raise MissingTool if this machine has no C compiler."""
     if process.which("gcc") is None:
         raise MissingTool(
             "no C compiler",

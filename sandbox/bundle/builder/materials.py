@@ -86,7 +86,6 @@ def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
 
 
 def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
-    """Yield the modules in Go programs, as the linker recorded them (`go version -m`)."""
     cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
     listing = process.run([go, "version", "-m", *programs], timeout=120)
     for version in set(re.findall(r": go([0-9.]+)", listing)):
@@ -106,7 +105,6 @@ def _module_of(go: Path, recipe: Recipe, module: str) -> Iterator[Material]:
 
 
 def _licence(cache: Path, module: str, version: str) -> tuple[str, ...]:
-    """Return a module's licences from Go's cache, whose folders have `!x` for `X` (golang.org/ref/mod#module-cache)."""
     folder = cache / re.sub("[A-Z]", lambda found: "!" + found[0].lower(), f"{module}@{version}")
     files = {path for pattern in _LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
     found = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
@@ -188,6 +186,5 @@ def _material_entry(one: Material) -> dict[str, Any]:
 
 
 def _purl(one: Material) -> str:
-    """Return the package URL (purl-spec, types `golang` and `deb`)."""
     name = quote(one.name.lower() if one.kind == "golang" else f"debian/{one.name}", safe="/")
     return f"pkg:{one.kind}/{name}@{quote(one.version, safe='')}"

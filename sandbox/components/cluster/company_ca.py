@@ -38,7 +38,6 @@ class CompanyCa:
         return _of_machine(self.slash) if self.chosen == "auto" else b""
 
     def is_on(self, nodes: Nodes, node: str) -> bool:
-        """Tell whether the node has them."""
         return (nodes.read_file(node, PLACE) or b"") == self.pem
 
     def enforce(self, nodes: Nodes, node: str) -> None:
@@ -66,7 +65,6 @@ def _of_file(path: Path) -> bytes:
 
 
 def _of_machine(slash: Path) -> bytes:
-    """Return the valid certificates in the administrator's folder, without the roots that `certs trust` added."""
     anchors = find_anchors(slash)
     if anchors is None:
         return b""

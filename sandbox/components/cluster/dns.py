@@ -118,7 +118,6 @@ def nameservers(text: str) -> tuple[str, ...]:
 
 
 def config_map(text: str) -> dict[str, Any]:
-    """Return the ConfigMap that CoreDNS reads."""
     metadata = {"name": NAME, "namespace": NAMESPACE}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"Corefile": text}}
 

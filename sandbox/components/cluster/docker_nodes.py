@@ -49,7 +49,6 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
 
 
 def _await_removal(engine: Engine, nodes: Sequence[Container]) -> None:
-    """Wait until the engine has removed the nodes, for a command that was killed."""
     wait_until(
         lambda: next((node.name for node in nodes if engine.container(node.name)), None),
         what="the removal of the nodes",
@@ -59,7 +58,6 @@ def _await_removal(engine: Engine, nodes: Sequence[Container]) -> None:
 
 @contextmanager
 def _thawing(engine: Engine, names: Names, nodes: Sequence[Container]) -> Iterator[None]:
-    """Have a container thaw the nodes for the length of the block."""
     command = ("sh", "-c", files.packaged(__package__, "scripts/thaw.sh"), "thaw", *(node.id for node in nodes))
     helper = names.thawer
     labelled.make_room(engine, helper, names.home)
@@ -102,7 +100,6 @@ class DockerNodes:
         return tuple(one for one in self.all() if one.attached.get(self.network, "none") not in known)
 
     def standing(self) -> Standing:
-        """Tell whether the control-plane node exists and runs."""
         found = self.engine.container(self.control_plane)
         if found is None:
             return Standing.ABSENT
@@ -125,19 +122,15 @@ class DockerNodes:
         return [one for one in self.all() if not self.role or one.labels.get(self.role) in self.roles]
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command on a node."""
         return self.engine.execute(node, argv)
 
     def read_files(self, node: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
-        """Read files on a node by one command."""
         return self.engine.read_files(node, paths)
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
-        """Read a file on a node."""
         return self.engine.read_file(node, path)
 
     def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        """Write a file on a node."""
         self.engine.write_file(node, path, data, mode)
 
     def write_files(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import shlex
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 
 from sandbox.components.cluster.kubeconfig_lock import KubeconfigError, locked
 from sandbox.config import yaml_text
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.system import files
 
 EXTENSION = "sandbox.dev"
@@ -29,14 +28,12 @@ EMBEDDED = ("certificate-authority", "client-certificate", "client-key")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the kubeconfig as a mapping; empty for a missing file and for /dev/null. Raises KubeconfigError."""
+    """Return the kubeconfig as a mapping; empty for a missing file. Raises KubeconfigError."""
     try:
         content = yaml_text.document(files.read_regular(path))
     except FileNotFoundError:
         return {}
     except files.NotAFile as error:
-        if _is_null(path):
-            return {}
         raise _unfit(path, error) from error
     except (OSError, yaml.YAMLError) as error:
         fix = f"repair or move {path}, or point KUBECONFIG at another file"
@@ -70,10 +67,10 @@ def require_place(path: Path) -> None:
     """Raise KubeconfigError where no context can be kept at `path`: a device, a FIFO, or a dangling link."""
     try:
         files.require_regular(path)
-        target = Path(os.path.realpath(path))
-    except SandboxError as error:
+    except files.NotAFile as error:
         raise _unfit(path, error) from error
-    if path.is_symlink() and not target.parent.is_dir():
+    target = Path(os.path.realpath(path))
+    if os.path.islink(path) and not files.is_dir(target.parent):  # noqa: PTH114  # Path raises for a hidden folder
         raise KubeconfigError(
             f"no context can be kept in {path}: it is a link into a folder that is not there",
             details=f"it leads to {target}",
@@ -81,20 +78,13 @@ def require_place(path: Path) -> None:
         )
 
 
-def _unfit(path: Path, error: SandboxError) -> KubeconfigError:
-    what = f"it is {error.kind}" if isinstance(error, files.NotAFile) else "it cannot be reached"
+def _unfit(path: Path, error: files.NotAFile) -> KubeconfigError:
     return KubeconfigError(
-        f"no context can be kept in {path}: {what}",
+        f"no context can be kept in {path}: it is not a regular file",
         details=error.details,
         fix="unset KUBECONFIG, or point it at a regular file; one that is not there yet is made",
         id="not-a-file",
     )
-
-
-def _is_null(path: Path) -> bool:
-    """Tell whether it is the null device, which kubectl reads as an empty kubeconfig."""
-    found, null = path.stat(), os.stat(os.devnull)  # noqa: PTH116
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
 
 
 def hindrance(path: Path) -> str | None:
@@ -173,7 +163,6 @@ def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _namespace(own: dict[str, Any]) -> dict[str, str]:
-    """Return the namespace of the context in our own file, if it has one."""
     context = (own.get("contexts") or [{}])[0].get("context") or {}
     return {"namespace": context["namespace"]} if "namespace" in context else {}
 
@@ -197,7 +186,6 @@ def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
-    """Return a sandbox's context that records which context was current before it, if any."""
     context = dict(entry["context"])
     others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
     mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
@@ -335,6 +323,6 @@ def _whole(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> bytes:
     try:
-        return files.read_regular(path)
-    except (OSError, files.NotAFile) as error:
+        return path.read_bytes()
+    except OSError as error:
         raise KubeconfigError(f"{path} cannot be read, which the kubeconfig names", details=str(error)) from error

@@ -41,7 +41,6 @@ def drop_in(variables: Mapping[str, str]) -> str:
 
 
 def read_shown(output: str) -> dict[str, str]:
-    """Return the variables in the output of SHOWN."""
     pairs = (line.partition("=") for line in output.splitlines())
     return {name: value for name, _, value in pairs if name in NAMES}
 

@@ -86,7 +86,6 @@ class ClusterStep:
         return self.provider.standing() is not Standing.ABSENT and self.provider.stop()
 
     def rebuild(self, work: Work) -> Status:
-        """Replace the cluster by a new one."""
         self.provider.delete()
         return self.apply(work)
 
@@ -107,7 +106,6 @@ class ClusterStep:
         return "; ".join(found) or None
 
     def _forget_damaged(self) -> None:
-        """Remove a kubeconfig that leads to no cluster, so that it is written again."""
         try:
             Cluster(self.names.kubeconfig)
         except ClusterError:
@@ -192,7 +190,6 @@ class NodeImagesStep(NothingToUndo):
 
 
 def _inspect(image: str) -> tuple[str, ...]:
-    """Return the command that succeeds on a node that has the image."""
     return ("crictl", "inspecti", "--quiet", image)
 
 

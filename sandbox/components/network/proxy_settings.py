@@ -26,12 +26,10 @@ class Proxies:
         return bool(self.http or self.https)
 
     def __str__(self) -> str:
-        """Return the hosts, without accounts."""
         parts = [urlsplit(url) for url in dict.fromkeys((self.http, self.https)) if url]
         return ", ".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}" for one in parts) or "none"
 
     def without_accounts(self) -> Self:
-        """Return the same proxies without user names and passwords."""
         return replace(self, http=_without_account(self.http), https=_without_account(self.https))
 
     def variables(self, direct: Iterable[str]) -> dict[str, str]:

@@ -100,7 +100,6 @@ class NetworkStep:
         return self.ipv6 and not network.subnet6
 
     def _replace(self, network: Network) -> None:
-        """Recreate the network, which is only possible without containers on it."""
         if not self._remove():
             raise SandboxError(
                 f"the network {network.name} has no IPv6, and cannot be recreated while it is in use",

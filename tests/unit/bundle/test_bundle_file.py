@@ -143,7 +143,7 @@ def test_save_refuses_special_files_before_it_reads(store: Store, tmp_path: Path
     """A device, FIFO or folder → an error at once; it stays what it was."""
     os.mkfifo(path := tmp_path / "pipe")
     read: list[str] = []
-    with pytest.raises(NotAFile, match="is a FIFO"):
+    with pytest.raises(NotAFile, match="is not a regular file"):
         save(path, store, on_file=read.append)
     assert path.is_fifo() and read == []
 
@@ -298,7 +298,7 @@ def test_non_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_bundle_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(path := tmp_path / "pipe")
-    with pytest.raises(NotAFile, match="is a FIFO"):
+    with pytest.raises(NotAFile, match="is not a regular file"):
         faults(path)
 
 

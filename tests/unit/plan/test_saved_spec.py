@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from sandbox.components.workloads import charts_step
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
-from sandbox.plan.saved_spec import RememberedStep, load, origin, provider, save
+from sandbox.plan.saved_spec import RememberedStep, load, save
 from sandbox.step import State
 from tests.support.fakes import NoWork
 
@@ -89,17 +87,3 @@ def test_error_of_a_saved_spec_shows_no_password(names: Names) -> None:
         load(names)
     assert "network.proxy" in caught.value.details
     assert "hidden" not in caught.value.details and caught.value.__cause__ is None
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_spec_that_is_no_file_is_named_and_not_waited_for(names: Names, make: Callable[[Path], None]) -> None:
-    step = RememberedStep(names, ResolvedSpec(name="demo"))
-    names.folder.mkdir(parents=True)
-    for path in (names.spec, names.origin):
-        make(path)
-    assert step.check().state is State.DRIFTED
-    for act in (load, lambda names: step.apply(NoWork())):
-        with pytest.raises(SandboxError, match="the saved spec in") as caught:
-            act(names)
-        assert f"rm -r {names.spec}" in caught.value.fix
-    assert (provider(names), origin(names)) == (("kind", None), None)

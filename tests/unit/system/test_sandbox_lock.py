@@ -181,18 +181,3 @@ def test_a_lock_that_its_holder_removes_still_keeps_others_out(tmp_path: Path) -
         sandbox_lock.forget(folder)
     thread.join(30)
     assert order == ["first", "second"] and stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-def test_a_folder_that_is_removed_while_it_is_made_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chmod = Path.chmod
-    removed: list[Path] = []
-
-    def remove_once(path: Path, mode: int) -> None:
-        if path == folder and not removed:
-            removed.append(path)
-            path.rmdir()
-        chmod(path, mode)
-
-    monkeypatch.setattr(Path, "chmod", remove_once)
-    with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
-        assert removed == [folder] and stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -136,7 +136,7 @@ class TenancyStep:
         return kubeconfig.single_context(self.paths, self.context, self.namespace)
 
     def _is_written(self) -> bool:
-        return self.names.kubeconfig.exists() and files.read_regular(self.names.kubeconfig) == self._kubeconfig()
+        return self.names.kubeconfig.exists() and self.names.kubeconfig.read_bytes() == self._kubeconfig()
 
     def _record(self) -> dict[str, Any] | None:
         return self.tenant.get("v1", "ConfigMap", RECORD, self.namespace)
@@ -168,7 +168,6 @@ class TenancyStep:
         return f"still there: {counted(found)}" if found else None
 
     def _end_namespace(self) -> bool:
-        """Remove the namespace if we created it."""
         try:
             found = self.tenant.get("v1", "Namespace", self.namespace)
         except ClusterError as error:

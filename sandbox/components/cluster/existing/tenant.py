@@ -48,7 +48,6 @@ class Tenant(Cluster):
         self.name = name
 
     def owns(self, found: Manifest) -> bool:
-        """Tell whether an object belongs to this sandbox."""
         return (found["metadata"].get("labels") or {}).get(LABEL) == self.name
 
     def own(self, manifest: Manifest) -> dict[str, Any]:

@@ -31,7 +31,6 @@ CHATTER = r"(Command Output: )?[IW]\d{4} | [✓•✗] |Creating cluster |WARNIN
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed command left in its folder."""
     for left in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -103,7 +102,6 @@ class Kind:
             raise
 
     def kubeconfig(self, name: str, folder: Path) -> bytes:
-        """Return the kubeconfig of a running cluster."""
         with _scratch(folder) as place:
             path = place / "kubeconfig"
             self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", path], timeout=60)

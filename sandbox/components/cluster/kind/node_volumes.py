@@ -56,7 +56,6 @@ class NodeVolumes:
         return tuple(one for one in volumes if self.engine.volume_labels(one) is not None)
 
     def _read(self) -> tuple[list[str], bool]:
-        """Return the recorded volumes, and whether this program was removing the nodes."""
         try:
             said = files.read_json(self.names.node_volumes)
             return [one for one in said["volumes"] if _UNNAMED.fullmatch(one)], bool(said["is_ending"])

@@ -89,11 +89,9 @@ class KindProvider:
 
     @property
     def nodes(self) -> DockerNodes:
-        """Return its nodes, there or not."""
         return nodes(self.engine, self.names, self.shape.nodes)
 
     def standing(self) -> Standing:
-        """Return what there is of the cluster."""
         found = self.nodes.standing()
         if found is Standing.ABSENT:
             return Standing.STOPPED if self._left() else found
@@ -216,7 +214,6 @@ class KindProvider:
                 raise reach.unheard(bind, reach.again(self.engine, self.names.home))
 
     def _prepare_nodes(self) -> None:
-        """Give new nodes their files before kubeadm runs in them."""
         for name in (one.name for one in self.nodes.all()):
             self.engine.write_files(name, self._first_files)
         if self.nodes.are_several():
@@ -329,7 +326,6 @@ class KindProvider:
         files.write_atomic(self.names.kubeconfig, kubeconfig.of_cluster(exported), mode=0o600)
 
     def load(self, archive: Path) -> None:
-        """Have kind put the images into the nodes."""
         self.kind.load(self.names.cluster, archive)
 
     @property
@@ -368,7 +364,6 @@ class KindProvider:
         return False
 
     def _left(self) -> list[str]:
-        """Return the control planes that go on without the first one, which is gone."""
         if self.engine.container(self.names.node) is not None:
             return []
         there = (one.name for one in self.nodes.all() if one.labels.get(ROLE) == ROLES[0])
@@ -415,5 +410,4 @@ class KindProvider:
         )
 
     def _has_rivals(self) -> bool:
-        """Tell whether there are several control planes."""
         return self.shape.nodes.control_plane > 1

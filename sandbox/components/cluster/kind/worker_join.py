@@ -67,7 +67,6 @@ class Workers:
     dual: bool = False
 
     def missing(self) -> list[str]:
-        """Return those that are to be and are not."""
         there = {one.name for one in self.nodes.all()}
         return [name for name in self.wanted if name not in there]
 

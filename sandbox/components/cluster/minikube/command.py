@@ -47,7 +47,6 @@ class Events:
     warnings: list[str] = field(default_factory=list)
 
     def line(self, text: str) -> None:
-        """Read one line of the command's output."""
         try:
             event = json.loads(text)
             kind, data = event["type"].removeprefix(TYPE), event["data"]
@@ -186,11 +185,9 @@ class Minikube:
         self._run(["addons", "enable", addon, *options], None, ENABLE_TIMEOUT)
 
     def disable(self, addon: str) -> None:
-        """Disable an addon."""
         self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
 
     def configure(self, addon: str, settings: Path) -> None:
-        """Configure an addon from a file of settings."""
         self._run(["addons", "configure", addon, "--config-file", settings], None, CALL_TIMEOUT)
 
     def give_ingress(self, certificate: str) -> None:
@@ -205,7 +202,6 @@ class Minikube:
         return next((one["Config"] for one in said.get("valid") or () if one["Name"] == self.profile), None)
 
     def _told(self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]) -> None:
-        """Run a command that reports its progress in events."""
         events = Events(say)
         try:
             # One that went on after a killed command would be in the way of the next one's.
@@ -222,7 +218,6 @@ class Minikube:
             ) from error
 
     def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
-        """Return the JSON that a command prints."""
         try:
             said = self._run(words, kubeconfig, CALL_TIMEOUT)
         except process.ToolFailed as error:

@@ -49,7 +49,6 @@ def read_enabled(records: Records) -> Mapping[str, str]:
 
 
 def forget_enabled(records: Records, addon: str) -> None:
-    """Remove this addon from the record."""
     records.write(RECORD, {name: by for name, by in read_enabled(records).items() if name != addon})
 
 
@@ -201,7 +200,6 @@ class MinikubeAddonsStep(NothingToUndo):
         return (*self.uses, *self.asked, *kept)
 
     def _pending(self, cluster: Cluster, uses: tuple[WantedAddon, ...]) -> Iterator[str]:
-        """Yield what of the addons does not run yet, and why."""
         for use in uses:
             for one in self._workloads(cluster, use.source):
                 waits_for = _short(one) if one["kind"] == "ReplicationController" else progress(one)

@@ -97,11 +97,9 @@ class MinikubeProvider:
 
     @property
     def nodes(self) -> DockerNodes:
-        """Return the way to its nodes."""
         return nodes(self.engine, self.minikube.profile)
 
     def standing(self) -> Standing:
-        """Return what there is of the cluster."""
         found = self.nodes.standing()
         if found is Standing.ABSENT or self.adopted:
             return found
@@ -156,7 +154,6 @@ class MinikubeProvider:
         """Wait for nothing: minikube returns when the cluster's own pods are ready."""
 
     def stop(self) -> bool:
-        """Have minikube stop the nodes."""
         if self.nodes.standing() is Standing.STOPPED:
             return False
         self.minikube.stop(None if self.adopted else self.names.kubeconfig)
@@ -215,7 +212,6 @@ class MinikubeProvider:
         return None
 
     def _kept(self) -> tuple[str, ...]:
-        """Return the setting that lets pods use images that were loaded, whatever else is pulled."""
         number = re.match(r"v?(\d+)\.(\d+)", self.kubernetes or self.minikube.chosen_kubernetes() or "")
         old = number is not None and tuple(map(int, number.groups())) < VERIFYING
         return (NO_SECOND_PULL,) if self.loaded and not old else ()
@@ -228,7 +224,6 @@ class MinikubeProvider:
                 self.proxied.enforce(node)
 
     def _leave_network(self) -> None:
-        """Disconnect containers from its network, which minikube cannot remove otherwise."""
         network = self.engine.network(self.nodes.network)
         ours = {one.name for one in labelled.containers(self.engine, self.names.home)}
         for member in sorted(ours & network.members) if network else ():

@@ -184,7 +184,7 @@ def test_a_file_that_is_not_there_is_named(leaf: KeyPair, tmp_path: Path) -> Non
     provided.key.unlink()
     assert "own.key cannot be read" in refused(provided).brief
     os.mkfifo(provided.key)  # nothing writes into it
-    assert "a FIFO" in refused(provided).details
+    assert "not a regular file" in refused(provided).details
 
 
 def test_no_error_tells_the_key(leaf: KeyPair, tmp_path: Path) -> None:
