@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from sandbox.init.detected import Found
+    from sandbox.init.detected import Findings
 
-LOCAL = "127.0.0.1"
-MOST_NAMED = 12  # settings of a program in a note
+MAX_SETTINGS = 12  # of a program in a note
 
 
 @click.command("init")
@@ -28,14 +27,13 @@ MOST_NAMED = 12  # settings of a program in a note
     help="Also use this profile of the compose or skaffold file (* for all compose services).",
 )
 def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
-    """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.
+    """Write a sandbox.yaml for the files in this folder; never overwrite a file.
 
     \b
     sandbox init              for Dockerfiles, compose files, manifests, charts
     sandbox init --name shop
     """
     from sandbox.app import context
-    from sandbox.app.ports import has_usual_https
     from sandbox.bundle.store import Store
     from sandbox.config.schema import Spec
     from sandbox.errors import UsageError
@@ -43,7 +41,6 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     from sandbox.init.detect import look
     from sandbox.init.detected import SPEC
     from sandbox.sanitize import fit
-    from sandbox.system import host_network
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
@@ -52,19 +49,13 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
             f"{folder / SPEC} exists already",
             fix="check it with `sandbox config validate`, or move it away",
         )
-    found = look(folder, Store(context.home().bundle), profiles)
-    name = Spec.default(name).name if name else project_files.name_of(project_files.called(folder.absolute()), found)
-    wanted = project_files.registry_port(found)
-    registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
-    https = None if has_usual_https(context.home()) else ("auto", "auto")
-    written = project_files.files(name, found, registry=registry, https=https)
-    _write(folder, written)
-    for note in (*(f"note  {note}" for note in found.notes), *_advice(name, found)):
-        click.echo(fit(note).replace("\n", " "), err=True)  # a name in a project could begin a line of its own
-    if registry != wanted:  # in files that others get, too
-        click.echo(f"note  port {wanted} is taken on this machine: the registry gets {registry}", err=True)
-    if https:
-        click.echo("note  port 443 or 8443 is taken on this machine: `up` takes free ones", err=True)
+    findings = look(folder, Store(context.home().bundle), profiles)
+    called = project_files.name_of(project_files.called(folder.absolute()), findings)
+    name = Spec.default(name).name if name else called
+    _write(folder, project_files.files(name, findings))
+    for note in (*findings.notes, *_advice(name, findings)):
+        # A name in a project could begin a line of its own.
+        click.echo(f"note  {fit(note)}".replace("\n", " "), err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
 
 
@@ -79,7 +70,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
         if not is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):
             raise UsageError(f"{place} is in the way: it has to be a folder of the project", fix="move it away")
     kept = [path for path in texts if os.path.lexists(folder / path)]
-    # The spec last: until it is there, all this can be repeated.
+    # The spec last: until it exists, all this can be repeated.
     for path, text in sorted(texts.items(), key=lambda item: item[0] == SPEC):
         if path not in kept:
             (folder / path).parent.mkdir(exist_ok=True)
@@ -89,61 +80,52 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
         click.echo(f"kept  {folder / path}   (existed)")
 
 
-def _said(settings: Sequence[str]) -> str:
-    """Return a few of the settings, variables last; a project may have hundreds of these."""
-    first = sorted(settings, key=lambda one: one.startswith("environment."))[:MOST_NAMED]
-    more = len(settings) - len(first)
-    return ", ".join(first) + (f" and {more} more" if more else "")
-
-
-def _advice(name: str, found: Found) -> Iterator[str]:
+def _advice(name: str, findings: Findings) -> Iterator[str]:
     """Yield what the user has to do before `up` can run all of the project."""
     from sandbox.init import project_files
 
-    domain = project_files.domain_of(found.hosts)
+    domain = project_files.domain_of(findings.hosts)
     if domain and not domain.endswith(".localhost"):
-        yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only,"
-        yield f"      where `sandbox hosts install -n {name}` puts them after `up`"
-    if not found.apps and not found.manifests:
-        yield "note  nothing here tells what to run: name manifests or charts below `apply` in sandbox.yaml, or remove"
-        yield "      it and run this again where there is a Dockerfile or a compose file"
-    yield from _of_manifests(name, found) if found.manifests else _of_apps(found)
+        yield (
+            f"your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only, "
+            f"where `sandbox hosts install -n {name}` puts them after `up`"
+        )
+    if not findings.apps and not findings.items:
+        yield (
+            "found nothing to run: add a Dockerfile, a compose file or manifests, delete sandbox.yaml, "
+            "and run `sandbox init` again"
+        )
+    yield from _of_manifests(name, findings) if findings.items else _of_apps(findings)
 
 
-def _of_apps(found: Found) -> Iterator[str]:
+def _of_apps(findings: Findings) -> Iterator[str]:
     """Yield what the objects lack that are written for the programs."""
     from sandbox.init import project_files
 
     unknown: dict[str, list[str]] = {}
-    for app, fix in project_files.without_port(found.apps):
+    for app, fix in project_files.without_port(findings.apps):
         unknown.setdefault(fix, []).append(app)
     for fix, apps in unknown.items():
-        yield f"note  the port of {', '.join(apps)} is unknown: for a host that leads there, {fix}"
+        yield f"the port of {', '.join(apps)} is unknown: for a host that leads to it, {fix}"
     lacking: dict[tuple[str, ...], list[str]] = {}
-    for one in found.apps:
-        # What it depends on comes up at its own time, and pods are started again until then.
-        if lost := tuple(setting for setting in one.left_out if setting != "depends_on"):
-            lacking.setdefault(lost, []).append(one.name)
-    for lost, apps in lacking.items():
-        said, file = (f"{apps[0]} is", f"{apps[0]}.yaml") if len(apps) == 1 else (f"{', '.join(apps)} are", "")
-        yield f"note  {said} without {_said(lost)}: see {found.objects}/{file}"
+    for program in findings.apps:
+        if program.left_out:
+            lacking.setdefault(program.left_out, []).append(program.name)
+    for settings, apps in lacking.items():
+        # Variables last: a project may have hundreds of these.
+        shown = sorted(settings, key=lambda key: key.startswith("environment."))[:MAX_SETTINGS]
+        more = f" and {len(settings) - len(shown)} more" if len(settings) > len(shown) else ""
+        yield f"{', '.join(apps)}: not in {findings.objects}/: {', '.join(shown)}{more}"
 
 
-def _of_manifests(name: str, found: Found) -> Iterator[str]:
+def _of_manifests(name: str, findings: Findings) -> Iterator[str]:
     """Yield which programs the project's own manifests do not run, or not under their names."""
     from sandbox.init import project_files
 
-    own = project_files.own_program(name, found)
-    if own:
-        yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"
-    for program, keys in project_files.only_built(name, found).items():
-        yield f"note  {' and '.join(keys)} of {program} in the compose file are left out, for your manifests run it"
-    if image := project_files.guessed(found, name):
-        yield f"note  {image} in your manifests is taken for what is built here: `for:` in images.yaml says so"
-    idle = project_files.unnamed(name, found)
-    for program, image in idle.items():
-        yield f"note  no manifest runs {program}: add a Deployment with `image: {image}`"
-    if idle:
-        needed = "" if project_files.pushes(name, found) else "; sandbox.yaml needs `push: images.yaml`"
-        yield "      (or, where a manifest calls it NAME, `for: [NAME]` to its line in images.yaml)"
-        yield f"      and remove the # before that line{needed}"
+    if image := project_files.guessed(findings, name):
+        yield f"{image} in your manifests is taken for what is built here: `for:` in images.yaml says so"
+    for program, image in project_files.unnamed(name, findings).items():
+        yield (
+            f"no manifest runs {program}: add a Deployment with `image: {image}`, or `for: [NAME]` to its line in "
+            "images.yaml if a manifest calls it NAME; and remove the # before that line"
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -40,13 +39,6 @@ class _Loader(_Safe):  # type: ignore[misc]  # either is a safe loader
         return {key if isinstance(key, str) else json.dumps(key): value for key, value in made.items()}
 
 
-@dataclass(frozen=True)
-class Replacing:
-    """A value of a compose file that takes the place of another file's whole, by the tag !reset or !override."""
-
-    value: Any
-
-
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -54,21 +46,8 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _Core(_Loader):
-    """YAML as compose reads it: with the truths and numbers of 1.2 only, `yes` and `22:22` are text, and two tags."""
+    """YAML as compose reads it: with the truths and numbers of 1.2 only, `yes` and `22:22` are text."""
 
-    tags = TAGS | {"!reset", "!override"}
-
-    def override(self, node: yaml.Node) -> Replacing:
-        """Return the value of a node with the tag !override."""
-        if isinstance(node, yaml.MappingNode):
-            return Replacing(self.construct_mapping(node, deep=True))
-        if isinstance(node, yaml.SequenceNode):
-            return Replacing(self.construct_sequence(node, deep=True))
-        return Replacing(self.construct_scalar(node))
-
-
-_Core.add_constructor("!override", _Core.override)
-_Core.add_constructor("!reset", lambda loader, node: Replacing(None))
 
 # In YAML 1.1 the latter is a number to the base of sixty.
 _Core.yaml_implicit_resolvers = {

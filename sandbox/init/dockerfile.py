@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from sandbox.config import json_text, text_file
+from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.images.dockerfile_instructions import instructions
 from sandbox.init.project_folders import has
@@ -22,17 +22,16 @@ _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 
 
 def read(folder: Path, file: Path | str = "Dockerfile") -> str:
-    """Return the text of one in the folder; empty for none, and for what cannot be read, as its build reports."""
+    """Return the text of a Dockerfile; empty if it is missing or cannot be read, which its build reports."""
     with suppress(UsageError):
         return text_file.read(folder / file) if has(folder, file) else ""
     return ""
 
 
 def port(text: str, stage: str | None = None) -> int | None:
-    """Return the first TCP port that a stage exposes (Dockerfile reference, EXPOSE), of a range the first.
+    """Return the first TCP port that a stage exposes, else the value of its variable PORT.
 
-    Else it is its PORT, which programs read that are told where to listen. Variables have the values that ARG and ENV
-    give them.
+    Variables have the values that ARG and ENV give them. Source: Dockerfile reference, EXPOSE.
     """
     values: dict[str, str] = {}
     exposed: list[str] = []
@@ -42,78 +41,52 @@ def port(text: str, stage: str | None = None) -> int | None:
         elif name == "EXPOSE":
             exposed += arguments.split()
     for word in exposed or [values.get("PORT", "")]:
-        said = _PORT.fullmatch(_VARIABLE.sub(lambda one: values.get(one[1]) or one[2] or "", word))
-        if said and 0 < int(said[1]) < 65536:
-            return int(said[1])
+        match = _PORT.fullmatch(_VARIABLE.sub(lambda variable: values.get(variable[1]) or variable[2] or "", word))
+        if match and 0 < int(match[1]) < 65536:
+            return int(match[1])
     return None
 
 
 def user(text: str, stage: str | None = None) -> int | None:
-    """Return the number of the user that a stage runs as; None where it is a name, a variable, or the base image's."""
-    found = [arguments for name, arguments in _lineage(text, stage) if name == "USER"]
-    said = _USER.fullmatch(found[-1].strip()) if found else None
-    return int(said[1]) if said else None
-
-
-def workdir(text: str, stage: str | None = None) -> str | None:
-    """Return the folder in which a stage ends, if that is known without its base image and variables."""
-    place = posixpath.join("", *(said for name, said in _lineage(text, stage) if name == "WORKDIR"))
-    return place if place.startswith("/") and "$" not in place else None
-
-
-def copies(text: str, stage: str | None, path: str, place: str) -> bool:
-    """Tell whether a stage has a path of the context at the place, or may have, where its folder is not known."""
-    folder = ""
-    for name, arguments in _lineage(text, stage):
-        if name == "WORKDIR":
-            folder = posixpath.join(folder, arguments)
-        for source, target in _copied([(name, arguments)]):
-            if PurePosixPath(path).is_relative_to(source):
-                there = posixpath.join(folder, target, PurePosixPath(path).relative_to(source))
-                if not there.startswith("/") or "$" in there or PurePosixPath(there) == PurePosixPath(place):
-                    return True
-    return False
+    """Return the number of the user that a stage runs as; None for a name, a variable, or the base image's user."""
+    users = [arguments for name, arguments in _lineage(text, stage) if name == "USER"]
+    match = _USER.fullmatch(users[-1].strip()) if users else None
+    return int(match[1]) if match else None
 
 
 def sources(text: str) -> Iterator[str]:
     """Yield the files and folders that it copies from its context, without those named by variables or patterns."""
-    return (source for source, _ in _copied(instructions(text)))
-
-
-def _copied(of: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield files and folders of the context with the place that an instruction copies them to."""
-    for name, arguments in of:
-        if name in ("ADD", "COPY") and (said := _FROM_CONTEXT.match(arguments)):
-            *words, target = _words(said[1])
-            for word in words:
+    for name, arguments in instructions(text):
+        if name in ("ADD", "COPY") and (match := _FROM_CONTEXT.match(arguments)):
+            for word in _words(match[1])[:-1]:
                 if not set("$*?<") & set(word) and "://" not in word and ".." not in word:
-                    yield word.strip("/"), target
+                    yield word.strip("/")
 
 
 def _words(arguments: str) -> list[str]:
-    """Return the arguments of an instruction in either of its forms, of which that for names with blanks is JSON."""
-    with suppress(ValueError):
-        if isinstance(found := json_text.document(arguments), list):
-            return list(map(str, found))
+    """Split the arguments of an instruction: words, or a JSON list for names with blanks."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(words := json.loads(arguments), list):
+            return list(map(str, words))
     return arguments.split()
 
 
 def _lineage(text: str, stage: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the instructions of a stage, by default the last, after those of the stages that it is made from.
+    """Yield the instructions of a stage, by default the last, after those of the stages it is made from.
 
     What comes before all stages is a part of each.
     """
     numbers: dict[str, int] = {}
     stages: list[tuple[int | None, list[tuple[str, str]]]] = [(None, [])]  # each with the number of its base
     for name, arguments in instructions(text):
-        if name == "FROM" and (begun := _FROM.match(arguments)):
-            stages.append((numbers.get(begun[1].lower(), 0), []))
-            numbers |= {begun[2].lower(): len(stages) - 1} if begun[2] else {}
+        if name == "FROM" and (match := _FROM.match(arguments)):
+            stages.append((numbers.get(match[1].lower(), 0), []))
+            numbers |= {match[2].lower(): len(stages) - 1} if match[2] else {}
         stages[-1][1].append((name, arguments))
     number = numbers.get(stage.lower()) if stage else len(stages) - 1
-    found: list[list[tuple[str, str]]] = []
+    lineage: list[list[tuple[str, str]]] = []
     while number is not None:
         number, own = stages[number]
-        found.append(own)
-    for own in reversed(found):
+        lineage.append(own)
+    for own in reversed(lineage):
         yield from own

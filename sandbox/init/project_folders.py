@@ -1,4 +1,4 @@
-"""Walks through a project's folder, past tools' folders and whatever this user may not read, and reads files there."""
+"""Walks through a project's folder, past tools' folders and what this user may not read, and reads files there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
+from sandbox.errors import UsageError
 from sandbox.init.detected import SPEC
 from sandbox.system.files import is_file, is_inside
 
@@ -21,7 +22,7 @@ DEPTH, DEEPER = 2, 4  # overlays are nested deeply
 
 def folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
     """Yield the folders below, each before its own subfolders; not those of other sandboxes."""
-    for place in _own(folder):
+    for place in _project_folders(folder):
         if not exists(place / SPEC):
             yield place
             if depth > 1:
@@ -29,27 +30,26 @@ def folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def other_sandboxes(folder: Path) -> Iterator[Path]:
-    """Yield the folders below that have a spec of their own, as those of a repository with several sandboxes."""
-    return (one for place in (folder, *folders(folder, DEEPER - 1)) for one in _own(place) if exists(one / SPEC))
+    """Yield the folders below that have a spec, as in a repository with several sandboxes."""
+    for above in (folder, *folders(folder, DEEPER - 1)):
+        yield from (place for place in _project_folders(above) if exists(place / SPEC))
 
 
-def _own(folder: Path) -> Iterator[Path]:
-    """Yield the folders directly below that are the project's and that this user may read."""
+def _project_folders(folder: Path) -> Iterator[Path]:
     for place in listed(folder):
-        foreign = place.name in FOREIGN or place.name[0] == "." or not is_text(place.name)
-        if not foreign and _is_open(place):
+        if place.name not in FOREIGN and place.name[0] != "." and is_text(place.name) and _is_readable(place):
             yield place
 
 
 def listed(folder: Path) -> list[Path]:
-    """Return the folder's content; nothing where this user may not read: a database's folder may be in a project."""
+    """Return the folder's content; nothing if this user may not read it, as a database's folder in a project."""
     try:
         return sorted(folder.iterdir())
     except OSError:
         return []
 
 
-def _is_open(place: Path) -> bool:
+def _is_readable(place: Path) -> bool:
     try:
         return not place.is_symlink() and place.is_dir() and os.access(place, os.R_OK | os.X_OK)
     except OSError:
@@ -57,12 +57,12 @@ def _is_open(place: Path) -> bool:
 
 
 def is_text(name: str) -> bool:
-    """Tell whether the name can be written into a file: bytes that are not UTF-8 cannot."""
-    return name.isprintable() or not any("\ud800" <= one <= "\udfff" for one in name)
+    """Return whether the name can be written into a file: bytes that are not UTF-8 cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def exists(path: Path) -> bool:
-    """Tell whether there is such a file, as far as this user may read; none has too long a name."""
+    """Return whether the path exists; False if this user may not read it, or its name is too long."""
     try:
         return path.exists()
     except OSError:
@@ -70,7 +70,7 @@ def exists(path: Path) -> bool:
 
 
 def has(folder: Path, file: Path | str) -> bool:
-    """Tell whether the folder has the file, and not by a link to one that is elsewhere."""
+    """Return whether the folder has the file, and not by a link that leads out of it."""
     return is_file(folder / file) and is_inside(folder, folder / file)
 
 
@@ -80,8 +80,8 @@ def shown(folder: Path, place: Path) -> str:
 
 
 def mapping_in(file: Path) -> Mapping[str, Any]:
-    """Return the content of a YAML file that should be a mapping, empty for any other. Raises UsageError."""
-    with suppress(yaml.YAMLError):
+    """Return the content of a YAML file that should be a mapping; empty for any other, which `up` reports."""
+    with suppress(yaml.YAMLError, UsageError):
         content = yaml_text.document(text_file.read(file))
         return content if isinstance(content, dict) else {}
     return {}

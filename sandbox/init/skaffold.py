@@ -1,239 +1,202 @@
-"""Reads a skaffold.yaml (v2 to v4): what it builds and copies, and the manifests and charts that it deploys."""
+"""Reads a skaffold.yaml (v2 to v4): Dockerfile builds, manifests, kustomizations and charts; the rest is named.
+
+The configurations of one file and one named profile count; what `skaffold dev` does besides has no counterpart here.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from sandbox.config import text_file, yaml_text
+from sandbox.config.schema import RemoteChart
+from sandbox.config.schema.values import LABEL
 from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
-from sandbox.init import dockerfile as dockerfiles
-from sandbox.init import skaffold_dev, skaffold_patch, skaffold_release
-from sandbox.init.detected import App, Item, Told, build_options, label, once
-from sandbox.init.project_folders import has, shown
+from sandbox.init.detected import App, Item, ToolFile, build_options, label
+from sandbox.init.project_folders import has
 from sandbox.kube import manifests
 from sandbox.system.files import is_inside
 
 FILES = ("skaffold.yaml", "skaffold.yml")
-# What builds an artifact in place of a Dockerfile.
+# Builders other than Docker's, and other keys of a build, that images.yaml has no counterpart for.
 BUILDERS = ("bazel", "buildpacks", "custom", "jib", "ko")
-# What images.yaml has of a build by docker or kaniko; these also say how to build faster.
-TAKEN = {"buildArgs", "cache", "cacheFrom", "dockerfile", "noCache", "pullParent", "secrets", "ssh", "target"}
-# `**` as a part of a name and at the end, where skaffold takes it for `*` (filepath.Match) and Path.glob() does not.
-_STARS = re.compile(r"\*\*(?=[^/]|$)|(?<=[^/])\*\*")
+TAKEN = {"buildArgs", "cacheFrom", "dockerfile", "noCache", "pullParent", "target"}
+IDLE = (
+    *("requires", "test", "portForward", "manifests.hooks", "manifests.kpt", "manifests.transform"),
+    *("deploy.cloudrun", "deploy.docker", "deploy.kpt", "deploy.helm.hooks", "deploy.kubectl.hooks"),
+    "deploy.kubectl.remoteManifests",
+)
+# Any tag: `up` takes each for the image that is built.
+TAG = "dev"
+_IMAGE_FIELD = re.compile(r"\{\{\s*\.IMAGE_(REPO|TAG|FULLY_QUALIFIED)(?:_(\w+))?\s*\}\}")
+_DIGEST = re.compile(r"@\{\{\s*\.IMAGE_DIGEST\w*\s*\}\}")
 
 
-def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
-    """Return the content of the folder's skaffold.yaml; None if there is none or it is not skaffold's.
-
-    Its profiles count that `skaffold dev` activates, and those that are named.
-    """
+def load(folder: Path, profiles: Collection[str] = ()) -> ToolFile | None:
+    """Return the content of the folder's skaffold.yaml; None if it has none, or the file is not Skaffold's."""
     file = next((name for name in FILES if has(folder, name)), None)
     if file is None:
         return None
-    apps: list[App] = []
+    try:
+        documents = yaml_text.documents(text_file.read(folder / file))
+    except (yaml.YAMLError, UsageError):
+        return None
+    configs = [one for one in documents if str(at(one, "apiVersion")).startswith("skaffold/")]
+    notes: list[str] = []
+    names = frozenset(str(profile.get("name")) for config in configs for profile in mappings(config, "profiles"))
+    if idle := sorted(names.difference(profiles)):
+        notes.append(f"{file}: the profiles {', '.join(idle)} are left out: --profile NAME takes one")
+    configs = [_with_profile(config, profiles, file, notes) for config in configs]
+    unread = [path for path in IDLE if any(at(config, *path.split(".")) for config in configs)]
+    if unread:
+        notes.append(f"{file}: {', '.join(unread)} not read: write it into sandbox.yaml and images.yaml yourself")
+    artifacts = [artifact for config in configs for artifact in mappings(config, "build", "artifacts")]
+    apps = [app for artifact in artifacts for app in _artifact(folder, artifact, notes)]
+    images = [str(artifact.get("image")) for artifact in artifacts]
     items: list[Item] = []
-    reading = _Reading(folder, profiles)
-    configs = list(reading.configs(file))
-    notes = reading.notes
-    notes += (
-        f"{name}: its profiles {', '.join(idle)} are left out: --profile NAME takes one"
-        for name, idle in reading.idle.items()
-    )
-    artifacts = [(below, one) for below, config in configs for one in mappings(config, "build", "artifacts")]
-    for below, artifact in artifacts:
-        _artifact(folder, below, artifact, apps, notes)
-    built = {name for app in apps for name in app.names}
-    notes += (
-        f"the image {app.names[0]} is built from {image}: build that before, and name it in images.yaml below "
-        f"`args` of {app.names[0]}, as {argument}"
-        for app in apps
-        for argument, image in app.bases.items()
-        if image not in built
-    )
-    images = [str(one.get("image")) for _, one in artifacts]
-    for below, config in configs:
-        items += _deployed(folder, below, config, images, notes)
-        notes += skaffold_dev.forwarded(mappings(config, "portForward"))
-    known = frozenset(reading.known)
-    return Told(tuple(apps), once(items), tuple(dict.fromkeys(notes)), known) if configs else None
+    for config in configs:
+        items += (item for item in _deployed(folder, config, images, notes) if item not in items)
+    return ToolFile(tuple(apps), tuple(items), tuple(dict.fromkeys(notes)), names) if configs else None
 
 
-@dataclass
-class _Reading:
-    """The files of the project in `folder` with the `profiles` that are wanted: what is `seen` and left out so far."""
-
-    folder: Path
-    profiles: Collection[str]
-    notes: list[str] = field(default_factory=list)
-    seen: set[tuple[str, int]] = field(default_factory=set)
-    idle: dict[str, dict[str, None]] = field(default_factory=dict)  # profiles, by file
-    known: set[str] = field(default_factory=set)  # profiles, of all files
-
-    def configs(self, file: str, wanted: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the configurations of a file, each after those it requires, with the folder that its paths are from.
-
-        They are the `wanted` ones, or all, as `skaffold dev` has them; those already seen are not read again.
-        """
-        try:
-            documents = yaml_text.documents(text_file.read(self.folder / file))
-        except (yaml.YAMLError, UsageError):
-            return
-        for number, config in enumerate(documents):
-            if not isinstance(config, dict) or not str(config.get("apiVersion")).startswith("skaffold/"):
-                continue
-            if (wanted and at(config, "metadata", "name") not in wanted) or (file, number) in self.seen:
-                continue
-            self.seen.add((file, number))
-            for one in mappings(config, "requires"):
-                if other := self._required(posixpath.dirname(file), one.get("path")):
-                    yield from self.configs(other, strings(one, "configs"))
-                elif one.keys() - {"configs", "activeProfiles"}:
-                    self.notes.append(f"{file}: what it requires from elsewhere is left out")
-            whole = self._with_profiles(config, file)
-            self.notes += (f"{file}: {part} is left out" for part in skaffold_dev.idle(whole))
-            yield posixpath.dirname(file), whole
-
-    def _required(self, below: str, path: Any) -> str | None:
-        """Return the file of a path in the folder `below`; None unless it is another one of the project."""
-        if not isinstance(path, str) or "://" in path:
-            return None
-        place = _path(below, path) if below else posixpath.normpath(path)
-        files = (place, *(posixpath.join(place, name) for name in FILES))
-        return next((one for one in files if has(self.folder, one)), None)
-
-    def _with_profiles(self, config: dict[str, Any], file: str) -> dict[str, Any]:
-        """Return the configuration with its profiles that count; others are noted."""
-        for profile in mappings(config, "profiles"):
-            name = str(profile.get("name"))
-            self.known.add(name)
-            if name not in self.profiles and not any(map(_is_of_dev, mappings(profile, "activation"))):
-                self.idle.setdefault(file, {})[name] = None
-                continue
+def _with_profile(config: dict[str, Any], profiles: Collection[str], file: str, notes: list[str]) -> dict[str, Any]:
+    """Return the configuration with the keys of the profiles that are asked for."""
+    for profile in mappings(config, "profiles"):
+        if profile.get("name") in profiles:
             for key in ("build", "manifests", "deploy"):
-                if isinstance(given := profile.get(key), dict):
-                    config = {**config, key: {**mapping(config, key), **given}}
-            if "portForward" in profile:
-                config = {**config, "portForward": profile["portForward"]}
-            for patch in mappings(profile, "patches"):
-                try:
-                    config = skaffold_patch.patched(config, patch)
-                except UsageError as error:
-                    self.notes.append(f"{file}: a patch of the profile {name} is left out: {error.brief}")
-        return config
+                config = {**config, key: {**mapping(config, key), **mapping(profile, key)}}
+            if "patches" in profile:
+                notes.append(f"{file}: `patches` of the profile {profile.get('name')} not read: write its keys out")
+    return config
 
 
-def _is_of_dev(activation: Mapping[str, Any]) -> bool:
-    """Tell whether `skaffold dev` activates a profile, on any machine: by a pattern of commands, or one after `!`."""
-    if activation.keys() != {"command"}:
-        return False
-    pattern = str(activation["command"])
-    with suppress(re.error, OverflowError, RecursionError):
-        return bool(re.search(pattern.removeprefix("!"), "dev")) is not pattern.startswith("!")
-    return False
-
-
-def _path(below: str, path: str) -> str:
-    """Return a path in the folder `below` from the project's folder."""
-    return posixpath.normpath(posixpath.join(below, path)) if below and "://" not in path else path
-
-
-def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[App], notes: list[str]) -> None:
-    """Note one program that is built, if a Dockerfile does it."""
+def _artifact(folder: Path, artifact: Mapping[str, Any], notes: list[str]) -> Iterator[App]:
+    """Yield the program that an artifact builds, if a Dockerfile does it."""
     image, context = artifact.get("image"), artifact.get("context", ".")
     if not isinstance(image, str) or not isinstance(context, str):
         return
-    context = _path(below, context)
-    other = next((one for one in BUILDERS if one in artifact), None)
-    how = next((given for key in ("docker", "kaniko") if isinstance(given := artifact.get(key), dict)), {})
-    dockerfile = str(how.get("dockerfile") or "Dockerfile")
-    if other or ".." in PurePosixPath(dockerfile).parts:
-        notes.append(f"the image {image} is built by {other or dockerfile}: push it with `from: daemon`")
+    builder = next((key for key in BUILDERS if key in artifact), None)
+    docker = mapping(artifact, "docker") or mapping(artifact, "kaniko")
+    dockerfile = str(docker.get("dockerfile") or "Dockerfile")
+    if builder or ".." in PurePosixPath(dockerfile).parts:
+        notes.append(f"the image {image} is built by {builder or dockerfile}: push it with `from: daemon`")
         return
     if not is_inside(folder, folder / context):
         notes.append(f"the image {image} is left out: {context} is not in this folder")
         return
-    build, unknown = build_options(dockerfile, how.get("target"), how.get("buildArgs"))
-    notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
-    lost = [*sorted(how.keys() - TAKEN), *(["hooks"] if artifact.get("hooks") else [])]
-    notes += [f"of the build of {image} these are left out: {', '.join(lost)}"] if lost else []
-    build |= _secrets(how)
-    build |= _sync(artifact, image, folder / context, build, notes)
+    build, unknown = build_options(dockerfile, docker.get("target"), docker.get("buildArgs"))
+    lost = sorted({*docker} - TAKEN) + [key for key in ("hooks", "requires", "sync") if artifact.get(key)]
+    lost += [f"buildArgs.{key}" for key in unknown]
+    if lost:
+        notes.append(f"of the build of {image} these are left out: {', '.join(lost)}")
     name = label(PurePosixPath(image).name)
-    bases = {str(one.get("alias") or one.get("image")): str(one.get("image")) for one in mappings(artifact, "requires")}
-    apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build, bases=bases))
+    yield App(name, context=str(PurePosixPath(context)), names=(image,), build=build)
 
 
-def _secrets(how: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the secrets and agents of a build as images.yaml has them, which is as docker has them."""
-    secrets = [
-        ",".join(f"{key}={one[key]}" for key in ("id", "src", "env") if one.get(key))
-        for one in mappings(how, "secrets")
-    ]
-    found = {"secrets": secrets, "ssh": [str(how["ssh"])] if how.get("ssh") else []}
-    return {key: values for key, values in found.items() if values}
-
-
-def _sync(
-    artifact: Mapping[str, Any], image: str, context: Path, build: Mapping[str, Any], notes: list[str]
-) -> dict[str, list[dict[str, Any]]]:
-    """Return what images.yaml says of the files that are copied into containers, not built."""
-    manual = mappings(artifact, "sync", "manual")
-    text = dockerfiles.read(context, build.get("dockerfile", "Dockerfile")) if manual else ""
-    paths, left_out = skaffold_dev.sync_paths(manual, context, dockerfiles.workdir(text, build.get("target")))
-    computed = [one for one in ("infer", "auto") if at(artifact, "sync", one)]
-    if said := ", ".join((*left_out, *computed)):
-        notes.append(f"the sync of {image} is left out for {said}: `sync` in images.yaml has files and whole folders")
-    return {"sync": [{"paths": paths}]} if paths else {}
-
-
-def _deployed(
-    folder: Path, below: str, config: Mapping[str, Any], images: Collection[str], notes: list[str]
-) -> Iterator[Item]:
+def _deployed(folder: Path, config: Mapping[str, Any], images: Collection[str], notes: list[str]) -> Iterator[Item]:
     """Yield the files, folders and charts; in v3 the keys moved from `deploy` to `manifests`."""
     for path in strings(config, "manifests", "rawYaml") or strings(config, "deploy", "kubectl", "manifests"):
-        yield from _files(folder, _path(below, path), notes)
+        yield from _files(folder, path, notes)
     for path in strings(config, "manifests", "kustomize", "paths") or strings(config, "deploy", "kustomize", "paths"):
-        path = _path(below, path)
         if manifests.kustomization(folder / path) and is_inside(folder, folder / path):
-            yield PurePosixPath(path).as_posix() + "/"
+            yield posixpath.normpath(path) + "/"
         else:
             notes.append(f"{path} is left out: it is no kustomization in this folder")
-    for release in (
-        *mappings(config, "manifests", "helm", "releases"),
-        *mappings(config, "deploy", "helm", "releases"),
-    ):
-        own = release.get("chartPath")
-        values = [_path(below, one) for one in strings(release, "valuesFiles")]
-        item, left_out = skaffold_release.item(folder, release, _path(below, str(own)) if own else "", values, images)
-        notes += left_out
-        yield from () if item is None else (item,)
+    for section in ("manifests", "deploy"):
+        for release in mappings(config, section, "helm", "releases"):
+            yield from _release(folder, release, images, notes)
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
-    """Yield the files that a path or pattern of rawYaml means; a folder where it means everything in it.
-
-    A pattern that means a folder means all files below it (skaffold, util.ExpandPathsGlob).
-    """
+    """Yield the files that a path or pattern of rawYaml means; a pattern for a folder means all files below it."""
     if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
-        notes.append(f"{pattern} is not in the folder, and left out")
+        notes.append(f"{pattern} is left out: it is not in this folder")
         return
-    found = [folder / pattern]
-    if any(one in pattern for one in "*?["):
-        places = sorted(folder.glob(_STARS.sub("*", pattern)))
-        found = list(dict.fromkeys(file for place in places for file in manifests.files(place)))
-    files = [one for one in found if has(folder, one) and one.suffix in manifests.SUFFIXES]
+    places = sorted(folder.glob(pattern)) if set("*?[") & set(pattern) else [folder / pattern]
+    files = [file for place in places for file in manifests.files(place)]
+    files = [file for file in files if has(folder, file) and file.suffix in manifests.SUFFIXES]
     if not files:
         notes.append(f"{pattern} is left out: it means no manifest in this folder")
-    whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}
-    for one in files:
-        around = next((place for place in reversed(one.parents) if place in whole), None)
-        yield shown(folder, around) if around else one.relative_to(folder).as_posix()
+    for file in dict.fromkeys(files):
+        yield file.relative_to(folder).as_posix()
+
+
+def _release(
+    folder: Path, release: Mapping[str, Any], images: Collection[str], notes: list[str]
+) -> Iterator[Mapping[str, Any]]:
+    name, path = str(release.get("name", "")), str(release.get("chartPath") or "")
+    chart = {"chart": posixpath.normpath(path)} if path and has(folder, f"{path}/Chart.yaml") else _remote(release)
+    if chart is None:
+        notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
+        return
+    values, lost = _values(release, images)
+    if lost:
+        notes.append(f"of the release {name} these are left out: {', '.join(lost)}")
+    namespace, files = str(release.get("namespace") or ""), strings(release, "valuesFiles")
+    yield {
+        **chart,
+        "release": label(name),
+        **({"namespace": namespace} if re.fullmatch(LABEL, namespace) else {}),
+        **({"values": [posixpath.normpath(file) for file in files]} if files else {}),
+        **({"set": values} if values else {}),
+    }
+
+
+def _remote(release: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the chart of a repository or a registry as the spec has it; None unless it has one place and version."""
+    chart = {"chart": str(release.get("remoteChart") or ""), "version": str(release.get("version"))}
+    if not chart["chart"].startswith("oci://"):
+        chart["repo"] = str(release.get("repo", ""))
+    try:
+        RemoteChart.model_validate(chart)
+    except ValidationError:
+        return None
+    return chart
+
+
+def _values(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the single values of a release by their paths, and the keys of what is left out."""
+    values = dict(_leaves(mapping(release, "overrides")))
+    for key, value in mapping(release, "setValues").items():
+        values |= _leaves(value, str(key))  # the key is a path already
+    lost = [key for key in ("setFiles", "packaged", "useHelmSecrets") if release.get(key)]
+    for key, template in mapping(release, "setValueTemplates").items():
+        text = _filled(str(template), images)
+        values |= {} if "{{" in text else {key: text}
+        lost += [f"setValueTemplates.{key}"] if "{{" in text else []
+    for key, image in mapping(release, "artifactOverrides").items():  # of skaffold/v2
+        split = "helm" in mapping(release, "imageStrategy")
+        values |= {f"{key}.repository": str(image), f"{key}.tag": TAG} if split else {key: str(image)}
+    return values, lost
+
+
+def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values by their paths, as in helm's --set."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            name = str(key).replace(".", "\\.")
+            yield from _leaves(value, f"{path}.{name}" if path else name)
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _leaves(value, f"{path}[{number}]")
+    elif content is not None:
+        yield path, content
+
+
+def _filled(template: str, images: Collection[str]) -> str:
+    """Return the template with the names of images that are built; other fields stay as they are."""
+    names = {re.sub(r"[^A-Za-z0-9]", "_", image): image for image in images}  # as skaffold makes variables of them
+    single = next(iter(images)) if len(images) == 1 else None
+
+    def value(field: re.Match[str]) -> str:
+        image = names.get(field[2]) if field[2] else single
+        return {"REPO": image, "TAG": TAG, "FULLY_QUALIFIED": f"{image}:{TAG}"}[field[1]] if image else field[0]
+
+    return _IMAGE_FIELD.sub(value, _DIGEST.sub("", template))

@@ -1,4 +1,4 @@
-"""Finds Services that users would open in a browser, and writes Ingresses for them where manifests have none.
+"""Finds Services that users would open in a browser, and writes Ingresses for them if the manifests have none.
 
 In a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbox it is HTTPS by an Ingress.
 """
@@ -6,9 +6,8 @@ In a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -27,106 +26,64 @@ NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "ap
 WEB = (80, 443)
 # Ports of programs that users reach by HTTPS, unlike those of databases and the like.
 NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
-# Ports of programs that take nothing but HTTPS themselves, and how an Ingress is told so.
+# Ports of programs that take nothing but HTTPS themselves, and the annotation that tells an ingress controller.
 HTTPS = {443, 9443}
 BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
 
 
-def fronts(
-    objects: Iterable[Mapping[str, Any]], forwarded: Mapping[str, int | None] = MappingProxyType({})
-) -> Iterator[Front]:
-    """Yield the Services that need an Ingress; none if the objects contain an Ingress or a route.
-
-    The Services of workloads whose ports another tool forwards (`forwarded`) are among them; if such a workload has no
-    Service, one must be written.
-    """
-    known = list(objects)
-    if any(one.get("kind") in ROUTES for one in known):
+def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
+    """Yield the Services that need an Ingress; none if the objects contain an Ingress or a route."""
+    objects = list(objects)
+    if any(each.get("kind") in ROUTES for each in objects):
         return
-    services = [one for one in known if one.get("kind") == "Service"]
-    workloads = [one for one in known if _name(one) in forwarded and _labels(one)]
-    led_to = {_name(one): _leading(one, services) for one in workloads}
-    yield from (front for one in workloads if not led_to[_name(one)] for front in _new(one, forwarded[_name(one)]))
-    chosen = [each for each in led_to.values() if each]
-    wanted = [one for one in services if untyped.at(one, "spec", "type") in OPEN or one in chosen]
-    wanted = wanted or [one for one in services if str(one["metadata"].get("name")) in NAMED]
-    wanted = wanted or (services if len(services) == 1 else [])
-    web = [one for one in services if _is_web(one)]
-    wanted = wanted or (web if len(web) == 1 else [])
-    seen: set[str] = set()
-    for one in wanted:
+    services = [each for each in objects if each.get("kind") == "Service"]
+    candidates = (
+        [service for service in services if untyped.at(service, "spec", "type") in OPEN],
+        [service for service in services if untyped.at(service, "metadata", "name") in NAMED],
+        services if len(services) == 1 else [],
+        web if len(web := [service for service in services if _is_web(service)]) == 1 else [],
+    )
+    names: set[str] = set()
+    for service in next(filter(None, candidates), ()):
         # A malformed object is reported by the cluster.
         with suppress(LookupError, TypeError, ValueError, OverflowError):
-            metadata, port = one["metadata"], int(one["spec"]["ports"][0]["port"])
-            named = re.fullmatch(LABEL, metadata["name"]) and metadata["name"] not in seen
-            if named and port not in NOT_HTTP and untyped.at(one, "spec", "clusterIP") != "None":
-                seen.add(metadata["name"])
+            metadata, port = service["metadata"], int(service["spec"]["ports"][0]["port"])
+            is_named = re.fullmatch(LABEL, metadata["name"]) and metadata["name"] not in names
+            if is_named and port not in NOT_HTTP and untyped.at(service, "spec", "clusterIP") != "None":
+                names.add(metadata["name"])
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
 
 
 def is_reached(objects: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether the objects contain an Ingress, a route or a Service on a web port."""
-    return any(one.get("kind") in ROUTES or (one.get("kind") == "Service" and _is_web(one)) for one in objects)
+    return any(each.get("kind") in ROUTES or (each.get("kind") == "Service" and _is_web(each)) for each in objects)
 
 
 def _is_web(service: Mapping[str, Any]) -> bool:
     if untyped.at(service, "spec", "type") in OPEN:
         return True
-    return any(one.get("port") in WEB for one in untyped.mappings(service, "spec", "ports"))
+    return any(port.get("port") in WEB for port in untyped.mappings(service, "spec", "ports"))
 
 
-def _name(one: Mapping[str, Any]) -> str:
-    return str(untyped.at(one, "metadata", "name"))
-
-
-def _labels(workload: Mapping[str, Any]) -> Mapping[str, Any]:
-    return untyped.mapping(workload, "spec", "template", "metadata", "labels")
-
-
-def _leading(workload: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the Service that leads to a workload, of several that of its name."""
-    selectors = ((one, untyped.mapping(one, "spec", "selector")) for one in services)
-    found = [one for one, selector in selectors if selector and selector.items() <= _labels(workload).items()]
-    return next((one for one in found if _name(one) == _name(workload)), next(iter(found), None))
-
-
-def _new(workload: Mapping[str, Any], port: int | None) -> Iterator[Front]:
-    """Yield a Service to be written for the port of a workload, or for its first one."""
-    containers = untyped.mappings(workload, "spec", "template", "spec", "containers")
-    numbers = (one.get("containerPort") for each in containers for one in untyped.mappings(each, "ports"))
-    number, name = port or next(numbers, None), _name(workload)
-    if isinstance(number, int) and number not in NOT_HTTP and re.fullmatch(LABEL, name):
-        yield Front(name, workload["metadata"].get("namespace") or "default", number, _labels(workload))
-
-
-def ingresses(found: Iterable[Front], domain: str) -> str:
+def ingresses(services: Iterable[Front], domain: str) -> str:
     """Return an Ingress for each Service, with its name below the domain, as YAML."""
-    written: list[dict[str, Any]] = []
-    for one in found:
-        if one.selector:
-            spec = {"selector": dict(one.selector), "ports": [{"port": one.port}]}
-            metadata = {"name": one.name, "namespace": one.namespace}
-            written.append({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
-        host = f"{one.name}.{domain}"
-        written.append(ingress(one.name, [host], {"number": one.port}, namespace=one.namespace))
-    return "# Ways to the Services that the manifests open in another way; written by `sandbox init`.\n" + "---\n".join(
-        yaml.safe_dump(one, sort_keys=False) for one in written
+    objects = (
+        ingress(front.name, f"{front.name}.{domain}", {"number": front.port}, namespace=front.namespace)
+        for front in services
     )
+    return "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in objects)
 
 
-def ingress(service: str, hosts: Sequence[str], port: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
+def ingress(service: str, host: str, port: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
     """Return an Ingress named as its Service, whose `port` is given as the API has it; with further `metadata`."""
-
-    def path() -> dict[str, Any]:  # each rule its own: YAML would refer to one that is shared
-        return {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": dict(port)}}}
-
+    backend = {"service": {"name": service, "port": dict(port)}}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {"name": service, **metadata},
         "spec": {
             "ingressClassName": CLASS,
-            "tls": [{"hosts": [*hosts]}],
-            "rules": [{"host": host, "http": {"paths": [path()]}} for host in hosts],
+            "tls": [{"hosts": [host]}],
+            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
         },
     }

@@ -1,4 +1,4 @@
-"""A project's folder as a developer has it, and what `init` makes of its compose file."""
+"""A project's folder as a developer has it, and what `init` makes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sandbox.bundle.store import Store
 from sandbox.init import compose, detect
-from sandbox.init.detected import App, Found
+from sandbox.init.detected import App, Findings, ToolFile
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -22,37 +22,28 @@ spec: {rules: [{host: api.shop.sandbox.localhost}]}
 """
 
 
-def write(folder: Path, **files: str) -> Path:
-    """Write the files, with `__` for a slash and `_yaml` for the ending; return the path of the compose file."""
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Write the files below the folder, and return the folder."""
     for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("_yaml", ".yaml")
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return folder / "compose.yaml"
+    return folder
 
 
-def apps(folder: Path, **files: str) -> dict[str, App]:
-    """Return the programs of the compose file by their names."""
-    return {app.name: app for app in load(write(folder, **files))[0]}
-
-
-def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[str]]:
-    """Return the programs of the compose file at the path, and the notes."""
-    found = compose.load(path.parent, profiles)
-    assert found is not None
-    return list(found.apps), list(found.notes)
+def project(folder: Path, profiles: Collection[str] = ()) -> ToolFile:
+    """Return the compose project of the folder."""
+    result = compose.load(folder, profiles)
+    assert result is not None
+    return result
 
 
 def services(folder: Path, text: str) -> dict[str, App]:
     """Return the programs of a compose file with these services."""
-    return apps(folder, compose_yaml=f"services:\n{text}")
+    write(folder, {"compose.yaml": f"services:\n{text}\n"})
+    return {app.name: app for app in project(folder).apps}
 
 
-def notes(found: Found) -> tuple[str, ...]:
-    """The notes, without the one of machines that have no helm."""
-    return tuple(one for one in found.notes if not one.startswith("helm is not installed"))
-
-
-def look(folder: Path, profiles: Collection[str] = ()) -> Found:
+def look(folder: Path, profiles: Collection[str] = ()) -> Findings:
     """Return what `init` finds, with the programs of this machine only."""
     return detect.look(folder, Store(folder / "bundle"), profiles)

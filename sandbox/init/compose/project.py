@@ -1,4 +1,4 @@
-"""Reads the services of a compose file (the Compose Specification), as far as they can run in a cluster alike."""
+"""Reads the compose files of a folder as the programs of a project."""
 
 from __future__ import annotations
 
@@ -6,266 +6,146 @@ import os
 import posixpath
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.init import project_folders
-from sandbox.init.compose import (
-    hosts,
-    merged_files,
-    mounted_code,
-    service,
-    service_ports,
-    settings,
-    variables,
-    volumes,
-)
+from sandbox.init.compose import hosts, merged_files, service, service_ports, variables, volumes
 from sandbox.init.compose.merge import listed
-from sandbox.init.compose.service import Project
+from sandbox.init.compose.service import COPIED, Project
 from sandbox.init.compose.variables import Variables
-from sandbox.init.detected import App, label, labels
+from sandbox.init.detected import App, ToolFile, label, labels
 from sandbox.system.files import is_file, is_inside
 
-# In the order in which compose itself looks for them, and what it reads besides, if one is there.
+# In the order in which compose itself looks for them, and the overrides, of which one is read.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 ENV = ".env"
-# What projects call a file to make that one of.
-_KIND = r"(default|dist|example|sample|template)"
-# Variables that compose sets itself, from what is no secret.
-_SET = "COMPOSE_"
-_EXAMPLE = re.compile(rf"\.?env[-._]{_KIND}|\.?{_KIND}[-._]env")
+# An example of a .env file, as projects call it.
+_EXAMPLE = re.compile(r"\.?env[-._](default|dist|example|sample|template)")
 
 
-@dataclass(frozen=True)
-class Compose:
-    """The content of a compose project: its programs, its name if it says one, its profiles, and what it lacks."""
+def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> ToolFile | None:
+    """Return the project of the folder; None if it has no compose file. Raises UsageError for a wrong one.
 
-    apps: tuple[App, ...]
-    name: str
-    notes: tuple[str, ...]
-    profiles: frozenset[str]
-
-
-def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> Compose | None:
-    """Return the project of the folder, or None where there is no compose file. Raises UsageError for one that is none.
-
-    A service with profiles is left out unless one of them is wanted: compose starts it only on request. Of a project
-    that `has_manifests`, objects are written at most for its own program, and the others are only built.
+    A service with profiles is left out unless one of them is asked for. Of a project that `has_manifests`, these run
+    what is built.
     """
     notes: list[str] = []
-    known = variables.of_files(ENV, folder)
-    files = _files(folder, known, notes)
+    known = Variables()
+    known.values = {key: value or "" for key, value in variables.of_files(ENV, folder, known).items()}
+    files = _files(folder, known)
     if not files:
         return None
-    main = files[0]
-    examples = (one.name for one in project_folders.listed(folder) if _EXAMPLE.fullmatch(one.name) and is_file(one))
+    examples = (file.name for file in project_folders.listed(folder) if _EXAMPLE.fullmatch(file.name) and is_file(file))
     if not is_file(folder / ENV) and (example := next(examples, None)):
-        notes.append(f"there is no {ENV}: `cp {example} {ENV}` before `sandbox init` gives variables a value")
-    if below := posixpath.dirname(main):
-        known = {**variables.of_files(posixpath.join(below, ENV), folder, known), **known}
+        notes.append(f"{ENV} is missing: `cp {example} {ENV}` before `sandbox init` gives variables a value")
+    secret = set(filter(None, known.values.values()))
     name = _name(folder, files, known)
-    known.setdefault("COMPOSE_PROJECT_NAME", name or _normal((folder / main).parent.absolute().name))
-    sections, found_notes = merged_files.load(folder, files, known)
-    notes += found_notes
-    return read(
-        Project(folder, sections, known), profiles, main=main, name=name, notes=notes, has_manifests=has_manifests
-    )
-
-
-def read(
-    project: Project,
-    profiles: Collection[str] = (),
-    *,
-    main: str,
-    name: str,
-    notes: list[str],
-    has_manifests: bool = False,
-) -> Compose:
-    """Return the programs of a project that the file `main` defines; `notes` are those of what was read before."""
-    folder, sections, known = project.folder, project.sections, project.known
-    found, defined = sections["services"], sections["volumes"]
-    of_services = {name: frozenset(map(str, listed(one.get("profiles")))) for name, one in found.items()}
-    apart = _apart(of_services, {*profiles, *_profiles(known)})
-    notes += _idle(main, {one: own for one, own in apart.items() if not has_manifests or found[one].get("build")})
-    services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
-    names = labels(services)
-    project = replace(project, claims=volumes.claims(services.values(), folder), has_manifests=has_manifests)
-    made = {one: service.app(one, said, project, notes, called=names[one]) for one, said in services.items()}
-    # What has no image is left out, and defines nothing for others.
-    made = mounted_code.shared({one: app for one, app in made.items() if app.context is not None or app.image}, notes)
-    services, names = {one: services[one] for one in made}, {one: names[one] for one in made}
-    apps = _apps(made, services, names, notes)
-    notes += _absent(services, folder)
-    written = {app.name: app for app in apps if app.is_whole or not has_manifests}
-    there = {one: called for one, called in names.items() if called in written}
-    apps, changed = hosts.renamed(apps, there, _containers(services, there))
-    apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
-    notes += changed
-    notes += hosts.of_the_machine(list(written.values()))
-    published = {port: names[one] for one, said in services.items() for port in service_ports.published(said)}
-    notes += hosts.of_published([one for one in written.values() if not one.once], published)
-    notes += _emptied(written.values())
-    notes += volumes.emptied((services[one] for one in there), defined, folder)
-    notes += _confidential(main, written.values(), known)
-    bases = {app.base.name: app.base for app in apps if app.base}
-    return Compose((*bases.values(), *apps), name, tuple(notes), frozenset().union(*of_services.values()))
-
-
-def _idle(main: str, apart: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Yield a note of the services that only one of their profiles starts."""
+    known.values.setdefault("COMPOSE_PROJECT_NAME", name or label(folder.absolute().name))
+    sections = merged_files.load(folder, files, known, notes)
+    services = {key: entry for key, entry in sections["services"].items() if not has_manifests or entry.get("build")}
+    of_services = {key: frozenset(map(str, listed(entry.get("profiles")))) for key, entry in services.items()}
+    asked = {*profiles, *known.values.get("COMPOSE_PROFILES", "").split(",")}
+    apart = {key: own for key, own in of_services.items() if own and own.isdisjoint(asked) and "*" not in asked}
     if apart:
-        options = " ".join(f"--profile {shlex.quote(one)}" for one in sorted(set().union(*apart.values())))
-        yield f"{main}: {', '.join(apart)} left out, since only a profile starts them: add {options}"
+        options = " ".join(
+            f"--profile {shlex.quote(profile)}" for profile in sorted(frozenset().union(*apart.values()))
+        )
+        notes.append(f"{files[0]}: {', '.join(apart)} left out, since only a profile starts them: add {options}")
+    services = {key: entry for key, entry in services.items() if key not in apart}
+    apps = _apps(services, Project(folder, sections, known, has_manifests=has_manifests), notes)
+    if known.unset:
+        notes.append(f"{files[0]}: no value in {ENV}, so empty: {', '.join(sorted(known.unset))}")
+    if any(value in secret for app in apps for value in app.environment.values()):
+        notes.append(f"values of {ENV} are in what is written: keep it out of git if they are secret")
+    if any(mount.secret for app in apps for mount in app.mounts):
+        notes.append(f"the secrets of {files[0]} are in what is written: keep it out of git")
+    return ToolFile(tuple(apps), notes=tuple(notes), profiles=frozenset().union(*of_services.values()), project=name)
 
 
-def _absent(services: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator[str]:
-    """Yield a note for each file of variables that is not there."""
-    absent: dict[str, list[str]] = {}
-    for name, one in services.items():
-        for file in variables.absent(one.get("env_file"), folder):
-            absent.setdefault(file, []).append(name)
-    for file, names in absent.items():
-        yield f"the variables of {', '.join(names)} in {file} are left out: it is not in this folder"
-
-
-def _confidential(main: str, written: Collection[App], known: Variables) -> Iterator[str]:
-    """Yield notes of what is written and may be secret."""
-    secret = {value for key, value in known.items() if value and not key.startswith(_SET)}
-    if any(value in secret for app in written for value in app.environment.values()):
-        yield f"values of .env of {main} are in what is written: keep it out of git if they are secret"
-    if any(mount.secret for app in written for mount in app.mounts):
-        yield f"the secrets of {main} are in what is written: keep it out of git"
-
-
-def _files(folder: Path, known: Variables, notes: list[str]) -> list[str]:
+def _files(folder: Path, known: Variables) -> list[str]:
     """Return the paths of the project's files: those that COMPOSE_FILE of `.env` names, else the usual ones."""
-    said = known.get("COMPOSE_FILE") or ""
-    named = [posixpath.normpath(one) for one in said.split(known.get("COMPOSE_PATH_SEPARATOR") or ":") if one]
-    there = [one for one in named if project_folders.has(folder, one)]
-    absent = [one for one in named if one not in there]
-    notes += [f"{one}, which COMPOSE_FILE names, is left out: it is not in this folder" for one in absent]
-    if there:
-        return there
-    main = next((one for one in FILES if (folder / one).exists()), None)
+    separator = known.values.get("COMPOSE_PATH_SEPARATOR") or ":"
+    named = [posixpath.normpath(path) for path in known.values.get("COMPOSE_FILE", "").split(separator) if path]
+    if named:
+        return named
+    main = next((name for name in FILES if (folder / name).exists()), None)
     if main is None:
         return []
     if not is_inside(folder, folder / main):
-        raise UsageError(
-            f"{folder / main} is a link that leaves {folder}",
-            details=os.path.realpath(folder / main),
-            fix="put the file there",
-        )
-    return [main, *[one for one in OVERRIDES if is_file(folder / one)][:1]]
+        target = os.path.realpath(folder / main)
+        raise UsageError(f"{folder / main} is a link that leaves {folder}", details=target, fix="put the file there")
+    return [main, *[name for name in OVERRIDES if is_file(folder / name)][:1]]
 
 
-def _name(folder: Path, files: Iterable[str], known: Variables) -> str:
-    """Return the name that `.env` or the last of the files gives the project; empty where none does."""
-    said = [known.get("COMPOSE_PROJECT_NAME")]
-    for file in reversed(list(files)):
-        with suppress(UsageError):  # it is reported when the whole file is read
-            given = untyped.at(merged_files.document(folder / file), "name")
-            said.append(variables.whole(variables.filled(given, known)) if isinstance(given, str) else None)
-    return next(filter(None, said), "")
+def _name(folder: Path, files: Collection[str], known: Variables) -> str:
+    """Return the name that `.env` or the last of the files gives the project; empty if none does."""
+    names = [known.values.get("COMPOSE_PROJECT_NAME")]
+    for file in reversed([file for file in files if project_folders.has(folder, file)]):
+        name = untyped.at(merged_files.document(folder / file), "name")
+        names.append(known.filled(name) if isinstance(name, str) else None)
+    return next(filter(None, names), "")
 
 
-def _normal(name: str) -> str:
-    """Return a folder's name as compose calls a project in it."""
-    return re.sub(r"[^-_a-z0-9]", "", name.lower()).lstrip("-_")
-
-
-def _apps(
-    made: Mapping[str, App], services: Mapping[str, Mapping[str, Any]], names: Mapping[str, str], notes: list[str]
-) -> list[App]:
-    """Return the programs that were `made` of services with what they share: an alias, a claim, a ConfigMap or Secret.
-
-    Each is the first one's that has it.
-    """
-    named = set().union(*hosts.mentions(list(made.values()), names).values())
-    told = {name for one in services.values() for name in _awaited(one, "service_completed_successfully")}
-    ending = told | {name for name, one in services.items() if _ends(one) and names[name] not in named}
+def _apps(services: Mapping[str, Mapping[str, Any]], project: Project, notes: list[str]) -> list[App]:
+    names = labels(services)
+    project = replace(project, claims=volumes.claims(services.values(), project.folder))
+    programs = {key: service.app(entry, project, names[key], notes) for key, entry in services.items()}
+    # What has no image is left out.
+    programs = {key: program for key, program in programs.items() if program.context is not None or program.image}
+    if copied := [program.name for program in programs.values() if COPIED in program.recipe]:
+        notes.append(f"what compose mounts is copied into the images of {', '.join(copied)}: see sandbox-*.Dockerfile")
+    jobs = set(_jobs(services))
     taken = set(names.values())
     apps: list[App] = []
-    for name, one in services.items():
-        app, aliases = made[name], [each for each in settings.aliases(one) if each != name]
-        others = dict.fromkeys((*aliases, *_called(name, services)))
-        used = [each for each in others if label(each) == each and each not in taken and name not in ending]
-        unused = [f"networks.aliases.{each}" for each in aliases if each not in used]
-        taken.update(used)
-        seen = {volume for each in apps for volume in each.volumes}
-        apps.append(
-            replace(
-                app,
-                once=name in ending,
-                aliases=tuple(used),
-                volumes=tuple(volume for volume in dict.fromkeys(app.claims.values()) if volume not in seen),
-                elsewhere=tuple(mount for each in apps for mount in each.mounts if mount.name),
-                left_out=tuple(sorted((*app.left_out, *unused))),
-            )
-        )
-    notes += [
-        f'{names[name]} is a Job, since its service says restart: "no": where its program does not end, `up` waits for '
-        "it in vain; remove that line before"
-        for name in services
-        if name in ending - told
-    ]
+    for key, program in programs.items():
+        aliases = [alias for alias in dict.fromkeys(_aliases(key, services)) if label(alias) == alias]
+        aliases = [alias for alias in aliases if alias not in taken and key not in jobs]
+        taken.update(aliases)
+        apps.append(replace(program, once=key in jobs, aliases=tuple(aliases)))
+    names = {key: names[key] for key in programs}
+    apps = hosts.connected(hosts.renamed(apps, names, notes), names)
+    missing: dict[str, list[str]] = {}
+    for key, entry in services.items():
+        for file in variables.absent(entry.get("env_file"), project.folder):
+            missing.setdefault(file, []).append(key)
+    notes += [f"{file}, with variables of {', '.join(keys)}, is missing" for file, keys in missing.items()]
+    notes += hosts.of_the_machine(apps)
+    notes += volumes.external((services[key] for key in programs), project.sections["volumes"])
     return apps
 
 
-def _emptied(apps: Collection[App]) -> Iterator[str]:
-    """Yield a note for each volume that is for what one program's image has there, and another one reads."""
-    read = {claim for app in apps for place, claim in app.claims.items() if place in app.read_only}
-    for app in apps:
-        for place, claim in app.claims.items():
-            if claim in read and app.context is not None and place not in app.read_only:
-                read.remove(claim)
-                yield f"the volume {claim} begins empty; compose puts what the image of {app.name} has at {place} there"
+def _jobs(services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the services that do something and end.
+
+    Others wait for their end, or they are not restarted, and nothing says that they listen.
+    """
+    conditions = [
+        (str(name), untyped.at(how, "condition"))
+        for entry in services.values()
+        for name, how in untyped.mapping(entry, "depends_on").items()
+    ]
+    awaited = {name for entry in services.values() for name in map(str, listed(entry.get("depends_on")))}
+    for key, entry in services.items():
+        ends = str(entry.get("restart")).lower() in ("no", "false")
+        listens = any(entry.get(setting) for setting in ("expose", "healthcheck", "ports", "stdin_open", "tty"))
+        listens = listens or service_ports.listening(entry, str(entry.get("image") or ""), [])[0] is not None
+        is_needed = any(name == key for name, _ in conditions) or key in awaited
+        if (key, "service_completed_successfully") in conditions or (ends and not listens and not is_needed):
+            yield key
 
 
-def _called(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the names that a service's container has, and those that links of others give it."""
-    yield from (str(said) for key in ("container_name", "hostname") if (said := services[name].get(key)))
-    for link in (str(one) for other in services.values() for one in listed(other.get("links"))):
+def _aliases(key: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names besides its own by which others reach a service: of its networks, its container, and links."""
+    for network in untyped.mapping(services[key], "networks").values():
+        yield from map(str, listed(untyped.at(network, "aliases")))
+    yield from (str(name) for setting in ("container_name", "hostname") if (name := services[key].get(setting)))
+    for link in (str(link) for entry in services.values() for link in listed(entry.get("links"))):
         linked, _, alias = link.partition(":")
-        if linked == name and alias:
+        if linked == key and alias:
             yield alias
-
-
-def _containers(services: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, str]:
-    """Return the services in the cluster by those names of their containers that none can have there."""
-    called = {str(one.get("container_name") or ""): names[name] for name, one in services.items() if name in names}
-    return {one: there for one, there in called.items() if one and label(one) != one and one not in names}
-
-
-def _profiles(known: Mapping[str, str | None]) -> list[str]:
-    """Return the profiles that the project's variables ask for."""
-    return [one.strip() for one in (known.get("COMPOSE_PROFILES") or "").split(",")]
-
-
-def _apart(profiles: Mapping[str, frozenset[str]], wanted: Collection[str]) -> dict[str, frozenset[str]]:
-    """Return the services that none of the wanted profiles starts, with theirs."""
-    return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
-
-
-def _ends(service: Mapping[str, Any]) -> bool:
-    """Tell whether a service does something and ends: it says what is the default, and nothing else uses it."""
-    said = str(service.get("restart")).lower()
-    used = ("expose", "healthcheck", "ports", "stdin_open", "tty")
-    return said in ("no", "false") and not any(service.get(key) for key in used)
-
-
-def _awaited(service: Mapping[str, Any], condition: str) -> Iterator[str]:
-    """Yield the services that have to be in the condition before this one starts."""
-    for name, how in untyped.mapping(service, "depends_on").items():
-        if untyped.at(how, "condition") == condition:
-            yield str(name)
-
-
-def _ready(service: Mapping[str, Any], names: Mapping[str, str]) -> set[str]:
-    """Return the programs, by their names in the cluster, that are ready before the service starts."""
-    return {names[one] for one in _awaited(service, "service_healthy") if one in names}

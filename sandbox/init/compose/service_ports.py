@@ -1,4 +1,4 @@
-"""The ports on which the program of a compose service listens: those it names, and what a proxy or its image tells."""
+"""The ports on which the program of a compose service listens: those it names, and the usual one of its image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from sandbox.init.compose.merge import listed
 from sandbox.init.detected import last_part
 
-# How many ports of one range a Service gets: a media server may name thousands.
-MOST_OF_RANGE = 100
+# A range with more ports gets its first only: a media server may name thousands.
+LONGEST_RANGE = 100
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
@@ -19,55 +19,32 @@ PORTS = {
     **{"elasticsearch": 9200, "opensearch": 9200, "cassandra": 9042, "zookeeper": 2181, "minio": 9000},
 }
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?", re.IGNORECASE)
-_PROXIED = re.compile(r"traefik\.(http|tcp)\.services\.\S+\.loadbalancer\.server\.port|traefik\.port")
 
 
 def listening(
-    service: Mapping[str, Any], environment: Mapping[str, str | None], image: str | None
-) -> tuple[int | None, tuple[tuple[int, str], ...], list[str]]:
-    """Return the port that an Ingress leads to, the others with their protocols, and what is left out.
+    service: Mapping[str, Any], image: str | None, left_out: list[str]
+) -> tuple[int | None, tuple[tuple[int, str], ...]]:
+    """Return the port that an Ingress leads to, and the others with their protocols.
 
-    The `image` is that of a well-known program, perhaps; None for one that is built here.
+    `image` is None for a program that is built here.
     """
-    left_out: list[str] = []
-    found = list(dict.fromkeys(_named(service, left_out)))
-    main = next((number for number, protocol in found if protocol == "tcp"), None) or _proxied(service, environment)
-    others = tuple(one for one in found if one != (main, "tcp"))
-    return main or (PORTS.get(last_part(image)) if image else None), others, left_out
-
-
-def published(service: Mapping[str, Any]) -> Iterator[int]:
-    """Yield the machine's ports that lead to the service: of `[IP:]HOST:CONTAINER`, and the long form."""
-    for one in listed(service.get("ports")):
-        said = str(one.get("published")) if isinstance(one, dict) else str(one).rpartition(":")[0].rpartition(":")[2]
-        if re.fullmatch(r"[0-9]{1,5}", said):
-            yield int(said)
+    ports = list(dict.fromkeys(_named(service, left_out)))
+    main = next((number for number, protocol in ports if protocol == "tcp"), None)
+    others = tuple(port for port in ports if port != (main, "tcp"))
+    return main or (PORTS.get(last_part(image)) if image else None), others
 
 
 def _named(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`.
-
-    Of a range too long for a Service it is the first; `left_out` gets that, and what is no port.
-    """
+    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`."""
     for key in ("ports", "expose"):
-        for one in listed(service.get(key)):
-            said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
-            match = _PORT.fullmatch(said.rpartition(":")[2])
-            first, last, protocol = match.groups() if match else ("0", None, None)
-            start, end = int(first), int(last or first)
-            if not 0 < start <= end < 65536:
-                left_out.append(f"{key}.{said}")
+        for entry in listed(service.get(key)):
+            text = f"{entry.get('target')}/{entry.get('protocol') or 'tcp'}" if isinstance(entry, dict) else str(entry)
+            match = _PORT.fullmatch(text.rpartition(":")[2])
+            start, end = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+            if match is None or not 0 < start <= end < 65536:
+                left_out.append(f"{key}.{text}")
                 continue
-            if end - start >= MOST_OF_RANGE:
-                left_out.append(f"{key}.{first}-{last}")
+            if end - start >= LONGEST_RANGE:
+                left_out.append(f"{key}.{start}-{end}")
                 end = start
-            yield from ((port, (protocol or "tcp").lower()) for port in range(start, end + 1))
-
-
-def _proxied(service: Mapping[str, Any], environment: Mapping[str, str | None]) -> int | None:
-    """Return the port that a proxy is told to use: by a label of Traefik, or a variable of nginx-proxy."""
-    given = service.get("labels")
-    labels = given.items() if isinstance(given, dict) else (str(one).partition("=")[::2] for one in listed(given))
-    said = [environment.get("VIRTUAL_PORT"), *(value for key, value in labels if _PROXIED.fullmatch(str(key)))]
-    ports = (int(str(one)) for one in said if re.fullmatch(r"[0-9]{1,5}", str(one)))
-    return next((one for one in ports if 0 < one < 65536), None)
+            yield from ((port, (match[3] or "tcp").lower()) for port in range(start, end + 1))

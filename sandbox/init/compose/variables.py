@@ -1,15 +1,14 @@
-"""The variables of a compose file: what its `.env` and `env_file` give, and texts in which they are filled in."""
+"""The variables of a compose file: what its `.env` and `env_file` define, and texts in which they are filled in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sandbox.config import text_file
-from sandbox.config.yaml_text import Replacing
 from sandbox.init.compose.merge import listed
 from sandbox.init.project_folders import has
 
@@ -26,54 +25,52 @@ _LINE = re.compile(
     r"""[ \t\r]*(?:(?<=[ \t'"])\#[^\n]*)?$""",
     re.MULTILINE,
 )
-# In double quotes.
-_ESCAPED = re.compile(r"""\\([abfnrtv$"\\])""")
+_ESCAPED = re.compile(r"""\\([abfnrtv$"\\])""")  # in double quotes
 ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$"}
-Variables = dict[str, str | None]
 
 
-def filled(content: Any, known: Mapping[str, str | None]) -> Any:
-    """Return the content with the variables that have a value or a default (Compose Specification, interpolation).
+@dataclass
+class Variables:
+    """The values of a project's variables; `unset` collects the names that have none, which are empty as in compose."""
 
-    The other ones stay as they are written, and so does `$$`, which stands for a dollar sign.
-    """
-    match content:
-        case str():
-            return _filled(content, known)
-        case list():
-            return [filled(one, known) for one in content]
-        case dict():
-            return {key: filled(one, known) for key, one in content.items()}
-        case Replacing(value):
-            return Replacing(filled(value, known))
-        case _:
-            return content
+    values: dict[str, str] = field(default_factory=dict)
+    unset: set[str] = field(default_factory=set)
 
+    def filled(self, content: Any) -> Any:
+        """Return the content with its variables replaced (Compose Specification, interpolation)."""
+        match content:
+            case str():
+                return self._filled(content)
+            case list():
+                return [self.filled(entry) for entry in content]
+            case dict():
+                return {key: self.filled(value) for key, value in content.items()}
+            case _:
+                return content
 
-def emptied(text: str) -> tuple[str, list[str]]:
-    """Return the text with its variables empty, as compose has it where a shell does not set them, and their names."""
-    names = sorted({name for one in _VARIABLE.finditer(text) if (name := one["plain"] or one["name"])})
-    return _filled(text, dict.fromkeys(names, "")), names
+    def _filled(self, text: str, depth: int = DEEPEST) -> str:
+        parts, start = [], 0
+        while depth and (match := _VARIABLE.search(text, start)):
+            end = _end(text, match.end()) if match["name"] else match.end()
+            if end is None:  # compose refuses the file
+                break
+            rest = text[match.end() : end - 1]
+            value = "$" if match["escaped"] else self._value(match, rest, depth)
+            parts += [text[start : match.start()], value]
+            start = end
+        return "".join((*parts, text[start:]))
 
-
-def _filled(text: str, known: Mapping[str, str | None], depth: int = DEEPEST) -> str:
-    parts, at = [], 0
-    while depth and (match := _VARIABLE.search(text, at)):
-        end = _end(text, match.end()) if match["name"] else match.end()
-        if end is None:  # compose refuses the file
-            break
-        found, operator = known.get(match["plain"] or match["name"] or ""), match["operator"] or ""
-        if operator.startswith(":"):
-            found = found or None
-        if operator.endswith("-" if found is None else "+"):
-            value = _filled(text[match.end() : end - 1], known, depth - 1)
-        elif operator.endswith("+"):
-            value = ""
-        else:
-            value = text[match.start() : end] if found is None else found.replace("$", "$$")
-        parts += [text[at : match.start()], value]
-        at = end
-    return "".join((*parts, text[at:]))
+    def _value(self, match: re.Match[str], rest: str, depth: int) -> str:
+        name, operator = match["plain"] or match["name"], match["operator"] or ""
+        value = self.values.get(name)
+        is_set = bool(value) if operator.startswith(":") else value is not None
+        if operator.endswith("+"):
+            return self._filled(rest, depth - 1) if is_set else ""
+        if operator.endswith("-") and not is_set:
+            return self._filled(rest, depth - 1)
+        if value is None:
+            self.unset.add(name)
+        return value or ""
 
 
 def _end(text: str, start: int) -> int | None:
@@ -86,60 +83,38 @@ def _end(text: str, start: int) -> int | None:
     return None
 
 
-def of_files(
-    given: Any, folder: Path, known: Mapping[str, str | None] = MappingProxyType({}), root: Path | None = None
-) -> Variables:
-    """Return the variables of those of the files in `folder` that are in the project; None for what only the shell has.
+def of_files(setting: Any, root: Path, variables: Variables) -> dict[str, str | None]:
+    """Return the variables of env files in `root`; None for a name without a value, which only the shell has.
 
-    A line with a name alone takes the value from those that are `known`, which also go before those of the files where
-    a value names others, and from the shell. The project is the folder, or the `root` above it.
+    A value may name others of `variables` or of the same files.
     """
-    found: Variables = {}
-    said = {key: value for key, value in known.items() if value is not None}
-    for one in listed(given):
-        path, form = (one.get("path"), one.get("format")) if isinstance(one, dict) else (one, None)
-        if not _is_there(path, folder, root):
+    values: dict[str, str | None] = {}
+    for entry in listed(setting):
+        path = entry.get("path") if isinstance(entry, dict) else entry
+        if not isinstance(path, str) or not has(root, path):
             continue
-        if form == "raw":
-            found |= _raw(text_file.read(folder / str(path)), known)
-        else:
-            for match in _LINE.finditer(text_file.read(folder / str(path))):
-                key = match["key"]
-                if match["set"]:
-                    found[key] = _value(match, {**found, **said})
-                else:
-                    found.setdefault(key, known.get(key))
-    return found
+        for match in _LINE.finditer(text_file.read(root / path)):
+            if match["set"]:
+                own = {key: value for key, value in values.items() if value is not None}
+                values[match["key"]] = _text(match, Variables({**own, **variables.values}, variables.unset))
+            else:
+                values.setdefault(match["key"], variables.values.get(match["key"]))
+    return values
 
 
-def _raw(text: str, known: Mapping[str, str | None]) -> Variables:
-    """Return the variables of a file whose values are as they are written, with quotes and dollar signs."""
-    lines = (line.lstrip() for line in text.splitlines())
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {key: value if equals else known.get(key) for key, equals, value in pairs}
-
-
-def absent(given: Any, folder: Path, root: Path | None = None) -> Iterator[str]:
-    """Yield the paths of those that are not, and that compose cannot do without."""
-    for one in listed(given):
-        path = one.get("path") if isinstance(one, dict) else one
-        if not _is_there(path, folder, root) and not (isinstance(one, dict) and one.get("required") is False):
+def absent(setting: Any, root: Path) -> Iterator[str]:
+    """Yield the paths of env files that are required and missing in `root`."""
+    for entry in listed(setting):
+        path = entry.get("path") if isinstance(entry, dict) else entry
+        is_required = not isinstance(entry, dict) or entry.get("required") is not False
+        if is_required and not (isinstance(path, str) and has(root, path)):
             yield str(path)
 
 
-def _is_there(path: Any, folder: Path, root: Path | None) -> bool:
-    return isinstance(path, str) and has(root or folder, folder / path)
-
-
-def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:
-    """Return the value of a line of such a file (docs.docker.com, Env file syntax)."""
+def _text(match: re.Match[str], variables: Variables) -> str:
+    """Return the value of a line of an env file (docs.docker.com, Env file syntax)."""
     if (literal := match["single"]) is not None:
-        return literal.replace("\\'", "'")
-    text = match["double"]
-    text = match["plain"].rstrip() if text is None else _ESCAPED.sub(lambda one: ESCAPES.get(one[1], one[1]), text)
-    return whole(filled(text, known))
-
-
-def whole(text: str) -> str | None:
-    """Return the text unless a variable in it has no value."""
-    return None if "$" in text.replace("$$", "") else text.replace("$$", "$")
+        return str(literal).replace("\\'", "'")
+    double = match["double"]
+    text = match["plain"].rstrip() if double is None else _ESCAPED.sub(lambda one: ESCAPES.get(one[1], one[1]), double)
+    return str(variables.filled(text))

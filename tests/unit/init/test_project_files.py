@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,140 +15,137 @@ from sandbox.config.resolve import load
 from sandbox.config.schema import Chart
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
-from sandbox.images.images_yaml import FromBuild
 from sandbox.init import project_files
-from sandbox.init.detected import App, Found, Front, Mount, label
+from sandbox.init.detected import App, Findings, Front, Mount, label, labels
 from sandbox.init.kubernetes_objects import RESTRICTED, manifest
-from sandbox.init.project_files import without_port
 from sandbox.kube import manifests
-from tests.support.project_folder import look
+from tests.support.project_folder import look, write
 
-WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
-
-
+WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes./x",))
 DB = App("db", image="postgres:17", port=5432)
 
 
-def written(folder: Path, found: Found, registry: int = 5001, https: tuple[str, ...] | None = None) -> Path:
-    for path, text in project_files.files("shop", found, registry=registry, https=https).items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text)
-    return folder
+def written(folder: Path, findings: Findings) -> Path:
+    return write(folder, project_files.files("shop", findings))
+
+
+def objects(app: App, host: str | None = None) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(manifest(app, image="x", host=host, defined=set())))
+
+
+def container(app: App) -> dict[str, Any]:
+    (workload,) = (each for each in objects(app) if each["kind"] in ("Deployment", "Job"))
+    result: dict[str, Any] = workload["spec"]["template"]["spec"]["containers"][0]
+    return result
 
 
 def test_programs_become_images_and_objects(tmp_path: Path) -> None:
-    folder = written(tmp_path, Found((WEB, DB)), registry=5003)
+    folder = written(tmp_path, Findings((WEB, DB)))
     spec = load(folder / "sandbox.yaml")
-    assert (spec.name, spec.registry.port, spec.push) == ("shop", 5003, folder / "images.yaml")
+    assert (spec.name, spec.push) == ("shop", folder / "images.yaml")
     assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
-    objects = manifests.load(applied(spec.apply))
-    assert [(each["kind"], each["metadata"]["name"]) for each in objects] == [
+    everything = manifests.load(applied(spec.apply))
+    assert [(each["kind"], each["metadata"]["name"]) for each in everything] == [
         ("Deployment", "db"),
         ("Service", "db"),
         ("Deployment", "web"),
         ("Service", "web"),
         ("Ingress", "web"),
     ]
-    container = objects[2]["spec"]["template"]["spec"]["containers"][0]
-    assert container["image"] == "localhost:5003/shop/web:dev"
-    assert container["env"] == [{"name": "A", "value": "1"}]
-    assert "left out: volumes" in (folder / "k8s/web.yaml").read_text()
+    image = everything[2]["spec"]["template"]["spec"]["containers"][0]["image"]
+    names = ImageNames(prefix="localhost:5003", url="").with_images(folder / "images.yaml")
+    assert (brought := names.find(image)) and str(brought.target) == "shop/web:dev"
+    assert (folder / "k8s/web.yaml").read_text().startswith("# Not in these objects: volumes./x.\n")
 
 
-@pytest.mark.parametrize(
-    ("dockerfile", "is_restricted"),
-    [
-        ("FROM a\nEXPOSE 8080\nUSER 1000\n", True),
-        ("FROM a AS base\nUSER 65532:65532\nFROM base\nEXPOSE 8080\n", True),
-        ("FROM a\nUSER 1000\nUSER 0\n", False),
-        ("FROM a\nUSER node\n", False),
-        ("FROM a\nEXPOSE 80\nUSER 1000\n", False),
-        ("FROM a\n", False),
-    ],
-)
-def test_objects_fit_a_namespace_with_quota_and_restricted_pods(
-    tmp_path: Path, dockerfile: str, is_restricted: bool
-) -> None:
-    (tmp_path / "Dockerfile").write_text(dockerfile)
-    text = project_files.files("shop", look(tmp_path), registry=5001, https=None)["k8s/app.yaml"]
-    container = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]["containers"][0]
-    assert container["resources"]["limits"].keys() == container["resources"]["requests"].keys() == {"cpu", "memory"}
-    assert container.get("securityContext", {}) == (RESTRICTED if is_restricted else {})
-    assert ("no securityContext" in text) is not is_restricted
+def test_spec_has_the_lines_that_matter_only(tmp_path: Path) -> None:
+    text = (written(tmp_path, Findings((WEB,))) / "sandbox.yaml").read_text()
+    assert text.splitlines()[1:] == [
+        "apiVersion: sandbox.dev/v1",
+        "name: shop",
+        "cluster: {kubernetes: v1.36}",
+        "push: images.yaml",
+        "apply:",
+        "- k8s/",
+    ]
 
 
 def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> None:
-    found = Found(
+    findings = Findings(
         (App("api", "api"),),
-        manifests=("deploy/",),
+        items=("deploy/",),
         hosts=("api.shop.test", "www.shop.test"),
         images=("localhost:5004/team/api:7", "localhost:5004/tool:1", "nginx"),
+        fronts=(Front("web", "default", 80),),
+        needs_gateway_api=True,
     )
-    folder = written(tmp_path, found, registry=project_files.registry_port(found))
-    said = yaml.safe_load((folder / "sandbox.yaml").read_text())
-    assert said == {
+    folder = written(tmp_path, findings)
+    assert yaml.safe_load((folder / "sandbox.yaml").read_text()) == {
         "apiVersion": "sandbox.dev/v1",
         "name": "shop",
         "domain": "shop.test",
         "cluster": {"kubernetes": "v1.36"},
         "registry": {"port": 5004},
+        "ingress": {"gateway_api": True},
         "push": "images.yaml",
-        "apply": ["deploy/"],
+        "apply": ["deploy/", "sandbox-ingress.yaml"],
     }
     assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["team/api:7"]
     assert "#- {from: daemon, image: tool:1}" in (folder / "images.yaml").read_text()
+    assert manifests.load([folder / "sandbox-ingress.yaml"])
 
 
 def test_single_program_is_the_image_that_manifests_name() -> None:
-    found = Found((App("app", "."),), manifests=("k8s/",), images=("localhost:5001/backend:2",))
-    assert "as: backend:2}" in project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
+    findings = Findings((App("app", "."),), items=("k8s/",), images=("localhost:5001/backend:2",))
+    assert "as: backend:2}" in project_files.files("shop", findings)["images.yaml"]
 
 
 def test_project_named_as_a_registry_is_in_no_image_s_name() -> None:
-    files = project_files.files("localhost", Found((App("app", "."),)), registry=5001, https=None)
-    assert "as: app:dev}" in files["images.yaml"]
+    assert "as: app:dev}" in project_files.files("localhost", Findings((App("app", "."),)))["images.yaml"]
 
 
-def test_an_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
-    assert [path.name for path in written(tmp_path, Found()).iterdir()] == ["sandbox.yaml"]
+def test_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
+    assert [path.name for path in written(tmp_path, Findings()).iterdir()] == ["sandbox.yaml"]
     assert load(tmp_path / "sandbox.yaml").name == "shop"
 
 
-def test_taken_ports_are_left_to_be_chosen(tmp_path: Path) -> None:
-    assert load(written(tmp_path, Found(), https=("auto", "auto")) / "sandbox.yaml").edge.ports == ("auto", "auto")
-
-
 @pytest.mark.parametrize(
-    ("folder", "hosts", "name"),
+    ("folder", "hosts", "project", "name"),
     [
-        ("My Project!", (), "my-project"),
-        ("---", (), "app"),
-        ("Übung Nº3", (), "ubung-no3"),
-        ("straße", (), "strasse"),
-        ("x" * 60, (), "x" * 40),
-        ("x", ("a.demo.sandbox.localhost", "b.demo.sandbox.localhost"), "demo"),
-        ("x", ("a.demo.sandbox.localhost", "b.other.sandbox.localhost"), "x"),
+        ("My Project!", (), "", "my-project"),
+        ("---", (), "", "app"),
+        ("Übung Nº3", (), "", "ubung-no3"),
+        ("x" * 60, (), "", "x" * 40),
+        ("x", ("a.demo.sandbox.localhost", "b.demo.sandbox.localhost"), "other", "demo"),
+        ("x", ("a.demo.sandbox.localhost", "b.other.sandbox.localhost"), "", "x"),
+        ("x", (), "Composed", "composed"),
     ],
 )
-def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...], name: str) -> None:
-    assert project_files.name_of(folder, Found(hosts=hosts)) == name
+def test_name_is_that_of_hosts_compose_or_folder(folder: str, hosts: tuple[str, ...], project: str, name: str) -> None:
+    assert project_files.name_of(folder, Findings(hosts=hosts, project=project)) == name
 
 
 def test_folder_called_by_its_kind_has_the_name_above() -> None:
-    assert [project_files.called(Path(one)) for one in ("/p/podinfo/kustomize", "/p/shop", "/k8s")] == [
-        "podinfo",
-        "shop",
-        "k8s",
-    ]
+    paths = map(Path, ("/p/podinfo/kustomize", "/p/shop", "/k8s"))
+    assert list(map(project_files.called, paths)) == ["podinfo", "shop", "k8s"]
 
 
-def test_choices_are_noted_at_the_top() -> None:
-    text = project_files.files("shop", Found(notes=("c/ is left out",)), registry=5001, https=None)["sandbox.yaml"]
-    assert text.splitlines()[1] == "# c/ is left out"
+@pytest.mark.parametrize(
+    ("hosts", "domain"),
+    [
+        (("a.shop.test", "b.shop.test"), "shop.test"),
+        (("a.shop.test", "b.other.test"), None),
+        (("a.x.sandbox.localhost",), None),
+        (("a.test",), None),
+        ((), None),
+    ],
+)
+def test_domain_is_directly_above_all_hosts(hosts: tuple[str, ...], domain: str | None) -> None:
+    assert project_files.domain_of(hosts) == domain
 
 
-def test_a_chart_is_written_as_one(tmp_path: Path) -> None:
-    folder = written(tmp_path, Found(manifests=({"chart": "charts/web", "release": "web", "values": ["a.yaml"]},)))
+def test_chart_is_written_as_an_entry(tmp_path: Path) -> None:
+    folder = written(tmp_path, Findings(items=({"chart": "charts/web", "release": "web", "values": ["a.yaml"]},)))
     chart = Chart(chart=folder / "charts/web", release="web", values=(folder / "a.yaml",))
     assert load(folder / "sandbox.yaml").apply == (chart,)
 
@@ -156,205 +153,164 @@ def test_a_chart_is_written_as_one(tmp_path: Path) -> None:
 def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> None:
     apps = (App("vote", "vote"), App("cart", "src/cart", names=("gcr.io/x/cart",)), App("web", "web"))
     images = ("dockersamples/examplevotingapp_vote:1", "gcr.io/x/cart:v1", "redis:7")
-    folder = written(tmp_path, Found(apps, manifests=("k8s/",), images=images))
-    names = [one.names for one in images_yaml.read(folder / "images.yaml").images]
+    folder = written(tmp_path, Findings(apps, items=("k8s/",), images=images))
+    names = [image.names for image in images_yaml.read(folder / "images.yaml").images]
     assert names == [("dockersamples/examplevotingapp_vote",), None]
-    found = ImageNames(prefix="localhost:5001", url="").with_images(folder / "images.yaml")
-    assert [str(one.target) for image in images if (one := found.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
+    brought = ImageNames(prefix="localhost:5001", url="").with_images(folder / "images.yaml")
+    assert [str(one.target) for image in images if (one := brought.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
 
 
 def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
     """A folder of the project has a Dockerfile that may not build any more, and nothing that is applied needs it."""
     apps = (App("web", "web"), App("php-redis", "php-redis"))
-    found = Found(apps, manifests=("k8s/",), images=("ghcr.io/acme/web:1", "gcr.io/samples/gb-frontend:v5"))
-    folder = written(tmp_path / "a", found)
-    assert [str(one.target) for one in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
+    findings = Findings(apps, items=("k8s/",), images=("ghcr.io/acme/web:1", "gcr.io/samples/gb-frontend:v5"))
+    folder = written(tmp_path / "a", findings)
+    assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
     assert "#- {from: build, context: php-redis, as: shop/php-redis:dev}" in (folder / "images.yaml").read_text()
-    assert project_files.unnamed("shop", found) == {"php-redis": "shop/php-redis:dev"}
-    none = written(tmp_path / "b", Found(apps[1:], manifests=("k8s/",), images=("redis:7",)))
-    assert images_yaml.load(none / "images.yaml") == () and load(none / "sandbox.yaml").push is None
-    assert project_files.unnamed("shop", Found(apps, manifests=("k8s/",))) == {}
-
-
-def test_objects_are_written_for_a_program_that_nothing_runs(tmp_path: Path) -> None:
-    """Only for the one of the project's own folder, with a port: any other may be a tool or left behind."""
-    app, images = App("app", ".", port=5000), ("postgres:16",)
-    (tmp_path / "a" / "k8s").mkdir(parents=True)
-    folder = written(tmp_path / "a", Found((app, App("old", "old")), ("k8s/",), images=images, names=("db",)))
-    assert load(folder / "sandbox.yaml").apply == (folder / "k8s", folder / project_files.OWN)
-    assert "image: localhost:5001/shop/app:dev" in (folder / project_files.OWN).read_text()
-    assert [str(one.target) for one in images_yaml.load(folder / "images.yaml")] == ["shop/app:dev"]
-    for other in (
-        Found((app,), ("k8s/",), images=images, names=("app",)),
-        Found((App("app", "."),), ("k8s/",), images=images),
-    ):
-        assert project_files.own_program("shop", other) is None
-
-
-def test_objects_of_a_lone_program_include_what_others_share(tmp_path: Path) -> None:
-    key = Mount("/run/secrets/key", {"key": "k"}, single=True, name="key", secret=True)
-    app = App("app", ".", port=5000, mounts=(key,), claims={"/data": "data"}, elsewhere=(key,))
-    (tmp_path / "k8s").mkdir()
-    folder = written(tmp_path, Found((app,), ("k8s/",), images=("postgres:16",), names=("db",)))
-    kinds = {one["kind"] for one in manifests.load([folder / project_files.OWN])}
-    assert kinds == {"Deployment", "Ingress", "PersistentVolumeClaim", "Secret", "Service"}
-
-
-def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> None:
-    found = Found((App("app", "."),), ("k8s/",), images=("ghcr.io/acme/shop:6.1", "redis:7"))
-    (tmp_path / "k8s").mkdir()
-    text = (written(tmp_path, found) / "images.yaml").read_text()
-    assert "{from: build, context: ., as: shop/app:dev, for: [ghcr.io/acme/shop]}" in text
+    assert project_files.unnamed("shop", findings) == {"php-redis": "shop/php-redis:dev"}
+    other = written(tmp_path / "b", Findings(apps[1:], items=("k8s/",), images=("redis:7",)))
+    assert images_yaml.load(other / "images.yaml") == () and load(other / "sandbox.yaml").push is None
+    assert project_files.unnamed("shop", Findings(apps, items=("k8s/",))) == {}  # which could not be rendered
 
 
 @pytest.mark.parametrize(
-    ("images", "image"),
+    ("images", "guess"),
     [
-        (("ghcr.io/acme/web:1", "redis:7", "bitnami/postgresql:16"), "ghcr.io/acme/web"),
-        (("acme/web@sha256:" + "0" * 64,), None),
-        (("acme/web:1", "acme/worker:1"), None),
-        (("nginx:1",), None),
-        (("acme/backend:1",), None),
-        (("acme/web:1", "localhost:5001/shop/web:1"), None),
+        (("ghcr.io/acme/x:1", "nginx", "bitnami/redis"), "ghcr.io/acme/x"),
+        (("ghcr.io/acme/x:1", "ghcr.io/acme/y:1"), None),
+        (("ghcr.io/acme/x:1", "localhost:5001/y"), None),
+        (("ghcr.io/acme/x@sha256:" + "0" * 64,), None),
+        (("nginx",), None),
     ],
 )
-def test_only_program_is_taken_for_the_only_unknown_image(images: tuple[str, ...], image: str | None) -> None:
-    found = Found((App("backend", "backend"),), ("k8s/",), images=images)
-    assert project_files.guessed(found, "shop") == image
-    text = project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
-    assert (f"as: shop/backend:dev, for: [{image}]" in text) == (image is not None)
+def test_only_unofficial_image_is_taken_for_the_built_one(images: tuple[str, ...], guess: str | None) -> None:
+    findings = Findings((App("app", "."),), items=("k8s/",), images=images)
+    assert project_files.guessed(findings, "shop") == guess
+    assert (f"for: [{guess}]" in project_files.files("shop", findings)["images.yaml"]) is bool(guess)
 
 
-def test_how_a_program_is_built_is_in_images_yaml(tmp_path: Path) -> None:
-    app = App("web", "web", build={"dockerfile": "dev.Dockerfile", "target": "dev", "args": {"A": "1"}})
-    (entry,) = images_yaml.load(written(tmp_path, Found((app,))) / "images.yaml")
-    assert isinstance(entry, FromBuild)
-    assert (entry.dockerfile, entry.stage, entry.args) == ("dev.Dockerfile", "dev", (("A", "1"),))
+def test_programs_built_alike_share_an_image(tmp_path: Path) -> None:
+    findings = Findings((WEB, App("worker", "web", args=("work",)), App("other", "web", build={"target": "x"})))
+    folder = written(tmp_path, findings)
+    targets = [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")]
+    assert targets == ["shop/web:dev", "shop/other:dev"]
+    assert "image: shop/web:dev" in (folder / "k8s/worker.yaml").read_text()
 
 
-def test_services_get_an_ingress_of_their_own(tmp_path: Path) -> None:
-    found = Found(manifests=("k8s/",), fronts=(Front("web", "shop", 8080),))
-    (tmp_path / "k8s").mkdir()
-    spec = load(written(tmp_path, found) / "sandbox.yaml")
-    (ingress,) = manifests.load(applied(spec.apply)[1:])
-    assert ingress["spec"]["rules"][0]["host"] == "web.shop.sandbox.localhost"
-
-
-def test_pod_runs_the_command_of_its_compose_service() -> None:
-    app = App(
-        "db", image="postgres:17", port=5432, command=("a",), args=("b", "c"), check=("pg_isready",), check_seconds=9
-    )
-    (deployment, _) = yaml.safe_load_all(
-        project_files.files("shop", Found((app,)), registry=1, https=None)["k8s/db.yaml"]
-    )
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert (container["command"], container["args"]) == (["a"], ["b", "c"])
-    probe = {"exec": {"command": ["pg_isready"]}, "periodSeconds": 5, "timeoutSeconds": 9}
-    assert container["readinessProbe"] == probe
-
-
-# What a file system takes as a name, with what YAML makes something of more often than chance would have it.
-NAMES = st.text(
-    st.one_of(st.sampled_from("a ,:#{}[]'\"\n\r\t\x1b\u2028\\&*!|>%@`-?~=."), st.characters()), min_size=1
-).map(lambda text: text.replace("/", "").replace("\0", "").encode("utf-8", "ignore").decode() or "a")
-
-
-@pytest.mark.fault(43)
-@given(folder=NAMES, context=NAMES, image=NAMES, host=NAMES, left_out=NAMES)
-def test_odd_names_are_written_so_that_they_are_read(
-    folder: str, context: str, image: str, host: str, left_out: str
-) -> None:
-    """Folders, compose paths and manifests with newlines, commas, quotes → files that load and say just that."""
-    found = Found(
-        (App("web", context, port=80, left_out=(left_out,)),),
-        hosts=(f"{host}.{host}",),
-        images=(f"localhost:5001/{image}",),
-        notes=(f"{folder} is left out",),
-    )
-    with tempfile.TemporaryDirectory() as place:
-        written(Path(place), found, registry=project_files.registry_port(found))
-        spec = load(Path(place) / "sandbox.yaml")
-        assert (spec.name, spec.registry.external, spec.push) == ("shop", None, Path(place, "images.yaml"))
-        (entry,) = images_yaml.load(Path(place) / "images.yaml")
-        assert isinstance(entry, FromBuild) and entry.context == Path(place) / context
-        assert {one["metadata"]["name"] for one in manifests.load(applied(spec.apply))} == {"web"}
-
-
-@pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本", "Café"])
-def test_name_for_a_folder_is_a_name(folder: str) -> None:
-    assert label(folder) == project_files.name_of(folder, Found())
-
-
-def test_pod_has_the_volumes_of_its_compose_service() -> None:
-    mounts = (Mount("/checks", {"a.sh": "true"}), Mount("/etc/a.conf", {"my.conf": "x"}, single=True))
-    app = App("db", image="postgres:17", mounts=mounts, claims={"/data": "data"}, volumes=("data",))
-    objects = list(yaml.safe_load_all(manifest(app, image="postgres:17", host=None)))
-    assert [one["kind"] for one in objects] == [
-        *("PersistentVolumeClaim", "ConfigMap", "ConfigMap"),
-        *("Deployment", "Service"),
+def test_dockerignore_names_what_is_written(tmp_path: Path) -> None:
+    app = App("app", ".", build={"dockerfile": "sandbox-app.Dockerfile"}, recipe="FROM x\n")
+    folder = written(tmp_path, Findings((app,), unfiltered=True))
+    assert (folder / ".dockerignore").read_text().split() == [
+        *("/images.lock.yaml", "/images.yaml", "/k8s", "/sandbox.yaml")
     ]
-    spec = objects[-2]["spec"]
-    assert spec["strategy"] == {"type": "Recreate"}
-    assert spec["template"]["spec"]["containers"][0]["volumeMounts"] == [
-        {"name": "data", "mountPath": "/data"},
-        {"name": "db-files-1", "mountPath": "/checks"},
-        {"name": "db-files-2", "mountPath": "/etc/a.conf", "subPath": "my.conf"},
-    ]
-    assert [one["name"] for one in spec["template"]["spec"]["volumes"]] == ["data", "db-files-1", "db-files-2"]
+    assert (folder / "sandbox-app.Dockerfile").read_text() == "FROM x\n"
 
 
-def test_program_that_ends_is_a_job_and_has_no_service() -> None:
-    (job,) = yaml.safe_load_all(manifest(App("move", image="x", port=80, once=True), image="x", host="a.b"))
-    assert (job["kind"], job["spec"]["template"]["spec"]["restartPolicy"]) == ("Job", "OnFailure")
-    assert "readinessProbe" not in job["spec"]["template"]["spec"]["containers"][0]
-
-
-def test_files_of_several_lines_are_written_as_blocks() -> None:
-    mount = Mount("/conf", {"a.conf": "server {\n  listen 80;\n}\n", "tab": "a:\n\tb\n", "crlf": "a\r\nb\r\n"})
-    text = manifest(App("web", image="web", mounts=(mount,)), image="web", host=None)
-    assert "  a.conf: |\n    server {\n      listen 80;\n    }\n" in text
-    assert next(yaml.safe_load_all(text))["data"] == mount.files
-
-
-def test_services_that_are_built_alike_have_one_image() -> None:
-    """A site, its workers and its scheduler are often one program."""
-    apps = [
-        App("web", ".", port=80, names=("shop",)),
-        App("worker", ".", names=("shop-worker",)),
-        App("tool", ".", build={"target": "tool"}),
-    ]
-    made = project_files.files("shop", Found(tuple(apps)), registry=5001, https=None)
-    built = yaml.safe_load(made["images.yaml"])["images"]
-    assert [one["as"] for one in built] == ["shop/web:dev", "shop/tool:dev"]
-    assert built[0]["for"] == ["shop", "shop-worker"]
-    pods = [next(yaml.safe_load_all(made[f"k8s/{app.name}.yaml"])) for app in apps]
-    images = [one["spec"]["template"]["spec"]["containers"][0]["image"].partition("/")[2] for one in pods]
-    assert images == ["shop/web:dev", "shop/web:dev", "shop/tool:dev"]
+def test_shared_claims_and_files_are_defined_once(tmp_path: Path) -> None:
+    key = Mount("/run/secrets/key", {"key": "k"}, single=True, name="key", secret=True)
+    apps = [App(name, image="x", mounts=(key,), claims={"/data": "data"}) for name in ("a", "b")]
+    folder = written(tmp_path, Findings(tuple(apps)))
+    kinds = [each["kind"] for each in manifests.load([folder / "k8s"])]
+    assert [kind for kind in kinds if kind not in ("Deployment", "Service")] == ["Secret", "PersistentVolumeClaim"]
 
 
 @pytest.mark.parametrize(
-    ("build", "built"), [({}, ["shop/web:dev"]), ({"target": "a"}, ["shop/web:dev", "shop/job:dev"])]
+    ("dockerfile", "is_restricted"),
+    [
+        ("FROM a\nEXPOSE 8080\nUSER 1000\n", True),
+        ("FROM a\nUSER 1000\nUSER 0\n", False),
+        ("FROM a\nUSER node\n", False),
+        ("FROM a\nEXPOSE 80\nUSER 1000\n", False),
+    ],
 )
-def test_image_that_manifests_name_is_built_by_one(build: dict[str, str], built: list[str]) -> None:
-    """A site and its worker are built as the same image → `up` knows which one manifests mean."""
-    apps = (App("web", ".", names=("acme/app",)), App("job", ".", names=("acme/app",), build=build))
-    found = Found(apps, manifests=("k8s/",), images=("acme/app:1",))
-    images = yaml.safe_load(project_files.files("shop", found, registry=5001, https=None)["images.yaml"])["images"]
-    assert [one["as"] for one in images] == built
-    assert [one.get("for") for one in images] == [["acme/app"], *[None] * (len(built) - 1)]
+def test_objects_fit_a_namespace_with_quota_and_restricted_pods(
+    tmp_path: Path, dockerfile: str, is_restricted: bool
+) -> None:
+    (app,) = look(write(tmp_path, {"Dockerfile": dockerfile})).apps
+    limits = container(app)["resources"]
+    assert limits["limits"].keys() == limits["requests"].keys() == {"cpu", "memory"}
+    assert container(app).get("securityContext", {}) == (RESTRICTED if is_restricted else {})
 
 
-@pytest.mark.parametrize(("port", "protocol"), [(443, "HTTPS"), (9443, "HTTPS"), (80, None), (8443, None)])
-def test_ingress_speaks_https_to_a_program_that_does(port: int, protocol: str | None) -> None:
-    made = yaml.safe_load_all(manifest(App("web", image="web", port=port), image="web", host="web.shop.localhost"))
-    ingress = next(one for one in made if one["kind"] == "Ingress")
-    told = ingress["metadata"].get("annotations", {})
-    assert told.get("nginx.ingress.kubernetes.io/backend-protocol") == protocol
-
-
-def test_only_programs_that_serve_are_asked_for_a_port() -> None:
-    programs = App("a", context="."), App("job", image="a", once=True), App("dns", image="a", more_ports=((53, "udp"),))
-    assert dict(without_port((*programs, App("b", image="b"), App("c")))) == {
-        "a": "EXPOSE it in its Dockerfile",
-        "b": "name it below `expose` of its service",
+def test_own_limits_and_privileges_are_kept() -> None:
+    app = App("a", image="x", user="5:6", container={"resources": {"limits": {"memory": "1Gi"}}})
+    assert container(app)["resources"] == {
+        "requests": {"cpu": "50m"},
+        "limits": {"memory": "1Gi", "cpu": "2"},
     }
+    assert container(app)["securityContext"] == {"runAsUser": 5, "runAsGroup": 6, **RESTRICTED}
+    privileged = App("a", image="x", user="5", container={"securityContext": {"privileged": True}})
+    assert container(privileged)["securityContext"] == {"privileged": True, "runAsUser": 5}
+
+
+def test_program_that_ends_is_a_job() -> None:
+    (job,) = objects(App("a", image="x", port=80, once=True), "a.test")
+    assert job["kind"] == "Job" and job["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+
+
+def test_ports_are_those_of_container_service_and_probe() -> None:
+    app = App("a", image="x", port=443, more_ports=((53, "udp"),), aliases=("b",))
+    deployment, service, alias, ingress = objects(app, "a.test")
+    program = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert program["ports"] == [{"containerPort": 443}, {"containerPort": 53, "protocol": "UDP"}]
+    assert program["readinessProbe"]["tcpSocket"] == {"port": 443}
+    assert service["spec"]["ports"] == [
+        {"name": "main", "port": 443},
+        {"name": "udp-53", "port": 53, "protocol": "UDP"},
+    ]
+    assert (alias["metadata"]["name"], alias["spec"]) == ("b", service["spec"])
+    assert ingress["metadata"]["annotations"] == {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}
+    (_, headless) = objects(App("a", image="x"), "a.test")
+    assert headless["spec"]["clusterIP"] == "None"
+
+
+def test_check_is_the_readiness_probe() -> None:
+    app = App("a", image="x", port=80, check=("a", "$$(B)"), check_seconds=7, environment={"B": "c"})
+    assert container(app)["readinessProbe"] == {
+        "exec": {"command": ["a", "$$$$(B)"]},
+        "periodSeconds": 5,
+        "timeoutSeconds": 7,
+    }
+
+
+def test_volumes_are_mounted_at_their_places() -> None:
+    mounts = (
+        Mount("/etc/a", {"x y": "1", "sub/b": "2"}),
+        Mount("/run/secrets/key", {"key": "k"}, single=True, name="key", secret=True),
+    )
+    app = App("a", image="x", claims={"/data": "data"}, mounts=mounts, memory={"/cache": "1Mi", "/run": ""})
+    claim, files, secret, deployment, _ = objects(app)
+    assert (claim["kind"], secret["stringData"]) == ("PersistentVolumeClaim", {"key": "k"})
+    assert files["data"] == {"x_y": "1", "sub_b": "2"}
+    pod = deployment["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["data", "a-files-1", "secret-key", "memory", "memory-2"]
+    assert pod["volumes"][1]["configMap"]["items"] == [{"key": "x_y", "path": "x y"}, {"key": "sub_b", "path": "sub/b"}]
+    assert pod["containers"][0]["volumeMounts"][2] == {
+        "name": "secret-key",
+        "mountPath": "/run/secrets/key",
+        "subPath": "key",
+    }
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_programs_without_port_are_told_where_to_name_it() -> None:
+    apps = (App("a", "."), App("b", image="x"), App("c", image="x", once=True), DB)
+    assert list(project_files.without_port(apps)) == [
+        ("a", "EXPOSE it in its Dockerfile"),
+        ("b", "name it below `expose` of its service"),
+    ]
+
+
+@given(st.text(max_size=80))
+def test_label_is_one_that_kubernetes_accepts(text: str) -> None:
+    assert label(label(text)) == label(text) and 0 < len(label(text)) <= 40
+
+
+def test_labels_differ() -> None:
+    assert labels(["a", "A", "a_"]) == {"a": "a", "A": "a-2", "a_": "a-3"}
+    assert label("x" * 60) != label("x" * 61)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=5))
+def test_inline_yaml_is_read_as_it_was(value: Any) -> None:
+    assert yaml.safe_load(project_files.inline({"key": value}))["key"] == value

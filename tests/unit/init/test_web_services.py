@@ -1,4 +1,4 @@
-"""Which Services get an Ingress where a project's manifests have none."""
+"""The Services that get an Ingress."""
 
 from __future__ import annotations
 
@@ -7,60 +7,54 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.init import web_services
 from sandbox.init.detected import Front
-from sandbox.init.web_services import fronts, ingresses
 
 
-def service(name: str, kind: str = "ClusterIP", port: int = 80, **more: Any) -> dict[str, Any]:
-    metadata = {"name": name, **({"namespace": more.pop("namespace")} if "namespace" in more else {})}
-    return {"kind": "Service", "metadata": metadata, "spec": {"type": kind, "ports": [{"port": port}], **more}}
+def service(name: str, port: Any = 80, **spec: Any) -> dict[str, Any]:
+    return {"kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": port}], **spec}}
+
+
+def names(*objects: dict[str, Any]) -> list[str]:
+    return [front.name for front in web_services.fronts(objects)]
+
+
+def test_services_of_a_cloud_s_types_go_before_names() -> None:
+    balanced, named = service("shop", type="LoadBalancer"), service("web")
+    assert names(balanced, service("node", type="NodePort"), named) == ["shop", "node"]
+    assert names(service("api"), named) == ["web"]
+
+
+def test_single_service_or_single_one_on_a_web_port_is_the_page() -> None:
+    assert names(service("api", 8080)) == ["api"]
+    assert names(service("api", 8080), service("shop", 443)) == ["shop"]
+    assert names(service("a", 80), service("b", 80)) == []
+
+
+@pytest.mark.parametrize("kind", sorted(web_services.ROUTES))
+def test_no_ingress_is_written_next_to_a_route(kind: str) -> None:
+    assert names(service("web"), {"kind": kind, "metadata": {"name": "x"}}) == []
 
 
 @pytest.mark.parametrize(
-    ("objects", "found"),
+    "wrong",
     [
-        (
-            [service("web", "LoadBalancer"), service("frontend"), service("db", port=5432)],
-            [Front("web", "default", 80)],
-        ),
-        ([service("vote", "NodePort", 8080, namespace="v")], [Front("vote", "v", 8080)]),
-        ([service("frontend"), service("backend")], [Front("frontend", "default", 80)]),
-        ([service("podinfo", port=9898)], [Front("podinfo", "default", 9898)]),
-        ([service("a"), service("b")], []),
-        ([service("db", "NodePort", 5432)], []),
-        ([service("web", clusterIP="None")], []),
-        ([service("{{applicationName}}-svc", "NodePort")], []),
-        ([service("web", "NodePort"), {"kind": "Ingress", "metadata": {"name": "web"}}], []),
-        ([{"kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": "80"}}], []),
+        service("web", 5432),
+        service("web", "http"),
+        service("Web", type="NodePort"),
+        service("web", clusterIP="None"),
+        {"kind": "Service", "metadata": {"name": "web"}},
+        {"kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": []}},
     ],
 )
-def test_services_for_people_are_found(objects: list[dict[str, Any]], found: list[Front]) -> None:
-    assert list(fronts(objects)) == found
+def test_service_that_is_no_page_gets_none(wrong: dict[str, Any]) -> None:
+    assert names(wrong) == []
 
 
-def workload(name: str, *ports: int) -> dict[str, Any]:
-    containers = [{"ports": [{"containerPort": port} for port in ports]}]
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}}
-    return {"kind": "Deployment", "metadata": {"name": name}, "spec": {"template": template}}
-
-
-def test_workloads_that_are_forwarded_have_a_way_in() -> None:
-    """tilt-dev/tilt-avatars forwards a port to a Deployment without a Service; that is its page."""
-    objects = [
-        *(workload("web", 3000), workload("api", 8000), workload("db", 5432), workload("idle", 80)),
-        service("api-svc", selector={"app": "api"}),
-    ]
-    wanted: dict[str, int | None] = {"web": None, "api": 8000, "db": 5432, "gone": 1}
-    web, api = fronts(objects, wanted)
-    assert (web, api) == (Front("web", "default", 3000, {"app": "web"}), Front("api-svc", "default", 80))
-    written = list(yaml.safe_load_all(ingresses([web, api], "x.test")))
-    assert [one["kind"] for one in written] == ["Service", "Ingress", "Ingress"]
-    assert written[0]["spec"] == {"selector": {"app": "web"}, "ports": [{"port": 3000}]}
-
-
-def test_each_has_an_ingress_at_its_name_in_its_namespace() -> None:
-    first, second = yaml.safe_load_all(ingresses([Front("vote", "v", 8080), Front("web", "default", 80)], "x.test"))
+def test_ingress_leads_to_the_service_in_its_namespace() -> None:
+    text = web_services.ingresses([Front("web", "shop", 8080), Front("api", "default", 80)], "x.sandbox.localhost")
+    first, second = yaml.safe_load_all(text)
+    assert (first["metadata"], second["metadata"]["name"]) == ({"name": "web", "namespace": "shop"}, "api")
     rule = first["spec"]["rules"][0]
-    assert (first["metadata"]["namespace"], rule["host"]) == ("v", "vote.x.test")
-    assert rule["http"]["paths"][0]["backend"] == {"service": {"name": "vote", "port": {"number": 8080}}}
-    assert second["spec"]["tls"] == [{"hosts": ["web.x.test"]}]
+    assert rule["host"] == first["spec"]["tls"][0]["hosts"][0] == "web.x.sandbox.localhost"
+    assert rule["http"]["paths"][0]["backend"] == {"service": {"name": "web", "port": {"number": 8080}}}

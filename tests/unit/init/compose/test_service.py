@@ -1,4 +1,4 @@
-"""A service of a compose file is a program with what it runs, listens at and mounts."""
+"""One service of a compose file as a program."""
 
 from __future__ import annotations
 
@@ -6,253 +6,189 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from sandbox.init.compose.service import PING
-from sandbox.init.kubernetes_objects import RESTRICTED, manifest
-from tests.support.project_folder import apps, load, look, services, write
-
-STAGES = "FROM python AS base\nRUN pip\nFROM base AS dev\nCMD x\nFROM base AS final\nCOPY --chown=1 . .\nCMD y\n"
+from sandbox.init.detected import App
+from tests.support.project_folder import project, services, write
 
 
-def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    """No port, no command line, no name of a variable → left out, as the manifest says; the rest is taken."""
-    text = """\
-services:
-  web:
-    image: x
-    ports: ["80:$P", "a:b", "90-80", "53/sctp", {published: 80}, "99999", "8080:80"]
-    command: sh -c 'echo
-    entrypoint: 5
-    working_dir: app/$P
-    environment: {"": a, "a=b": c, D: d, "e f": g}
-"""
-    web = apps(tmp_path, compose_yaml=text)["web"]
-    assert (web.port, web.more_ports, web.command, web.args, web.folder) == (80, (), (), (), "")
-    assert web.environment == {"D": "d", "e f": "g"}
-    ports = ["80:$P", "90-80", "99999", "53/sctp", "None/tcp", "a:b"]
-    assert set(web.left_out) == {
-        *(f"ports.{one}" for one in ports),
-        *("command", "entrypoint", "environment.", "environment.a=b", "working_dir"),
+def service(folder: Path, settings: str) -> App:
+    """Return the program of the service `web`."""
+    return services(folder, f"  web: {{{settings}}}")["web"]
+
+
+def test_built_service_has_its_build_options(tmp_path: Path) -> None:
+    write(tmp_path, {"web/Dockerfile": "FROM x", ".env": "B=2\n", "npmrc": ""})
+    app = service(
+        tmp_path,
+        "image: acme/web:1, build: {context: ./web, dockerfile: ./Dev, target: dev, args: [A=1, B, C], ssh: [default],"
+        " secrets: [npm, {source: token, target: t}, lost], network: host, cache_from: [x], x-own: 1}}\n"
+        "secrets: {npm: {file: npmrc}, token: {environment: TOKEN}",
+    )
+    assert (app.context, app.image, app.names) == ("web", None, ("acme/web:1",))
+    assert app.build == {
+        "dockerfile": "Dev",
+        "target": "dev",
+        "args": {"A": "1", "B": "2"},
+        "secrets": ["id=npm,src=npmrc", "id=t,env=TOKEN"],
+        "ssh": ["default"],
     }
-
-
-@pytest.mark.parametrize("said", ["", "nginx", "[nginx]"])
-def test_service_without_settings_is_named(tmp_path: Path, said: str) -> None:
-    found, notes = load(write(tmp_path, compose_yaml=f"services: {{web: {said}, db: {{image: x}}}}"))
-    assert [one.name for one in found] == ["db"]
-    assert notes == ["web is left out: its settings, such as `image:`, have to be below its name"]
+    assert app.left_out == ("build.args.C", "build.network", "build.secrets.lost")
 
 
 @pytest.mark.parametrize(
-    ("image", "fault"),
+    ("build", "reason"),
     [
-        ("Team/App:1", "none: "),
-        ("x y", "none: "),
-        ("a@sha256:12", "none: 'sha256:12' is not a digest"),
-        ("a:${TAG}", "a variable without a value"),
-        ("a:${TAG:-1}", ""),
+        ("/etc", "what it is built from, /etc, is not in this folder"),
+        ("https://e.example/x.git", "what it is built from, https://e.example/x.git, is not in this folder"),
+        ("{dockerfile: ../Dockerfile}", "its Dockerfile, ../Dockerfile, is not in the folder that is built"),
+        ("", "nothing builds one"),
     ],
 )
-def test_image_that_is_none_is_noted(tmp_path: Path, image: str, fault: str) -> None:
-    _, notes = load(write(tmp_path, compose_yaml=f"services: {{web: {{image: '{image}'}}}}"))
-    assert [fault in one for one in notes] == ([True] if fault else [])
+def test_service_built_from_elsewhere_is_left_out_or_pulled(tmp_path: Path, build: str, reason: str) -> None:
+    write(tmp_path, {"compose.yaml": f"services: {{web: {{build: {build}}}}}"})
+    assert project(tmp_path).notes == (f"web is left out: it names no image, and {reason}",)
+    write(tmp_path, {"compose.yaml": f"services: {{web: {{image: acme/web, build: {build}}}}}"})
+    (app,) = project(tmp_path).apps
+    assert (app.context, app.image) == (None, "acme/web")
 
 
-def test_text_that_kubectl_reads_as_a_number_is_quoted(tmp_path: Path) -> None:
-    """Go's YAML takes more for numbers than PyYAML; in a variable's value, the cluster refuses them."""
-    text = "services: {web: {image: x, environment: {A: '1e3', B: '0o17', C: 'y', D: '5', E: ''}}}"
-    written = manifest(apps(tmp_path, compose_yaml=text)["web"], image="x", host=None)
-    assert [line.strip() for line in written.splitlines() if "value:" in line] == [
-        f'value: "{one}"' for one in ("1e3", "0o17", "y", "5", "")
-    ]
+def test_dockerfile_in_the_compose_file_is_written(tmp_path: Path) -> None:
+    app = service(tmp_path, 'build: {context: app, dockerfile_inline: "FROM x\\nRUN echo $$A"}')
+    assert (app.recipe, app.build) == ("FROM x\nRUN echo $A", {"dockerfile": "sandbox-web.Dockerfile"})
+
+
+def test_bad_image_name_is_noted(tmp_path: Path) -> None:
+    write(tmp_path, {"compose.yaml": "services: {web: {image: 'A:B:C'}}"})
+    assert project(tmp_path).notes[0].startswith("the image of web, A:B:C, is none: ")
 
 
 @pytest.mark.parametrize(
-    ("settings", "ports"),
+    ("settings", "command", "args"),
     [
-        ('ports: ["8025:8025", "1025:1025"]', ["main 8025", "tcp-1025 1025"]),
-        (
-            'ports: ["9001-9002:80-81", "53:53/udp"], expose: [80, 82]',
-            ["main 80", "tcp-81 81", "udp-53 53", "tcp-82 82"],
-        ),
-        ('ports: ["53:53/udp", "53:53"]', ["main 53", "udp-53 53"]),
-        ('ports: ["5300:53/UDP", "54/TCP"]', ["main 54", "udp-53 53"]),
-        ('ports: ["51820:51820/udp"]', ["udp-51820 51820"]),
-        ('ports: ["10000-20000:10000-20000/udp"]', ["udp-10000 10000"]),
+        ("command: run 'a b'", (), ("run", "a b")),
+        ("command: [run, 1]", (), ("run", "1")),
+        ("entrypoint: sh -c, command: [a]", ("sh", "-c"), ("a",)),
+        ("entrypoint: [], command: [a]", ("a",), ()),
     ],
 )
-def test_service_has_all_ports_of_a_compose_service(tmp_path: Path, settings: str, ports: list[str]) -> None:
-    """Others in the project reach each of them by the service's name, as with compose."""
-    app = apps(tmp_path, compose_yaml=f"services: {{a: {{image: x, {settings}}}}}")["a"]
-    deployment, service, *_ = yaml.safe_load_all(manifest(app, image="x", host="a.test"))
-    assert [f"{one['name']} {one['port']}" for one in service["spec"]["ports"]] == ports
-    assert [one.get("protocol") == "UDP" for one in service["spec"]["ports"]] == ["udp" in one for one in ports]
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert [one["containerPort"] for one in container["ports"]] == [one["port"] for one in service["spec"]["ports"]]
-    assert app.left_out == (("ports.10000-20000",) if "10000-20000" in settings else ())
-
-
-@pytest.mark.parametrize(
-    ("settings", "container", "left_out"),
-    [
-        (
-            "working_dir: /app, user: 1000",
-            {"workingDir": "/app", "securityContext": {"runAsUser": 1000, **RESTRICTED}},
-            (),
-        ),
-        ("user: 0", {"securityContext": {"runAsUser": 0}}, ()),
-        ("user: '1:2'", {"securityContext": {"runAsUser": 1, "runAsGroup": 2, **RESTRICTED}}, ()),
-        ("user: node", {}, ("user",)),
-        ("tty: true, stdin_open: true", {"stdin": True, "tty": True}, ()),
-        ("tty: false", {}, ()),
-        ("user: '${UID}'", {}, ("user",)),
-        ("networks: {default: {aliases: [web, web.internal]}, other: null}", {}, ("networks.aliases.web.internal",)),
-        ("networks: [a]", {}, ()),
-    ],
-)
-def test_user_folder_terminal_and_names_are_not_lost(
-    tmp_path: Path, settings: str, container: dict[str, Any], left_out: tuple[str, ...]
+def test_command_and_entrypoint_are_split(
+    tmp_path: Path, settings: str, command: tuple[str, ...], args: tuple[str, ...]
 ) -> None:
-    (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: web, {settings}}}}}\n")
-    (app,), _ = load(tmp_path / "compose.yaml")
-    deployment, _ = yaml.safe_load_all(manifest(app, image="web", host=None))
-    made = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert {key: value for key, value in made.items() if key not in ("name", "image", "resources")} == container
-    assert app.left_out == left_out
+    app = service(tmp_path, f"image: x, {settings}")
+    assert (app.command, app.args) == (command, args)
 
 
-def test_folders_and_images_named_by_the_shell_are_told(tmp_path: Path) -> None:
-    """`${HOME}/.aws` is a folder of this machine, no named volume; an image with `$` in its name is not pulled."""
-    text = "services: {a: {image: 'a:${TAG:?}', volumes: ['${HOME}/.aws:/aws', '$SRC:/app', 'data:/data']}}"
-    (tmp_path / "compose.yaml").write_text(text)
-    (app,), notes = load(tmp_path / "compose.yaml")
-    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes.$SRC", "volumes.${HOME}/.aws"))
-    assert notes == ["the image of a, a:${TAG:?}, has a variable without a value: give it one in .env or its manifest"]
+def test_command_that_no_shell_splits_is_left_out(tmp_path: Path) -> None:
+    assert service(tmp_path, 'image: x, command: "a \'b"').left_out == ("command",)
 
 
 @pytest.mark.parametrize(
-    ("settings", "port"),
+    ("settings", "port", "more"),
     [
-        ("labels: {traefik.http.services.a.loadbalancer.server.port: 8000}", 8000),
-        ("labels: ['traefik.enable=true', 'traefik.http.services.${X}-a.loadbalancer.server.port=8000']", 8000),
-        ("environment: {VIRTUAL_HOST: a.example, VIRTUAL_PORT: 3000}", 3000),
-        ("environment: {VIRTUAL_PORT: 3000}, ports: ['1:80']", 80),
-        (
-            "labels: {traefik.http.services.a.loadbalancer.server.port: '${P}'}, environment: {VIRTUAL_PORT: 99999}",
-            None,
-        ),
+        ('ports: ["127.0.0.1:80:3000/tcp", 53:53/udp]', 3000, ((53, "udp"),)),
+        ("ports: [{target: 80, published: 8080}, {target: 53, protocol: udp}]", 80, ((53, "udp"),)),
+        ("expose: [5432]", 5432, ()),
+        ("ports: [8000-8002]", 8000, ((8001, "tcp"), (8002, "tcp"))),
+        ("ports: [0, 70000, x]", None, ()),
     ],
 )
-def test_port_that_a_proxy_is_told_is_known(tmp_path: Path, settings: str, port: int | None) -> None:
-    assert services(tmp_path, f"  a: {{image: a, {settings}}}\n")["a"].port == port
+def test_ports_are_those_of_the_container(tmp_path: Path, settings: str, port: int | None, more: Any) -> None:
+    app = service(tmp_path, f"image: x, {settings}")
+    assert (app.port, app.more_ports) == (port, more)
 
 
-def test_a_compose_service_is_taken_with_what_it_runs(tmp_path: Path) -> None:
-    text = """
-services:
-  db:
-    image: postgres:17-alpine
-    env_file: [db.env, {path: absent.env, required: false}]
-    environment: {POSTGRES_DB: shop}
-    command: postgres -c 'max_connections=50'
-    healthcheck: {test: [CMD-SHELL, "pg_isready -U $$USER"]}
-  job:
-    build: {context: job, target: dev, args: [A=1, B, "C=${C}"]}
-    entrypoint: [run, it]
-    healthcheck: {disable: true}
-    image: acme/job:1
-  extra: {image: x, profiles: [debug]}
+def test_long_range_of_ports_is_left_out_but_its_first(tmp_path: Path) -> None:
+    app = service(tmp_path, "image: x, ports: [10000-20000/udp]")
+    assert (app.port, app.more_ports, app.left_out) == (None, ((10000, "udp"),), ("ports.10000-20000",))
+
+
+def test_well_known_image_has_its_port(tmp_path: Path) -> None:
+    assert service(tmp_path, "image: 'docker.io/library/redis:7'").port == 6379
+    assert service(tmp_path, "build: redis, image: redis").port is None
+
+
+def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
+    write(tmp_path, {"a.env": "A=file\nB=file\nHOME\n", ".env": "C=3\n"})
+    app = service(tmp_path, "image: x, env_file: a.env, environment: {B: own, C: null, D: true, E: null, F: $G}")
+    assert app.environment == {"A": "file", "B": "own", "C": "3", "D": "true", "F": ""}
+    assert app.left_out == ("environment.E", "environment.HOME")
+    assert project(tmp_path).notes[0] == "compose.yaml: no value in .env, so empty: G"
+
+
+@pytest.mark.parametrize(
+    ("check", "command", "seconds"),
+    [
+        ("{test: [CMD, a, b], timeout: 10s}", ("a", "b"), 10),
+        ("{test: [CMD-SHELL, 'a | b'], timeout: 1s}", ("sh", "-c", "a | b"), 5),
+        ("{test: a $$b}", ("sh", "-c", "a $b"), 30),
+        ("{test: [NONE]}", (), 30),
+        ("{test: [CMD, a], disable: true}", (), 30),
+    ],
+)
+def test_healthcheck_is_the_check(tmp_path: Path, check: str, command: tuple[str, ...], seconds: int) -> None:
+    app = service(tmp_path, f"image: x, healthcheck: {check}")
+    assert (app.check, app.check_seconds) == (command, seconds)
+
+
+@pytest.mark.parametrize(
+    ("user", "result", "left_out"),
+    [("1000", "1000", ()), ("root:root", "0:0", ()), ("1000:100", "1000:100", ()), ("node", "", ("user",))],
+)
+def test_user_is_a_number_or_root(tmp_path: Path, user: str, result: str, left_out: tuple[str, ...]) -> None:
+    app = service(tmp_path, f"image: x, user: '{user}'")
+    assert (app.user, app.left_out) == (result, left_out)
+
+
+def test_unknown_settings_are_left_out_and_extensions_ignored(tmp_path: Path) -> None:
+    app = service(tmp_path, "image: x, pid: host, x-own: 1, tty: true, stdin_open: true, working_dir: /app")
+    assert (app.left_out, app.terminal, app.folder) == (("pid",), ("stdin", "tty"), "/app")
+
+
+def test_watched_files_are_sync_rules(tmp_path: Path) -> None:
+    write(tmp_path, {"web/src/a": "", "web/conf/a": "", "web/Dockerfile": "FROM x\nCOPY . .\n", "web/go.mod": ""})
+    watch = """
+    build: web
+    volumes: [./web/src:/srv/src, ./web/conf:/srv/conf]
+    develop:
+      watch:
+      - {action: sync, path: ./web/src, target: /app/src/}
+      - {action: sync+restart, path: web/conf, target: /app/conf}
+      - {action: sync+exec, path: web/go.mod, target: /app/go.mod, exec: {command: go build}}
+      - {action: rebuild, path: web/go.mod}
+      - {action: sync, path: other, target: /app}
+      - {action: sync, path: web/src, target: app}
 """
-    write(tmp_path, **{"compose.yaml": text, "db.env": "# no\nexport A='one two'\nB=3\nPOSTGRES_DB=x\n"})
-    found = look(tmp_path)
-    db, job = found.apps
-    assert (db.port, db.args) == (5432, ("postgres", "-c", "max_connections=50"))
-    assert db.environment == {"A": "one two", "B": "3", "POSTGRES_DB": "shop"}
-    assert db.check == ("sh", "-c", "pg_isready -U $USER")
-    assert (job.command, job.check, job.names) == (("run", "it"), (), ("acme/job:1",))
-    assert (job.build, job.left_out) == ({"target": "dev", "args": {"A": "1"}}, ("build.args.B", "build.args.C"))
-    assert found.notes == (
-        "compose.yaml: extra left out, since only a profile starts them: add --profile debug",
-        "job/ is built, and not in this folder: fetch it before `sandbox up`",
-    )
+    app = services(tmp_path, f"  web:{watch}")["web"]
+    assert app.build["sync"] == [
+        {"paths": {"src": "/app/src"}},
+        {"paths": {"conf": "/app/conf"}, "restart": True},
+        {"paths": {"go.mod": "/app/go.mod"}, "run": ["go", "build"]},
+    ]
+    assert app.left_out == ("develop.watch.other", "develop.watch.web/src")
 
 
-@pytest.mark.parametrize(
-    ("timeout", "seconds"),
-    [("timeout: 1m30s", 90), ("timeout: 2500ms", 5), ("timeout: 8.2s", 9), ("retries: 3", 30), ("timeout: soon", 30)],
-)
-def test_a_check_may_take_as_long_as_in_compose(tmp_path: Path, timeout: str, seconds: int) -> None:
-    """A slow check that compose waits for would otherwise never be ready."""
-    write(tmp_path, **{"compose.yaml": f"services: {{a: {{image: x, healthcheck: {{test: [CMD, b], {timeout}}}}}}}\n"})
-    (app,) = look(tmp_path).apps
-    assert (app.check, app.check_seconds) == (("b",), seconds)
+@pytest.mark.parametrize("copy", ["COPY . .", "COPY src /app/src", "ADD ./ /app/"])
+def test_mounted_code_that_the_dockerfile_copies_is_synced_only(tmp_path: Path, copy: str) -> None:
+    write(tmp_path, {"src/a": "", "Dockerfile": f"FROM x\nWORKDIR /app\n{copy}\n"})
+    app = service(tmp_path, "build: ., volumes: ['./src:/app/src']")
+    assert (app.recipe, app.build) == ("", {"sync": [{"paths": {"src": "/app/src"}}]})
 
 
-@pytest.mark.parametrize(
-    ("test", "check"),
-    [
-        ("[CMD, mysqladmin, ping, '-p${DB_PASSWORD}']", ("mysqladmin", "ping", "-p")),
-        ("pg_isready -U $ABSENT -d $$DB", ("sh", "-c", "pg_isready -U  -d $DB")),
-    ],
-)
-def test_check_has_variables_without_a_value_empty(tmp_path: Path, test: str, check: tuple[str, ...]) -> None:
-    """Laravel's Sail asks MySQL so before there is an .env."""
-    write(tmp_path, compose_yaml=f"services: {{a: {{image: x, healthcheck: {{test: {test}}}}}}}")
-    (app,) = look(tmp_path).apps
-    assert app.check == check
+def test_mounted_code_that_the_dockerfile_lacks_is_copied(tmp_path: Path) -> None:
+    write(tmp_path, {"src/a": "", "Dockerfile": "FROM x AS dev\nCOPY package.json .\n"})
+    app = service(tmp_path, "build: {context: ., target: dev}, volumes: ['./src:/app/src']")
+    assert app.build == {"sync": [{"paths": {"src": "/app/src"}}], "dockerfile": "sandbox-web.Dockerfile"}
+    assert app.recipe.splitlines()[2:] == [
+        "FROM dev",
+        "# What compose mounts; added by `sandbox init`.",
+        'COPY ["src", "/app/src"]',
+    ]
+    assert "what compose mounts is copied into the images of web: see sandbox-*.Dockerfile" in project(tmp_path).notes
 
 
-def test_volumes_of_a_compose_service_are_told_apart(tmp_path: Path) -> None:
-    text = """\
-services:
-  web:
-    build: {context: web, target: dev}
-    volumes: ["./web:/usr/src/app", "/usr/src/app/node_modules"]
-  db:
-    image: postgres:17
-    volumes:
-    - data:/var/lib/postgresql/data
-    - {type: bind, source: ./checks, target: /checks}
-    - ./init.sql:/docker-entrypoint-initdb.d/init.sql:ro
-    - /var/run/docker.sock:/sock
-    - ./absent.conf:/etc/absent.conf
-  copy: {image: postgres:17, volumes: ["data:/data"]}
-"""
-    write(tmp_path, web__Dockerfile=STAGES, **{"compose.yaml": text, "checks/a.sh": "true\n", "init.sql": "select 1\n"})
-    found = look(tmp_path)
-    web, db, copy = found.apps
-    assert web.build["sync"] == [{"paths": {".": "/usr/src/app"}}] and not web.left_out
-    assert (db.claims, db.volumes) == ({"/var/lib/postgresql/data": "data"}, ("data",))
-    assert (copy.claims, copy.volumes) == ({"/data": "data"}, ())
-    checks, init = db.mounts
-    assert (checks.place, checks.files, checks.single) == ("/checks", {"a.sh": "true\n"}, False)
-    assert (init.place, init.files, init.single) == (
-        "/docker-entrypoint-initdb.d/init.sql",
-        {"init.sql": "select 1\n"},
-        True,
-    )
-    assert db.left_out == ("volumes./var/run/docker.sock", "volumes.absent.conf")
-
-
-def test_stage_that_has_the_code_is_built(tmp_path: Path) -> None:
-    text = "services: {web: {build: {context: web, target: final}, volumes: ['./web/src:/app/src']}}"
-    write(tmp_path, web__Dockerfile=STAGES, **{"compose.yaml": text, "web/src/a.py": ""})
-    (web,) = look(tmp_path).apps
-    assert web.build == {"target": "final", "sync": [{"paths": {"src": "/app/src"}}]}
-
-
-@pytest.mark.parametrize(
-    ("said", "check"),
-    [
-        ("image: 'docker.io/library/mariadb:11'", ("sh", "-c", PING)),
-        ("image: mysql", ("sh", "-c", PING)),
-        ("image: mysql, healthcheck: {test: [CMD, mysqladmin, ping]}", ("mysqladmin", "ping")),
-        ("image: mysql, healthcheck: {disable: true}", ()),
-        ("image: mysql, build: .", ()),
-        ("image: postgres", ()),
-    ],
-)
-def test_mysql_is_asked_in_its_own_words(tmp_path: Path, said: str, check: tuple[str, ...]) -> None:
-    """A connection that says nothing, as of a probe each second, is a warning in its log each time."""
-    assert services(tmp_path, f"  db: {{{said}}}")["db"].check == check
+def test_mounted_folder_of_a_pulled_image_makes_it_a_built_one(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/a.png").write_bytes(b"\xff\0")
+    app = service(tmp_path, "image: 'nginx:1', volumes: ['./site:/srv']")
+    assert (app.image, app.context, app.build["sync"]) == (None, ".", [{"paths": {"site": "/srv"}}])
+    assert app.recipe.splitlines()[0] == "FROM nginx:1" and 'COPY ["site", "/srv"]' in app.recipe
