@@ -2,52 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Protocol
 
+class Reporter:
+    """Receives what happens to each step, from several threads at once; `event` gets every call."""
 
-class Reporter(Protocol):
-    """Receives what happens to each step; calls may come from several threads at once."""
+    def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
+        """Receive an event by the name of its method; `seconds` is how long the work took."""
 
     def began(self, step: str) -> None:
-        """Report that work on `step` begins."""
+        self.event("began", step)
 
     def progress(self, step: str, detail: str) -> None:
         """Report that `step` is still being worked on; `detail` is its newest line."""
+        self.event("progress", step, detail)
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
         """Report that `step` was created or repaired."""
+        self.event("finished", step, detail, seconds)
 
     def unchanged(self, step: str, detail: str) -> None:
-        """Report that `step` was already as the spec wants it."""
+        self.event("unchanged", step, detail)
 
     def failed(self, step: str, brief: str) -> None:
-        """Report that `step` could not be created or removed."""
+        self.event("failed", step, brief)
 
     def interrupted(self, step: str) -> None:
-        """Report that `step` was interrupted, because the command was told to end."""
+        self.event("interrupted", step)
 
     def stopped(self, step: str, seconds: float) -> None:
-        """Report that `step` was stopped, after so many seconds."""
+        self.event("stopped", step, seconds=seconds)
 
     def removed(self, step: str, seconds: float) -> None:
-        """Report that `step` was removed, after so many seconds."""
+        self.event("removed", step, seconds=seconds)
 
 
-class Silent:
-    """A Reporter that says nothing."""
+class Silent(Reporter):
+    """A Reporter that shows nothing."""
 
-    def began(self, step: str) -> None: ...
 
-    def progress(self, step: str, detail: str) -> None: ...
-
-    def finished(self, step: str, detail: str, seconds: float) -> None: ...
-
-    def unchanged(self, step: str, detail: str) -> None: ...
-
-    def failed(self, step: str, brief: str) -> None: ...
-
-    def interrupted(self, step: str) -> None: ...
-
-    def stopped(self, step: str, seconds: float) -> None: ...
-
-    def removed(self, step: str, seconds: float) -> None: ...
+def result(event: str, detail: str, seconds: float | None) -> tuple[str, str]:
+    """Return how the end of a step reads: how it ended or how long it took, and the detail."""
+    if event in ("stopped", "removed"):
+        detail = event
+    return (event if seconds is None else f"{seconds:.1f} s"), detail

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sandbox.app import context
 from sandbox.app.known_sandboxes import not_up
@@ -18,7 +16,7 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine import Engine
 from sandbox.engine.engine_values import Bind
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.names import Home
 from sandbox.plan import providers
 
@@ -40,8 +38,8 @@ class Exposure:
 class Addresses:
     """The addresses of a sandbox; `context` is None where the user's kubeconfig does not have it.
 
-    `notes` say what of its Ingresses has no effect. `tried` is the host to try first, and `third_party` tells that its
-    certificate is not the sandbox's, since there is no other host.
+    `tried` is the host to try first: if possible one for which no Ingress names a Secret of the user's, whose
+    certificate may be another. `notes` say what of its Ingresses has no effect.
     """
 
     hosts: tuple[str, ...]
@@ -51,9 +49,8 @@ class Addresses:
     context: str | None
     kubeconfig: Path
     root_certificate: Path
-    notes: tuple[str, ...] = ()
-    tried: str = ""
-    third_party: bool = False
+    tried: str
+    notes: tuple[str, ...]
 
     def urls(self, host: str) -> tuple[str, ...]:
         """Return the URLs of a host, that of the first port first."""
@@ -85,6 +82,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     """Return the addresses of a sandbox that is up. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
     from sandbox.components.ingress import gateway, unserved
+    from sandbox.components.ingress.default_backend import hosts_of_secrets
     from sandbox.kube.api import Cluster
 
     home = context.home()
@@ -92,7 +90,6 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     cluster = Cluster(names.kubeconfig)
     ingresses = gateway.ingresses(cluster, spec.namespace, with_routes=spec.ingress.gateway_api)
     hosts = unserved.hosts_here(spec, ingresses) or (spec.domain,)
-    tried, third_party = to_try(hosts, ingresses, lambda host: _is_rooted(spec, host))
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
         hosts=hosts,
@@ -102,37 +99,9 @@ def addresses(spec: ResolvedSpec) -> Addresses:
         context=names.cluster if merged else None,
         kubeconfig=names.kubeconfig,
         root_certificate=context.trusted_by_clients(spec),
+        tried=next((host for host in hosts if host not in hosts_of_secrets(ingresses)), hosts[0]),
         notes=tuple(unserved.notes_of(spec, ingresses)),
-        tried=tried,
-        third_party=third_party,
     )
-
-
-def to_try(
-    hosts: Sequence[str], ingresses: Iterable[Mapping[str, Any]], is_rooted: Callable[[str], bool]
-) -> tuple[str, bool]:
-    """Return the host to try first, and whether its certificate is not the sandbox's.
-
-    Only a host for which an Ingress names a Secret is asked for its certificate, and only where all are of that kind.
-    """
-    from sandbox.components.ingress.default_backend import hosts_of_secrets
-
-    named = hosts_of_secrets(ingresses)
-    plain = next((host for host in hosts if host not in named), None)
-    return (plain, False) if plain else (hosts[0], not is_rooted(hosts[0]))
-
-
-def _is_rooted(spec: ResolvedSpec, host: str) -> bool:
-    """Tell whether the certificate that is served for the host is the sandbox's, as far as it can be asked."""
-    from sandbox.doctor.tls.tls_context import handshake, read
-
-    port = spec.edge.ports[0]
-    try:
-        served = handshake(host, Bind(spec.edge.listen, port).asked_at, port)
-        root = context.home().sandbox(spec.name).root_certificate.read_text(encoding="utf-8")
-        return read(served, root).rooted
-    except (OSError, SandboxError):
-        return True
 
 
 def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ...]:

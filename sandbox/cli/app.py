@@ -102,10 +102,6 @@ ELSEWHERE = {
     "version": "sandbox --version",
 }
 
-# Commands that take seconds, and whose imports take so long that users would wonder whether they run.
-PATIENT = {"up", "dev", "down", "start", "stop", "pause", "push-images", "snapshot"}
-SIGN = "looking…\r"  # shorter than any line that is written over it
-
 
 class _Root(Lazy):
     """The whole command line; an error is also reported to programs, in the form they asked for."""
@@ -147,18 +143,10 @@ def sandbox(ctx: click.Context, *, verbose: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
     output.prepare()
     # Pydantic would search all installed packages for plugins, which takes longer than `list`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     words = sys.argv[1:] if arguments is None else arguments
-    if (
-        PATIENT.intersection(words[:1])
-        and output.is_lively(sys.stderr)
-        and not {"-h", "--help", "-q", "--quiet", "quiet"}.intersection(words)
-    ):
-        sys.stderr.write(SIGN)
-        sys.stderr.flush()
     try:
         code = sandbox.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:

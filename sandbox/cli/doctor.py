@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import Seconds, begin, find_spec, output_option, spec_options
+from sandbox.cli.options import begin, find_spec, output_option, seconds, spec_options
 from sandbox.cli.output import show_json
 from sandbox.quantities import count
 
@@ -67,7 +67,7 @@ def doctor() -> None:
 @output_option(_rows)
 @click.option("--fix", is_flag=True, help="Apply the safe fixes: file modes, limits, leftovers.")
 @click.option(
-    "--seconds", type=Seconds(1), metavar="SECONDS", default=3, help="How long to wait for slow answers.  [default: 3]"
+    "--seconds", type=seconds(1), metavar="SECONDS", default=3, help="How long to wait for slow answers.  [default: 3]"
 )
 def machine(file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
     """Check the engine, the machine and the sandbox's components (the default). Takes three seconds at most.

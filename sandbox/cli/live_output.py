@@ -17,6 +17,7 @@ from rich.table import Table
 from sandbox.cli.push_display import PushDisplay, row
 from sandbox.images.progress import Silent
 from sandbox.quantities import count, megabytes
+from sandbox.report import Reporter, result
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ BAR = 16  # columns; with it the words fit into 80
 WINDOW = 5.0  # seconds over which the rate is measured
 
 
-class Live:
+class Live(Reporter):
     """The Reporter of steps: draws only while a step runs; finished steps scroll up as plain lines."""
 
     def __init__(self) -> None:
@@ -48,42 +49,29 @@ class Live:
             table.add_row(self._spinner, escape(fit(step)), words)
         yield table
 
-    def began(self, step: str) -> None:
-        self._running[step] = (time.monotonic(), "")
-        self._live.start()
-
-    def progress(self, step: str, detail: str) -> None:
-        if step in self._running:
-            self._running[step] = (self._running[step][0], detail)
-
-    def finished(self, step: str, detail: str, seconds: float) -> None:
-        self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", detail)
-
-    def unchanged(self, step: str, detail: str) -> None:
-        self._end(step, "[green]✓[/green]", "unchanged", detail)
-
-    def failed(self, step: str, brief: str) -> None:
-        self._end(step, "[red]✗[/red]", "failed", brief)
-
-    def interrupted(self, step: str) -> None:
-        self._forget(step)
-
-    def stopped(self, step: str, seconds: float) -> None:
-        self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "stopped")
-
-    def removed(self, step: str, seconds: float) -> None:
-        self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "removed")
-
-    def _end(self, step: str, mark: str, took: str, words: str) -> None:
-        what, words = escape(fit(step)), escape(fit(words))
-        columns = f"{what:<40} {took:>9}" if self._console.width >= ROOMY else f"{what}  {took}"
-        self._console.print(f"{mark} {columns}  [dim]{words}[/dim]", overflow="ellipsis", no_wrap=True)
-        self._forget(step)
-
-    def _forget(self, step: str) -> None:
+    def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
+        match event:
+            case "began":
+                self._running[step] = (time.monotonic(), "")
+                self._live.start()
+                return
+            case "progress":
+                if step in self._running:
+                    self._running[step] = (self._running[step][0], detail)
+                return
+            case "interrupted":
+                pass
+            case _:
+                self._show(event, step, *result(event, detail, seconds))
         self._running.pop(step, None)
         if not self._running:
             self._live.stop()
+
+    def _show(self, event: str, step: str, took: str, words: str) -> None:
+        mark = "[red]✗[/red]" if event == "failed" else "[green]✓[/green]"
+        what, words = escape(fit(step)), escape(fit(words))
+        columns = f"{what:<40} {took:>9}" if self._console.width >= ROOMY else f"{what}  {took}"
+        self._console.print(f"{mark} {columns}  [dim]{words}[/dim]", overflow="ellipsis", no_wrap=True)
 
 
 class Meter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,19 +36,9 @@ class _Port(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds, at least `min`: with more than a day, or with `nan`, the system's own timers fail."""
-
-    name = "number of seconds"
-
-    def __init__(self, min: float) -> None:
-        super().__init__(min, 24 * 60 * 60)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = super().convert(value, param, ctx)
-        if math.isnan(found):  # which is in every range, as it compares with nothing
-            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
-        return found
+def seconds(at_least: float) -> click.FloatRange:
+    """Take seconds up to a day: with more than a day, the system's own timers fail."""
+    return click.FloatRange(at_least, 24 * 60 * 60)
 
 
 PORT = _Port(1, 65535)
@@ -78,12 +67,10 @@ def _keep_argument(ctx: click.Context, param: click.Parameter, value: str | None
 
 
 def name_option(help: str = "The sandbox.  [default: that of the spec]") -> Callable[[Command], Command]:
-    """Add `-n NAME`."""
     return click.option("-n", "--name", help=help, shell_complete=sandboxes, callback=_from_argument)
 
 
 def spec_options(command: Command) -> Command:
-    """Add `-n NAME` and `-f FILE`: the sandbox that is meant."""
     return name_option()(file_option(command))
 
 
@@ -117,18 +104,11 @@ def progress_option(command: Command) -> Command:
 
 
 def lock_options(command: Command) -> Command:
-    """Add `--lock-timeout` and `--no-wait`: how long to wait for another command on the same sandbox, in seconds."""
-    command = click.option(
-        "--no-wait",
-        "patience",
-        flag_value=0.0,
-        type=float,
-        help="Fail at once if another command works on the sandbox.",
-    )(command)
+    """Add `--lock-timeout`: how long to wait for another command on the same sandbox, in seconds."""
     return click.option(
         "--lock-timeout",
         "patience",
-        type=Seconds(0),
+        type=seconds(0),
         default=PATIENCE,
         metavar="SECONDS",
         help=f"How long to wait while another command works on the same sandbox.  [default: {PATIENCE:.0f}]",
@@ -210,7 +190,7 @@ def sandbox_of(
     from sandbox.app import chosen_spec
     from sandbox.app.core import Sandbox
 
-    with _saved_one_named(file):
+    with _offering_last_spec(file):
         chosen = chosen_spec.choose(file, name)
     caller = session(progress, patience)
     if yes is None:
@@ -224,35 +204,21 @@ def sandbox_of(
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:
-    """Return the spec that FILE or NAME mean, or neither. Raises UsageError."""
     from sandbox.app import chosen_spec
 
-    with _saved_one_named(file):
+    with _offering_last_spec(file):
         return chosen_spec.find(file, name)
 
 
 @contextmanager
-def _saved_one_named(file: Path | None) -> Iterator[None]:
-    """Have the error for a mistake in FILE tell how to go by the spec of the last `up` from it, if there was one."""
+def _offering_last_spec(file: Path | None) -> Iterator[None]:
+    """Add to the error for a mistake in FILE how to go by the spec of the last `up` from it, if there was one."""
     from sandbox.app import chosen_spec
     from sandbox.errors import BadFile
 
     try:
         yield
     except BadFile as error:
-        if not error.fix and (known := chosen_spec.up_from(file)):
-            error.fix = f"correct it; or go by the spec of the last up: {_called(known)}"
+        if not error.fix and (name := chosen_spec.up_from(file)):
+            error.fix = f"correct it; or go by the spec of the last up, with: -n {name}"
         raise
-
-
-def _called(name: str) -> str:
-    """Return the running command with its arguments and a NAME, without its options."""
-    ctx = click.get_current_context()
-    words = [ctx.command_path]
-    for one in ctx.command.params:
-        said = name if one.name == "name" else ctx.params.get(one.name or "")
-        if isinstance(said, str) and isinstance(one, click.Argument):
-            words.append(said)
-        elif one.name == "name":
-            words += [one.opts[0], name]
-    return " ".join(words)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from io import TextIOWrapper
 from typing import Any, Required, TextIO
@@ -25,11 +25,11 @@ import click
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from sandbox.errors import UsageError
-from sandbox.report import Reporter, Silent
+from sandbox.report import Reporter, Silent, result
 from sandbox.sanitize import fit
 
 PROGRESS_EVERY = 10.0  # seconds
-REMIND_EVERY = 1.0  # seconds
+DETAILED = ("progress", "finished", "unchanged", "failed")  # events that always have a detail
 INDENT = "  "  # of a row's further lines, below its mark
 _PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 
@@ -217,113 +217,43 @@ class Events:
         self._lines.add(event_line(event, **more))
 
 
-@dataclass
-class _Running:
-    """A step that runs: when it began, when it was told of the last time, and what it said last."""
-
-    began: float
-    told: float
-    detail: str = ""
-
-
-class Plain:
-    """A line for each step when it is done, and every ten seconds the last progress of a long one."""
+class Plain(Reporter):
+    """A line for each step when it is done, and at most every ten seconds the last progress of a long one."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._lines = Lines(out)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._running: dict[str, _Running] = {}
-        self._reminding = False
+        self._began: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
 
-    def began(self, step: str) -> None:
-        with self._lock:
-            now = self._clock()
-            self._running[step] = _Running(now, now)
-            if self._reminding:
-                return
-            self._reminding = True
-        threading.Thread(target=self._remind, name="progress", daemon=True).start()
-
-    def progress(self, step: str, detail: str) -> None:
-        with self._lock:
-            if found := self._running.get(step):
-                found.detail = detail
-                self._tell(step, found)
-
-    def _tell(self, step: str, found: _Running) -> None:
+    def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
         now = self._clock()
-        if now - found.told >= PROGRESS_EVERY:
-            found.told = now
-            self._lines.add(fit(f"… {step:<40} {now - found.began:>7.0f} s  {found.detail}".rstrip()))
-
-    def _remind(self) -> None:
-        """Tell of steps that say nothing for long, as long as any runs."""
-        while True:
-            time.sleep(REMIND_EVERY)
-            with self._lock:
-                for step, found in self._running.items():
-                    self._tell(step, found)
-                self._reminding = bool(self._running)
-                if not self._reminding:
-                    return
-
-    def finished(self, step: str, detail: str, seconds: float) -> None:
-        self._line(step, f"{seconds:.1f} s", detail)
-
-    def unchanged(self, step: str, detail: str) -> None:
-        self._line(step, "unchanged", detail)
-
-    def failed(self, step: str, brief: str) -> None:
-        self._line(step, "failed", brief, good=False)
-
-    def interrupted(self, step: str) -> None:
-        self._end(step)
-
-    def stopped(self, step: str, seconds: float) -> None:
-        self._line(step, f"{seconds:.1f} s", "stopped")
-
-    def removed(self, step: str, seconds: float) -> None:
-        self._line(step, f"{seconds:.1f} s", "removed")
-
-    def _end(self, step: str) -> None:
-        with self._lock:
-            self._running.pop(step, None)
-
-    def _line(self, step: str, took: str, words: str, *, good: bool = True) -> None:
-        self._end(step)
-        self._lines.add(f"{self._lines.mark(good=good)} {fit(f'{step:<40} {took:>9}  {words}')}".rstrip())
+        match event:
+            case "began":
+                self._began[step] = self._shown[step] = now
+            case "progress":
+                if now - self._shown.setdefault(step, now) >= PROGRESS_EVERY:
+                    self._shown[step] = now
+                    took = now - self._began.get(step, now)
+                    self._lines.add(fit(f"… {step:<40} {took:>7.0f} s  {detail}".rstrip()))
+            case "interrupted":
+                pass
+            case _:
+                took_or_ended, detail = result(event, detail, seconds)
+                mark = self._lines.mark(good=event != "failed")
+                self._lines.add(f"{mark} {fit(f'{step:<40} {took_or_ended:>9}  {detail}')}".rstrip())
 
 
-class JsonLines:
+class JsonLines(Reporter):
     """One JSON object an event: {time, event, step, detail?, seconds?}."""
 
     def __init__(self, out: TextIO) -> None:
         self._events = Events(out)
 
-    def began(self, step: str) -> None:
-        self._events.add("began", step=step)
-
-    def progress(self, step: str, detail: str) -> None:
-        self._events.add("progress", step=step, detail=detail)
-
-    def finished(self, step: str, detail: str, seconds: float) -> None:
-        self._events.add("finished", step=step, detail=detail, seconds=round(seconds, 3))
-
-    def unchanged(self, step: str, detail: str) -> None:
-        self._events.add("unchanged", step=step, detail=detail)
-
-    def failed(self, step: str, brief: str) -> None:
-        self._events.add("failed", step=step, detail=brief)
-
-    def interrupted(self, step: str) -> None:
-        self._events.add("interrupted", step=step)
-
-    def stopped(self, step: str, seconds: float) -> None:
-        self._events.add("stopped", step=step, seconds=round(seconds, 3))
-
-    def removed(self, step: str, seconds: float) -> None:
-        self._events.add("removed", step=step, seconds=round(seconds, 3))
+    def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
+        more: dict[str, Any] = {"detail": detail} if detail or event in DETAILED else {}
+        more |= {} if seconds is None else {"seconds": round(seconds, 3)}
+        self._events.add(event, step=step, **more)
 
 
 def laid_out(head: str, detail: str) -> list[str]:

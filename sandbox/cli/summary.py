@@ -76,12 +76,9 @@ def _show(spec: ResolvedSpec, found: Addresses) -> None:
 
 
 def _curl(spec: ResolvedSpec, found: Addresses) -> str:
-    """Return the command that tries one of the addresses."""
     host, port = found.tried, found.ports[0]
     at = Bind(spec.edge.listen, port).asked_at
     # curl itself knows that names of .localhost are at 127.0.0.1, and a public name may lead anywhere else.
     known = host.endswith(".localhost") and (at == "127.0.0.1" or not at.startswith("127."))
     there = "" if known else f" --resolve {host}:{port}:{at}"
-    trust = "--insecure" if found.third_party else f"--cacert {shlex.quote(str(found.root_certificate))}"
-    why = "   (its certificate is of its own Secret)" if found.third_party else ""
-    return f"curl {trust}{there} {found.urls(host)[0]}{why}"
+    return f"curl --cacert {shlex.quote(str(found.root_certificate))}{there} {found.urls(host)[0]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import tarfile
@@ -28,7 +27,6 @@ from sandbox.system import files
 Part = Callable[[], Iterator[tuple[str, str]]]
 
 LARGEST = 1 << 20
-ALL = 48 << 20
 PROBLEMS = "problems.txt"
 OWNER_ONLY = 0o600
 SECONDS = 120.0
@@ -89,70 +87,39 @@ def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
 
 
 def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
-    """Return the content of the parts, by path, that have come after `seconds`.
+    """Return the content of the parts, by path, as far as it has come after `seconds`.
 
-    Of a long text the last MiB is kept. What failed, is late or is too much is listed in `problems.txt`.
+    Of a long text the last MiB is kept. What failed or is late is listed in `problems.txt`.
     """
-    found = _Found()
+    texts: dict[str, str] = {}
+    problems: list[str] = []
+
+    def collect(name: str, part: Part) -> None:
+        try:
+            for path, text in part():
+                texts[path] = text[-LARGEST:]
+        except Exception as error:  # a broken sandbox may raise anything, and the rest is needed all the more
+            problems.append(f"{name}: {type(error).__name__}: {error}")
+
     deadline = time.monotonic() + seconds
-    threads = {
-        name: threading.Thread(target=found.take, args=(name, part), daemon=True) for name, part in parts.items()
-    }
+    threads = {name: threading.Thread(target=collect, args=(name, part), daemon=True) for name, part in parts.items()}
     for thread in threads.values():
         thread.start()
     for thread in threads.values():
         thread.join(max(0.0, deadline - time.monotonic()))
-    return found.close(late=[name for name, thread in threads.items() if thread.is_alive()], seconds=seconds)
-
-
-class _Found:
-    """What has come so far; nothing is accepted any more once it is closed."""
-
-    def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-        self._problems: list[str] = []
-        self._room = ALL
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def take(self, name: str, part: Part) -> None:
-        try:
-            for path, text in part():
-                if not self._put(path, text[-LARGEST:]):
-                    return
-        except Exception as error:  # a broken sandbox may raise anything, and the rest is needed all the more
-            self._note(f"{name}: {type(error).__name__}: {error}")
-
-    def close(self, *, late: list[str], seconds: float) -> dict[str, str]:
-        with self._lock:
-            self._closed = True
-            problems = [*self._problems, *(f"{name}: not finished within {seconds:g} s" for name in late)]
-        return self._texts | ({PROBLEMS: "\n".join(problems) + "\n"} if problems else {})
-
-    def _put(self, path: str, text: str) -> bool:
-        with self._lock:
-            fits = not self._closed and len(text) <= self._room
-            if fits:
-                self._texts[path] = text
-                self._room -= len(text)
-        if not fits:
-            self._note(f"{path}: left out, there is too much")
-        return fits
-
-    def _note(self, problem: str) -> None:
-        with self._lock:
-            self._problems.append(problem)
+    late = [f"{name}: not finished within {seconds:g} s" for name, thread in threads.items() if thread.is_alive()]
+    listed = "".join(f"{problem}\n" for problem in (*problems, *late))
+    return {**texts, **({PROBLEMS: listed} if listed else {})}
 
 
 def _write(path: Path, texts: Mapping[str, str]) -> None:
     """Write the archive, with everything in a folder of its name. Raises SandboxError if that is not possible."""
     content = io.BytesIO()
     folder = path.name.removesuffix(".tar.gz")
-    with tarfile.open(fileobj=content, mode="w") as tar:
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
         for name, text in sorted(texts.items()):
             data = text.encode(errors="replace")
             info = tarfile.TarInfo(f"{folder}/{name}")
             info.size, info.mode, info.mtime = len(data), OWNER_ONLY, int(time.time())
             tar.addfile(info, io.BytesIO(data))
-    # Without a time: gzip has none after 2106, to which a clock may have been set.
-    files.write_atomic(path, gzip.compress(content.getvalue(), mtime=0), mode=OWNER_ONLY)
+    files.write_atomic(path, content.getvalue(), mode=OWNER_ONLY)

@@ -18,6 +18,7 @@ from sandbox.components.node_unit import START
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.engine.engine_values import ListedContainer
+from sandbox.report import Reporter
 from sandbox.step import State, Status, Work
 
 # The network of the sandbox "demo".
@@ -470,8 +471,8 @@ def _digest(kind: str, text: str) -> str:
     return f"sha256:{digest}" if kind == "image" else digest
 
 
-class RecordingReporter:
-    """A Reporter that remembers, as (what, step) in the order in which it was told; `details` holds the words."""
+class RecordingReporter(Reporter):
+    """Remembers (event, step) in the order in which they came; `details` holds the words."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
@@ -481,33 +482,9 @@ class RecordingReporter:
         """The steps of which `what` was told."""
         return [step for told, step in self.events if told == what]
 
-    def began(self, step: str) -> None:
-        self._tell("began", step)
-
-    def progress(self, step: str, detail: str) -> None:
-        self._tell("progress", step, detail)
-
-    def finished(self, step: str, detail: str, seconds: float) -> None:
-        self._tell("finished", step, detail)
-
-    def unchanged(self, step: str, detail: str) -> None:
-        self._tell("unchanged", step, detail)
-
-    def failed(self, step: str, brief: str) -> None:
-        self._tell("failed", step, brief)
-
-    def interrupted(self, step: str) -> None:
-        self._tell("interrupted", step)
-
-    def stopped(self, step: str, seconds: float) -> None:
-        self._tell("stopped", step)
-
-    def removed(self, step: str, seconds: float) -> None:
-        self._tell("removed", step)
-
-    def _tell(self, what: str, step: str, detail: str = "") -> None:
-        self.events.append((what, step))
-        self.details[what, step] = detail
+    def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
+        self.events.append((event, step))
+        self.details[event, step] = detail
 
 
 class NoWork:

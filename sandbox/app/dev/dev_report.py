@@ -1,4 +1,4 @@
-"""The progress of `dev`; calls come from several threads at once."""
+"""The progress of `dev`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from sandbox.errors import SandboxError
 
@@ -32,8 +31,8 @@ class Crash:
     fix: str
 
 
-class DevReport(Protocol):
-    """Receives every phase of every change, and what pods write meanwhile."""
+class DevReport:
+    """Receives every phase of every change, and what pods write meanwhile, from several threads at once."""
 
     def watching(self, folders: Collection[Path]) -> None:
         """Report that everything is up, and that these files and folders are watched for changes."""

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from sandbox.app import context, overview
-from sandbox.components.certificates.authority import make_leaf
+from sandbox.app import overview
 from sandbox.components.edge.route import Host, Port, Route
-from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
-from tests.support.tls import DOMAIN, NOW, TlsServer, make_pki
 
 
 def test_hosts_of_other_domains_and_what_is_no_host_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,33 +42,3 @@ def test_host_that_nothing_routes_has_no_url(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(UsageError, match=f"does not route {host}") as caught:
             overview.host_urls("demo", host, for_others=False)
         assert caught.value.details == "it routes *.demo.test, api.example"
-
-
-@pytest.mark.parametrize(
-    ("secrets", "rooted", "wanted"),
-    [
-        ((), (), ("a.test", False)),
-        (("a.test",), (), ("b.test", False)),
-        (("a.test", "b.test"), ("a.test",), ("a.test", False)),
-        (("a.test", "b.test"), ("b.test",), ("a.test", True)),
-    ],
-)
-def test_host_to_try_has_the_sandboxes_certificate_if_one_has(
-    secrets: tuple[str, ...], rooted: tuple[str, ...], wanted: tuple[str, bool]
-) -> None:
-    """A self-signed certificate in a Secret of the user's → curl with the sandbox's root would refuse it."""
-    tls = [{"hosts": [host], "secretName": "own"} for host in secrets]
-    ingresses: list[dict[str, Any]] = [{"spec": {"tls": [*tls, {"hosts": ["a.test", "b.test"]}]}}, {"spec": None}]
-    assert overview.to_try(("a.test", "b.test"), ingresses, rooted.__contains__) == wanted
-
-
-def test_certificate_is_the_sandboxes_if_it_ends_at_its_root(isolated_home: Path, tmp_path: Path) -> None:
-    pki, other = make_pki(), make_pki()
-    root = context.home().sandbox("demo").root_certificate
-    root.parent.mkdir(parents=True)
-    root.write_bytes(pki.root.cert_pem)
-    for issuing, wanted in ((pki.issuing, True), (other.issuing, False)):
-        with TlsServer(make_leaf(issuing, [DOMAIN], now=NOW), tmp_path) as server:
-            spec = ResolvedSpec.of(Spec(name="demo"), registry=5001, https=(server.port,))
-            assert overview._is_rooted(spec, DOMAIN) is wanted
-    assert overview._is_rooted(spec, DOMAIN)  # where none answers there is nothing to say

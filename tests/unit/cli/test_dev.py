@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.app.dev.loop import DevLoop
-from sandbox.cli.dev import dev, report_for
+from sandbox.cli.dev import dev
+from sandbox.cli.dev_output import report_for
 from sandbox.errors import SandboxError
 from tests.support import in_process
 

@@ -23,7 +23,7 @@ import pytest
 
 from sandbox.app import chosen_spec, context
 from sandbox.cli import log, main
-from sandbox.cli.app import COMMANDS, ELSEWHERE, SIGN
+from sandbox.cli.app import COMMANDS, ELSEWHERE
 from sandbox.cli.app import sandbox as group
 from sandbox.cli.groups import Lazy, first_paragraph
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -417,16 +417,3 @@ def on_terminal(folder: Path, **environment: str) -> bytes:
 def test_errors_have_color_only_where_it_is_wanted(tmp_path: Path, wish: dict[str, str], plain: bool) -> None:
     said = on_terminal(tmp_path, **wish)
     assert b"none.yaml: no such file" in said and (b"\x1b[" not in said) == plain
-
-
-def test_slow_command_prints_a_message_at_once(tmp_path: Path) -> None:
-    said = on_terminal(tmp_path)
-    first, _, rest = said.partition(b"\r")
-    assert first.decode() == SIGN.rstrip("\r")
-    assert b"none.yaml: no such file" in rest
-
-
-@pytest.mark.parametrize("words", [("up", "--help"), ("status",), ("--version",)])
-def test_others_do_not(words: tuple[str, ...], tmp_path: Path) -> None:
-    found = run(*words, cwd=tmp_path)
-    assert SIGN.rstrip("\r") not in found.stdout + found.stderr

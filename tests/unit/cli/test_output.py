@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import sys
 from pathlib import Path
@@ -20,7 +19,6 @@ from sandbox.images.progress import Action, Result
 from sandbox.names import Home
 from sandbox.report import Reporter
 from sandbox.step import State, Status
-from sandbox.system.wait import wait_until
 
 
 def tell(reporter: Reporter) -> None:
@@ -54,27 +52,6 @@ def test_long_step_says_every_ten_seconds_how_far_it_is() -> None:
         ["…", "System", "images", "10", "s", "10", "MB"],
         ["…", "System", "images", "21", "s", "21", "MB"],
     ]
-
-
-def test_silent_step_is_told_of_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait of minutes that says only once what it waits for → a line every ten seconds, until it ends."""
-    monkeypatch.setattr(output, "REMIND_EVERY", 0.001)
-    out, seconds = io.StringIO(), itertools.count(0.0, 5.0)
-    plain = Plain(out, lambda: next(seconds))
-    plain.began("Manifests")
-    plain.progress("Manifests", "waiting for the end of Namespace shop")
-
-    def once() -> str | None:
-        return "told once" if out.getvalue().count("the end of Namespace shop\n") < 2 else None
-
-    def runs() -> str | None:
-        return "it runs" if plain._reminding else None
-
-    wait_until(once, what="the second line", timeout=10)
-    plain.finished("Manifests", "", 30.0)
-    said = out.getvalue()
-    wait_until(runs, what="the end of the thread", timeout=10)
-    assert out.getvalue() == said and said.splitlines()[-1].startswith("✓ Manifests")
 
 
 HOSTILE = "Pod a\x1b[2J\x1b]0;taken\x07\x9b31m"  # as a pod may be called in a manifest, or write its termination log

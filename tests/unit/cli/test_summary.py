@@ -17,7 +17,6 @@ def _welcome(
     host: str,
     *,
     ports: tuple[int, ...] = (8443,),
-    third_party: bool = False,
     own: bool = True,
     progress: str = "auto",
 ) -> None:
@@ -31,7 +30,6 @@ def _welcome(
         root_certificate=Path("/root.crt"),
         notes=(),
         tried=host,
-        third_party=third_party,
         urls=lambda one: (f"https://{one}:8443/",),
     )
     monkeypatch.setattr(summary, "addresses", lambda spec: found)
@@ -39,10 +37,6 @@ def _welcome(
     summary.welcome(cast("ResolvedSpec", spec), progress=progress)
 
 
-@pytest.mark.parametrize(
-    ("third_party", "trust", "why"),
-    [(False, "--cacert /root.crt", ""), (True, "--insecure", "   (its certificate is of its own Secret)")],
-)
 @pytest.mark.parametrize(
     ("host", "there"),
     [("app.demo.sandbox.localhost", ""), ("app.example.com", " --resolve app.example.com:8443:127.0.0.1")],
@@ -53,12 +47,9 @@ def test_curl_to_try_asks_this_machine(
     *,
     host: str,
     there: str,
-    third_party: bool,
-    trust: str,
-    why: str,
 ) -> None:
-    _welcome(monkeypatch, host, third_party=third_party)
-    assert f"try         curl {trust}{there} https://{host}:8443/{why}\n" in capsys.readouterr().out
+    _welcome(monkeypatch, host)
+    assert f"try         curl --cacert /root.crt{there} https://{host}:8443/\n" in capsys.readouterr().out
 
 
 def test_other_ports_of_a_host_are_named_even_443(

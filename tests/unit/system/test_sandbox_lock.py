@@ -91,7 +91,7 @@ def test_second_command_names_the_first_and_then_goes_on(folder: Path) -> None:
 def test_patience_has_an_end_with_an_error_of_its_own(
     folder: Path, seconds: float, waits: Callable[[str], None]
 ) -> None:
-    """A second command with --no-wait or --lock-timeout → error `busy`, with the other's process and command."""
+    """A second command with --lock-timeout → error `busy`, with the other's process and command."""
     with (
         holding(folder) as child,
         pytest.raises(Busy, match="works on the sandbox 'demo'") as caught,

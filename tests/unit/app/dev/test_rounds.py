@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import Copied, DevWork
-from sandbox.app.dev.dev_report import Container, Crash
+from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.rounds import Rounds
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.step import ApplyStep
@@ -46,7 +46,7 @@ PLACE = "/apis/apps/v1/namespaces/default/deployments/web"
 
 
 @dataclass
-class Told:
+class Told(DevReport):
     """A report that keeps what it hears."""
 
     phases: list[str] = field(default_factory=list)
@@ -57,15 +57,6 @@ class Told:
 
     def failed(self, error: SandboxError) -> None:
         self.errors.append(error)
-
-    def watching(self, folders: Collection[Path]) -> None: ...
-    def changed(self, paths: Collection[Path]) -> None: ...
-    def progress(self, phase: str, detail: str) -> None: ...
-    def ready(self, seconds: float) -> None: ...
-
-    def copied(self, seconds: float) -> None: ...
-    def log(self, container: Container, line: str) -> None: ...
-    def crashed(self, crash: Crash) -> None: ...
 
 
 class Builder(FakeEngine):
