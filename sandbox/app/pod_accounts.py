@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
 from sandbox.app.known_sandboxes import require_up
 from sandbox.components.cluster.minikube import registry_creds
-from sandbox.components.credentials.kept_secret import Held
+from sandbox.components.credentials.delivery import Renewed
 from sandbox.components.credentials.pod_credentials import PodCredentials
-from sandbox.components.credentials.pull_secrets import PullSecrets
-from sandbox.components.credentials.registry_accounts import mint, resolved
-from sandbox.components.credentials.renewal_daemon import Renewed, renew
+from sandbox.components.credentials.pod_logins import PodLogin
+from sandbox.components.credentials.registry_accounts import resolved
 from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.kube.api import Cluster
 from sandbox.plan import providers
-
-IGNORED = "only credentials of the spec or of `sandbox credentials add` on this machine are used"
 
 
 @dataclass(frozen=True)
 class PodAccounts:
-    """A sandbox that is up, with the services that bring accounts to its pods."""
+    """A sandbox that is up, and the accounts of its pods."""
 
     spec: Spec
-    delivery: PullSecrets
     credentials: PodCredentials
 
     @classmethod
@@ -38,56 +33,45 @@ class PodAccounts:
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
         require_up(names)
-        nodes = providers.nodes(Engine.connect(), names)
-        return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
+        engine = Engine.connect()
+        return cls(spec, PodCredentials(engine, providers.nodes(engine, names), names, context.environ()))
 
     @property
     def in_addon(self) -> tuple[str, ...]:
         """Return the kinds of accounts that minikube's addon registry-creds has, given by any command."""
         if not self.spec.cluster.supports.own_addons:
             return ()
-        held = registry_creds.held(self.delivery.cluster)
-        return tuple(kind for kind, values in held.items() if values and registry_creds.is_set(values))
+        accounts = registry_creds.held(Cluster(self.credentials.names.kubeconfig))
+        return tuple(kind for kind, values in accounts.items() if values and registry_creds.is_set(values))
 
-    def known(self, secret: str) -> Held:
-        """Return the entry of that name. Raises UsageError."""
-        held = self.delivery.held()
-        if secret not in held:
-            if secret in self.delivery.ignored():
-                raise UsageError(
-                    f"the Secret '{secret}' in {SYSTEM_NAMESPACE} is not from a command of this user",
-                    details=IGNORED,
-                    fix=f"sandbox credentials add, with --secret {secret}, or for one of sandbox.yaml: sandbox up",
-                )
-            fix = f"there are: {', '.join(held)}" if held else "sandbox credentials add"
-            raise UsageError(f"{self.spec.name} has no credentials '{secret}'", fix=fix)
-        return held[secret]
+    def all(self) -> dict[str, PodLogin]:
+        """Return the logins that pods have, by name."""
+        return self.credentials.logins.read()
 
-    def listed(self, secret: str) -> bool:
-        """Tell whether the spec lists it."""
-        return any(entry.secret == secret for entry in self.spec.credentials)
+    def login(self, name: str) -> PodLogin:
+        """Return the login of that name. Raises UsageError."""
+        logins = self.all()
+        if name not in logins:
+            fix = f"there are: {', '.join(logins)}" if logins else "sandbox credentials add"
+            raise UsageError(f"{self.spec.name} has no credentials '{name}'", fix=fix)
+        return logins[name]
 
-    def add(self, entry: Credentials) -> Held:
+    def add(self, entry: Credentials) -> PodLogin:
         """Give pods the accounts of `entry`, until they are removed. Raises UsageError if the spec lists it."""
         entry = resolved(entry, context.environ())
-        if self.listed(entry.secret):
-            raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
-        self.delivery.keep(entry, mint(entry, context.environ(), now=datetime.now(UTC)), "command")
-        self.credentials.deliver()
-        return self.known(entry.secret)
+        self._require_not_in_spec(entry.secret, "give --secret another name")
+        self.credentials.add(entry)
+        return self.login(entry.secret)
 
-    def remove(self, secret: str) -> None:
-        """Remove the accounts in `secret` from every namespace. Raises UsageError if the spec lists it."""
-        if secret not in self.delivery.ignored():
-            self.known(secret)
-        if self.listed(secret):
-            raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="remove them there, then `sandbox up`")
-        self.delivery.forget([secret])
-        self.credentials.deliver()
+    def remove(self, name: str) -> None:
+        """Remove the accounts of that name from all pods. Raises UsageError if the spec lists it."""
+        self._require_not_in_spec(self.login(name).secret, "remove them there, then `sandbox up`")
+        self.credentials.forget([name])
 
-    def refresh(self, secrets: Sequence[str]) -> Renewed:
-        """Get new tokens for `secrets`, or for all, whether or not the present ones are about to expire."""
-        wanted = [self.known(secret) for secret in secrets] or list(self.delivery.held().values())
-        renewed = renew(self.delivery, wanted, context.environ(), now=datetime.now(UTC))
-        self.credentials.deliver()
-        return renewed
+    def refresh(self, names: Sequence[str]) -> Renewed:
+        """Get new tokens for `names`, or for all, whether or not the present ones are about to expire."""
+        return self.credentials.renew([self.login(name) for name in names] or list(self.all().values()))
+
+    def _require_not_in_spec(self, name: str, fix: str) -> None:
+        if any(entry.secret == name for entry in self.spec.credentials):
+            raise UsageError(f"sandbox.yaml has the credentials '{name}'", fix=fix)

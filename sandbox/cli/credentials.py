@@ -17,7 +17,7 @@ from sandbox.errors import UsageError
 
 if TYPE_CHECKING:
     from sandbox.app.pod_accounts import PodAccounts
-    from sandbox.components.credentials.kept_secret import Held
+    from sandbox.components.credentials.pod_logins import PodLogin
     from sandbox.config.schema.credentials_schema import Credentials
 
 _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
@@ -27,15 +27,15 @@ _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "
 def credentials() -> None:
     """Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.
 
-    Each becomes a pull Secret of the service accounts in the chosen namespaces, also in later ones. Keys stay on this
-    machine: the cluster gets tokens, which a process renews before they expire. Only passwords of `docker login` enter
-    the cluster unchanged.
+    All pods can pull with them, by the kubelet's own logins; or only those of the named namespaces, by a pull Secret of
+    their service accounts. Keys stay on this machine: the cluster gets tokens, which a process renews before they
+    expire. Only passwords of `docker login` enter the cluster unchanged.
     """
 
 
 @dataclass(frozen=True)
 class Account:
-    """Accounts at other registries in a Secret; `origin` is the command or file that asked for them."""
+    """A login of pods at other registries; `origin` is the command or file that asked for it."""
 
     secret: str
     kind: str  # docker, gcr, ecr or acr
@@ -48,14 +48,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Accounts:
-    """`sandbox credentials list`; `ignored` are Secrets that no command of this user made.
-
-    `registry_creds` are the kinds of accounts that minikube's addon of that name has.
-    """
+    """`sandbox credentials list`; `registry_creds` are the kinds of accounts that minikube's addon of that name has."""
 
     name: str
     credentials: Sequence[Account]
-    ignored: Sequence[str]
     registry_creds: Sequence[str]
 
 
@@ -88,9 +84,7 @@ def add(kind: str, file: Path | None, name: str | None, *, yes: bool, **given: A
     sandbox credentials add acr --registry demo.azurecr.io --from principal.json
     """
     with _changing(file, name, yes=yes) as accounts:
-        entry = _entry(kind, given)
-        held = accounts.add(entry)
-        click.echo(_line(held.entry.secret, held))
+        click.echo(_line(accounts.add(_entry(kind, given))))
 
 
 @credentials.command("list")
@@ -104,25 +98,21 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
     sandbox credentials list -n demo -o json
     """
     begin()
-    from sandbox.app.pod_accounts import IGNORED, PodAccounts
-    from sandbox.names import SYSTEM_NAMESPACE
+    from sandbox.app.pod_accounts import PodAccounts
 
     spec = sandbox_of(file, name).spec
     accounts = PodAccounts.of(spec)
-    held, ignored = accounts.delivery.held(), accounts.delivery.ignored()
-    in_addon = accounts.in_addon
+    logins, in_addon = accounts.all(), accounts.in_addon
     if output == "json":
-        rows = [_row(secret, one) for secret, one in sorted(held.items())]
-        show_json(Accounts(name=spec.name, credentials=rows, ignored=ignored, registry_creds=in_addon))
+        rows = [_row(login) for _, login in sorted(logins.items())]
+        show_json(Accounts(name=spec.name, credentials=rows, registry_creds=in_addon))
         return
-    for secret, one in sorted(held.items()):
-        click.echo(_line(secret, one))
+    for _, login in sorted(logins.items()):
+        click.echo(_line(login))
     if in_addon:
         click.echo(f"minikube's addon registry-creds has accounts too: {', '.join(in_addon)}", err=True)
-    elif not held:
+    elif not logins:
         click.echo("no credentials; add some with: sandbox credentials add", err=True)
-    for secret in ignored:
-        click.echo(f"ignored: the Secret {secret} in {SYSTEM_NAMESPACE}; {IGNORED}", err=True)
 
 
 @credentials.command("remove")
@@ -130,7 +120,7 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
 @spec_options
 @changing_option
 def remove(secret: str, file: Path | None, name: str | None, *, yes: bool) -> None:
-    """Remove the Secret SECRET and its accounts from every namespace.
+    """Remove the accounts that are listed as SECRET from all pods.
 
     \b
     sandbox credentials remove dpr-secret
@@ -155,7 +145,7 @@ def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...], ye
     with _changing(file, name, yes=yes) as accounts:
         renewed = accounts.refresh(secrets)
         for secret in renewed.done:
-            click.echo(f"renewed {_line(secret, accounts.known(secret))}")
+            click.echo(f"renewed {_line(accounts.login(secret))}")
     first, *others = renewed.failed.values() or (None,)
     for error in others:
         click.echo(error, err=True)
@@ -205,21 +195,21 @@ def _reason(kind: str, problem: str, field: str, message: str) -> str:
     return f"{option} {message.removeprefix('Value error, ')}"
 
 
-def _line(secret: str, one: Held) -> str:
-    until = one.validity.expires
+def _line(login: PodLogin) -> str:
+    until = login.validity.expires
     ends = f"until {until.astimezone():%Y-%m-%d %H:%M}" if until else "does not expire"
-    where = "all namespaces" if one.entry.namespaces == "all" else ", ".join(one.entry.namespaces)
-    return f"{secret}   {one.entry.kind}   {', '.join(one.registries)}   {where}   {ends}"
+    where = ", ".join(login.namespaces) or "all namespaces"
+    return f"{login.secret}   {login.entry.kind}   {', '.join(login.registries)}   {where}   {ends}"
 
 
-def _row(secret: str, one: Held) -> Account:
-    expires = one.validity.expires
+def _row(login: PodLogin) -> Account:
+    expires = login.validity.expires
     return Account(
-        secret=secret,
-        kind=one.entry.kind,
-        registries=one.registries,
-        namespaces=one.entry.namespaces,
-        file=str(one.entry.file) if one.entry.file else None,
-        origin=one.origin,
+        secret=login.secret,
+        kind=login.entry.kind,
+        registries=login.registries,
+        namespaces=login.entry.namespaces,
+        file=str(login.entry.file) if login.entry.file else None,
+        origin=login.origin,
         expires=expires.isoformat() if expires else None,
     )

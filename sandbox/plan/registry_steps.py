@@ -152,7 +152,9 @@ def accounts(site: ClusterSite) -> list[Step]:
     return [
         AccountsStep(site.names, entries, site.environ),
         CredentialsStep(
-            PodCredentials(site.nodes, site.names, site.environ), entries, adopted=site.spec.cluster.profile is not None
+            PodCredentials(site.engine, site.nodes, site.names, site.environ),
+            entries,
+            adopted=site.spec.cluster.profile is not None,
         ),
     ]
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.node_logins import FILE
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -51,7 +51,7 @@ auth: {{htpasswd: {{realm: tests, path: "{folder}/users"}}}}
 http: {{addr: "{address}", tls: {{certificate: "{folder}/cert.pem", key: "{folder}/key.pem"}}}}
 """
 IMAGE = "demo/app:1"
-INJECTED = '* x"}} {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"evil"}}'
+LIMITED = ("--namespace", "later-gcr", "--namespace", "later-robot")
 
 
 @dataclass
@@ -211,13 +211,6 @@ def _write(sandbox: Running, name: str, content: Any) -> Path:
     return file
 
 
-def _named(sandbox: Running, namespace: str, wanted: set[str]) -> str | None:
-    """None when the default account of a namespace names these Secrets at least."""
-    account = Cluster(sandbox.names.kubeconfig).get("v1", "ServiceAccount", "default", namespace) or {}
-    found = {one["name"] for one in account.get("imagePullSecrets") or ()}
-    return None if found >= wanted else f"{found} is named"
-
-
 def test_accounts_of_the_spec_are_delivered_by_up(running: Running) -> None:
     running.start("later-docker", "quay.io")
     wait_until(lambda: running.pulled("later-docker"), what="the pull", timeout=300)
@@ -231,7 +224,7 @@ def test_without_credentials_a_pull_fails_and_with_them_it_works(running: Runnin
     key = _write(running, "gcr.json", services.google.key_file(services.url))
     aws = _write(running, "aws.json", {"AccessKeyId": "AKIDHOME", "SecretAccessKey": services.aws.keys["AKIDHOME"][0]})
     principal = _write(running, "acr.json", services.azure.principal(services.authority))
-    running.sandbox("credentials", "add", "gcr", "--from", key)
+    running.sandbox("credentials", "add", "gcr", "--from", key, *LIMITED)
     running.sandbox("credentials", "add", "ecr", "--from", aws, "--region", REGION, "--role", ROLE)
     running.sandbox("credentials", "add", "acr", "--from", principal, "--registry", services.host)
     hosts = {"later-gcr": "gcr.io", "later-ecr": ECR, "later-acr": services.host}
@@ -244,7 +237,15 @@ def test_without_credentials_a_pull_fails_and_with_them_it_works(running: Runnin
     running.sandbox("status")
 
 
-def test_a_refresh_takes_the_place_of_what_there_was(running: Running) -> None:
+def test_login_of_named_namespaces_is_limited_to_them(running: Running) -> None:
+    running.start("elsewhere", "gcr.io")
+    wait_until(lambda: running.refused("elsewhere"), what="the refusal", timeout=120)
+    assert "gcr.io" not in running.on_node("cat", str(FILE))
+    secrets = running.kubectl("get", "secrets", "--all-namespaces", "--selector=sandbox.dev/credentials")
+    assert [line.split()[0] for line in secrets.splitlines()[1:]] == ["later-gcr", "later-robot"]
+
+
+def test_refresh_replaces_the_login(running: Running) -> None:
     def expiry() -> str:
         rows = json.loads(running.sandbox("credentials", "list", "-o", "json"))["credentials"]
         return next(str(row["expires"]) for row in rows if row["secret"] == "gcr-secret")
@@ -256,41 +257,29 @@ def test_a_refresh_takes_the_place_of_what_there_was(running: Running) -> None:
     running.sandbox("status")
 
 
-def test_the_unit_alone_serves_accounts_that_no_policy_reached(running: Running) -> None:
-    for kind in ("mutatingadmissionpolicybinding", "mutatingadmissionpolicy"):
-        running.kubectl("delete", kind, "sandbox-credentials")
-    running.kubectl("create", "namespace", "unaided")
-
-    wanted = {"acr-secret", "awsecr-cred", "dpr-secret", "gcr-secret"}
-    wait_until(lambda: _named(running, "unaided", wanted), what="the unit", timeout=300)
-
-
 def test_removed_accounts_are_gone(running: Running) -> None:
     running.sandbox("credentials", "remove", "gcr-secret")
-    running.start("after-gcr", "gcr.io")
-    wait_until(lambda: running.refused("after-gcr"), what="the refusal", timeout=120)
+    running.start("later-gcr-2", "gcr.io")
+    wait_until(lambda: running.refused("later-gcr-2"), what="the refusal", timeout=120)
     assert "gcr-secret" not in running.kubectl("get", "secrets,serviceaccounts", "--all-namespaces", "--output=yaml")
+    running.sandbox("credentials", "remove", "awsecr-cred")
+    assert ECR not in running.on_node("cat", str(FILE))
+    running.start("after-ecr", ECR)
+    wait_until(lambda: running.refused("after-ecr"), what="the refusal", timeout=120)
 
 
 @pytest.mark.security(20)
 def test_planted_cluster_objects_have_no_effect(running: Running) -> None:
     """Secrets and records are planted with our labels → nothing is requested, deleted or made of them on the host."""
     stolen = _write(running, "stolen.json", {"auths": {"ghcr.io": _auth("victim", f"{CANARY}-stolen")}})
-    entry = {"kind": "docker", "secret": "planted", "file": str(stolen), "namespaces": ["attackers"]}
-    honest = json.loads(running.kubectl("get", "secret", "dpr-secret", f"-n={SYSTEM_NAMESPACE}", "-o=json"))
-    notes = honest["metadata"]["annotations"] | {
-        "sandbox.dev/entry": json.dumps(entry),
-        "sandbox.dev/origin": "command",
-        "sandbox.dev/namespaces": INJECTED,
-    }
-    metadata = {"namespace": SYSTEM_NAMESPACE, "labels": honest["metadata"]["labels"], "annotations": notes}
-    planted = {**honest, "metadata": {**metadata, "name": "planted"}}
     victim = ["v1", "ConfigMap", "attackers", "victim"]
     places = {"objects": json.dumps([victim]), "sha256": "", "source": str(running.folder), "by": "command"}
+    planted = {"name": "planted", "namespace": "attackers", "labels": {"sandbox.dev/credentials": "true"}}
+    planted |= {"annotations": {"sandbox.dev/entry": json.dumps({"kind": "docker", "file": str(stolen)})}}
     objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "attackers"}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "victim", "namespace": "attackers"}},
-        planted,
+        {"apiVersion": "v1", "kind": "Secret", "metadata": planted},
         *(
             {
                 "apiVersion": "v1",
@@ -306,48 +295,14 @@ def test_planted_cluster_objects_have_no_effect(running: Running) -> None:
         ),
     ]
     running.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
-    note = f"sandbox.dev/namespaces={INJECTED}"
-    running.kubectl("annotate", "--overwrite", f"-n={SYSTEM_NAMESPACE}", "secret/dpr-secret", note)
     running.sandbox("up")
-    running.kubectl("create", "namespace", "later-attackers")
-    wait_until(lambda: _named(running, "later-attackers", {"dpr-secret"}), what="the honest one", timeout=120)
-    wait_until(PullSecrets.of(running.names).pending, what="the honest one", timeout=120)
-    assert "planted" in running.sandbox("credentials", "list", "-o", "json")
-    assert "ignored: planted" in running.sandbox("status")
-    there = running.kubectl("get", "secrets", "--namespace=attackers", "--output=name").split()
-    assert "secret/planted" not in there and "secret/dpr-secret" in there
+    assert "planted" not in running.sandbox("credentials", "list", "-o", "json")
     assert running.kubectl("get", "configmap", "victim", "--namespace=attackers", "--output=name").strip()
-    held = running.kubectl("get", "secrets", "--all-namespaces", "--output=yaml")
-    assert base64.b64encode(f"victim:{CANARY}-stolen".encode()).decode() not in held
-    assert "evil" not in running.kubectl("get", "clusterrolebindings", "--output=name")
-    running.sandbox("credentials", "remove", "planted")
+    everything = running.kubectl("get", "secrets", "--all-namespaces", "--output=yaml") + running.on_node(
+        "cat", str(FILE)
+    )
+    assert base64.b64encode(f"victim:{CANARY}-stolen".encode()).decode() not in everything
     running.sandbox("up", "--plan")
-
-
-@pytest.mark.security(15)
-def test_the_node_s_units_may_do_no_more_than_they_do(running: Running) -> None:
-    """The units' accounts are asked what they may do → only what their scripts do; the unit runs without rights."""
-    may = {
-        "credentials": ["patch secrets/dpr-secret", "create secrets/dpr-secret", "patch serviceaccounts"],
-        "trust": ["list namespaces", "patch configmaps/sandbox-root"],
-    }
-    may_not = {
-        "credentials": ["list secrets", "get secrets", "create secrets", "patch secrets/default-tls", "create pods"],
-        "trust": ["get secrets", "patch configmaps/applied", "create configmaps", "patch serviceaccounts"],
-    }
-    for name in may:
-        user = f"--as=system:serviceaccount:{SYSTEM_NAMESPACE}:sandbox-{name}"
-        admin = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "auth", "can-i", "-n=shop", user)
-        for expected, asked in (("yes", may[name]), ("no", may_not[name])):
-            for words in asked:
-                said = running.on_node(*admin, *words.split())
-                assert expected in said.splitlines(), f"{name} {words}: {said}"
-        status = "NoNewPrivileges,ProtectSystem,CapabilityBoundingSet"
-        shown = running.on_node("systemctl", "show", f"sandbox-{name}", f"--property={status}")
-        assert set(shown.split()) == {"NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet="}
-        pid = running.on_node("systemctl", "show", f"sandbox-{name}", "--property=MainPID", "--value")
-        kernel = running.on_node("grep", "-E", "CapEff|NoNewPrivs", f"/proc/{pid}/status")
-        assert kernel.split() == ["CapEff:", "0" * 16, "NoNewPrivs:", "1"]
 
 
 @pytest.mark.security(1, 6)
@@ -355,15 +310,14 @@ def test_no_key_is_in_the_cluster_and_no_secret_in_what_is_said(running: Running
     """Accounts of four registries are used → no key in the cluster, no secret in logs, journals and arguments."""
     found = json.loads(running.kubectl("get", "secrets", "--all-namespaces", "--output=json"))["items"]
     texts = [base64.b64decode(value).decode() for one in found for value in (one.get("data") or {}).values()]
-    held = "".join(texts) + json.dumps([{**one, "data": {}} for one in found])
+    texts.append(running.on_node("cat", str(FILE)))
+    assert PASSWORD in texts[-1]
     services = running.services
-    assert PASSWORD in held
     keys = (services.aws.keys["AKIDHOME"][0], services.azure.secret, services.azure.access, "PRIVATE KEY")
     for text in texts:
         if "auths" in text:
             assert not any(key in text for key in keys)
-    journal = running.engine.execute(running.names.node, ["journalctl", "--no-pager", "--unit=sandbox-credentials"])[1]
-    assert "serverside-applied" in journal
+    journal = running.on_node("journalctl", "--no-pager", "--unit=kubelet")
     log = (context.home().state / "sandbox.log").read_text(errors="replace")
     keeper = (running.names.credentials / "keeper.log").read_text()
     processes = tool("ps", "-eo", "args")

@@ -44,7 +44,7 @@ class AccountsStep(NothingToUndo):
 
 @dataclass(frozen=True)
 class CredentialsStep:
-    """The accounts of the spec and of commands: kept, copied, attached to service accounts, renewed.
+    """The accounts of the spec and of commands, brought to pods and renewed.
 
     A cluster that is `adopted` stays, and so they are taken out of it.
     """
@@ -57,10 +57,10 @@ class CredentialsStep:
     title: str = "Registry credentials"
 
     def check(self) -> Status:
-        return self.credentials.status(self._wanted)
+        return self.credentials.status(self._resolved)
 
     def apply(self, work: Work) -> None:
-        self.credentials.bring(self._wanted, work.say)
+        self.credentials.bring(self._resolved, work.say)
 
     def stop(self) -> bool:
         return self.credentials.stop()
@@ -74,5 +74,5 @@ class CredentialsStep:
         return self.credentials.remove() or withdrawn
 
     @property
-    def _wanted(self) -> tuple[Credentials, ...]:
+    def _resolved(self) -> tuple[Credentials, ...]:
         return tuple(resolved(entry, self.credentials.environ) for entry in self.entries)

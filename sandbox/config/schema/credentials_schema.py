@@ -25,7 +25,7 @@ Namespaces = Literal["all"] | Annotated[tuple[Label, ...], Field(min_length=1), 
 class _Credentials(Document):
     namespaces: Namespaces = Field(
         default="all",
-        description="The namespaces whose pods may pull with it, whenever they are made; all but the system's own.",
+        description="The only namespaces whose pods may pull with it, by a Secret; they are created.",
     )
 
 
@@ -35,7 +35,7 @@ class Docker(_Credentials):
     kind: Literal["docker"] = Field(
         description="Accounts of `docker login`; its credential helpers run on this machine."
     )
-    secret: Subdomain = Field(default="dpr-secret", description="The name of the Secret.")
+    secret: Subdomain = Field(default="dpr-secret", description="Its name, and that of its Secrets.")
     file: HomePath | None = Field(default=None, description="Docker's config.json.  [default: ~/.docker/config.json]")
     registries: Hosts = Field(default=(), description="Only these, HOST or HOST:PORT; by default all of the file's.")
 
@@ -44,7 +44,7 @@ class Gcr(_Credentials):
     """An account of Google Cloud."""
 
     kind: Literal["gcr"] = Field(description="Google's Container Registry and Artifact Registry.")
-    secret: Subdomain = Field(default="gcr-secret", description="The name of the Secret.")
+    secret: Subdomain = Field(default="gcr-secret", description="Its name, and that of its Secrets.")
     file: HomePath | None = Field(
         default=None,
         description="The key of a service account, application-default credentials, or a workload identity.  "
@@ -57,7 +57,7 @@ class Ecr(_Credentials):
     """An account of AWS."""
 
     kind: Literal["ecr"] = Field(description="AWS's Elastic Container Registry.")
-    secret: Subdomain = Field(default="awsecr-cred", description="The name of the Secret.")
+    secret: Subdomain = Field(default="awsecr-cred", description="Its name, and that of its Secrets.")
     file: HomePath | None = Field(
         default=None,
         description="AWS's credentials file, or the JSON of `aws configure export-credentials`.  "
@@ -75,7 +75,7 @@ class Acr(_Credentials):
     """An account of Azure."""
 
     kind: Literal["acr"] = Field(description="Azure's Container Registry.")
-    secret: Subdomain = Field(default="acr-secret", description="The name of the Secret.")
+    secret: Subdomain = Field(default="acr-secret", description="Its name, and that of its Secrets.")
     registry: RegistryHost = Field(
         description="The registry, such as demo.azurecr.io; its host ends in azurecr.io, .cn or .us."
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.credentials.kept_secret import Entries
+from sandbox.components.credentials.pod_logins import PodLogins
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.use import UseCounts
@@ -69,7 +69,7 @@ def test_file_that_must_be_read_is_refused_if_odd(tmp_path: Path, harm: Callable
     path = tmp_path / "kept"
     harm(path)
     with pytest.raises(SandboxError, match=r"cannot be read"):
-        Entries(path).read()
+        PodLogins(path).read()
     with pytest.raises((OSError, ValueError)):
         UseCounts.read(path)
 

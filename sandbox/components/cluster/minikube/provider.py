@@ -23,7 +23,7 @@ from sandbox.system.wait import wait_until
 
 RBAC = "rbac.authorization.k8s.io/v1"
 # Of the ingress controller, its page, the Gateway API and the units on nodes.
-ROLES = ("traefik", "traefik-gateway", "page", "credentials", "services")
+ROLES = ("traefik", "traefik-gateway", "page", "services")
 OURS = (
     *(
         (pod_proxy.API, kind, name, None)

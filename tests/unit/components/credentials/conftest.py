@@ -15,7 +15,6 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.node_unit import ADMIN
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
@@ -104,14 +103,13 @@ def names() -> Names:
 
 @pytest.fixture
 def node(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
-    """The engine with the cluster's node; what was started for its credentials ends with the test."""
+    """The engine with the cluster's node; the process that renews logins ends with the test."""
     engine = FakeEngine(UPSTREAM["node"])
     engine.create_network(NETWORK, {LABEL: ""})
     spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
     engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))
     engine.programs["systemctl"] = Systemd()
     engine.programs["rm"] = _rm
-    engine.boxes[names.node].files[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     yield engine
     daemon.end(names.credentials / "keeper.json")
@@ -124,23 +122,21 @@ def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
 
 
 class Systemd:
-    """The node's systemd, which runs what was restarted."""
+    """The node's systemd, which counts the restarts of the kubelet."""
 
     def __init__(self) -> None:
-        self.running = self.broken = False
+        self.restarts = 0
+        self.broken = False
 
     def __call__(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        if argv[1] == "is-active":
-            return 0 if self.running else 3, ""
-        if self.broken:
-            return 1, "Job failed"
-        self.running = argv[1] == "restart" or (self.running and argv[1] != "disable")
-        return 0, ""
+        assert list(argv) == ["systemctl", "try-restart", "kubelet"]
+        self.restarts += 1
+        return (1, "Job failed") if self.broken else (0, "")
 
 
 @pytest.fixture
 def server(names: Names) -> Iterator[ApiServer]:
-    """The sandbox's cluster, with two namespaces of the user's and Kubernetes' own, each with its service account."""
+    """The sandbox's cluster, with namespaces that have their service account."""
     names.folder.mkdir(parents=True)
     with serving_api() as server:
         server.RequestHandlerClass = _Everywhere

@@ -20,7 +20,6 @@ from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.credentials import pull_secrets
-from sandbox.components.credentials.pod_credentials import secrets_unit
 from sandbox.components.edge import service_unit
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
@@ -323,8 +322,7 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
 
 
 def test_every_cluster_wide_right_leaves_a_user_profile(world: World, names: Names) -> None:
-    units = (secrets_unit(()), service_unit.unit("10.0.0.0/24", None, "node", 1))
-    roles = {one.name for one in units}
+    roles = {service_unit.unit("10.0.0.0/24", None, "node", 1).name}
     for file in ("traefik.yaml", "traefik-gateway.yaml"):
         text = files.packaged("sandbox.components.ingress", file)
         roles |= set(re.findall(r"kind: ClusterRole, name: ([a-z-]+)", text))

@@ -1,0 +1,240 @@
+"""Logins on nodes and in Secrets, by what an engine and an API server in memory have."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from sandbox.components.credentials.delivery import Delivery
+from sandbox.components.credentials.node_logins import FILE, NodeLogins
+from sandbox.components.credentials.pod_logins import PodLogin, PodLogins
+from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_login import Login, Validity, matches
+from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.oci.credential import Credential
+from tests.support.api_server import ApiServer
+from tests.support.fakes import FakeEngine
+from tests.support.memory_nodes import Nodes
+from tests.unit.components.credentials.conftest import Systemd, make_namespace
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HUB = "https://index.docker.io/v1/"
+GCR = Gcr(kind="gcr")
+DOCKER = Docker(kind="docker")
+SHOP_ONLY = Gcr(kind="gcr", namespaces=("shop",))
+POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbox-credentials"
+
+
+def fresh(entry: Credentials, word: str = "canary", **accounts: str) -> dict[PodLogin, Login]:
+    hosts = accounts or {"gcr.io": "it", "docker.io": "me"}
+    login = Login({host: Credential(user, word) for host, user in hosts.items()}, NOW, NOW + timedelta(hours=1))
+    return {PodLogin.of(entry, "spec", login): login}
+
+
+@pytest.fixture
+def delivery(names: Names, node: FakeEngine, server: ApiServer) -> Delivery:
+    secrets = PullSecrets(Cluster(names.kubeconfig))
+    return Delivery(PodLogins(names.credentials / "logins.json"), NodeLogins(node, (names.node,)), secrets)
+
+
+def written(node: FakeEngine, name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(node.boxes[name].files[FILE])
+    return found
+
+
+def named(server: ApiServer, namespace: str, account: str = "default") -> list[str]:
+    found = server.objects[f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}"]
+    return [one["name"] for one in found.get("imagePullSecrets", ())]
+
+
+def secrets(server: ApiServer) -> set[str]:
+    return {path.removeprefix("/api/v1/namespaces/") for path in server.objects if "/secrets/" in path}
+
+
+def test_login_of_all_namespaces_is_in_the_kubelets_file(
+    delivery: Delivery, node: FakeEngine, names: Names, server: ApiServer
+) -> None:
+    delivery.deliver(fresh(GCR))
+    assert delivery.pending() is None
+    auths = written(node, names.node)["auths"]
+    assert auths.keys() == {"gcr.io", HUB}
+    assert auths["gcr.io"] == {
+        "username": "it",
+        "password": "canary",
+        "auth": base64.b64encode(b"it:canary").decode(),
+    }
+    assert node.boxes[names.node].modes[FILE] == 0o600
+    assert cast("Systemd", node.programs["systemctl"]).restarts == 1
+    assert secrets(server) == set()
+
+
+def test_renewed_login_replaces_the_one_before_without_a_restart(
+    delivery: Delivery, node: FakeEngine, names: Names
+) -> None:
+    delivery.deliver(fresh(GCR))
+    delivery.deliver(fresh(DOCKER, **{"quay.io": "me"}))
+    delivery.deliver(fresh(GCR, "canary-newer", **{"gcr.io": "it"}), at_once=False)
+    auths = written(node, names.node)["auths"]
+    assert {host: account["password"] for host, account in auths.items()} == {
+        "quay.io": "canary",
+        "gcr.io": "canary-newer",
+    }
+    assert cast("Systemd", node.programs["systemctl"]).restarts == 2
+
+
+def test_every_node_gets_the_file(delivery: Delivery, node: FakeEngine, names: Names) -> None:
+    delivery.deliver(fresh(GCR))
+    worker = Nodes(node).add(names, f"{names.cluster}-worker")
+    grown = Delivery(delivery.logins, NodeLogins(node, (names.node, worker.spec.name)), delivery.secrets)
+    assert grown.pending() == f"{FILE} on {worker.spec.name} does not have the present logins"
+    assert not grown.lacks(*delivery.logins.read().values())
+    grown.deliver({})
+    assert grown.pending() is None
+    assert worker.files[FILE] == node.boxes[names.node].files[FILE]
+
+
+def test_file_goes_with_the_last_login(delivery: Delivery, node: FakeEngine, names: Names) -> None:
+    delivery.deliver(fresh(GCR, **{"gcr.io": "it"}))
+    delivery.deliver(fresh(DOCKER, **{"quay.io": "me"}))
+    delivery.forget(["gcr-secret"])
+    assert written(node, names.node)["auths"].keys() == {"quay.io"}
+    delivery.forget(["dpr-secret"])
+    assert FILE not in node.boxes[names.node].files
+    assert delivery.logins.read() == {}
+
+
+@pytest.mark.parametrize("content", [b'{"auths": {"mine": {}}}', b"[]", b"no JSON"])
+def test_file_of_the_users_own_is_refused(delivery: Delivery, node: FakeEngine, names: Names, content: bytes) -> None:
+    node.boxes[names.node].files[FILE] = content
+    with pytest.raises(SandboxError, match="is not from a sandbox"):
+        delivery.deliver(fresh(GCR))
+    assert node.boxes[names.node].files[FILE] == content
+
+
+def test_kubelet_that_does_not_restart_is_reported(delivery: Delivery, node: FakeEngine) -> None:
+    cast("Systemd", node.programs["systemctl"]).broken = True
+    with pytest.raises(SandboxError, match=r"the kubelet of .* cannot be restarted") as caught:
+        delivery.deliver(fresh(GCR))
+    assert caught.value.details == "Job failed"
+
+
+def test_login_of_named_namespaces_is_limited_to_them(
+    delivery: Delivery, node: FakeEngine, names: Names, server: ApiServer
+) -> None:
+    account: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "shop"}}
+    account["imagePullSecrets"] = [{"name": "own"}]
+    server.objects["/api/v1/namespaces/shop/serviceaccounts/robot"] = account
+    delivery.deliver(fresh(SHOP_ONLY))
+    assert delivery.pending() is None
+    assert FILE not in node.boxes[names.node].files
+    assert secrets(server) == {"shop/secrets/gcr-secret"}
+    secret = server.objects["/api/v1/namespaces/shop/secrets/gcr-secret"]
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    assert json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"].keys() == {"gcr.io", HUB}
+    assert (named(server, "shop", "robot"), named(server, "shop")) == (["own", "gcr-secret"], ["gcr-secret"])
+    assert named(server, "default") == []
+
+
+def test_missing_namespace_is_created(delivery: Delivery, server: ApiServer) -> None:
+    delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("later",))))
+    assert "/api/v1/namespaces/later" in server.objects
+    assert secrets(server) == {"later/secrets/gcr-secret"}
+
+
+def test_login_leaves_namespaces_that_are_no_longer_named(delivery: Delivery, server: ApiServer) -> None:
+    delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("shop", "default"))))
+    server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = [
+        {"name": "own"},
+        {"name": "gcr-secret"},
+    ]
+    delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("default",))))
+    assert secrets(server) == {"default/secrets/gcr-secret"}
+    assert (named(server, "default"), named(server, "shop")) == (["gcr-secret"], ["own"])
+    delivery.deliver(fresh(GCR))
+    assert secrets(server) == set()
+    assert delivery.pending() is None
+
+
+def test_forgotten_secret_leaves_no_trace(delivery: Delivery, server: ApiServer) -> None:
+    before = set(server.objects)
+    delivery.deliver(fresh(SHOP_ONLY))
+    delivery.forget(["gcr-secret"])
+    assert set(server.objects) == before
+    assert named(server, "shop") == []
+
+
+def test_pending_names_what_is_missing(delivery: Delivery, server: ApiServer) -> None:
+    delivery.deliver(fresh(SHOP_ONLY))
+    server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = []
+    assert delivery.pending() == "the service account shop/default does not name gcr-secret"
+    secret = server.objects.pop("/api/v1/namespaces/shop/secrets/gcr-secret")
+    assert delivery.pending() == "shop does not have the present Secret gcr-secret"
+    assert delivery.lacks(*delivery.logins.read().values())
+    delivery.deliver(fresh(SHOP_ONLY))
+    stray = {**secret, "metadata": {**secret["metadata"], "namespace": "default"}}
+    server.objects["/api/v1/namespaces/default/secrets/gcr-secret"] = stray
+    assert delivery.pending() == "default still has the Secret gcr-secret"
+
+
+def test_policy_is_for_later_service_accounts_of_named_namespaces(delivery: Delivery, server: ApiServer) -> None:
+    delivery.deliver({**fresh(SHOP_ONLY), **fresh(DOCKER)})
+    spec = server.objects[POLICY]["spec"]
+    (rule,) = spec["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], rule["operations"]) == (["serviceaccounts"], ["CREATE"])
+    (mutation,) = spec["mutations"]
+    assert mutation["jsonPatch"]["expression"].startswith('request.namespace in ["shop"] && ')
+    assert server.objects[f"{POLICY.replace('policies', 'policybindings')}"]["spec"] == {
+        "policyName": "sandbox-credentials"
+    }
+
+
+def test_older_cluster_does_without_the_policy(delivery: Delivery, server: ApiServer) -> None:
+    del server.kinds["/apis/admissionregistration.k8s.io/v1"]
+    delivery.deliver(fresh(SHOP_ONLY))
+    assert named(server, "shop") == ["gcr-secret"]
+    delivery.forget(["gcr-secret"])
+    assert delivery.pending() is None
+
+
+@pytest.mark.security(20)
+def test_planted_secret_is_no_entry(delivery: Delivery, node: FakeEngine, names: Names, server: ApiServer) -> None:
+    """A pod writes a Secret with our label → no login is requested for it, and none leaves its namespaces."""
+    delivery.deliver(fresh(SHOP_ONLY))
+    make_namespace(server, "attackers")
+    secret = server.objects["/api/v1/namespaces/shop/secrets/gcr-secret"]
+    planted = {**secret, "metadata": {**secret["metadata"], "name": "planted", "namespace": "attackers"}}
+    server.objects["/api/v1/namespaces/attackers/secrets/planted"] = planted
+    assert delivery.pending() is None
+    delivery.deliver(fresh(SHOP_ONLY))
+    assert secrets(server) == {"shop/secrets/gcr-secret", "attackers/secrets/planted"}
+    assert FILE not in node.boxes[names.node].files
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "same"),
+    [
+        ("gcr.io", "gcr.io", True),
+        ("*.gcr.io", "eu.gcr.io", True),
+        ("*.gcr.io", "gcr.io", False),
+        ("*.gcr.io", "a.b.gcr.io", False),
+        ("a.io:5000", "a.io:5000", True),
+        ("a.io:5000", "a.io", False),
+    ],
+)
+def test_hosts_match_as_in_the_kubelet(pattern: str, host: str, same: bool) -> None:
+    assert matches(pattern, host) is same
+
+
+def test_token_is_due_when_two_thirds_of_its_life_are_over() -> None:
+    hour = Validity(NOW, NOW + timedelta(hours=1))
+    assert not hour.is_due(NOW + timedelta(minutes=39))
+    assert hour.is_due(NOW + timedelta(minutes=40))
+    assert not Validity(NOW).is_due(NOW + timedelta(days=9999))
