@@ -80,10 +80,14 @@ class ServiceTrace:
 
     @property
     def events(self) -> Sequence[Manifest]:
-        """Return the sandbox's own events about the Service in its namespace, oldest first. Raises ClusterError."""
+        """Return MetalLB's warnings about Services of the namespace, oldest first. Raises ClusterError."""
         found = self._cluster.list("v1", "Event", self.namespace)
-        ours = (one for one in found if (one.get("source") or {}).get("component") == "sandbox")
-        return sorted(ours, key=lambda one: str(one.get("lastTimestamp")))
+        warnings = (
+            event
+            for event in found
+            if event.get("type") == "Warning" and (event.get("source") or {}).get("component") == "metallb-controller"
+        )
+        return sorted(warnings, key=lambda event: str(event.get("lastTimestamp")))
 
     @property
     def address(self) -> str:

@@ -13,6 +13,7 @@ from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import WantedAddon
+from sandbox.components.addons.load_balancers import LoadBalancersStep
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
@@ -29,7 +30,17 @@ from sandbox.step import Step
 
 
 def addons(site: ClusterSite) -> Step:
-    """Return the addons that the spec or a command asked for; their images are the bundle's or in a known registry."""
+    """Return the addons that the spec or a command asked for."""
+    return AddonStep(_manager(site), requires=("wiring", *(("push",) if site.spec.push else ())))
+
+
+def load_balancers(site: ClusterSite) -> LoadBalancersStep:
+    """Return the step that brings MetalLB for Services of type LoadBalancer."""
+    return LoadBalancersStep(_manager(site))
+
+
+def _manager(site: ClusterSite) -> AddonManager:
+    """Return what installs addons; their images are the bundle's or in a known registry."""
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
     images = AddonImages(
@@ -46,8 +57,7 @@ def addons(site: ClusterSite) -> Step:
     catalogue.without_minikubes(spec)  # so that an addon that does not exist is reported at once
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.edge.ports[0])}
     served = spec.ingress.controller != "none"
-    manager = AddonManager(images=images, charts=_charts(site), uses=uses, values=values, served=served)
-    return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
+    return AddonManager(images=images, charts=_charts(site), uses=uses, values=values, served=served)
 
 
 def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:

@@ -81,7 +81,6 @@ def build(
         *cluster_steps.cluster(site),
         *cluster_steps.join(site),
         certificates_steps.trust(site),
-        edge_steps.services(site),
         *registry_steps.behind_ingress(site),
         *registry_steps.push(site),
         registry_steps.wiring(site.engine, site.nodes, site.names, site.spec.registry),
@@ -92,6 +91,7 @@ def build(
         *ingress_steps.controller(site),
         *addons_steps.of_minikube(site),
         *cluster_steps.brought(site),
+        addons_steps.load_balancers(site),
         *ingress_steps.proof(site),
         *edge_steps.served_ports(site),
     ]

@@ -22,7 +22,7 @@ from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.kube.manifests import defined
-from sandbox.plan import certificates_steps, registry_steps
+from sandbox.plan import addons_steps, certificates_steps, registry_steps
 from sandbox.plan.providers import dns, proxied
 from sandbox.plan.site import ClusterSite, Site
 from sandbox.step import Step
@@ -98,7 +98,8 @@ def brought(site: ClusterSite) -> list[Step]:
         steps += pulls
         ready = (*requires, *(one.name for one in steps))
         installed = (site.names, charts, archives, images, site.store)
-        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes))
+        prepare = addons_steps.load_balancers(site).prepare
+        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, prepare=prepare))
     unbrought: dict[str, str] = {}
     defines = any(group == GATEWAY_GROUP for group, _ in filter(None, map(defined, manifests)))
     if not (charts or site.spec.addons or site.spec.ingress.gateway_api or defines):

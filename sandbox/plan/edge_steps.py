@@ -14,7 +14,6 @@ from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Host, Port, Tunnel
-from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
@@ -85,11 +84,6 @@ def tunnels(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> t
 def _tunnel(names: Names, listen: str, port: int, to: Target, namespace: str | None) -> Tunnel:
     leads = Relay(names.home).service(names, namespace or to.namespace, to.service, to.port)
     return Tunnel(port, leads, listen)
-
-
-def services(site: ClusterSite) -> Step:
-    """Return the step that gives Services of type LoadBalancer their addresses."""
-    return ServicesStep(site.engine, site.nodes, site.names)
 
 
 def served_ports(site: ClusterSite) -> list[Step]:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sandbox.components.node_unit import START
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.engine.engine_values import ListedContainer
@@ -262,13 +261,6 @@ class FakeEngine(Engine):
 
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         box = self._running(name, f"running {argv[0]} in {name}")
-        if argv[0] == "sh" and argv[2] == START and "systemctl" in self.programs:
-            said = (0, "")
-            for verb in ("enable", "restart"):
-                said = self.programs["systemctl"](box, ["systemctl", verb, argv[-1]])
-                if said[0] != 0:
-                    break
-            return said
         program = self.programs.get(argv[0])
         if program is None:
             return 126, f'exec: "{argv[0]}": executable file not found in $PATH'

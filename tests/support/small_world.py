@@ -24,7 +24,6 @@ from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.edge import routes
 from sandbox.components.ingress import traefik
-from sandbox.components.node_unit import ADMIN
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.names import EDGE, Home, Names
@@ -217,7 +216,6 @@ def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callab
     class Playing(Kind):
         def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
             mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(pod_proxy.DROP_IN): b""}
-            mounted[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
             nodes.add(names, names.node, "control-plane").files |= mounted
             new_cluster()
             on_line(" ✓ Installing StorageClass 💾")

@@ -33,6 +33,7 @@ from sandbox.system import interruption
 
 # In runc's words, of a container whose program is below a shell.
 NO_SHELL = 'exec: "sh": executable file not found'
+FOLLOWING = ("load-balancers", "ports")
 PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
 
 
@@ -58,6 +59,7 @@ class Rounds:
     apply: ApplyStep
     report: DevReport
     overtaken: Callable[[], bool]
+    following: Sequence[Step] = ()  # which look at what was applied: addresses and ports of Services
     applied: Mapping[tuple[str, ...], Manifest] = field(default_factory=dict)
     copied: dict[Target, Copies] = field(default_factory=dict)
     loaded: bool = True
@@ -67,7 +69,9 @@ class Rounds:
         """Return the rounds of a plan."""
         push = next((one for one in steps if isinstance(one, PushStep)), None)
         charts = next((one for one in steps if isinstance(one, ChartsStep)), None)
-        return cls(push, charts, next(one for one in steps if isinstance(one, ApplyStep)), report, overtaken)
+        following = [one for one in steps if one.name in FOLLOWING]
+        apply = next(one for one in steps if isinstance(one, ApplyStep))
+        return cls(push, charts, apply, report, overtaken, following)
 
     @property
     def cluster(self) -> Cluster:
@@ -176,10 +180,13 @@ class Rounds:
     def _rolled_out(self, *, charts: bool) -> None:
         """Apply objects that differ from what was applied last, and wait until their workloads are ready."""
         releases = self.charts and replace(self.charts, programs=self._programs)
-        if charts and releases and releases.check().state is not State.READY:
+        upgraded = bool(charts and releases and releases.check().state is not State.READY)
+        if releases and upgraded:
             with timed(self.report, "helm", ", ".join(one.name for one in releases.charts)):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
         if not self.apply.brings_any and not self.applied:
+            if upgraded:
+                self._follow()
             return
         known, self.applied = self.applied, {}  # unknown from here on, if this does not come to its end
         with timed(self.report, "apply", "") as phase:
@@ -193,6 +200,14 @@ class Rounds:
                 self._await(waiting)
         self.applied = {identity(one): one for one in placed.objects}
         self.apply.remember(placed)
+        if placed.changed or placed.removed or upgraded:
+            self._follow()
+
+    def _follow(self) -> None:
+        for step in self.following:
+            if step.check().state is not State.READY:
+                with timed(self.report, step.name, step.title):
+                    step.apply(Progress(partial(self.report.progress, step.name)))
 
     def _await(self, manifests: Sequence[Manifest]) -> None:
         """Wait until the workloads are ready. Raises SandboxError with the pods' messages, Overtaken."""

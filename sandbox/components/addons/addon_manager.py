@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_charts, addon_objects
@@ -11,6 +12,7 @@ from sandbox.components.addons.addon_charts import AddonCharts, ChartUse
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_objects import LABEL, Objects, Record, digest, used
 from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
+from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, Say
@@ -24,6 +26,7 @@ from sandbox.system.wait import wait_until
 # The self-signed certificate of a kubelet that has none of the cluster's CA, and that of the kubelet's own CA.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
+SMALLEST_NETWORK = 28  # bits of the prefix; a quarter of a smaller network is not worth it
 KIND = "CustomResourceDefinition"
 AHEAD = ("Namespace", "Secret", "ConfigMap")  # what the pods of a chart may need
 
@@ -73,6 +76,13 @@ class AddonManager:
         for addon in chosen:
             work.say(addon.name)
             self._install(addon, records.get(addon.name), last=addon is chosen[-1], work=work)
+
+    def bring(self, source: str, work: Work) -> None:
+        """Install an addon as a command does, unless it is there. Raises SandboxError."""
+        records = self.records()
+        for one in replace(self, asked=(source,)).chosen(records):
+            if one.source == source and one.addon.name not in records:
+                self._install(one, None, last=False, work=work)
 
     def records(self) -> dict[str, Record]:
         """Return the records of addons in the cluster, by name; what a pod wrote there is none."""
@@ -204,6 +214,7 @@ class AddonManager:
             "node_address": lambda: self._address(self._node()),
             "node_hosts": self._hosts,
             "kubelet_ca": self._kubelet_authorities,
+            "load_balancer_addresses": self._load_balancer_addresses,
         }
         names = used(content)
         return values | {name: fact() for name, fact in facts.items() if name in names}
@@ -222,6 +233,18 @@ class AddonManager:
         """Return the running nodes as lines of a hosts(5) file, since pods do not resolve their names."""
         return "\n".join(f"{self._address(node)} {node}" for node in self.images.provider.nodes.running())
 
+    def _load_balancer_addresses(self) -> str:
+        """Return the range of addresses for Services of type LoadBalancer, without its first and last."""
+        network = joined(self.images.engine, self.images.provider.nodes.network)
+        chosen = network.name != self.images.sandbox.network
+        found = service_addresses(network.subnet, network.lower, chosen=chosen)
+        if found is None:
+            raise UsageError(
+                f"the network {network.name} ({network.subnet}) has no addresses for Services of type LoadBalancer",
+                fix="give the Service another type; a network that `sandbox up` creates has such addresses",
+            )
+        return f"{found[1]}-{found[-2]}"
+
     def _kubelet_authorities(self) -> str:
         return "".join(self._kubelet_authority(node) for node in self.images.provider.nodes.running())
 
@@ -230,6 +253,18 @@ class AddonManager:
         if content is None:
             raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
         return content.decode()
+
+
+def service_addresses(network: str, lower: str, *, chosen: bool) -> IPv4Network | None:
+    """Return the third quarter of a network, for Services; None where the engine may give its addresses to containers.
+
+    Containers are in the lower half: by the engine's range (`lower`), or because the network was `chosen` by a provider
+    that gives out the first addresses. In the last quarter are our own containers on such a network.
+    """
+    whole = IPv4Network(network)
+    if whole.prefixlen > SMALLEST_NETWORK or not (lower or chosen):
+        return None
+    return list(whole.subnets(2))[2]
 
 
 def lost(records: Mapping[str, Record]) -> tuple[Record, ...]:

@@ -1,8 +1,8 @@
 """Ports that are routed to Services: the objects for them in the cluster, and where the edge connects.
 
 Next to each Service the sandbox has one of its own, a NodePort with the same selector. The edge reaches it by any node,
-whatever happens to pods and nodes, and the user's Service is not changed. It may come before the user's, and a unit on
-the node keeps it in step (`service_unit`).
+whatever happens to pods and nodes, and the user's Service is not changed. `up`, `dev` and `sandbox edge port` keep both
+in step.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from sandbox.step import State, Status
 
 TARGET = "sandbox.dev/to"
 _IS_OURS = f"{HOST_PORT}=true"
-NO_POD = {HOST_PORT: "no-pod"}
-"""What our Service selects while it is not known what the user's does."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +122,10 @@ class HostPorts:
         Raises SandboxError.
         """
         cluster, target = self._cluster, Target.parse(port.to)
-        if cluster.get("v1", "Service", target.service, target.namespace) is None:
+        service = cluster.get("v1", "Service", target.service, target.namespace)
+        if service is None:
             return "", True
-        manifest, trouble = _service(cluster, target)
-        return trouble, manifest is not None
+        return _service(cluster, target)[1], bool(service["spec"].get("selector"))
 
     def backend(self, to: str, *, direct: bool = False) -> Backend:
         """Return the backend of the Service `to`, `direct` where clients reach it without a Service of the sandbox's.
@@ -183,16 +181,11 @@ def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
-    """Return the sandbox's Service for a port of a user's, and why it has no pods, if there can be none.
-
-    Without a namespace for it there is no Service yet. A port that the user's Service does not have yet is included all
-    the same, so that the edge knows where to connect once it has it.
-    """
+    """Return the sandbox's Service for a port of a user's, or why there can be none."""
     theirs = cluster.get("v1", "Service", target.service, target.namespace)
     called = f"{target.namespace}/{target.service}"
     if theirs is None:
-        there = cluster.get("v1", "Namespace", target.namespace) is not None
-        return (_copy(target, {}, NO_POD) if there else None), f"there is no Service {called}"
+        return None, f"there is no Service {called}"
     spec = theirs["spec"]
     if not spec.get("selector"):
         return None, f"the Service {called} has no selector, so it is not known which pods it is for"
@@ -200,19 +193,18 @@ def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, s
     port = next((one for one in ports if target.port in (str(one["port"]), one.get("name"))), None)
     if port is None:
         has = ", ".join(str(one["port"]) for one in ports) or "none"
-        return _copy(target, {}, NO_POD), f"the Service {called} has no TCP port {target.port}; it has: {has}"
+        return None, f"the Service {called} has no TCP port {target.port}; it has: {has}"
     return _copy(target, port, spec["selector"]), ""
 
 
 def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) -> dict[str, Any]:
-    number = port.get("port") or (int(target.port) if target.port.isdigit() else 1)
     metadata = {
         "name": target.name,
         "namespace": target.namespace,
         "labels": {HOST_PORT: "true", "app.kubernetes.io/managed-by": "sandbox"},
         "annotations": {TARGET: str(target)},
     }
-    served = {"name": "port", "protocol": "TCP", "port": number}
-    spec = {"type": "NodePort", "selector": dict(selector)}
-    ports = [{**served, "targetPort": port.get("targetPort", number)}]
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {**spec, "ports": ports}}
+    number = port["port"]
+    served = {"name": "port", "protocol": "TCP", "port": number, "targetPort": port.get("targetPort", number)}
+    spec = {"type": "NodePort", "selector": dict(selector), "ports": [served]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}

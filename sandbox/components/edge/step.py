@@ -81,7 +81,7 @@ class PortsStep(NothingToUndo):
     names: Names
     image: str
     name: str = "ports"
-    requires: tuple[str, ...] = ("cluster", "edge", "services")
+    requires: tuple[str, ...] = ("cluster", "edge")
     after: tuple[str, ...] = ("context", "charts", "apply")
     title: str = "Ports of Services"
 

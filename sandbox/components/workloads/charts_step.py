@@ -57,6 +57,7 @@ class ChartsStep(NothingToUndo):
     after: tuple[str, ...] = ()
     programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
     nodes: Callable[[], Collection[str]] = tuple
+    prepare: Callable[[Sequence[Manifest], Work], None] = lambda objects, work: None  # before a chart's objects
     name: str = "charts"
     record: str = RECORD
 
@@ -124,6 +125,7 @@ class ChartsStep(NothingToUndo):
         if release is not None and release.state.startswith("pending-"):
             work.say(f"{chart.name} was left {release.state}")
             self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
+        self.prepare(objects, work)
         work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
         renaming = self.images.renaming(full) if full else {}
         if renaming and self.programs:

@@ -157,7 +157,8 @@ def test_a_load_balancer_without_an_address_is_an_error(context: DoctorContext, 
     world.objects[DB]["metadata"]["uid"] = "1"
     world.objects["/api/v1/namespaces/shop/events/db.1"] = {
         "metadata": {"name": "db.1", "namespace": "shop"},
-        "source": {"component": "sandbox"},
+        "type": "Warning",
+        "source": {"component": "metallb-controller"},
         "involvedObject": {"uid": "1"},
         "message": "its loadBalancerClass is for another controller",
     }

@@ -22,14 +22,12 @@ from sandbox.components.certificates.cert_manager import IssuerStep
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
-from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.route import AddedRoute, Route
-from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.steps import IngressStep
@@ -72,7 +70,7 @@ ALWAYS = WITHOUT_CLUSTER | {
     "dns",
     "pod-proxy",
     "trust",
-    "services",
+    "load-balancers",
     "wiring",
     "addons",
     "secrets",
@@ -168,12 +166,6 @@ def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, p
 def test_kube_proxy_is_waited_for_only_as_configured(place: Home, options: dict[str, Any], is_waited_for: bool) -> None:
     steps = build(Spec.model_validate({"cluster": {"kind": options}}), place)
     assert ("kube-proxy" in steps, "kube-proxy" in needed(steps["apply"], steps)) == (is_waited_for, is_waited_for)
-
-
-def test_services_get_addresses_of_minikube_without_its_tunnel(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Minikube, "find", lambda profile: Minikube(Path("minikube"), profile))
-    steps = build(Spec.model_validate({"cluster": {"provider": "minikube"}}), place)
-    assert one(ServicesStep, steps).requires == ("cluster",)
 
 
 @pytest.mark.parametrize("push", [False, True])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -131,6 +132,17 @@ def test_only_objects_that_say_something_else_are_applied(stage: Stage, entry: F
     stage.told.phases.clear()
     stage.rounds.run(DevWork(manifests=True))
     assert stage.told.phases == ["apply  0 objects changed"]
+
+
+def test_steps_for_services_follow_a_round_that_changes_objects(stage: Stage, entry: FromBuild) -> None:
+    done = list[str]()
+    ports = Mock(title="Ports of Services", check=lambda: Status(State.ABSENT), apply=lambda work: done.append("ports"))
+    ports.name = "ports"
+    rounds = replace(stage.rounds, following=[ports])
+    rounds.run(DevWork(images=(entry,)))
+    assert (done, stage.told.phases[-1]) == (["ports"], "ports Ports of Services")
+    rounds.run(DevWork(manifests=True))
+    assert done == ["ports"]
 
 
 def test_removed_objects_are_counted(stage: Stage, entry: FromBuild) -> None:

@@ -22,6 +22,7 @@ KNOWN = {
     "node_address",
     "node_hosts",
     "kubelet_ca",
+    "load_balancer_addresses",
     "host",
     "url",
     "password",

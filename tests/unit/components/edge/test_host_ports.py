@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.host_ports import NO_POD, HostPorts, Target
+from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.errors import SandboxError
@@ -102,6 +102,15 @@ def test_port_without_a_service_is_reported_and_up_goes_on(
     assert trouble in str(HostPorts(step.names).backend(to))
 
 
+def test_service_that_is_created_later_is_routed_by_the_next_up(step: PortsStep, server: ApiServer) -> None:
+    step.apply(NoWork())
+    assert OURS not in server.objects
+    server.objects[THEIRS] = service()
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert server.objects[OURS]["spec"]["selector"] == {"app": "db"}
+
+
 def test_changed_selector_is_drift_and_followed(step: PortsStep, server: ApiServer) -> None:
     server.objects[THEIRS] = service()
     step.apply(NoWork())
@@ -130,21 +139,6 @@ def test_second_port_of_our_service_is_drift_and_removed(step: PortsStep, server
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert [one["nodePort"] for one in server.objects[OURS]["spec"]["ports"]] == [30100]
-
-
-def test_service_that_comes_later_has_its_place_already(step: PortsStep, server: ApiServer, place: Home) -> None:
-    step.apply(NoWork())
-    assert OURS not in server.objects  # without a namespace
-    server.objects["/api/v1/namespaces/shop"] = {"kind": "Namespace", "metadata": {"name": "shop"}}
-    assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert server.objects[OURS]["spec"]["selector"] == NO_POD
-    assert f"server node {step.names.node}:30100 " in (place.edge / "haproxy.cfg").read_text()
-    assert step.check().state is State.READY
-    server.objects[THEIRS] = service()
-    assert step.check().state is State.DRIFTED  # until the unit on the node, or `up`, has it in step
-    step.apply(NoWork())
-    assert server.objects[OURS]["spec"]["selector"] == {"app": "db"}
 
 
 def test_the_second_service_is_removed_with_its_port(step: PortsStep, server: ApiServer, place: Home) -> None:

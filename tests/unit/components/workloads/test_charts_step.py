@@ -111,6 +111,12 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     assert step.check().state is State.READY
 
 
+def test_objects_of_a_chart_are_prepared_for_before_it_is_installed(step: ChartsStep, asked: Path) -> None:
+    prepared = list[str]()
+    replace(step, prepare=lambda objects, work: prepared.extend(one["kind"] for one in objects)).apply(NoWork())
+    assert prepared == ["ConfigMap", "CronJob"]
+
+
 def test_change_of_a_chart_that_is_a_part_upgrades_the_release(step: ChartsStep, asked: Path, chart: Chart) -> None:
     part = chart.chart.with_name("common") / "Chart.yaml"
     part.parent.mkdir()

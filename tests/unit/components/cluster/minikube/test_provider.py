@@ -20,7 +20,6 @@ from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.credentials import pull_secrets
-from sandbox.components.edge import service_unit
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
@@ -315,16 +314,20 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
         assert not adopting.delete()
         assert "data" not in server.objects.pop(INGRESS), "what we no longer apply goes"
         assert server.objects == theirs
-    assert ["sandbox-*.service" in script for script in ran] == [True]
+    assert ["rm -rf /etc/sandbox" in script for script in ran] == [True]
     assert "mine" in world.profiles and "mine" in world.engine.boxes
     assert world.engine.network("mine").members == {"mine"}  # type: ignore[union-attr]
     assert not names.folder.exists()
 
 
 def test_every_cluster_wide_right_leaves_a_user_profile(world: World, names: Names) -> None:
-    roles = {service_unit.unit("10.0.0.0/24", None, "node", 1).name}
-    for file in ("traefik.yaml", "traefik-gateway.yaml"):
-        text = files.packaged("sandbox.components.ingress", file)
+    roles = set[str]()
+    for package, file in (
+        ("sandbox.components.ingress", "traefik.yaml"),
+        ("sandbox.components.ingress", "traefik-gateway.yaml"),
+        ("sandbox.components.addons", "included/metallb/metallb.yaml"),
+    ):
+        text = files.packaged(package, file)
         roles |= set(re.findall(r"kind: ClusterRole, name: ([a-z-]+)", text))
     policies = (pod_proxy.POLICY, pull_secrets.POLICY)
     names.kubeconfig.parent.mkdir(parents=True)

@@ -1,0 +1,74 @@
+"""Addresses of Services of type LoadBalancer: the addon MetalLB comes with the first Service that waits for one.
+
+The addresses are of the sandbox's own network, so this machine reaches them directly. A node answers for each (layer 2
+mode), and kube-proxy does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sandbox.components.addons.addon_manager import AddonManager
+from sandbox.kube.api import Manifest
+from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system.wait import WaitTimeout, wait_until
+
+ADDON = "metallb"
+POOLS = "ipaddresspools.metallb.io"
+TIMEOUT = 60.0  # seconds for MetalLB to give an address
+
+
+def wants_address(service: Manifest) -> bool:
+    """Tell whether a Service is of type LoadBalancer and not for a controller of another class."""
+    spec = service.get("spec") or {}
+    return bool(
+        service["kind"] == "Service" and spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
+    )
+
+
+@dataclass(frozen=True)
+class LoadBalancersStep(NothingToUndo):
+    """MetalLB, once a Service waits for an address and nothing else in the cluster gives it one."""
+
+    manager: AddonManager
+    requires: tuple[str, ...] = ("wiring",)
+    after: tuple[str, ...] = ("addons", "charts", "apply")
+    name: str = "load-balancers"
+    title: str = "Addresses of Services"
+
+    def check(self) -> Status:
+        waiting = self._waiting()
+        if ADDON in self.manager.records():
+            return Status(State.READY, f"waiting for one: {', '.join(waiting)}" if waiting else "by MetalLB")
+        if not waiting:
+            return Status(State.READY, "no Service waits for one")
+        if self._has_other():
+            return Status(State.READY, "by a MetalLB that `up` did not install")
+        return Status(State.ABSENT, f"{waiting[0]} waits for one")
+
+    def apply(self, work: Work) -> None:
+        self.manager.bring(ADDON, work)
+        with suppress(WaitTimeout):  # an address that MetalLB refuses is in an event of its Service
+            wait_until(lambda: next(iter(self._waiting()), None), what=self.title, timeout=TIMEOUT)
+
+    def prepare(self, objects: Iterable[Manifest], work: Work) -> None:
+        """Install MetalLB before `objects` are applied by a program that waits for addresses, as helm does."""
+        if any(map(wants_address, objects)) and not self._has_other():
+            self.manager.bring(ADDON, work)
+
+    def _waiting(self) -> list[str]:
+        """Return the Services without an address, as NAMESPACE/NAME."""
+        services = self.manager.cluster.list("v1", "Service")
+        return [
+            f"{one['metadata']['namespace']}/{one['metadata']['name']}"
+            for one in services
+            if wants_address({"kind": "Service", **one}) and not (one.get("status") or {}).get("loadBalancer")
+        ]
+
+    def _has_other(self) -> bool:
+        if ADDON in self.manager.records():
+            return False
+        kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", POOLS, None)
+        return self.manager.cluster.get(*kind) is not None
