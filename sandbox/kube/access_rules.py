@@ -16,7 +16,6 @@ class Rule:
     resources: frozenset[str]
 
     def allows(self, verb: str, group: str, resource: str) -> bool:
-        """Tell whether it allows the verb."""
         asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
         return all({"*", one} & known for one, known in asked)
 
@@ -29,11 +28,9 @@ class Rules:
 
     @classmethod
     def read(cls, review: Mapping[str, Any]) -> Self:
-        """Return the rules in an answered SelfSubjectRulesReview (authorization.k8s.io/v1)."""
         found = (one for one in review["status"].get("resourceRules") or () if not one.get("resourceNames"))
         keys = ("verbs", "apiGroups", "resources")
         return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
 
     def allow(self, verb: str, group: str, resource: str) -> bool:
-        """Tell whether one of them allows the verb."""
         return any(rule.allows(verb, group, resource) for rule in self.rules)

@@ -37,10 +37,6 @@ REFUSED = {403, 405, 409, 422}
 PASSING, LEADERLESS = {429, 502, 503, 504}, "etcdserver: "
 
 Say = Callable[[str], None]
-Page = dict[str, dict[str, Any]]
-
-# The content type for an object's metadata only (API concepts, "Metadata-only fetches").
-_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 
 class ClusterError(SandboxError):
@@ -105,7 +101,7 @@ class Cluster:
         return True
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """Return one object, or None when there is none."""
+        """Return one object, None when it does not exist or the cluster lacks its kind."""
         try:
             found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
         except ClusterError as error:
@@ -115,30 +111,15 @@ class Cluster:
         return dict(found)
 
     def live(self, manifest: Manifest) -> dict[str, Any] | None:
-        """Return the object that a manifest names, or None when there is none."""
         metadata = manifest["metadata"]
         return self.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
 
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
     ) -> list[dict[str, Any]]:
-        """Return the objects of one kind, in one namespace or in all."""
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
         found = self._call("GET", self._collection(api_version, kind, namespace) + query, needs="items")
         return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"] or ()]
-
-    def page(self, api_version: str, kind: str, namespace: str | None, *, most: int, whole: bool) -> Page | None:
-        """Return all objects of one kind and namespace by their names, None where there are more than `most`.
-
-        Unless `whole`, only their `metadata`.
-        """
-        accept = "application/json" if whole else _METADATA
-        path = f"{self._collection(api_version, kind, namespace)}?limit={most}"
-        found = self._call("GET", path, accept=accept, needs="items")
-        if (found.get("metadata") or {}).get("continue"):
-            return None
-        items = found["items"] or ()  # an API server sends null for an empty list of metadata
-        return {one["metadata"]["name"]: {**one, "apiVersion": api_version, "kind": kind} for one in items}
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object as in `manifest` (server-side apply, KEP-555).
@@ -201,7 +182,6 @@ class Cluster:
             raise type(error)(brief, details=error.details, fix=error.fix, status=error.status) from error
 
     def apply_all(self, manifests: Iterable[Manifest]) -> None:
-        """Apply several objects in their order."""
         for manifest in manifests:
             self.apply(manifest)
 
@@ -277,7 +257,6 @@ class Cluster:
         return Rules.read(self._reviewed("SelfSubjectRulesReview", {"namespace": namespace}))
 
     def _reviewed(self, kind: str, spec: Mapping[str, Any]) -> Any:
-        """Return the answer to a question about our own rights."""
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": dict(spec)}
         return self._call("POST", f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body=review)
 
@@ -289,7 +268,6 @@ class Cluster:
         return f"{base}/{plural}"
 
     def _place(self, base: str, kind: str) -> tuple[str, bool]:
-        """Return the name of a kind in paths, and whether it is namespaced."""
         if found := built_in.place(base, kind):
             return found
         known = self._connection.resources
@@ -327,11 +305,10 @@ class Cluster:
         body: Any = None,
         kind: str = "application/json",
         text: bool = False,
-        accept: str = "application/json",
         needs: str = "",
     ) -> Any:
         """Return the answer to a request: a JSON object that has the key it `needs`, or text."""
-        accepted = "*/*" if text else accept
+        accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":
                 status, data = self._connection.read((path, accepted))

@@ -78,7 +78,6 @@ class Socket:
         self._failures = (websocket.WebSocketException, OSError)
 
     def send(self, data: bytes) -> None:
-        """Send one message."""
         try:
             self._socket.send_binary(data)
         except self._failures as error:
@@ -180,7 +179,6 @@ class Transport:
 
 
 def _unanswered(error: Exception) -> Unanswered:
-    """Return the error with what it says to do."""
     return Unanswered(str(error), error.fix if isinstance(error, Unusable | Unanswered) else "")
 
 
@@ -238,6 +236,5 @@ def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def is_here(url: str) -> bool:
-    """Tell whether a URL is of this machine."""
     host = urlsplit(url).hostname or ""
     return host == "localhost" or host == "::1" or host.startswith("127.")

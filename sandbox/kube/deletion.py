@@ -33,7 +33,6 @@ class BeingDeleted(SandboxError):
 
 
 def is_leaving(live: Manifest) -> bool:
-    """Tell whether the object is being deleted."""
     return bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
@@ -99,7 +98,6 @@ def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | 
 
 
 def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    """Yield what holds an object that is being deleted, a line each."""
     metadata = live["metadata"]
     for one in metadata.get("finalizers") or ():
         yield f"finalizer {one}" + (f" ({KNOWN[one]})" if one in KNOWN else "")

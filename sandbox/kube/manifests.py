@@ -79,7 +79,6 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def ordered(manifests: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Return the objects in an order to apply them in."""
     return tuple(sorted(manifests, key=_rank))
 
 
@@ -161,13 +160,11 @@ def ingress_hosts(ingress: Manifest) -> Iterator[str]:
 
 
 def identity(manifest: Manifest) -> tuple[str, ...]:
-    """Return what identifies an object in a cluster."""
     metadata = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace", "default")), metadata["name"]
 
 
 def _reader(version: str, kind: str) -> str | None:
-    """Return the program that reads such a file, None for objects of a cluster."""
     group = version.partition("/")[0]
     if version == "v1" and kind == "Config":
         return "kubectl (a kubeconfig)"
@@ -175,7 +172,6 @@ def _reader(version: str, kind: str) -> str | None:
 
 
 def _advice(place: str) -> str:
-    """Return what to do with a file that contains no object, by its name."""
     file = Path(place.rpartition(":")[0])
     if file.name in KUSTOMIZATIONS:
         return (
@@ -192,14 +188,12 @@ def kustomization(folder: Path) -> Path | None:
 
 
 def files(path: Path) -> list[Path]:
-    """Return the files that `load` reads of the file or folder `path`."""
     if is_dir(path):
         return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
     return [path]
 
 
 def namespace(name: str) -> dict[str, Any]:
-    """Return the Namespace `name`."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 

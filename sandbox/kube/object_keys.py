@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.kube import deletion
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 
 
@@ -39,13 +39,7 @@ def from_json(text: str) -> tuple[ObjectKey, ...]:
 
 
 def live(cluster: Cluster, key: ObjectKey) -> dict[str, Any] | None:
-    """Return the object, None also where the cluster lacks its kind."""
-    try:
-        return cluster.get(key.api_version, key.kind, key.name, key.namespace)
-    except ClusterError as error:
-        if error.status == 404:
-            return None
-        raise
+    return cluster.get(key.api_version, key.kind, key.name, key.namespace)
 
 
 def existing(cluster: Cluster, keys: Iterable[ObjectKey], *, held: bool = False) -> frozenset[ObjectKey]:

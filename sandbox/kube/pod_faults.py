@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -49,10 +49,6 @@ EXHAUSTED = "too many open files"
 MORE_INSTANCES = f"{inotify.RAISE} (in /etc/sysctl.d to last), or take another cluster down"
 # The words of runc without its frames: `failed to create containerd task: … runc create failed: … exec: "x": …`.
 _FRAMES = re.compile(r"^.*(?:unable to start container process|runc create failed): (?:error during container init: )?")
-
-# The kubelet's message about a probe whose program could not be started, in an event of the pod.
-_PROBE = re.compile(r"(Readiness|Startup) probe errored.*failed to start exec.*: (exec: .*)", re.DOTALL)
-PROBES = 3  # such messages; a program that installs the probe's program itself does so at its start
 
 # Seconds, and numbers of restarts. The kubelet waits 10, 20, 40 and 80 seconds between restarts: three are over after
 # half a minute, five after two and a half.
@@ -121,12 +117,10 @@ class Fault:
 
     @property
     def unstartable(self) -> bool:
-        """Tell whether the program cannot be started at all."""
         return self.ended in UNSTARTABLE and ABANDONED not in self.message
 
     @property
     def forbidden_user(self) -> bool:
-        """Tell whether the image's user is one that the pod forbids."""
         return self.reason == MISSING and FORBIDDEN_USER.search(self.message) is not None
 
     @property
@@ -200,21 +194,6 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
             running="running" in state,
             again="terminated" in state and lasting and _was_stopped(end, placed),
         )
-
-
-def impossible_probes(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield each probe of a pod whose program was missing every time, with the fix; `events` are the namespace's."""
-    counts: dict[tuple[str, str, str], int] = {}
-    for one in events:
-        place = one.get("involvedObject") or {}
-        if place.get("uid") == pod["metadata"].get("uid") and (said := _PROBE.search(str(one.get("message")))):
-            container = str(place.get("fieldPath", "")).partition("{")[2].rstrip("}")
-            key = (container, said[1].lower(), said[2])
-            counts[key] = counts.get(key, 0) + int(one.get("count") or 1)
-    for (container, kind, message), number in counts.items():
-        if number >= PROBES:
-            fix = f"correct `{kind}Probe.exec.command` of the container {container}: its program must be in the image"
-            yield f"container {container}: its {kind} probe cannot start: {message}", fix
 
 
 def _memory_limits(spec: Mapping[str, Any]) -> Mapping[str, str]:

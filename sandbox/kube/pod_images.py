@@ -45,7 +45,6 @@ def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) 
 
 
 def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
-    """Yield every container in the spec of a pod."""
     for group in groups:
         listed = pod.get(group) if isinstance(pod, dict) else None
         yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()

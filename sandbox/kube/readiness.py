@@ -24,14 +24,12 @@ from sandbox.kube.pod_faults import (
     Fault,
     Outlook,
     faults,
-    impossible_probes,
 )
 from sandbox.kube.pod_images import containers
 from sandbox.kube.workload_status import (
     LEAVING,
     WORKLOADS,
     conditions,
-    is_ready,
     lacks_pods,
     pods_of,
     progress,
@@ -44,8 +42,7 @@ from sandbox.system.wait import WaitTimeout, wait_until
 SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
-# How often the pods of an unready workload are read while the workload itself has not changed.
-REREAD = 1.0  # seconds
+EVERY = 0.5  # seconds between two reads of the workloads and their pods
 # What the scheduler says of a pod whose needs no node will meet by itself, unlike a taint or a claim that is not bound.
 UNMET = re.compile(r"didn't match|free ports|Insufficient|persistentvolumeclaim \S+ not found")
 # What the kubelet says of a volume made from an object that is not there, in events only.
@@ -100,7 +97,7 @@ def wait_ready(
         return found
 
     try:
-        wait_until(state, what="workloads", timeout=timeout, say=say)
+        wait_until(state, what="workloads", timeout=timeout, pause=EVERY, say=say)
     except WaitTimeout as error:
         with suppress(ClusterError):
             more = (one for one in waiting.probed() if one not in error.details)
@@ -120,7 +117,6 @@ class _Waiting:
         self._steady_since: float | None = None
         self._failed_since: float | None = None
         self._crashing = _Crashing()
-        self._read: dict[str, tuple[str, float, _Trouble | None]] = {}  # by title: version, when, what was found
 
     def state(self) -> str | None:
         """Return what is not ready yet, or None. Raises ClusterError once waiting cannot help."""
@@ -151,15 +147,10 @@ class _Waiting:
         return troubles
 
     def _trouble(self, live: Manifest, now: float) -> _Trouble | None:
-        """Return what is wrong with a workload; its pods are read again once it has changed, or after a second."""
-        version, last = live["metadata"].get("resourceVersion", ""), self._read.get(title(live))
-        if last is None or last[0] != version or now >= last[1] + REREAD:
-            stuck_pods.replace(self._cluster, live, self._say)
-            last = self._read[title(live)] = (version, now, _trouble(self._cluster, live, now - self._begun))
-        return last[2]
+        stuck_pods.replace(self._cluster, live, self._say)
+        return _trouble(self._cluster, live, now - self._begun)
 
     def _patience(self, troubles: Mapping[str, _Trouble]) -> float:
-        """Return how many seconds the other workloads get to fail as well."""
         if not all(map(_is_explained, troubles.values())):
             return SETTLING
         return 0.0 if len(troubles) == len(self._waiting) else SETTLING / 3
@@ -245,7 +236,6 @@ def _is_unprobed(live: Manifest) -> bool:
 
 
 def _is_explained(trouble: _Trouble) -> bool:
-    """Tell whether it is known why the workload is not ready."""
     return trouble.ended or bool(trouble.evidence)
 
 
@@ -262,7 +252,6 @@ def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
 
 
 def _failure(troubles: Mapping[str, _Trouble]) -> ClusterError:
-    """Return the error for workloads that cannot start, by their titles."""
     names, one = ", ".join(troubles), next(iter(troubles.values()))
     end = "failed" if all(each.ended for each in troubles.values()) else "cannot start"
     return ClusterError(
@@ -291,8 +280,7 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     outlooks = [Outlook.NONE] if ended or (refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
         outlooks.append(Outlook.POOR)
-    pods = pods_of(cluster, live, namespace)
-    for pod in pods:
+    for pod in pods_of(cluster, live, namespace):
         name = pod["metadata"]["name"]
         for message in unschedulable(pod):
             found.append(f"pod {name}: no node takes it: {message}")
@@ -311,13 +299,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             fixes.append(fault.fix)
             words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
             found.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
-    if not found and not ended and waited > UNREADY:
-        for message, fix in _impossible_probes(cluster, pods, namespace):
-            found.append(message)
-            fixes.append(fix)
-            outlooks.append(Outlook.NONE)
-        if not found and (probed := next(_probed(cluster, live), "")):
-            said = f"{said}; {probed}"
+    if not found and not ended and waited > UNREADY and (probed := next(_probed(cluster, live), "")):
+        said = f"{said}; {probed}"
     return _Trouble(
         said,
         ended=ended,
@@ -326,13 +309,6 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         crashes=crashes,
         fix=next(filter(None, fixes), ""),
     )
-
-
-def _impossible_probes(cluster: Cluster, pods: Iterable[Manifest], namespace: str) -> Iterator[tuple[str, str]]:
-    events = _events(cluster, namespace)
-    for pod in pods:
-        for message, fix in impossible_probes(pod, events) if not is_ready(pod) else ():
-            yield f"pod {pod['metadata']['name']}, {message}", fix
 
 
 def _refusal(cluster: Cluster, live: Manifest, namespace: str) -> Iterator[str]:
@@ -364,7 +340,6 @@ def _volumes_lack(cluster: Cluster, pod: Manifest, namespace: str) -> Iterator[t
 
 
 def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
-    """Return the last lines of the program that ended, indented."""
     text = cluster.log(pod, namespace, container=fault.container, lines=LINES, previous=fault.running)
     return textwrap.indent(text.rstrip(), "    ")
 

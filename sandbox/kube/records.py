@@ -59,7 +59,6 @@ class Records:
         return cls(Cluster(names.kubeconfig), names)
 
     def find(self, name: str) -> FoundRecord | None:
-        """Return the record `name`, sealed or not."""
         found = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
         return self._found(found) if found else None
 
@@ -73,7 +72,6 @@ class Records:
         return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
-        """Write the record `name`."""
         key, own, wanted = self._key() or self._make_key(), self.prefix + name, {**self.labels, **(labels or {})}
         metadata = {
             "name": own,
@@ -86,7 +84,6 @@ class Records:
         self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
 
     def delete(self, name: str) -> None:
-        """Delete the record `name`."""
         self.cluster.delete("v1", "ConfigMap", self.prefix + name, self.namespace)
 
     def secret(self, purpose: str) -> str:

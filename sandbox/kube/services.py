@@ -9,7 +9,6 @@ from sandbox.kube.api import Cluster, Manifest
 
 
 def offered(service: Manifest, protocol: str) -> Sequence[Manifest]:
-    """Return the Service's ports of a protocol."""
     ports = (service.get("spec") or {}).get("ports") or ()
     return [one for one in ports if one.get("protocol", "TCP") == protocol.upper()]
 

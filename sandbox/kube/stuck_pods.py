@@ -54,7 +54,6 @@ def _stuck(live: Manifest, pods: list[dict[str, Any]]) -> Iterator[tuple[str, st
 
 
 def _stays(spec: Mapping[str, Any], pod: str) -> bool:
-    """Return whether the update strategy's partition keeps the pod at its present revision."""
     partition = ((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
     first = (spec.get("ordinals") or {}).get("start") or 0
     return int(pod.rpartition("-")[2]) < first + partition

@@ -14,7 +14,6 @@ LEAVING = "is being deleted"
 
 
 def is_ready(pod: Manifest) -> bool:
-    """Tell whether a pod's kubelet has said that it is ready."""
     return any(one["status"] == "True" for one in conditions(pod, "Ready"))
 
 
@@ -121,7 +120,6 @@ def conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]
 
 
 def unschedulable(pod: Mapping[str, Any]) -> list[str]:
-    """Return why no node accepts the pod, if none does."""
     found = (one for one in conditions(pod, "PodScheduled") if one.get("status") == "False")
     return [one.get("message", "") for one in found if one.get("reason") == "Unschedulable"]
 

@@ -77,16 +77,6 @@ def test_objects_are_listed_by_namespace_and_label(cluster: Cluster, space: str)
     assert listed(cluster, space, f"{LABEL} notin (other, mine),{LABEL}") == ["b"]
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_page_holds_all_objects_or_says_there_are_more(cluster: Cluster, space: str, whole: bool) -> None:
-    assert cluster.page("v1", "Secret", space, most=1, whole=whole) == {}
-    cluster.apply_all([config("a", space, {"k": "v"}), config("b", space, {"k": "v"})])
-    assert cluster.page("v1", "ConfigMap", space, most=1, whole=whole) is None
-    found = cluster.page("v1", "ConfigMap", space, most=2, whole=whole)
-    assert found is not None and list(found) == ["a", "b"]
-    assert found["a"]["metadata"]["namespace"] == space and found["a"]["kind"] == "ConfigMap"
-
-
 def test_kinds_are_told_with_their_paths(cluster: Cluster) -> None:
     known = {one.kind: one for one in cluster.resources("v1")}
     assert (known["Secret"].plural, known["Secret"].namespaced, known["Namespace"].namespaced) == (

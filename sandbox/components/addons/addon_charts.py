@@ -177,7 +177,6 @@ class AddonCharts:
         )
 
     def _locked(self, addon: str) -> frozenset[str]:
-        """Return the images that the first `enable` took from their registries."""
         content = LockFile(self._manifest(addon), ()).read()
         images = content.images if content else ()
         return frozenset(image.target for image in images if image.origin.startswith("registry "))

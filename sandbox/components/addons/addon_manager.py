@@ -96,7 +96,6 @@ class AddonManager:
         return choose(self.uses, (*kept, *(source for source in self.asked if source not in kept)))
 
     def status_of(self, chosen: ChosenAddon, record: Record | None) -> Status:
-        """Check one addon."""
         if record is None:
             return Status(State.ABSENT, "is not there yet")
         objects = self._objects(chosen)
@@ -178,7 +177,6 @@ class AddonManager:
         return tuple(lines)
 
     def _chart(self, chosen: ChosenAddon) -> ChartUse | None:
-        """Return the addon's chart with its values filled in, None for an addon without one."""
         chart = chosen.addon.about.chart
         if chart is None:
             return None

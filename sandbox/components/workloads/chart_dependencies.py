@@ -80,7 +80,6 @@ def unpacked(chart: Path) -> dict[str, Path]:
 
 
 def archives(chart: Path, name: str) -> Iterator[Path]:
-    """Return the archives of a dependency in the folder `charts`."""
     return (chart / "charts").glob(f"{glob.escape(name)}-[0-9]*.tgz")
 
 

@@ -196,7 +196,6 @@ class ChartsStep(NothingToUndo):
         return None
 
     def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
-        """Return a digest of everything that a release is made from."""
         names = {image.partition("@")[0] for image in images.values()}
         used = {name: program for name, program in self.programs.items() if name in names}
         return digest(chart, images, [repr(sorted(used.items()))] if used else [])

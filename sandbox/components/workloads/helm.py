@@ -47,7 +47,6 @@ class Release:
     manifest: str
 
     def objects(self, namespace: str) -> list[dict[str, Any]]:
-        """Return the objects, each with the namespace that helm gave it."""
         return [placed(manifest, namespace) for manifest in manifests.parse(self.manifest, origin="a release")]
 
 
@@ -140,7 +139,6 @@ class Helm:
             yield env
 
     def _accounts(self) -> dict[str, dict[str, Any]]:
-        """Return the user's repositories by URL."""
         path = Path(self._setting("HELM_REPOSITORY_CONFIG") or "/nonexistent")
         try:
             content = yaml_text.document(text_file.read(path)) if path.is_file() else {}

@@ -122,7 +122,6 @@ class ImageNames:
         return self.means(str(holder[key]) for one in objects for holder, key in slots(one, self.fields))
 
     def means(self, names: Iterable[str]) -> Mapping[str, Brought]:
-        """Return those of the names that mean one of these images, with the image. Raises UsageError."""
         return {name: found for name in dict.fromkeys(names) if (found := self.find(name))}
 
     def written(self, objects: Sequence[Manifest]) -> tuple[dict[str, Any], ...]:
@@ -181,7 +180,6 @@ class ImageNames:
         }
 
     def _is_own(self, reference: Reference, one: Brought) -> bool:
-        """Tell whether the name is the image's in the registry, or in full where it comes from."""
         target, tag = one.target, reference.with_default_tag().tag
         host = reference.host
         ours = host in (self.prefix, *self.hosts) or host.partition(":")[0] in LOCAL
@@ -231,7 +229,6 @@ def advice(names: Iterable[str], file: Path | None) -> str:
 
 
 def _where(file: Path | None) -> str:
-    """Return where images are added, `file` or a new images.yaml."""
     return f"add to {file.name}" if file else "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
 
 
@@ -270,7 +267,6 @@ def _brought(item: images_yaml.Item, folder: Path) -> Brought:
 
 
 def _means(reference: Reference, name: Reference) -> bool:
-    """Tell whether a name of `for`, for every tag where it has none, is that of the image."""
     same = (reference.host, reference.path) == (name.host, name.path)
     return same and not name.digest and name.tag in (None, reference.tag)
 
@@ -280,7 +276,6 @@ def _last(path: str) -> str:
 
 
 def _is_alike(reference: Reference, one: Brought) -> bool:
-    """Tell whether the last part of the name is the image's."""
     last = _last(one.target.repository)
     theirs = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
     return _last(reference.path) == last and not (theirs and reference.tag not in (None, one.target.tag))

@@ -209,7 +209,6 @@ class ApplyStep(NothingToUndo):
 
     @property
     def brings_any(self) -> bool:
-        """Tell whether the user's files have any object."""
         return bool(self.manifests or self._charts)
 
     @property
@@ -224,7 +223,6 @@ class ApplyStep(NothingToUndo):
 
     @property
     def namespaces(self) -> frozenset[str]:
-        """Return the namespaces that the objects are in."""
         if self.within:
             return frozenset({self.within.name})
         spaces = (one["metadata"]["name"] for one in self.manifests if one["kind"] == "Namespace")

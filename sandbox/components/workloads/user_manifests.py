@@ -22,7 +22,6 @@ def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
 
 
 def charts(items: Iterable[Item]) -> tuple[AnyChart, ...]:
-    """Return the charts among the items, in their order."""
     return tuple(item for item in items if isinstance(item, Release))
 
 
@@ -36,7 +35,6 @@ def rendered(item: Item) -> Kustomization | None:
 
 
 def text(source: Kustomization, store: Store) -> str:
-    """Return the rendered kustomization. Raises BadFile and MissingTool."""
     from sandbox.components.workloads import kustomization  # which plain files do without
 
     return kustomization.render(source.kustomize, store, remote=source.remote)

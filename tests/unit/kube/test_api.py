@@ -143,7 +143,6 @@ def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server
     asked: list[Callable[[], object]] = [
         lambda: cluster.get("v1", "ConfigMap", "a", "ns"),
         lambda: cluster.list("v1", "ConfigMap", "ns"),
-        lambda: cluster.page("v1", "ConfigMap", "ns", most=9, whole=True),
     ]
     for ask in asked:
         with pytest.raises(ClusterError, match="is not an API server"):
