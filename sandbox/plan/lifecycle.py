@@ -19,9 +19,7 @@ from sandbox.step import Growing, Overtaken, Rebuildable, Revocable, State, Stat
 from sandbox.system import interruption, process
 
 WIDTH = 8
-RETURN = 60.0  # seconds that a step waits for an engine that went away, at each outage
-OUTAGES = 5  # so many are waited for in a step
-SETTLE = 10.0  # seconds in which what came back may refuse: an API server that starts knows no one's rights at first
+RETURN = 60.0  # seconds after its first failure that a step waits for an engine that went away
 LEFT = (interruption.Interrupted, Overtaken)  # what ends a step that did not fail
 GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
@@ -120,36 +118,26 @@ class _Making:
 
 
 def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Status:
-    """Apply a step and return its state; try again if the engine or the API server went away and is back in time.
+    """Apply a step and return its state; try again for a minute while the engine or the API server is away.
 
-    An outage is over when the step goes on for a while; too many fail it. Apply it once more if it has drifted by the
-    time it is done: a node that joins meanwhile asks for more pods.
+    Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods.
     """
-    gone, away, outages = None, 0.0, 0  # when this outage began, when it was last seen, and how many there were
+    gone: float | None = None
     again = True
     while True:
-        started = time.monotonic()
         try:
             with around(step.name):
-                made = make(work)
-            after = made or step.check()
-            if after.state is not State.DRIFTED or not again:
-                return after
-            again, make, gone = False, step.apply, None
-        except SandboxError as error:
-            now = time.monotonic()
-            if work.said > started + SETTLE:  # not at its begin, before it has asked: that may take until it gives up
-                gone = None
-            if isinstance(error, Away):
-                outages += gone is None
-                gone, away = gone or now, now
-            if outages > OUTAGES:
-                error.details = f"{error.details}\nit went away {outages} times in this step".lstrip()
-                raise
-            if gone is None or now - gone > RETURN or now - away > SETTLE:
+                after = make(work) or step.check()
+        except Away as error:
+            gone = gone or time.monotonic()
+            if time.monotonic() - gone > RETURN:
                 raise
             work.say(f"{error.brief}; waiting for it to come back")
             interruption.pause(1.0)
+        else:
+            if after.state is not State.DRIFTED or not again:
+                return after
+            again, make, gone = False, step.apply, None
 
 
 def _follow(step: Step, report: Reporter) -> None:
@@ -322,15 +310,13 @@ def _join(walking: Mapping[threading.Thread, Step], patience: float | None, repo
 
 @dataclass
 class _Work:
-    """The Work of one step: it passes progress to the report, and `usable` to the walk; `said` is when it did last."""
+    """The Work of one step: it passes progress to the report, and `usable` to the walk."""
 
     step: Step
     report: Reporter
     usable: Callable[[], None]
-    said: float = 0.0
 
     def say(self, line: str) -> None:
-        self.said = time.monotonic()
         self.report.progress(self.step.title, line)
 
 

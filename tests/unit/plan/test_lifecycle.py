@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -261,61 +260,6 @@ def test_step_whose_engine_goes_and_returns_is_retried(monkeypatch: pytest.Monke
     assert up([FakeStep("a", world), FakeStep("b", world, requires=("a",), making=hang_up)], report)
     assert world == {"a", "b"} and not left
     assert report.of("began") == ["A", "B"] and report.of("failed") == []
-
-
-@pytest.mark.parametrize("settle", [60.0, 0.0])
-def test_step_is_refused_by_what_is_just_back(monkeypatch: pytest.MonkeyPatch, settle: float) -> None:
-    """What went away refuses a step when it is back → the step is made again, but not for ever."""
-    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
-    monkeypatch.setattr(lifecycle, "SETTLE", settle)
-    world, left = set[str](), [SandboxError("forbidden"), Away("the API server does not answer")]
-
-    def refuse(work: Work) -> None:
-        if left:
-            raise left.pop()
-
-    with nullcontext() if settle > 0 else pytest.raises(SandboxError, match="forbidden"):
-        up([FakeStep("a", world, making=refuse)], Silent())
-    assert world == ({"a"} if settle > 0 else set())
-
-
-@pytest.mark.fault(3)
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_step_waits_as_long_at_a_second_outage(monkeypatch: pytest.MonkeyPatch, goes_on: bool) -> None:
-    """The engine goes away again when the step has gone on → the minute counts again; not where it only hung."""
-    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
-    monkeypatch.setattr(lifecycle, "RETURN", 0.2)
-    monkeypatch.setattr(lifecycle, "SETTLE", 0.05)
-    world, seconds = set[str](), [0.0, 0.3, 0.0]
-
-    def hang_up(work: Work) -> None:
-        work.say("begins")
-        if seconds:
-            time.sleep(seconds.pop())
-            if goes_on:
-                work.say("goes on")
-            raise Away("the engine went away")
-
-    with nullcontext() if goes_on else pytest.raises(Away):
-        up([FakeStep("a", world, making=hang_up)], Silent())
-    assert world == ({"a"} if goes_on else set())
-
-
-@pytest.mark.fault(3)
-def test_engine_that_goes_away_all_the_time_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine goes away again each time the step has gone on → the step fails at the sixth time."""
-    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
-    monkeypatch.setattr(lifecycle, "SETTLE", 0.0)
-    tried: list[str] = []
-
-    def hang_up(work: Work) -> None:
-        work.say("goes on")
-        tried.append("step")
-        raise Away("the engine went away")
-
-    with pytest.raises(Away) as caught:
-        up([FakeStep("a", set(), making=hang_up)], Silent())
-    assert len(tried) == 6 and caught.value.details == "it went away 6 times in this step"
 
 
 @pytest.mark.fault(3)
