@@ -308,15 +308,16 @@ class Containers(ContainerFiles):
         An engine takes a tenth of a second to read one, whatever its size.
         """
         wanted = tuple(dict.fromkeys(paths))
-        _, output = self._run(name, ["sh", "-c", PACK, "pack", *map(str, wanted)])
+        argv = ["sh", "-c", PACK, "pack", *map(str, wanted)]
         try:
-            with tarfile.open(fileobj=io.BytesIO(output), mode="r:") as tar:
-                members = ((member.name, tar.extractfile(member)) for member in tar)
-                found = {PurePosixPath("/", path): content.read() for path, content in members if content}
-        except tarfile.TarError as error:
-            raise EngineError(
-                f"files in {name} cannot be read", details=output[:200].decode(errors="replace")
-            ) from error
+            found = _unpacked(self._run(name, argv)[1])
+        except tarfile.TarError:  # on a busy machine, Docker 20.10 sometimes loses the beginning of an output
+            output = self._run(name, argv)[1]
+            try:
+                found = _unpacked(output)
+            except tarfile.TarError as error:
+                details = output[:200].decode(errors="replace")
+                raise EngineError(f"files in {name} cannot be read", details=details) from error
         return {path: found.get(path) for path in wanted}
 
     def _run(self, name: str, argv: Sequence[str]) -> tuple[int, bytes]:
@@ -333,6 +334,12 @@ class Containers(ContainerFiles):
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), output
+
+
+def _unpacked(output: bytes) -> dict[PurePosixPath, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(output), mode="r:") as tar:
+        members = ((member.name, tar.extractfile(member)) for member in tar)
+        return {PurePosixPath("/", path): content.read() for path, content in members if content}
 
 
 def _frames(stream: bytes) -> Iterator[bytes]:
