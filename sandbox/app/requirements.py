@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sandbox.bundle import host_programs
 from sandbox.bundle.architecture import native
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -115,10 +114,7 @@ def _require_kubectl(home: Home) -> None:
         raise MissingTool(
             "kubectl is not installed",
             details="the edge and registry of an existing cluster are reached by port-forwards",
-            fix=host_programs.advice(
-                "kubectl",
-                linux="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
-            ),
+            fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
         )
 
 

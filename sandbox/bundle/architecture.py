@@ -11,23 +11,19 @@ from sandbox.errors import SandboxError, UsageError
 
 _ELF = b"\x7fELF"
 _MACHINE = slice(18, 20)  # e_machine (elf(5)), little-endian as both are
-_MACH_O = b"\xcf\xfa\xed\xfe"  # of 64 bits (mach-o/loader.h), then the number of the processor
-_PROCESSOR = slice(4, 8)
-LINUX = "linux"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """An architecture: `name` as in an image's platform (OCI image specification), `machine` as in kernels.
 
-    `elf` is the number of its programs (elf(5), e_machine), `mach` the same on macOS (mach/machine.h), `loader` what
-    loads their libraries, and `triplet` the name of Debian's folder for those (Debian's Multiarch specification).
+    `elf` is the number of its programs (elf(5), e_machine), `loader` what loads their libraries, and `triplet` the name
+    of Debian's folder for those (Debian's Multiarch specification).
     """
 
     name: str
     machine: str
     elf: int
-    mach: int
     loader: str
     triplet: str
 
@@ -36,7 +32,6 @@ AMD64 = Architecture(
     name="amd64",
     machine="x86_64",
     elf=62,
-    mach=0x01000007,
     loader="/lib64/ld-linux-x86-64.so.2",
     triplet="x86_64-linux-gnu",
 )
@@ -44,7 +39,6 @@ ARM64 = Architecture(
     name="arm64",
     machine="aarch64",
     elf=183,
-    mach=0x0100000C,
     loader="/lib/ld-linux-aarch64.so.1",
     triplet="aarch64-linux-gnu",
 )
@@ -64,11 +58,10 @@ def named(name: str) -> Architecture:
     return KNOWN[name]
 
 
-def require(programs: Iterable[Path], wanted: Architecture, system: str = LINUX) -> None:
-    """Raise SandboxError unless all of the programs are of that architecture, for Linux or macOS."""
-    magic, place, number = (_ELF, _MACHINE, wanted.elf) if system == LINUX else (_MACH_O, _PROCESSOR, wanted.mach)
+def require(programs: Iterable[Path], wanted: Architecture) -> None:
+    """Raise SandboxError unless all of the programs are of that architecture."""
     for program in programs:
         with program.open("rb") as file:
             head = file.read(_MACHINE.stop)
-        if head[:4] != magic or int.from_bytes(head[place], "little") != number:
-            raise SandboxError(f"{program.name} is no program for {wanted.name} on {system}", details=str(program))
+        if head[:4] != _ELF or int.from_bytes(head[_MACHINE], "little") != wanted.elf:
+            raise SandboxError(f"{program.name} is no program for {wanted.name}", details=str(program))

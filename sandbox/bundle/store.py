@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import glob
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.bundle.architecture import LINUX, Architecture, native
+from sandbox.bundle.architecture import Architecture, native
 from sandbox.bundle.recipe import Recipe
 
 
@@ -18,29 +17,20 @@ from sandbox.bundle.recipe import Recipe
 class Store:
     """The finished components in the folder `root`; each is there completely or not at all.
 
-    Components for another architecture than this machine's are in a folder of their own, which `across` makes, and so
-    are programs for another `system` than the engine's, which is Linux.
+    Components for another architecture than this machine's are in a folder of their own, which `across` makes.
     """
 
     root: Path
     architecture: Architecture = field(default_factory=native)
-    system: str = LINUX
 
     def across(self, architecture: Architecture) -> Store:
         """Return the store of the components that are for an architecture."""
         return self if architecture == self.architecture else Store(self.root / architecture.name, architecture)
 
     @property
-    def here(self) -> Store:
-        """Return the store of the programs that this machine runs, which on macOS are not those of its engine's."""
-        if self.system == sys.platform:
-            return self
-        return Store(self.root / sys.platform, self.architecture, sys.platform)
-
-    @property
     def toolchains(self) -> Path:
         """Return the folder for what builds components, which runs on this machine."""
-        return self.root if (self.architecture, self.system) == (native(), LINUX) else self.root.parent
+        return self.root if self.architecture == native() else self.root.parent
 
     def folder(self, recipe: Recipe) -> Path:
         """Return the component's folder, built or not."""
@@ -57,8 +47,8 @@ class Store:
         return self.folder(recipe) / "bin" / name
 
     def tool(self, recipe: Recipe, name: str) -> Path | None:
-        """Return a program that this machine can run; None where it was not built for this system."""
-        program = self.here.program(recipe, name)
+        """Return a program that was built; None otherwise."""
+        program = self.program(recipe, name)
         return program if program.exists() else None
 
     def files(self, recipe: Recipe) -> Path:

@@ -221,7 +221,7 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
 
     home = context.home()
     target = named(architecture) if architecture else native()
-    store = Store(home.bundle).across(target) if target != native() else Store(home.bundle).here
+    store = Store(home.bundle).across(target)
     caller = session(progress, PATIENCE)
     if said := component_build.outlook(store, components):
         caller.say(said)

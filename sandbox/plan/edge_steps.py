@@ -109,7 +109,7 @@ def _port_forward(names: Names) -> str:
 
 def kubectl(store: Store) -> Path:
     """Return the kubectl on the PATH, else the bundle's program for all of Kubernetes."""
-    return which("kubectl") or store.here.program(recipes()["kubernetes"], "kubernetes")
+    return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")
 
 
 @dataclass(frozen=True)

@@ -112,17 +112,7 @@ def _started(pid: int) -> str | None:
         # Not psutil's create_time, which on Linux moves with the clock: ticks since boot do not.
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None if Path("/proc/self/stat").exists() else _ask_system(pid)
+        return None
     # proc_pid_stat(5): the name, in parentheses, may hold any bytes; after it come the state and, 20th, the start.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
-
-
-def _ask_system(pid: int) -> str | None:
-    import psutil
-
-    try:
-        found = psutil.Process(pid)
-        return None if found.status() == psutil.STATUS_ZOMBIE else str(found.create_time())
-    except psutil.Error:
-        return None

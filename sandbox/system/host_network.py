@@ -124,18 +124,9 @@ def holder(port: int) -> Holder | None:
 
 
 def _sockets() -> Iterator[tuple[int | None, Any]]:
-    """Yield the TCP sockets of this machine, each with its process.
-
-    MacOS shows a user only the user's own processes.
-    """
     import psutil
 
-    try:
-        yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
-    except psutil.AccessDenied:
-        for found in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                yield from ((found.pid, one) for one in found.net_connections("tcp"))
+    return ((found.pid, found) for found in psutil.net_connections("tcp"))
 
 
 def _has_socket(address: str, port: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 Argv = Sequence[str | os.PathLike[str]]
 
 PATIENCE = 3.0  # seconds that a program gets to end by SIGTERM, before it is killed
-# Folders of Homebrew, Docker Desktop, OrbStack and Rancher Desktop.
-_MACS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.docker/bin", "~/.orbstack/bin", "~/.rd/bin")
 # Becomes the program that follows once it reads a line, and ends where its input ends before that.
 _ONCE_TOLD = ("/bin/sh", "-c", 'read -r told && exec "$@" </dev/null', "sh")
 _running: set[subprocess.Popen[str]] = set()
@@ -49,31 +48,19 @@ class ToolFailed(SandboxError):
 
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
-    """Return the path of `name`: on the PATH, else in one of the folders `extra`; None if it is nowhere.
-
-    On macOS the folders of Homebrew and the engines' tools are searched too: only terminals have these on the PATH.
-    """
-    further = [*map(str, extra), *(map(os.path.expanduser, _MACS) if sys.platform == "darwin" else ())]
-    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(further))
+    """Return the path of `name`: on the PATH, else in one of the folders `extra`; None if it is nowhere."""
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
     return Path(found) if found else None
 
 
-def path_after(folder: str) -> str:
-    """Return the PATH with `folder` before all else."""
-    return f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-
-
-class Stop:
-    """Lets another thread end the program that `run` waits for, as by SIGTERM."""
-
-    def __init__(self) -> None:
-        self.child: subprocess.Popen[str] | None = None
-
-    def now(self) -> None:
-        """End it, if it runs."""
-        if self.child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.child.pid, signal.SIGTERM)
+def require_version(argv: Argv, oldest: tuple[int, int, int], *, fix: str) -> str:
+    """Return a program's version, by the command that prints it. Raises MissingTool if it is older than `oldest`."""
+    output = run(argv, timeout=20)
+    match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", output)
+    if match is None or tuple(map(int, match.groups())) < oldest:
+        program = Path(argv[0])
+        raise MissingTool(f"{program.name} is too old: {last_lines(output, 1)}", details=f"found at {program}", fix=fix)
+    return match[0]
 
 
 def run(
@@ -87,7 +74,6 @@ def run(
     merged: bool = True,
     nice: bool = False,
     bound: bool = False,
-    stop: Stop | None = None,
 ) -> str:
     """Run a program to its end and return its standard output and error, merged as they came.
 
@@ -102,7 +88,7 @@ def run(
     words = [*(("nice",) if nice else ()), *(_bound() if bound else ()), *typed]
     with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
         child = _started(words, cwd, env, aside, reads=stdin is not None)
-        output, expired = _awaited(child, timeout, on_line, stdin, stop)
+        output, expired = _awaited(child, timeout, on_line, stdin)
         interruption.check()
         log.debug("exit %s: %s", child.returncode, typed[0])
         if child.returncode == 0 and not expired:
@@ -131,13 +117,10 @@ def _awaited(
     timeout: float,
     on_line: Callable[[str], None] | None,
     stdin: str | None,
-    stop: Stop | None,
 ) -> tuple[str, bool]:
     """Wait for a program, and end it if this is interrupted; return its output, and whether it took too long."""
     killer = _Deadline(child, timeout)
     _running.add(child)
-    if stop is not None:
-        stop.child = child
     try:
         interruption.check()  # a stop ends only the programs that it finds in the list
         output = _collect(child, on_line, stdin)
@@ -147,8 +130,6 @@ def _awaited(
         raise
     finally:
         _running.discard(child)
-        if stop is not None:
-            stop.child = None
         expired = killer.cancel()
         if child.stdout:
             child.stdout.close()

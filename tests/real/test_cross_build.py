@@ -32,13 +32,3 @@ def test_programs_for_the_other_machine_are_built_here(tmp_path: Path) -> None:
     with tarfile.open(store.image(recipes()["local-path-provisioner"])) as tar:
         small = [tar.extractfile(one) for one in tar if one.isfile() and one.size < 4096]
         assert any(f'"architecture":"{other.name}"'.encode() in file.read() for file in small if file)
-
-
-@pytest.mark.timeout(900)
-def test_kind_of_a_mac_is_built_here(tmp_path: Path) -> None:
-    """What a Mac builds for itself from the same pinned modules; `file` says of it what it says of Apple's programs."""
-    machine.need("go", "file")
-    store = Store(tmp_path / "darwin", architecture.ARM64, "darwin")
-    component_build.build(store, RecordingReporter(), only=["kind"])
-    said = machine.tool("file", "--brief", store.program(recipes()["kind"], "kind"))
-    assert "Mach-O 64-bit" in said and "arm64" in said and "executable" in said

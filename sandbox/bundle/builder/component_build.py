@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from sandbox.bundle import host_programs
-from sandbox.bundle.architecture import LINUX, native
+from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
@@ -35,8 +34,7 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
     `only` limits this to the named components and those they need; other versions are built only when they are named.
     Raises UsageError for an unknown name, MissingTool before the first build if a tool is missing, and BuildFailed for
     the first failure, after running builds have ended. For another architecture than this machine's only what is made
-    of Go modules is built, for another system than Linux only what that runs, and UsageError is raised where `only`
-    names more.
+    of Go modules is built, and UsageError is raised where `only` names more.
     """
     waiting = _here(store, only)
     for recipe in list(waiting.values()):
@@ -102,8 +100,6 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
 
 
 def _here(store: Store, only: Sequence[str]) -> dict[str, Recipe]:
-    if store.system != LINUX:
-        return host_programs.wanted(only)
     wanted = _wanted(only or default())
     if store.architecture == native():
         return wanted
@@ -173,10 +169,10 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
             go, work = golang.toolchain(store.toolchains), folder / "work"
             work.mkdir()
             if recipe.go:
-                out, target, system = folder / "bin", store.architecture, store.system
+                out, target = folder / "bin", store.architecture
                 needed = [recipes()[name] for name in recipe.needs] if recipe.go.libraries else []
                 trees = [store.tree(one) for one in needed if one.debian]
-                golang.build(recipe, recipe.go, go, work, out, on_line, target=target, system=system, trees=trees)
+                golang.build(recipe, recipe.go, go, work, out, on_line, target=target, trees=trees)
             if recipe.files:
                 golang.take(recipe, recipe.files, go, work, folder / "files")
             shutil.rmtree(work)

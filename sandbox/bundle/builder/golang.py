@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.bundle import architecture
-from sandbox.bundle.architecture import LINUX, Architecture
+from sandbox.bundle.architecture import Architecture
 from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
 from sandbox.errors import MissingTool
 from sandbox.system import process
@@ -34,10 +34,9 @@ def build(
     on_line: Callable[[str], None],
     *,
     target: Architecture,
-    system: str = LINUX,
     trees: Sequence[Path] = (),
 ) -> None:
-    """Build the programs of `recipe` for a system on `target` into the folder `out`; `work` is an empty folder.
+    """Build the programs of `recipe` for `target` into the folder `out`; `work` is an empty folder.
 
     `trees` are Debian systems with the C libraries to link. Raises SandboxError, also if the programs came out for
     another machine.
@@ -50,10 +49,10 @@ def build(
     linker = "-ldflags=" + " ".join(["-s", "-w", *static, *variables])
     words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
     c = _compiling_c(spec, trees, target) if spec.cgo else {}
-    _run(go, work, on_line, *words, env={"GOOS": system, "GOARCH": target.name, **c})
+    _run(go, work, on_line, *words, env={"GOOS": "linux", "GOARCH": target.name, **c})
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
-    architecture.require(out.iterdir(), target, system)
+    architecture.require(out.iterdir(), target)
 
 
 def require_c() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from sandbox.bundle import host_programs
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies
@@ -61,8 +60,7 @@ class Helm:
         """Return the helm on the PATH, else the bundle's. Raises MissingTool."""
         program = process.which("helm") or store.tool(recipes()["helm"], "helm")
         if program is None:
-            linux = "install helm 3.14 or newer, or sandbox bundle build helm"
-            raise MissingTool("helm is not installed", fix=host_programs.advice("helm", linux=linux))
+            raise MissingTool("helm is not installed", fix="install helm 3.14 or newer, or sandbox bundle build helm")
         return cls(program)
 
     def render(self, chart: Chart, *, whole: bool = False) -> tuple[dict[str, Any], ...]:

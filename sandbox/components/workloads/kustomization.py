@@ -18,7 +18,6 @@ from typing import Any
 
 import yaml
 
-from sandbox.bundle import host_programs
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.config import text_file, yaml_text
@@ -161,6 +160,6 @@ def _unquoted(logged: re.Match[str]) -> str:
 def _bundled(store: Store) -> Path:
     program = store.tool(recipes()["kubernetes"], "kubernetes")
     if program is None:
-        fix = host_programs.advice("kubectl", linux="install kubectl, or sandbox bundle build kubernetes")
+        fix = "install kubectl, or sandbox bundle build kubernetes"
         raise MissingTool("kubectl is not installed", fix=fix)
     return program

@@ -48,20 +48,8 @@ def test_program_of_another_machine_is_refused(tmp_path: Path, content: bytes, f
     if fits:
         architecture.require([tmp_path / "tool"], ARM64)
         return
-    with pytest.raises(SandboxError, match="tool is no program for arm64 on linux"):
+    with pytest.raises(SandboxError, match="tool is no program for arm64"):
         architecture.require([tmp_path / "tool"], ARM64)
-
-
-@pytest.mark.parametrize(
-    ("head", "fits"), [(b"\xcf\xfa\xed\xfe\x0c\0\0\x01", True), (b"\xcf\xfa\xed\xfe\x07\0\0\x01", False), (b"", False)]
-)
-def test_program_of_another_mac_is_refused(tmp_path: Path, head: bytes, fits: bool) -> None:
-    (tmp_path / "tool").write_bytes(head.ljust(32, b"\0"))
-    if fits:
-        architecture.require([tmp_path / "tool"], ARM64, "darwin")
-        return
-    with pytest.raises(SandboxError, match="tool is no program for arm64 on darwin"):
-        architecture.require([tmp_path / "tool"], ARM64, "darwin")
 
 
 def test_recipes_name_the_folders_of_the_machine_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,18 +69,6 @@ def test_another_architecture_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert crossed.toolchains == store.toolchains == tmp_path
 
 
-def test_programs_of_a_mac_are_not_those_of_its_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bundle that was loaded on a Mac has programs for the engine's machine, which are not started on this one."""
-    store, kind = Store(tmp_path), recipes()["kind"]
-    assert store.tool(kind, "kind") is None
-    fill(store, "kind").program(kind, "kind").touch()
-    assert store.tool(kind, "kind") == store.program(kind, "kind")
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert store.tool(kind, "kind") is None and store.here.toolchains == tmp_path
-    fill(store.here, "kind").program(kind, "kind").touch()
-    assert store.tool(kind, "kind") == tmp_path / "darwin" / f"kind-{kind.digest}" / "bin" / "kind"
-
-
 def test_failed_build_keeps_previous_and_finished_replaces_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
     older = tmp_path / ("busybox-" + "0" * 12)

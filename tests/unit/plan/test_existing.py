@@ -60,7 +60,7 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
 
 
 def test_images_are_built_as_push_images_builds_them(place: Home, tmp_path: Path) -> None:
-    images, program = tmp_path / "images.yaml", Store(place.bundle).here.program(recipes()["buildx"], "buildx")
+    images, program = tmp_path / "images.yaml", Store(place.bundle).program(recipes()["buildx"], "buildx")
     images.write_text("images: [{from: build, context: ., as: app:1}]\n")
     program.parent.mkdir(parents=True)
     program.touch()

@@ -116,17 +116,6 @@ def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
     assert host_network.holder(free_port()) is None
 
 
-def test_port_holder_is_found_if_only_own_processes_are_visible(
-    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
-) -> None:
-    def denied(kind: str) -> None:
-        raise psutil.AccessDenied
-
-    monkeypatch.setattr(psutil, "net_connections", denied)
-    found = host_network.holder(port_of(listener))
-    assert found and found.pid == os.getpid()
-
-
 def test_holder_that_has_ended_meanwhile_is_none(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
     def gone(pid: int) -> None:
         raise psutil.NoSuchProcess(pid)

@@ -220,16 +220,6 @@ def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytes
     assert which("kind", extra=[tmp_path / "extra"]) == ours
 
 
-def test_programs_of_homebrew_are_found_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an editor of a Mac starts has another PATH than a terminal's shell."""
-    program = make_program(tmp_path / ".orbstack" / "bin" / "kubectl", "")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert which("kubectl") is None
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert which("kubectl") == program
-
-
 def test_program_may_prompt_while_its_output_is_kept() -> None:
     child, terminal = pty.fork()
     if child == 0:

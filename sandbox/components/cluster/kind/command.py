@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.bundle import host_programs
 from sandbox.components.network.proxy_settings import BOTH_CASES
 from sandbox.errors import MissingTool
 from sandbox.system import files, process
@@ -61,18 +61,14 @@ class Kind:
         if program is None:
             raise MissingTool(
                 "kind is not installed",
-                fix=host_programs.advice(
-                    "kind",
-                    linux="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: "
-                    "https://kind.sigs.k8s.io",
-                ),
+                fix="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io",
             )
         return cls(program, network)
 
     def require(self) -> None:
         """Raise MissingTool unless it is new enough for hosts.toml to work without patches."""
         newer = "install kind {}.{}.{} or newer".format(*OLDEST)
-        host_programs.require([self.program, "version"], OLDEST, fix=newer)
+        process.require_version([self.program, "version"], OLDEST, fix=newer)
 
     def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster, with temporary files in `folder`; returns before the node is Ready.
@@ -127,7 +123,7 @@ class Kind:
         script.write_text(STAND_IN, encoding="utf-8")
         script.chmod(0o700)
         return {
-            "PATH": process.path_after(str(place)),
+            "PATH": f"{place}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "SANDBOX_ENGINE": str(engine),
             "SANDBOX_BALANCER": self.balancer,
         }

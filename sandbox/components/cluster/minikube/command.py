@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.bundle import host_programs
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import process
 from sandbox.system.process import last_lines
@@ -102,7 +101,7 @@ class Minikube:
     def require(self) -> str:
         """Return its version. Raises MissingTool unless it is new enough."""
         newer = "install minikube {}.{}.{} or newer: https://minikube.sigs.k8s.io".format(*OLDEST)
-        return host_programs.require([self.program, "version", "--short"], OLDEST, fix=newer)
+        return process.require_version([self.program, "version", "--short"], OLDEST, fix=newer)
 
     def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
         """Create the cluster, or start the existing one; raises MinikubeFailed unless every part of it runs."""

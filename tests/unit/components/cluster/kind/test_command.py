@@ -33,17 +33,10 @@ def test_a_kind_that_is_too_old_or_says_nothing_is_refused(programs: Path, said:
     assert "0.32.0" in caught.value.fix
 
 
-@pytest.mark.parametrize(
-    ("system", "fix"),
-    [("linux", "sandbox bundle build"), ("darwin", "brew install kind, or sandbox bundle build kind")],
-)
-def test_a_missing_kind_is_named_with_what_brings_one(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
-) -> None:
-    monkeypatch.setattr("sys.platform", system)
+def test_a_missing_kind_is_named_with_what_brings_one(programs: Path) -> None:
     with pytest.raises(MissingTool) as caught:
         Kind.find("sandbox", bundled=None)
-    assert fix in caught.value.fix
+    assert "sandbox bundle build" in caught.value.fix
 
 
 def test_the_bundle_s_kind_is_used_when_the_path_has_none(programs: Path, tmp_path: Path) -> None:
