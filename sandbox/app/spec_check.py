@@ -39,8 +39,7 @@ def check(spec: Spec) -> Checked:
         counts["object"] = len(objects)
         if spec.cluster.supports.whole_cluster:
             gone_kinds.require(objects, spec.cluster.kubernetes)
-    old_key = [spec.old_key] if spec.old_key else []
-    return Checked(counts, (*old_key, *unseen, *spec_notes.notes(spec, objects)))
+    return Checked(counts, (*unseen, *spec_notes.notes(spec, objects)))
 
 
 def _objects(spec: Spec) -> tuple[Sequence[dict[str, Any]], list[str]]:

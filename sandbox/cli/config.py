@@ -18,7 +18,7 @@ from sandbox.cli.output import show_json
 from sandbox.quantities import count
 
 if TYPE_CHECKING:
-    from sandbox.config.yaml_source import KeyPath
+    from sandbox.config.yaml_text import KeyPath
 
 # The account in a URL, such as a proxy's, up to the last @: a password may have one.
 _SECRET = re.compile(r"(://)[^/\s]+@")

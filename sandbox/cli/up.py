@@ -149,8 +149,6 @@ def up(
         ports = tuple(resolve.ports(https_ports, registry_port))
         file = chosen_spec.file_to_bring_up(file, name) if project is None else file
         chosen = chosen_spec.choose(file, name, ports, project=project)
-        if chosen.spec.old_key:
-            caller.say(chosen.spec.old_key)
         if project is None:
             prompts.confirm_new(file, name, caller.say, ask=not (yes or only_plan))
         sandbox = Sandbox(chosen, session=caller)

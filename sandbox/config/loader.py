@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults, misfitting
-from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
-from sandbox.config.yaml_source import EDGE_KEY, Source, read
+from sandbox.config.yaml_source import Source, read
+from sandbox.config.yaml_text import Fault, Refused, quoted
 from sandbox.errors import BadFile, UsageError
 
 __all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "require", "validated"]
@@ -27,6 +27,8 @@ Amend = Callable[[Source], Source]
 Format = Literal["sandbox.dev/v1"]
 CURRENT: Format = "sandbox.dev/v1"
 _FORMAT_KEY = "apiVersion"
+MAX_SIZE = 1 << 20  # bytes; a spec has a few kB
+TOO_LARGE = Fault(1, "the document is larger than 1 MiB", "split it, or check that this is the right file")
 _OWN_FORMAT = re.compile(r"sandbox\.dev/v([0-9]+)((?:alpha|beta)[0-9]+)?")
 _LISTED = 20  # how many errors are shown at once
 # What a file with an account in it, given in the place of a spec, has after such a key in JSON or in AWS's own form.
@@ -60,7 +62,7 @@ def load(
         fix = "check its permissions" if isinstance(error, PermissionError) else ""
         raise BadFile(f"{origin}: cannot be read", details=str(error), fix=fix) from error
     if len(content) > MAX_SIZE:
-        raise _error(origin, "", [too_large()])
+        raise _error(origin, "", [TOO_LARGE])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,12 +84,12 @@ def _remembered(text: str, model: type[BaseModel], origin: str) -> BaseModel:
 
 
 def _parsed(text: str, model: type[M], origin: str, amend: Amend) -> M:
+    if len(text) > MAX_SIZE:
+        raise _error(origin, "", [TOO_LARGE])
     try:
         source = read(text)
         if _FORMAT_KEY in allowed_keys(model):
             _require_format(source)
-        if EDGE_KEY in allowed_keys(model):
-            source = source.with_edge()
     except Refused as refused:
         found = list(refused.faults)
         if not found[0].fix and "must be a mapping" in found[0].message:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sandbox.config.model import key_of
-from sandbox.config.yaml_nodes import Fault
-from sandbox.config.yaml_source import KeyPath, Place, Source
+from sandbox.config.yaml_source import Place, Source
+from sandbox.config.yaml_text import Fault, KeyPath
 
 # pydantic's error types, with a message for the author; {names} come from the error's context.
 _MESSAGES = {

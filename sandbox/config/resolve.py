@@ -16,7 +16,8 @@ from sandbox.config import loader
 from sandbox.config.schema import KeyPairFiles, Spec
 from sandbox.config.schema.apply_schema import below
 from sandbox.config.schema.values import as_name
-from sandbox.config.yaml_source import Giver, KeyPath, Source, ValueOrigin
+from sandbox.config.yaml_source import Giver, Source, ValueOrigin
+from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import BadFile
 
 AnySpec = TypeVar("AnySpec", bound=Spec)

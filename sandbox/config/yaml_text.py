@@ -1,212 +1,312 @@
-"""YAML as kubectl understands it: dates and keys of any kind are text, since it becomes JSON, which has no others.
+"""Reads YAML by libyaml with the line of every value, and writes YAML that PyYAML and kubectl read alike.
 
-It is read by libyaml, which most builds of PyYAML have and which takes a tenth of the time.
+Kubernetes reads YAML 1.1 and makes JSON of it; a spec and a compose file have no value that 1.1 and 1.2 read otherwise.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Collection
-from itertools import chain
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import yaml
 
-MAX_DEPTH = 150
-MAX_VALUES = 1_000_000  # the manifests that large projects publish as one file have a third of that
-PREFIX = "tag:yaml.org,2002:"
-_TEXT, _MAPPING, _SEQUENCE = (PREFIX + kind for kind in ("str", "map", "seq"))
-_TRUTH, *_NUMBERS = (PREFIX + kind for kind in ("bool", "int", "float"))
-TAGS = {PREFIX + kind for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "value")}
+MAX_DEPTH = 100
+# Values with aliases expanded. The manifests that large projects publish as one file have a third, a spec has hundreds.
+MAX_VALUES, MAX_SPEC_VALUES = 1_000_000, 50_000
+TAG = "tag:yaml.org,2002:"
+_TEXT, _MAPPING, _SEQUENCE, _MERGE = (TAG + kind for kind in ("str", "map", "seq", "merge"))
 
-_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+KeyPath = tuple[str | int, ...]
 
 # Strings that no reader takes for a number, a boolean or a date, in YAML 1.1 or 1.2.
 _WORD = re.compile(r"[A-Za-z_/][\w./:+=-]*", re.ASCII)
 _NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_NAMES = {"int": "whole number", "float": "number", "bool": "boolean"}
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class _Loader(_Safe):  # type: ignore[misc]  # either is a safe loader
-    """PyYAML's safe loader without its timestamps, and with keys that are text."""
+@dataclass(frozen=True)
+class Fault:
+    """An error in a document, at a line and perhaps a column (both from 1); line 0 is unknown.
 
-    tags = TAGS
+    `option` is the command line's if the value is from there.
+    """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
-        """Return the mapping; a number or a truth for a key is written as in JSON."""
-        made = super().construct_mapping(node, deep=deep)
-        return {key if isinstance(key, str) else json.dumps(key): value for key, value in made.items()}
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+    line: int
+    message: str
+    fix: str = ""
+    column: int | None = None
+    option: str = ""
 
 
-class _Core(_Loader):
-    """YAML as compose reads it: with the truths and numbers of 1.2 only, `yes` and `22:22` are text."""
+class Refused(yaml.YAMLError):
+    """The document cannot be accepted; `faults` say why, at least one."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"line {fault.line}: {fault.message}" for fault in faults))
+        self.faults = faults
 
 
-# In YAML 1.1 the latter is a number to the base of sixty.
-_Core.yaml_implicit_resolvers = {
-    first: [
-        (
-            tag,
-            re.compile(
-                "^(?:true|True|TRUE|false|False|FALSE)$" if tag == _TRUTH else rf"(?!.*:){pattern.pattern}", re.X
-            ),
-        )
-        if tag in (_TRUTH, *_NUMBERS)
-        else (tag, pattern)
-        for tag, pattern in resolvers
-    ]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
+@dataclass(frozen=True)
+class Written:
+    """A value as it was written: its line or that of its key, its text if it is a scalar, and what it is in words."""
+
+    line: int
+    raw: str | None
+    kind: str
 
 
-class Unusable(yaml.YAMLError):
-    """YAML that JSON cannot represent, or too much of it."""
+class _Kubernetes(_SafeLoader):  # type: ignore[misc]  # either is a safe loader
+    """Plain scalars as in YAML 1.1, but dates are text: JSON has none."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{TAG}timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Plain(_SafeLoader):  # type: ignore[misc]
+    """Plain scalars are numbers, truths or null only where YAML 1.1 and 1.2 agree.
+
+    Everything else (`no`, `0443`, `1e3`, `2026-01-01`) is text, so that nothing changes its meaning unnoticed.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+for _name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]+)?", list("-+0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Plain.add_implicit_resolver(TAG + _name, re.compile(rf"^({_pattern})$"), _first)
+
+
+def documents(text: str | bytes) -> list[Any]:
+    """Return every document of a stream, as Kubernetes reads it. Raises Refused."""
+    return [content for _, content in placed_documents(text)]
+
+
+def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
+    """Return every document of a stream with the line that its content begins at. Raises Refused."""
+    nodes, loader = _nodes(text, _Kubernetes)
+    walk = _Walk(loader, MAX_VALUES)
+    return [(_line(node), walk.read(node)) for node in nodes]
+
+
+def document(text: str | bytes) -> Any:
+    """Return the only document of `text`, None when it is empty, as Kubernetes reads it. Raises Refused."""
+    contents = placed_documents(text)
+    if len(contents) > 1:
+        raise _second(contents[1][0])
+    return contents[0][1] if contents else None
+
+
+def compose_document(text: str) -> Any:
+    """Return the only document of a compose file, None when it is empty. Raises Refused."""
+    nodes, loader = _nodes(text, _Plain)
+    if len(nodes) > 1:
+        raise _second(_line(nodes[1]))
+    return _Walk(loader, MAX_VALUES, unique=True).read(nodes[0]) if nodes else None
+
+
+def spec_document(text: str) -> tuple[Any, dict[KeyPath, Written]]:
+    """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused."""
+    nodes, loader = _nodes(text, _Plain)
+    if len(nodes) > 1:
+        raise _second(_line(nodes[1]))
+    places: dict[KeyPath, Written] = {}
+    walk = _Walk(loader, MAX_SPEC_VALUES, unique=True, merges=False, places=places)
+    return (walk.read(nodes[0]) if nodes else None), places
 
 
 def reason(error: yaml.YAMLError) -> str:
-    """Return what is wrong and in which line, without the name that PyYAML gives to every text."""
-    return str(error).replace('in "<unicode string>", ', "in ").replace('in "<byte string>", ', "in ")
+    """Return what is wrong and in which line."""
+    return str(error)
 
 
-def documents(text: str | bytes, *, core: bool = False) -> list[Any]:
-    """Return every document of a stream; raises yaml.YAMLError. With `core` it is as compose reads it."""
-    return [content for _, content in placed_documents(text, core=core)]
+def _second(line: int) -> Refused:
+    return Refused(Fault(line, "a second document begins here; only one is allowed", "put it in its own file"))
 
 
-def placed_documents(text: str | bytes, *, core: bool = False) -> list[tuple[int, Any]]:
-    """Return every document of a stream with the line that its content begins at; raises yaml.YAMLError."""
-    loader, found = (_Core if core else _Loader)(text), []
-    known = _Known(loader.tags, unique=core)
+def _nodes(text: str | bytes, kind: type[Any]) -> tuple[list[yaml.Node], Any]:
+    loader = None
+    nodes: list[yaml.Node] = []
     try:
+        loader = kind(text)
         while loader.check_node():
-            node = loader.get_node()
-            found.append((node.start_mark.line + 1, _content(loader, node, known)))
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:  # of PyYAML's constructors
-        raise Unusable(f"a value cannot be used: {error}") from error
+            nodes.append(loader.get_node())
+    except yaml.MarkedYAMLError as error:
+        raise Refused(_syntax(error, text if isinstance(text, str) else text.decode(errors="replace"))) from error
+    except yaml.reader.ReaderError as error:
+        raw = text.encode() if isinstance(text, str) else text
+        line = raw[: error.position].count(b"\n") + 1
+        raise Refused(Fault(line, f"not valid YAML: {error.reason}", "remove it")) from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise Refused(Fault(1, f"not valid YAML: {error}")) from error
     finally:
-        loader.dispose()
-    return found
+        if loader is not None:
+            loader.dispose()
+    return nodes, loader
 
 
-def document(text: str | bytes, *, core: bool = False) -> Any:
-    """Return the only document of `text`, None when it is empty; raises yaml.YAMLError."""
-    found = documents(text, core=core)
-    if len(found) > 1:
-        raise Unusable("a second document begins; only one is allowed")
-    return found[0] if found else None
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> Fault:
+    mark, context = error.problem_mark or error.context_mark, error.context or ""
+    problem = error.problem or context or "unreadable"
+    fix = ""
+    if ("did not find expected" in problem and "flow" in context) or "unexpected end of stream" in problem:
+        mark, problem = error.context_mark or mark, "what opens here is never closed"
+    elif "cannot start any token" in problem:
+        if mark and text.splitlines()[mark.line][mark.column] == "\t":
+            problem, fix = "a tab where only spaces may stand", "indent with spaces"
+        else:
+            problem, fix = "a sign that begins no value", "put the text in quotes"
+    elif "mapping values are not allowed" in problem:
+        fix = "put text that holds ': ' in quotes, and line keys up with their neighbours"
+    elif "undefined alias" in problem:
+        fix = "define the anchor (&name) above, or put text that begins with '*' in quotes"
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    return Fault(line, f"not valid YAML: {problem}", fix, column)
 
 
-def _content(loader: _Loader, node: yaml.Node, known: _Known) -> Any:
-    """Return the content of a document; plain values, which nearly all documents have, take a third of the time."""
-    plain = _Plain(loader)
-    try:
-        content = plain.value(node, 0)
-    except _Odd:
-        known.measure(node)
-        return loader.construct_document(node)
-    known.add(plain.count)
-    return content
+@dataclass
+class _Walk:
+    """Converts nodes to plain values and collects what is wrong with them.
 
-
-class _Odd(Exception):
-    """A document contains more than plain values."""
-
-
-class _Plain:
-    """Converts nodes to values and counts them, while keys are text and nothing is repeated, merged or deep."""
-
-    def __init__(self, loader: _Loader) -> None:
-        self.count = 0
-        self._loader = loader
-        self._seen: set[int] = set()
-
-    def value(self, node: yaml.Node, depth: int) -> Any:
-        """Return the value of a node. Raises _Odd, and the errors of PyYAML's constructors."""
-        self.count += 1
-        if node.__class__ is yaml.ScalarNode and node.tag in TAGS:
-            return node.value if node.tag == _TEXT else self._loader.construct_object(node)
-        if id(node) in self._seen or depth >= MAX_DEPTH - 1:
-            raise _Odd
-        self._seen.add(id(node))
-        if node.__class__ is yaml.SequenceNode and node.tag == _SEQUENCE:
-            return [self.value(one, depth + 1) for one in node.value]
-        if node.__class__ is not yaml.MappingNode or node.tag != _MAPPING:
-            raise _Odd
-        made: dict[str, Any] = {}
-        self.count += len(node.value)
-        for key, value in node.value:
-            if key.__class__ is not yaml.ScalarNode or key.tag != _TEXT or key.value in made:
-                raise _Odd
-            made[key.value] = self.value(value, depth + 1)
-        return made
-
-
-class _Known:
-    """The size and depth of each node of a stream with its aliases expanded, found without expanding them.
-
-    With `unique` no mapping may have a key twice.
+    `most`: how many values all documents may have together. `unique`: no mapping may have a key twice. `merges`: `<<`
+    adds the keys of other mappings. `places` gets how every value was written.
     """
 
-    def __init__(self, tags: Collection[str], *, unique: bool) -> None:
-        self._tags = tags
-        self._unique = unique
-        self._measured: dict[int, tuple[int, int]] = {}
-        self._open: set[int] = set()
-        self._total = 0
+    loader: Any
+    most: int
+    unique: bool = False
+    merges: bool = True
+    places: dict[KeyPath, Written] | None = None
+    count: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    open: set[int] = field(default_factory=set)
 
-    def measure(self, node: yaml.Node) -> None:
-        """Raise Unusable when this document and those before are too large together."""
-        self.add(self._of(node, 0)[0])
-        self._measured.clear()  # nodes of the next document may have the same ids
+    def read(self, node: yaml.Node) -> Any:
+        """Return the content of a document. Raises Refused."""
+        content = self.value(node, (), _line(node))
+        if self.faults:
+            raise Refused(*self.faults)
+        return content
 
-    def add(self, values: int) -> None:
-        """Count the values of a document. Raises Unusable when there are too many, together with those before."""
-        self._total += values
-        if self._total > MAX_VALUES:
-            raise Unusable(f"more than {MAX_VALUES} values, once aliases are expanded")
-
-    def _of(self, node: yaml.Node, depth: int) -> tuple[int, int]:
-        """Return the number of values in the node, itself included, and the levels below it."""
-        if node.tag not in self._tags:
-            raise Unusable(f"the tag {str(node.tag).replace(PREFIX, '!!')} is not allowed")
+    def value(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
+        """Return the value of `node`, written at `path` and `line`; None where a fault was noted."""
+        self.count += 1
+        if self.count > self.most:
+            raise Refused(Fault(line, f"more than {self.most} values, once aliases are expanded"))
+        if len(path) >= MAX_DEPTH:
+            raise Refused(Fault(line, f"values are nested more than {MAX_DEPTH} levels deep"))
+        if self.places is not None:
+            raw = node.value if isinstance(node, yaml.ScalarNode) else None
+            self.places[path] = Written(line, raw, kind_of(node))
         if isinstance(node, yaml.ScalarNode):
-            return 1, 0
-        if id(node) in self._open:
-            raise Unusable("an alias (*name) stands inside its own anchor (&name)")
-        size, height = self._measured.get(id(node), (0, 0))
-        if not size:
-            self._open.add(id(node))
-            size = 1
-            if self._unique and isinstance(node, yaml.MappingNode):
-                _require_unique(node)
-            inside = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-            for one in inside if depth < MAX_DEPTH else ():
-                if one.__class__ is yaml.ScalarNode and one.tag in TAGS:  # most are, and a call takes its time
-                    size += 1
+            return self.scalar(node)
+        if id(node) in self.open:
+            raise Refused(Fault(line, "an alias (*name) stands inside its own anchor (&name)"))
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode) and node.tag == _MAPPING:
+                return self.mapping(node, path)
+            if node.tag == _SEQUENCE:
+                return [self.value(entry, (*path, index), _line(entry)) for index, entry in enumerate(node.value)]
+        finally:
+            self.open.discard(id(node))
+        return self.refuse_tag(node)
+
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            key, line = self.key(key_node), _line(key_node)
+            if key is None:
+                continue
+            if key_node.tag == _MERGE:
+                inner = self.value(value_node, (*path, key), line)
+                parts = inner if isinstance(inner, list) else [inner]
+                if not all(isinstance(part, dict) for part in parts):
+                    self.faults.append(Fault(line, "a merge key ('<<') needs a mapping", "write the keys out"))
                     continue
-                more, deep = self._of(one, depth + 1)
-                size, height = size + more, max(height, deep + 1)
-            self._open.discard(id(node))
-            self._measured[id(node)] = size, height
-        if depth + height >= MAX_DEPTH:
-            raise Unusable(f"values are nested more than {MAX_DEPTH} levels deep")
-        return size, height
+                for part in parts:
+                    merged = {**part, **merged}
+            elif self.unique and key in first:
+                message = f"key '{key}' is given twice, first on line {first[key]}"
+                self.faults.append(Fault(line, message, "keep one of them"))
+            else:
+                first[key] = line
+                content[key] = self.value(value_node, (*path, key), line)
+        return {**merged, **content} if merged else content
+
+    def key(self, node: yaml.Node) -> str | None:
+        """Return the key as JSON has it; None, with a fault, for one that cannot be a key."""
+        self.count += 1
+        fix = ""
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag == _TEXT:
+                return str(node.value)
+            if node.tag == _MERGE and self.merges:
+                return "<<"
+            if node.tag == _MERGE:
+                self.faults.append(Fault(_line(node), "merge keys ('<<') are not supported", "write the keys out"))
+                return None
+            if not self.unique and node.tag.startswith(TAG):  # kubectl writes them as JSON
+                return json.dumps(self.scalar(node))
+            fix = f"put it in quotes: '{node.value}'" if node.tag.startswith(TAG) and node.value else ""
+        self.faults.append(Fault(_line(node), f"a key must be text, not {kind_of(node)}", fix))
+        return None
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        if node.tag == _TEXT:
+            return node.value
+        kind = str(node.tag).removeprefix(TAG)
+        if kind in ("value", "merge"):
+            return node.value
+        if kind not in ("null", "bool", "int", "float"):
+            return self.refuse_tag(node)
+        try:
+            value = self.loader.construct_object(node)
+        except (ValueError, KeyError, IndexError, OverflowError):
+            value = math.nan
+        if isinstance(value, float) and not math.isfinite(value):
+            message = f"{quoted(node.value)} is not a usable {_NAMES.get(kind, kind)}"
+            self.faults.append(Fault(_line(node), message))
+        return value
+
+    def refuse_tag(self, node: yaml.Node) -> None:
+        tag = str(node.tag).replace(TAG, "!!")
+        fix = "remove it: only plain values are read"
+        self.faults.append(Fault(_line(node), f"the tag {quoted(tag)} is not allowed", fix))
 
 
-def _require_unique(node: yaml.MappingNode) -> None:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                raise Unusable(f"the key {key.value} is given a second time in line {key.start_mark.line + 1}")
-            seen.add(key.value)
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def kind_of(node: yaml.Node) -> str:
+    """Return what `node` is, for the end of `must be …, not …`."""
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    if node.tag == f"{TAG}null":
+        return "nothing"
+    return quoted(node.value) if node.tag == _TEXT else str(node.value)
+
+
+def quoted(raw: str) -> str:
+    """Return `raw` in quotes, short and printable."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in raw[:60])
+    return f"'{shown}…'" if len(raw) > 60 else f"'{shown}'"
 
 
 class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper
@@ -221,7 +321,7 @@ def _string(dumper: Any, text: str) -> Any:
     plain = _WORD.fullmatch(text) and text.lower() not in _NOT_WORDS
     # The dumper quotes lines that a block would not keep as they are, with tabs or other signs.
     style = None if plain else "|" if "\n" in text.rstrip("\n") else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar(_TEXT, text, style=style)
 
 
 _Dumper.add_representer(str, _string)

@@ -11,7 +11,6 @@ from sandbox.config.schema.edge_schema import Edge, EdgeHost, ResolvedEdge, TcpP
 from sandbox.config.schema.ingress_schema import Ingress
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.spec import ResolvedSpec, Spec
-from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY
 
 __all__ = [
     "Certificate",
@@ -39,11 +38,8 @@ __all__ = [
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a sandbox.yaml, for editors."""
-    described = Spec.model_json_schema()
-    edge = described["properties"][EDGE_KEY]
-    described["properties"][OLD_EDGE_KEY] = {**edge, "deprecated": True, "description": f"The same as `{EDGE_KEY}`."}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **described,
+        **Spec.model_json_schema(),
         "title": "sandbox.yaml",
     }

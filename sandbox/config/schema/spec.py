@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -21,7 +20,8 @@ from sandbox.config.schema.ingress_schema import Ingress
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_name, checked_name
-from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
+from sandbox.config.yaml_source import Giver, ValueOrigin
+from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import UsageError
 from sandbox.names import is_below
 
@@ -87,14 +87,6 @@ class Spec(Document):
         """Tell whether a value was given at `path`, even if it equals the default."""
         return self.origin(*path).giver is not Giver.DEFAULT
 
-    @property
-    def old_key(self) -> str | None:
-        """Return what to change in a file that has the edge under its earlier name."""
-        origin = self.origin(OLD_EDGE_KEY)
-        if origin.giver is not Giver.FILE:
-            return None
-        return f"{origin}: `{OLD_EDGE_KEY}:` is called `{EDGE_KEY}:` now; both names are read"
-
     def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
         """Return a copy with other values of top-level keys, unchecked, and the origins of what differs in them."""
         copy = self.model_copy(update=update)
@@ -151,7 +143,7 @@ class Spec(Document):
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Return the spec with this data, which a program gives. Raises ValueError, pydantic's for a single value."""
         given = dict.fromkeys(_paths(obj), ValueOrigin(Giver.PROGRAM))
-        return super().model_validate(_renamed(obj), **options).placed(given)
+        return super().model_validate(obj, **options).placed(given)
 
     @property
     def is_checked(self) -> bool:
@@ -188,8 +180,7 @@ class ResolvedSpec(Spec):
     @classmethod
     def read(cls, saved: bytes) -> Self:
         """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong."""
-        said = json.dumps(_renamed(json.loads(saved)))
-        spec = Spec.model_validate_json(said).placed({})
+        spec = Spec.model_validate_json(saved).placed({})
         ports = (spec.registry.port, *spec.edge.ports, *(port.port for port in spec.edge.tcp))
         known = [port for port in ports if port != "auto"]
         if len(known) < len(ports):
@@ -224,13 +215,6 @@ class ResolvedSpec(Spec):
         )
         resolved._origins = spec._known_origins
         return resolved
-
-
-def _renamed(data: Any) -> Any:
-    """Return the data of a spec with the edge under its name, not the earlier one."""
-    if isinstance(data, Mapping) and OLD_EDGE_KEY in data and EDGE_KEY not in data:
-        return {EDGE_KEY if key == OLD_EDGE_KEY else key: value for key, value in data.items()}
-    return data
 
 
 def _paths(data: Any, above: KeyPath = (), *, whole: bool = False) -> Iterator[KeyPath]:

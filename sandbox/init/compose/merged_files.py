@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sandbox.config import text_file, untyped, yaml_text
 from sandbox.errors import BadFile
 from sandbox.init.compose.merge import listed, merged
@@ -41,9 +39,10 @@ def load(root: Path, files: Sequence[str], variables: Variables, notes: list[str
 def document(path: Path) -> Any:
     """Return the content of a compose file as it is written. Raises BadFile."""
     try:
-        return yaml_text.document(text_file.read(path), core=True)
-    except yaml.YAMLError as error:
-        raise BadFile(f"{path} cannot be read", details=yaml_text.reason(error), fix=FIX) from error
+        return yaml_text.compose_document(text_file.read(path))
+    except yaml_text.Refused as error:
+        fault = error.faults[0]
+        raise BadFile(f"{path}:{fault.line}: {fault.message}", fix=fault.fix or FIX) from error
 
 
 @dataclass

@@ -241,13 +241,6 @@ def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
     assert context.home().cache.name == "sandbox"
 
 
-def test_export_writes_the_edge_under_its_present_name(tmp_path: Path) -> None:
-    export(ResolvedSpec.of(Spec(), registry=5001, https=(9443,)), tmp_path / "out", say)
-    again = load(tmp_path / "out" / "sandbox.yaml")
-    assert again.edge.ports == (9443,)
-    assert again.old_key is None
-
-
 @pytest.mark.security(6)
 def test_only_what_is_applied_goes_along(spec: ResolvedSpec, tmp_path: Path) -> None:
     """Keys, .env and links to elsewhere in the folders of `apply` and addons → not in the export; Secrets are named."""

@@ -101,15 +101,6 @@ def test_kind_that_the_sandbox_can_bring_comes_with_its_line(
         assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == notes
 
 
-def test_earlier_key_of_the_edge_is_noted_once(tmp_path: Path) -> None:
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("name: shop\nproxy: {ports: [8444], listen: 127.0.0.1}\n")
-    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
-    assert printed.stderr == f"note   {file}:2: `proxy:` is called `edge:` now; both names are read\n"
-    file.write_text("name: shop\nedge: {ports: [8444]}\n")
-    assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == ""
-
-
 def test_result_for_programs_has_the_notes(tmp_path: Path) -> None:
     file = tmp_path / "sandbox.yaml"
     file.write_text("name: shop\naddons: [grafana]\napply: [k8s.yaml]\n")

@@ -179,7 +179,7 @@ def test_anchors_and_aliases_are_expanded() -> None:
         ("? [a]\n: b\n", "s.yaml:1: a key must be text, not a list", ""),
         (
             "name: a\n---\nname: b\n",
-            "s.yaml:2: a second document begins here; only one is allowed",
+            "s.yaml:3: a second document begins here; only one is allowed",
             "put it in its own file",
         ),
         (
@@ -192,27 +192,29 @@ def test_anchors_and_aliases_are_expanded() -> None:
         ("name: !!binary YQ==\n", "s.yaml:1: the tag '!!binary' is not allowed", "remove it"),
         ("name: !!int abc\n", "s.yaml:1: 'abc' is not a usable whole number", ""),
         ("name: !!bool abc\n", "s.yaml:1: 'abc' is not a usable boolean", ""),
-        ("name: 99999999999999999999\n", "s.yaml:1: '99999999999999999999' is not a usable whole number", ""),
         ("weight: 1.5e+999\n", "s.yaml:1: '1.5e+999' is not a usable number", ""),
-        ('name: "\\ud800"\n', "s.yaml:1: '?' is not a usable text", ""),
-        ('\nname: "\\UFFFFFFFF"\n', "s.yaml:2: not valid YAML: an escape beyond the end of Unicode", ""),
-        ("name: a\nmode: \x01\n", "s.yaml:2: not valid YAML: control character U+0001", "remove it"),
+        ('name: "\\ud800"\n', "s.yaml:1:10: not valid YAML: found invalid Unicode character escape code", ""),
+        ("name: a\nmode: \x01\n", "s.yaml:2: not valid YAML: control characters are not allowed", "remove it"),
         ("main:\n\tname: a\n", "s.yaml:2:1: not valid YAML: a tab where only spaces may stand", "indent with spaces"),
-        ("\nname: b: c\n", "s.yaml:2:8: not valid YAML: mapping values are not allowed here", "put text that holds"),
-        ("name: *x\n", "s.yaml:1:7: not valid YAML: found undefined alias 'x'", "define the anchor (&name) above"),
-        ("name: a\nports: [1,\n\n", "s.yaml:4:1: not valid YAML: the document ends in the middle of a value", ""),
+        (
+            "\nname: b: c\n",
+            "s.yaml:2:8: not valid YAML: mapping values are not allowed in this context",
+            "put text that holds",
+        ),
+        ("name: *x\n", "s.yaml:1:7: not valid YAML: found undefined alias", "define the anchor (&name) above"),
+        ("name: a\nports: [1,\n\n", "s.yaml:4:1: not valid YAML: what opens here is never closed", ""),
         ("name: a\nports: [1\n\n", "s.yaml:2:8: not valid YAML: what opens here is never closed", ""),
         ("name: 'a\n\n", "s.yaml:1:7: not valid YAML: what opens here is never closed", ""),
         (
             "name: a\n mode: b\n",
-            "s.yaml:2:6: not valid YAML: mapping values are not allowed here",
+            "s.yaml:2:6: not valid YAML: mapping values are not allowed in this context",
             "put text that holds",
         ),
         ("- a\n", "s.yaml:1: the document must be a mapping of keys, not a list", "allowed keys: name, mode,"),
         ("\n\nfoo\n", "s.yaml:3: the document must be a mapping of keys, not 'foo'", "allowed keys: name, mode,"),
         ("ports: &a [*a]\n", "s.yaml:1: an alias (*name) stands inside its own anchor (&name)", ""),
-        ("ports: " + "[" * 100_000, "s.yaml:1: values are nested more than 32 levels deep", ""),
-        ("ports: " + "{a: " * 40 + "}" * 40, "s.yaml:1: values are nested more than 32 levels deep", ""),
+        ("ports: " + "[" * 100_000, "s.yaml:1:1007: not valid YAML: exceeded maximum nesting depth", ""),
+        ("ports: " + "{a: " * 101 + "}" * 101, "s.yaml:1: values are nested more than 100 levels deep", ""),
         ("name: " + "a" * (1 << 20), "s.yaml:1: the document is larger than 1 MiB", "split it"),
     ],
 )
@@ -290,7 +292,7 @@ def test_an_alias_bomb_is_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     error = refusal("\n".join(lines))
-    assert error.brief.endswith("aliases expand too far")
+    assert error.brief.endswith("values, once aliases are expanded")
 
 
 @pytest.mark.security(12)

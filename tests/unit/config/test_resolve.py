@@ -39,11 +39,11 @@ def test_https_port_of_the_registry_blames_the_option(file: Path) -> None:
     ("text", "given", "brief"),
     [
         ("registry: {port: 9000}", overrides(9000), "--https-port: 9000 is the registry's port; choose another"),
-        ("proxy: {ports: [9000]}", overrides(registry=9000), "--registry-port: 9000 is one of the edge's ports"),
-        ("proxy:", overrides(9000, registry=9000), "--registry-port: 9000 is one of the edge's ports"),
+        ("edge: {ports: [9000]}", overrides(registry=9000), "--registry-port: 9000 is one of the edge's ports"),
+        ("edge:", overrides(9000, registry=9000), "--registry-port: 9000 is one of the edge's ports"),
         ("", overrides(443, 443), "--https-port: 443 is given twice"),
         ("registry: {port: 443}", [], "FILE:1: registry.port: 443 is one of the edge's ports"),
-        ("proxy: {ports: [5001]}", [], "FILE:1: edge.ports[0]: 5001 is the registry's port"),
+        ("edge: {ports: [5001]}", [], "FILE:1: edge.ports[0]: 5001 is the registry's port"),
     ],
 )
 def test_port_clash_blames_the_most_deliberate(
@@ -65,13 +65,13 @@ def test_fault_of_the_file_is_said_with_that_of_an_option(file: Path) -> None:
 
 
 def test_key_that_is_no_mapping_stays_the_fault_of_the_file(file: Path) -> None:
-    written(file, "proxy: 5\n")
+    written(file, "edge: 5\n")
     with pytest.raises(BadFile, match=r":1: edge: must be a mapping of keys, not 5"):
         resolve.load(file, overrides(9443))
 
 
 def test_options_go_before_the_file_and_are_no_part_of_it(file: Path) -> None:
-    written(file, "registry: {port: 5005, mirrors: [quay.io]}\nproxy: {listen: 127.0.0.2, ports: [443]}\n")
+    written(file, "registry: {port: 5005, mirrors: [quay.io]}\nedge: {listen: 127.0.0.2, ports: [443]}\n")
     spec = resolve.load(file, overrides(9443, "auto", registry="auto"))
     assert (spec.edge.ports, spec.edge.listen) == ((9443, "auto"), "127.0.0.2")
     assert (spec.registry.port, spec.registry.mirrors) == ("auto", ("quay.io",))
@@ -119,24 +119,6 @@ def test_cluster_of_last_up_is_used_unless_the_spec_has_one() -> None:
     kind = Spec.model_validate({"name": "demo", "cluster": {"provider": "kind"}})
     assert resolve.with_existing_cluster(kind, known) is kind
     assert resolve.with_existing_cluster(resolve.with_own_cluster(Spec(name="demo")), known).cluster == Cluster()
-
-
-def test_edge_and_its_earlier_key_mean_the_same(file: Path) -> None:
-    new = resolve.load(written(file, "edge: {ports: [8444]}\n"), overrides("auto"))
-    assert (new.edge.ports, new.old_key) == (("auto", "auto"), None)
-    assert resolve.load(written(file, "edge: {ports: [8444]}\n")).origin("edge", "ports").giver is Giver.FILE
-    old = resolve.load(written(file, "name: demo\nproxy: {ports: [8444]}\n"))
-    assert (old.edge.ports, old.old_key) == (
-        (8444,),
-        f"{file}:2: `proxy:` is called `edge:` now; both names are read",
-    )
-
-
-def test_edge_under_both_keys_is_refused(file: Path) -> None:
-    written(file, "edge: {ports: [8444]}\nproxy: {ports: [8443]}\n")
-    with pytest.raises(BadFile, match=r":2: `proxy` and `edge` are names of one key") as caught:
-        resolve.load(file)
-    assert caught.value.fix == "leave out `proxy:`"
 
 
 def test_spec_is_the_same_from_every_folder(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

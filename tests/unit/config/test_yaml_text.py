@@ -1,4 +1,4 @@
-"""YAML as kubectl understands it: what documents say, and which are refused."""
+"""What YAML documents say, as Kubernetes, a compose file and a spec are read, and which are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sandbox.config import yaml_text
-from sandbox.config.yaml_text import Unusable, document, documents, placed_documents
+from sandbox.config.yaml_text import Refused, compose_document, document, documents, placed_documents
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,9 @@ from sandbox.config.yaml_text import Unusable, document, documents, placed_docum
         ("a: {b: {}, c: []}\na: d", {"a": "d"}),
         ("2: a\ntrue: b\nc: {1.5: d, e: f}", {"2": "a", "true": "b", "c": {"1.5": "d", "e": "f"}}),
         ("a: &x {b: c}\nd: *x\ne: {<<: *x, f: g}", {"a": {"b": "c"}, "d": {"b": "c"}, "e": {"b": "c", "f": "g"}}),
+        ("a: {<<: [{b: 1, c: 1}, {b: 2}], c: 3}", {"a": {"b": 1, "c": 3}}),
         ("a: &x b\nc: *x", {"a": "b", "c": "b"}),
+        ("a: yes\nb: 0x10\nc: 010", {"a": True, "b": 16, "c": 8}),
         ("", None),
     ],
 )
@@ -27,17 +29,30 @@ def test_document_says_what_kubectl_reads(text: str, content: object) -> None:
     assert document(text) == content
 
 
+def test_compose_file_has_truths_and_numbers_of_yaml_1_2() -> None:
+    text = "a: [yes, 22:22, 0400, 1, 1.5, true, null]\nb: &x {c: d}\ne: {<<: *x}"
+    assert compose_document(text) == {
+        "a": ["yes", "22:22", "0400", 1, 1.5, True, None],
+        "b": {"c": "d"},
+        "e": {"c": "d"},
+    }
+    with pytest.raises(Refused, match="key 'a' is given twice, first on line 1"):
+        compose_document("a: b\na: c")
+    with pytest.raises(Refused, match=r"line 2: the tag '!reset' is not allowed"):
+        compose_document("a:\n  b: !reset null")
+
+
 @pytest.mark.parametrize("text", ["a: [1\n", b"a: [1\n"])
-def test_reason_is_told_with_lines_alone(text: str | bytes) -> None:
+def test_reason_has_the_line(text: str | bytes) -> None:
     with pytest.raises(yaml.YAMLError) as caught:
         yaml_text.document(text)
-    assert yaml_text.reason(caught.value) == (
-        "while parsing a flow sequence\n  in line 1, column 4\ndid not find expected ',' or ']'\n  in line 2, column 1"
-    )
+    assert yaml_text.reason(caught.value) == "line 1: not valid YAML: what opens here is never closed"
 
 
 def test_each_document_comes_with_its_line() -> None:
     assert placed_documents("---\na: b\n---\n\n- c\n") == [(2, {"a": "b"}), (5, ["c"])]
+    with pytest.raises(Refused, match="line 4: a second document begins here"):
+        document("a: b\n---\n\nc: d\n")
 
 
 @pytest.mark.parametrize(
@@ -47,14 +62,15 @@ def test_each_document_comes_with_its_line() -> None:
         "a: !!set {b}",
         "a: !!binary Yg==",
         "{[a]: b}",
-        "[" * 150 + "]" * 150,
+        "a: .inf",
+        "a: {<<: b}",
         "a: &x [1, 1]\nb: &y [*x, *x]\nc: [*y, *y]",
         "[1, 2, 3, 4, 5, 6]\n---\n[1, 2, 3, 4]",
     ],
 )
 def test_content_json_cannot_hold_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_text, "MAX_VALUES", 10)
-    with pytest.raises(yaml.YAMLError):
+    with pytest.raises(Refused):
         documents(text)
 
 
@@ -63,5 +79,7 @@ def test_depth_that_is_allowed_is_read_and_one_more_is_not() -> None:
         return document("[" * levels + "]" * levels)
 
     assert nested(yaml_text.MAX_DEPTH) is not None
-    with pytest.raises(Unusable, match="levels deep"):
+    with pytest.raises(Refused, match="levels deep"):
         nested(yaml_text.MAX_DEPTH + 1)
+    with pytest.raises(Refused):
+        document("[" * 100_000)

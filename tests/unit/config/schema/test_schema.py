@@ -39,7 +39,7 @@ images: {source: bundle}
 registry: {port: 5002}
 push: images.yaml
 ingress: {controller: none}
-proxy: {listen: 0.0.0.0, ports: [443, 9443]}
+edge: {listen: 0.0.0.0, ports: [443, 9443]}
 network: {nameservers: [1.1.1.1], search: [corp], hosts: {db.corp: 10.0.0.5}, proxy: {http: 'http://p:3128'}}
 certs: {secrets: [{secret: secure-tls, namespace: default, hosts: [secure.demo.sandbox.localhost]}]}
 apply: [k8s/, /srv/more.yaml]
@@ -127,12 +127,12 @@ def test_every_key_is_read() -> None:
 
 def test_a_port_may_be_left_open() -> None:
     assert parse("registry: {port: auto}").registry.port == "auto"
-    assert parse("proxy: {ports: [auto, 8443]}").edge.ports == ("auto", 8443)
-    assert parse("proxy: {ports: auto}") == parse("proxy: {ports: [auto, auto]}")
+    assert parse("edge: {ports: [auto, 8443]}").edge.ports == ("auto", 8443)
+    assert parse("edge: {ports: auto}") == parse("edge: {ports: [auto, auto]}")
 
 
 def test_resolved_spec_differs_in_its_ports_only() -> None:
-    left_open = parse("{name: a, registry: {port: auto}, proxy: {ports: auto}, ingress: {controller: none}}")
+    left_open = parse("{name: a, registry: {port: auto}, edge: {ports: auto}, ingress: {controller: none}}")
     resolved = ResolvedSpec.of(left_open, registry=5005, https=(443, 8444))
     expected = left_open.model_dump()
     expected["registry"]["port"], expected["edge"]["ports"] = 5005, (443, 8444)
@@ -140,7 +140,7 @@ def test_resolved_spec_differs_in_its_ports_only() -> None:
 
 
 def test_port_of_a_disabled_registry_clashes_with_nothing() -> None:
-    assert parse("registry: {external: 'localhost:5000'}\nproxy: {ports: [443, 5001]}").registry.port == 5001
+    assert parse("registry: {external: 'localhost:5000'}\nedge: {ports: [443, 5001]}").registry.port == 5001
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_hosts_of_the_domain_are_the_users_without_an_ingress() -> None:
 
 
 def test_host_of_the_edge_may_be_its_name_alone() -> None:
-    read = parse("proxy: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").edge.hosts
+    read = parse("edge: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").edge.hosts
     assert [(one.host, one.terminate, one.to) for one in read] == [
         ("shop.test", False, None),
         ("app.sandbox.sandbox.localhost", False, "localhost:3000"),
@@ -221,7 +221,7 @@ def test_nodes_are_counted_or_listed_by_role() -> None:
 
 def test_addresses_and_versions_have_one_form() -> None:
     assert parse("cluster: {kubernetes: 1.36.3}").cluster.kubernetes == "v1.36.3"
-    assert parse("proxy: {listen: '0:0::1'}").edge.listen == "::1"
+    assert parse("edge: {listen: '0:0::1'}").edge.listen == "::1"
 
 
 NAME = "name: must be at most 40 lower-case letters, digits and hyphens, with no hyphen first or last"
@@ -267,18 +267,18 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "name another file",
         ),
         (
-            "proxy: {hosts: [{host: shop, terminate: true}]}\n",
+            "edge: {hosts: [{host: shop, terminate: true}]}\n",
             "1: edge.hosts[0].host: 'shop' cannot be terminated at the edge: it has a single label",
             "",
         ),
         (
-            "proxy: {hosts: [{host: a.sandbox.sandbox.localhost, to: '3000'}]}\n",
+            "edge: {hosts: [{host: a.sandbox.sandbox.localhost, to: '3000'}]}\n",
             "1: edge.hosts[0].to: must be HOST:PORT, such as localhost:3000",
             "",
         ),
-        ("proxy: {hosts: [a.test, a.test]}\n", "1: edge.hosts[1].host: 'a.test' is given twice", ""),
+        ("edge: {hosts: [a.test, a.test]}\n", "1: edge.hosts[1].host: 'a.test' is given twice", ""),
         (
-            "proxy: {run: process, hosts: [a.test]}\n",
+            "edge: {run: process, hosts: [a.test]}\n",
             "1: edge.hosts: needs the edge container: leave out 'run: process'",
             "",
         ),
@@ -396,7 +396,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         ("edge: {ports: atuo}\n", "1: edge.ports: must be a list of ports, or 'auto', not 'atuo'", ""),
-        ("proxy: {ports: 443}\n", "1: edge.ports: must be a list, not 443", "write a list: [443]"),
+        ("edge: {ports: 443}\n", "1: edge.ports: must be a list, not 443", "write a list: [443]"),
         ("edge: {tcp: 5432}\n", "1: edge.tcp: must be a list, not 5432", ""),
         ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
         (
@@ -405,12 +405,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "write it without quotes: 5001",
         ),
         ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001", ""),
-        ("proxy: {listen: localhost}\n", f"1: edge.listen: {ADDRESS}", ""),
-        ("proxy: {listen: fe80::1%eth0}\n", f"1: edge.listen: {ADDRESS}", ""),
-        ("proxy: {ports: []}\n", "1: edge.ports: must have at least one entry", ""),
-        ("proxy: {ports: [1, 2, 3, 4, 5]}\n", "1: edge.ports: must have at most 4 entries", ""),
-        ("proxy:\n  ports:\n  - 443\n  - 443\n", "4: edge.ports[1]: 443 is given twice", ""),
-        ("proxy:\n  ports:\n  - 443\n  - 70000\n", "4: edge.ports[1]: must be at most 65535, not 70000", ""),
+        ("edge: {listen: localhost}\n", f"1: edge.listen: {ADDRESS}", ""),
+        ("edge: {listen: fe80::1%eth0}\n", f"1: edge.listen: {ADDRESS}", ""),
+        ("edge: {ports: []}\n", "1: edge.ports: must have at least one entry", ""),
+        ("edge: {ports: [1, 2, 3, 4, 5]}\n", "1: edge.ports: must have at most 4 entries", ""),
+        ("edge:\n  ports:\n  - 443\n  - 443\n", "4: edge.ports[1]: 443 is given twice", ""),
+        ("edge:\n  ports:\n  - 443\n  - 70000\n", "4: edge.ports[1]: must be at most 65535, not 70000", ""),
         ("network: {nameservers: none}\n", "1: network.nameservers: must be 'auto', or be a list, not 'none'", ""),
         (
             "network: {nameservers: aut}\n",
@@ -596,12 +596,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         (
-            "proxy: {ports: [443]}\nregistry:\n  port: 443\n",
+            "edge: {ports: [443]}\nregistry:\n  port: 443\n",
             "3: registry.port: 443 is one of the edge's ports; choose another",
             "",
         ),
         (
-            "name: a\nproxy:\n  ports:\n  - 443\n  - 5001\n",
+            "name: a\nedge:\n  ports:\n  - 443\n  - 5001\n",
             "5: edge.ports[1]: 5001 is the registry's port; choose another",
             "",
         ),
@@ -783,7 +783,7 @@ def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None
 
 def test_certificates_cover_domain_and_hosts_ending_at_edge() -> None:
     hosts = "[{host: shop.test, terminate: true}, {host: x.demo.test, to: 'a:1'}, {host: dev.test, to: 'a:1'}, x.test]"
-    spec = parse(f"{{domain: demo.test, proxy: {{hosts: {hosts}}}}}")
+    spec = parse(f"{{domain: demo.test, edge: {{hosts: {hosts}}}}}")
     assert spec.vouched == ("demo.test", "shop.test", "dev.test")
 
 
@@ -799,7 +799,7 @@ def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
     [
         ("cluster: {provider: existing}", "needs its context"),
         ("cluster: {context: team}", "write 'provider: existing'"),
-        ("cluster: {provider: existing, context: t}\nproxy: {run: container}", "no container can reach"),
+        ("cluster: {provider: existing, context: t}\nedge: {run: container}", "no container can reach"),
         ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "cluster-wide"),
         ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "keeps its nameservers"),
         ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "by its administrators"),
