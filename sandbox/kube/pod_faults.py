@@ -89,18 +89,18 @@ class Fault:
     again: bool = False
 
     def __str__(self) -> str:
-        said = [self.reason]
+        parts = [self.reason]
         if self.ended and self.ended not in ("Error", self.reason):
-            said.append(self.ended)
+            parts.append(self.ended)
         if self.exit_code is not None:
-            said.append(f"exit code {self.exit_code}")
+            parts.append(f"exit code {self.exit_code}")
         if self.restarts:
-            said.append("restarted once" if self.restarts == 1 else f"restarted {self.restarts} times")
+            parts.append("restarted once" if self.restarts == 1 else f"restarted {self.restarts} times")
         message = _FRAMES.sub("", self.message.strip().replace("\n", " "))
-        return f"container {self.container}: {', '.join(said)}" + (f": {message}" if message else "")
+        return f"container {self.container}: {', '.join(parts)}" + (f": {message}" if message else "")
 
     def outlook(self, waited: float) -> Outlook:
-        """Tell whether it may still start, `waited` seconds after its workload was applied."""
+        """Return whether it may still start, `waited` seconds after its workload was applied."""
         if self.reason in HOPELESS or EXHAUSTED in self.message or self.forbidden_user:
             return Outlook.NONE
         if self.reason in UNPULLED:
@@ -125,12 +125,12 @@ class Fault:
 
     @property
     def has_log(self) -> bool:
-        """Tell whether its program ran, and may have written why it ended."""
+        """Whether its program ran, and may have written why it ended."""
         return (self.reason == CRASHING or self.exit_code is not None) and self.ended not in UNSTARTABLE
 
     @property
     def fix(self) -> str:
-        """Return what to do about it; empty where only the program itself can tell."""
+        """What to do about it; empty where only the program itself can tell."""
         if EXHAUSTED in self.message:
             return MORE_INSTANCES
         if self.ended == KILLED:
@@ -157,7 +157,7 @@ class Fault:
 
 
 def _pull_outlook(message: str) -> Outlook:
-    """Tell by the message about an image that could not be pulled whether it may still come."""
+    """Return whether an image that could not be pulled may still come."""
     if NO_IMAGE.search(message):
         return Outlook.NONE
     return Outlook.POOR if ON_NODE.search(message) else Outlook.OPEN
@@ -170,43 +170,42 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
     lasting = not once and status.get("phase") not in ("Failed", "Succeeded")
     placed = placed_since(pod)
     memory = _memory_limits(spec)
-    for one in container_statuses(pod):
-        state = one.get("state") or {}
+    for container in container_statuses(pod):
+        state = container.get("state") or {}
         waiting = state.get("waiting") or {}
-        end = state.get("terminated") or (one.get("lastState") or {}).get("terminated") or {}
+        end = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
         ended = str(end.get("finishedAt") or "")
         excused = once or end.get("reason") == LOST or (placed is not None and ended < placed)
-        reason = _reason(one, end, excused=excused)
+        reason = _reason(container, end, excused=excused)
         if not reason:
             continue
         crashed = bool(end) and reason not in UNPULLED | HOPELESS | {MISSING}
-        # A back-off says how long it is; the end before it says why.
-        words = (end.get("message"), "" if reason == CRASHING and crashed else waiting.get("message"))
+        # A back-off's message is its length; that of the end before it is the cause.
+        messages = (end.get("message"), "" if reason == CRASHING and crashed else waiting.get("message"))
         yield Fault(
-            container=one["name"],
+            container=container["name"],
             reason=reason,
-            message=next((one for one in (words if crashed else words[::-1]) if one), ""),
+            message=next(filter(None, messages if crashed else messages[::-1]), ""),
             ended=str(end.get("reason", "")) if crashed else "",
             exit_code=end.get("exitCode") if crashed else None,
-            restarts=one.get("restartCount", 0),
-            crashes=_crashes(one.get("restartCount", 0), placed or "", ended),
-            memory=memory.get(one["name"], ""),
+            restarts=container.get("restartCount", 0),
+            crashes=_crashes(container.get("restartCount", 0), placed or "", ended),
+            memory=memory.get(container["name"], ""),
             running="running" in state,
             again="terminated" in state and lasting and _was_stopped(end, placed),
         )
 
 
 def _memory_limits(spec: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the memory that containers of a pod may use, by their names; empty where that is not limited."""
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    limits = {one.get("name"): (one.get("resources") or {}).get("limits") or {} for one in containers}
-    return {name: str(one.get("memory") or "") for name, one in limits.items()}
+    limits = {each.get("name"): (each.get("resources") or {}).get("limits") or {} for each in containers}
+    return {name: str(limit.get("memory") or "") for name, limit in limits.items()}
 
 
 def _reason(status: Mapping[str, Any], end: Mapping[str, Any], *, excused: bool) -> str:
     """Return why a container waits or has ended; empty where nothing is wrong with it.
 
-    An `end` that is `excused` says nothing of what runs now.
+    An `end` that is `excused` was not a crash of the program that runs now.
     """
     state = status.get("state") or {}
     waiting = (state.get("waiting") or {}).get("reason")
@@ -217,15 +216,15 @@ def _reason(status: Mapping[str, Any], end: Mapping[str, Any], *, excused: bool)
 
 
 def placed_since(pod: Mapping[str, Any]) -> str | None:
-    """Return since when a pod has its sandbox, empty while it has none; None where its kubelet does not tell."""
-    for one in (pod.get("status") or {}).get("conditions") or ():
-        if one.get("type") == PLACED:
-            return str(one.get("lastTransitionTime") or "") if one.get("status") == "True" else ""
+    """Return since when a pod has its sandbox, empty while it has none; None where its kubelet does not report it."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == PLACED:
+            return str(condition.get("lastTransitionTime") or "") if condition.get("status") == "True" else ""
     return None
 
 
 def _was_stopped(end: Mapping[str, Any], placed: str | None) -> bool:
-    """Tell whether a container ended with its node, or may have where that is not told."""
+    """Return whether a container ended with its node; where the kubelet does not report it, whether it may have."""
     if placed is None:
         return end.get("reason") == LOST or (end.get("reason") == "Error" and end.get("exitCode") in SIGNALLED)
     return not placed or str(end.get("finishedAt") or "") < placed
@@ -234,7 +233,8 @@ def _was_stopped(end: Mapping[str, Any], placed: str | None) -> bool:
 def _crashes(restarts: int, placed: str, ended: str) -> int:
     """Return how many of a container's restarts can have followed crashes, the last of which `ended` it.
 
-    The others were with its node, before its pod was `placed`: a restart after a crash is ever later.
+    The other restarts were those of its node, before its pod was `placed`: the kubelet delays each restart after a
+    crash longer than the one before.
     """
     if not placed or not ended:
         return restarts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -45,31 +46,31 @@ Attempt = Callable[[Manifest], str | None]
 
 def apply_all(
     manifests: Sequence[Manifest],
-    one_attempt: Attempt,
+    attempt_once: Attempt,
     say: Say = lambda _: None,
     unbrought: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Apply objects in order with `one_attempt`; retry an object after all others if it needs something missing.
+    """Apply objects in order with `attempt_once`; retry an object after all others if it needs something missing.
 
     `unbrought` are groups of kinds that nothing brings, with the fix. `say` gets each object, and while it
     waits, what the first object needs. Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
     """
-    waiting, begun, again = list(manifests), time.monotonic(), False
+    waiting, begun, is_retry = list(manifests), time.monotonic(), False
 
     def lacking() -> str | None:
-        nonlocal waiting, again
+        nonlocal waiting, is_retry
         early = []
-        for one in waiting:
-            if not again:
-                say(title(one))
-            if (why := one_attempt(one)) is not None:
-                early.append((one, why))
-        waiting, again = [one for one, _ in early], True
-        unknown = [one for one, why in early if why.startswith(UNKNOWN)]
-        fix = next((unbrought[group] for one in unknown if (group := _group(one)) in unbrought), "")
+        for manifest in waiting:
+            if not is_retry:
+                say(title(manifest))
+            if (reason := attempt_once(manifest)) is not None:
+                early.append((manifest, reason))
+        waiting, is_retry = [manifest for manifest, _ in early], True
+        unknown = [manifest for manifest, reason in early if reason.startswith(UNKNOWN)]
+        fix = next((unbrought[group] for manifest in unknown if (group := _group(manifest)) in unbrought), "")
         if fix or (unknown and time.monotonic() > begun + APPLY_TIMEOUT):
             raise _kindless(unknown, fix)
-        return "\n".join(f"{title(one)}: {why}" for one, why in early) or None
+        return "\n".join(f"{title(manifest)}: {reason}" for manifest, reason in early) or None
 
     wait_until(lacking, what="applying the manifests", timeout=PATIENCE, say=say)
 
@@ -125,7 +126,7 @@ def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
         pods = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
         if not pods:
             yield f"no pod is behind the Service {namespace}/{name}"
-        yield from (f"pod {namespace}/{one['metadata']['name']}, {fault}" for one in pods for fault in faults(one))
+        yield from (f"pod {namespace}/{pod['metadata']['name']}, {fault}" for pod in pods for fault in faults(pod))
 
 
 def without_webhooks(cluster: Cluster, words: str, context: str) -> str:
@@ -134,21 +135,20 @@ def without_webhooks(cluster: Cluster, words: str, context: str) -> str:
     Raises ClusterError.
     """
     called = set(_CALLED.findall(words))
-    made = [(kind, one) for kind in LAST for one in (cluster.list(WEBHOOKS, kind) if called else ())]
-    found = [
-        f"{kind.lower()}/{one['metadata']['name']}"
-        for kind, one in made
-        if called.intersection(hook["name"] for hook in one.get("webhooks") or ())
+    configurations = [(kind, live) for kind in LAST for live in (cluster.list(WEBHOOKS, kind) if called else ())]
+    names = [
+        f"{kind.lower()}/{live['metadata']['name']}"
+        for kind, live in configurations
+        if called.intersection(hook["name"] for hook in live.get("webhooks") or ())
     ]
-    if not found:
+    if not names:
         return ""
     return (
-        f"have it answered, then sandbox up; if it is left over: kubectl --context {context} delete {' '.join(found)}"
+        f"have it answered, then sandbox up; if it is left over: kubectl --context {context} delete {' '.join(names)}"
     )
 
 
 def _correction(error: ClusterError, context: str) -> str:
-    """Return what to do about an object that the API server refused; nothing where that is not known."""
     if missing := _NO_NAMESPACE.search(error.details):
         name = missing[1]
         return f"add the Namespace {name} to `apply`, or: kubectl --context {context} create namespace {name}"
@@ -165,10 +165,9 @@ def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str)
     if kind == "statefulset":
         command += " --cascade=orphan"  # its pods and their data stay, and belong to the new one
     loses = ", which deletes its data" if kind == "persistentvolumeclaim" else ""
-    said = error.details if len(error.details) <= LONGEST else error.details[: LONGEST - 1] + "…"
     return ClusterError(
-        f"{title(manifest)} is there, and its {fields} cannot change",
-        details=said,
+        f"{title(manifest)} exists, and its {fields} cannot change",
+        details=textwrap.shorten(error.details, LONGEST, placeholder="…"),
         fix=f"{command}{loses}, then sandbox up; or change that back",
         status=error.status,
     )
@@ -179,7 +178,7 @@ def _group(manifest: Manifest) -> str:
 
 
 def _kindless(manifests: Sequence[Manifest], fix: str) -> ClusterError:
-    kinds = dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in manifests)
+    kinds = dict.fromkeys(f"{manifest['kind']} ({manifest['apiVersion']})" for manifest in manifests)
     return ClusterError(
         f"the cluster has no kind {', '.join(kinds)}",
         details="\n".join(map(title, manifests)),

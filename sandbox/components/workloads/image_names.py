@@ -75,7 +75,7 @@ class ImageNames:
         return replace(
             self,
             brought=tuple(_brought(item, file.parent) for item in written.images),
-            fields={kind: tuple(tuple(one.split(".")) for one in paths) for kind, paths in written.fields.items()},
+            fields={kind: tuple(tuple(path.split(".")) for path in paths) for kind, paths in written.fields.items()},
             file=file,
         )
 
@@ -88,46 +88,46 @@ class ImageNames:
         if reference is None:  # the kubelet reports it
             return None
         if reference.digest:  # exactly these bytes are wanted, and no others may replace them
-            return next((one for one in self.brought if reference in (one.names or ())), None)
+            return next((image for image in self.brought if reference in (image.names or ())), None)
         candidates = self._by_last.get(_last(reference.path), ())
-        named = [one for one in candidates if any(_means(reference, each) for each in one.names or ())]
-        own = [one for one in candidates if self._is_own(reference, one)]
-        alike = [one for one in candidates if one.built and one.names is None and _is_alike(reference, one)]
-        found = named or own or ([] if self.is_ours(name) else alike)
-        if len(found) > 1:
+        named = [image for image in candidates if any(_means(reference, each) for each in image.names or ())]
+        own = [image for image in candidates if self._is_own(reference, image)]
+        alike = [image for image in candidates if image.built and image.names is None and _is_alike(reference, image)]
+        images = named or own or ([] if self.is_ours(name) else alike)
+        if len(images) > 1:
             raise UsageError(
-                f"the image {name} may be {' or '.join(str(one.target) for one in found)}",
+                f"the image {name} may be {' or '.join(str(image.target) for image in images)}",
                 details=f"both are in {self.file}",
-                fix=f"write `for: [{name}]` at the one that is meant",
+                fix=f"write `for: [{name}]` at the image that is meant",
             )
-        return found[0] if found else None
+        return images[0] if images else None
 
     @cached_property
     def _by_last(self) -> Mapping[str, Sequence[Brought]]:
         """Return the images by the last parts of all their names: every name that means one ends in such a part."""
-        found: dict[str, list[Brought]] = {}
-        for one in self.brought:
-            paths = [each.path for each in (one.source, *(one.names or ())) if each]
-            for last in {_last(path) for path in (one.target.repository, *paths)}:
-                found.setdefault(last, []).append(one)
-        return found
+        images: dict[str, list[Brought]] = {}
+        for image in self.brought:
+            paths = [reference.path for reference in (image.source, *(image.names or ())) if reference]
+            for last in {_last(path) for path in (image.target.repository, *paths)}:
+                images.setdefault(last, []).append(image)
+        return images
 
     def is_ours(self, name: str) -> bool:
-        """Tell whether the name means the sandbox's registry, and no other."""
+        """Return whether the name means the sandbox's registry, and no other."""
         host, slash, _ = name.partition("/")
         return bool(slash) and host in (self.prefix, *self.hosts)
 
     def connected(self, objects: Sequence[Manifest]) -> Mapping[str, Brought]:
         """Return the names in the objects that mean one of these images, with the image. Raises UsageError."""
-        return self.means(str(holder[key]) for one in objects for holder, key in slots(one, self.fields))
+        return self.means(str(holder[key]) for manifest in objects for holder, key in slots(manifest, self.fields))
 
     def means(self, names: Iterable[str]) -> Mapping[str, Brought]:
-        return {name: found for name in dict.fromkeys(names) if (found := self.find(name))}
+        return {name: image for name in dict.fromkeys(names) if (image := self.find(name))}
 
     def written(self, objects: Sequence[Manifest]) -> tuple[dict[str, Any], ...]:
         """Return the objects with the images as the registry has them now. Raises RegistryError, UsageError."""
         full = self.full(self.connected(objects))
-        return tuple(renamed(one, full, self.fields) for one in objects)
+        return tuple(renamed(manifest, full, self.fields) for manifest in objects)
 
     def full(self, known: Mapping[str, Brought]) -> dict[str, str]:
         """Return the names with those by which pods now pull the images; images that the registry lacks are left out.
@@ -137,19 +137,19 @@ class ImageNames:
         if not known:
             return {}
         with Client(self.url, keychain=self.keychain) as client:
-            wanted = tuple({one.target for one in known.values()})
-            names = ((one.repository, one.tag or one.digest or "") for one in wanted)
+            targets = tuple({image.target for image in known.values()})
+            names = ((target.repository, target.tag or target.digest or "") for target in targets)
             with ThreadPoolExecutor(WIDTH) as pool:
-                digests = dict(zip(wanted, pool.map(lambda name: client.manifest_digest(*name), names), strict=True))
+                digests = dict(zip(targets, pool.map(lambda name: client.manifest_digest(*name), names), strict=True))
         return {
-            name: f"{self.prefix}/{one.target.repository}{f':{one.target.tag}' if one.target.tag else ''}@{digest}"
-            for name, one in known.items()
-            if (digest := digests[one.target])
+            name: f"{self.prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}@{digest}"
+            for name, target in ((name, image.target) for name, image in known.items())
+            if (digest := digests[target])
         }
 
     def renaming(self, full: Mapping[str, str]) -> dict[str, Any]:
         """Return the arguments of `renamed` as JSON; empty if no name changes."""
-        return {"images": dict(full), "fields": {kind: list(map(list, one)) for kind, one in self.fields.items()}}
+        return {"images": dict(full), "fields": {kind: list(map(list, paths)) for kind, paths in self.fields.items()}}
 
     def require(self, objects: Sequence[Manifest]) -> None:
         """Raise SandboxError for images that are `missing`."""
@@ -173,9 +173,9 @@ class ImageNames:
         """Return images of the sandbox's registry that images.yaml does not push, and who wants them."""
         known = self.connected(objects)
         return {
-            str(holder[key]): title(one)
-            for one in reversed(objects)
-            for holder, key in slots(one, self.fields)
+            str(holder[key]): title(manifest)
+            for manifest in reversed(objects)
+            for holder, key in slots(manifest, self.fields)
             if self.is_ours(str(holder[key])) and str(holder[key]) not in known
         }
 
@@ -232,24 +232,24 @@ def _where(file: Path | None) -> str:
     return f"add to {file.name}" if file else "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
 
 
-def bring_advice(said: str, file: Path | None) -> str:
+def bring_advice(message: str, file: Path | None) -> str:
     """Return what to add to images.yaml, or its `file`, for the images that kubelets could not pull.
 
-    `said` are their messages. Empty for other messages.
+    Empty for other messages.
     """
-    found: dict[str, str] = {}
-    for match in _UNPULLED.finditer(said):  # of each a kubelet may give the whole name, too
+    names: dict[str, str] = {}
+    for match in _UNPULLED.finditer(message):  # a kubelet may also write the full name of each
         if reference := references.of_text(match[1]):
-            found.setdefault(str(reference.with_default_tag()), match[1])
-    if not found:
+            names.setdefault(str(reference.with_default_tag()), match[1])
+    if not names:
         return ""
-    name = next(iter(found.values()))
+    name = next(iter(names.values()))
     if "@" in name:  # which only `for` replaces
         return (
             f"name a registry that has it; or write `for: ['{name}']`, with all other names that mean it, at the image "
             "of images.yaml to be used instead"
         )
-    lines = "; ".join(f"- {{from: daemon, image: {one}}}" for one in found.values() if "@" not in one)
+    lines = "; ".join(f"- {{from: daemon, image: {each}}}" for each in names.values() if "@" not in each)
     return f"if it is built here, {_where(file)}: {lines}, or one with `from: build`"
 
 
@@ -284,17 +284,17 @@ def _is_alike(reference: Reference, one: Brought) -> bool:
 def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
     """Yield the places of texts at the path, through lists."""
     if isinstance(content, list):
-        for one in content:
-            yield from _at(one, path)
+        for item in content:
+            yield from _at(item, path)
     elif isinstance(content, dict) and path:
         key, *rest = path
-        found = content.get(key)
+        value = content.get(key)
         if rest:
-            yield from _at(found, tuple(rest))
-        elif isinstance(found, str):
+            yield from _at(value, tuple(rest))
+        elif isinstance(value, str):
             yield content, key
-        elif isinstance(found, list):
-            yield from ((found, index) for index, one in enumerate(found) if isinstance(one, str))
+        elif isinstance(value, list):
+            yield from ((value, index) for index, item in enumerate(value) if isinstance(item, str))
 
 
 def _is_in(client: Client, name: str) -> bool:

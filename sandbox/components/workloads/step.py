@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sandbox.components.workloads import applied_record
+from sandbox.components.workloads import applied_record, applying
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
+from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.errors import SandboxError
 from sandbox.kube import bulk, object_keys
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
@@ -27,9 +28,6 @@ from sandbox.oci.oci_errors import RegistryError
 from sandbox.quantities import count
 from sandbox.step import NothingToUndo, Overtaken, State, Status, Work
 from sandbox.system.wait import WaitTimeout
-
-if TYPE_CHECKING:  # only an existing cluster has some
-    from sandbox.components.workloads.rendered_charts import RenderedCharts
 
 RECORD = "applied"
 TIMEOUT = 300.0
@@ -82,7 +80,7 @@ class ApplyStep(NothingToUndo):
     overtaken: Callable[[], bool] = lambda: False
     applied: Callable[[Cluster, Manifest], None] = lambda cluster, manifest: None  # called for each applied object
     unbrought: Mapping[str, str] = field(default_factory=dict)  # groups of kinds that nothing brings, with the fix
-    told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
+    notes: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
     @property
     def title(self) -> str:
@@ -110,9 +108,9 @@ class ApplyStep(NothingToUndo):
             return Status(State.DRIFTED, fault)
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")
-        left = [str(place) for place in record.keys if place not in wanted]
-        kept = [f"left for you to delete: {', '.join(left)}"] if left else []
-        return Status(State.READY, "; ".join((*self.told, *kept)))
+        kept = [str(key) for key in record.keys if key not in wanted]
+        note = [f"left for you to delete: {', '.join(kept)}"] if kept else []
+        return Status(State.READY, "; ".join((*self.notes, *note)))
 
     def apply(self, work: Work) -> None:
         if self.manifests:
@@ -140,8 +138,6 @@ class ApplyStep(NothingToUndo):
 
         Without `wait`, what is deleted may take its time. Raises SandboxError.
         """
-        from sandbox.components.workloads import applying  # which a check does without
-
         records = self.records
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         written = self._written()
@@ -155,40 +151,39 @@ class ApplyStep(NothingToUndo):
         def attempt(manifest: Manifest) -> str | None:
             ours, context = before.keys, self.names.cluster
             problem = applying.attempt_changed(
-                cluster, manifest, ours=ours, context=context, say=say, recreated=self.told
+                cluster, manifest, ours=ours, context=context, say=say, recreated=self.notes
             )
             if problem is None:
                 self.applied(cluster, manifest)
             return problem
 
-        def remove(places: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
-            if places:
-                say(f"removing {', '.join(map(str, places))}")
-            return object_keys.remove(cluster, places, wait=wait)
+        def remove(keys: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
+            if keys:
+                say(f"removing {', '.join(map(str, keys))}")
+            return object_keys.remove(cluster, keys, wait=wait)
 
         dropped = before.dropped(wanted)
-        webhooks = [one for one in dropped if one.kind in LAST]
-        removed = remove(webhooks)  # first, for if nothing answers them, they refuse what is applied
-        changed = tuple(one for one in objects if (known_as or {}).get(identity(one)) != one)
+        webhooks = [key for key in dropped if key.kind in LAST]
+        removed = remove(webhooks)  # first, since they refuse objects if nothing answers them
+        changed = tuple(manifest for manifest in objects if (known_as or {}).get(identity(manifest)) != manifest)
         try:
             applying.apply_all(changed, attempt, say, self.unbrought)
         except WaitTimeout as error:
             with suppress(ClusterError):
-                said, context = error.details, self.names.cluster
-                error.details = "\n".join((said, *applying.unanswered(cluster, said)))
-                error.fix = applying.without_webhooks(cluster, said, context)
+                message, context = error.details, self.names.cluster
+                error.details = "\n".join((message, *applying.unanswered(cluster, message)))
+                error.fix = applying.without_webhooks(cluster, message, context)
             raise
-        removed += remove([one for one in dropped if one not in webhooks])
+        removed += remove([key for key in dropped if key not in webhooks])
         gone = dropped if wait else ()
-        return Placed(tuple(objects), changed, tuple(place for place in known if place not in gone), removed)
+        return Placed(tuple(objects), changed, tuple(key for key in known if key not in gone), removed)
 
     def remember(self, placed: Placed) -> None:
-        """Record that the objects are applied, and ready; one that a finalizer holds is told of until it is gone."""
+        """Record that the objects are applied and ready; one that a finalizer holds stays recorded until it is gone."""
         records = self.records
-        left = object_keys.existing(records.cluster, placed.known, held=True)
-        applied_record.write(
-            records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
-        )
+        existing = object_keys.existing(records.cluster, placed.known, held=True)
+        keys = (key for key in placed.known if key in existing)
+        applied_record.write(records, RECORD, keys, _digest(placed.objects))
 
     def _require_newest(self) -> None:
         if self.overtaken():
@@ -204,7 +199,8 @@ class ApplyStep(NothingToUndo):
     def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         objects = self.images.written(written)
         adapted = self.within.adapted(objects) if self.within else objects
-        placed = [{**one, "metadata": {**one["metadata"], "namespace": self._namespace(one)}} for one in adapted]
+        spaces = ((manifest, self._namespace(manifest)) for manifest in adapted)
+        placed = [{**manifest, "metadata": {**manifest["metadata"], "namespace": space}} for manifest, space in spaces]
         return list(self.change(placed))
 
     @property
@@ -213,24 +209,24 @@ class ApplyStep(NothingToUndo):
 
     @property
     def registry(self) -> str:
-        """Return what images of the sandbox's registry are called in pods. Raises SandboxError while there is none."""
+        """The registry's name in images of pods. Raises SandboxError while the sandbox has no registry."""
         return self.within.registry() if self.within else self.images.prefix
 
     @property
     def pods(self) -> str:
-        """Return the selector of the user's pods in their namespaces."""
+        """The selector of the user's pods in their namespaces."""
         return self.within.pods if self.within else ""
 
     @property
     def namespaces(self) -> frozenset[str]:
         if self.within:
             return frozenset({self.within.name})
-        spaces = (one["metadata"]["name"] for one in self.manifests if one["kind"] == "Namespace")
+        spaces = (manifest["metadata"]["name"] for manifest in self.manifests if manifest["kind"] == "Namespace")
         return frozenset({*map(str, filter(None, map(self._namespace, self.manifests))), *spaces, "default"})
 
     @property
     def records(self) -> Records:
-        """Return the records in the cluster that the objects go to. Raises ClusterError when there is none."""
+        """The records in the cluster that the objects go to. Raises ClusterError when there is no cluster."""
         return self.within.records() if self.within else Records.of(self.names)
 
     @property
@@ -247,16 +243,16 @@ class ApplyStep(NothingToUndo):
         return self.within.name if self.within else manifest["metadata"].get("namespace", "default")
 
 
-def start_advice(said: str, file: Path | None) -> str:
+def start_advice(message: str, file: Path | None) -> str:
     """Return what to do about workloads that do not start, by the message about them; `file` is the images.yaml."""
-    if "probe failed" in said and "connection refused" in said:
+    if "probe failed" in message and "connection refused" in message:
         return "let the program listen on 0.0.0.0, and its containerPort and probe name its port; then sandbox up"
-    return bring_advice(said, file) or "correct that, then sandbox up"
+    return bring_advice(message, file) or "correct that, then sandbox up"
 
 
-def _fault(record: applied_record.Applied, found: Iterable[tuple[Manifest, Manifest | None]]) -> str:
+def _fault(record: applied_record.Applied, objects: Iterable[tuple[Manifest, Manifest | None]]) -> str:
     """Return what is wrong with the first object that is not as it was applied, or not ready; else nothing."""
-    for manifest, live in found:
+    for manifest, live in objects:
         if live is None and not _ends_by_itself(manifest):
             return f"{title(manifest)} is {'gone' if record.digest else 'not there yet'}"
         if live is None:
@@ -264,7 +260,7 @@ def _fault(record: applied_record.Applied, found: Iterable[tuple[Manifest, Manif
         if is_leaving(live):
             return f"{title(manifest)} {LEAVING}"
         if record.was_replaced(live):
-            return f"{title(manifest)} was deleted, and made again by another program"
+            return f"{title(manifest)} was deleted, and created again by another program"
         if pending := progress(live) if live["kind"] in WORKLOADS else None:
             return f"{title(manifest)}: {pending}"
     return ""
@@ -275,5 +271,5 @@ def _digest(manifests: Sequence[Manifest]) -> str:
 
 
 def _ends_by_itself(manifest: Manifest) -> bool:
-    """Tell whether the cluster deletes the object once it has done its work (Job, spec.ttlSecondsAfterFinished)."""
+    """Return whether the cluster deletes the object once it has ended (Job, spec.ttlSecondsAfterFinished)."""
     return manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None

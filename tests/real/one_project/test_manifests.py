@@ -188,7 +188,7 @@ def test_changed_job_runs_again_other_fixed_field_is_explained(project: Project)
     assert first and again and first["metadata"]["uid"] != again["metadata"]["uid"]
     project.write("base/web.yaml", WEB.replace("app: web", "app: other"))
     said = project.up(status=1)
-    assert "Deployment shop/web is there, and its spec.selector cannot change" in said
+    assert "Deployment shop/web exists, and its spec.selector cannot change" in said
     assert f"kubectl --context sandbox-{NAME} delete deployment web --namespace=shop" in said
     project.write("base/web.yaml", WEB)
     project.up()

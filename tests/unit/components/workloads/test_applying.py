@@ -126,7 +126,7 @@ def test_other_fixed_fields_are_named_with_a_fix(
     wanted = made(kind, "web", version, size=2)
     with pytest.raises(ClusterError) as caught:
         attempt_changed(cluster, wanted, ours=[ObjectKey.of(wanted)], context="sandbox-demo", say=print, recreated=[])
-    assert caught.value.brief == f"{kind} shop/web is there, and its {field} cannot change"
+    assert caught.value.brief == f"{kind} shop/web exists, and its {field} cannot change"
     assert command in caught.value.fix
     assert len(caught.value.details) <= 400
 

@@ -86,7 +86,7 @@ def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
     text = "images:\n- {from: build, context: a, as: a/web:dev}\n- {from: build, context: b, as: b/web:dev}\n"
     with pytest.raises(UsageError, match="may be a/web:dev or b/web:dev") as caught:
         names(tmp_path, text).connected([deployment("web:1")])
-    assert caught.value.fix == "write `for: [web:1]` at the one that is meant"
+    assert caught.value.fix == "write `for: [web:1]` at the image that is meant"
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_object_that_another_program_made_again_is_drift(
     live["data"] = {"other": "1"}
     assert (made.check().state, made.check().detail) == (
         State.DRIFTED,
-        "ConfigMap shop/a was deleted, and made again by another program",
+        "ConfigMap shop/a was deleted, and created again by another program",
     )
     made.apply(NoWork())
     assert made.check().state is State.READY and server.objects[A].get("data") == objects[1].get("data")
