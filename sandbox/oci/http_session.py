@@ -7,8 +7,6 @@ limit; only blobs are streamed.
 from __future__ import annotations
 
 import contextlib
-import http.client
-import io
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +20,6 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import LocationValueError
-from urllib3.response import HTTPResponse
 from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.config.schema.values import proxy_fault
@@ -253,18 +250,6 @@ def may_pass(result: Response | Exception) -> bool:
     if isinstance(result, Exception):
         return isinstance(result, NoResponse) and result.transient
     return is_transient(result.status_code)
-
-
-def library_response(response: Response) -> requests.Response:
-    """Return a response, read completely, in the form of `requests` for libraries that use it themselves."""
-    answer = requests.Response()
-    answer.status_code, answer.url = response.status_code, response.url
-    answer.reason = http.client.responses.get(response.status_code, "")
-    answer.headers.update(response.headers)
-    answer.raw = HTTPResponse(io.BytesIO(), answer.headers, response.status_code, preload_content=False)
-    answer.encoding = requests.utils.get_encoding_from_headers(answer.headers)
-    answer.__dict__ |= {"_content": response.content, "_content_consumed": True}  # as requests keeps it itself
-    return answer
 
 
 def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -15,11 +15,11 @@ from typing import Any
 from sandbox.components.credentials import registry_login
 from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
-from sandbox.components.credentials.token_service import Service, Session
 from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.oci.http_session import HttpSession, NoResponse
 
 USERNAME = "00000000-0000-0000-0000-000000000000"
 """Says to a registry that the password is a refresh token of its own."""
@@ -44,11 +44,8 @@ class Principal:
 
 def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """Return the account at the registry of `entry`. Raises CredentialsUnusable."""
-    token, tenant = _access_token(entry, environ, Service("Microsoft's token service", now))
-    url = str(address.parse(entry.registry))
-    service = Service(f"the registry {entry.registry}", now)
-    form = {"grant_type": "access_token", "service": entry.registry, "tenant": tenant, "access_token": token}
-    refresh = service.text(service.post_json(f"{url}/oauth2/exchange", form), "refresh_token")
+    token, tenant = _access_token(entry, environ)
+    refresh = _exchange(entry.registry, tenant, token)
     return Login({entry.registry: Credential(USERNAME, refresh)}, now, _expiry(refresh) or now + LIFETIME)
 
 
@@ -57,73 +54,77 @@ def principal(entry: Acr, environ: Mapping[str, str]) -> Principal:
     return _from_file(entry.file) if entry.file else _from_environment(environ)
 
 
-def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[str, str]:
+def _access_token(entry: Acr, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return the directory's token for a registry, and the tenant. Raises CredentialsUnusable."""
     with importing("acr"):
-        from azure.core.exceptions import ClientAuthenticationError
+        from azure.core.exceptions import AzureError
         from azure.identity import CredentialUnavailableError
     try:
-        credential, tenant = _credential(entry, environ, service)
+        credential, tenant = _credential(entry, environ)
         token = credential.get_token(SCOPE).token
     except CredentialUnavailableError:
         raise CredentialsUnusable("az is not signed in", fix="az login, or name a file") from None
-    except ClientAuthenticationError as error:
-        if isinstance(error.__cause__, CredentialsUnusable):  # our own error, which the library has wrapped
-            raise error.__cause__ from None
-        if not environ.get("AZURE_CLIENT_ID") and not entry.file:
-            said = str(error).strip().partition("\n")[0][:300]
-            raise CredentialsUnusable("az gets no token", details=said, fix="az login") from None
-        raise service.strange("no access_token") from None
-    except OSError as error:
-        brief = f"{error.filename} cannot be read"
+    except AzureError as error:
         raise CredentialsUnusable(
-            brief, details=error.strerror or "", fix="correct AZURE_FEDERATED_TOKEN_FILE"
+            "Microsoft gives no token",
+            details=str(error).strip().partition("\n")[0][:300],
+            fix="az login, or make a new secret: az ad sp credential reset; then sandbox credentials refresh",
         ) from None
-    return service.text({"access_token": token}, "access_token"), tenant or str(json_text.claims(token).get("tid", ""))
+    except (ValueError, OSError) as error:  # of an authority, a tenant or AZURE_FEDERATED_TOKEN_FILE
+        fix = "correct it in the file or in AZURE_*"
+        raise CredentialsUnusable("the Azure account cannot be used", details=str(error), fix=fix) from None
+    return token, tenant or str(json_text.claims(token).get("tid", ""))
 
 
-def _credential(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[Any, str]:
+def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
     """Return azure-identity's credential and the tenant, if it is known.
 
     It is the one that the file or the variables describe, and otherwise that of `az login`: trying all kinds that the
     library has takes many seconds. Raises CredentialsUnusable.
     """
-    from azure.core.pipeline.transport import RequestsTransport
     from azure.identity import AzureCliCredential, ClientSecretCredential, WorkloadIdentityCredential
 
-    transport = RequestsTransport(session=Session(service), session_owner=False)
     if entry.file is None and all(map(environ.get, _WORKLOAD)) and not environ.get("AZURE_CLIENT_SECRET"):
         tenant, client, file = (environ[name] for name in _WORKLOAD)
-        authority = _authority(environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY)
-        made = WorkloadIdentityCredential(
-            tenant_id=tenant, client_id=client, token_file_path=file, authority=authority, transport=transport
+        authority = environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
+        workload = WorkloadIdentityCredential(
+            tenant_id=tenant, client_id=client, token_file_path=file, authority=authority
         )
-        return made, tenant
+        return workload, tenant
     if entry.file is None and not any(map(environ.get, _PRINCIPAL)) and shutil.which("az"):
         return AzureCliCredential(), ""
-    found = principal(entry, environ)
-    authority = _authority(found.authority)
+    account = principal(entry, environ)
+    return ClientSecretCredential(
+        account.tenant,
+        account.client,
+        account.secret,
+        authority=account.authority,
+        disable_instance_discovery=True,  # the authority is the user's own choice
+    ), account.tenant
+
+
+def _exchange(registry: str, tenant: str, token: str) -> str:
+    """Return the registry's refresh token for a token of the directory. Raises CredentialsUnusable.
+
+    https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md
+    """
+    place = address.parse(registry)
+    session = HttpSession(place)
+    form = {"grant_type": "access_token", "service": registry, "tenant": tenant, "access_token": token}
     try:
-        return ClientSecretCredential(
-            found.tenant,
-            found.client,
-            found.secret,
-            authority=authority,
-            disable_instance_discovery=True,  # the authority is the user's own choice
-            transport=transport,
-        ), found.tenant
-    except ValueError:
-        raise CredentialsUnusable(f"{found.tenant} is no tenant of Azure", fix="correct the tenant") from None
-
-
-def _authority(url: str) -> str:
-    if "://" in url and not url.startswith("https://"):
+        response = session.request("POST", f"{place}/oauth2/exchange", {}, form, follow=False)
+    except NoResponse as error:
+        fix = "try again later: sandbox credentials refresh"
+        raise CredentialsUnusable(f"the registry {registry} does not answer", details=str(error), fix=fix) from None
+    finally:
+        session.close()
+    if response.status_code != 200:
         raise CredentialsUnusable(
-            f"Microsoft's token service at {url} is not safe to use",
-            details="keys are sent over https only",
-            fix="correct the address in the file or in AZURE_AUTHORITY_HOST",
+            f"the registry {registry} refuses these credentials",
+            details=f"HTTP status {response.status_code}",
+            fix="give the account the right to pull from this registry (AcrPull)",
         )
-    return url
+    return str(json_text.document(response.content)["refresh_token"])
 
 
 def _from_file(path: Path) -> Principal:
@@ -133,12 +134,8 @@ def _from_file(path: Path) -> Principal:
         registry_login.key_text(path, content, *names, made_by=_MADE_BY)
         for names in (("tenant", "tenantId"), ("appId", "clientId"), ("password", "clientSecret"))
     )
-    return Principal(
-        tenant=tenant,
-        client=client,
-        secret=secret,
-        authority=str(content.get("activeDirectoryEndpointUrl") or AUTHORITY),
-    )
+    authority = str(content.get("activeDirectoryEndpointUrl") or AUTHORITY)
+    return Principal(tenant=tenant, client=client, secret=secret, authority=authority)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Principal:
@@ -147,14 +144,12 @@ def _from_environment(environ: Mapping[str, str]) -> Principal:
     if missing:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")
     tenant, client, secret = (environ[name] for name in _PRINCIPAL)
-    return Principal(
-        tenant=tenant, client=client, secret=secret, authority=environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
-    )
+    authority = environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
+    return Principal(tenant=tenant, client=client, secret=secret, authority=authority)
 
 
 def _expiry(token: str) -> datetime | None:
-    """Return when a refresh token expires."""
     try:
         return datetime.fromtimestamp(int(json_text.claims(token)["exp"]), UTC)
-    except (ValueError, KeyError, TypeError, OverflowError, OSError):  # the last for a year that libc cannot count
+    except (ValueError, KeyError):
         return None

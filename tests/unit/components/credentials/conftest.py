@@ -18,7 +18,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
-from sandbox.system import daemon, interruption
+from sandbox.system import daemon
 from tests.support.api_server import ApiServer, Handler, kubeconfig
 from tests.support.api_server import serving as serving_api
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
@@ -43,7 +43,6 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
 
 
 @pytest.fixture(autouse=True, scope="session")

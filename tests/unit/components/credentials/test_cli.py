@@ -110,9 +110,9 @@ def test_refresh_reads_the_files_again(services: Services, server: ApiServer, co
     assert run("refresh", "--secret", "gcr-secret").stdout.startswith("renewed gcr-secret   gcr")
     after = {row["secret"]: row["expires"] for row in rows()}
     assert after["gcr-secret"] > before["gcr-secret"]
-    services.failures = 3
+    services.google.refusals = 9
     error = refusal(lambda: run("refresh"))
-    assert error.brief == "Google's token service fails"
+    assert error.brief == "Google gives no token"
     assert error.exit_code == 1
 
 

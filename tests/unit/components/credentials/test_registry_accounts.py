@@ -50,10 +50,10 @@ def test_a_service_is_asked_once_and_for_its_own_hosts_only(services: Services, 
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
     chain = keychain([entry], {})
     assert chain.find("docker.io") is None
-    assert services.requests == 0
+    assert services.google.requests == 0
     found = [chain.find("eu.gcr.io"), chain.find("us-docker.pkg.dev")]
     assert found == [Credential("oauth2accesstoken", GOOGLE_TOKEN)] * 2
-    assert services.requests == 1
+    assert services.google.requests == 1
 
 
 def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> None:

@@ -188,22 +188,21 @@ def test_expired_token_is_renewed(node: FakeEngine, names: Names, services: Serv
     assert made.check().state is State.READY
 
 
-def test_unavailable_accounts_are_reported_before_the_cluster(names: Names, services: Services, write: Write) -> None:
+def test_refused_accounts_are_reported_before_the_cluster(names: Names, services: Services, write: Write) -> None:
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
     proof = AccountsStep(names, (entry,), os.environ)
     assert proof.check().state is State.READY
-    services.failures = 6
-    assert (proof.check().state, proof.check().detail) == (State.ABSENT, "Google's token service fails")
-    services.failures = 3
-    assert refusal(lambda: proof.apply(NoWork())).brief == "Google's token service fails"
     proof.apply(NoWork())
+    services.google.refusals = 9
+    assert (proof.check().state, proof.check().detail) == (State.ABSENT, "Google gives no token")
+    assert refusal(lambda: proof.apply(NoWork())).brief == "Google gives no token"
     assert not proof.undo()
 
 
 def test_a_cluster_that_has_them_is_proof_enough(names: Names, services: Services) -> None:
     names.credentials.mkdir(parents=True)
     assert AccountsStep(names, (Gcr(kind="gcr", file=Path("/no")),), os.environ).check().state is State.READY
-    assert services.requests == 0
+    assert services.google.requests == 0
 
 
 def test_list_that_cannot_be_read_is_named(node: FakeEngine, names: Names) -> None:
