@@ -302,11 +302,6 @@ class Names:
         return self.folder / "waker.json"
 
     @property
-    def data(self) -> Path:
-        """Return the folder of the data of a fetched project, for all its revisions; only `--purge` removes it."""
-        return self.home.state / "data" / self.name
-
-    @property
     def kubeconfig(self) -> Path:
         return self.folder / "kubeconfig"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sandbox.app import context, machine_plan, ports, requirements
+from sandbox.app import checkouts, context, machine_plan, ports, requirements
 from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.core import Sandbox, explaining, keeping, survey
@@ -77,7 +77,7 @@ class Preflight:
         if not sandbox.names.spec.exists():
             sandbox.note_earlier_names()
         if chosen.fetched:
-            spec = chosen.fetched.with_data(spec, home, copied=not self.only_plan)
+            checkouts.require_no_data(spec, chosen.fetched.root)
         engine = Engine.connect()
         if spec.cluster.supports.whole_cluster:
             requirements.require_engine(engine)

@@ -17,7 +17,6 @@ from sandbox.app.session import Session
 from sandbox.bundle import bundle_load
 from sandbox.bundle.bundle_load import Bundle, opened
 from sandbox.bundle.store import Store
-from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
@@ -37,14 +36,6 @@ class Fetched:
     origin: Origin
     called: str | None = None
     bundle: Path | None = None
-
-    def with_data(self, spec: Spec, home: Home, *, copied: bool) -> Spec:
-        """Return the spec with its data moved from the project's folder to where every revision finds it.
-
-        Unless `copied`, nothing is written.
-        """
-        data = home.sandbox(spec.name).data / self.origin.folder_name
-        return checkouts.keeping(spec, self.root, data, copied=copied)
 
     def complete(self, home: Home, session: Session) -> None:
         """Load the programs and images of the bundle; the user has agreed. Raises SandboxError."""
@@ -131,7 +122,8 @@ def _cloned(repository: Repository, home: Home) -> Fetched:
         try:
             clone.rename(root)
         except OSError:  # it is there already
-            checkouts.restore(clone, root)
+            if not root.is_dir():
+                raise
     origin = Origin(kind="git", source=str(repository), revision=commit)
     called = Path(repository.below).name or repository.name
     return Fetched(root / repository.below / DEFAULT_FILE, root, origin, called)

@@ -71,7 +71,7 @@ def build(
     )
     lan = access(spec, site.keystore)
     steps: list[Step] = [
-        RememberedStep(names, spec, purge),
+        RememberedStep(names, spec),
         registry_steps.images(site),
         NetworkStep(engine, names, ipv6=spec.cluster.ip_family != "ipv4"),
         certificates_steps.authority(site, lan, edge_steps.leaf(site, lan)),

@@ -63,7 +63,7 @@ def build(
     names = home.sandbox(spec.name)
     site = TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
     steps: list[Step] = [
-        RememberedStep(names, spec, purge),
+        RememberedStep(names, spec),
         AuthorityStep(
             names=site.names,
             keystore=site.keystore,

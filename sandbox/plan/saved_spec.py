@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ class RememberedStep:
 
     names: Names
     spec: ResolvedSpec
-    purge: bool = False
     name: str = "spec"
     requires: tuple[str, ...] = ()
 
@@ -52,19 +50,7 @@ class RememberedStep:
         self.names.charts.unlink(missing_ok=True)  # the releases were removed with the cluster
         shutil.rmtree(self.names.rendered_charts, ignore_errors=True)
         _forget_origin(self.names)
-        if not (self.purge and self.names.data.exists()):
-            return False  # nothing that users would miss
-        try:
-            shutil.rmtree(self.names.data)
-            files.remove_empty(self.names.data.parent)  # other sandboxes may have some too
-        except OSError as error:  # what nodes wrote there belongs to root
-            raise SandboxError(
-                f"the data of '{self.names.name}' cannot be removed",
-                details=str(error),
-                fix=f"sudo rm -r {shlex.quote(str(self.names.data))}",
-                id="file",
-            ) from error
-        return True
+        return False  # nothing that users would miss
 
 
 def save(names: Names, spec: ResolvedSpec) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Literal, Self
@@ -40,12 +39,6 @@ class Origin(Document):
     def key(self) -> str:
         """Return the key of the user's agreement, which is for this revision only."""
         return f"{self.source_key}{self.revision}"
-
-    @property
-    def folder_name(self) -> str:
-        """Return the name of the folder of the data that all revisions share."""
-        shared = self.source if self.kind == "git" else ""
-        return f"{self.kind}-{hashlib.sha256(shared.encode()).hexdigest()[:12]}"
 
     def may_replace(self, known: Self) -> bool:
         """Tell whether a spec from here may replace one from `known` without a question.

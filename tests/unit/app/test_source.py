@@ -49,8 +49,7 @@ def test_repository_is_cloned_at_its_present_commit(repository: Path, fragment: 
     file = fetch(source)
     assert file.read_text() == f"name: {name}\n"
     assert file.is_relative_to(context.home().projects)
-    file.write_text("name: changed-here\n")
-    assert fetch(source).read_text() == f"name: {name}\n"
+    assert fetch(source) == file
     assert not list(context.home().projects.glob(".*"))
 
 
@@ -223,9 +222,6 @@ def test_commit_fetched_again_leaves_its_files_untouched(repository: Path) -> No
     assert {path.name for path in root.iterdir()} >= {"link", "run.sh", "app"}
     fetch(source)
     assert changed() == before
-    (root / "run.sh").chmod(0o600)
-    fetch(source)
-    assert os.access(root / "run.sh", os.X_OK)
 
 
 def test_running_copy_stays_when_the_branch_moves(repository: Path) -> None:

@@ -169,28 +169,6 @@ def test_plan_shows_only_the_text_of_a_spec_before_an_answer(repository: Path) -
     assert refused("--from", f"file://{repository}", "--plan", "--output", "json").id == "untrusted"
 
 
-@pytest.mark.security(17)
-def test_plan_gives_running_nodes_no_files_of_the_project(tmp_path: Path) -> None:
-    """`up --from GIT --plan` of a later commit with other files of a mount → those in nodes stay as they are."""
-    text = "name: demo\ncluster: {mounts: [{host: conf, node: /conf, read_only: true}]}"
-    repository = made(tmp_path / "team.git", {"sandbox.yaml": text, "conf/a": "agreed"})
-    source = f"file://{repository}"
-    (mount,) = reached("--from", source, "--trust").cluster.mounts
-    assert (mount.host / "a").read_text() == "agreed"
-    committed(repository, {"conf/a": "unseen"})
-    (planned,) = reached("--from", source, "--plan", "--trust").cluster.mounts
-    assert planned.host == mount.host and (mount.host / "a").read_text() == "agreed"
-    reached("--from", source)
-    assert (mount.host / "a").read_text() == "unseen"
-
-
-def test_plan_of_a_new_sandbox_makes_no_data(tmp_path: Path) -> None:
-    text = "name: demo\ncluster: {mounts: [{host: conf, node: /conf}]}"
-    repository = made(tmp_path / "team.git", {"sandbox.yaml": text, "conf/a": ""})
-    (mount,) = reached("--from", f"file://{repository}", "--plan", "--trust").cluster.mounts
-    assert (mount.host / "a").exists() and not context.home().sandbox("demo").data.exists()
-
-
 def test_own_folder_is_not_asked_for(repository: Path) -> None:
     assert reached("--from", str(repository)).name == "demo"
     assert reached("-f", str(repository / "sandbox.yaml")).name == "demo"
