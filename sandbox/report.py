@@ -17,7 +17,6 @@ class Reporter:
         self.event("progress", step, detail)
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
-        """Report that `step` was created or repaired."""
         self.event("finished", step, detail, seconds)
 
     def unchanged(self, step: str, detail: str) -> None:

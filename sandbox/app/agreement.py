@@ -36,11 +36,9 @@ class Tenancy:
 
     @property
     def why(self) -> str:
-        """Return in words why the user has to be asked."""
         return f"it was made by {self.maker}" if self.maker else "nothing of this sandbox is there yet"
 
     def taken(self) -> UsageError:
-        """Return the error for a sandbox that another person made."""
         return UsageError(
             f"the sandbox '{self.name}' in {self.namespace} of {self.context} was made by {self.maker}",
             details=f"it would become yours, and `sandbox down` would remove what {self.maker} has there",
@@ -84,12 +82,10 @@ class OtherOrigin:
 
     @property
     def brief(self) -> str:
-        """Return what is asked about."""
         return f"'{self.name}' was brought up from elsewhere"
 
     @property
     def details(self) -> str:
-        """Return both origins and what the command changes, as lines."""
         moved = "\nThis spec is the same: the folder was probably moved." if self.is_moved else ""
         return f"before  {self.before}\nnow     {self.now}\n{EFFECTS[self.doing]}{moved}"
 
@@ -205,7 +201,6 @@ def _is_moved(names: Names, origin: Origin) -> bool:
 
 
 def _relative(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
-    """Return the domain of a spec, and the files that it names, as seen from its own folder."""
     places = (*apply_schema.paths(spec.apply), *((spec.push,) if spec.push else ()))
     return spec.domain, [os.path.relpath(one, Path(origin.source).parent) for one in places]
 

@@ -18,7 +18,6 @@ def has(home: Home, origin: Origin) -> bool:
 
 
 def note(home: Home, origin: Origin) -> None:
-    """Record that the user trusts this revision."""
     files.write_private(_file(home, origin), f"{origin.key}\n".encode())
 
 

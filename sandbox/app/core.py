@@ -309,17 +309,14 @@ class Sandbox:
 
     @property
     def name(self) -> str:
-        """Return the sandbox's name."""
         return self.spec.name
 
     @property
     def names(self) -> Names:
-        """Return the names of everything that belongs to it."""
         return context.home().sandbox(self.name)
 
     @property
     def domain(self) -> str:
-        """Return the domain whose hosts the sandbox answers."""
         return self.spec.domain
 
     @property
@@ -335,7 +332,6 @@ class Sandbox:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Return the hosts that an Ingress or a route in the cluster answers for."""
         from sandbox.components.ingress import gateway
         from sandbox.components.ingress.default_backend import hosts_of
         from sandbox.kube.api import Cluster
@@ -365,7 +361,6 @@ class Sandbox:
 
     @property
     def kubeconfig(self) -> Path:
-        """Return a kubeconfig with this cluster alone, for kubectl and Kubernetes' clients."""
         return self.names.kubeconfig
 
     @property
@@ -379,7 +374,6 @@ class Sandbox:
         return context.trusted_by_clients(self.spec)
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a context for clients that trusts this sandbox alone."""
         import ssl
 
         found = ssl.create_default_context(cafile=str(self.names.root_certificate))
@@ -391,7 +385,6 @@ class Sandbox:
 
 @contextmanager
 def explaining(spec: Spec) -> Iterator[None]:
-    """Add what the doctor finds wrong with the machine to an error of the block."""
     try:
         yield
     except SandboxError as error:

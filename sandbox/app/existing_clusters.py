@@ -35,7 +35,6 @@ class UserCluster:
 
     @property
     def spec(self) -> dict[str, dict[str, str]]:
-        """Return what makes a sandbox.yaml use both."""
         cluster = {"provider": "existing", "context": self.context}
         return {"cluster": cluster, **({"registry": {"external": self.registry}} if self.registry else {})}
 
@@ -83,7 +82,6 @@ def _announced(home: Home, context: str) -> str | None:
 
 
 def _published(engine: Engine) -> str | None:
-    """Return the registry with the script's usual name, at its port on this machine."""
     container = engine.container(REGISTRY)
     binds = [bind for found in container.published.values() for bind in found] if container else []
     return f"localhost:{binds[0].port}" if binds else None

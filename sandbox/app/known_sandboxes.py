@@ -40,7 +40,6 @@ def sandboxes() -> tuple[Known, ...]:
 
 
 def _state(node: str | None) -> str:
-    """Return the state of a cluster by that of its control plane, in the words of `Standing`."""
     if node is None:
         return "absent"
     return node if node in ("running", "paused") else "stopped"

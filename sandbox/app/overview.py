@@ -176,7 +176,6 @@ def _leads_here(home: Home, route: Route, host: str) -> bool:
 
 
 def _edge_hosts(home: Home, route: Route) -> tuple[Host, ...]:
-    """Return the hosts for which the spec or a command made a route of their own at the edge."""
     return (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))
 
 

@@ -71,7 +71,6 @@ class Preflight:
                     yield Surveyed(resolved, steps, found, used)
 
     def _agreed(self, home: Home) -> tuple[Spec, Engine]:
-        """Return the spec as the user agrees to it, and the engine for it."""
         sandbox, chosen, spec = self.sandbox, self.chosen, self.sandbox.spec
         agree_on_origin(sandbox.names, chosen.origin, "up", self.agreement)
         if not sandbox.names.spec.exists():
@@ -86,7 +85,6 @@ class Preflight:
 
     @contextmanager
     def _naming_earlier(self) -> Iterator[None]:
-        """Add to the error about a port that the sandbox which has it is of this very spec, under another name."""
         try:
             yield
         except PortTaken as error:
@@ -107,7 +105,6 @@ class Preflight:
                 )
 
     def _note_proxy(self, spec: Spec) -> None:
-        """Name the variables that should name a proxy for nodes and pods, and do not."""
         if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
             from sandbox.components.network import proxy_settings
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option --keep-sandbox and the setting `sandbox_spec`."""
     parser.addini("sandbox_spec", "The sandbox.yaml of the fixture `sandbox`, from the root folder.", default=None)
     parser.getgroup("sandbox").addoption(
         "--keep-sandbox", action="store_true", help="Leave the sandbox up at the end, for the next run to be quick."

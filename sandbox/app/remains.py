@@ -32,7 +32,6 @@ def sweep(home: Home, name: str) -> None:
 
 
 def _forget(*locks: Path) -> None:
-    """Remove the files of each lock that no command holds right now."""
     for lock in filter(Path.is_dir, locks):
         with suppress(Busy), sandbox_lock.take(lock, "sandbox down", seconds=0, waits=lambda _: None):
             sandbox_lock.forget(lock)
@@ -45,7 +44,6 @@ def forget_addons(names: Names) -> None:
 
 
 def _is_any_left(home: Home) -> bool:
-    """Tell whether there is a sandbox, kept certificates of one, or a command that is about to create one."""
     folders = (home.sandboxes, home.state / "certificates", home.claims)
     return bool(routes.every(home)) or any(map(_has_any, folders))
 

@@ -28,7 +28,6 @@ class Change:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """Return the lines that are removed and added."""
         old, new = self.before.splitlines(), self.after.splitlines()
         gone = [f"- {line}" for line in old if line not in new]
         return (*gone, *(f"+ {line}" for line in new if line not in old))

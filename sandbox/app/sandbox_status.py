@@ -49,7 +49,6 @@ class SandboxStatus:
 
     @property
     def exists(self) -> bool:
-        """Return whether `up` has created anything that `down` removes."""
         return any(step.step in ("spec", "cluster") and step.state != "absent" for step in self.steps)
 
 

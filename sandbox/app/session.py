@@ -94,7 +94,6 @@ class Session:
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
-        """Report the block as a step of this title."""
         task, started = Task(partial(self.report.progress, title)), time.monotonic()
         self.report.began(title)
         try:
@@ -128,7 +127,6 @@ def wake_paused(names: Names, say: Callable[[str], None] = lambda _: None) -> No
 
 
 def restoring(names: Names, engine: Engine) -> Restoring:
-    """Return the service that restores snapshots of a sandbox."""
     from sandbox.components.cluster.kind import provider as kind_provider
     from sandbox.snapshot.snapshot_restore import Restoring
     from sandbox.snapshot.snapshot_store import Store

@@ -271,7 +271,6 @@ def _exported(name: str | None, progress: str, say: Callable[[str], None]) -> It
 
 @contextmanager
 def _at_work(file: Path, progress: str) -> Iterator[tuple[Store, Task]]:
-    """Yield the bundle's cache, locked against other commands, and the task that is reported for a bundle file."""
     from sandbox.app import context
     from sandbox.bundle.store import Store
 

@@ -25,7 +25,6 @@ def completion(shell: str) -> None:
 
 
 def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the sandboxes of this machine that have files."""
     from sandbox.app import context
 
     home = context.home()
@@ -45,7 +44,6 @@ def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 
 def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the addons that come with the sandbox."""
     from sandbox.components.addons import catalogue
 
     known = [addon.name for addon in catalogue.included() if addon.about.instead is None]
@@ -53,7 +51,6 @@ def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 
 def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the ids of errors, with their titles."""
     from sandbox.advice import registry
 
     return [CompletionItem(id, help=about.title) for id, about in registry().items() if id.startswith(incomplete)]

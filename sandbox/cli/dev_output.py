@@ -23,7 +23,6 @@ MOST_NAMED = 3
 
 
 def report_for(progress: str) -> DevReport:
-    """Return the report for `--progress auto|plain|json|quiet`."""
     match progress:
         case "json":
             return JsonReport()
@@ -40,7 +39,6 @@ class QuietReport(DevReport):
         self._lock = threading.Lock()
 
     def line(self, text: str) -> None:
-        """Write one whole line, whichever thread it comes from."""
         with self._lock:
             click.echo(text, err=True)
 
@@ -124,7 +122,6 @@ class JsonReport(DevReport):
 
 
 def _named(paths: Collection[Path]) -> str:
-    """Name a few paths, relative to the current folder."""
     names = sorted(map(from_here, paths))
     more = len(names) - MOST_NAMED
     return fit(", ".join(names[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")

@@ -253,7 +253,6 @@ def list_ports(*, output: str) -> None:
 
 
 def _code(url: str) -> str:
-    """Return the QR code in half blocks, two rows a line."""
     import segno
 
     out = io.StringIO()

@@ -71,7 +71,6 @@ class EdgeReport:
 
     @property
     def is_healthy(self) -> bool:
-        """Tell whether the edge runs, each route has a server that is up, and each port a ready pod."""
         down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in self.edge.routes)
         return self.edge.running and not down and all(one.ready != 0 for one in self.ports)
 
@@ -90,7 +89,6 @@ class EdgeReport:
         )
 
     def lines(self) -> Iterator[str]:
-        """Yield it for people."""
         if self.edge.running:
             yield f"listens on {', '.join(map(self._listener, self.edge.listens))}"
         else:
@@ -143,7 +141,6 @@ def read() -> EdgeReport:
 
 
 def port_line(port: PortStatus) -> str:
-    """Return a port of a Service for people."""
     detail = click.style(port.detail, fg="green" if port.ready else "red")
     notes = [
         "TLS" if port.host else "TCP",

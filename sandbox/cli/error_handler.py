@@ -208,7 +208,6 @@ def _limited(error: BaseException) -> SandboxError:
 
 
 def _is_nowhere() -> bool:
-    """Tell whether the folder that the command was started in was removed."""
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -20,7 +20,6 @@ class Group(click.Group):
     """A group that suggests a name for a mistyped one, and shows the whole first sentence of each command's help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names in the order in which the commands are defined."""
         return list(self.commands)
 
     def summary(self, ctx: click.Context, name: str) -> str:
@@ -50,7 +49,6 @@ class Group(click.Group):
         return next(iter(difflib.get_close_matches(name, self.list_commands(ctx), n=1)), None)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names with their summaries."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
 
@@ -62,7 +60,6 @@ class LazyCommand(NamedTuple):
     summary: str
 
     def load(self) -> click.Command:
-        """Import the command."""
         module, _, function = self.place.partition(":")
         command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), function)
         return command

@@ -77,7 +77,6 @@ class _Log(RotatingFileHandler):
 
 
 def _log_file(place: Home) -> logging.Handler:
-    """Return the user's log file. Raises OSError, SandboxError."""
     files.make_private_dir(place.state)
     handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
     handler.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))

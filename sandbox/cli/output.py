@@ -53,7 +53,6 @@ def flush() -> None:
 
 
 def is_unread(stream: TextIO) -> bool:
-    """Tell whether it is a pipe whose reader has gone."""
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
@@ -93,7 +92,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def reporter(progress: str) -> Reporter:
-    """Return the reporter for `--progress auto|plain|json|quiet`."""
     match progress:
         case "quiet":
             return Silent()
@@ -160,7 +158,6 @@ def show_list(found: Sequence[Any], output: str, line: Callable[[Any], str], *, 
 
 
 def as_text(value: Any) -> str:
-    """Return dataclasses, and what consists of them, as JSON."""
     return json.dumps(value, indent=2, default=plain_value)
 
 

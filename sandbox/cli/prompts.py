@@ -226,7 +226,6 @@ def _tell_how(spec: Spec, found: UserCluster, say: Say) -> None:
 
 
 def _keep(spec: Spec, found: UserCluster, file: Path | None, say: Say) -> None:
-    """Write the choice into a new sandbox.yaml, or print what to add to the existing one."""
     file = file or default_file()
     if file is None:
         from sandbox.system import files

@@ -36,8 +36,6 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def _options() -> dict[str, OutputOption]:
-    """Return the option `-o` of every command that has a result for programs, by the words of the command."""
-
     def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, OutputOption]]:
         for param in command.params:
             if isinstance(param, OutputOption):

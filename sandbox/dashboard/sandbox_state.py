@@ -53,14 +53,12 @@ def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now:
 
 
 def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
-    """Return the content of each sandbox's registry, by the sandbox's name."""
     ours = {one.labels[LABEL]: one for one in labelled.containers(engine, home)}
     found = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
     return {name: attempt(partial(_registry, one)) for name, one in found.items() if one}
 
 
 def edge(home: Home, engine: Engine) -> Part:
-    """Return the route and state of every host."""
     state = edge_state.read(home, engine)
     return {"running": state.running, "routes": [asdict(one) for one in state.routes]}
 
@@ -96,7 +94,6 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
 
 
 def _state(node: Container | None, holder: Holder | None) -> str:
-    """Return the state of a cluster whose control plane is the container `node`."""
     if node and node.paused:
         return "paused"
     return standing(absent=node is None, running=node is not None and node.running, holder=holder)
@@ -139,7 +136,6 @@ def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part
 
 
 def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the hosts of Ingresses that no controller here serves, with the reason."""
     names = [one["metadata"]["name"] for one in classes]
     foreign = ((one, found) for one in ingresses if (found := foreign_class(one, names)))
     return {host: f"no controller here serves the class {found}" for one, found in foreign for host in hosts_of([one])}

@@ -56,7 +56,6 @@ class Dashboard:
 
     @property
     def url(self) -> str:
-        """Return the page's address, with the token."""
         return f"http://{ADDRESS}:{self._server.server_port}/#{self.token}"
 
     def serve(self) -> None:

@@ -57,7 +57,6 @@ class Live:
         self._first = {name: threading.Event() for name in parts}
 
     def start(self) -> None:
-        """Begin to read the parts."""
         for name, part in self._parts.items():
             threading.Thread(target=self._keep, args=(name, part), daemon=True).start()
 
@@ -105,7 +104,6 @@ class Page(Dashboard):
         return None
 
     def shut_door(self) -> None:
-        """Remove the redirecting page."""
         self._door.close()
 
     def _newest(self) -> Mapping[str, Any]:

@@ -43,7 +43,6 @@ IN_NAMESPACES = (
 
 
 def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
-    """Yield the journals and the state of every node that runs."""
     for node in nodes.running():
         for name, argv in IN_NODE.items():
             yield f"nodes/{node}/{name}", nodes.execute(node, argv)[1]

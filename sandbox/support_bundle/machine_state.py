@@ -21,7 +21,6 @@ CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
 
 
 def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
-    """Yield the logs of commands and of our own processes."""
     for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.relay.glob("*.log")):
         yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 

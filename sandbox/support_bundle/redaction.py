@@ -73,7 +73,6 @@ class Redaction:
         self._known = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """Return the text with *** in the place of secrets."""
         for secret in self._known:
             text = text.replace(secret, HIDDEN)
         for pattern, instead in _PATTERNS:

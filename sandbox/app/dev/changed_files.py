@@ -28,7 +28,6 @@ class Copied:
     rules: tuple[SyncRule, ...]
 
     def plus(self, other: Copied) -> Copied:
-        """Return both together, each rule once."""
         new = tuple(rule for rule in other.rules if rule not in self.rules)
         return Copied(self.entry, {**self.files, **other.files}, (*self.rules, *new))
 
@@ -47,7 +46,6 @@ class DevWork:
 
     @property
     def targets(self) -> frozenset[Target]:
-        """Return the images to push."""
         return frozenset(one.target for one in self.images)
 
     def plus(self, other: DevWork) -> DevWork:
@@ -85,17 +83,14 @@ class Project:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Return the files and folders to watch."""
         sources = (source for one in self.entries if (source := _source(one)))
         return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
 
     def is_defined_by(self, path: Path) -> bool:
-        """Tell whether the file, or the folder as a whole, says which others count."""
         built = [one for one in self.entries if isinstance(one, FromBuild) and path.is_relative_to(one.context)]
         return any(path == one.context or _says_how(path.relative_to(one.context).as_posix(), one) for one in built)
 
     def work(self, paths: Collection[Path]) -> DevWork:
-        """Return what changes of these files require."""
         changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
         if any(path in self.spec for path in changed):
             return DevWork(spec=True)
@@ -109,7 +104,6 @@ class Project:
         )
 
     def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
-        """Return the images that changed, and those that are made from them."""
         affected = with_made_from(changed, self.bases)
         return tuple(one for one in self.entries if one.target in affected)
 
@@ -155,7 +149,6 @@ def _placed(name: str, entry: FromBuild) -> tuple[SyncRule, str] | None:
 
 
 def _says_how(name: str, entry: FromBuild) -> bool:
-    """Tell whether the file defines how the image is built."""
     dockerfile = str(PurePosixPath(entry.dockerfile or "Dockerfile"))
     return name in (".dockerignore", dockerfile, f"{dockerfile}.dockerignore")
 

@@ -104,7 +104,6 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
 
 
 def by_cluster(cluster: Cluster) -> Run:
-    """Return a function that runs commands in containers of a cluster."""
     return lambda place, argv, stdin: execute(
         cluster, pod=place.pod, namespace=place.namespace, container=place.name, argv=argv, stdin=stdin
     )

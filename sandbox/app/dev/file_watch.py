@@ -79,7 +79,6 @@ class FileWatch:
                 threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
 
     def end(self) -> None:
-        """Stop watching."""
         self._stop.set()
 
     def take(self, *, seconds: float | None = None) -> Burst | None:

@@ -148,7 +148,6 @@ class DevLoop:
             self._left = self._planned(sandbox).run(work)
 
     def _read_again(self, sandbox: Sandbox) -> None:
-        """Read the manifests again, and watch the files that they refer to now."""
         rounds = self._read(sandbox)
         if self._rounds is not None:
             rounds.applied, rounds.copied = self._rounds.applied, self._rounds.copied
@@ -221,7 +220,6 @@ def project_of(file: Path | None, spec: Spec) -> Project:
 
 
 def _parts(spec: Spec) -> Iterator[Path]:
-    """Yield the folders of charts that others consist of."""
     for item in spec.apply:
         if isinstance(item, Chart):
             with suppress(SandboxError):

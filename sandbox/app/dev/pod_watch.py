@@ -44,7 +44,6 @@ class PodWatch:
         threading.Thread(target=self._work, name="pods", daemon=True).start()
 
     def end(self) -> None:
-        """Stop watching."""
         self._stop.set()
 
     def _work(self) -> None:
@@ -95,7 +94,6 @@ class PodWatch:
 
 
 def started_lives(pod: Manifest) -> Iterator[Life]:
-    """Yield the runs of containers of a pod that have begun."""
     for name, status in _statuses(pod).items():
         state = status.get("state") or {}
         if "running" in state or "terminated" in state:

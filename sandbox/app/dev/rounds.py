@@ -66,7 +66,6 @@ class Rounds:
 
     @classmethod
     def of(cls, steps: Sequence[Step], report: DevReport, overtaken: Callable[[], bool]) -> Rounds:
-        """Return the rounds of a plan."""
         push = next((one for one in steps if isinstance(one, PushStep)), None)
         charts = next((one for one in steps if isinstance(one, ChartsStep)), None)
         following = [one for one in steps if one.name in FOLLOWING]
@@ -75,7 +74,6 @@ class Rounds:
 
     @property
     def cluster(self) -> Cluster:
-        """Return the sandbox's cluster."""
         return Cluster(self.apply.names.kubeconfig)
 
     def pods(self) -> list[Manifest]:
@@ -123,7 +121,6 @@ class Rounds:
         return DevWork(images=tuple(failed))
 
     def _with_made_from(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Return the images, each once, and those of images.yaml that are made from them."""
         every = self.push.images.entries if self.push else ()
         found = {one.target: one for one in entries}
         affected = with_made_from(found, bases(every))
