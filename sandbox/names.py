@@ -12,15 +12,13 @@ from pathlib import Path
 
 LABEL = "dev.sandbox.name"
 OWNER = "dev.sandbox.owner"
-# The network that all sandboxes of earlier releases shared; one that is on it stays there.
-SHARED_NETWORK = "sandbox"
 MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
 BALANCER = "external-load-balancer"  # the end of the name of what is before several control planes, and kind's role
 EDGE = "sandbox-edge"
 RETIRED = "-retired-"  # part of the names of replaced edges, which still serve their open connections
 # End the names of containers that have a registry's port, and of those that hold ports for another.
 FRONTEND, HOLDER = "-frontend", "-ports"
-RELAY = "passthrough"  # its folder, and its claims on ports; what earlier releases called it
+RELAY = "passthrough"  # its folder, and its claims on ports
 SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"
 DOMAIN_TLS = "domain-tls"
@@ -172,14 +170,10 @@ class Home:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of everything that belongs to one sandbox.
-
-    With `shared` an earlier release made it, on the network that all its sandboxes shared.
-    """
+    """The names of everything that belongs to one sandbox."""
 
     name: str
     home: Home
-    shared: bool = False
 
     @property
     def cluster(self) -> str:
@@ -192,7 +186,7 @@ class Names:
 
         It contains a dot, which no sandbox's name has, so it differs from all of them and from minikube's network.
         """
-        return SHARED_NETWORK if self.shared else f"sandbox.{self.name}"
+        return f"sandbox.{self.name}"
 
     @property
     def node(self) -> str:

@@ -210,8 +210,8 @@ def replaced(names: Names, origin: Origin | None) -> str | None:
     if origin is None or not names.spec.exists():
         return None
     known = saved_spec.origin(names)
-    if known is None:  # an earlier release recorded none; a spec from elsewhere must not benefit from that
-        return "by an earlier release, which did not record the origin" if origin.is_fetched else None
+    if known is None:  # a program's own spec; one from elsewhere must not benefit from that
+        return "by a program, without a file" if origin.is_fetched else None
     if origin.may_replace(known):
         return None
     is_gone = known.kind == "file" and not os.path.lexists(known.source)

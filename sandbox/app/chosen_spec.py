@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file
 from sandbox.config.resolve import Override, changed, load, with_bundle, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
-from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import saved_spec
@@ -77,25 +76,9 @@ def _known(default: Spec) -> Spec:
 def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
     """Read the spec in `file`; without a name in it, it is named after its folder, or the folder `called`.
 
-    An earlier release named such a spec `sandbox`: a sandbox that is up from this file keeps that name. Raises
-    UsageError.
+    Raises UsageError.
     """
-    if called is None and _is_up_as(UNNAMED, file):
-        called = UNNAMED
     return load(file, overrides, called=called)
-
-
-def _is_up_as(name: str, file: Path) -> bool:
-    """Tell whether the sandbox is up from this file, or from files next to it before origins were recorded."""
-    names, place = home().sandbox(name), file.absolute()
-    with suppress(SandboxError):  # a spec that cannot be read tells nothing
-        known = saved_spec.load(names)
-        origin = saved_spec.origin(names)
-        if known and origin:
-            return origin == Origin.of(file)
-        paths = (*applied(known.apply), *((known.push,) if known.push else ())) if known else ()
-        return known is not None and all(path.is_relative_to(place.parent) for path in paths)
-    return False
 
 
 def remembered(name: str) -> ResolvedSpec | None:

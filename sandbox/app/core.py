@@ -328,8 +328,6 @@ class Sandbox:
             self._resolved = ports.resolve(self.spec, context.home(), Engine.connect())
         return self._resolved
 
-    settled = resolved  # its name in earlier releases
-
     @property
     def hosts(self) -> tuple[str, ...]:
         from sandbox.components.ingress import gateway

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from sandbox.components.edge import routes
-from sandbox.components.network.step import is_free
 from sandbox.doctor.check import Check, Finding, ok, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine
 from sandbox.engine import labelled as own
-from sandbox.names import LABEL, SHARED_NETWORK, Home
+from sandbox.names import LABEL, Home
 from sandbox.quantities import count
 
 
@@ -24,7 +23,7 @@ def containers(context: DoctorContext) -> Finding:
         of_all = sorted(one.name for one in labelled if not one.labels[LABEL])
         return warn(f"{edge} runs and has no route", f"docker rm -f {' '.join(of_all)}")
     others = len(engine.containers(LABEL)) - len(labelled)
-    also = f"; {others} belong to other users or earlier releases, and stay" if others else ""
+    also = f"; {others} belong to other users, and stay" if others else ""
     return ok(("every container belongs to a sandbox" if labelled else "there are no containers") + also)
 
 
@@ -48,11 +47,9 @@ def _unused_networks(context: DoctorContext) -> list[str]:
         one.name
         for one in found
         if not one.members
-        and (
-            is_free(engine, one)
-            if one.name == SHARED_NETWORK
-            else own.is_ours(one, context.home) and one.labels[LABEL] not in known and not engine.container(one.name)
-        )
+        and own.is_ours(one, context.home)
+        and one.labels[LABEL] not in known
+        and not engine.container(one.name)
     ]
 
 

@@ -21,7 +21,7 @@ INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 
 def subnet(context: DoctorContext) -> Finding:
     engine = with_engine(context).engine
-    network = engine.network(labelled.located(engine, context.names).network)
+    network = engine.network(context.names.network)
     if network is None or not network.subnet:
         return skipped(f"the network {context.names.network} does not exist yet")
     mine = IPv4Network(network.subnet)

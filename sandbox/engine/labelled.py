@@ -1,7 +1,7 @@
 """Finds the owner of the engine's objects by their labels; only the user's own are removed, replaced or used.
 
-An engine may have several users, each with one or more state folders. Objects of earlier releases have no owner: they
-are the user's if their state folder knows their sandbox or, where they serve all sandboxes, is mounted in them.
+An engine may have several users, each with one or more state folders. A node of which no owner is recorded is the
+user's whose state folder knows its sandbox.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, Engine, Network
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, HOLDER, LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.names import EDGE, HOLDER, LABEL, OWNER, Home, Names
 
 # A file in a node that shows that it was made to the end and, as JSON, with what and by whom.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
@@ -62,10 +62,7 @@ def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -
     owner = Owner.of(labels)
     if owner:
         return owner == this(home)
-    if labels[LABEL]:
-        return knows(home.sandbox(labels[LABEL]))
-    folders = {home.state, home.state.resolve()}
-    return isinstance(found, Container) and any(folders.intersection(Path(one).parents) for one in found.mounts)
+    return bool(labels[LABEL]) and knows(home.sandbox(labels[LABEL]))
 
 
 def knows(names: Names) -> bool:
@@ -79,18 +76,12 @@ def whose(found: Mapping[str, str] | Container | Network) -> str:
     if LABEL not in labels:
         return "not of a sandbox"
     owner = Owner.of(labels)
-    return f"of {owner}" if owner else "of an earlier release, whose sandbox this user's state folder does not know"
+    return f"of {owner}" if owner else "of an unknown owner, and this user's state folder does not know its sandbox"
 
 
 def containers(engine: Engine, home: Home, name: str | None = None) -> tuple[Container, ...]:
     """Return this owner's containers, of all sandboxes or of the one called `name`."""
     return tuple(one for one in engine.containers(LABEL if name is None else f"{LABEL}={name}") if is_ours(one, home))
-
-
-def located(engine: Engine, names: Names) -> Names:
-    """Return the names of a sandbox as it was made: on the shared network if an earlier release put its node there."""
-    node = engine.container(names.node)
-    return replace(names, shared=node is not None and SHARED_NETWORK in (node.network, *node.attached))
 
 
 def require(engine: Engine, names: Names) -> None:

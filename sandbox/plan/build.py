@@ -12,7 +12,6 @@ from sandbox.components.network.step import NetworkStep
 from sandbox.components.workloads.rollout_step import WorkloadsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
-from sandbox.engine.labelled import located
 from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps, ingress_steps, registry_steps
@@ -57,7 +56,7 @@ def build(
         from sandbox.plan import existing  # many modules that no other sandbox needs
 
         return existing.build(spec, home, engine, own, environ=environ, purge=purge, keychain=keychain)
-    names = located(engine, home.sandbox(spec.name))
+    names = home.sandbox(spec.name)
     site = ClusterSite(
         spec=spec,
         names=names,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.config.capabilities import CAPABILITIES
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import INGRESS_SERVICE, Names
 from sandbox.plan import saved_spec
@@ -143,7 +143,7 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ:
 def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> DockerNodes:
     from sandbox.components.cluster.kind import provider as kind_provider
 
-    return kind_provider.nodes(engine, labelled.located(engine, names), made.nodes)
+    return kind_provider.nodes(engine, names, made.nodes)
 
 
 def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> DockerNodes:

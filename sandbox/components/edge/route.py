@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
-from sandbox.names import SHARED_NETWORK
-
-_USUAL = (("host", ""), ("balanced", False))
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -55,10 +50,6 @@ class Port:
     def __str__(self) -> str:
         return self.host or str(self.port)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return its fields, without empty ones that earlier releases do not know."""
-        return {key: value for key, value in asdict(self).items() if (key, value) not in _USUAL}
-
 
 @dataclass(frozen=True)
 class Route:
@@ -84,7 +75,7 @@ class Route:
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
-    network: str = SHARED_NETWORK
+    network: str = ""
     proof: str = ""
     ports: tuple[Port, ...] = ()
     added_ports: tuple[Port, ...] = ()

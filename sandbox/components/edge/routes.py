@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 READABLE = 0o644  # the edge's container may run as another user
-_LATER = ("ports", "added_ports", "node_ports")  # left out where empty, for earlier releases do not know them
 _TYPES = {"str": str, "int": int, "float": int | float, "bool": bool, "tuple[str, ...]": str}
 
 
@@ -61,9 +60,8 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
 
 def save(folder: Path, route: Route) -> None:
     """Add or replace one sandbox's route."""
-    content = asdict(replace(route, added_ports=(), node_ports=())) | {"ports": [one.as_json() for one in route.ports]}
-    known = {key: value for key, value in content.items() if value or key not in _LATER}
-    _write(folder / "routes" / f"{route.name}.json", known)
+    content = {key: value for key, value in asdict(route).items() if key not in ("added_ports", "node_ports")}
+    _write(folder / "routes" / f"{route.name}.json", content)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
@@ -106,7 +104,7 @@ def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
 
 def save_port(folder: Path, name: str, port: Port) -> None:
     """Add or replace a port of a sandbox."""
-    _write(folder / "routes" / "ports" / f"{name}.{port.port}.json", {"sandbox": name, **port.as_json()})
+    _write(folder / "routes" / "ports" / f"{name}.{port.port}.json", {"sandbox": name, **asdict(port)})
 
 
 def remove_port(folder: Path, name: str, port: int) -> None:

@@ -97,7 +97,6 @@ def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) ->
         each.mkdir(mode=0o770, exist_ok=True)
         each.chmod(0o770)
         os.chown(each, *(owner or (os.getuid(), os.getgid())))
-    (place / "holder.lua").unlink(missing_ok=True)  # an earlier release's
     (place / HANDED).unlink(missing_ok=True)
     if not binds:
         (place / _BINDS).unlink(missing_ok=True)

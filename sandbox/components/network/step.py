@@ -27,8 +27,7 @@ class NoSubnet(SandboxError):
 class NetworkStep:
     """The network of nodes, registry and mirrors, made first and removed last; the edge joins it.
 
-    With `ipv6` it has addresses of both kinds. Half of those of IPv4 are reserved for Services. The network that
-    sandboxes of earlier releases share stays while any of them is on it.
+    With `ipv6` it has addresses of both kinds. Half of those of IPv4 are reserved for Services.
     """
 
     engine: Engine
@@ -71,11 +70,9 @@ class NetworkStep:
         return self.engine.network(self.names.network)
 
     def _create(self) -> None:
-        labels = self.names.home.labels if self.names.shared else self.names.labels
         try:
-            self.engine.create_network(
-                self.names.network, labels, subnet6=subnet6(self.names.network) if self.ipv6 else "", halved=True
-            )
+            range6 = subnet6(self.names.network) if self.ipv6 else ""
+            self.engine.create_network(self.names.network, self.names.labels, subnet6=range6, halved=True)
         except EngineError as error:
             if not any(one in error.details for one in EXHAUSTED):
                 raise
@@ -124,22 +121,12 @@ class NetworkStep:
         return True
 
     def _is_free(self, network: Network) -> bool:
-        if network.members:
-            return False
-        return is_free(self.engine, network) if self.names.shared else self._is_unused(network)
-
-    def _is_unused(self, network: Network) -> bool:
-        """Tell whether no container uses the network; a stopped one is no member, and could never be started again."""
-        if not labelled.is_ours(network, self.names.home):
+        """Return whether no container uses it; a stopped one is no member, and could never be started again."""
+        if network.members or not labelled.is_ours(network, self.names.home):
             return False
         node = self.engine.container(self.names.node)
         there = (*labelled.containers(self.engine, self.names.home), *((node,) if node else ()))
         return not any(network.name in one.attached for one in there)
-
-
-def is_free(engine: Engine, network: Network) -> bool:
-    """Tell whether nothing of any user is on the network that sandboxes shared; it has no owner."""
-    return LABEL in network.labels and not any(network.name in one.attached for one in engine.containers(LABEL))
 
 
 def subnet6(network: str) -> str:

@@ -55,8 +55,7 @@ READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
 # Where its data is and whether it accepts pushes: the engine does not tell this of a container otherwise.
 SETUP = "dev.sandbox.registry"
 SETTINGS = "dev.sandbox.registry-settings"
-# In earlier releases the registry had its port itself.
-_SETTINGS = digests.of(json.dumps([CONFIG, "behind a frontend"]).encode())
+_SETTINGS = digests.of(json.dumps(CONFIG).encode())
 
 
 @dataclass(frozen=True, kw_only=True)

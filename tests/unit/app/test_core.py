@@ -340,13 +340,13 @@ def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_pat
 
 @pytest.mark.security(17)
 def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> None:
-    """An earlier release recorded no origin → a program's own file is accepted, a fetched spec is refused."""
+    """A program brought it up without a file → a program's own file is accepted, a fetched spec is refused."""
     names, own = world.home().sandbox("demo"), tmp_path / "sandbox.yaml"
     RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
     agree_on_origin(names, Origin.of(own), "up", Refusal())
     with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
         agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), "up", Refusal())
-    assert caught.value.id == "other-origin" and "did not record the origin" in caught.value.details
+    assert caught.value.id == "other-origin" and "by a program" in caught.value.details
 
 
 @pytest.mark.parametrize("wrong", [{"name": "No Name"}, {"registry": Registry(port=443)}])

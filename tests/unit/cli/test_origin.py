@@ -252,19 +252,6 @@ def test_folder_without_a_letter_needs_a_name(tmp_path: Path) -> None:
     assert reached("-f", str(place / "sandbox.yaml")).name == "nihon"
 
 
-def test_nameless_sandbox_that_is_up_keeps_its_name(tmp_path: Path) -> None:
-    (tmp_path / "shop").mkdir()
-    file = tmp_path / "shop" / "sandbox.yaml"
-    file.write_text("apply: [k8s]\n")
-    brought_up({"name": "sandbox", "apply": [str(file.parent / "k8s")]}, None)
-    assert reached("-f", str(file)).name == "sandbox", "an earlier release brought it up"
-    brought_up({"name": "sandbox"}, Origin.of(file))
-    assert reached("-f", str(file)).name == "sandbox", "it was brought up from this file"
-    brought_up({"name": "sandbox", "apply": ["/elsewhere/k8s"]}, None)
-    context.home().sandbox("sandbox").origin.unlink()
-    assert reached("-f", str(file)).name == "shop", "it was another folder's"
-
-
 def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
     for option in ("--trust", "--identity=sha256:0"):
         assert refused(option).id == "usage"

@@ -123,7 +123,7 @@ def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngi
     run(context, engine, "other", context.spec.registry.port)
     found = network_checks.registry(context)
     assert found.status is Status.ERROR and found.evidence.endswith("other")
-    assert "sandbox up demo --registry-port" in found.fix
+    assert "sandbox up -n demo --registry-port" in found.fix
 
 
 def test_owner_of_another_users_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
@@ -138,7 +138,7 @@ def test_a_process_is_named(context: DoctorContext) -> None:
     with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
         found = network_checks.https(context)
     assert found.status is Status.ERROR and f"(pid {os.getpid()})" in found.evidence
-    assert "sandbox up demo --https-port" in found.fix
+    assert "sandbox up -n demo --https-port" in found.fix
 
 
 @pytest.mark.fault(14, 61)

@@ -206,4 +206,4 @@ def test_a_target_port_that_no_pod_has_is_named(context: DoctorContext, world: A
 def test_a_cluster_that_is_stopped_is_to_be_started(context: DoctorContext, world: ApiServer) -> None:
     kubeconfig(context.names.kubeconfig, free_port())
     wrong = first_error(context)
-    assert (wrong.id, wrong.fix.split(",")[0]) == ("service.exists", "sandbox start demo")
+    assert (wrong.id, wrong.fix.split(",")[0]) == ("service.exists", "sandbox start -n demo")

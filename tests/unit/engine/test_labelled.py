@@ -1,4 +1,4 @@
-"""Whose an object of the engine is: this owner's, another user's, an earlier release's, or no sandbox's."""
+"""Whose an object of the engine is: this owner's, another user's, one without an owner, or no sandbox's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.engine import ContainerSpec, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, HOLDER, LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.names import EDGE, HOLDER, LABEL, OWNER, Home
 from tests.support.fakes import FakeContainer, FakeEngine
 
 IMAGE = "example.com/busybox:1"
@@ -20,7 +20,7 @@ IMAGE = "example.com/busybox:1"
 @pytest.fixture
 def engine() -> FakeEngine:
     engine = FakeEngine(IMAGE)
-    engine.create_network(SHARED_NETWORK, {LABEL: ""})
+    engine.create_network("shop", {LABEL: ""})
     return engine
 
 
@@ -39,7 +39,7 @@ def home(folder: Path) -> Home:
 
 
 def run(engine: FakeEngine, name: str, labels: dict[str, str], **more: object) -> None:
-    spec = ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=SHARED_NETWORK)
+    spec = ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network="shop")
     engine.run(replace(spec, **more))  # type: ignore[arg-type]
 
 
@@ -59,13 +59,7 @@ def test_a_folder_with_colons_is_still_a_folder() -> None:
 def test_without_an_owner_what_the_state_folder_knows_is_ours(ann: Home, bob: Home) -> None:
     ann.sandbox("demo").keys.mkdir(parents=True)
     assert labelled.is_ours({LABEL: "demo"}, ann) and not labelled.is_ours({LABEL: "demo"}, bob)
-    assert "earlier release" in labelled.whose({LABEL: "demo"})
-
-
-def test_an_edge_without_an_owner_is_whose_folder_it_has(engine: FakeEngine, ann: Home, bob: Home) -> None:
-    run(engine, EDGE, {LABEL: ""}, read_only_binds={ann.edge: "/etc/edge"})
-    assert labelled.is_ours(engine.container(EDGE), ann) and not labelled.is_ours(engine.container(EDGE), bob)
-    assert labelled.edge(engine, ann) == EDGE and labelled.edge(engine, bob).startswith(f"{EDGE}-")
+    assert "unknown owner" in labelled.whose({LABEL: "demo"})
 
 
 def test_the_second_user_s_edge_keeps_its_name(engine: FakeEngine, ann: Home, bob: Home) -> None:
@@ -112,12 +106,12 @@ def test_labels_of_another_user_are_refused_in_each_part(engine: FakeEngine, ann
 
 
 @pytest.mark.security(22)
-def test_a_node_of_an_earlier_release_is_whose_state_knows_it(engine: FakeEngine, ann: Home, bob: Home) -> None:
+def test_a_node_without_an_owner_is_whose_state_knows_it(engine: FakeEngine, ann: Home, bob: Home) -> None:
     """A node without an owner → whose state folder knows the sandbox goes on with it, all others are refused."""
     names = ann.sandbox("demo")
     engine.add(
         FakeContainer(
-            ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=SHARED_NETWORK),
+            ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network="shop"),
             IMAGE,
             read_only=False,
         )
@@ -150,21 +144,6 @@ def test_node_on_an_owners_network_is_known_unread(
     read.assert_not_called()
     with pytest.raises(SandboxError, match="of user"):
         labelled.require(engine, bob.sandbox("demo"))
-
-
-def test_a_sandbox_of_an_earlier_release_stays_on_its_network(engine: FakeEngine, ann: Home) -> None:
-    names = ann.sandbox("demo")
-    assert labelled.located(engine, names).network == "sandbox.demo"
-    engine.add(
-        FakeContainer(
-            ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=SHARED_NETWORK),
-            IMAGE,
-            read_only=False,
-        )
-    )
-    assert labelled.located(engine, names) == Names("demo", ann, shared=True)
-    engine.disconnect_network(SHARED_NETWORK, names.node)
-    assert labelled.located(engine, names).network == SHARED_NETWORK, "where it was made still tells"
 
 
 @pytest.mark.parametrize("owner", ["ann", "nosuch", "none"])

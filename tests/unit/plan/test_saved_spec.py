@@ -36,16 +36,6 @@ def test_spec_is_read_back_and_removed_with_the_sandbox(names: Names) -> None:
     assert not names.folder.exists() and not names.charts.exists()
 
 
-def test_edge_of_an_earlier_release_is_read(names: Names) -> None:
-    spec = ResolvedSpec.of(ResolvedSpec(name="demo"), registry=5001, https=(9443,))
-    save(names, spec)
-    content = json.loads(names.spec.read_text())
-    content["proxy"] = content.pop("edge")
-    names.spec.write_text(json.dumps(content))
-    found = load(names)
-    assert found == spec and found.proxy == spec.edge
-
-
 def test_changed_keys_are_named(names: Names) -> None:
     RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
     changed = ResolvedSpec.model_validate(

@@ -147,12 +147,6 @@ def test_ports_are_kept_with_what_a_command_added_first(tmp_path: Path) -> None:
     assert (routes.load(tmp_path)[0].node_ports, routes.load(tmp_path)[0].every_port) == ((), ())
 
 
-def test_route_without_ports_is_as_earlier_releases_read_it(tmp_path: Path) -> None:
-    routes.save(tmp_path, route("a"))
-    content = json.loads((tmp_path / "routes" / "a.json").read_text())
-    assert not {"ports", "added_ports", "node_ports"} & content.keys()
-
-
 @pytest.mark.parametrize("text", ["{", "null", '"text"', "[]", "{}"])
 def test_damaged_file_of_a_port_is_named(tmp_path: Path, text: str) -> None:
     routes.save_port(tmp_path, "demo", Port(5432, "shop/db:5432"))

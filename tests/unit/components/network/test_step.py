@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from sandbox.cli import prompts, up
 from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
 from sandbox.engine import ContainerSpec, EngineError, Network
 from sandbox.errors import SandboxError
-from sandbox.names import LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.names import LABEL, OWNER, Home, Names
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import MustRebuild
 from sandbox.report import Silent
@@ -147,15 +146,3 @@ def test_each_sandbox_has_a_network_and_a_range_of_its_own(bare: FakeEngine, nam
     assert names.network != other.network
     ranges = {IPv6Network(bare.networks[one.network].subnet6) for one in (names, other)}
     assert len(ranges) == 2 and all(one.prefixlen == 64 and one.is_private for one in ranges)
-
-
-def test_the_shared_network_goes_with_its_last_sandbox(bare: FakeEngine, names: Names) -> None:
-    bare.create_network(SHARED_NETWORK, {LABEL: ""})
-    step = NetworkStep(bare, replace(names, shared=True))
-    assert step.check().state is State.READY
-    spec = ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels={LABEL: "x"}, network=SHARED_NETWORK)
-    bare.run(spec)
-    bare.stop("other")
-    assert not step.undo()
-    bare.remove_container("other")
-    assert step.undo() and SHARED_NETWORK not in bare.networks

@@ -64,7 +64,7 @@ def test_port_owner_is_nobody_the_edge_or_another_user(trace: RequestTrace, engi
         theirs, ours = {LABEL: ""}, {LABEL: "", **trace.context.home.labels}
         spec = ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=theirs, network=NETWORK, publish=publish)
         engine.run(spec)
-        unknown = f"{EDGE} of an earlier release, whose sandbox this user's state folder does not know"
+        unknown = f"{EDGE} of an unknown owner, and this user's state folder does not know its sandbox"
         assert edge_checks.port(trace).evidence == f"127.0.0.1:{trace.port} is used by {unknown}"
         marked = labelled.edge(engine, trace.context.home)
         engine.remove_container(EDGE)
