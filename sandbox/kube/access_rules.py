@@ -16,8 +16,8 @@ class Rule:
     resources: frozenset[str]
 
     def allows(self, verb: str, group: str, resource: str) -> bool:
-        asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
-        return all({"*", one} & known for one, known in asked)
+        pairs = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
+        return all({"*", name} & allowed for name, allowed in pairs)
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Rules:
 
     @classmethod
     def read(cls, review: Mapping[str, Any]) -> Self:
-        found = (one for one in review["status"].get("resourceRules") or () if not one.get("resourceNames"))
+        rules = (rule for rule in review["status"].get("resourceRules") or () if not rule.get("resourceNames"))
         keys = ("verbs", "apiGroups", "resources")
-        return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
+        return cls(tuple(Rule(*(frozenset(rule.get(key) or ()) for key in keys)) for rule in rules))
 
     def allow(self, verb: str, group: str, resource: str) -> bool:
         return any(rule.allows(verb, group, resource) for rule in self.rules)

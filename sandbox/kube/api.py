@@ -45,13 +45,13 @@ class ClusterError(SandboxError):
     id = "cluster"
 
     def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
-        known = (one for said, one in FIXES.items() if said in details)
-        super().__init__(brief, details=details, fix=fix or next(known, ""))
+        fixes = (advice for message, advice in FIXES.items() if message in details)
+        super().__init__(brief, details=details, fix=fix or next(fixes, ""))
         self.status = status
 
 
 class ServerAway(ClusterError, Away):
-    """The API server does not answer, or cannot at the moment: one of several may go, and a node may be slow."""
+    """The API server does not answer, or cannot at the moment: a node may be slow or have gone."""
 
 
 def segment(name: str) -> str:
@@ -96,19 +96,19 @@ class Cluster:
             return str(error)
         return None
 
-    def owns(self, found: Manifest) -> bool:
-        """Tell whether an object is the sandbox's: in a cluster of its own each that it has applied is."""
+    def owns(self, live: Manifest) -> bool:
+        """Return whether an object is the sandbox's: in a cluster of its own each that it has applied is."""
         return True
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return one object, None when it does not exist or the cluster lacks its kind."""
         try:
-            found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
+            live = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
         except ClusterError as error:
             if error.status == 404:
                 return None
             raise
-        return dict(found)
+        return dict(live)
 
     def live(self, manifest: Manifest) -> dict[str, Any] | None:
         metadata = manifest["metadata"]
@@ -118,8 +118,8 @@ class Cluster:
         self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
     ) -> list[dict[str, Any]]:
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
-        found = self._call("GET", self._collection(api_version, kind, namespace) + query, needs="items")
-        return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"] or ()]
+        answer = self._call("GET", self._collection(api_version, kind, namespace) + query, needs="items")
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"] or ()]
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object as in `manifest` (server-side apply, KEP-555).
@@ -204,8 +204,8 @@ class Cluster:
 
         Empty when there are none.
         """
-        asked = {"tailLines": lines, **({"container": container} if container else {})}
-        query = urlencode({**asked, **({"previous": "true"} if previous else {})})
+        options = {"tailLines": lines, **({"container": container} if container else {})}
+        query = urlencode({**options, **({"previous": "true"} if previous else {})})
         try:
             path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"
             return str(self._call("GET", path, text=True))
@@ -214,8 +214,9 @@ class Cluster:
 
     def follow_log(self, pod: str, namespace: str, container: str, *, seconds: int | None = None) -> Iterator[str]:
         """Yield the lines that a container writes until it ends; earlier ones too, or those of the last `seconds`."""
-        asked = {"follow": "true", "container": container, **({"sinceSeconds": seconds} if seconds is not None else {})}
-        path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{urlencode(asked)}"
+        since = {"sinceSeconds": seconds} if seconds is not None else {}
+        options = {"follow": "true", "container": container, **since}
+        path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{urlencode(options)}"
         try:
             for line in self._connection.transport.lines(path):
                 yield line.decode(errors="replace")
@@ -243,10 +244,10 @@ class Cluster:
         return tuple(self._discover(_base(api_version)).values())
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
-        """Tell whether `verb` on a resource (`pods`, `pods/portforward`) is allowed, in a namespace or none (SSAR)."""
+        """Return whether `verb` on a resource (`pods`, `pods/portforward`) is allowed, in a namespace or none."""
         plain, _, part = resource.partition("/")
-        asked = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
-        attributes = {**asked, **({"namespace": namespace} if namespace else {})}
+        question = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
+        attributes = {**question, **({"namespace": namespace} if namespace else {})}
         answer = self._reviewed("SelfSubjectAccessReview", {"resourceAttributes": attributes})
         return bool(answer["status"].get("allowed"))
 
@@ -268,33 +269,33 @@ class Cluster:
         return f"{base}/{plural}"
 
     def _place(self, base: str, kind: str) -> tuple[str, bool]:
-        if found := built_in.place(base, kind):
-            return found
-        known = self._connection.resources
+        if place := built_in.place(base, kind):
+            return place
+        resources = self._connection.resources
         # A CustomResourceDefinition may just have been applied.
-        if kind not in known.get(base, {}):
-            known[base] = self._discover(base)
-        if kind not in known[base]:
+        if kind not in resources.get(base, {}):
+            resources[base] = self._discover(base)
+        if kind not in resources[base]:
             version = base.removeprefix("/apis/").removeprefix("/api/")
             raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
-        return known[base][kind].plural, known[base][kind].namespaced
+        return resources[base][kind].plural, resources[base][kind].namespaced
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:
-            found = self._call("GET", base, needs="resources")["resources"]
+            listed = self._call("GET", base, needs="resources")["resources"]
         except ClusterError as error:
             if error.status == 404:  # not even the group exists
                 return {}
             raise
         return {
-            one["kind"]: Resource(
-                kind=one["kind"],
-                plural=one["name"],
-                namespaced=one["namespaced"],
-                verbs=frozenset(one.get("verbs") or ()),
+            resource["kind"]: Resource(
+                kind=resource["kind"],
+                plural=resource["name"],
+                namespaced=resource["namespaced"],
+                verbs=frozenset(resource.get("verbs") or ()),
             )
-            for one in found
-            if "/" not in one["name"]
+            for resource in listed
+            if "/" not in resource["name"]
         }
 
     def _call(
@@ -321,31 +322,32 @@ class Cluster:
         log.debug("%s %s -> %s", method, path, status)
         answer = data.decode(errors="replace")
         if status >= 400:
-            said = _message(answer)
-            passes = status in PASSING or said.startswith(LEADERLESS)
-            raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=said, status=status)
+            message = _message(answer)
+            passes = status in PASSING or message.startswith(LEADERLESS)
+            raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=message, status=status)
         return answer if text else _object(answer, f"{method} {path}", needs)
 
 
 def was_applied(live: Manifest) -> bool:
-    """Tell whether an object has fields that we applied (KEP-555, managedFields); also where nothing says so."""
+    """Return whether an object has fields that we applied (KEP-555, managedFields); True where it has no list."""
     managers = (live.get("metadata") or {}).get("managedFields") or ()
-    return not managers or any((one.get("manager"), one.get("operation")) == (MANAGER, "Apply") for one in managers)
+    appliers = [manager.get("manager") for manager in managers if manager.get("operation") == "Apply"]
+    return not managers or MANAGER in appliers
 
 
-def _object(answer: str, asked: str, needs: str) -> dict[str, Any]:
+def _object(answer: str, request: str, needs: str) -> dict[str, Any]:
     """Return the JSON object in an answer. Raises ClusterError for one that no API server gives."""
     try:
-        found = json_text.document(answer)
+        content = json_text.document(answer)
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or (needs and needs not in found):
+        content = None
+    if not isinstance(content, dict) or (needs and needs not in content):
         raise ClusterError(
             "what answers is not an API server",
-            details=f"{asked}: {answer[:200]!r}",
+            details=f"{request}: {answer[:200]!r}",
             fix="correct the `server` in the kubeconfig, or end the program that has its port",
         )
-    return found
+    return content
 
 
 def _message(answer: str) -> str:

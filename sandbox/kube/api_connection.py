@@ -60,7 +60,7 @@ class Connection:
         return retry(
             lambda: self.transport.request(method, path, headers, body),
             tries=TRIES,
-            transient=lambda found: not isinstance(found, Exception) and found[0] == _BUSY,
+            transient=lambda answer: not isinstance(answer, Exception) and answer[0] == _BUSY,
             wait=lambda _: interruption.pause(PAUSE),
         )
 

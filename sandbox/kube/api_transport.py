@@ -138,10 +138,10 @@ class Transport:
         if time.monotonic() - self.last_request > IDLE:
             self.client.rest_client.pool_manager.clear()
         self.last_request = time.monotonic()
-        url, told = self.client.configuration.host + path, dict(headers)
+        url, headers = self.client.configuration.host + path, dict(headers)
         try:
-            self._log_in(told, path, method, body)
-            answer = self.client.call_api(method, url, told, body, _request_timeout=(OPENING, CALL_TIMEOUT))
+            self._log_in(headers, path, method, body)
+            answer = self.client.call_api(method, url, headers, body, _request_timeout=(OPENING, CALL_TIMEOUT))
             data = answer.read()
             return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
         except ApiException as error:
@@ -151,10 +151,10 @@ class Transport:
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
-        url, told = self.client.configuration.host + path, dict[str, str]()
+        url, headers = self.client.configuration.host + path, dict[str, str]()
         try:
-            self._log_in(told, path)
-            answer = self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
+            self._log_in(headers, path)
+            answer = self.client.call_api("GET", url, headers, None, _request_timeout=(CALL_TIMEOUT, None)).response
             try:
                 yield from lines_of(answer.status, answer)
             finally:
@@ -164,13 +164,13 @@ class Transport:
 
     def socket(self, path: str, protocol: str) -> Socket:
         """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
-        told = dict[str, str]()
+        headers = dict[str, str]()
         try:
-            self._log_in(told, path)
+            self._log_in(headers, path)
         except Exception as error:  # as above
             raise _unanswered(error) from error
         tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
-        return Socket(self.client.configuration.host + path, protocol, told, tls)
+        return Socket(self.client.configuration.host + path, protocol, headers, tls)
 
     def _log_in(self, headers: dict[str, str], path: str, method: str = "GET", body: Any = None) -> None:
         """Add the credentials to the headers, renewed if they end soon. Raises NoLogin."""
@@ -192,9 +192,9 @@ class _Errors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "root" and record.thread == self.thread:
-            said = record.getMessage()
+            message = record.getMessage()
             # At a terminal a program writes its errors there, and the client fails where it wants to read them.
-            self.messages.append("exec: the program failed" if said.startswith("'NoneType'") else said)
+            self.messages.append("exec: the program failed" if message.startswith("'NoneType'") else message)
 
 
 @contextmanager
@@ -210,17 +210,17 @@ def _login() -> Iterator[None]:
         raise NoLogin("; ".join(errors.messages))
 
 
-def _take_in(asked: dict[str, Any]) -> None:
+def _take_in(settings: dict[str, Any]) -> None:
     """Set up TLS once in what connections are made with, in place of files that would be read for each of them."""
-    tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])
-    authorities, certificate, key = (asked.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
+    tls = create_urllib3_context(cert_reqs=settings["cert_reqs"])
+    authorities, certificate, key = (settings.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
     if authorities:
         tls.load_verify_locations(authorities)
     else:
         tls.load_default_certs()
     if certificate:
         tls.load_cert_chain(certificate, key)
-    asked["ssl_context"] = tls
+    settings["ssl_context"] = tls
 
 
 def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -230,7 +230,7 @@ def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     line = b""
     for piece in pieces:
         *whole, line = (line + piece).split(b"\n")
-        yield from (one.rstrip(b"\r") for one in whole)
+        yield from (piece.rstrip(b"\r") for piece in whole)
     if line:
         yield line
 

@@ -41,4 +41,4 @@ def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str
 
 def is_unanswered(words: str) -> bool:
     """Tell whether the API server says that nothing answers a webhook, whose pods may not have started yet."""
-    return any(one in words for one in UNANSWERED)
+    return any(phrase in words for phrase in UNANSWERED)

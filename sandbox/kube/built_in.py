@@ -54,10 +54,10 @@ def near(kind: str) -> str | None:
     """Return the kind listed here that is nearly written like this one, which is none of Kubernetes' other kinds."""
     import difflib
 
-    return next(iter(difflib.get_close_matches(kind, [one for _, one in _PLACES], 1, ALIKE)), None)
+    return next(iter(difflib.get_close_matches(kind, [known_kind for _, known_kind in _PLACES], 1, ALIKE)), None)
 
 
 def version(kind: str) -> str | None:
     """Return the apiVersion of a kind; None for one that is not listed here."""
-    base = next((base for base, known in _PLACES if known == kind), None)
+    base = next((base for base, known_kind in _PLACES if known_kind == kind), None)
     return base and base.removeprefix("/apis/").removeprefix("/api/")

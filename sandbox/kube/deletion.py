@@ -1,4 +1,4 @@
-"""Objects that are being deleted: they still exist but will not stay, so one can only wait for their end.
+"""Objects that are being deleted: they still exist but will not stay, so callers can only wait for their end.
 
 The API server keeps an object with a deletionTimestamp until its finalizers are gone, and accepts changes to it, which
 are lost with it (https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/).
@@ -37,7 +37,7 @@ def is_leaving(live: Manifest) -> bool:
 
 
 def is_held(live: Manifest) -> bool:
-    """Tell whether the object is being deleted, and a finalizer that is not Kubernetes' own keeps it."""
+    """Return whether the object is being deleted, and a finalizer that is not Kubernetes' own keeps it."""
     return is_leaving(live) and bool(set(live["metadata"].get("finalizers") or ()) - KNOWN.keys())
 
 
@@ -49,44 +49,44 @@ def delete_whole(cluster: Cluster, going: Sequence[Manifest]) -> None:
 
 def begin(cluster: Cluster, going: Sequence[Manifest]) -> None:
     """Delete objects with all that they made, without waiting for their end. Raises ClusterError."""
-    for one in going:
-        metadata = one["metadata"]
-        cluster.delete(one["apiVersion"], one["kind"], metadata["name"], metadata.get("namespace"), whole=True)
+    for live in going:
+        metadata = live["metadata"]
+        cluster.delete(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), whole=True)
 
 
 def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = TIMEOUT) -> None:
     """Return when all of these objects are gone, or replaced by others. Raises BeingDeleted with what holds them."""
 
     def left() -> list[Manifest]:
-        found = ((one, cluster.live(one)) for one in going)
-        return [now for one, now in found if now and now["metadata"].get("uid") == one["metadata"].get("uid")]
+        pairs = ((before, cluster.live(before)) for before in going)
+        return [live for before, live in pairs if live and live["metadata"].get("uid") == before["metadata"].get("uid")]
 
     try:
         wait_until(lambda: ", ".join(map(title, left())) or None, what="objects to be deleted", timeout=timeout)
     except WaitTimeout as error:
-        held = left()
-        if not held:
+        remaining = left()
+        if not remaining:
             return
-        evidence = (f"{title(one)}: {line}" for one in held for line in _holders(cluster, one))
+        evidence = (f"{title(live)}: {line}" for live in remaining for line in _holders(cluster, live))
         raise BeingDeleted(
-            f"{', '.join(map(title, held))} is being deleted and still there after {timeout:.0f} s",
+            f"{', '.join(map(title, remaining))} is being deleted and still there after {timeout:.0f} s",
             details="\n".join(evidence),
-            fix=_fix(held),
+            fix=_fix(remaining),
         ) from error
 
 
-def in_the_way(cluster: Cluster, wanted: Manifest, definition: str) -> Manifest | None:
-    """Return what is being deleted and so refuses `wanted`: its namespace, the `definition` of its kind, or itself."""
-    metadata = wanted["metadata"]
+def in_the_way(cluster: Cluster, manifest: Manifest, definition: str) -> Manifest | None:
+    """Return what is being deleted and so refuses the manifest: namespace, `definition` of its kind, or itself."""
+    metadata = manifest["metadata"]
     candidates = [
         ("v1", "Namespace", metadata.get("namespace"), None),
         ("apiextensions.k8s.io/v1", "CustomResourceDefinition", definition, None),
-        (wanted["apiVersion"], wanted["kind"], metadata["name"], metadata.get("namespace")),
+        (manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace")),
     ]
     for version, kind, name, namespace in candidates:
-        found = _get(cluster, version, kind, name, namespace) if name else None
-        if found and is_leaving(found):
-            return found
+        live = _get(cluster, version, kind, name, namespace) if name else None
+        if live and is_leaving(live):
+            return live
     return None
 
 
@@ -99,8 +99,8 @@ def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | 
 
 def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
     metadata = live["metadata"]
-    for one in metadata.get("finalizers") or ():
-        yield f"finalizer {one}" + (f" ({KNOWN[one]})" if one in KNOWN else "")
+    for finalizer in metadata.get("finalizers") or ():
+        yield f"finalizer {finalizer}" + (f" ({KNOWN[finalizer]})" if finalizer in KNOWN else "")
     for condition in (live.get("status") or {}).get("conditions") or ():
         if live["kind"] == "Namespace" and condition["status"] == "True":
             yield str(condition.get("message", condition["type"]))
@@ -108,19 +108,19 @@ def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
     if selector:
         for pod in cluster.list("v1", "Pod", metadata.get("namespace"), selector=selector):
             grace = pod["metadata"].get("deletionGracePeriodSeconds")
-            more = "".join(f", finalizer {one}" for one in pod["metadata"].get("finalizers") or ())
+            more = "".join(f", finalizer {finalizer}" for finalizer in pod["metadata"].get("finalizers") or ())
             yield f"pod {pod['metadata']['name']}" + (f" has {grace} s to end" if grace is not None else "") + more
 
 
-def _fix(held: Sequence[Manifest]) -> str:
-    foreign = [one for one in held if is_held(one)]
+def _fix(remaining: Sequence[Manifest]) -> str:
+    foreign = [live for live in remaining if is_held(live)]
     if not foreign:
         return "sandbox up again once it is gone"
-    one = foreign[0]
-    namespace = one["metadata"].get("namespace")
+    live = foreign[0]
+    namespace = live["metadata"].get("namespace")
     where = f" --namespace={namespace}" if namespace else ""
     patch = """--type=merge --patch='{"metadata":{"finalizers":null}}'"""
     return (
         "start the controller that the finalizer belongs to, or give the finalizer up: kubectl patch "
-        f"{one['kind'].lower()} {one['metadata']['name']}{where} {patch}, then sandbox up"
+        f"{live['kind'].lower()} {live['metadata']['name']}{where} {patch}, then sandbox up"
     )

@@ -209,4 +209,4 @@ def pod_selector(workload: Manifest) -> str:
 
 def last_change(metadata: Mapping[str, Any]) -> str:
     """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty if unknown."""
-    return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")
+    return max((manager.get("time") or "" for manager in metadata.get("managedFields") or ()), default="")

@@ -38,7 +38,7 @@ def from_json(text: str) -> tuple[ObjectKey, ...]:
     return tuple(ObjectKey(*fields) for fields in json.loads(text))
 
 
-def live(cluster: Cluster, key: ObjectKey) -> dict[str, Any] | None:
+def find(cluster: Cluster, key: ObjectKey) -> dict[str, Any] | None:
     return cluster.get(key.api_version, key.kind, key.name, key.namespace)
 
 
@@ -47,11 +47,11 @@ def existing(cluster: Cluster, keys: Iterable[ObjectKey], *, held: bool = False)
 
     With `held`, also of those whose deletion a finalizer holds.
     """
-    objects = ((key, live(cluster, key)) for key in keys)
+    objects = ((key, find(cluster, key)) for key in keys)
     return frozenset(
         key
-        for key, found in objects
-        if found and cluster.owns(found) and (not is_leaving(found) or (held and deletion.is_held(found)))
+        for key, live in objects
+        if live and cluster.owns(live) and (not is_leaving(live) or (held and deletion.is_held(live)))
     )
 
 
@@ -60,7 +60,7 @@ def remove(cluster: Cluster, keys: Iterable[ObjectKey], *, wait: bool = True) ->
 
     Returns the keys of those that existed and were not being deleted already. Raises ClusterError, BeingDeleted.
     """
-    objects = ((key, live(cluster, key)) for key in reversed(tuple(keys)))
-    going = {key: found for key, found in objects if found and cluster.owns(found)}
+    objects = ((key, find(cluster, key)) for key in reversed(tuple(keys)))
+    going = {key: live for key, live in objects if live and cluster.owns(live)}
     (deletion.delete_whole if wait else deletion.begin)(cluster, tuple(going.values()))
-    return tuple(key for key, found in going.items() if not is_leaving(found))
+    return tuple(key for key, live in going.items() if not is_leaving(live))

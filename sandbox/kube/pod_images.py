@@ -47,13 +47,17 @@ def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) 
 def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
     for group in groups:
         listed = pod.get(group) if isinstance(pod, dict) else None
-        yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
+        yield from (
+            (container for container in listed if isinstance(container, dict)) if isinstance(listed, list) else ()
+        )
 
 
 def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the containers in the spec of a pod that run as long as it does: also sidecars (KEP-753)."""
     yield from containers_in(pod, ("containers",))
-    yield from (one for one in containers_in(pod, ("initContainers",)) if one.get("restartPolicy") == "Always")
+    yield from (
+        container for container in containers_in(pod, ("initContainers",)) if container.get("restartPolicy") == "Always"
+    )
 
 
 def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -59,25 +59,25 @@ class Records:
         return cls(Cluster(names.kubeconfig), names)
 
     def find(self, name: str) -> FoundRecord | None:
-        found = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
-        return self._found(found) if found else None
+        live = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
+        return self._parsed(live) if live else None
 
     def read(self, name: str) -> Data | None:
         """Return the content of the record `name`, None when there is none that this user's commands wrote."""
-        found = self.find(name)
-        return found.data if found and found.sealed else None
+        record = self.find(name)
+        return record.data if record and record.sealed else None
 
     def list(self, selector: str) -> tuple[FoundRecord, ...]:
         """Return the records that match `selector`, sealed or not."""
-        return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)))
+        return tuple(map(self._parsed, self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
-        key, own, wanted = self._key() or self._make_key(), self.prefix + name, {**self.labels, **(labels or {})}
+        key, own, all_labels = self._key() or self._make_key(), self.prefix + name, {**self.labels, **(labels or {})}
         metadata = {
             "name": own,
             "namespace": self.namespace,
-            "labels": wanted,
-            "annotations": {SEAL: self._seal(key, own, data, wanted)},
+            "labels": all_labels,
+            "annotations": {SEAL: self._seal(key, own, data, all_labels)},
         }
         if self.namespace == SYSTEM_NAMESPACE:
             self.cluster.apply(namespace(SYSTEM_NAMESPACE))
@@ -91,8 +91,8 @@ class Records:
         key = self._key() or self._make_key()
         return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
 
-    def _found(self, found: Mapping[str, Any]) -> FoundRecord:
-        metadata, data = found["metadata"], found.get("data") or {}
+    def _parsed(self, live: Mapping[str, Any]) -> FoundRecord:
+        metadata, data = live["metadata"], live.get("data") or {}
         labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")
         key = self._key()
         sealed = key is not None and hmac.compare_digest(

@@ -10,7 +10,7 @@ from sandbox.kube.api import Cluster, Manifest
 
 def offered(service: Manifest, protocol: str) -> Sequence[Manifest]:
     ports = (service.get("spec") or {}).get("ports") or ()
-    return [one for one in ports if one.get("protocol", "TCP") == protocol.upper()]
+    return [port for port in ports if port.get("protocol", "TCP") == protocol.upper()]
 
 
 def endpoint_slices(cluster: Cluster, namespace: str, service: str) -> Sequence[dict[str, Any]]:

@@ -48,7 +48,7 @@ def _stuck(live: Manifest, pods: list[dict[str, Any]]) -> Iterator[tuple[str, st
         is_old = labels.get(REVISION) not in (None, newest) and not _stays(live["spec"], name)
         if not is_old or is_leaving(pod) or is_ready(pod):
             continue
-        fault = next((one for one in faults(pod) if not one.again), None)
+        fault = next((fault for fault in faults(pod) if not fault.again), None)
         if fault or _unready_for(pod) > PATIENCE:
             yield name, str(fault or "not ready")
 
@@ -61,5 +61,5 @@ def _stays(spec: Mapping[str, Any], pod: str) -> bool:
 
 def _unready_for(pod: Manifest) -> float:
     """Return for how many seconds a pod has not been ready; 0 where its kubelet has not said."""
-    since = next((str(one.get("lastTransitionTime") or "") for one in conditions(pod, "Ready")), "")
+    since = next((str(condition.get("lastTransitionTime") or "") for condition in conditions(pod, "Ready")), "")
     return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else 0.0

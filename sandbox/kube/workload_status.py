@@ -14,7 +14,7 @@ LEAVING = "is being deleted"
 
 
 def is_ready(pod: Manifest) -> bool:
-    return any(one["status"] == "True" for one in conditions(pod, "Ready"))
+    return any(condition["status"] == "True" for condition in conditions(pod, "Ready"))
 
 
 def has_failed(live: Mapping[str, Any]) -> bool:
@@ -48,12 +48,12 @@ def _pod_progress(pod: Mapping[str, Any]) -> str | None:
 
 
 def _job_progress(job: Mapping[str, Any]) -> str | None:
-    for one in conditions(job, "Failed"):
-        if one["status"] == "True":
-            raise ClusterError(f"{title(job)} failed", details=one.get("message", ""))
+    for condition in conditions(job, "Failed"):
+        if condition["status"] == "True":
+            raise ClusterError(f"{title(job)} failed", details=condition.get("message", ""))
     status, spec = job.get("status") or {}, job.get("spec") or {}
     # A success policy may end it sooner (KEP-3998); one that is suspended is begun by another.
-    complete = any(one["status"] == "True" for one in conditions(job, "Complete")) or spec.get("suspend")
+    complete = any(condition["status"] == "True" for condition in conditions(job, "Complete")) or spec.get("suspend")
     return None if complete or status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
 
 
@@ -65,18 +65,18 @@ def _rollout_progress(live: Mapping[str, Any]) -> str | None:
     if not is_seen(live):
         return "not yet seen by its controller"
     if live["kind"] == "DaemonSet":
-        wanted, ready, updated = (
+        desired, ready, updated = (
             status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
         )
-        wanted = max(wanted, 0 if _chooses_nodes(spec) else 1)
+        desired = max(desired, 0 if _chooses_nodes(spec) else 1)
     else:
-        wanted = spec.get("replicas", 1)
+        desired = spec.get("replicas", 1)
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
-    updated += _staying(spec, wanted)
+    updated += _staying(spec, desired)
     # What is ready may still be what is being replaced.
     if status.get("replicas", 0) > updated:
         return f"{status['replicas'] - updated} of the pods before are still there"
-    return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
+    return None if min(ready, updated) >= desired else f"{min(ready, updated)} of {desired} pods ready"
 
 
 def lacks_pods(live: Mapping[str, Any]) -> bool:
@@ -99,12 +99,12 @@ def is_seen(live: Mapping[str, Any]) -> bool:
     return bool(seen >= live["metadata"].get("generation", 1))
 
 
-def _staying(spec: Mapping[str, Any], wanted: int) -> int:
+def _staying(spec: Mapping[str, Any], desired: int) -> int:
     """Return how many pods of an earlier revision stay as they are, by the update strategy of a workload."""
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
-        return wanted
-    return min(wanted, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
+        return desired
+    return min(desired, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
 
 
 def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
@@ -116,12 +116,13 @@ def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
 
 def conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
     """Return the conditions of a type in the status of a workload or pod."""
-    return (one for one in (live.get("status") or {}).get("conditions") or () if one.get("type") == kind)
+    every = (live.get("status") or {}).get("conditions") or ()
+    return (condition for condition in every if condition.get("type") == kind)
 
 
 def unschedulable(pod: Mapping[str, Any]) -> list[str]:
-    found = (one for one in conditions(pod, "PodScheduled") if one.get("status") == "False")
-    return [one.get("message", "") for one in found if one.get("reason") == "Unschedulable"]
+    refusals = (condition for condition in conditions(pod, "PodScheduled") if condition.get("status") == "False")
+    return [condition.get("message", "") for condition in refusals if condition.get("reason") == "Unschedulable"]
 
 
 def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
@@ -129,8 +130,8 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
     if live["kind"] == "Pod":
         return [live]
     selector = pod_selector(live)
-    found = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
-    present: list[Manifest] = [one for one in found if not is_leaving(one)]
+    pods = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
+    present: list[Manifest] = [pod for pod in pods if not is_leaving(pod)]
     status = live.get("status") or {}
     if live["kind"] == "Job" or not present:
         return present

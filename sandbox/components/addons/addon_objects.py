@@ -109,7 +109,7 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
     """Yield the conditions that do not hold yet, with their messages."""
     for expected in conditions:
         key = ObjectKey(expected.apiVersion, expected.kind, expected.namespace, expected.name)
-        status = (object_keys.live(cluster, key) or {}).get("status") or {}
+        status = (object_keys.find(cluster, key) or {}).get("status") or {}
         states = {condition["type"]: condition for condition in status.get("conditions") or ()}
         state = states.get(expected.condition, {})
         if state.get("status") != "True":

@@ -85,7 +85,7 @@ class IngressStep(NothingToUndo):
 
 
 def _is_marked(cluster: Cluster, key: ObjectKey) -> bool:
-    live = object_keys.live(cluster, key)
+    live = object_keys.find(cluster, key)
     return live is not None and bool(content_hash.mark(live))
 
 

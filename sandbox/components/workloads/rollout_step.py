@@ -40,5 +40,5 @@ class WorkloadsStep(NothingToUndo):
     def _live(self) -> list[Mapping[str, Any]]:
         records = Records.of(self.names)
         cluster, record = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
-        objects = (object_keys.live(cluster, key) for key in record.keys if key.kind in WORKLOADS)
+        objects = (object_keys.find(cluster, key) for key in record.keys if key.kind in WORKLOADS)
         return [live for live in objects if live and not is_leaving(live)]
