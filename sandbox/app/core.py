@@ -330,13 +330,12 @@ class Sandbox:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        from sandbox.components.ingress import gateway
-        from sandbox.components.ingress.default_backend import hosts_of
+        from sandbox.components.ingress.hosts import hosts_of, ingresses
         from sandbox.kube.api import Cluster
 
         cluster = Cluster(self.kubeconfig)
         with_routes = self.spec.ingress.gateway_api
-        return hosts_of(gateway.ingresses(cluster, self.spec.namespace, with_routes=with_routes))
+        return hosts_of(ingresses(cluster, self.spec.namespace, with_routes=with_routes))
 
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""

@@ -16,14 +16,13 @@ from sandbox.components.edge.haproxy_admin import Unreachable
 from sandbox.components.edge.route import AddedRoute, Route
 from sandbox.components.edge.route import Host as RoutedHost
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
-from sandbox.components.ingress import steps as ingress_step
-from sandbox.components.ingress.traefik import elsewhere
+from sandbox.components.ingress import traefik
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Engine, container_host, reach
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import ServerAway
-from sandbox.names import EDGE_LEAF, Home, is_below
+from sandbox.kube.api import Cluster, ServerAway
+from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Home, is_below
 from sandbox.system import files
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -141,8 +140,11 @@ def _take_in(home: Home, route: Route, session: Session) -> None:
         return
     edge.publish(route)
     hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)
+    page = traefik.page(route.name, port=route.listen[0][1], elsewhere=hosts)
     try:
-        ingress_step.replace(names, elsewhere(hosts))
+        cluster = Cluster(names.kubeconfig)
+        if cluster.get("v1", "ConfigMap", page.name, SYSTEM_NAMESPACE):
+            page.publish(cluster)
     except ServerAway as error:
         away = not_up(route.name, str(error))
         session.say(f"{away.brief}; its list of hosts shows the change after: {away.fix}")

@@ -19,7 +19,8 @@ from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Tunnel
 from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
+from sandbox.components.ingress.page import Page, PageStep
+from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik, tenant_page
 from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
 from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, OwnPushStep, name_on_nodes
@@ -248,18 +249,13 @@ def _secrets(site: TenantSite) -> Step:
 def _ingress(site: TenantSite) -> list[Step]:
     if not site.has_controller:
         return []
-    port = site.spec.edge.ports[0]
-    traefik = TenantTraefik(
-        image=site.image("traefik"),
-        busybox=site.image("busybox"),
-        sandbox=site.spec.name,
-        namespace=site.place.namespace,
-        port=port,
-        has_own=site.provided is None,
-    )
+    namespace, page = site.place.namespace, _page(site)
+    traefik = TenantTraefik(image=site.image("traefik"), busybox=site.image("busybox"), namespace=namespace)
 
     def make() -> Sequence[Manifest]:
-        return site.objects(traefik.manifests(content_hash.digest(site.tls_secrets())))
+        known = site.place.cluster.get("v1", "ConfigMap", page.name, namespace)
+        first = () if known else (page.empty(),)  # from then on the step `page` keeps it
+        return site.objects([*first, *traefik.manifests(content_hash.digest(site.tls_secrets()))])
 
     return [
         ObjectsStep(
@@ -317,11 +313,17 @@ def _charts(site: TenantSite) -> tuple[list[Step], RenderedCharts | None]:
     return pulls, rendered
 
 
+def _page(site: TenantSite) -> Page:
+    port, has_own = site.spec.edge.ports[0], site.provided is None
+    return tenant_page(site.spec.name, namespace=site.place.namespace, port=port, has_own=has_own)
+
+
 def _proof(site: TenantSite) -> list[Step]:
     if not site.has_controller:
         return []
     names, namespace, provided = site.names, site.place.namespace, site.provided
     return [
+        PageStep(_page(site), lambda: site.place.cluster),
         HttpsStep(
             names=names,
             domain=site.spec.domain,
@@ -331,5 +333,5 @@ def _proof(site: TenantSite) -> list[Step]:
             root=provided.cert if provided else None,
             namespace=namespace,
             secrets=site.secrets,
-        )
+        ),
     ]

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import routes
-from sandbox.components.ingress import deep_hosts
+from sandbox.components.ingress import deep_hosts, traefik
 from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.ingress.page import Page, PageStep
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps
 from sandbox.plan.site import ClusterSite
@@ -37,7 +39,7 @@ def controller(site: ClusterSite) -> list[Step]:
 
 
 def proof(site: ClusterSite) -> list[Step]:
-    """Return the last step, after the controller: the HTTPS check."""
+    """Return the last steps, after the controller: the page for unknown hosts, and the HTTPS check."""
     spec, names = site.spec, site.names
     minikubes = addons_steps.has_minikubes_ingress(spec)
     if spec.ingress.controller == "none" and not minikubes:
@@ -60,10 +62,11 @@ def proof(site: ClusterSite) -> list[Step]:
         root=provided.cert if provided else None,
         ways=spec.cluster.nodes.total,
         secrets=issued,
-        elsewhere=_elsewhere(site),
         deep=deep,
     )
-    return [https]
+    if minikubes:
+        return [https]
+    return [PageStep(_page(site), lambda: Cluster(names.kubeconfig)), https]
 
 
 def _traefik(site: ClusterSite) -> Traefik:
@@ -71,19 +74,18 @@ def _traefik(site: ClusterSite) -> Traefik:
     return Traefik(
         image=images["traefik"],
         busybox=images["busybox"],
-        sandbox=spec.name,
-        port=spec.edge.ports[0],
+        page=_page(site),
         domain_secret=None if spec.certs.default else DOMAIN_TLS,
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
-        elsewhere=_elsewhere(site),
         classes=spec.ingress.classes,
         only_node=site.nodes.control_plane if supports.api_on_nodes and spec.cluster.nodes.total == 1 else "",
     )
 
 
-def _elsewhere(site: ClusterSite) -> tuple[str, ...]:
-    """Return the hosts that the edge routes out of the cluster."""
-    return routes.leaving(edge_steps.hosts(site.spec), routes.load_added(site.home.edge), site.spec.name)
+def _page(site: ClusterSite) -> Page:
+    spec = site.spec
+    elsewhere = routes.leaving(edge_steps.hosts(spec), routes.load_added(site.home.edge), spec.name)
+    return traefik.page(spec.name, port=spec.edge.ports[0], elsewhere=elsewhere)
 
 
 def _gateway_files(site: ClusterSite) -> Path:

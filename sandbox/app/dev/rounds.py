@@ -33,7 +33,7 @@ from sandbox.system import interruption
 
 # In runc's words, of a container whose program is below a shell.
 NO_SHELL = 'exec: "sh": executable file not found'
-FOLLOWING = ("load-balancers", "ports")
+FOLLOWING = ("load-balancers", "ports", "page")
 PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
 
 
@@ -59,7 +59,7 @@ class Rounds:
     apply: ApplyStep
     report: DevReport
     overtaken: Callable[[], bool]
-    following: Sequence[Step] = ()  # which look at what was applied: addresses and ports of Services
+    following: Sequence[Step] = ()  # which look at what was applied: addresses and ports of Services, and the page
     applied: Mapping[tuple[str, ...], Manifest] = field(default_factory=dict)
     copied: dict[Target, Copies] = field(default_factory=dict)
     loaded: bool = True

@@ -12,8 +12,8 @@ from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import check_host, domain_names
 from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, apply_tls_secret, tls_secret
-from sandbox.components.ingress import gateway
-from sandbox.components.ingress.default_backend import has_own_certificate
+from sandbox.components.ingress import hosts
+from sandbox.components.ingress.hosts import has_own_certificate
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
@@ -69,7 +69,7 @@ class DeepHosts:
             apply_tls_secret(cluster, tls_secret(one.namespace, one.secret, pair, labels={LABEL: ""}))
 
     def _wanted(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> set[str]:
-        found = [*ingresses, *(gateway.routes(cluster) if self.routes else ())]
+        found = [*ingresses, *(hosts.routes(cluster) if self.routes else ())]
         return {host for one in found for host in certifiable(one, self.domain)}
 
 

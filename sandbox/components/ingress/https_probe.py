@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import functools
-import http.client
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT = 5.0
 UNSERVED = {502, 503}
-MISDIRECTED = 421
 SHOWN = 4096  # bytes of an answer that are kept
-# So many bytes of a page are read before the next request on its connection; after a larger page a new one is opened.
-LARGEST_PAGE = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -54,41 +50,6 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     if len(words) < 2 or not words[1].isdecimal():
         return Answer(None, trouble=f"answered {answer[:60]!r}", certificate=certificate)
     return Answer(int(words[1]), page=answer, certificate=certificate)
-
-
-def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[str, Answer]:
-    """Request the path of each host on as few connections as possible, accepting any certificate.
-
-    Browsers too request all hosts of a certificate on one connection (RFC 9113, section 9.1.1). Hosts that have to be
-    requested alone are left out: those that the server refuses to mix with others (421), and those that did not answer.
-    """
-    found: dict[str, Answer] = {}
-    left = list(paths)
-    while left:
-        first = host = left.pop()
-        with (
-            suppress(OSError, UnicodeError, http.client.HTTPException),
-            _connected(first, address, port, None) as connection,
-        ):
-            # Not by requests, which connects to the address that the host's name has.
-            server = http.client.HTTPConnection(first)
-            server.sock = connection
-            while host:
-                server.request("GET", paths[host], headers={"Host": host})
-                answer, kept = _read(server.getresponse(), _certificate(connection))
-                if answer.status != MISDIRECTED:
-                    found[host] = answer
-                host = left.pop() if left and kept else ""
-        if host and host != first:  # the server need not wait for another request
-            left.append(host)
-    return found
-
-
-def _read(response: http.client.HTTPResponse, certificate: str) -> tuple[Answer, bool]:
-    """Read a response; return it, and whether another can come on its connection. Raises OSError, HTTPException."""
-    page = response.read(LARGEST_PAGE)
-    kept = response.isclosed() and not response.will_close
-    return Answer(response.status, page=page[:SHOWN].decode(errors="replace"), certificate=certificate), kept
 
 
 @contextmanager

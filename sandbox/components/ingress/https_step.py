@@ -13,8 +13,10 @@ from typing import Any
 from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.components.ingress import backends, default_backend, https_probe, unserved
+from sandbox.components.ingress import backends, https_probe, unserved
 from sandbox.components.ingress.deep_hosts import DeepHosts
+from sandbox.components.ingress.hosts import hosts_of, paths_of
+from sandbox.components.ingress.page import is_default
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
@@ -26,7 +28,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 # the cluster's answers may be outdated, and its pods not started yet.
 TIMEOUT = 180.0
 WIDTH = 8
-KNOWS_NONE = "\r\n\r\n404 page not found\n"
 
 Answers = dict[str, list[https_probe.Answer]]  # by host, one answer for each time that it was requested
 Asked = Sequence[Future[str | None]]  # what is wrong with each answer
@@ -39,8 +40,7 @@ class HttpsStep(NothingToUndo):
     That is the certificate in `secret`, a TLS Secret of the system namespace; it must be signed by those in the file
     `root`, by default the sandbox's own. With `namespace` nothing outside it is read, and the Secret is there. The edge
     sends requests to as many nodes as there are `ways`, one after another, and each must serve everything. An
-    application that has one of the `secrets` and serves an older certificate than that holds now is restarted. The edge
-    routes the hosts `elsewhere` out of the cluster.
+    application that has one of the `secrets` and serves an older certificate than that holds now is restarted.
     """
 
     names: Names
@@ -53,7 +53,6 @@ class HttpsStep(NothingToUndo):
     namespace: str | None = None
     ways: int = 1
     secrets: tuple[TlsSecret, ...] = ()
-    elsewhere: tuple[str, ...] = ()
     deep: DeepHosts | None = None
 
     @property
@@ -113,7 +112,7 @@ class HttpsStep(NothingToUndo):
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
         """Return once the host of an Ingress gets another page than unknown hosts do. Raises WaitTimeout."""
-        ingresses = [one for one in self._ingresses() if host in default_backend.hosts_of([one])]
+        ingresses = [one for one in self._ingresses() if host in hosts_of([one])]
         wait_until(lambda: self._unanswered((host,), ingresses), what=host, timeout=timeout, pause=0.1)
 
     @property
@@ -121,7 +120,7 @@ class HttpsStep(NothingToUndo):
         return self.namespace or SYSTEM_NAMESPACE
 
     def _hosts(self, ingresses: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-        return tuple(host for host in default_backend.hosts_of(ingresses) if is_below(host, self.domain))
+        return tuple(host for host in hosts_of(ingresses) if is_below(host, self.domain))
 
     def _ingresses(self) -> list[dict[str, Any]]:
         return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
@@ -198,26 +197,8 @@ class HttpsStep(NothingToUndo):
         answers: Answers | None = None,
     ) -> Asked:
         """Request all hosts at once, for there may be many. Their answers are added to `answers`."""
-        paths = default_backend.paths_of(ingresses)
-        asked = [
-            pool.submit(self._ask, group, paths, answers)
-            for group in self._groups(hosts, ingresses)
-            for _ in range(self.ways)
-        ]
-        if self.namespace is None and self.domain not in hosts:
-            asked += [pool.submit(self._ask_unknown) for _ in range(self.ways)]
-        return asked
-
-    def _ask_unknown(self) -> str | None:
-        """Return what the answer to an unknown host tells of the controller, if it knows no host yet.
-
-        A Traefik that has just started answers it by itself; once Traefik knows its hosts, an unknown one gets our
-        page.
-        """
-        bind = self.binds[0]
-        answer = https_probe.ask(self.domain, address=bind.asked_at, port=bind.port, root=None)
-        knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
-        return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
+        paths = paths_of(ingresses)
+        return [pool.submit(self._ask, host, paths.get(host, "/"), answers) for host in hosts for _ in range(self.ways)]
 
     def _passed_over(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """Return an Ingress whose class nothing serves, also while the controller still serves its hosts."""
@@ -225,35 +206,13 @@ class HttpsStep(NothingToUndo):
             return None
         return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
 
-    def _groups(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-        """Divide the hosts into groups that are requested on one connection.
-
-        A host is alone if its certificate, or the server that answers it, could be another than the domain's.
-        """
-        alone = {*self.elsewhere, *default_backend.hosts_set_apart(ingresses)}
-        if self.namespace is not None:
-            alone |= set(hosts)
-        alone |= {host for host in hosts if host.partition(".")[2] != self.domain}
-        shared = [host for host in hosts if host not in alone]
-        groups = [tuple(shared[first::WIDTH]) for first in range(min(WIDTH, len(shared)))]
-        return [*((host,) for host in hosts if host in alone), *groups]
-
-    def _ask(self, hosts: Sequence[str], paths: Mapping[str, str], answers: Answers | None) -> str | None:
-        """Return what is wrong with a host's answer, or None; where a group may be wrong, each host is asked alone."""
-        bind, known = self.binds[0], dict[str, https_probe.Answer]()
-        asked = {host: paths.get(host, "/") for host in hosts}
-        if len(hosts) > 1:
-            places = {host: path or "/" for host, path in asked.items()}
-            known = https_probe.ask_together(places, address=bind.asked_at, port=bind.port)
-        for host, path in asked.items():
-            answer = known.get(host)
-            if answer is None or _trouble(host, path, answer):
-                answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
-            if answers is not None:
-                answers.setdefault(host, []).append(answer)
-            if trouble := _trouble(host, path, answer):
-                return trouble
-        return None
+    def _ask(self, host: str, path: str, answers: Answers | None) -> str | None:
+        """Return what is wrong with the host's answer, or None."""
+        bind = self.binds[0]
+        answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
+        if answers is not None:
+            answers.setdefault(host, []).append(answer)
+        return _trouble(host, path, answer)
 
 
 def _first(asked: Asked) -> str | None:
@@ -263,7 +222,7 @@ def _first(asked: Asked) -> str | None:
 
 def _trouble(host: str, path: str, answer: https_probe.Answer) -> str | None:
     """Return what is wrong with the answer to the path; without a path, the page for unknown hosts is fine too."""
-    unknown = bool(path) and default_backend.is_default(answer.page)
+    unknown = bool(path) and is_default(answer.page)
     if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
         return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
     return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.ingress.controller import CLASS, Controller
+from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -34,7 +35,7 @@ class IngressStep(NothingToUndo):
     engine: Engine
     network: str
     names: Names
-    controller: Controller
+    controller: Traefik
     requires: tuple[str, ...] = ("secrets",)
     after: tuple[str, ...] = ()
     grows: bool = False
@@ -102,14 +103,6 @@ def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> Non
                     fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
                     id="ingress-class",
                 )
-
-
-def replace(names: Names, manifest: Mapping[str, Any]) -> None:
-    """Apply one of the controller's ConfigMaps again, if the controller has one of that name."""
-    cluster, wanted, metadata = Cluster(names.kubeconfig), content_hash.marked(manifest), manifest["metadata"]
-    if cluster.get("v1", "ConfigMap", metadata["name"], metadata["namespace"]):
-        cluster.apply(wanted)
-        readiness.refresh_pods(cluster, metadata["namespace"], content_hash.mark(wanted))
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.ingress import controller, default_backend
+from sandbox.components.ingress import controller
 from sandbox.components.ingress.controller import Manifest
+from sandbox.components.ingress.page import Page
 from sandbox.config import yaml_text
-from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, INGRESS_PORT, READY, SYSTEM_NAMESPACE, port_suffix
+from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, INGRESS_PORT, READY
 from sandbox.system.download import download
 
 TRAEFIK_GROUP = "traefik.io"
@@ -48,7 +48,6 @@ NEXT_API_SERVER = (
     {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
     {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
 )
-OWN_FILES = ("page.sh", "answers.sh", "known.yaml", "misdirected.yaml", "cluster.yaml")
 GATEWAY_ARGUMENTS = (
     "--providers.kubernetesgateway=true",
     "--providers.kubernetesgateway.experimentalchannel=true",
@@ -109,131 +108,96 @@ def gateway_path(name: str) -> str:
     return f"{channel}/gateway.networking.k8s.io_{kinds}.yaml"
 
 
+def page(sandbox: str, *, port: int, elsewhere: Sequence[str]) -> Page:
+    """Return the page for unknown hosts that Traefik serves on every node; the fields are those of Page."""
+    files = {name: controller.template_text(name) for name in ("answers.sh", "known.yaml")}
+    return Page(sandbox=sandbox, port=port, files=files, elsewhere=tuple(elsewhere))
+
+
+def tenant_page(sandbox: str, *, namespace: str, port: int, has_own: bool) -> Page:
+    """Return the page of a sandbox in one namespace; the domain `has_own` certificate, or has the default one."""
+    files = {"certificates.yaml": _CERTIFICATES + (_OF_THE_DOMAIN if has_own else "")}
+    return Page(sandbox=sandbox, port=port, files=files, within=namespace, name="sandbox-page")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Traefik:
-    """Traefik, and in the same pod the server of the page for unknown hosts, which asks Traefik for its hosts.
+    """Traefik, and in the same pod the server of the page for unknown hosts.
 
-    `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
-    it. `domain_secret` holds the certificate for the domain's hosts, if it is not the default one; both are TLS Secrets
-    in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
-    `elsewhere` are hosts of the domain that the edge routes elsewhere, `classes` are served besides nginx. `only_node`
-    is the name of a cluster's only node, if the API server listens on its port 6443.
+    `image` and `busybox` are image references. `domain_secret` holds the certificate for the domain's hosts, if it is
+    not the default one; both are TLS Secrets in the system namespace. With `gateway_files`, the folder for the files of
+    the Gateway API, it serves that as well. `classes` are served besides nginx. `only_node` is the name of a cluster's
+    only node, if the API server listens on its port 6443.
     """
 
     image: str
     busybox: str
-    sandbox: str
-    port: int
+    page: Page
     domain_secret: str | None = None
     gateway_files: Path | None = None
-    elsewhere: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     only_node: str = ""
     title: str = "Ingress controller Traefik"
 
     @property
     def promises(self) -> str:
-        also = ", Gateway sandbox-system/sandbox" if self.gateway_files else ""
+        """Return in a few words what it does for the sandbox."""
+        gateway = ", Gateway sandbox-system/sandbox" if self.gateway_files else ""
         classes = ", ".join(dict.fromkeys((controller.CLASS, *self.classes)))
-        return f"class {classes}, default certificate, ssl-passthrough, default backend{also}"
+        return f"class {classes}, default certificate, ssl-passthrough, default backend{gateway}"
 
     def groundwork(self) -> Sequence[Manifest]:
-        also = gateway_definitions(self.gateway_files) if self.gateway_files else []
-        return [*traefik_definitions(), *also]
+        """Return the objects that are applied first and not compared later. Raises SandboxError."""
+        gateway = gateway_definitions(self.gateway_files) if self.gateway_files else []
+        return [*traefik_definitions(), *gateway, self.page.empty()]
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        own_files = {name: controller.template_text(name) for name in OWN_FILES}
-        files = {**default_backend.parts(self.sandbox), **own_files, "httpd.conf": "E404:/site/404.html\n"}
+        """Return all other objects, in an order to apply them in.
+
+        `trusted` is the address range (CIDR) of the edge, the only one whose PROXY protocol header is believed.
+        """
         values = {
             "traefik": self.image,
             "busybox": self.busybox,
             "trusted": trusted,
             "port": str(INGRESS_PORT),
             "edge": EDGE_ADDRESS,
-            "suffix": port_suffix(self.port),
             "ready": READY.replace(".", "[.]"),
-            # A pod reads its script once: another page needs another pod.
-            "page": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16],
         }
-        metadata = {"name": "page", "namespace": SYSTEM_NAMESPACE}
-        content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
-        hosts = elsewhere(self.elsewhere)
-        own = [self._with_domain(one) for one in controller.template_objects("traefik.yaml", **values)]
-        if self.only_node:
-            own = [_asking_own_node(one, self.only_node) for one in own]
-        classes = controller.further_classes(self.classes)
+        objects = controller.template_objects("traefik.yaml", **values)
+        for manifest in objects:
+            if manifest["kind"] == "TLSStore" and self.domain_secret:
+                manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
+            if manifest["kind"] == "DaemonSet":
+                self._complete(manifest["spec"]["template"]["spec"])
         gateway: Sequence[Manifest] = ()
         if self.gateway_files:
             secret = self.domain_secret or DEFAULT_TLS
             gateway = controller.template_objects("traefik-gateway.yaml", certificate=secret)
-            own = list(map(_with_gateway, own))
-        return [*classes, hosts, content, *gateway, *own]
+        return [*controller.further_classes(self.classes), *gateway, *objects]
 
-    def _with_domain(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the object; if it is the TLSStore, with the domain's certificate next to the default one."""
-        if manifest["kind"] == "TLSStore" and self.domain_secret:
-            manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
-        return manifest
-
-
-def elsewhere(hosts: Sequence[str]) -> Manifest:
-    """Return the ConfigMap of hosts in the domain that the edge routes elsewhere; a running pod follows it."""
-    metadata = {"name": "elsewhere", "namespace": SYSTEM_NAMESPACE}
-    data = {"hosts": "".join(f"{host}\n" for host in hosts)}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def _asking_own_node(manifest: dict[str, Any], node: str) -> dict[str, Any]:
-    """Return the object; if it is Traefik, it runs on this node, and its containers use the API server there.
-
-    A node that joins has no API server: pods of this kind would wait for it in their hooks, and could not be replaced.
-    """
-    if manifest["kind"] == "DaemonSet":
-        pod = manifest["spec"]["template"]["spec"]
-        pod["nodeSelector"] = {"kubernetes.io/hostname": node}
-        containers = pod["containers"]
-        containers.reverse()  # that one answers already, and Traefik takes longest to be ready
-        for container in containers:
-            container["env"] = [*container.get("env", ()), *NEXT_API_SERVER]
-    return manifest
-
-
-def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the object; if it is Traefik, it serves the Gateway API."""
-    if manifest["kind"] == "DaemonSet":
-        containers = manifest["spec"]["template"]["spec"]["containers"]
-        next(one for one in containers if one["name"] == "traefik")["args"] += GATEWAY_ARGUMENTS
-    return manifest
+    def _complete(self, pod: dict[str, Any]) -> None:
+        page, traefik = pod["containers"]
+        if self.gateway_files:
+            traefik["args"] += GATEWAY_ARGUMENTS
+        if self.only_node:
+            # It uses the API server there, which answers already. A node that joins has no API server: pods of this
+            # kind would wait for it, and could not be replaced.
+            pod["nodeSelector"] = {"kubernetes.io/hostname": self.only_node}
+            traefik["env"] += NEXT_API_SERVER
+            del page["lifecycle"]
+            pod["containers"] = [traefik, page]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TenantTraefik:
-    """Traefik and the page for unknown hosts for `namespace` alone; the fields are those of Traefik.
-
-    The domain `has_own` certificate, unless the default one is the user's.
-    """
+    """Traefik and the page for unknown hosts for `namespace` alone; the fields are those of Traefik."""
 
     image: str
     busybox: str
-    sandbox: str
     namespace: str
-    port: int
-    has_own: bool = True
 
     def manifests(self, certificates: str) -> Sequence[Manifest]:
         """Return all objects, in an order to apply them in; `certificates` changes with the two TLS Secrets."""
-        own = {name: controller.template_text(name) for name in ("page.sh", "misdirected.yaml")}
-        # No host of the domain is routed elsewhere, for there is no edge container to do it.
-        served = _CERTIFICATES + (_OF_THE_DOMAIN if self.has_own else "")
-        also = {"certificates.yaml": served, "hosts": "", "httpd.conf": "E404:/site/404.html\n"}
-        files = {**default_backend.parts(self.sandbox), **own, **also}
-        content = hashlib.sha256(repr((sorted(files.items()), certificates)).encode()).hexdigest()[:16]
-        values = {
-            "traefik": self.image,
-            "busybox": self.busybox,
-            "namespace": self.namespace,
-            "suffix": port_suffix(self.port),
-            "content": content,
-        }
-        shown: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sandbox-page"}}
-        return [{**shown, "data": files}, *controller.template_objects("tenant.yaml", **values)]
+        values = {"traefik": self.image, "busybox": self.busybox, "namespace": self.namespace, "content": certificates}
+        return controller.template_objects("tenant.yaml", **values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sandbox.components.ingress import backends, controller, default_backend, https_probe, nginx_annotations, unserved
+from sandbox.components.ingress import backends, controller, https_probe, nginx_annotations, page, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
@@ -75,7 +75,7 @@ def answer(trace: RequestTrace) -> Finding:
         return error(f"HTTP {found.status}: the edge does not reach {trace.server}", fix)
     if found.status in https_probe.UNSERVED:
         return error(f"HTTP {found.status}: the ingress controller does not reach the application", logs)
-    if default_backend.is_default(found.page):
+    if page.is_default(found.page):
         evidence = f"HTTP {found.status}, the page for unknown hosts"
         return (
             ok(evidence)

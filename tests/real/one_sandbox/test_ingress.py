@@ -150,7 +150,7 @@ def test_grpc_streams_both_ways(sandbox: Sandbox) -> None:
     server.stop(None).wait()
 
 
-def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, up: Application, tmp_path: Path) -> None:
     machine.require_engine_here()
     cluster, http_host, tls_host = sandbox.cluster, f"routed.{DOMAIN}", f"tunnelled.{DOMAIN}"
     own = sandbox.leaf(tls_host)
@@ -165,8 +165,8 @@ def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, tmp_path: Pat
         assert "tunnelled answers" in sandbox.curl(tls_host, path="/who.js")
         first, end, _ = own.cert_pem.decode().partition("-----END CERTIFICATE-----\n")
         assert sandbox.presented(tls_host) == ssl.PEM_cert_to_DER_cert(first + end)
-        _page_follows(sandbox, {http_host, tls_host})
-    _page_follows(sandbox, set(), gone={http_host, tls_host})
+        _page_follows(sandbox, up, {http_host, tls_host})
+    _page_follows(sandbox, up, set(), gone={http_host, tls_host})
 
 
 def test_up_certifies_hosts_at_any_depth_of_the_domain(sandbox: Sandbox, up: Application) -> None:
@@ -225,14 +225,16 @@ def test_up_gives_the_root_to_labelled_namespaces(sandbox: Sandbox, up: Applicat
     sandbox.cluster.delete("v1", "Namespace", "trusting")
 
 
-def test_the_page_for_unknown_hosts_follows_the_ingresses(sandbox: Sandbox, app: str) -> None:
-    _page_follows(sandbox, {app})
-    with behind.ingress(sandbox.cluster, f"new.{DOMAIN}", 1):
-        _page_follows(sandbox, {app, f"new.{DOMAIN}"})
-    _page_follows(sandbox, {app}, gone={f"new.{DOMAIN}"})
+def test_up_renders_the_page_for_unknown_hosts(sandbox: Sandbox, up: Application, app: str) -> None:
+    _page_follows(sandbox, up, {app})
+    with servers.app("new") as port, behind.ingress(sandbox.cluster, f"new.{DOMAIN}", port):
+        _page_follows(sandbox, up, {app, f"new.{DOMAIN}"})
+    _page_follows(sandbox, up, {app}, gone={f"new.{DOMAIN}"})
 
 
-def _page_follows(sandbox: Sandbox, there: Set[str], *, gone: Set[str] = frozenset()) -> None:
+def _page_follows(sandbox: Sandbox, up: Application, there: Set[str], *, gone: Set[str] = frozenset()) -> None:
+    up.command("up")
+
     def differs() -> str | None:
         page = sandbox.curl(f"nosuch.{DOMAIN}", path="/any/path")
         assert page.split()[1] == "404" and "<script" not in page
@@ -302,22 +304,30 @@ def chromium(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> brow
     ("hosts", "who"), [((DOMAIN, f"*.{DOMAIN}"), "passed"), ((PASSED,), "app")], ids=["wildcard", "own"]
 )
 def test_passthrough_application_needs_its_own_certificate(
-    sandbox: Sandbox, app: str, chromium: browser.Browser, tmp_path: Path, hosts: tuple[str, ...], who: str
+    sandbox: Sandbox,
+    up: Application,
+    app: str,
+    chromium: browser.Browser,
+    tmp_path: Path,
+    hosts: tuple[str, ...],
+    who: str,
 ) -> None:
     # RFC 9113, section 9.1.1: a browser asks one host over another's connection if the certificate is good for both.
-    with _passed_through(sandbox, tmp_path / "tls", hosts, app):
+    with _passed_through(sandbox, up, tmp_path / "tls", hosts, app):
         assert f"{who} answers" in chromium.body(f"https://{PASSED}:{sandbox.port}/")
 
 
 def test_passthrough_host_on_shared_connection_reconnects(
-    sandbox: Sandbox, app: str, chromium: browser.Browser, tmp_path: Path
+    sandbox: Sandbox, up: Application, app: str, chromium: browser.Browser, tmp_path: Path
 ) -> None:
-    with _passed_through(sandbox, tmp_path / "tls", (PASSED,), app):
+    with _passed_through(sandbox, up, tmp_path / "tls", (PASSED,), app):
         assert "passed answers" in chromium.body(f"https://{app}:{sandbox.port}/page")
 
 
 @contextmanager
-def _passed_through(sandbox: Sandbox, folder: Path, hosts: tuple[str, ...], app: str) -> Iterator[None]:
+def _passed_through(
+    sandbox: Sandbox, up: Application, folder: Path, hosts: tuple[str, ...], app: str
+) -> Iterator[None]:
     """While it is entered, an application at PASSED speaks TLS itself, with a certificate for `hosts`."""
 
     def pending() -> str | None:
@@ -333,6 +343,7 @@ def _passed_through(sandbox: Sandbox, folder: Path, hosts: tuple[str, ...], app:
         servers.tls_app("passed", leaf, folder, other=other) as port,
         behind.ingress(sandbox.cluster, PASSED, port, annotations=PASSTHROUGH),
     ):
+        up.command("up")
         wait_until(pending, what="status 421 and the application", timeout=SECONDS)
         yield
 
@@ -340,4 +351,5 @@ def _passed_through(sandbox: Sandbox, folder: Path, hosts: tuple[str, ...], app:
         status = sandbox.status(app, "--header", f"Host: {PASSED}")
         return status if status == "421" else None
 
+    up.command("up")
     wait_until(left, what="its end", timeout=SECONDS)  # what is left of it would pass for the next one's

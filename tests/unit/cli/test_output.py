@@ -14,11 +14,12 @@ from sandbox.cli import output, status, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.output import JsonLines, Plain
 from sandbox.cli.push_display import PlainPushDisplay
-from sandbox.components.ingress.default_backend import PageStep
+from sandbox.components.network.step import NetworkStep
 from sandbox.images.progress import Action, Result
 from sandbox.names import Home
 from sandbox.report import Reporter
 from sandbox.step import State, Status
+from tests.support.fakes import FakeEngine
 
 
 def tell(reporter: Reporter) -> None:
@@ -77,7 +78,7 @@ def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]
     status._show_step(Step("apply", HOSTILE, "drifted", HOSTILE), 20)
     found = [
         (
-            PageStep(Home(Path("/"), Path("/"), Path("/")).sandbox("demo"), 443, ()),
+            NetworkStep(FakeEngine(), Home(Path("/"), Path("/"), Path("/")).sandbox("demo")),
             Status(State.STALE, HOSTILE, HOSTILE),
         )
     ]

@@ -30,6 +30,7 @@ from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.route import AddedRoute, Route
 from sandbox.components.edge.step import EdgeStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.ingress.page import PageStep
 from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.registry.container_step import RegistryStep
@@ -125,7 +126,7 @@ def made_by_kind(steps: dict[str, Step]) -> KindProvider:
 
 def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> None:
     steps = build(Spec(), place)
-    assert steps.keys() == ALWAYS | {"ingress", "https"}
+    assert steps.keys() == ALWAYS | {"ingress", "page", "https"}
     assert list(steps)[-1] == "https"
 
 
@@ -178,7 +179,7 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
         update={"push": images if push else None, "apply": (objects,) if apply else ()}
     )
     steps = build(spec, place)
-    optional = {"push": push, "https": controller != "none"}
+    optional = {"push": push, "https": controller != "none", "page": controller != "none"}
     assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
 
 
@@ -226,7 +227,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     assert one(RegistryStep, steps).registry.port == 5055
     assert one(PushStep, steps).url == "http://127.0.0.1:5055"
     assert one(EdgeStep, steps).binds == (Bind("127.0.0.2", 9443), Bind("127.0.0.2", 10443))
-    assert getattr(one(IngressStep, steps).controller, "port", None) == 9443
+    assert one(PageStep, steps).page.port == 9443
     assert made_by_kind(steps).nameservers == ("9.9.9.9",)
     assert [str(entry.target) for entry in one(PushStep, steps).images.entries] == ["busybox:1", "app:dev"]
     assert [each["metadata"]["name"] for each in one(ApplyStep, steps).manifests] == ["a"]
@@ -511,8 +512,7 @@ def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> 
     assert authority.domains == ("demo.sandbox.localhost", "shop.test", alias)
     assert authority.leaves[EDGE_LEAF] == (f"*.{alias}", alias, "dev.demo.sandbox.localhost", "shop.test")
     assert (edge.aliases, edge.binds[0]) == ((alias,), Bind("192.168.1.5", 443))
-    controller = one(IngressStep, steps).controller
-    assert isinstance(controller, Traefik) and controller.elsewhere == ("dev.demo.sandbox.localhost",)
+    assert one(PageStep, steps).page.elsewhere == ("dev.demo.sandbox.localhost",)
     authority.keystore.authority([*spec.vouched], now=datetime.now(UTC))
     later = build(spec, place)
     assert one(AuthorityStep, later).unvouched == (alias,)

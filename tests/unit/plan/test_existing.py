@@ -49,7 +49,7 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     steps = build(place, push=images, apply=(objects,))
     assert list(steps) == [
         *("spec", "certificates", "cluster", "context", "registry", "edge", "wiring", "push"),
-        *("secrets", "ingress", "apply", "https"),
+        *("secrets", "ingress", "apply", "page", "https"),
     ]
     (tunnel,) = one(RelayStep, steps).tunnels
     assert tunnel.port == 5001

@@ -22,8 +22,8 @@ from sandbox.system import files, process
 from sandbox.system.wait import wait_until
 
 RBAC = "rbac.authorization.k8s.io/v1"
-# Of the ingress controller, its page, the Gateway API and MetalLB.
-ROLES = ("traefik", "traefik-gateway", "page", "metallb-controller", "metallb-speaker")
+# Of the ingress controller, the Gateway API and MetalLB.
+ROLES = ("traefik", "traefik-gateway", "metallb-controller", "metallb-speaker")
 OURS = (
     *(
         (pod_proxy.API, kind, name, None)

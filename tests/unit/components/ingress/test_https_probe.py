@@ -15,7 +15,7 @@ import pytest
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import describe
 from sandbox.components.ingress import https_probe
-from sandbox.components.ingress.https_probe import LARGEST_PAGE, ask, ask_together
+from sandbox.components.ingress.https_probe import ask
 from tests.support.ports import free_port
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki, presenting
 
@@ -143,44 +143,8 @@ def page(text: str, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
-def test_hosts_are_asked_together_on_one_connection(pki: Pki, tmp_path: Path) -> None:
-    answers = {f"h{number}.{DOMAIN}": page(f"page {number}") for number in range(5)}
-    with kept_alive(pki, tmp_path, answers) as (port, counts):
-        found = ask_together(dict.fromkeys(answers, "/"), address="127.0.0.1", port=port)
-    assert {host: (one.status, one.page) for host, one in found.items()} == {
-        f"h{number}.{DOMAIN}": (200, f"page {number}") for number in range(5)
-    }
-    assert {describe(one.certificate.encode(), now=NOW).hosts for one in found.values()} == {(DOMAIN,)}
-    assert counts == [5]
-
-
-def test_hosts_to_be_asked_alone_are_left_out(pki: Pki, tmp_path: Path) -> None:
-    answers = {
-        "a": page("a"),
-        "b": page("", "421 Misdirected Request"),
-        "c": page("c", "503 Away"),
-        "d": b"no HTTP\r\n\r\n",
-    }
-    with kept_alive(pki, tmp_path, answers) as (port, _):
-        found = ask_together(dict.fromkeys(answers, "/"), address="127.0.0.1", port=port)
-    assert {host: one.status for host, one in found.items()} == {"a": 200, "c": 503}
-
-
-def test_large_page_and_end_of_a_connection_cost_no_answer(pki: Pki, tmp_path: Path) -> None:
-    answers = {"a": page("a"), "b": page("b" * 2 * LARGEST_PAGE), "c": page("c"), "d": b"HTTP/1.0 200 OK\r\n\r\nd"}
-    with kept_alive(pki, tmp_path, answers, most=1) as (port, counts):
-        found = ask_together(dict.fromkeys(answers, "/"), address="127.0.0.1", port=port)
-    assert {host: one.page[:1] for host, one in found.items()} == {host: host for host in answers}
-    assert counts == [1] * 4
-
-
-def test_no_server_gives_no_answers() -> None:
-    assert ask_together({"a": "/", "b": "/"}, address="127.0.0.1", port=free_port()) == {}
-
-
 def test_label_that_no_name_may_have_is_an_answer(pki: Pki, tmp_path: Path) -> None:
     """Kubernetes takes such a host in an Ingress, TLS has no name for it → told, as for any that does not answer."""
     host = f"{'a' * 64}.{DOMAIN}"
     with kept_alive(pki, tmp_path, {}) as (port, _):
         assert "label" in ask(host, address="127.0.0.1", port=port, root=None).trouble
-        assert ask_together({host: "/"}, address="127.0.0.1", port=port) == {}

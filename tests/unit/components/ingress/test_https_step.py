@@ -14,7 +14,7 @@ import pytest
 from sandbox.components.certificates.facts import Facts, KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
-from sandbox.components.ingress import default_backend, https_probe, https_step
+from sandbox.components.ingress import https_probe, https_step, page
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.engine import Bind
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
@@ -78,14 +78,6 @@ def test_the_present_certificate_on_every_port_is_ready(step: HttpsStep, secrets
     found = step.check()
     assert (found.state, found.detail) == (State.READY, f"0 hosts answer, the domain with {facts(leaf(secrets))}")
     assert "(89 days left)" in found.detail
-
-
-def test_a_controller_that_knows_no_host_yet_is_not_ready(step: HttpsStep, edge: TlsServer) -> None:
-    edge.status, edge.answer = "404 Not Found", b"404 page not found\n"
-    found = step.check()
-    assert (found.state, found.detail) == (State.DRIFTED, f"{DOMAIN}: the ingress controller knows no host yet")
-    edge.answer = default_backend.render("demo", (), port=443).encode()
-    assert step.check().state is State.READY
 
 
 def test_port_with_the_old_certificate_is_named_with_both(
@@ -177,7 +169,7 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {"metadata": {}, "spec": {"rules": [rule]}}
     assert step.check().state is State.READY
     assert step.check().detail.startswith("1 host answers")
-    edge.answer = default_backend.render("demo", (), port=443).encode()
+    edge.answer = page.render("demo", (), port=443).encode()
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
     with pytest.raises(WaitTimeout, match=f"app.{DOMAIN}"):
         step.wait_answered(f"app.{DOMAIN}", timeout=0.3)
@@ -214,49 +206,4 @@ def test_every_node_behind_the_edge_is_probed(step: HttpsStep, monkeypatch: pyte
 
     monkeypatch.setattr(https_probe, "ask", noted)
     replace(step, ways=3).check()
-    assert asked == [DOMAIN] * 6  # the certificate, and what no one's host gets
-
-
-def test_hosts_of_the_domain_share_connections(
-    step: HttpsStep, server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Many Ingresses are asked on a few connections; those that could be served otherwise on their own."""
-    own = {"tls": [{"secretName": "own", "hosts": [f"own.{DOMAIN}"]}]}
-    told = {"annotations": {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}}
-    odd: dict[str, dict[str, Any]] = {"own": {"spec": own}, "told": {"metadata": told}, "away": {}}
-    for name in (*(f"h{number}" for number in range(30)), *odd):
-        rules = [{"host": f"{name}.{DOMAIN}"}]
-        given = odd.get(name, {})
-        live = {"metadata": given.get("metadata", {}), "spec": {**given.get("spec", {}), "rules": rules}}
-        server.objects[f"/apis/networking.k8s.io/v1/ingresses/{name}"] = live
-    together, alone = list[str](), list[str]()
-    ask, ask_together = https_probe.ask, https_probe.ask_together
-
-    def noted(host: str, **given: Any) -> https_probe.Answer:
-        alone.append(host.removesuffix(f".{DOMAIN}"))
-        return ask(host, **given)
-
-    def noted_together(paths: Any, **given: Any) -> dict[str, https_probe.Answer]:
-        together.extend(paths)
-        return ask_together(paths, **given)
-
-    monkeypatch.setattr(https_probe, "ask", noted)
-    monkeypatch.setattr(https_probe, "ask_together", noted_together)
-    default = TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS)
-    found = replace(step, elsewhere=(f"away.{DOMAIN}",), secrets=(default,)).check()
-    assert (found.state, len(together)) == (State.READY, 30)
-    assert found.detail.startswith("33 hosts answer")
-    assert sorted(set(alone) - {DOMAIN}) == sorted(odd)
-
-
-def test_a_wrong_answer_on_a_shared_connection_is_asked_again(
-    step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(20):
-        live = {"metadata": {}, "spec": {"rules": [{"host": f"h{number}.{DOMAIN}"}]}}
-        server.objects[f"/apis/networking.k8s.io/v1/ingresses/h{number}"] = live
-    wrong = https_probe.Answer(503)
-    monkeypatch.setattr(https_probe, "ask_together", lambda paths, **_: dict.fromkeys(paths, wrong))
-    assert step.check().state is State.READY
-    edge.status = "503 Away"
-    assert step.check().detail.endswith(f".{DOMAIN}: 503")
+    assert asked == [DOMAIN] * 3

@@ -6,15 +6,14 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.controller import Manifest, further_classes
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
+from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError
-from sandbox.kube import readiness as pods
 from sandbox.kube.api import ClusterError
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
@@ -54,9 +53,13 @@ class Small:
         return [config, *self.more, manifest("Pod", self.workload, status=self.status)]
 
 
+def as_traefik(controller: Small) -> Traefik:
+    return cast("Traefik", controller)
+
+
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
-    return IngressStep(engine=engine, network=NETWORK, names=names, controller=Small())
+    return IngressStep(engine=engine, network=NETWORK, names=names, controller=as_traefik(Small()))
 
 
 def test_controller_is_absent_until_its_workload_exists(server: ApiServer, step: IngressStep) -> None:
@@ -81,7 +84,7 @@ def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: Ing
     if fault == "gone":
         del server.objects[CONFIG]
     elif fault == "changed":
-        step = replace(step, controller=Small("y"))
+        step = replace(step, controller=as_traefik(Small("y")))
     else:
         server.objects[POD]["status"] = {"phase": "Pending"}
     assert step.check().state is State.DRIFTED
@@ -91,7 +94,7 @@ def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: Ing
 
 def test_unavailable_groundwork_stops_before_any_change(server: ApiServer, step: IngressStep) -> None:
     with pytest.raises(SandboxError, match="no file"):
-        replace(step, controller=Small(trouble=SandboxError("no file"))).apply(NoWork())
+        replace(step, controller=as_traefik(Small(trouble=SandboxError("no file")))).apply(NoWork())
     assert server.objects == {}
 
 
@@ -101,7 +104,7 @@ def test_a_kind_that_is_on_its_way_is_waited_for(server: ApiServer, step: Ingres
     server.kinds.pop(base, None)
     timer = threading.Timer(0.3, server.kinds.update, [{base: {"IngressRoute": ("ingressroutes", True)}}])
     timer.start()
-    replace(step, controller=Small(more=(route,))).apply(NoWork())
+    replace(step, controller=as_traefik(Small(more=(route,)))).apply(NoWork())
     timer.join()
     assert f"{base}/namespaces/s/ingressroutes/r" in server.objects
 
@@ -113,7 +116,7 @@ def test_refusal_by_the_cluster_is_reported_at_once(server: ApiServer, step: Ing
 
 
 def test_objects_of_another_controller_are_removed_first(server: ApiServer, step: IngressStep) -> None:
-    replace(step, controller=Small(workload="old")).apply(NoWork())
+    replace(step, controller=as_traefik(Small(workload="old"))).apply(NoWork())
     old = POD.removesuffix("p") + "old"
     assert step.check().state is State.ABSENT and old in server.objects
     step.apply(NoWork())
@@ -133,22 +136,6 @@ def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: N
 
 def test_controller_goes_with_the_cluster(step: IngressStep) -> None:
     assert not step.undo()
-
-
-def test_replaced_config_map_is_the_steps_own_and_pods_see_it(
-    server: ApiServer, engine: FakeEngine, names: Names, step: IngressStep
-) -> None:
-    changed = manifest("ConfigMap", "c", data={"content": "y", "trusted": "172.30.0.0/16"})
-    ingress_step.replace(names, changed)
-    assert CONFIG not in server.objects, "a controller that has none gets none"
-    step.apply(NoWork())
-    server.objects[POD]["metadata"].setdefault("namespace", "s")
-    ingress_step.replace(names, changed)
-    assert server.objects[CONFIG]["data"]["content"] == "y"
-    assert pods.SEEN in server.objects[POD]["metadata"]["annotations"]
-    replaced = dict(server.objects[CONFIG])
-    IngressStep(engine=engine, network=NETWORK, names=names, controller=Small(content="y")).apply(NoWork())
-    assert server.objects[CONFIG] == replaced
 
 
 @pytest.mark.security(20)
@@ -177,7 +164,7 @@ class Classed(Small):
 
 def test_further_class_is_made_and_deleted_with_the_spec(server: ApiServer, step: IngressStep) -> None:
     server.kinds["/apis/networking.k8s.io/v1"] = {"IngressClass": ("ingressclasses", False)}
-    classed = replace(step, controller=Classed())
+    classed = replace(step, controller=as_traefik(Classed()))
     classed.apply(NoWork())
     assert server.objects[ALB]["spec"] == {"controller": "k8s.io/ingress-nginx"}
     assert classed.check().state is State.READY
@@ -190,7 +177,7 @@ def test_class_that_others_made_is_refused_and_stays(server: ApiServer, step: In
     server.kinds["/apis/networking.k8s.io/v1"] = {"IngressClass": ("ingressclasses", False)}
     server.objects[ALB] = theirs = {"metadata": {"name": "alb"}, "spec": {"controller": "ingress.k8s.aws/alb"}}
     with pytest.raises(SandboxError, match="an IngressClass alb that `up` did not make") as caught:
-        replace(step, controller=Classed()).apply(NoWork())
+        replace(step, controller=as_traefik(Classed())).apply(NoWork())
     assert "ingress.k8s.aws/alb" in caught.value.details
     step.apply(NoWork())
     assert server.objects[ALB] is theirs

@@ -20,7 +20,8 @@ from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY, SYSTEM_N
 from sandbox.names import INGRESS_PORT as PORT
 
 TRUSTED = "172.18.0.0/16"
-TRAEFIK = Traefik(image="t:1", busybox="b:1", sandbox="demo", port=8443)
+PAGE = traefik.page("demo", port=8443, elsewhere=())
+TRAEFIK = Traefik(image="t:1", busybox="b:1", page=PAGE)
 
 Found = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -57,7 +58,7 @@ def test_traefik_starts_once_the_api_server_answers(found: Found) -> None:
     first, second = pod(found)["containers"]
     assert first["lifecycle"]["postStart"]["exec"]["command"] == ["busybox", "sh", "/page/answers.sh"]
     assert second["name"] == "traefik"
-    assert "answers.sh" in found["ConfigMap", "page"]["data"]
+    assert "answers.sh" in PAGE.empty()["data"]
 
 
 def test_pod_of_the_only_node_asks_the_api_server_there(found: Found) -> None:
@@ -65,14 +66,11 @@ def test_pod_of_the_only_node_asks_the_api_server_there(found: Found) -> None:
     alone = of(replace(TRAEFIK, only_node="sandbox-x-control-plane"))
     assert pod(alone)["nodeSelector"] == {"kubernetes.io/hostname": "sandbox-x-control-plane"}
     assert "nodeSelector" not in pod(found)
-    for name in ("page", "traefik"):
-        *_, host, port = container(alone, name)["env"]
-        assert (host["name"], host["valueFrom"]["fieldRef"]["fieldPath"]) == (
-            "KUBERNETES_SERVICE_HOST",
-            "status.hostIP",
-        )
-        assert port == {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"}
-        assert not {host["name"], port["name"]} & {one["name"] for one in container(found, name).get("env", ())}
+    *_, host, port = container(alone, "traefik")["env"]
+    assert (host["name"], host["valueFrom"]["fieldRef"]["fieldPath"]) == ("KUBERNETES_SERVICE_HOST", "status.hostIP")
+    assert port == {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"}
+    assert not {host["name"], port["name"]} & {one["name"] for one in container(found, "traefik")["env"]}
+    assert "lifecycle" not in container(alone, "page")
 
 
 def test_ports_80_and_443_of_nodes_are_left_to_pods(found: Found) -> None:
@@ -97,9 +95,9 @@ def test_unknown_hosts_are_answered_by_the_page_next_to_it(found: Found) -> None
     assert found["Service", service.split("/")[1]]["spec"]["selector"] == {"app": "traefik"}
 
 
-def test_api_is_for_its_own_pod_and_apps_use_other_ports(found: Found) -> None:
+def test_routers_belong_to_the_ports_of_applications_and_there_is_no_api(found: Found) -> None:
     said = arguments(found)
-    assert said["entrypoints.traefik.address"] == "127.0.0.1:9000"
+    assert not [name for name in said if name.startswith("api")]
     assert {name for name in said if name.endswith(".asdefault")} == {
         "entrypoints.web.asdefault",
         "entrypoints.websecure.asdefault",
@@ -124,14 +122,16 @@ def test_edge_probe_succeeds_once_hosts_and_certificates_exist(found: Found) -> 
     (rule,) = route["spec"]["routes"]
     assert rule["services"] == [{"kind": "TraefikService", "name": "ping@internal"}]
     assert rule["middlewares"] == [{"name": "known@file"}]
-    (known,) = yaml_text.documents(found["ConfigMap", "page"]["data"]["known.yaml"])
+    (known,) = yaml_text.documents(PAGE.empty()["data"]["known.yaml"])
     assert known["http"]["middlewares"]["known"]["errors"]["service"] == "default-backend@kubernetesingressnginx"
     expression = re.fullmatch(r"HostRegexp\(`(.*)`\)", rule["match"])
     assert expression and re.search(expression[1], READY) and not re.search(expression[1], f"a.{READY}")
 
 
 def test_custom_kinds_exist_before_traefik_starts() -> None:
-    kinds = {one["spec"]["names"]["kind"]: one for one in TRAEFIK.groundwork()}
+    *definitions, page = TRAEFIK.groundwork()
+    assert page == PAGE.empty()
+    kinds = {one["spec"]["names"]["kind"]: one for one in definitions}
     assert kinds.keys() == set(traefik.TRAEFIK_KINDS)
     assert kinds["TraefikService"]["metadata"]["name"] == "traefikservices.traefik.io"
 
@@ -153,15 +153,6 @@ def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) ->
     assert pod(found)["automountServiceAccountToken"] is False
     mounted = {one["name"]: {mount["name"] for mount in one["volumeMounts"]} for one in pod(found)["containers"]}
     assert [name for name, mounts in mounted.items() if "token" in mounts] == ["traefik"]
-
-
-def test_changed_page_replaces_the_pod(found: Found) -> None:
-    def deployed(controller: Traefik) -> Any:
-        return of(controller)["DaemonSet", "traefik"]["spec"]["template"]
-
-    assert deployed(TRAEFIK) == found["DaemonSet", "traefik"]["spec"]["template"]
-    assert deployed(replace(TRAEFIK, sandbox="other")) != deployed(TRAEFIK)
-    assert deployed(replace(TRAEFIK, port=443)) != deployed(TRAEFIK)
 
 
 def test_the_gateway_api_is_served_when_asked_for(found: Found, tmp_path: Path) -> None:
@@ -189,12 +180,6 @@ def test_domain_certificate_is_preferred_if_present() -> None:
     both = of(replace(TRAEFIK, domain_secret=DOMAIN_TLS))["TLSStore", "default"]["spec"]
     assert own == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
     assert both == own | {"certificates": [{"secretName": DOMAIN_TLS}]}
-
-
-def test_outside_hosts_are_in_a_map_that_running_pods_follow(found: Found) -> None:
-    more = of(replace(TRAEFIK, elsewhere=("a.test", "b.test")))
-    assert more["ConfigMap", "elsewhere"]["data"] == {"hosts": "a.test\nb.test\n"}
-    assert {key for key in found if found[key] != more[key]} == {("ConfigMap", "elsewhere")}
 
 
 def test_the_bundle_takes_the_same_files_of_the_same_release() -> None:

@@ -10,7 +10,7 @@ import pytest
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Host, Port
-from sandbox.components.ingress import controller, default_backend
+from sandbox.components.ingress import controller, page
 from sandbox.config.schema import Ingress, ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor.check import Status
@@ -142,7 +142,7 @@ def test_a_service_outside_the_cluster_has_no_pods_to_look_for(trace: RequestTra
         (b"HTTP/1.1 404 Not Found\r\n\r\nno such page", Status.OK, "HTTP 404"),
         (b"HTTP/1.1 503 No\r\n\r\n", Status.ERROR, "does not reach"),
         (
-            b"HTTP/1.1 404 No\r\n\r\n" + default_backend.render("demo", (), port=443).encode(),
+            b"HTTP/1.1 404 No\r\n\r\n" + page.render("demo", (), port=443).encode(),
             Status.ERROR,
             "unknown hosts",
         ),

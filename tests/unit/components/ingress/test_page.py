@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.default_backend import PageStep, hosts_of, is_default, manifest, paths_of, render
+from sandbox.components.ingress.hosts import hosts_of, paths_of
+from sandbox.components.ingress.page import Page, PageStep, is_default, render
+from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import SEEN
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
 
-PAGE = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/default-backend"
-POD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/default-backend-1"
+PAGE = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/page"
+POD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/traefik-1"
 INGRESS = "/apis/networking.k8s.io/v1/ingresses/a"
 
 
@@ -48,7 +51,7 @@ def test_page_lists_existing_hosts(port: int, suffix: str) -> None:
 def test_page_says_that_there_are_no_hosts() -> None:
     page = Reader(render("demo", [], port=443))
     assert page.links == []
-    assert "none yet" in page.text
+    assert "has not seen any yet" in page.text
 
 
 def test_page_is_plain_html_recognised_by_its_beginning() -> None:
@@ -79,17 +82,11 @@ def test_rules_of_another_form_have_no_hosts(spec: Any) -> None:
     assert hosts_of([{"spec": spec}]) == ()
 
 
-def test_the_backend_answers_404_with_the_page() -> None:
-    data = manifest("the page")["data"]
-    assert data["404.html"] == "the page"
-    assert data["httpd.conf"] == "E404:/site/404.html\n"
-
-
 @pytest.fixture
 def step(names: Names, server: ApiServer) -> PageStep:
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
     server.objects[INGRESS] = {"metadata": {"name": "a"}, "spec": {"rules": [{"host": "a.test"}]}}
-    return PageStep(names, 8443, requires=("ingress",))
+    return PageStep(Page(sandbox="demo", port=8443, elsewhere=("away.test",)), lambda: Cluster(names.kubeconfig))
 
 
 def test_page_lists_hosts_of_the_ingresses(server: ApiServer, step: PageStep) -> None:
@@ -101,8 +98,31 @@ def test_page_lists_hosts_of_the_ingresses(server: ApiServer, step: PageStep) ->
     assert step.check().state is State.DRIFTED
 
 
+def test_hosts_with_connections_of_their_own_are_refused_on_others(server: ApiServer, step: PageStep) -> None:
+    passed = {"annotations": {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}, "name": "p"}
+    server.objects[f"{INGRESS}p"] = {"metadata": passed, "spec": {"rules": [{"host": "own.test"}]}}
+    step.apply(NoWork())
+    data = server.objects[PAGE]["data"]
+    assert "HostRegexp(`^(away[.]test|own[.]test)$`)" in data["misdirected.yaml"]
+    assert "https://own.test:8443/" in data["404.html"] and data["httpd.conf"] == "E404:/page/404.html\n"
+    assert replace(step.page, elsewhere=()).empty()["data"]["misdirected.yaml"] == ""
+
+
+def test_routes_of_the_gateway_api_are_listed(server: ApiServer, step: PageStep) -> None:
+    server.kinds["/apis/gateway.networking.k8s.io/v1"] = {
+        kind: (f"{kind.lower()}s", True) for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute")
+    }
+    for kind, host in (("httproutes", "http.test"), ("tlsroutes", "tls.test")):
+        live = {"metadata": {"name": "r"}, "spec": {"hostnames": [host]}}
+        server.objects[f"/apis/gateway.networking.k8s.io/v1/{kind}/r"] = live
+    step.apply(NoWork())
+    data = server.objects[PAGE]["data"]
+    assert "https://http.test:8443/" in data["404.html"] and "https://tls.test:8443/" in data["404.html"]
+    assert "tls[.]test" in data["misdirected.yaml"] and "http[.]test" not in data["misdirected.yaml"]
+
+
 def test_kubelet_is_made_to_refresh_the_page(server: ApiServer, step: PageStep) -> None:
-    server.objects[POD] = {"metadata": {"name": "default-backend-1", "namespace": SYSTEM_NAMESPACE}}
+    server.objects[POD] = {"metadata": {"name": "traefik-1", "namespace": SYSTEM_NAMESPACE}}
     step.apply(NoWork())
     before = server.objects[POD]["metadata"]["annotations"][SEEN]
     server.objects[INGRESS]["spec"]["rules"] = []

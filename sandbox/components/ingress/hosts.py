@@ -1,0 +1,86 @@
+"""Which hosts answer, by the Ingresses and routes in the cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.manifests import ingress_hosts
+
+GATEWAY_GROUP = "gateway.networking.k8s.io"
+PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
+_ROUTES = ("HTTPRoute", "GRPCRoute")
+_PLAIN = re.compile(r"/[\w./~%-]*")
+_UNKNOWN = 404
+
+Ingress = Mapping[str, Any]
+
+
+def ingresses(cluster: Cluster, namespace: str | None, *, with_routes: bool) -> list[dict[str, Any]]:
+    """Return the Ingresses of a namespace or of all and, `with_routes`, the routes of the Gateway API for HTTP.
+
+    Hosts of routes are in rules, as an Ingress has them.
+    """
+    found = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
+    return [*found, *routes(cluster)] if with_routes else found
+
+
+def routes(cluster: Cluster, kinds: Iterable[str] = _ROUTES) -> list[dict[str, Any]]:
+    """Return routes of the Gateway API with their hosts in rules; none without the Gateway API."""
+    return [
+        {
+            "kind": kind,
+            "metadata": route["metadata"],
+            "spec": {"rules": [{"host": host} for host in (route.get("spec") or {}).get("hostnames") or ()]},
+        }
+        for kind in kinds
+        for route in _of_kind(cluster, kind)
+    ]
+
+
+def hosts_of(ingresses: Iterable[Ingress]) -> tuple[str, ...]:
+    """Return the host names, sorted, each once; wildcards are left out."""
+    return tuple(sorted({host for ingress in ingresses for host in ingress_hosts(ingress) if "*" not in host}))
+
+
+def paths_of(ingresses: Iterable[Ingress]) -> Mapping[str, str]:
+    """Return a path for a link to each host: `/` where it is served, empty where all paths are regular expressions."""
+    paths: dict[str, set[str]] = {}
+    for ingress in ingresses:
+        spec = ingress.get("spec") or {}
+        for rule in spec.get("rules") or ():
+            own = {path.get("path") or "/" for path in (rule.get("http") or {}).get("paths") or ()}
+            root = {"/"} if not own or spec.get("defaultBackend") else set()
+            paths.setdefault(str(rule.get("host")), set()).update(own | root)
+    return {host: min(filter(_PLAIN.fullmatch, own), key=len, default="") for host, own in paths.items()}
+
+
+def hosts_of_secrets(ingresses: Iterable[Ingress]) -> frozenset[str]:
+    """Return the hosts for which Ingresses name a Secret with their certificate."""
+    entries = (entry for ingress in ingresses for entry in _secrets(ingress))
+    return frozenset(host for entry in entries for host in entry.get("hosts") or ())
+
+
+def is_passed_through(ingress: Ingress) -> bool:
+    """Return whether TLS is passed through to the application."""
+    return ((ingress.get("metadata") or {}).get("annotations") or {}).get(PASSTHROUGH) == "true"
+
+
+def has_own_certificate(ingress: Ingress) -> bool:
+    """Return whether the Ingress names a TLS Secret, or its TLS is passed through to the application."""
+    return is_passed_through(ingress) or bool(_secrets(ingress))
+
+
+def _secrets(ingress: Ingress) -> list[Mapping[str, Any]]:
+    return [entry for entry in (ingress.get("spec") or {}).get("tls") or () if entry.get("secretName")]
+
+
+def _of_kind(cluster: Cluster, kind: str) -> list[dict[str, Any]]:
+    try:
+        return cluster.list(f"{GATEWAY_GROUP}/v1", kind)
+    except ClusterError as error:
+        if error.status != _UNKNOWN:
+            raise
+        return []

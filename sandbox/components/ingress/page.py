@@ -1,0 +1,115 @@
+"""The page that unknown hosts get: plain HTML with the hosts that `up` or `dev` saw last, without scripts.
+
+A busybox next to Traefik serves it from a ConfigMap. The same ConfigMap tells Traefik which hosts it has to refuse
+(status 421): those whose TLS is passed through, and those that never come here. The default certificate is good for
+them as well, so browsers send their requests over HTTP/2 connections that they have to other hosts, until that status
+makes them open another (RFC 9110, section 15.5.20).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from string import Template
+from typing import Any
+
+from sandbox.components.ingress import controller, hosts
+from sandbox.kube import readiness
+from sandbox.kube.api import Cluster
+from sandbox.names import SYSTEM_NAMESPACE, port_suffix
+from sandbox.step import NothingToUndo, State, Status, Work
+
+_TITLE = "404: no such host in"
+HTTPD = "E404:/page/404.html\n"  # the served folder is empty, so every path is answered by this page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The page of the sandbox `sandbox`, whose hosts are reached at `port` of this machine.
+
+    It is in the ConfigMap `name` of `namespace`, with `files` for Traefik that do not change. The edge routes the hosts
+    `elsewhere` out of the cluster. Where it is for one namespace alone, it is `within` that.
+    """
+
+    sandbox: str
+    port: int
+    files: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: tuple[str, ...] = ()
+    within: str | None = None
+    name: str = "page"
+
+    def empty(self) -> dict[str, Any]:
+        """Return the ConfigMap without any host."""
+        return self._manifest((), ())
+
+    def manifest(self, cluster: Cluster) -> dict[str, Any]:
+        """Return the ConfigMap with the hosts that the cluster has now. Raises ClusterError."""
+        ingresses = hosts.ingresses(cluster, self.within, with_routes=self.within is None)
+        passed = [ingress for ingress in ingresses if hosts.is_passed_through(ingress)]
+        passed += hosts.routes(cluster, ["TLSRoute"]) if self.within is None else []
+        known = {*hosts.hosts_of([*ingresses, *passed]), *self.elsewhere}
+        return self._manifest(known, {*hosts.hosts_of(passed), *self.elsewhere})
+
+    def publish(self, cluster: Cluster) -> None:
+        """Apply the page, and have running pods show it. Raises ClusterError."""
+        manifest = self.manifest(cluster)
+        cluster.apply(manifest)
+        mark = hashlib.sha256(repr(manifest["data"]).encode()).hexdigest()[:16]
+        readiness.refresh_pods(cluster, self.within or SYSTEM_NAMESPACE, mark)
+
+    def _manifest(self, known: Iterable[str], refused: Iterable[str]) -> dict[str, Any]:
+        page = render(self.sandbox, known, port=self.port)
+        data = {**self.files, "404.html": page, "httpd.conf": HTTPD, "misdirected.yaml": _misdirected(refused)}
+        metadata = {"name": self.name, "namespace": self.within or SYSTEM_NAMESPACE}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def render(name: str, hosts: Iterable[str], *, port: int) -> str:
+    """Return the page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
+    links = "".join(
+        f'<li><a href="https://{html.escape(host)}{port_suffix(port)}/">{html.escape(host)}</a></li>\n'
+        for host in sorted(hosts)
+    )
+    none = "<p>`sandbox up` has not seen any yet.</p>".replace("`sandbox up`", "<code>sandbox up</code>")
+    content = f"<ul>\n{links}</ul>" if links else none
+    return Template(controller.template_text("page.html")).substitute(
+        title=_TITLE, name=html.escape(name), hosts=content
+    )
+
+
+def is_default(page: str) -> bool:
+    """Tell whether a page, or its beginning, is the page that unknown hosts get."""
+    return f"<title>{_TITLE}" in page
+
+
+def _misdirected(refused: Iterable[str]) -> str:
+    """Return Traefik's configuration for the hosts that have connections of their own; empty without such hosts."""
+    # A dot is written [.]: no level of quoting takes anything from it.
+    expression = "|".join(host.replace(".", "[.]") for host in sorted(refused))
+    if not expression:
+        return ""
+    return controller.template_text("misdirected.yaml").replace("${hosts}", expression)
+
+
+@dataclass(frozen=True)
+class PageStep(NothingToUndo):
+    """Renders the page after everything was applied; it goes with the cluster."""
+
+    page: Page
+    cluster: Callable[[], Cluster]
+    requires: tuple[str, ...] = ("ingress",)
+    after: tuple[str, ...] = ("addons", "charts", "apply")
+    name: str = "page"
+    title: str = "Page for unknown hosts"
+
+    def check(self) -> Status:
+        cluster = self.cluster()
+        live = cluster.get("v1", "ConfigMap", self.page.name, self.page.within or SYSTEM_NAMESPACE)
+        if (live or {}).get("data") != self.page.manifest(cluster)["data"]:
+            return Status(State.DRIFTED if live else State.ABSENT, "lists other hosts")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        self.page.publish(self.cluster())
