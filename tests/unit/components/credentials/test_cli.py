@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def config(write: Write) -> Path:
-    auths = {"quay.io": {"username": "me", "password": "canary-quay"}}
+    auths = {"quay.io": {"auth": base64.b64encode(b"me:canary-quay").decode()}}
     return write({"auths": auths}, "config.json")
 
 

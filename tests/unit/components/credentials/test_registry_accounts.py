@@ -43,7 +43,7 @@ echo '{"ServerURL": "helped.example.com", "Username": "hal", "Secret": "canary-h
 
 
 def config(host: str, password: str) -> dict[str, dict[str, dict[str, str]]]:
-    return {"auths": {host: {"username": "me", "password": password}}}
+    return {"auths": {host: {"auth": base64.b64encode(f"me:{password}".encode()).decode()}}}
 
 
 def test_a_service_is_asked_once_and_for_its_own_hosts_only(services: Services, write: Write) -> None:

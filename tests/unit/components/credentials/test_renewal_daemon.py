@@ -123,7 +123,7 @@ def test_process_survives_a_cluster_that_fails(
 
 
 def test_renewal_ends_with_cluster_or_when_nothing_expires(delivery: Delivery, write: Write, names: Names) -> None:
-    file = write('{"auths": {"quay.io": {"username": "me", "password": "canary"}}}', "config.json")
+    file = write('{"auths": {"quay.io": {"auth": "bWU6Y2FuYXJ5"}}}', "config.json")
     give(delivery, Docker(kind="docker", file=file), datetime.now(UTC))
     endless = threading.Event()
     renewal_daemon.run(names.kubeconfig, lambda: delivery, {}, endless, Time.now)
@@ -135,7 +135,7 @@ def test_renewal_ends_with_cluster_or_when_nothing_expires(delivery: Delivery, w
 def test_failed_renewal_does_not_delay_the_others(delivery: Delivery, entry: Gcr, write: Write) -> None:
     then = datetime.now(UTC) - timedelta(minutes=50)
     give(delivery, entry, then)
-    file = write('{"auths": {"quay.io": {"username": "me", "password": "canary"}}}', "config.json")
+    file = write('{"auths": {"quay.io": {"auth": "bWU6Y2FuYXJ5"}}}', "config.json")
     give(delivery, Docker(kind="docker", secret="lost", file=file), then)
     file.unlink()
     renewed = delivery.renew(list(delivery.logins.read().values()), {}, now=datetime.now(UTC), at_once=False)

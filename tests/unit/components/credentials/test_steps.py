@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -43,7 +44,7 @@ def shop_only(docker: Docker) -> Docker:
 
 
 def config(password: str) -> str:
-    return json.dumps({"auths": {"quay.io": {"username": "me", "password": password}}})
+    return json.dumps({"auths": {"quay.io": {"auth": base64.b64encode(f"me:{password}".encode()).decode()}}})
 
 
 def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsStep:
