@@ -58,6 +58,14 @@ def from_response(action: str, status: int, body: bytes) -> RegistryError:
             status=status,
             codes=codes,
         )
+    if status == 413:
+        return RegistryError(
+            f"the registry refused {action}",
+            details="\n".join(("HTTP status 413: the body is too large", *messages)),
+            fix="raise the limit of the proxy before the registry (nginx: client_max_body_size 0)",
+            status=status,
+            codes=codes,
+        )
     if not codes and status in (401, 403):
         codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
     return RegistryError(

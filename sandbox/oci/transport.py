@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import logging
@@ -12,6 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
+
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
@@ -44,22 +46,13 @@ def pause_before(attempt: int, luck: float = 0.0) -> float:
     return min(FIRST_PAUSE * (1 << attempt) * (1 + JITTER * luck), LONGEST_PAUSE)
 
 
-def asked_pause(retry_after: str | None, now: float) -> float | None:
-    """Return the pause that a server asks for, in seconds, at most LONGEST_PAUSE.
-
-    `Retry-After` has seconds or a date (RFC 9110, 10.2.3). `now` is the time of day in seconds since 1970. None when
-    there is no readable value.
-    """
-    text = (retry_after or "").strip()
-    seconds: float | None = None
-    if text.isascii() and text.isdigit():
-        seconds = float(text)
-    elif text:
-        from email.utils import parsedate_to_datetime  # nine modules, for what few servers send
-
-        with contextlib.suppress(ValueError, OverflowError):
-            seconds = parsedate_to_datetime(text).timestamp() - now
-    return None if seconds is None else min(max(seconds, 0.0), LONGEST_PAUSE)
+def asked_pause(retry_after: str) -> float | None:
+    """Return the pause that a server asks for by `Retry-After`, in seconds, at most LONGEST_PAUSE; None without one."""
+    try:
+        seconds = Retry().parse_retry_after(retry_after)
+    except (InvalidHeader, ValueError, OverflowError):
+        return None
+    return min(seconds, LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)
@@ -178,7 +171,7 @@ class Transport:
                 if response.status_code in wanted:
                     self._note_upload(response, self._grants(method, full))
                     return Answer(response, action, self._root)
-                asked = asked_pause(response.header("Retry-After"), time.time()) or 0.0
+                asked = asked_pause(response.header("Retry-After")) or 0.0
                 error = self._refusal(action, response)
             except NoResponse as problem:
                 error = self._unreachable(action, problem)
@@ -266,7 +259,7 @@ class Transport:
             nonlocal asked
             asked = 0.0
             found = self._session.request(verb, url, {}, form, authorization=account)
-            asked = asked_pause(found.header("Retry-After"), time.time()) or 0.0
+            asked = asked_pause(found.header("Retry-After")) or 0.0
             return found
 
         def wait(attempt: int) -> None:

@@ -1,22 +1,21 @@
-"""Uploads blobs to one registry: mounted, in one body, or in pieces where one body is not accepted."""
+"""Uploads blobs to one registry: mounted, or in one body."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from urllib.parse import quote
 
 from sandbox.errors import SandboxError
-from sandbox.oci import chunked_upload
 from sandbox.oci import digest as digests
-from sandbox.oci.chunked_upload import OCTETS, ChunkedUpload
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError, contradicted
-from sandbox.oci.transport import TRIES_WHEN_BUSY, Answer, Transport, tries
+from sandbox.oci.transport import Answer, Transport, tries
 
+OCTETS = {"Content-Type": "application/octet-stream"}
 OpenBlob = Callable[[], AbstractContextManager[Iterator[bytes]]]
-PIECES_WANTED = (405, 411, 413, 501)
 _SPOILT = ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID")
 """What a registry says about an upload it forgot or mixed up; our bytes were checked, so they are not to blame."""
 
@@ -26,7 +25,6 @@ class Uploads:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._in_pieces = False
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
         """Link the blob of the repository `source` into `repository` without sending it.
@@ -47,18 +45,6 @@ class Uploads:
             self._transport.send("POST", f"/v2/{repository}/blobs/uploads/", wanted=(202,), headers=OCTETS)
         )
 
-    def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
-        """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes.
-
-        The registry keeps nothing of one that fails.
-        """
-        upload = begun or self.begin(repository)
-        try:
-            self._put(upload, blob, chunks)
-        except SandboxError:
-            self._abandon(upload)
-            raise
-
     def _put(self, upload: str, blob: Descriptor, chunks: Iterable[bytes]) -> None:
         body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
         answer = self._transport.send(
@@ -70,24 +56,6 @@ class Uploads:
             data=body if blob.size else b"".join(body),
         )
         self._confirm(answer, blob.digest)
-
-    def patch(self, upload: str, chunks: Iterable[bytes]) -> str:
-        """Stream bytes of unknown length into an upload; return the URL to continue with."""
-        return self._location(
-            self._transport.send(
-                "PATCH",
-                upload,
-                wanted=(201, 202, 204),
-                repeat=False,
-                headers=OCTETS,
-                data=iter(chunks),
-            )
-        )
-
-    def finish(self, upload: str, digest: str) -> None:
-        """Close a streamed upload under the digest its bytes turned out to have."""
-        answer = self._transport.send("PUT", closing(upload, digest), wanted=(201,), repeat=False, headers=OCTETS)
-        self._confirm(answer, digest)
 
     def cancel(self, upload: str, *, repeat: bool = True) -> None:
         """Cancel an upload; the registry may have forgotten it already.
@@ -103,57 +71,30 @@ class Uploads:
         """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
 
         `begun` is an upload that `mount` has begun. The bytes are verified on the way; DigestMismatch for others. After
-        a failure that may pass, the registry is asked first whether it has the blob after all, then how much of it: the
-        rest is sent in pieces, or all of it again in one body. Registries that accept no large bodies get pieces from
-        then on.
+        a failure that may pass, the registry is asked first whether it has the blob after all.
         """
-        pieces: ChunkedUpload | None = None
-        for attempt in range(TRIES_WHEN_BUSY):
-            url = pieces.url if pieces else begun or self.begin(repository)
-            begun = None
+        for attempt in itertools.count(1):
+            url, begun = begun or self.begin(repository), None
             try:
-                if self._in_pieces and pieces is None:
-                    pieces = ChunkedUpload(self._transport, url, blob)
                 with open_blob() as chunks:
-                    if pieces:
-                        pieces.send(chunks)
-                        self.finish(pieces.url, blob.digest)
-                    else:
-                        self._put(url, blob, chunks)
+                    self._put(url, blob, chunks)
             except RegistryError as error:
-                if attempt + 1 >= tries(error.status) or not self._may_help(error, pieces):
-                    self._abandon(pieces.url if pieces else url)
-                    raise
-                if error.status == 401 and pieces is None:
+                again = error.transient or any(code in _SPOILT for code in error.codes)
+                if error.status == 401 and again:
                     begun = url  # the token expired before the body began; there is another by now
-                    continue
-                if error.transient:
-                    self._transport.wait(attempt)
+                else:
+                    self._abandon(url)
+                if not again or attempt == tries(error.status):
+                    raise
+                if begun is None:
+                    self._transport.wait(attempt - 1)
                     if self._has(repository, blob.digest):
                         return
-                pieces = self._rest(pieces, url, blob, spoilt=_spoilt(error))
             except SandboxError:
-                self._abandon(pieces.url if pieces else url)
+                self._abandon(url)
                 raise
             else:
                 return
-
-    def _may_help(self, error: RegistryError, pieces: ChunkedUpload | None) -> bool:
-        """Tell whether another try, or another way, may succeed after `error`."""
-        if error.status in PIECES_WANTED and pieces is None:
-            self._in_pieces = True
-            return True
-        return error.transient or error.status == 416 or _spoilt(error)
-
-    def _rest(self, pieces: ChunkedUpload | None, url: str, blob: Descriptor, *, spoilt: bool) -> ChunkedUpload | None:
-        """Return what is left of a broken upload to continue with; None when starting again costs as little."""
-        rest = pieces or ChunkedUpload(self._transport, url, blob)
-        if not spoilt and (blob.size > chunked_upload.PIECE or self._in_pieces):
-            with contextlib.suppress(RegistryError):
-                if rest.ask() and (rest.offset or self._in_pieces):
-                    return rest
-        self._abandon(rest.url)
-        return None
 
     def _has(self, repository: str, digest: str) -> bool:
         answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
@@ -179,10 +120,6 @@ class Uploads:
         said = answer.header("Docker-Content-Digest")
         if digests.contradicts(said, digest):
             raise contradicted(str(self._transport.address), what, said, digest)
-
-
-def _spoilt(error: RegistryError) -> bool:
-    return any(code in _SPOILT for code in error.codes)
 
 
 class _Sized:

@@ -14,7 +14,6 @@ import pytest
 from sandbox.images.images_yaml import Entry, FromArchive, FromDaemon, FromLayout
 from sandbox.images.progress import Action
 from sandbox.images.push import push
-from sandbox.oci.chunked_upload import ChunkedUpload
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
@@ -116,75 +115,25 @@ def test_a_blob_goes_up_and_comes_back(client: Client, place: str) -> None:
     assert read(client, place, BLOB.digest) == DATA
 
 
-def test_a_stream_goes_up_and_comes_back(client: Client, place: str) -> None:
-    with chunks() as parts:
-        upload = client.patch(client.begin(place), parts)
-    client.finish(upload, BLOB.digest)
-    assert read(client, place, BLOB.digest) == DATA
-
-
-def test_a_cancelled_stream_leaves_nothing(client: Client, place: str) -> None:
-    with chunks() as parts:
-        upload = client.patch(client.begin(place), parts)
+def test_a_cancelled_upload_leaves_nothing(client: Client, place: str) -> None:
+    upload = client.begin(place)
     client.cancel(upload)
     client.cancel(upload)
     assert client.blob_size(place, BLOB.digest) is None
 
 
-def test_a_blob_goes_up_in_pieces(client: Client, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.oci.chunked_upload.PIECE", 300_000)
-    client._in_pieces = True
-    client.upload(place, BLOB, chunks)
-    assert read(client, place, BLOB.digest) == DATA
-
-
-def test_upload_reports_its_offset_and_resumes_there(client: Client, place: str) -> None:
-    with chunks(DATA[:1_000_000]) as parts:
-        begun = client.patch(client.begin(place), parts)
-    upload = ChunkedUpload(client._transport, begun, BLOB)
-    assert upload.ask()
-    assert upload.offset == 1_000_000
-    with chunks() as parts:
-        upload.send(parts)
-    client.finish(upload.url, BLOB.digest)
-    assert read(client, place, BLOB.digest) == DATA
-
-
-def test_chunk_at_wrong_offset_never_becomes_part_of_a_blob(client: Client, place: str) -> None:
-    with chunks(DATA[:1_000_000]) as parts:
-        begun = client.patch(client.begin(place), parts)
-    upload = ChunkedUpload(client._transport, begun, BLOB)
-    upload.offset = 500_000
-    try:
-        with chunks() as parts:
-            upload.send(parts)
-    except RegistryError as error:  # distribution 2.8 does not look at Content-Range: it has too much now, and says so
-        assert error.transient
-        assert not upload.ask()
-        client.upload(place, BLOB, chunks)
-    else:
-        client.finish(upload.url, BLOB.digest)
-    assert read(client, place, BLOB.digest) == DATA
-
-
 def test_a_forgotten_upload_is_begun_again(client: Client, place: str) -> None:
     begun = client.begin(place)
     client.cancel(begun)
-    assert not ChunkedUpload(client._transport, begun, BLOB).ask()
     client.upload(place, BLOB, chunks, begun=begun)
     assert read(client, place, BLOB.digest) == DATA
 
 
 @pytest.mark.fault(32)
-@pytest.mark.parametrize("pieces", [False, True])
 @pytest.mark.parametrize("cuts", [[700_000], [700_000, 1_200_000], [100]])
-def test_a_cut_connection_does_not_harm(
-    url: str, place: str, monkeypatch: pytest.MonkeyPatch, pieces: bool, cuts: list[int]
-) -> None:
+def test_a_cut_connection_does_not_harm(url: str, place: str, cuts: list[int]) -> None:
     """The connection to the registry is cut at some byte → the upload ends whole all the same."""
-    monkeypatch.setattr("sandbox.oci.chunked_upload.PIECE", 300_000)
     with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:
-        client._in_pieces = pieces
         client.upload(place, BLOB, chunks)
         assert not cable.cuts
     with Client(url) as client:
@@ -224,9 +173,7 @@ def test_relative_locations_of_a_real_server_are_followed(tmp_path: Path, place:
     with real_registry(tmp_path, config=relative) as server, Client(server) as client:
         assert client.begin(place).startswith(server)
         client.upload(place, BLOB, chunks)
-        with chunks() as parts:
-            client.finish(client.patch(client.begin(f"{place}-two"), parts), BLOB.digest)
-        assert read(client, f"{place}-two", BLOB.digest) == DATA
+        assert read(client, place, BLOB.digest) == DATA
 
 
 def test_a_blob_is_mounted_from_a_repository_that_has_it(client: Client, place: str) -> None:
@@ -245,11 +192,6 @@ def test_a_mount_of_nothing_begins_an_upload_that_can_be_used(client: Client, pl
 def test_wrong_bytes_never_become_a_blob(client: Client, place: str) -> None:
     with pytest.raises(DigestMismatch):
         client.upload(place, BLOB, lambda: chunks(b"x" * len(DATA)))
-    with chunks(b"other") as parts:
-        upload = client.patch(client.begin(place), parts)
-    with pytest.raises(RegistryError) as caught:
-        client.finish(upload, BLOB.digest)
-    assert caught.value.codes == ("DIGEST_INVALID",)
     assert client.blob_size(place, BLOB.digest) is None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from sandbox.app import context, machine_plan
@@ -102,9 +103,13 @@ def fresh(url: str, repository: str = "app", tag: str = "dev", keychain: Keychai
     document = image_manifest(first, (second,))
     with Client(url, keychain=keychain) as client:
         for blob, data in ((first, config), (second, layer)):
-            client.put_blob(repository, blob, iter((data,)))
+            client.upload(repository, blob, partial(_given, data))
         client.put_manifest(repository, tag, document)
     return f"{repository}@{document.digest}"
+
+
+def _given(data: bytes) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    return contextlib.nullcontext(iter((data,)))
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +372,7 @@ def test_registry_data_folder_survives_a_purge(own: Sandbox) -> None:
 
 def test_leftovers_of_an_interrupted_push_are_collected(own: Sandbox, engine: Engine) -> None:
     with Client(f"http://127.0.0.1:{own.port}") as client:
-        client.patch(client.begin("broken/off"), iter([b"x" * 3_000_000]))
+        requests.patch(client.begin("broken/off"), data=b"x" * 3_000_000, timeout=30).raise_for_status()
     report = json.loads(own.command("images", "gc", "-o", "json").out)
     assert report["leftovers"] == 1 and report["bytes"] >= 3_000_000
     listed = f"busybox find {DATA}/docker -path '*/broken/off/*' -type f"

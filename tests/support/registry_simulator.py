@@ -29,7 +29,6 @@ _ROUTES = {
 }
 FORM = "application/x-www-form-urlencoded"
 RESET = "reset"
-RESET_KEPT = "reset, half of the body kept"
 RESET_ANSWER = "reset, half of the answer sent"
 
 
@@ -37,8 +36,7 @@ RESET_ANSWER = "reset, half of the answer sent"
 class Fault:
     """Answer the next `times` requests that fit with a status, or RESET the connection in the middle of their body.
 
-    RESET_KEPT does so too, but an upload has the half that came; RESET_ANSWER does what was asked and breaks off in the
-    middle of the answer. `headers` go with a status.
+    RESET_ANSWER does what was asked and breaks off in the middle of the answer. `headers` go with a status.
     """
 
     method: str
@@ -68,14 +66,11 @@ class Simulator:
     with a query; `token` demands `Authorization: Bearer <token>`, which its own `/token` gives to anybody.
     `deletes` says what may be deleted: `all`, only manifests by their `digests`, or nothing.
 
-    `location_base` is put before the path of Locations, with `{port}` in it replaced. `patch_status` is the answer to a
-    PATCH that was taken. `put_bodies` is the answer to a PUT that brings bytes, where none may. `body_limit` is the
-    size above which a body gets 413. `tokens` demands tokens of that server, which is under `/auth`, with the grants a
-    request needs; `basic` demands Basic authentication with `user:password`. `digest_header` replaces every
-    Docker-Content-Digest. `slowness` is waited for between the pieces of an answer, in seconds. `redirect_blobs` is the
-    base of another server to which a GET of a blob is sent. Without `ranges` a Range is ignored, and `range_error` is
-    how far off the right place its answer begins. `gate` holds every PUT of a blob with more than `gated` bytes until
-    it is set.
+    `location_base` is put before the path of Locations, with `{port}` in it replaced. `tokens` demands tokens of that
+    server, which is under `/auth`, with the grants a request needs; `basic` demands Basic authentication with
+    `user:password`. `digest_header` replaces every Docker-Content-Digest. `slowness` is waited for between the pieces
+    of an answer, in seconds. `redirect_blobs` is the base of another server to which a GET of a blob is sent. `gate`
+    holds every PUT of a blob with more than `gated` bytes until it is set.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -87,23 +82,18 @@ class Simulator:
     token: str = ""
     page: int = 100
     location_base: str = ""
-    patch_status: int = 202
-    put_bodies: int = 0
-    body_limit: int = 0
     tokens: TokenServer | None = None
     basic: str = ""
     digest_header: str = ""
     slowness: float = 0.0
     redirect_blobs: str = ""
-    ranges: bool = True
-    range_error: int = 0
     gate: threading.Event | None = None
     gated: int = 0
     requests: list[Request] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
     links: set[tuple[str, str]] = field(default_factory=set)
     manifests: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    uploads: dict[str, bytearray] = field(default_factory=dict)
+    uploads: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Self:
@@ -165,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def _handle(self) -> None:
         registry, parts = self.registry, urlsplit(self.path)
@@ -177,12 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             if fault:
                 fault.times -= 1
         self._torn = fault is not None and fault.answer == RESET_ANSWER
-        if fault and fault.answer in (RESET, RESET_KEPT):
-            size = int(self.headers.get("Content-Length", 2 if "Transfer-Encoding" in self.headers else 0))
-            half = self.rfile.read(min(size // 2, 1 << 16))
-            upload = registry.uploads.get(parts.path.rpartition("/")[2])
-            if fault.answer == RESET_KEPT and upload is not None:
-                upload += half
+        if fault and fault.answer == RESET:
+            self.rfile.read(min(int(self.headers.get("Content-Length", 0)) // 2, 1 << 16))
             self._reset()
             return
         self._size = 0
@@ -223,15 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        else:
-            pieces = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                pieces.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            data = b"".join(pieces)
+        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self._size = len(data)
         return data
 
@@ -267,20 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "GET" and self.registry.redirect_blobs:
             self._answer(307, headers={"Location": f"{self.registry.redirect_blobs}{self.path}"})
         else:
-            self._give(self.registry.content[digest], digest)
-
-    def _give(self, data: bytes, digest: str) -> None:
-        """A blob, or what a Range of the form `bytes=START-` asks for (RFC 9110, 14)."""
-        headers = {"Docker-Content-Digest": digest}
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if not wanted or not self.registry.ranges:
-            self._answer(200, data, headers)
-            return
-        start = int(wanted[1]) + self.registry.range_error
-        if start >= len(data):
-            self._answer(416, headers={"Content-Range": f"bytes */{len(data)}"})
-            return
-        self._answer(206, data[start:], {**headers, "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"})
+            self._answer(200, self.registry.content[digest], {"Docker-Content-Digest": digest})
 
     def _uploads(self, repository: str, query: dict[str, str], _: bytes) -> None:
         mount, source = query.get("mount", ""), query.get("from", "")
@@ -289,37 +254,24 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(201, headers={"Docker-Content-Digest": mount})
             return
         name = uuid.uuid4().hex
-        self.registry.uploads[name] = bytearray()
+        self.registry.uploads.add(name)
         self._answer(202, headers={"Location": self._location(repository, name)})
 
     def _upload(self, repository: str, name: str, query: dict[str, str], body: bytes) -> None:
-        upload = self.registry.uploads.get(name)
-        if upload is None or (self.registry.relative_locations and query.get("state") != "a b"):
+        if name not in self.registry.uploads or (self.registry.relative_locations and query.get("state") != "a b"):
             self._refuse(404, "BLOB_UPLOAD_UNKNOWN")
         elif self.command == "DELETE":
-            del self.registry.uploads[name]
+            self.registry.uploads.remove(name)
             self._answer(204)
-        elif self.registry.body_limit and len(body) > self.registry.body_limit:
-            self._answer(413)
         elif self.command == "GET":
-            self._answer(204, headers=self._progress(repository, name))
-        elif self.command == "PATCH" and self.headers.get("Content-Range", f"{len(upload)}-").split("-")[0] != str(
-            len(upload)
-        ):
-            self._answer(416, headers=self._progress(repository, name))
-        elif self.command == "PATCH":
-            upload += body
-            self._answer(self.registry.patch_status, headers=self._progress(repository, name))
-        elif self.command == "PUT" and body and self.registry.put_bodies:
-            self._answer(self.registry.put_bodies)
+            self._answer(204, headers={"Location": self._location(repository, name)})
         elif self.command == "PUT":
-            data = bytes(upload + body)
-            digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
             if query.get("digest") != digest:
                 self._refuse(400, "DIGEST_INVALID")
                 return
-            del self.registry.uploads[name]
-            self.registry.content[digest] = data
+            self.registry.uploads.remove(name)
+            self.registry.content[digest] = body
             self.registry.links.add((repository, digest))
             self._answer(201, headers={"Docker-Content-Digest": digest})
         else:
@@ -377,10 +329,6 @@ class _Handler(BaseHTTPRequestHandler):
         if self.registry.location_base:
             return self.registry.location_base.format(port=urlsplit(self.registry.url).port) + path
         return f"{path}?state=a%20b" if self.registry.relative_locations else f"http://{self.headers['Host']}{path}"
-
-    def _progress(self, repository: str, name: str) -> dict[str, str]:
-        last = max(len(self.registry.uploads[name]) - 1, 0)
-        return {"Location": self._location(repository, name), "Range": f"0-{last}"}
 
     def _refuse(self, status: int, code: str) -> None:
         self._answer(status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode())

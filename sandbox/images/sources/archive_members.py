@@ -1,8 +1,9 @@
-"""The files in a tar on disk, found by name in any order; links are followed, and a compressed tar is unpacked."""
+"""The files in a tar on disk, read by name in any order; links are followed, and a compressed tar is unpacked."""
 
 from __future__ import annotations
 
 import contextlib
+import lzma
 import posixpath
 import tarfile
 import zlib
@@ -11,40 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import zstandard
+
 from sandbox.images.sources.layout import LARGEST_DOCUMENT
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
 from sandbox.system.tar_members import ZSTD, LimitedMember
 
-# Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
-SWELL = 1100
-ROOM = 1 << 20
 MOST_MEMBERS = 100_000  # all are kept in memory; an image has some for each layer
-_MOST_LINKS = 16
+MOST_LINKS = 16
+# What reading raises for a file that is incomplete or not packed correctly.
+BROKEN = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, *tar_members.BROKEN)
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _Place:
     offset: int
     size: int
-
-
-class _Window:
-    """`size` bytes of an open file from `offset` on, as a file; a plain tar needs no tarfile to read a member."""
-
-    def __init__(self, file: IO[bytes], piece: _Piece) -> None:
-        file.seek(piece.offset)
-        self._file = file
-        self._left = piece.size
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, none at the end. Raises EOFError when the tar ends before its member does."""
-        wanted = self._left if size < 0 else min(size, self._left)
-        data = self._file.read(wanted)
-        if len(data) < wanted:
-            raise EOFError("the tar is cut short")
-        self._left -= len(data)
-        return data
 
 
 @dataclass(frozen=True)
@@ -52,8 +36,7 @@ class Members:
     """The regular files of the tar at `path`, each with its place; usable by several threads."""
 
     path: Path
-    pieces: Mapping[str, _Piece]
-    compressed: bool
+    places: Mapping[str, _Place]
 
     @classmethod
     def of(cls, path: Path) -> Members:
@@ -62,28 +45,22 @@ class Members:
             raise BadImage(f"{path} is a folder, not an archive", fix="write `from: layout` for an OCI layout")
         files.require_regular(path)  # a pipe would be waited for
         try:
-            most = path.stat().st_size * SWELL + ROOM
-            try:
-                with tarfile.open(path, "r:", tarinfo=LimitedMember) as tar:
-                    return cls(path, _pieces(tar, most), compressed=False)
-            except tarfile.ReadError:
-                with _unpacked(path) as tar:
-                    return cls(path, _pieces(tar, most), compressed=True)
-        except broken() as error:
+            with _opened(path) as tar:
+                return cls(path, _places(tar))
+        except BROKEN as error:
             raise BadImage(
                 f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
             ) from error
 
     def __contains__(self, name: str) -> bool:
-        return name in self.pieces
+        return name in self.places
 
     def size(self, name: str) -> int:
-        """Return the size of a member in bytes."""
-        return self.pieces[name].size
+        return self.places[name].size
 
     def document(self, name: str) -> bytes | None:
         """Return the content of a small member, None when there is none of that name."""
-        if name not in self.pieces:
+        if name not in self.places:
             return None
         if self.size(name) > LARGEST_DOCUMENT:
             raise BadImage(f"{name} in {self.path} is too large", details=f"{self.size(name)} bytes")
@@ -95,68 +72,49 @@ class Members:
         """Yield a member as a file that can be read from start to end."""
         with contextlib.ExitStack() as stack:
             try:
-                file = self._opened(name, stack)
-            except broken() as error:
+                tar = stack.enter_context(_opened(self.path))
+                # By its place: in the tar its name may be another, such as `./index.json`.
+                place = self.places[name].offset
+                member = next((one for one in tar if one.isfile() and one.offset_data == place), None)
+                file = tar.extractfile(member) if member else None
+            except BROKEN as error:
                 raise BadImage(f"{self.path} cannot be read", details=str(error)) from error
+            if file is None:
+                raise BadImage(f"{name} in {self.path} is not a file")
             yield file
-
-    def _opened(self, name: str, stack: contextlib.ExitStack) -> IO[bytes]:
-        if not self.compressed:
-            file = stack.enter_context(self.path.open("rb"))
-            return _Window(file, self.pieces[name])  # type: ignore[return-value]  # only read() is used
-        tar = stack.enter_context(_unpacked(self.path))
-        # By its place: in the tar its name may be another, such as `./index.json`.
-        place = self.pieces[name].offset
-        member = next((one for one in tar if one.isfile() and one.offset_data == place), None)
-        found = tar.extractfile(member) if member else None
-        if found is None:
-            raise BadImage(f"{name} in {self.path} is not a file")
-        return found
 
 
 @contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[tarfile.TarFile]:
-    """Yield a tar that is compressed, to be read once from its start; before 3.14 Python's own does not know zstd."""
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     with path.open("rb") as file:
         if file.read(len(ZSTD)) != ZSTD:
             with tarfile.open(path, "r:*", tarinfo=LimitedMember) as tar:
                 yield tar
             return
-        import zstandard
-
-        file.seek(0)
+        file.seek(0)  # before 3.14 Python's own does not know zstd
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
         with tarfile.open(fileobj=reader, mode="r|", tarinfo=LimitedMember) as tar:
             yield tar
 
 
-def _pieces(tar: tarfile.TarFile, most: int) -> dict[str, _Piece]:
-    """Return the place of each file, also by the names of links to it; none ends after `most` bytes."""
-    pieces: dict[str, _Piece] = {}
+def _places(tar: tarfile.TarFile) -> dict[str, _Place]:
+    """Return the place of each file, also by the names of links to it."""
+    places: dict[str, _Place] = {}
     links: dict[str, str] = {}
     for number, member in enumerate(tar):
         # One below zero led tarfile in circles: CVE-2025-8194.
-        if not 0 <= member.size <= most - member.offset_data:
-            raise tarfile.ReadError(f"{member.name} would be {member.size} bytes")
-        if number >= MOST_MEMBERS:
-            raise tarfile.ReadError(f"more than {MOST_MEMBERS} members")
+        if member.size < 0 or number >= MOST_MEMBERS:
+            raise tarfile.ReadError(f"{member.name} has {member.size} bytes, and is number {number}")
         name = posixpath.normpath(member.name)
         if member.isfile():
-            pieces[name] = _Piece(member.offset_data, member.size)
+            places[name] = _Place(member.offset_data, member.size)
         elif member.issym():
             links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
         elif member.islnk():
             links[name] = posixpath.normpath(member.linkname)
     for name, place in links.items():
-        for _ in range(_MOST_LINKS):
+        for _ in range(MOST_LINKS):
             place = links.get(place, place)
-        if place in pieces:
-            pieces[name] = pieces[place]
-    return pieces
-
-
-def broken() -> tuple[type[Exception], ...]:
-    """Return the exceptions of reading a file that is incomplete or not packed correctly."""
-    import lzma
-
-    return (OSError, zlib.error, lzma.LZMAError, *tar_members.broken())
+        if place in places:
+            places[name] = places[place]
+    return places

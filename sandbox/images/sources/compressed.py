@@ -164,16 +164,13 @@ class CompressedImages:
 
     def _packed(self, chunks: Iterator[bytes], file: IO[bytes]) -> Descriptor:
         size = 0
-        # Closed here, and not by the garbage collector: in Python 3.11 a thread that collects while it starts or ends
-        # another waits for itself if what it collects ends threads.
-        with contextlib.closing(compressed(self._until_over(chunks), self._kind)) as pieces:
-            packed = Measured(pieces)
-            for piece in packed:
-                try:
-                    size += file.write(piece)
-                except OSError as error:
-                    place = self._folder or tempfile.gettempdir()
-                    raise files.refused(f"layers cannot be compressed in {place}", error) from error
+        packed = Measured(compressed(self._until_over(chunks), self._kind))
+        for piece in packed:
+            try:
+                size += file.write(piece)
+            except OSError as error:
+                place = self._folder or tempfile.gettempdir()
+                raise files.refused(f"layers cannot be compressed in {place}", error) from error
         file.flush()
         return Descriptor(self._kind.media_type, packed.digest, size)
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.images.sources.archive_members import Members, broken
+from sandbox.images.sources.archive_members import BROKEN, Members
 from sandbox.images.sources.layout import is_short_for, same, select, verified
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -159,7 +159,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     try:
         while chunk := file.read(CHUNK):
             yield chunk
-    except broken() as error:
+    except BROKEN as error:
         raise BadImage("an image archive cannot be read to its end", details=str(error), fix=_FIX) from error
 
 

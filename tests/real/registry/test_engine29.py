@@ -41,8 +41,11 @@ BASE, OWN, NEW = layer(1, 9_000_000), layer(2, 50_000), layer(3, 60_000)
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """The engine of that address, without our images afterwards."""
     monkeypatch.setenv("DOCKER_HOST", ADDRESS if "://" in ADDRESS else f"unix://{ADDRESS}")
+    engine, node = Engine.connect(), recipes()["node"]  # whose image reads layers; it takes long to load
+    if engine.image_id(node.reference) is None:
+        engine.load(store_with("node").image(node))
     before = ids()
-    yield Watched(Engine.connect())
+    yield Watched(engine)
     tool("docker", "image", "rm", "-f", *(ids() - before), status=None)
 
 
@@ -84,15 +87,7 @@ def way(request: pytest.FixtureRequest, engine: Watched, monkeypatch: pytest.Mon
     return str(request.param)
 
 
-@pytest.fixture
-def node_image(engine: Watched) -> None:
-    """The image of the container that reads."""
-    recipe = recipes()["node"]
-    if engine.engine.image_id(recipe.reference) is None:
-        engine.engine.load(store_with("node").image(recipe))
-
-
-@pytest.mark.usefixtures("way", "node_image")
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_odd_layers_are_rebuilt_as_they_came(engine: Watched, tmp_path: Path, seed: int) -> None:
     image, path = odd_image(seed, NAME), tmp_path / "load.tar"
@@ -101,7 +96,7 @@ def test_odd_layers_are_rebuilt_as_they_came(engine: Watched, tmp_path: Path, se
     assert rebuilt(engine.engine, f"{NAME}:{seed}") == {digest_of(one): one for one in image.layers}
 
 
-@pytest.mark.usefixtures("containerd", "way", "node_image")
+@pytest.mark.usefixtures("containerd", "way")
 @pytest.mark.parametrize("reading", [False, True])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_images_arrive_unchanged_and_present_ones_are_not_saved(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def place(client: Client, repository: str, tag: str | None, *layers: bytes) -> D
     config = canonical({"rootfs": {"type": "layers", "diff_ids": [blob.digest for blob in blobs]}})
     first = Descriptor(OCI_CONFIG, digests.of(config), len(config))
     for blob, data in zip((first, *blobs), (config, *layers), strict=True):
-        client.put_blob(repository, blob, iter((data,)))
+        client.upload(repository, blob, lambda data=data: nullcontext(iter([data])))  # type: ignore[misc]
     document = image_manifest(first, blobs)
     client.put_manifest(repository, tag or document.digest, document)
     return document
@@ -176,8 +177,8 @@ def test_leftovers_of_uploads_count_as_garbage(client: Client) -> None:
 def test_manifests_and_blobs_count_each_once(client: Client) -> None:
     document = place(client, "app", None, b"layer")
     blob = Descriptor(OCI_LAYER, digests.of(b"aborted push"), 12)
-    client.put_blob("app", blob, iter((b"aborted push",)))
-    client.put_blob("other", blob, iter((b"aborted push",)))
+    client.upload("app", blob, lambda: nullcontext(iter([b"aborted push"])))
+    client.upload("other", blob, lambda: nullcontext(iter([b"aborted push"])))
     nowhere = digests.of(b"no one admits to it")
     doomed = "".join(f"blob eligible for deletion: {one}\n" for one in (document.digest, blob.digest, nowhere))
     said = (
@@ -191,7 +192,7 @@ def test_manifests_and_blobs_count_each_once(client: Client) -> None:
 
 def test_a_link_to_a_blob_that_stays_elsewhere_frees_nothing(client: Client) -> None:
     blob = Descriptor(OCI_LAYER, digests.of(b"shared"), 6)
-    client.put_blob("app", blob, iter((b"shared",)))
+    client.upload("app", blob, lambda: nullcontext(iter([b"shared"])))
     assert measure_garbage(client, f"app: layer link eligible for deletion: {blob.digest}\n", {}) == Garbage((), 0, 0)
 
 

@@ -12,13 +12,11 @@ from sandbox.oci.client import Client
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import TRIES
 from tests.support.images import digest_of
-from tests.support.registry_simulator import RESET, RESET_ANSWER, RESET_KEPT, Fault, Simulator
+from tests.support.registry_simulator import RESET, RESET_ANSWER, Fault, Simulator
 
 DATA = bytes(range(256)) * 4000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
-PIECE = 300_000
 
 
 @pytest.fixture
@@ -27,8 +25,7 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def client(registry: Simulator, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr("sandbox.oci.chunked_upload.PIECE", PIECE)
+def client(registry: Simulator, slept: list[float]) -> Iterator[Client]:
     with Client(registry.url, sleep=slept.append, luck=lambda: 0.0) as client:
         yield client
 
@@ -46,47 +43,21 @@ def methods(registry: Simulator) -> list[str]:
     return [f"{one.method} {one.status}" for one in registry.requests]
 
 
-@pytest.mark.parametrize("status", [405, 411, 413, 501])
-@pytest.mark.parametrize("relative", [False, True])
-def test_registry_refusing_a_put_body_gets_chunks_from_then_on(
-    registry: Simulator, client: Client, slept: list[float], status: int, relative: bool
-) -> None:
-    registry.put_bodies, registry.relative_locations = status, relative
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-    registry.forget()
-    client.upload("other", BLOB, chunks)
-    assert methods(registry) == ["POST 202", *["PATCH 202"] * 4, "PUT 201"]
-    assert slept == []
+@pytest.mark.parametrize("size", [0, 1])
+def test_smallest_blobs_arrive(registry: Simulator, client: Client, size: int) -> None:
+    data = b"x" * size
+    client.upload("app", Descriptor("x", digest_of(data), size), lambda: chunks(data))
+    assert registry.content[digest_of(data)] == data
 
 
-def test_bodies_refused_at_the_same_time_both_go_in_pieces(registry: Simulator, client: Client) -> None:
-    registry.put_bodies = 413
-    begun: list[str] = []
-
-    def later() -> contextlib.AbstractContextManager[Iterator[bytes]]:
-        if not begun:
-            begun.append("app")
-            client.upload("other", BLOB, chunks)  # is refused while this one's body is on its way
-        return chunks()
-
-    client.upload("app", BLOB, later)
-    assert arrived(registry)
-
-
-def test_pieces_shrink_until_they_fit(registry: Simulator, client: Client) -> None:
-    registry.body_limit = 100_000
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-    assert max(one.size for one in registry.requests if one.method == "PATCH" and one.status == 202) <= 100_000
-
-
-def test_pieces_do_not_shrink_for_ever(registry: Simulator, client: Client) -> None:
-    registry.body_limit = 10
+@pytest.mark.parametrize("status", [403, 413])
+def test_body_that_is_refused_for_good_is_sent_once(registry: Simulator, client: Client, status: int) -> None:
+    registry.faults = [Fault("PUT", "/blobs/uploads/", status)]
     with pytest.raises(RegistryError) as caught:
         client.upload("app", BLOB, chunks)
-    assert caught.value.status == 413
-    assert not registry.uploads
+    assert caught.value.status == status
+    assert status != 413 or "client_max_body_size" in caught.value.fix
+    assert registry.count("PUT") == 1 and not registry.content and not registry.uploads
 
 
 @pytest.mark.parametrize("answer", [RESET, 500, 502, 503, 429, 408])
@@ -109,61 +80,6 @@ def test_a_put_whose_answer_was_lost_is_not_repeated(registry: Simulator, client
     assert registry.received == len(DATA)
 
 
-def test_bytes_of_a_broken_put_are_not_sent_again(registry: Simulator, client: Client) -> None:
-    registry.faults = [Fault("PUT", "/blobs/uploads/", RESET_KEPT)]
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-    assert registry.received == len(DATA) - (1 << 16)
-
-
-@pytest.mark.fault(32)
-@pytest.mark.parametrize("answer", [RESET, RESET_KEPT, RESET_ANSWER, 500, 503, 429])
-@pytest.mark.parametrize("relative", [False, True])
-def test_pieces_go_on_from_where_the_registry_is(
-    registry: Simulator, client: Client, answer: int | str, relative: bool
-) -> None:
-    """A piece breaks off → the next begins where the registry says it is."""
-    registry.put_bodies, registry.relative_locations = 405, relative
-    registry.faults = [Fault("PATCH", "", answer), Fault("PATCH", "", answer)]
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-    assert registry.count("POST") == 1
-
-
-def test_a_range_the_registry_does_not_want_is_asked_for_again(registry: Simulator, client: Client) -> None:
-    registry.put_bodies = 405
-    registry.faults = [Fault("PATCH", "", 416, times=2)]
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-
-
-def test_put_answered_416_continues_in_chunks(registry: Simulator, client: Client) -> None:
-    registry.faults = [Fault("PUT", "", 416)]
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-
-
-@pytest.mark.fault(33)
-def test_an_upload_that_grew_behind_our_back_is_begun_again(registry: Simulator, client: Client) -> None:
-    """The upload holds more than we sent → started again, never added to."""
-    registry.put_bodies = 405
-    begun = client.begin("app")
-    registry.uploads[begun.rpartition("/")[2]] += b"x" * (len(DATA) + 5)
-    client.upload("app", BLOB, chunks, begun=begun)
-    assert arrived(registry)
-
-
-@pytest.mark.fault(33)
-def test_bytes_the_registry_mixed_up_are_sent_again(registry: Simulator, client: Client) -> None:
-    """An upload holds bytes that are not ours → the digest does not fit, and all is sent again."""
-    registry.put_bodies = 405
-    begun = client.begin("app")
-    registry.uploads[begun.rpartition("/")[2]] += b"x" * 500
-    registry.faults = [Fault("PATCH", "", RESET)]
-    client.upload("app", BLOB, chunks, begun=begun)
-    assert arrived(registry)
-
-
 def test_an_upload_the_registry_forgot_is_begun_again(registry: Simulator, client: Client) -> None:
     begun = client.begin("app")
     registry.uploads.clear()
@@ -171,50 +87,14 @@ def test_an_upload_the_registry_forgot_is_begun_again(registry: Simulator, clien
     assert arrived(registry)
 
 
-def test_body_that_is_refused_for_good_is_not_sent_in_pieces(registry: Simulator, client: Client) -> None:
-    registry.faults = [Fault("PUT", "/blobs/uploads/", 403)]
-    with pytest.raises(RegistryError) as caught:
-        client.upload("app", BLOB, chunks)
-    assert caught.value.status == 403
-    assert not registry.count("PATCH") and not registry.content
-
-
-def test_pieces_of_which_nothing_is_taken_end(registry: Simulator, client: Client) -> None:
-    registry.put_bodies = 405
-    registry.faults = [Fault("PATCH", "", 202, times=999, headers={"Range": "0-0"})]
-    with pytest.raises(RegistryError, match="nothing"):
-        client.upload("app", BLOB, chunks)
-    assert registry.count("PATCH") <= TRIES * TRIES * 2
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, PIECE, PIECE + 1])
-def test_blobs_of_any_size_go_up_in_pieces(registry: Simulator, client: Client, size: int) -> None:
-    registry.put_bodies = 405
-    client.upload("app", BLOB, chunks)
-    data = b"x" * size
-    client.upload("app", Descriptor("x", digest_of(data), size), lambda: chunks(data))
-    assert registry.content[digest_of(data)] == data
-
-
-def test_201_for_a_piece_is_fine(registry: Simulator, client: Client) -> None:
-    registry.put_bodies, registry.patch_status = 405, 201
-    client.upload("app", BLOB, chunks)
-    assert arrived(registry)
-    with chunks() as parts:
-        client.finish(client.patch(client.begin("app"), parts), BLOB.digest)
-    assert arrived(registry)
-
-
-@pytest.mark.parametrize("pieces", [False, True])
-def test_a_source_that_breaks_is_opened_again(registry: Simulator, client: Client, pieces: bool) -> None:
-    registry.put_bodies = 405 if pieces else 0
+def test_a_source_that_breaks_is_opened_again(registry: Simulator, client: Client) -> None:
     opened = 0
 
     @contextlib.contextmanager
     def breaking() -> Iterator[Iterator[bytes]]:
         nonlocal opened
         opened += 1
-        if opened == 2 or (opened == 1 and not pieces):
+        if opened == 1:
             yield torn()
         else:
             with chunks() as parts:
@@ -231,9 +111,7 @@ def test_a_source_that_breaks_is_opened_again(registry: Simulator, client: Clien
     assert arrived(registry)
 
 
-@pytest.mark.parametrize("pieces", [False, True])
-def test_wrong_bytes_never_arrive_and_leave_nothing_behind(registry: Simulator, client: Client, pieces: bool) -> None:
-    registry.put_bodies = 405 if pieces else 0
+def test_wrong_bytes_never_arrive_and_leave_nothing_behind(registry: Simulator, client: Client) -> None:
     for wrong in (b"x" * len(DATA), DATA[:-1], DATA + b"x"):
         with pytest.raises(DigestMismatch):
             client.upload("app", BLOB, partial(chunks, wrong))
