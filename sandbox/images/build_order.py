@@ -56,7 +56,6 @@ def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
 
 
 def _meant(name: str, targets: set[Target]) -> Target | None:
-    """Return the image that the builder finds in the engine under the name."""
     reference = references.of_text(name)  # the builder reports what is none
     if reference is None or reference.host != DOCKER_HUB or reference.digest:
         return None

@@ -49,7 +49,6 @@ def _name() -> str:
 
 @cache
 def _blobs() -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-    """Return the configuration and the layer."""
     said = b"pulled\n"
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as tar:

@@ -142,7 +142,6 @@ class _Forecaster:
         return Forecast(str(target), Action.UPLOADED, missing + 1, size, False, str(content.get("Id", "")))
 
     def _missing(self, repository: str, digest: str) -> bool:
-        """Tell whether a blob would have to be sent for this image."""
         if self._inventory.has(repository, digest) or digest in self._sent:
             return False
         self._sent.add(digest)

@@ -64,7 +64,6 @@ def _fetch(client: Client, repository: str, blob: Descriptor, folder: Path) -> N
 
 
 def _path(folder: Path, digest: str) -> Path:
-    """Return the place of a blob, in a folder that is there."""
     path = folder / "blobs" / digest.replace(":", "/")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

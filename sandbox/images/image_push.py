@@ -96,12 +96,10 @@ class ImagePush:
 
     @property
     def targets(self) -> list[Target]:
-        """Return the names that the images have in the registry."""
         return [entry.target for entry in self.entries]
 
     @cached_property
     def engine(self) -> Engine | None:
-        """Return the Docker Engine, when an image comes from it."""
         if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
             return None
         return self.local.connect()

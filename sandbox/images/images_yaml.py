@@ -237,7 +237,6 @@ class Item(Document):
 
 
 def _expanded(item: Any) -> Any:
-    """Return the long form of an element: a plain string is an image of a registry."""
     return {"from": "registry", "image": item} if isinstance(item, str) else item
 
 

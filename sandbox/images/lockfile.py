@@ -119,7 +119,6 @@ def dump(lock: Lock) -> str:
 
 
 def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
-    """Return the lock of these images, whose targets must differ."""
     return Lock(compression=compression, images=tuple(sorted(images, key=lambda one: one.target)))
 
 
@@ -164,11 +163,9 @@ class LockFile:
             raise
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
-        """Return the images, those of other registries at the locked digest and platforms."""
         return tuple(self._pinned(entry, lock) for entry in self.entries) if lock else self.entries
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
-        """Return the digests of the images by their names, of those that are locked from the same source."""
         found = {entry.target: self._locked(entry, lock) for entry in self.entries} if lock else {}
         return {target: known.digest for target, known in found.items() if known}
 

@@ -108,7 +108,6 @@ class PushStep(NothingToUndo):
         return document, image is None or _is_of(document, str(image["Id"])) or _moved(image)
 
     def _changed(self) -> Iterator[tuple[Target, str]]:
-        """Yield the images that are built and have a file that is newer than the last build."""
         for entry in self.images.entries:
             if isinstance(entry, FromBuild) and entry.target not in self.built:
                 tagged = _tagged_at(self.engine.inspect_image(entry.engine_name) or {})
@@ -133,7 +132,6 @@ def _engine_name(entry: Entry) -> str:
 
 
 def _is_of(document: Document, image: str | None) -> bool:
-    """Tell whether a manifest is an image's: a classic engine names images by config, containerd by manifest."""
     return image is not None and (image in document.data.decode() or image == document.digest)
 
 

@@ -54,7 +54,6 @@ class Catalogue:
 
     @cached_property
     def _images(self) -> Counter[str]:
-        """Return the number of images that each blob is in."""
         images = {one.digest: one.blobs for one in self.tags}
         return Counter(digest for blobs in images.values() for digest in blobs)
 

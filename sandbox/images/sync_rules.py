@@ -19,7 +19,6 @@ def _inside(text: str) -> str:
 
 
 def is_place(text: str) -> bool:
-    """Tell whether it is the whole path of something in a container, below the root."""
     path = PurePosixPath(text)
     return path.is_absolute() and ".." not in path.parts and str(path) != "/"
 

@@ -163,7 +163,6 @@ class Plan:
 
     @cached_property
     def _of(self) -> Mapping[Target, Sequence[Transfer]]:
-        """Return the transfers that each target needs."""
         found: dict[Target, list[Transfer]] = {}
         for transfer in self.transfers:
             for target in transfer.targets:

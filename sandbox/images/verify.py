@@ -75,7 +75,6 @@ class _Reading:
         return sum(blob.size for blob in largest)
 
     def _tree(self, item: tuple[Target, str]) -> Tree | str:
-        """Return everything that a target should name, or what is wrong with its documents."""
         target, digest = item
         try:
             root = self._client.manifest(target.repository, target.tag or digest)

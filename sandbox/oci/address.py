@@ -40,7 +40,6 @@ class Address:
 
 @functools.lru_cache(maxsize=64)
 def _is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, kept for all the requests of a command to the same host."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -94,7 +93,6 @@ def of_url(url: str) -> Address | None:
 
 @functools.lru_cache(maxsize=64)
 def _place(scheme: str, netloc: str) -> Address | None:
-    """Return the address of URLs with this beginning, kept for all the requests of a command to the same host."""
     try:
         parts = urlsplit(f"{scheme}://{netloc}")
         host, port = parts.hostname, parts.port

@@ -93,7 +93,6 @@ def read_scope(text: str | None) -> Grants:
 
 
 def write_scopes(grants: Grants) -> tuple[str, ...]:
-    """Return the scopes to ask a token server for, one for each resource."""
     by_name = itertools.groupby(sorted(grants), key=itemgetter(0))
     return tuple(f"{name}:{','.join(action for _, action in found)}" for name, found in by_name)
 

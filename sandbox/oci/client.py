@@ -57,12 +57,10 @@ class Client(Uploads):
         self.close()
 
     def close(self) -> None:
-        """Close every connection."""
         self._transport.close()
 
     @property
     def url(self) -> str:
-        """Return the base URL."""
         return str(self._transport.address)
 
     def ping(self) -> None:
@@ -146,7 +144,6 @@ class Client(Uploads):
         return tuple(self._pages(f"/v2/{repository}/tags/list", "tags"))
 
     def catalog(self) -> tuple[str, ...]:
-        """Return all repositories."""
         return tuple(self._pages("/v2/_catalog", "repositories"))
 
     def _pages(self, url: str, key: str) -> Iterator[str]:

@@ -37,7 +37,6 @@ class Credential:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Return every text that would reveal the account."""
         pair = (self._pair,) if self.password else ()
         return tuple(filter(None, (self.password, self.identity, self.bearer, *pair)))
 

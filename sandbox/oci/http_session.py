@@ -106,7 +106,6 @@ class HttpSession:
         self._session.mount("https://", adapter)
 
     def close(self) -> None:
-        """Close every connection."""
         self._session.close()
 
     def request(
@@ -211,12 +210,10 @@ class _Adapter(HTTPAdapter):
         super().__init__(**options)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """See HTTPAdapter."""
         super().init_poolmanager(*args, **options, ssl_context=_trusting())
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """See HTTPAdapter."""
         manager = super().proxy_manager_for(proxy, **options, ssl_context=_trusting())
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = self._pools
@@ -224,7 +221,6 @@ class _Adapter(HTTPAdapter):
 
 
 def _trusting() -> ssl.SSLContext:
-    """Return a TLS context that also trusts the system's store, with a company's CA: requests has its own roots."""
     context = create_urllib3_context()
     context.load_default_certs()
     return context
@@ -246,7 +242,6 @@ def _translated(proxy: str = "") -> Iterator[None]:
 
 
 def may_pass(result: Response | Exception) -> bool:
-    """Return whether a response, or its absence, may be different at the next try."""
     if isinstance(result, Exception):
         return isinstance(result, NoResponse) and result.transient
     return is_transient(result.status_code)

@@ -64,7 +64,6 @@ class Tree:
 
     @classmethod
     def of(cls, config: Descriptor, layers: Sequence[Descriptor]) -> Tree:
-        """Return the manifest that we make of a configuration and its layers, with these as its blobs."""
         return cls((image_manifest(config, layers),), tuple(dict.fromkeys((config, *layers))))
 
     def image(self, origin: Origin) -> Image:
@@ -196,7 +195,6 @@ def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[De
 
 
 def host_platform() -> str:
-    """Return the platform of containers on this machine: Linux, on the machine's own processor."""
     name = machine.machine().lower()
     return f"linux/{_ARCHITECTURES.get(name, name)}"
 

@@ -44,7 +44,6 @@ class Descriptor:
 
     @property
     def is_document(self) -> bool:
-        """Tell whether it names a manifest or an index rather than a blob."""
         return self.media_type in INDEXES + MANIFESTS
 
     @property
@@ -62,12 +61,10 @@ class Descriptor:
         return bool(self.urls) and ("nondistributable" in self.media_type or ".foreign." in self.media_type)
 
     def __str__(self) -> str:
-        """Return the name of a missing one for the user."""
         elsewhere = f", at {self.urls[0]}" if self.urls else ""
         return f"{self.digest} ({self.platform or self.media_type}){elsewhere}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the three fields every descriptor has."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
 

@@ -88,7 +88,6 @@ def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError
 
 
 def is_transient(status: int) -> bool:
-    """Tell whether an answer means "later" rather than "no"."""
     return status in (408, 429) or (status >= 500 and status not in (501, 505))
 
 

@@ -138,7 +138,6 @@ class Transport:
         self._uploads: dict[str, Grants] = {}
 
     def close(self) -> None:
-        """Close every connection."""
         self._session.close()
 
     def wait(self, attempt: int) -> None:

@@ -137,5 +137,4 @@ class _Sized:
 
 
 def closing(upload: str, digest: str) -> str:
-    """Return the URL that closes an upload: its own, unchanged, with the digest added."""
     return f"{upload}{'&' if '?' in upload else '?'}digest={quote(digest, safe='')}"

@@ -19,6 +19,9 @@ from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
 from sandbox.system.tar_members import ZSTD, LimitedMember
 
+# Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
+SWELL = 1100
+ROOM = 1 << 20
 MOST_MEMBERS = 100_000  # all are kept in memory; an image has some for each layer
 MOST_LINKS = 16
 # What reading raises for a file that is incomplete or not packed correctly.
@@ -46,7 +49,7 @@ class Members:
         files.require_regular(path)  # a pipe would be waited for
         try:
             with _opened(path) as tar:
-                return cls(path, _places(tar))
+                return cls(path, _places(tar, path.stat().st_size * SWELL + ROOM))
         except BROKEN as error:
             raise BadImage(
                 f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
@@ -69,7 +72,6 @@ class Members:
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """Yield a member as a file that can be read from start to end."""
         with contextlib.ExitStack() as stack:
             try:
                 tar = stack.enter_context(_opened(self.path))
@@ -97,14 +99,15 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
             yield tar
 
 
-def _places(tar: tarfile.TarFile) -> dict[str, _Place]:
-    """Return the place of each file, also by the names of links to it."""
+def _places(tar: tarfile.TarFile, most: int) -> dict[str, _Place]:
     places: dict[str, _Place] = {}
     links: dict[str, str] = {}
     for number, member in enumerate(tar):
         # One below zero led tarfile in circles: CVE-2025-8194.
-        if member.size < 0 or number >= MOST_MEMBERS:
-            raise tarfile.ReadError(f"{member.name} has {member.size} bytes, and is number {number}")
+        if not 0 <= member.size <= most - member.offset_data:
+            raise tarfile.ReadError(f"{member.name} would be {member.size} bytes")
+        if number >= MOST_MEMBERS:
+            raise tarfile.ReadError(f"more than {MOST_MEMBERS} members")
         name = posixpath.normpath(member.name)
         if member.isfile():
             places[name] = _Place(member.offset_data, member.size)

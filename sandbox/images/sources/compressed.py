@@ -55,7 +55,6 @@ class CompressedImages:
         self._over = threading.Event()
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Return every image, its layers in the registry or in files, or the reason of its failure."""
         classic = [image for entry in entries if (image := self._inspect(entry)) is not None]
         trees = list(self._destination.pool.map(self._tagged, classic))
         found: dict[Target, Image | SandboxError] = {

@@ -46,7 +46,6 @@ class DaemonImages:
         self._saved = Saved(daemon, access.spool, stack)
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Return every image, or the reason of its failure."""
         found: dict[Target, Image | SandboxError] = {}
         looked: list[tuple[Inspected, Tree | None]] = []
         for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
@@ -84,7 +83,6 @@ class DaemonImages:
         self._access = None
 
     def _size(self, digest: str) -> int | None:
-        """Return the size of a layer that the registry has."""
         place = self._inventory.anywhere(digest)
         return place[1] if place else None
 
@@ -106,7 +104,6 @@ class DaemonImages:
         return Inspected.of(entry.target, entry.image, content)
 
     def _present(self, look: tuple[Inspected, Tree | None]) -> Image | SandboxError | None:
-        """Return the image if the registry has every blob of it, so that nothing has to be read."""
         image, tagged = look
         try:
             if tagged and all(self._inventory.size(image.repository, b.digest) is not None for b in tagged.blobs):
@@ -150,7 +147,6 @@ class DaemonImages:
 
 
 def _is_of(document: Document, image: Inspected) -> bool:
-    """Return whether a manifest is that of the image with its raw layers, or the image's own in containerd."""
     content = manifests.parse(document)
     if isinstance(content, Manifest) and content.config.digest == image.id:
         return tuple(layer.digest for layer in content.layers) == image.diff_ids

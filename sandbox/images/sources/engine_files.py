@@ -86,7 +86,6 @@ class _Folders:
             os.close(self._open.pop()[1])
 
     def open(self, name: bytes) -> int:
-        """Return the descriptor of a regular file."""
         *folders, base = name.split(b"/")
         try:
             file = os.open(base, _FILE, dir_fd=self._folder(folders))

@@ -190,7 +190,6 @@ class _OverlayStore:
 
 
 def content_folders(root: Path) -> Sequence[Path]:
-    """Return where the blobs of an engine's containerd may be: its own, or the one next to it."""
     places = (root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS)
     return [place / "io.containerd.content.v1.content/blobs" for place in dict.fromkeys(places)]
 

@@ -135,7 +135,6 @@ def has_buildkit() -> bool:
 
 
 def arguments(entry: FromBuild) -> list[str | Path]:
-    """Return the arguments for buildx to build an image and load it into the engine, by any builder."""
     context = entry.context.resolve()
     argv: list[str | Path] = ["build", "--load", "--progress=plain", f"--tag={entry.engine_name}"]
     if entry.dockerfile:
@@ -169,7 +168,6 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
 
 
 def _fix(output: str) -> str:
-    """Return what to do about a build that failed, by BuildKit's words."""
     if _GONE.search(output):
         return "the engine went away: when `docker version` shows it again, run the command again"
     if not _UNREACHED.search(output):
@@ -183,7 +181,6 @@ def _fix(output: str) -> str:
 
 
 def failed_step(output: str) -> str:
-    """Return the end of BuildKit's output about the failed step: its last lines and its place in the Dockerfile."""
     lines = output.splitlines()
     starts = [at for at, line in enumerate(lines[:-1]) if line == _RULE and lines[at + 1].startswith(" > ")]
     return process.last_lines("\n".join(lines[starts[-1] + 1 :]), LONGEST_STEP) if starts else ""

@@ -72,7 +72,6 @@ class Inspected:
 
     @property
     def repository(self) -> str:
-        """Return the repository that the image goes to."""
         return self.target.repository
 
     def incomplete(self, missing: str) -> MissingBlob:
@@ -85,7 +84,6 @@ class Inspected:
 
 
 def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the digests of an image's uncompressed layers, by the engine's description of it."""
     return tuple((content.get("RootFS") or {}).get("Layers") or ())
 
 
