@@ -24,6 +24,7 @@ SWELL = 1100
 ROOM = 1 << 20
 MOST_MEMBERS = 100_000  # all are kept in memory; an image has some for each layer
 MOST_LINKS = 16
+_MODES = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zX": "xz"}
 # What reading raises for a file that is incomplete or not packed correctly.
 BROKEN = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, *tar_members.BROKEN)
 
@@ -89,8 +90,11 @@ class Members:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     with path.open("rb") as file:
-        if file.read(len(ZSTD)) != ZSTD:
-            with tarfile.open(path, "r:*", tarinfo=LimitedMember) as tar:
+        head = file.read(len(ZSTD))
+        if head != ZSTD:
+            # By "r:*" Python's gzip would look for its beginning in a gigabyte of zeros.
+            kind = next((kind for magic, kind in _MODES.items() if head.startswith(magic)), "")
+            with tarfile.open(path, f"r:{kind}", tarinfo=LimitedMember) as tar:  # type: ignore[call-overload]
                 yield tar
             return
         file.seek(0)  # before 3.14 Python's own does not know zstd
