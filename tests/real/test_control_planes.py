@@ -16,7 +16,7 @@ from tests.real.application import Application
 from tests.real.machine import tool
 from tests.support.bundled import store_with
 
-pytestmark = [pytest.mark.real, pytest.mark.nightly]
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 NAME = "test-planes"
 CLUSTER = {"nodes": {"control_plane": 3}}
