@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sandbox.app import chosen_spec, context
 from sandbox.app.known_sandboxes import require_up
-from sandbox.components.cluster.minikube import registry_creds
 from sandbox.components.credentials.delivery import Renewed
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin
@@ -16,7 +15,6 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.kube.api import Cluster
 from sandbox.plan import providers
 
 
@@ -35,14 +33,6 @@ class PodAccounts:
         require_up(names)
         engine = Engine.connect()
         return cls(spec, PodCredentials(engine, providers.nodes(engine, names), names, context.environ()))
-
-    @property
-    def in_addon(self) -> tuple[str, ...]:
-        """Return the kinds of accounts that minikube's addon registry-creds has, given by any command."""
-        if not self.spec.cluster.supports.own_addons:
-            return ()
-        accounts = registry_creds.held(Cluster(self.credentials.names.kubeconfig))
-        return tuple(kind for kind, values in accounts.items() if values and registry_creds.is_set(values))
 
     def all(self) -> dict[str, PodLogin]:
         """Return the logins that pods have, by name."""

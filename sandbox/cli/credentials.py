@@ -48,11 +48,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Accounts:
-    """`sandbox credentials list`; `registry_creds` are the kinds of accounts that minikube's addon of that name has."""
+    """`sandbox credentials list`."""
 
     name: str
     credentials: Sequence[Account]
-    registry_creds: Sequence[str]
 
 
 @credentials.command("add")
@@ -102,16 +101,14 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
 
     spec = sandbox_of(file, name).spec
     accounts = PodAccounts.of(spec)
-    logins, in_addon = accounts.all(), accounts.in_addon
+    logins = accounts.all()
     if output == "json":
         rows = [_row(login) for _, login in sorted(logins.items())]
-        show_json(Accounts(name=spec.name, credentials=rows, registry_creds=in_addon))
+        show_json(Accounts(name=spec.name, credentials=rows))
         return
     for _, login in sorted(logins.items()):
         click.echo(_line(login))
-    if in_addon:
-        click.echo(f"minikube's addon registry-creds has accounts too: {', '.join(in_addon)}", err=True)
-    elif not logins:
+    if not logins:
         click.echo("no credentials; add some with: sandbox credentials add", err=True)
 
 

@@ -111,8 +111,6 @@ def of_minikube(site: ClusterSite) -> list[Step]:
             names=names,
             nodes=site.nodes,
             uses=_of_minikube(spec),
-            entries=spec.credentials,
-            environ=site.environ,
             requires=requires,
         ),
     ]

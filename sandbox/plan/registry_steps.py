@@ -141,14 +141,9 @@ def accounts(site: ClusterSite) -> list[Step]:
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
-    from sandbox.components.cluster.minikube import registry_creds  # and all that knows a cloud
     from sandbox.components.credentials.pod_credentials import PodCredentials
     from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 
-    if any(one.addon == registry_creds.ADDON for one in site.spec.addons):
-        entries = ()  # then that addon has them, and gives pods Secrets of the same names
-    if not entries and not site.names.credentials.exists():
-        return []
     return [
         AccountsStep(site.names, entries, site.environ),
         CredentialsStep(

@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
-
 from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
@@ -201,6 +199,8 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     The kernel releases the lock however its holder ends (flock(2)). Not re-entrant. Raises Locked, and SandboxError
     when the folder cannot be locked.
     """
+    from filelock import FileLock, Timeout  # most commands that only look lock nothing
+
     lock = FileLock(folder / ".lock", mode=0o600)
     try:
         lock.acquire(timeout=seconds)

@@ -36,15 +36,6 @@ class Keys:
     session: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True)
-class LongLived:
-    """The keys at the bottom of a profile, the role to assume with them, and the region."""
-
-    keys: Keys
-    role: str
-    region: str
-
-
 def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """Return the account at the registries of `entry`. Raises CredentialsUnusable.
 
@@ -59,17 +50,6 @@ def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
     host = str(data["proxyEndpoint"]).partition("://")[2]
     hosts = tuple(f"{number}.{host.partition('.')[2]}" for number in entry.accounts) or (host,)
     return Login(dict.fromkeys(hosts, Credential(username, password)), now, data["expiresAt"].astimezone(UTC))
-
-
-def long_lived(entry: Ecr, environ: Mapping[str, str]) -> LongLived:
-    """Return the long-lived keys of `entry`, for minikube, which assumes roles itself. Raises CredentialsUnusable."""
-    account = _Account.of(entry, environ)
-    role = entry.role or ""
-    if not account.given and len(chain := account.chain()) > 1:
-        role = role or account.profiles[chain[0]]["role_arn"]
-        account = _Account.of(entry.model_copy(update={"profile": chain[-1]}), environ)
-    with account.explained():
-        return LongLived(account.keys(), role, account.region)
 
 
 def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:

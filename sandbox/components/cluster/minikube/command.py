@@ -186,9 +186,6 @@ class Minikube:
     def disable(self, addon: str) -> None:
         self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
 
-    def configure(self, addon: str, settings: Path) -> None:
-        self._run(["addons", "configure", addon, "--config-file", settings], None, CALL_TIMEOUT)
-
     def give_ingress(self, certificate: str) -> None:
         """Have the ingress addon serve a Secret, NAMESPACE/SECRET, when it is next enabled; none may be set yet."""
         # It asks for this alone; were one set already, it would ask whether to replace it, with no user to answer.

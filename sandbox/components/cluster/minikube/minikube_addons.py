@@ -6,17 +6,13 @@ leaves behind may be worse than nothing: the ingress addon's webhook refuses eve
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.components.addons.catalogue import WantedAddon
-from sandbox.components.cluster.minikube import registry_creds
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
-from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.records import Records
@@ -24,7 +20,6 @@ from sandbox.kube.workload_status import progress
 from sandbox.names import Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
-from sandbox.system import files
 from sandbox.system.process import ToolFailed, last_lines
 from sandbox.system.wait import wait_until
 
@@ -39,8 +34,9 @@ LABEL = "kubernetes.io/minikube-addons"
 OPTIONS = ("images", "registries")
 # The one addon whose workload does not have minikube's label.
 UNLABELLED = {"ingress": ("apps/v1", "Deployment", "ingress-nginx-controller", "ingress-nginx")}
-KINDS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("v1", "ReplicationController"))
+KINDS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"))
 TIMEOUT = 180.0
+REGISTRY_CREDS = "registry-creds"
 
 
 def read_enabled(records: Records) -> Mapping[str, str]:
@@ -99,16 +95,13 @@ def _counted(images: int) -> str:
 class MinikubeAddonsStep(NothingToUndo):
     """The addons of minikube's that the spec names or a command enabled.
 
-    `entries` are the accounts for registry-creds, if that is one of them, looked up by `environ`; `asked` is one that
-    is being enabled now.
+    `asked` is one that is being enabled now.
     """
 
     minikube: Minikube
     names: Names
     nodes: Nodes
     uses: tuple[WantedAddon, ...]
-    entries: tuple[Credentials, ...]
-    environ: Mapping[str, str]
     asked: tuple[WantedAddon, ...] = ()
     requires: tuple[str, ...] = ("wiring",)
     name: str = "minikube-addons"
@@ -122,8 +115,7 @@ class MinikubeAddonsStep(NothingToUndo):
                 return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
             if not there[use.source]:
                 return Status(State.ABSENT, f"{use.source} is off")
-        problem = self._unconfigured(cluster) or next(self._pending(cluster, uses), None)
-        if problem:
+        if problem := next(self._pending(cluster, uses), None):
             return Status(State.DRIFTED, problem)
         return Status(State.READY, ", ".join(use.source for use in uses) or "none")
 
@@ -132,9 +124,6 @@ class MinikubeAddonsStep(NothingToUndo):
         uses = self._uses()
         for use in uses:
             self._require(use, there)
-        if self._unconfigured(cluster):
-            work.say(f"configuring {registry_creds.ADDON}")
-            self._configure(cluster)
         new = [use for use in uses if not there[use.source]]
         for use in new:
             pull_images(self.nodes, self.minikube, use, work.say)
@@ -175,6 +164,11 @@ class MinikubeAddonsStep(NothingToUndo):
     def _require(self, use: WantedAddon, there: Mapping[str, bool]) -> None:
         if use.source not in there:
             raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(there)}")
+        if use.source == REGISTRY_CREDS:
+            raise UsageError(
+                f"minikube's addon '{REGISTRY_CREDS}' is not supported: minikube asks for its accounts",
+                fix="write `credentials:` in sandbox.yaml, by which pods get them on every kind of cluster",
+            )
         unknown = sorted(use.values.keys() - set(OPTIONS))
         if unknown:
             raise UsageError(
@@ -201,50 +195,15 @@ class MinikubeAddonsStep(NothingToUndo):
 
     def _pending(self, cluster: Cluster, uses: tuple[WantedAddon, ...]) -> Iterator[str]:
         for use in uses:
-            for one in self._workloads(cluster, use.source):
-                waits_for = _short(one) if one["kind"] == "ReplicationController" else progress(one)
-                if waits_for:
-                    yield f"{use.source}: {title(one)}: {waits_for}"
+            for workload in self._workloads(cluster, use.source):
+                if waits_for := progress(workload):
+                    yield f"{use.source}: {title(workload)}: {waits_for}"
 
     def _workloads(self, cluster: Cluster, addon: str) -> Iterator[dict[str, Any]]:
         for api_version, kind in KINDS:
             yield from cluster.list(api_version, kind, selector=f"{LABEL}={addon}")
         if addon in UNLABELLED and (found := cluster.get(*UNLABELLED[addon])):
             yield found
-
-    def _wanted(self) -> Mapping[str, registry_creds.Values]:
-        if registry_creds.ADDON not in {use.source for use in self.uses}:
-            return {}
-        return registry_creds.wanted(self.entries, self.environ, now=datetime.now(UTC))
-
-    def _unconfigured(self, cluster: Cluster) -> str | None:
-        wanted = self._wanted()
-        held = registry_creds.held(cluster) if wanted else {}
-        other = [cloud for cloud, values in wanted.items() if held[cloud] != values]
-        return f"{registry_creds.ADDON} lacks the present account of {', '.join(other)}" if other else None
-
-    def _configure(self, cluster: Cluster) -> None:
-        """Configure it with all accounts, known and new; it would forget those that are left out."""
-        known = {cloud: values for cloud, values in registry_creds.held(cluster).items() if values}
-        values = {**{cloud: one for cloud, one in known.items() if registry_creds.is_set(one)}, **self._wanted()}
-        folder = self.names.folder / registry_creds.ADDON
-        files.make_private_dir(folder)
-        google, settings = folder / "google.json", folder / "settings.json"
-        try:
-            if "gcr" in values:
-                files.write_atomic(google, values["gcr"][registry_creds.GCP_FILE].encode(), mode=0o600)
-            text = json.dumps(registry_creds.settings(values, google))
-            files.write_atomic(settings, text.encode(), mode=0o600)
-            self.minikube.configure(registry_creds.ADDON, settings)
-        finally:
-            for path in (google, settings):
-                path.unlink(missing_ok=True)
-            folder.rmdir()
-
-
-def _short(controller: Mapping[str, Any]) -> str | None:
-    wanted, ready = controller["spec"].get("replicas", 1), controller.get("status", {}).get("readyReplicas", 0)
-    return None if ready >= wanted else f"{ready} of {wanted} pods are ready"
 
 
 @dataclass(frozen=True)

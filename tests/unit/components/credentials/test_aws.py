@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.credentials.aws import Keys, long_lived
+from sandbox.components.credentials.aws import Keys
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Ecr
@@ -253,30 +253,6 @@ def test_file_of_a_spec_chooses_no_address(services: Services, write: Write) -> 
     text = f"[default]\n{KEYS}endpoint_url = https://aws.example.com\n"
     assert "has endpoint_url" in refusal(lambda: ask(ecr(file=write(text)))).brief
     assert services.aws.asked == []
-
-
-def test_long_lived_keys_are_those_below_the_role(write: Write) -> None:
-    text = f"[default]\nregion = {REGION}\n{KEYS}[work]\nrole_arn = {ROLE}\nsource_profile = default\n"
-    found = long_lived(ecr(file=write(text), profile="work"), os.environ)
-    assert (found.keys.access, found.role, found.region) == ("AKIDHOME", ROLE, REGION)
-    found = long_lived(ecr(file=write(text), role="arn:other"), os.environ)
-    assert (found.keys.access, found.role) == ("AKIDHOME", "arn:other")
-
-
-def test_long_lived_keys_that_are_given_take_no_role(
-    dot_aws: Path, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The environment's keys, and a file of keys, take precedence over a profile with all that it says."""
-    (dot_aws / "config").write_text(f"[default]\nrole_arn = {ROLE}\nsource_profile = base\n[profile base]\n{KEYS}")
-    found = long_lived(ecr(file=write({**JSON, "AccessKeyId": "AKIDFILE"})), os.environ)
-    assert (found.keys.access, found.role) == ("AKIDFILE", "")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
-    found = long_lived(ecr(), os.environ)
-    assert (found.keys.access, found.role) == ("AKIDENV", "")
-    assert long_lived(ecr(role="arn:other"), os.environ).role == "arn:other"
-    found = long_lived(ecr(profile="default"), os.environ)
-    assert (found.keys.access, found.role) == ("AKIDHOME", ROLE)
 
 
 def test_wrong_keys_are_refused(services: Services, write: Write) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app.pod_accounts import PodAccounts
 from sandbox.cli import signals
 from sandbox.cli.credentials import credentials as command
 from sandbox.errors import SandboxError, UsageError
@@ -170,9 +169,3 @@ def test_sandbox_whose_cluster_does_not_answer_says_why(server: ApiServer, monke
     with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
         run("list")
     assert caught.value.details == "certificate is not yet valid"
-
-
-def test_accounts_of_minikubes_addon_are_named(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PodAccounts, "in_addon", ("gcr", "dpr"))
-    assert run("list").stderr == "minikube's addon registry-creds has accounts too: gcr, dpr\n"
-    assert json.loads(run("list", "-o", "json").stdout)["registry_creds"] == ["gcr", "dpr"]
