@@ -203,7 +203,11 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
 
     lock = FileLock(folder / ".lock", mode=0o600)
     try:
-        lock.acquire(timeout=seconds)
+        try:
+            lock.acquire(timeout=seconds)
+        except (FileNotFoundError, FileExistsError):  # its holder removes the folder at this moment
+            make_private_dir(folder)
+            lock.acquire(timeout=seconds)
     except Timeout as error:
         raise Locked(
             f"another command has been working in {folder} for more than {seconds:g} seconds",
