@@ -6,7 +6,6 @@ import functools
 import itertools
 import operator
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("sandbox.yaml")
 CERTIFICATES = "SSL_CERT_FILE"
-_MISNAMED = Path("sandbox.yml")
+NAMES = ("sandbox.yaml", "sandbox.yml")
 
 
 def environ() -> Mapping[str, str]:
@@ -77,10 +76,9 @@ def _home_folder() -> Path:
 def default_file() -> Path | None:
     """Return the spec that a command without FILE and NAME means; a dangling link is reported when it is read.
 
-    It is ./sandbox.yaml, else the nearest one of this user's in the folders above, up to the home folder, so that a
-    subfolder of a project means the project. Another user's would run with this user's rights. Raises UsageError for
-    another user's in the current folder, and for a spec named sandbox.yml: if it were ignored, the command would mean
-    another sandbox.
+    It is ./sandbox.yaml (or .yml), else the nearest one of this user's in the folders above, up to the home folder, so
+    that a subfolder of a project means the project. Another user's would run with this user's rights. Raises UsageError
+    for another user's in the current folder.
     """
     if found := _spec_in(Path()):
         if not _is_own(found):
@@ -119,18 +117,7 @@ def meant_file(file: Path | None, name: str | None) -> Path | None:
 
 
 def _spec_in(folder: Path) -> Path | None:
-    """Return sandbox.yaml in a folder, if there is one. Raises UsageError for one named sandbox.yml."""
-    spec, misnamed = folder / DEFAULT_FILE, folder / _MISNAMED
-    if os.path.lexists(spec):
-        return spec
-    try:
-        is_spec = b"apiVersion: sandbox.dev/" in files.read_regular(misnamed)
-    except (OSError, files.NotAFile):
-        return None
-    if is_spec:
-        old, new = shlex.quote(str(misnamed)), shlex.quote(str(spec))
-        raise UsageError(f"{misnamed} is not read", fix=f"mv {old} {new}   (or -f {old})")
-    return None
+    return next((path for name in NAMES if os.path.lexists(path := folder / name)), None)
 
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:

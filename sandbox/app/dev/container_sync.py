@@ -1,4 +1,4 @@
-"""Copies files into the running containers of an image, and reads them back to compare them."""
+"""Copies files into the running containers of an image."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.container_exec import Executed, execute
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_images import container_statuses, lasting
-from sandbox.oci import digest
 from sandbox.oci.reference import Target
 
 WIDTH = 8
-# The first arguments are paths to delete, up to `--`, the others are read back; the archive is on standard input.
+# The arguments are paths to delete; the archive is on standard input.
 SCRIPT = """\
 for one in rm tar; do command -v $one >/dev/null || eval $one'() { busybox '$one' "$@"; }'; done
-while [ "$1" != -- ]; do rm -rf -- "$1"; shift; done; shift
-tar -xf - -C / && { [ $# = 0 ] || tar -cf - -C / -- "$@"; }
+for path; do rm -rf -- "$path"; done
+tar -xf - -C /
 """
 
 # The phases of pods whose containers do not run again.
@@ -78,14 +77,12 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
 def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
     """Copy the files into all these containers, then do what their rules say.
 
-    Raises SyncFailed where a container has no shell or tar, refuses the files, or has other content afterwards.
+    Raises SyncFailed where a container has no shell or tar, or refuses the files.
     """
-    archive, wanted, gone = packed(copied.files)
+    archive, gone = packed(copied.files)
 
     def one(place: Running) -> None:
-        argv = ["sh", "-c", SCRIPT, "sh", *gone, "--", *wanted]
-        done = _run(run, place.container, argv, archive)
-        require_same(wanted, done.output, place.container)
+        _run(run, place.container, ["sh", "-c", SCRIPT, "sh", *gone], archive)
         for rule in copied.rules:
             if rule.restart and not place.restartable:
                 raise SyncFailed(f"{place.container.pod} cannot start its program again", details="it runs without sh")
@@ -109,8 +106,8 @@ def by_cluster(cluster: Cluster) -> Run:
     )
 
 
-def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]:
-    """Return a tar of these files and folders, the digests of the files by name in it, and the paths that were deleted.
+def packed(files: Mapping[Path, str]) -> tuple[bytes, list[str]]:
+    """Return a tar of these files and folders, and the paths that were deleted.
 
     The files belong to root, as with COPY. Raises SyncFailed for one that cannot be read.
     """
@@ -124,8 +121,7 @@ def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]
                     gone.append(place)
             except OSError as error:
                 raise SyncFailed(f"{path} cannot be read", details=str(error)) from error
-    data = buffer.getvalue()
-    return data, _digests(data), gone
+    return buffer.getvalue(), gone
 
 
 def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -134,35 +130,12 @@ def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def require_same(wanted: Mapping[str, str], answer: bytes, place: Container) -> None:
-    """Raise SyncFailed unless the tar that the container returned has exactly these files."""
-    try:
-        found = _digests(answer) if wanted else {}
-    except tarfile.TarError as error:
-        raise SyncFailed(f"what {place.pod} answers is no tar", details=str(error)) from error
-    differ = [name for name, one in wanted.items() if found.get(name) != one]
-    if differ:
-        raise SyncFailed(f"{place.pod} has other files than were copied", details="\n".join(differ))
-
-
-def _digests(data: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-        for member in archive:
-            if member.size > len(data):  # a sparse file has no limit
-                raise tarfile.ReadError(f"{member.name} is larger than the archive")
-            if member.isfile() and (content := archive.extractfile(member)) is not None:
-                found[member.name] = digest.of(content.read())
-    return found
-
-
-def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> Executed:
+def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> None:
     try:
         done = run(place, argv, stdin)
     except ClusterError as error:
         raise SyncFailed(f"files cannot be copied into {place.pod}", details=error.details or error.brief) from error
     if done.status:
-        said = done.complaints or done.output.decode(errors="replace")[-500:]
+        output = done.complaints or done.output.decode(errors="replace")[-500:]
         words = argv[0] if argv[0] != "sh" else "the copy"
-        raise SyncFailed(f"{words} failed in {place.pod} with status {done.status}", details=said)
-    return done
+        raise SyncFailed(f"{words} failed in {place.pod} with status {done.status}", details=output)
