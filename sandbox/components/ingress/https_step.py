@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 # the cluster's answers may be outdated, and its pods not started yet.
 TIMEOUT = 180.0
 WIDTH = 8
-
-Answers = dict[str, list[https_probe.Answer]]  # by host, one answer for each time that it was requested
-Asked = Sequence[Future[str | None]]  # what is wrong with each answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +62,13 @@ class HttpsStep(NothingToUndo):
         hosts = self._hosts(ingresses)
         if self.deep and (lacking := self.deep.lacking(Cluster(self.names.kubeconfig), ingresses)):
             return Status(State.DRIFTED, f"the certificate is not for {', '.join(lacking)}")
-        answers, wanted = Answers(), self._wanted()
-        with ThreadPoolExecutor(WIDTH) as pool:
-            domain = self._asked_domain(wanted, pool)
-            wrong = self._passed_over(ingresses) or _first(self._asked(hosts, ingresses, pool, answers))
-            trouble = _first(domain) or wrong or next(map(str, self._served(ingresses, answers).outdated(hosts)), None)
+        wanted = self._wanted()
+        trouble = (
+            self._stale(wanted)
+            or self._passed_over(ingresses)
+            or self._unanswered(hosts, ingresses)
+            or next(map(str, self._served.outdated(hosts)), None)
+        )
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {wanted}")
@@ -107,8 +107,7 @@ class HttpsStep(NothingToUndo):
         """
         what = f"the certificate of {self.domain}"
         wait_until(lambda: self._stale(self._wanted()), what=what, timeout=TIMEOUT, pause=0.2)
-        ingresses = self._ingresses()
-        self._served(ingresses).renew(self._hosts(ingresses), say)
+        self._served.renew(self._hosts(self._ingresses()), say)
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
         """Return once the host of an Ingress gets another page than unknown hosts do. Raises WaitTimeout."""
@@ -134,11 +133,13 @@ class HttpsStep(NothingToUndo):
 
     def _stale(self, wanted: Facts | None) -> str | None:
         """Return where the domain is not served with the certificate `wanted`, or None."""
-        with ThreadPoolExecutor(WIDTH) as pool:
-            return _first(self._asked_domain(wanted, pool))
+        return self._first([partial(self._ask_domain, bind, wanted) for bind in self.binds])
 
-    def _asked_domain(self, wanted: Facts | None, pool: Executor) -> Asked:
-        return [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds for _ in range(self.ways)]
+    def _first(self, questions: Iterable[Callable[[], str | None]]) -> str | None:
+        """Ask at once, as often as the edge has nodes to send requests to; return the first trouble, or None."""
+        with ThreadPoolExecutor(WIDTH) as pool:
+            asked = [pool.submit(question) for question in questions for _ in range(self.ways)]
+            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts | None) -> str | None:
         if wanted is None:
@@ -166,39 +167,21 @@ class HttpsStep(NothingToUndo):
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
 
-    def _served(self, ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None) -> ServedCertificates:
-        """Compare served certificates; hosts that have answered a moment ago are not requested again."""
-        bind, known = self.binds[0], answers or {}
-
-        def ask(host: str, root: Path | None) -> https_probe.Answer:
-            if root is None and (before := known.get(host)):
-                return before.pop()
-            return https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root)
-
+    @property
+    def _served(self) -> ServedCertificates:
+        bind = self.binds[0]
         return ServedCertificates(
             cluster=Cluster(self.names.kubeconfig),
             keystore=Keystore(self.names.keys),
             secrets=self.secrets,
-            ingresses=ingresses,
-            ask=ask,
+            ask=lambda host, root: https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root),
             ways=self.ways,
         )
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """Return what is wrong with a host's answer, or None."""
-        with ThreadPoolExecutor(WIDTH) as pool:
-            return _first(self._asked(hosts, ingresses, pool))
-
-    def _asked(
-        self,
-        hosts: tuple[str, ...],
-        ingresses: Sequence[Mapping[str, Any]],
-        pool: Executor,
-        answers: Answers | None = None,
-    ) -> Asked:
-        """Request all hosts at once, for there may be many. Their answers are added to `answers`."""
         paths = paths_of(ingresses)
-        return [pool.submit(self._ask, host, paths.get(host, "/"), answers) for host in hosts for _ in range(self.ways)]
+        return self._first([partial(self._ask, host, paths.get(host, "/")) for host in hosts])
 
     def _passed_over(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """Return an Ingress whose class nothing serves, also while the controller still serves its hosts."""
@@ -206,26 +189,14 @@ class HttpsStep(NothingToUndo):
             return None
         return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
 
-    def _ask(self, host: str, path: str, answers: Answers | None) -> str | None:
-        """Return what is wrong with the host's answer, or None."""
+    def _ask(self, host: str, path: str) -> str | None:
+        """Return what is wrong with the host's answer; without a path, the page for unknown hosts is fine too."""
         bind = self.binds[0]
         answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
-        if answers is not None:
-            answers.setdefault(host, []).append(answer)
-        return _trouble(host, path, answer)
-
-
-def _first(asked: Asked) -> str | None:
-    """Return the first trouble, or None."""
-    return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
-
-
-def _trouble(host: str, path: str, answer: https_probe.Answer) -> str | None:
-    """Return what is wrong with the answer to the path; without a path, the page for unknown hosts is fine too."""
-    unknown = bool(path) and is_default(answer.page)
-    if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
-        return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
-    return None
+        unknown = bool(path) and is_default(answer.page)
+        if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
+            return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
+        return None
 
 
 def _counted(hosts: int) -> str:

@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,31 +39,37 @@ FORBIDDEN = 403
 PATIENCE = 15.0
 TIMEOUT = 180.0
 WIDTH = 8
-MAX_PODS = 10
-
-Ask = Callable[[str, Path | None], Answer]
 
 
 @dataclass(frozen=True)
 class Current:
-    """A Secret of the sandbox with its present certificate."""
+    """A Secret of an application with its present certificate, and the workloads whose pods have it."""
 
     secret: TlsSecret
     facts: Facts
+    workloads: tuple[Manifest, ...]
+
+    @property
+    def mark(self) -> str:
+        return self.facts.sha256.replace(":", "").lower()[:16]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Outdated:
-    """A host that serves an older certificate, and the `workloads` that may serve it, each with their Secret."""
+    """A host that serves an older certificate of the sandbox than the one in `wanted`, if any is for it."""
 
     host: str
     served: Facts
     wanted: Current | None
-    workloads: tuple[Manifest, ...]
 
     def __str__(self) -> str:
-        place = f", not {self.wanted.facts} of {_place(self.wanted.secret)}" if self.wanted else ""
+        wanted = self.wanted
+        place = f", not {wanted.facts} of {wanted.secret.namespace}/{wanted.secret.secret}" if wanted else ""
         return f"{self.host} still serves the certificate {self.served}{place}"
+
+    @property
+    def workloads(self) -> tuple[Manifest, ...]:
+        return self.wanted.workloads if self.wanted else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,58 +77,49 @@ class ServedCertificates:
     """Compares the hosts of one sandbox with the certificates in `secrets` and of its edge.
 
     `ask` requests a host through the edge, trusting the root in a file, or any. Each host is requested for every one of
-    the `ways` of the edge, and for every pod that may answer.
+    the `ways` of the edge.
     """
 
     cluster: Cluster
     keystore: Keystore
     secrets: tuple[TlsSecret, ...]
-    ingresses: Sequence[Mapping[str, Any]]
-    ask: Ask
+    ask: Callable[[str, Path | None], Answer]
     ways: int
 
-    def outdated(self, hosts: Sequence[str], *, replaced: bool = False) -> list[Outdated]:
-        """Return those of `hosts`, and of the certificates' hosts, that serve an older certificate of the sandbox.
-
-        With `replaced` pods were replaced just now, and who routes to them may still know as many of those before.
-        """
+    def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
+        """Return those of `hosts`, and of the certificates' hosts, that serve an older certificate of the sandbox."""
+        present = {secret: facts for secret in self.secrets if (facts := self._facts(secret))}
+        current = [self._current(secret, facts) for secret, facts in present.items() if _is_of_application(secret)]
+        edge = self._of_edge()
+        known = {facts.sha256 for facts in present.values()} | ({edge.sha256} if edge else set())
+        named = {*hosts, *(host for one in current for host in one.secret.hosts), *(edge.hosts if edge else ())}
+        asked = sorted(host for host in named if "*" not in host and parse_address(host) is None)
         with ThreadPoolExecutor(WIDTH) as pool:
-            current = [one for one in pool.map(self._current, self.secrets) if one]
-            edge = self._of_edge()
-            named = {host for one in current if _is_of_application(one.secret) for host in one.secret.hosts}
-            named |= set(edge.hosts if edge else ())
-            asked = sorted(set(hosts) | {one for one in named if "*" not in one and parse_address(one) is None})
-            known = {one.facts.sha256 for one in current} | ({edge.sha256} if edge else set())
-            spaces = {one.secret.namespace for one in current if _is_of_application(one.secret)}
-            listed = {space: pool.map(partial(self._of_kind, space), KINDS) for space in spaces}
-            workloads = {space: list(chain.from_iterable(found)) for space, found in listed.items()}
-            judge = partial(self._judge, current=current, known=known, of_namespace=workloads, times=1 + replaced)
-            shares = (asked[nth::WIDTH] for nth in range(min(WIDTH, len(asked))))
-            parts = pool.map(lambda part: [judge(host) for host in part], shares)
-            return sorted((one for part in parts for one in part if one), key=attrgetter("host"))
+            judged = pool.map(lambda host: self._judge(host, current, known), asked)
+            return [outdated for outdated in judged if outdated]
 
     def renew(self, hosts: Sequence[str], say: Say) -> None:
         """Return once all of them serve their present certificates.
 
-        Workloads that do not serve them in time by themselves are restarted, and only those. Raises SandboxError for a
-        host of which nothing in the cluster can be restarted.
+        Workloads that do not serve them in time by themselves are restarted. Raises SandboxError for a host of which
+        nothing in the cluster can be restarted.
         """
-        found = self.outdated(hosts)
-        if not found:
-            return
-        for one in found:
+        outdated = self.outdated(hosts)
+        for one in outdated:
             for workload in one.workloads:
-                if selector := pod_selector(workload):
+                if one.wanted and (selector := pod_selector(workload)):
                     # Have kubelets write the Secret's new content into its pods now, not within a minute.
                     space = workload["metadata"]["namespace"]
-                    readiness.refresh_pods(self.cluster, space, _mark(one), selector=selector)
+                    readiness.refresh_pods(self.cluster, space, one.wanted.mark, selector=selector)
+        if not outdated:
+            return
         try:
-            wait_until(lambda: _told(self.outdated(hosts)), what="the certificates", timeout=PATIENCE)
+            self._await(hosts, PATIENCE)
         except WaitTimeout:
-            found = self.outdated(hosts)
-            for one in found:
+            outdated = self.outdated(hosts)
+            for one in outdated:
                 self._restart(one, say)
-            left = [one for one in found if not one.workloads]
+            left = [one for one in outdated if not one.workloads]
             if left:
                 raise SandboxError(
                     str(left[0]),
@@ -133,48 +127,38 @@ class ServedCertificates:
                     fix=f"restart what serves {left[0].host}, then sandbox up",
                     id="old-certificate",
                 ) from None
-            wait_until(lambda: _told(self.outdated(hosts, replaced=True)), what="the certificates", timeout=TIMEOUT)
+            self._await(hosts, TIMEOUT)
 
-    def _judge(
-        self,
-        host: str,
-        *,
-        current: Sequence[Current],
-        known: set[str],
-        of_namespace: Mapping[str, Sequence[Manifest]],
-        times: int,
-    ) -> Outdated | None:
-        wanted = next((one for one in current if _is_of_application(one.secret) and one.facts.covers(host)), None)
-        workloads = tuple(self._workloads(host, wanted, of_namespace)) if wanted else ()
-        for _ in range(self.ways * times * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
+    def _await(self, hosts: Sequence[str], timeout: float) -> None:
+        wait_until(lambda: "\n".join(map(str, self.outdated(hosts))) or None, what="the certificates", timeout=timeout)
+
+    def _judge(self, host: str, current: Sequence[Current], known: set[str]) -> Outdated | None:
+        wanted = next((one for one in current if one.facts.covers(host)), None)
+        for _ in range(self.ways):
             served = self.ask(host, None).certificate
             if not served or fingerprint(served) in known:
                 continue
             facts = describe(served.encode(), now=datetime.now(UTC))
-            if not facts.is_of_sandbox:
-                continue
-            if workloads or self.ask(host, self.keystore.root.cert).certificate == "":
-                return Outdated(host=host, served=facts, wanted=wanted, workloads=workloads)
+            # What clients accept, and no workload here serves, is not the sandbox's business.
+            if facts.is_of_sandbox and (
+                (wanted and wanted.workloads) or self.ask(host, self.keystore.root.cert).certificate == ""
+            ):
+                return Outdated(host, facts, wanted)
         return None
 
-    def _current(self, one: TlsSecret) -> Current | None:
-        found = self.cluster.get("v1", "Secret", one.secret, one.namespace)
-        pem_text = base64.b64decode(((found or {}).get("data") or {}).get("tls.crt", ""))
-        return Current(one, describe(pem_text, now=datetime.now(UTC))) if pem_text else None
+    def _facts(self, secret: TlsSecret) -> Facts | None:
+        live = self.cluster.get("v1", "Secret", secret.secret, secret.namespace)
+        pem_text = base64.b64decode(((live or {}).get("data") or {}).get("tls.crt", ""))
+        return describe(pem_text, now=datetime.now(UTC)) if pem_text else None
+
+    def _current(self, secret: TlsSecret, facts: Facts) -> Current:
+        workloads = (one for kind in KINDS for one in self._of_kind(secret.namespace, kind))
+        users = (one for one in workloads if not is_leaving(one) and secret.secret in set(_secrets_of(one)))
+        return Current(secret, facts, tuple(users))
 
     def _of_edge(self) -> Facts | None:
         files = self.keystore.leaf_files(EDGE_LEAF)
         return describe(files.read().cert_pem, now=datetime.now(UTC)) if files.has_cert else None
-
-    def _workloads(
-        self, host: str, wanted: Current, of_namespace: Mapping[str, Sequence[Manifest]]
-    ) -> Iterator[Manifest]:
-        """Yield the workloads whose pods have the Secret; only the Service's where an Ingress names one."""
-        namespace, name = wanted.secret.namespace, wanted.secret.secret
-        users = [one for one in of_namespace[namespace] if not is_leaving(one) and name in set(_secrets_of(one))]
-        selectors = list(self._selectors(host, namespace)) if len(users) > 1 else []
-        behind = [one for one in users if any(selector.items() <= _labels(one).items() for selector in selectors)]
-        return iter(behind or users)
 
     def _of_kind(self, namespace: str, kind: str) -> Sequence[Manifest]:
         """Return the workloads of a kind; in a shared cluster the user may have no right to them, and so has none."""
@@ -185,59 +169,22 @@ class ServedCertificates:
                 raise
             return ()
 
-    def _selectors(self, host: str, namespace: str) -> Iterator[Mapping[str, str]]:
-        for ingress in self.ingresses:
-            rules = (ingress.get("spec") or {}).get("rules") or ()
-            paths = [path for rule in rules if rule.get("host") == host for path in _paths(rule)]
-            services = {str(((path.get("backend") or {}).get("service") or {}).get("name", "")) for path in paths}
-            for service in services - {""} if ingress["metadata"].get("namespace") == namespace else ():
-                found = self.cluster.get("v1", "Service", service, namespace) or {}
-                selector = (found.get("spec") or {}).get("selector")
-                if selector:
-                    yield selector
-
     def _restart(self, one: Outdated, say: Say) -> None:
         for workload in one.workloads:
             say(f"restarting {title(workload)}: {one}")
-            self.cluster.annotate_pods(workload, {ANNOTATION: _mark(one)}, manager=MANAGER)
+            mark = one.wanted.mark if one.wanted else ""
+            self.cluster.annotate_pods(workload, {ANNOTATION: mark}, manager=MANAGER)
         wait_ready(self.cluster, one.workloads, timeout=TIMEOUT)
 
 
-def _told(found: Sequence[Outdated]) -> str | None:
-    return "\n".join(map(str, found)) or None
-
-
-def _mark(one: Outdated) -> str:
-    return one.wanted.facts.sha256.replace(":", "").lower()[:16] if one.wanted else ""
-
-
-def _place(secret: TlsSecret) -> str:
-    return f"{secret.namespace}/{secret.secret}"
-
-
 def _is_of_application(secret: TlsSecret) -> bool:
-    """Tell whether an application may have the Secret; the controller has the others and watches them."""
+    """Return whether an application may have the Secret; the controller has the others and watches them."""
     return secret.leaf not in ("default", "domain")
-
-
-def _replicas(workload: Manifest) -> int:
-    """Return how many pods may answer; one that is told to end is asked until it has ended (KEP-3973)."""
-    status = workload.get("status") or {}
-    ready = int(status.get("readyReplicas") or status.get("numberReady") or 0)
-    return ready + int(status.get("terminatingReplicas") or 0)
-
-
-def _labels(workload: Manifest) -> Mapping[str, str]:
-    return workload["spec"]["template"]["metadata"].get("labels") or {}
-
-
-def _paths(rule: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return (rule.get("http") or {}).get("paths") or ()
 
 
 def _secrets_of(workload: Manifest) -> Iterator[str]:
     """Yield the names of the Secrets that a workload's pods have as files or variables."""
-    spec = workload["spec"]["template"]["spec"]
+    spec: Mapping[str, Any] = workload["spec"]["template"]["spec"]
     for volume in spec.get("volumes") or ():
         yield (volume.get("secret") or {}).get("secretName", "")
         for source in (volume.get("projected") or {}).get("sources") or ():

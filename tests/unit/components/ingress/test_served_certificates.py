@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +74,6 @@ def certificates(
         cluster=Cluster(names.kubeconfig),
         keystore=keystore,
         secrets=(SECRET,),
-        ingresses=(),
         ask=lambda host, root: https_probe.ask(host, address="127.0.0.1", port=app.port, root=root),
         ways=1,
     )
@@ -155,50 +152,6 @@ def test_an_application_that_reads_it_again_is_left_alone(
     monkeypatch.setattr(readiness, "refresh_pods", lambda *place, **how: app.present(new))
     certificates.renew((), pytest.fail)
     assert mark(server) is None
-
-
-def test_of_two_pods_with_one_secret_only_the_hosts_restarts(
-    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer
-) -> None:
-    server.kinds["/api/v1"]["Service"] = ("services", True)
-    server.objects[f"{APPS}/second"] = deployment("second")
-    server.objects["/api/v1/namespaces/shop/services/app"] = {"spec": {"selector": {"app": "app"}}}
-    paths = [{"backend": {"service": {"name": "app"}}}]
-    ingress = {"metadata": {"namespace": "shop"}, "spec": {"rules": [{"host": HOST, "http": {"paths": paths}}]}}
-    new = renew(secrets)
-    replace(certificates, ingresses=(ingress,)).renew((), lambda line: app.present(new))
-    assert mark(server) and mark(server, "second") is None
-
-
-@pytest.mark.parametrize("ending", [0, 1])
-def test_a_pod_that_is_still_ending_is_asked_too(
-    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer, ending: int
-) -> None:
-    old = certificates.ask(HOST, None)
-    app.present(renew(secrets))
-    turns = cycle([certificates.ask(HOST, None), old])
-    server.objects[f"{APPS}/app"]["status"] = {**READY, "terminatingReplicas": ending}
-    found = replace(certificates, ask=lambda host, root: next(turns)).outdated(())
-    assert [one.host for one in found] == [HOST] * ending
-
-
-def test_pod_that_is_gone_but_still_routed_to_is_waited_for(
-    certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
-) -> None:
-    """A pod without a grace period is gone from the API at once: the ingress still sends it every second client."""
-    old = certificates.ask(HOST, None)
-    new, asked = renew(secrets), list[str]()
-
-    def ask(host: str, root: Path | None) -> https_probe.Answer:
-        asked.append(host)
-        return certificates.ask(host, root) if len(asked) > 4 or len(asked) % 2 else old
-
-    def restarted(line: str) -> None:
-        app.present(new)
-        asked.clear()
-
-    replace(certificates, ask=ask).renew((), restarted)
-    assert len(asked) > 4
 
 
 def test_a_restart_that_does_not_help_is_an_error(
