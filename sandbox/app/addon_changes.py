@@ -96,14 +96,14 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
     spec, source = sandbox.spec, _source(addon)
     capabilities.require_commandable(spec, source)
     # A mistyped name is refused before anything is asked; names of minikube's own addons only minikube knows.
-    wanted = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
+    included = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
     with sandbox.alone("enable"):
         manager, minikube = _managers(spec)
         require_up(sandbox.names)
-        if minikube and wanted is None:
+        if minikube and included is None:
             _enable_in_minikube(minikube, source, sandbox.session)
             return Enabled()
-        name = (wanted or catalogue.find_addon(source)).name
+        name = (included or catalogue.find_addon(source)).name
         _require_not_in_spec(manager, name, fix="sandbox up")
         before = manager.records()
         record = before.get(name)

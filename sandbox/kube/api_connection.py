@@ -34,7 +34,7 @@ class Resource:
     verbs: frozenset[str]
 
     def may(self, *verbs: str) -> bool:
-        """Tell whether it supports all of these verbs; whether we may use them is another matter."""
+        """Return whether it supports all of these verbs; whether we may use them is another matter."""
         return self.verbs.issuperset(verbs)
 
 

@@ -40,5 +40,5 @@ def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str
 
 
 def is_unanswered(words: str) -> bool:
-    """Tell whether the API server says that nothing answers a webhook, whose pods may not have started yet."""
+    """Return whether the API server says that nothing answers a webhook, whose pods may not have started yet."""
     return any(phrase in words for phrase in UNANSWERED)

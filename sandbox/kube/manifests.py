@@ -134,7 +134,7 @@ def _named(manifest: Manifest) -> dict[str, Any]:
 
 
 def is_builtin(group: str) -> bool:
-    """Tell whether every cluster has the kinds of the API group: Kubernetes' own, most of which end in k8s.io."""
+    """Return whether every cluster has the kinds of the API group: Kubernetes' own, most of which end in k8s.io."""
     return group in ("", "apps", "autoscaling", "batch", "extensions", "policy") or group in OWN_GROUPS
 
 

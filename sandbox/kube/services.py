@@ -20,5 +20,5 @@ def endpoint_slices(cluster: Cluster, namespace: str, service: str) -> Sequence[
 
 
 def is_serving(endpoint: Mapping[str, Any]) -> bool:
-    """Tell whether an endpoint of an EndpointSlice gets connections; without the condition it does (API reference)."""
+    """Return whether an endpoint of an EndpointSlice gets connections (by default it does)."""
     return (endpoint.get("conditions") or {}).get("ready") is not False

@@ -18,7 +18,7 @@ def is_ready(pod: Manifest) -> bool:
 
 
 def has_failed(live: Mapping[str, Any]) -> bool:
-    """Tell whether a workload has ended in a failure, and does not try again by itself."""
+    """Return whether a workload has ended in a failure, and does not try again by itself."""
     try:
         progress(live)
     except ClusterError:
@@ -80,7 +80,7 @@ def _rollout_progress(live: Mapping[str, Any]) -> str | None:
 
 
 def lacks_pods(live: Mapping[str, Any]) -> bool:
-    """Tell whether a StatefulSet, DaemonSet or Job has fewer pods than it is to have; those may be refused."""
+    """Return whether a StatefulSet, DaemonSet or Job has fewer pods than it is to have; those may be refused."""
     status, spec = live.get("status") or {}, live.get("spec") or {}
     match live["kind"]:
         case "StatefulSet":
@@ -94,7 +94,7 @@ def lacks_pods(live: Mapping[str, Any]) -> bool:
 
 
 def is_seen(live: Mapping[str, Any]) -> bool:
-    """Tell whether the workload's controller knows its present spec."""
+    """Return whether the workload's controller knows its present spec."""
     seen = (live.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= live["metadata"].get("generation", 1))
 
@@ -108,7 +108,7 @@ def _staying(spec: Mapping[str, Any], desired: int) -> int:
 
 
 def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
-    """Tell whether a DaemonSet may rightly have no pod: it asks nodes for more than Linux, which all have."""
+    """Return whether a DaemonSet may rightly have no pod: it asks nodes for more than Linux, which all have."""
     pod = (spec.get("template") or {}).get("spec") or {}
     labels = (pod.get("nodeSelector") or {}).items() - {("kubernetes.io/os", "linux")}
     return bool(labels or (pod.get("affinity") or {}).get("nodeAffinity"))

@@ -80,9 +80,9 @@ class AddonManager:
     def bring(self, source: str, work: Work) -> None:
         """Install an addon as a command does, unless it is there. Raises SandboxError."""
         records = self.records()
-        for one in replace(self, asked=(source,)).chosen(records):
-            if one.source == source and one.addon.name not in records:
-                self._install(one, None, last=False, work=work)
+        for addon in replace(self, asked=(source,)).chosen(records):
+            if addon.source == source and addon.addon.name not in records:
+                self._install(addon, None, last=False, work=work)
 
     def records(self) -> dict[str, Record]:
         """Return the records of addons in the cluster, by name; what a pod wrote there is none."""
@@ -235,13 +235,13 @@ class AddonManager:
         """Return the range of addresses for Services of type LoadBalancer, without its first and last."""
         network = joined(self.images.engine, self.images.provider.nodes.network)
         chosen = network.name != self.images.sandbox.network
-        found = service_addresses(network.subnet, network.lower, chosen=chosen)
-        if found is None:
+        addresses = service_addresses(network.subnet, network.lower, chosen=chosen)
+        if addresses is None:
             raise UsageError(
                 f"the network {network.name} ({network.subnet}) has no addresses for Services of type LoadBalancer",
                 fix="give the Service another type; a network that `sandbox up` creates has such addresses",
             )
-        return f"{found[1]}-{found[-2]}"
+        return f"{addresses[1]}-{addresses[-2]}"
 
     def _kubelet_authorities(self) -> str:
         return "".join(self._kubelet_authority(node) for node in self.images.provider.nodes.running())

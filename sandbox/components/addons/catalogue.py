@@ -97,8 +97,8 @@ def _unknown(source: str) -> UsageError:
     if len(source) > 2:  # shorter words are in every title
         titles = {addon.name: f"{addon.name} {addon.about.title}".lower() for addon in included()}
         near += [name for name, title in titles.items() if source.lower() in title and name not in near]
-    known = ", ".join(near or [addon.name for addon in included() if addon.about.instead is None])
-    meant = f"did you mean {known}?" if near else f"it is one of: {known};"
+    suggestions = ", ".join(near or [addon.name for addon in included() if addon.about.instead is None])
+    meant = f"did you mean {suggestions}?" if near else f"it is one of: {suggestions};"
     return UsageError(f"there is no addon '{source}'", fix=f"{meant} for your own folder write ./{source}")
 
 
@@ -152,8 +152,8 @@ def _add(chosen: dict[str, ChosenAddon], use: WantedAddon, by: str, path: tuple[
         raise UsageError(f"addons need each other in a circle: {' → '.join((*path, addon.name))}")
     unknown = sorted(use.values.keys() - addon.about.values.keys())
     if unknown and addon.about.chart is None:  # the others are values of the chart, by path
-        known = ", ".join(addon.about.values) or "none"
-        raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {known}")
+        values = ", ".join(addon.about.values) or "none"
+        raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {values}")
     for need in addon.about.needs:
         _add(chosen, WantedAddon(need), addon.name, (*path, addon.name))
     before = chosen.get(addon.name)

@@ -21,7 +21,7 @@ TIMEOUT = 60.0  # seconds for MetalLB to give an address
 
 
 def wants_address(service: Manifest) -> bool:
-    """Tell whether a Service is of type LoadBalancer and not for a controller of another class."""
+    """Return whether a Service is of type LoadBalancer and not for a controller of another class."""
     spec = service.get("spec") or {}
     return bool(
         service["kind"] == "Service" and spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
@@ -62,9 +62,9 @@ class LoadBalancersStep(NothingToUndo):
         """Return the Services without an address, as NAMESPACE/NAME."""
         services = self.manager.cluster.list("v1", "Service")
         return [
-            f"{one['metadata']['namespace']}/{one['metadata']['name']}"
-            for one in services
-            if wants_address({"kind": "Service", **one}) and not (one.get("status") or {}).get("loadBalancer")
+            f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+            for service in services
+            if wants_address({"kind": "Service", **service}) and not (service.get("status") or {}).get("loadBalancer")
         ]
 
     def _has_other(self) -> bool:

@@ -33,10 +33,10 @@ class Applied:
         created = str(live["metadata"].get("creationTimestamp") or "")
         return "" < self.written < created and not was_applied(live)
 
-    def dropped(self, wanted: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
+    def dropped(self, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
         """Return the objects that are not wanted any more and contain no data."""
-        kept = frozenset(wanted)
-        return tuple(key for key in self.keys if key not in kept and key.kind not in KEPT)
+        named = frozenset(keys)
+        return tuple(key for key in self.keys if key not in named and key.kind not in KEPT)
 
 
 def read(records: Records, name: str) -> Applied | None:

@@ -138,12 +138,12 @@ def lock(charts: Sequence[RemoteChart], digests: Mapping[RemoteChart, str]) -> N
     """
     for path in dict.fromkeys(chart.lock for chart in charts):
         old = _read(path)
-        known = {(entry.chart, entry.version): entry.digest for entry in old.charts}
-        known |= {_key(chart): digest for chart, digest in digests.items()}
+        locked_digests = {(entry.chart, entry.version): entry.digest for entry in old.charts}
+        locked_digests |= {_key(chart): digest for chart, digest in digests.items()}
         named = {_key(chart) for chart in charts if chart.lock == path}
         entries = [
             {"chart": chart, "version": version, "digest": digest}
-            for (chart, version), digest in sorted(known.items())
+            for (chart, version), digest in sorted(locked_digests.items())
             if (chart, version) in named
         ]
         new = ChartLock.model_validate({"charts": entries})

@@ -20,23 +20,23 @@ def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
     """
     if kubernetes and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < SINCE:
         return
-    found = list(objects)
-    defined = set(map(manifests.defined, found))
-    for one in found:
-        version, kind = one["apiVersion"], one["kind"]
+    every = list(objects)
+    defined = set(map(manifests.defined, every))
+    for manifest in every:
+        version, kind = manifest["apiVersion"], manifest["kind"]
         group, right = version.rpartition("/")[0], built_in.version(kind)
         if right is None and manifests.is_builtin(group) and (meant := built_in.near(kind)):
             raise BadFile(
-                f"{title(one)}: no cluster has the kind {kind} in {version}",
+                f"{title(manifest)}: no cluster has the kind {kind} in {version}",
                 fix=f"write `kind: {meant}` and `apiVersion: {built_in.version(meant)}`",
             )
         if right and version != right and _is_kubernetes(group) and (group, kind) not in defined:
             raise BadFile(
-                f"{title(one)}: no cluster has the kind {kind} in {version}",
+                f"{title(manifest)}: no cluster has the kind {kind} in {version}",
                 fix=f"write `apiVersion: {right}`; if its fields differ: {GUIDE}",
             )
 
 
 def _is_kubernetes(group: str) -> bool:
-    """Tell whether a group is Kubernetes' own: those of others are names of domains, and not below k8s.io."""
+    """Return whether a group is Kubernetes' own: those of others are names of domains, and not below k8s.io."""
     return "." not in group or manifests.is_builtin(group) or group.endswith(".k8s.io")

@@ -129,21 +129,21 @@ class ImageNames:
         full = self.full(self.connected(objects))
         return tuple(renamed(manifest, full, self.fields) for manifest in objects)
 
-    def full(self, known: Mapping[str, Brought]) -> dict[str, str]:
+    def full(self, images: Mapping[str, Brought]) -> dict[str, str]:
         """Return the names with those by which pods now pull the images; images that the registry lacks are left out.
 
         Raises RegistryError.
         """
-        if not known:
+        if not images:
             return {}
         with Client(self.url, keychain=self.keychain) as client:
-            targets = tuple({image.target for image in known.values()})
+            targets = tuple({image.target for image in images.values()})
             names = ((target.repository, target.tag or target.digest or "") for target in targets)
             with ThreadPoolExecutor(WIDTH) as pool:
                 digests = dict(zip(targets, pool.map(lambda name: client.manifest_digest(*name), names), strict=True))
         return {
             name: f"{self.prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}@{digest}"
-            for name, target in ((name, image.target) for name, image in known.items())
+            for name, target in ((name, image.target) for name, image in images.items())
             if (digest := digests[target])
         }
 
@@ -163,30 +163,30 @@ class ImageNames:
 
     def missing(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
         """Return images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""
-        wanted = self.unlisted(objects)
-        if not wanted:
+        users = self.unlisted(objects)
+        if not users:
             return {}
         with Client(self.url, keychain=self.keychain) as client:
-            return {name: user for name, user in wanted.items() if not _is_in(client, name)}
+            return {name: user for name, user in users.items() if not _is_in(client, name)}
 
     def unlisted(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
         """Return images of the sandbox's registry that images.yaml does not push, and who wants them."""
-        known = self.connected(objects)
+        pushed = self.connected(objects)
         return {
             str(holder[key]): title(manifest)
             for manifest in reversed(objects)
             for holder, key in slots(manifest, self.fields)
-            if self.is_ours(str(holder[key])) and str(holder[key]) not in known
+            if self.is_ours(str(holder[key])) and str(holder[key]) not in pushed
         }
 
-    def _is_own(self, reference: Reference, one: Brought) -> bool:
-        target, tag = one.target, reference.with_default_tag().tag
+    def _is_own(self, reference: Reference, image: Brought) -> bool:
+        target, tag = image.target, reference.with_default_tag().tag
         host = reference.host
         ours = host in (self.prefix, *self.hosts) or host.partition(":")[0] in LOCAL
         if (ours or host == DOCKER_HUB) and reference.familiar_path == target.repository:
             alone = [each.target for each in self.brought if each.target.repository == target.repository] == [target]
-            return tag == target.tag or (alone and (reference.tag is None if ours else one.built))
-        return one.source is not None and (one.source.host, one.source.path, one.source.tag) == (
+            return tag == target.tag or (alone and (reference.tag is None if ours else image.built))
+        return image.source is not None and (image.source.host, image.source.path, image.source.tag) == (
             host,
             reference.path,
             tag,
@@ -275,10 +275,10 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _is_alike(reference: Reference, one: Brought) -> bool:
-    last = _last(one.target.repository)
+def _is_alike(reference: Reference, image: Brought) -> bool:
+    last = _last(image.target.repository)
     theirs = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
-    return _last(reference.path) == last and not (theirs and reference.tag not in (None, one.target.tag))
+    return _last(reference.path) == last and not (theirs and reference.tag not in (None, image.target.tag))
 
 
 def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:

@@ -18,7 +18,8 @@ def main() -> None:
     names = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     images, fields = names["images"], {kind: tuple(map(tuple, paths)) for kind, paths in names["fields"].items()}
     programs = {
-        image: Program(tuple(one["entrypoint"]), tuple(one["cmd"])) for image, one in names.get("programs", {}).items()
+        image: Program(tuple(program["entrypoint"]), tuple(program["cmd"]))
+        for image, program in names.get("programs", {}).items()
     }
     for content in yaml_text.documents(sys.stdin.read()):
         if isinstance(content, dict):

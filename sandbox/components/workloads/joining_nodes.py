@@ -17,8 +17,8 @@ def await_nodes(cluster: Cluster, names: Collection[str], say: Say) -> None:
     """Wait until pods can be placed on each of the nodes `names`, but not for one that is lost."""
 
     def joining() -> str | None:
-        found = {one["metadata"]["name"]: one.get("spec", {}) for one in cluster.list("v1", "Node")}
-        late = [name for name in names if name not in found or _is_new(found[name].get("taints") or ())]
+        nodes = {node["metadata"]["name"]: node.get("spec", {}) for node in cluster.list("v1", "Node")}
+        late = [name for name in names if name not in nodes or _is_new(nodes[name].get("taints") or ())]
         return f"waiting for {', '.join(late)}" if late else None
 
     if len(names) > 1:
@@ -27,4 +27,4 @@ def await_nodes(cluster: Cluster, names: Collection[str], say: Say) -> None:
 
 
 def _is_new(taints: Collection[dict[str, str]]) -> bool:
-    return any(one["key"] == NOT_READY for one in taints)
+    return any(taint["key"] == NOT_READY for taint in taints)

@@ -39,7 +39,7 @@ class Placed:
 
     objects: tuple[Manifest, ...]
     changed: tuple[Manifest, ...]
-    known: tuple[ObjectKey, ...]
+    keys: tuple[ObjectKey, ...]
     removed: tuple[ObjectKey, ...]
 
 
@@ -98,8 +98,8 @@ class ApplyStep(NothingToUndo):
             placed = self.placed()
         except RegistryError as error:
             return Status(State.UNSEEN, error.brief)
-        wanted = frozenset(map(ObjectKey.of, placed))
-        dropped = record.dropped(wanted)
+        keys = frozenset(map(ObjectKey.of, placed))
+        dropped = record.dropped(keys)
         if dropped:
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
         if record.digest and record.digest != _digest(placed):
@@ -108,7 +108,7 @@ class ApplyStep(NothingToUndo):
             return Status(State.DRIFTED, fault)
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")
-        kept = [str(key) for key in record.keys if key not in wanted]
+        kept = [str(key) for key in record.keys if key not in keys]
         note = [f"left for you to delete: {', '.join(kept)}"] if kept else []
         return Status(State.READY, "; ".join((*self.notes, *note)))
 
@@ -143,10 +143,10 @@ class ApplyStep(NothingToUndo):
         written = self._written()
         self.images.require(written)  # before anything is applied
         objects = self._placed(written)
-        wanted = tuple(map(ObjectKey.of, objects))
+        keys = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
-        known = (*before.keys, *wanted)
-        applied_record.write(records, RECORD, known)
+        recorded = (*before.keys, *keys)
+        applied_record.write(records, RECORD, recorded)
 
         def attempt(manifest: Manifest) -> str | None:
             ours, context = before.keys, self.names.cluster
@@ -162,7 +162,7 @@ class ApplyStep(NothingToUndo):
                 say(f"removing {', '.join(map(str, keys))}")
             return object_keys.remove(cluster, keys, wait=wait)
 
-        dropped = before.dropped(wanted)
+        dropped = before.dropped(keys)
         webhooks = [key for key in dropped if key.kind in LAST]
         removed = remove(webhooks)  # first, since they refuse objects if nothing answers them
         changed = tuple(manifest for manifest in objects if (known_as or {}).get(identity(manifest)) != manifest)
@@ -176,13 +176,13 @@ class ApplyStep(NothingToUndo):
             raise
         removed += remove([key for key in dropped if key not in webhooks])
         gone = dropped if wait else ()
-        return Placed(tuple(objects), changed, tuple(key for key in known if key not in gone), removed)
+        return Placed(tuple(objects), changed, tuple(key for key in recorded if key not in gone), removed)
 
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied and ready; one that a finalizer holds stays recorded until it is gone."""
         records = self.records
-        existing = object_keys.existing(records.cluster, placed.known, held=True)
-        keys = (key for key in placed.known if key in existing)
+        existing = object_keys.existing(records.cluster, placed.keys, held=True)
+        keys = (key for key in placed.keys if key in existing)
         applied_record.write(records, RECORD, keys, _digest(placed.objects))
 
     def _require_newest(self) -> None:
