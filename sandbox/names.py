@@ -15,10 +15,6 @@ OWNER = "dev.sandbox.owner"
 MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
 BALANCER = "external-load-balancer"  # the end of the name of what is before several control planes, and kind's role
 EDGE = "sandbox-edge"
-RETIRED = "-retired-"  # part of the names of replaced edges, which still serve their open connections
-# End the names of containers that have a registry's port, and of those that hold ports for another.
-FRONTEND, HOLDER = "-frontend", "-ports"
-RELAY = "passthrough"  # its folder, and its claims on ports
 SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"
 DOMAIN_TLS = "domain-tls"
@@ -99,13 +95,13 @@ class Home:
         return self.state / "edge"
 
     @property
-    def relay(self) -> Path:
-        """Return the folder of the relay, the edge of clusters that containers cannot reach: routes, state and log."""
-        return self.state / RELAY
+    def forwards(self) -> Path:
+        """Return the folder of the process that runs `kubectl port-forward`s: its record and its log."""
+        return self.state / "forwards"
 
     @property
     def kubectl(self) -> Path:
-        return self.relay / "kubectl"
+        return self.forwards / "kubectl"
 
     @property
     def claims(self) -> Path:
@@ -219,19 +215,6 @@ class Names:
     @property
     def registry_endpoint(self) -> str:
         return f"{self.registry}:{REGISTRY_PORT}"
-
-    @property
-    def registry_frontend(self) -> str:
-        return self.registry + FRONTEND
-
-    @property
-    def registry_holder(self) -> str:
-        """Return the container that holds that port for it, if there is one."""
-        return self.registry + HOLDER
-
-    @property
-    def registry_files(self) -> Path:
-        return self.folder / "registry"
 
     @property
     def volume(self) -> str:

@@ -14,7 +14,6 @@ from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
-from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.config import loader
@@ -71,8 +70,8 @@ def places(name: str, service: str) -> tuple[str, ...]:
 
 
 def statuses() -> tuple[PortStatus, ...]:
-    """Return the status of every port, by either kind of edge."""
-    return tuple(_status(route, port) for route in routes.every(user_home()) for port in route.every_port)
+    """Return the status of every port."""
+    return tuple(_status(route, port) for route in routes.load(user_home().edge) for port in route.every_port)
 
 
 def add(session: Session, port: int | None, to: str, *, name: str | None, proxy: bool) -> PortStatus:
@@ -141,19 +140,18 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
 
 def _route(home: Home, name: str | None) -> Route:
     """Return the route of the sandbox `name`, else that of the only one that is up. Raises UsageError."""
-    known, relayed = routes.load(home.edge), routes.load(home.relay)
+    known = routes.load(home.edge)
     if name is None and len(known) > 1:
         up = ", ".join(route.name for route in known)
         raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by -n")
-    name = name or next((route.name for route in (*known, *relayed)), None)
+    name = name or next((route.name for route in known), None)
     if name is None:
         raise UsageError("no sandbox is up", fix="sandbox up")
     if found := routes.find(known, name):
-        return found
-    if routes.find(relayed, name):
+        if not found.forwards:
+            return found
         raise UsageError(
-            f"'{name}' has no edge container, which TCP ports need",
-            details="its edge is a process, which has the ports of its spec only",
+            f"'{name}' is reached by kubectl port-forward, which has the TCP ports of its spec only",
             fix="in sandbox.yaml: edge: {tcp: [{port: PORT, to: NAMESPACE/SERVICE:PORT}]}, then sandbox up",
         )
     require_known(name)
@@ -221,8 +219,9 @@ def _require_port(home: Home, name: str, port: Port) -> None:
 def _status(route: Route, port: Port) -> PortStatus:
     try:
         ports = HostPorts(user_home().sandbox(route.name))
-        tunnel = next((one for one in route.tunnels if one.port == port.port), None)
-        backend = ports.backend(Relay.service_of(tunnel.upstream) if tunnel else port.to, direct=bool(tunnel))
+        forward = next((one for one in route.forwards if one.name == port.to), None)
+        service = f"{forward.namespace}/{forward.target.removeprefix('service/')}:{forward.port}" if forward else ""
+        backend = ports.backend(service or port.to, direct=bool(forward))
         ready, detail = backend.ready, str(backend)
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"

@@ -19,7 +19,7 @@ from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.ingress import traefik
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, Upstream
-from sandbox.engine import Engine, container_host, reach
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, ServerAway
 from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Home, is_below
@@ -50,7 +50,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
         wanted = AddedRoute(host, route.name, upstream)
         asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
         known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
-        routes.require_unclaimed(asked, (*known, *routes.load(home.relay)))
+        routes.require_unclaimed(asked, known)
         others = (one for one in routes.load_added(home.edge) if one.host != host)
         # Before the route is kept: the CA may not be allowed to issue for the host.
         _issue(home, route, (*others, wanted))
@@ -92,7 +92,9 @@ def trouble(host: str) -> Trouble | None:
             "name a server on another machine by its address, or by a name with a dot that resolves",
         )
     if reason:
-        return Trouble(reason, f"a server on this machine must listen on 0.0.0.0 or {_gateway(user_home())}")
+        elsewhere = Engine.connect().shares_network() is False
+        where = "an address that the engine's machine reaches, such as 0.0.0.0" if elsewhere else "127.0.0.1 or 0.0.0.0"
+        return Trouble(reason, f"a server on this machine must listen on {where}")
     return None
 
 
@@ -103,11 +105,11 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
     """
     known = routes.load(home.edge)
     if fitting := _fitting(known, host, name):
-        return max(fitting, key=lambda route: len(route.domain))
-    if others := _fitting(routes.load(home.relay), host, name):
+        route = max(fitting, key=lambda route: len(route.domain))
+        if not route.forwards:
+            return route
         raise UsageError(
-            f"'{others[0].name}' has no edge container that could route {host} elsewhere",
-            details="its relay forwards its ports to the ingress only",
+            f"'{route.name}' is reached by kubectl port-forward, so {host} cannot be routed elsewhere",
             fix="use an Ingress instead, with a Service without selector and the server's address in an EndpointSlice",
         )
     domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
@@ -169,15 +171,3 @@ def _unanswered(home: Home, host: str) -> str | None:
     except WaitTimeout as error:
         return error.details
     return None
-
-
-def _gateway(home: Home) -> str:
-    """Return the address of this machine that containers know as host.docker.internal."""
-    try:
-        engine = Engine.connect()
-        found, network = reach.of(engine, home), engine.network("bridge")
-    except SandboxError:
-        return "the engine's own address"
-    if found.machine or not found.shares_network:
-        return found.machine or "an address that the engine's machine leads here: none was found, see sandbox doctor"
-    return container_host.gateway(network) if network and network.subnet else "the engine's own address"

@@ -24,7 +24,7 @@ class Known:
 def sandboxes() -> tuple[Known, ...]:
     """List the sandboxes of this machine, by name: those with a container or a route. Raises SandboxError."""
     home, engine = context.home(), Engine.connect()
-    known = {route.name: route.domain for route in routes.every(home)}
+    known = {route.name: route.domain for route in routes.load(home.edge)}
     containers = engine.listed()
     ours = {one.labels.get(LABEL) for one in containers if labelled.is_ours(one.labels, home)}
     states = {one.name: one.state for one in containers}

@@ -117,11 +117,8 @@ def _registry_port(spec: Spec) -> int | None:
         from sandbox.app import ports
 
         return ports.registry_tunnel(spec, names.home)
-    from sandbox.components.registry import frontend
-
     used_engine.require(names)
     labelled.require(engine, names)
     container = engine.container(names.registry)
-    serves = container and container.running and not frontend.is_silent(engine, names)
-    binds = container.published.get(REGISTRY_PORT, ()) if container and serves else ()
+    binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
     return next((bind.port for bind in binds), None)

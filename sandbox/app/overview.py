@@ -10,11 +10,10 @@ from sandbox.app import context
 from sandbox.app.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
-from sandbox.components.edge.lan_access import Access, access, reachable, warning
+from sandbox.components.edge.lan_access import Access, access, warning
 from sandbox.components.edge.route import Host, Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.values import SUBDOMAIN
-from sandbox.engine import Engine
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import UsageError
 from sandbox.names import Home
@@ -23,15 +22,11 @@ from sandbox.plan import providers
 
 @dataclass(frozen=True)
 class Exposure:
-    """Who besides this machine reaches a sandbox: those it is open to, and neighbours that it is not meant for.
-
-    `urls` are the addresses for others; `warning` and `neighbours` are sentences, empty where there is nothing to say.
-    """
+    """Who besides this machine reaches a sandbox; `urls` are the addresses for others, `warning` may be empty."""
 
     access: Access
     urls: tuple[str, ...]
     warning: str
-    neighbours: str
 
 
 @dataclass(frozen=True)
@@ -69,13 +64,11 @@ class AnsweredHosts:
     others: tuple[str, ...] = ()
 
 
-def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Exposure:
+def exposure(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Exposure:
     """Find who besides this machine reaches `hosts` of the sandbox. Raises SandboxError."""
     found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
-    # In an existing cluster, the ports are those of processes on this machine.
-    neighbours = reachable(spec, engine) if spec.cluster.supports.containers else ""
     outside = tuple(found.urls(spec, hosts)) if found.open else ()
-    return Exposure(found, outside, warning(found, spec) if found.open else "", neighbours)
+    return Exposure(found, outside, warning(found, spec) if found.open else "")
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:
@@ -95,7 +88,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     return Addresses(
         hosts=hosts,
         ports=spec.edge.ports if spec.takes_https_ports else (443,),
-        exposure=exposure(spec, hosts, Engine.connect()),
+        exposure=exposure(spec, hosts),
         registry=spec.registry.address,
         context=names.cluster if merged else None,
         kubeconfig=names.kubeconfig,
@@ -150,7 +143,7 @@ def answered_hosts(name: str) -> AnsweredHosts:
 
 
 def _route(home: Home, name: str) -> Route:
-    if route := routes.find(routes.every(home), name):
+    if route := routes.find(routes.load(home.edge), name):
         return route
     raise not_up(name, "")
 

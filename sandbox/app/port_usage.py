@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from sandbox.app import port_reservations
+from sandbox.components.edge import container as edge_container
 from sandbox.components.edge import routes
-from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Route
-from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, Container, Engine, labelled, reach
+from sandbox.engine import Bind, Container, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, RELAY, RETIRED, Home
+from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -50,10 +48,10 @@ class PortForbidden(PortRefused):
 class Wanted:
     """A port that one part of a sandbox is to listen on.
 
-    `owner` is what listens there: a container's name, or RELAY. `key` and `option` tell how another port is
-    chosen in the spec and on the command line, each with a %s for the port; `option` is empty where there is none. Only
-    a port for HTTPS, which has an option, can be shared by several sandboxes. A port that is added by a command has
-    that, with a %s too.
+    `owner` is what it is for: EDGE, or the container of a registry, whose port the edge serves too. `key` and `option`
+    tell how another port is chosen in the spec and on the command line, each with a %s for the port; `option` is empty
+    where there is none. Only a port for HTTPS, which has an option, can be shared by several sandboxes. A port that is
+    added by a command has that, with a %s too.
     """
 
     owner: str
@@ -81,43 +79,45 @@ class Machine:
     engine: Engine
     ours: tuple[Container, ...]
     edge: str = EDGE
+    listening: frozenset[Bind] = frozenset()
 
     @classmethod
     def inspect(cls, name: str, home: Home, engine: Engine) -> Machine:
-        """List the containers that there are now."""
-        # A replaced edge has no port any more, only connections.
-        found = tuple(one for one in labelled.containers(engine, home) if RETIRED not in one.name)
-        return cls(name, home, engine, found, labelled.edge(engine, home))
+        """List the containers that there are now, and where the edge listens."""
+        ours, edge = labelled.containers(engine, home), labelled.edge(engine, home)
+        return cls(name, home, engine, ours, edge, edge_container.listens(engine, home))
 
     def occupant(self, owner: str, bind: Bind, *, shared: bool = True) -> Occupant | None:
         """Return who keeps `owner` from listening there; None if no one does.
 
-        The edge can have a `shared` port for several sandboxes, unless one of them has it for a Service.
+        The edge can have a `shared` port for several sandboxes, unless one of them has it for a Service or a registry.
         """
-        if owner == EDGE:
-            alone = self._neighbour(bind, lambda route: map(route.place, route.tcp_ports) if shared else route.takes)
-            if alone:
-                return alone
+        shared = shared and owner == EDGE
+        alone = self._neighbour(bind, lambda route: map(route.place, route.tcp_ports) if shared else route.takes)
+        if alone:
+            return alone
+        for one in routes.load_registries(self.home.edge):
+            if one.sandbox != self.name and one.port == bind.port and _meet(bind.address, one.place[0]):
+                return _sandbox(one.sandbox)
         if starting := self._starting(bind.port, owner, shared=shared):
             return starting
-        if self._is_displaced(owner, bind.port):
+        registry = routes.registry_of(self.home.edge, self.name)
+        has_registry = registry is not None and Bind(*registry.place) == bind
+        if bind in self.listening and has_registry == (owner != EDGE):
             return None
-        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
-        if promised:
-            return _sandbox(promised.name)
         container = self.edge if owner == EDGE else owner
-        own = (container, container + FRONTEND, container + HOLDER)
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
-        if any(one.name in own and (one.running or one.paused) for one in publishers):
+        if any(one.name == container and (one.running or one.paused) for one in publishers):
             return None
-        other = next((one for one in publishers if one.name not in own), None)
-        if other:
+        if other := next((one for one in publishers if one.name != container), None):
             return _container(other, self.home)
+        if bind in self.listening:
+            return Occupant(f"container {self.edge}")
         if publishers and not self.engine.shares_network():
             _await_forwarder(bind)
         if host_network.is_free(bind.address, bind.port):
             return self._promised(bind.port)
-        return None if self._is_own(owner, bind) else self._stranger(bind.port)
+        return None if self._gives_up(bind.port) else self._stranger(bind.port)
 
     def claimed_by(self, owner: str, *, shared: bool) -> str:
         """Return the owner that a starting sandbox claims the port for: the edge, or the edge for it alone."""
@@ -141,41 +141,12 @@ class Machine:
                 return _sandbox(route.name)
         return None
 
-    def _others(self, owner: str) -> Iterator[Route]:
-        """Yield the routes of the other kind of edge: both kinds cannot share a port."""
-        for other, folder in ((EDGE, self.home.edge), (RELAY, self.home.relay)):
-            if other != owner:
-                yield from (route for route in routes.load(folder) if route.name != self.name)
-
-    def _is_own(self, owner: str, bind: Bind) -> bool:
-        """Tell whether the owner has the port already, or will give it up for this sandbox."""
-        if owner == RELAY:
-            return Relay(self.home).listens_on(bind)
-        return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
-
-    def _is_left_over(self, bind: Bind) -> bool:
-        """Tell whether the port is held for an edge that is gone or not there yet; the next edge takes it over."""
-        box = EdgeContainer(self.engine, self.home, self.edge)
-        return any(one.name == box.holder and one.running for one in self.ours) and bind in socket_handover.held(
-            box.folder
-        )
-
-    def _is_displaced(self, owner: str, port: int) -> bool:
-        """Tell whether the other kind of edge has the port for this sandbox alone: `up` removes that first."""
-        if owner not in (EDGE, RELAY):
-            return False
-        displaced = self.home.relay if owner == EDGE else self.home.edge
-        served = [route.name for route in routes.load(displaced) if port in {number for _, number in route.takes}]
-        if served != [self.name]:
-            return False
-        return self._gives_up(port) if owner == RELAY else Relay(self.home).has(port)
-
     def _gives_up(self, port: int) -> bool:
         """Tell whether the edge has the port on another address for this sandbox alone, so that it can release it."""
-        edge = next((one for one in self.ours if one.name == self.edge and one.running), None)
-        held = {bind.port for binds in edge.published.values() for bind in binds} if edge else set()
         others = (route for route in routes.load(self.home.edge) if route.name != self.name)
-        return port in held and all(port != theirs for route in others for _, theirs in route.listen)
+        return any(port == bind.port for bind in self.listening) and all(
+            port != theirs for route in others for _, theirs in route.listen
+        )
 
     def _stranger(self, port: int) -> Occupant:
         publisher = self.engine.publisher(port)
@@ -183,6 +154,11 @@ class Machine:
         if container:
             return _container(container, self.home)
         found = host_network.holder(port)
+        # The edges of other users are in the machine's network, where the engine tells nothing of their ports.
+        edges = (one for one in self.engine.containers(LABEL) if one.running and one.name.startswith(EDGE))
+        theirs = next((one for one in edges if not labelled.is_ours(one, self.home)), None)
+        if theirs and (found is None or "haproxy" in str(found)):
+            return Occupant(f"container {theirs.name}, {labelled.whose(theirs)}, or {found or UNKNOWN}")
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
 
 
@@ -249,41 +225,21 @@ def _container(found: Container, home: Home) -> Occupant:
 def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
     """Return the error with its remedies when the port's owner may not listen there; None when it may."""
     bind, lowest = wanted.bind, host_network.first_unprivileged()
-    if wanted.owner == RELAY:
-        if host_network.is_permitted(bind.address, bind.port):
-            return None
-        who, more = "the edge is your own process", ""
-    else:
-        engine = machine.engine
-        if bind.port < reach.PRIVILEGED and (known := reach.known(engine, machine.home)) and not known.low_ports:
-            return _unforwarded(wanted)
-        if bind.port >= lowest or not engine.facts().rootless or host_network.may_bind_all(FORWARDER):
-            return None
-        who = "the Docker Engine runs without root"
-        more = (
-            f"\nor for the engine's {FORWARDER}: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
-            "&& systemctl --user restart docker"
-        )
+    if bind.port >= lowest or not machine.engine.facts().rootless or host_network.may_bind_all(FORWARDER):
+        return None
+    more = (
+        f"\nor for the engine's {FORWARDER}: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
+        "&& systemctl --user restart docker"
+    )
     return PortForbidden(
         f"port {bind.port} may only be used by root",
-        details=f"{who}, and ports below {lowest} are root's (sysctl net.ipv4.ip_unprivileged_port_start)",
+        details=f"the Docker Engine runs without root, and ports below {lowest} are root's "
+        "(sysctl net.ipv4.ip_unprivileged_port_start)",
         fix=lambda one: (
             f"{_elsewhere(one)}\n"
             f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
             f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
             f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}"
-        ),
-        wanted=wanted,
-    )
-
-
-def _unforwarded(wanted: Wanted) -> PortForbidden:
-    return PortForbidden(
-        f"port {wanted.bind.port} does not arrive on this machine",
-        details=f"it was tried: the engine's machine forwards its ports to this one, but none below {reach.PRIVILEGED}",
-        fix=lambda one: (
-            f"{_elsewhere(one)}\nor let the tool of the engine's machine use privileged ports "
-            "(Docker Desktop: Settings, Advanced), then run: sandbox doctor --fix"
         ),
         wanted=wanted,
     )

@@ -13,7 +13,7 @@ from sandbox.components.edge.route import Host, Route
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import EDGE, REGISTRY_PORT, RELAY, Home
+from sandbox.names import EDGE, REGISTRY_PORT, Home
 from sandbox.system import files, host_network
 
 LOCAL = "127.0.0.1"
@@ -85,14 +85,14 @@ def has_usual_https(home: Home) -> bool:
 
 
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
-    """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
+    """Refuse names that another sandbox serves. Raises UsageError."""
     named = (*(one.host for one in spec.edge.hosts), *(one.host for one in spec.edge.tls))
     hosts = tuple(map(Host, named))
     mine = Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.edge.listen)
     )
     asked, *others = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
-    routes.require_unclaimed(asked, (*others, *routes.load(home.relay)))
+    routes.require_unclaimed(asked, others)
 
 
 def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
@@ -104,16 +104,16 @@ def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
 
 def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
     given = (spec.registry.port, *spec.edge.ports, *(one.port for one in spec.edge.tcp))
-    edge, fixed = _edge_owner(spec), {port for port in given if port != "auto"}
+    fixed = {port for port in given if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
-    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(edge, bind, *HTTPS))
+    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(EDGE, bind, *HTTPS))
     chosen: list[int] = []
     for before, usual, port in zip(remembered, preferred, spec.edge.ports, strict=False):
         chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
     registry = spec.registry.port
     if registry == "auto":
-        owner = _registry_owner(spec, machine.home)
+        owner = machine.home.sandbox(spec.name).registry
         usable = _usable(machine, LOCAL, lambda bind: Wanted(owner, bind, *REGISTRY))
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
     spoken_for = {*fixed, *chosen, registry}
@@ -124,7 +124,7 @@ def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
     before = {one.to: one.port for one in route.ports if not one.host} if route else {}
-    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(_edge_owner(spec), bind, *EDGE_TCP))
+    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(EDGE, bind, *EDGE_TCP))
     spoken_for = spoken_for | {one.port for one in spec.edge.tcp if one.port != "auto"}
     chosen: list[int] = []
     for one in spec.edge.tcp:
@@ -160,21 +160,11 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = spec.edge.ports if spec.takes_https_ports else ()
-    edge = [Wanted(_edge_owner(spec), Bind(spec.edge.listen, port), *HTTPS) for port in https]
-    edge += [Wanted(_edge_owner(spec), Bind(spec.edge.listen, one.port), *EDGE_TCP) for one in spec.edge.tcp]
+    edge = [Wanted(EDGE, Bind(spec.edge.listen, port), *HTTPS) for port in https]
+    edge += [Wanted(EDGE, Bind(spec.edge.listen, one.port), *EDGE_TCP) for one in spec.edge.tcp]
     if spec.registry.external:
         return edge
-    return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]
-
-
-def _registry_owner(spec: Spec, home: Home) -> str:
-    """Return what listens for the registry: its container, or a tunnel to the one in an existing cluster."""
-    return home.sandbox(spec.name).registry if spec.cluster.supports.containers else RELAY
-
-
-def _edge_owner(spec: Spec) -> str:
-    """Return what listens for HTTPS: the edge's container, or its process."""
-    return RELAY if spec.runs_process else EDGE
+    return [Wanted(home.sandbox(spec.name).registry, Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]
 
 
 def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
@@ -186,15 +176,13 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
 
 
 def _route(spec: Spec, machine: Machine) -> Route | None:
-    """Return the sandbox's route, also of the kind of edge that the spec no longer asks for."""
-    return routes.find(routes.every(machine.home), spec.name)
+    return routes.find(routes.load(machine.home.edge), spec.name)
 
 
 def registry_tunnel(spec: Spec, home: Home) -> int | None:
-    """Return the port of the tunnel to the registry of a sandbox without containers, or None."""
-    route = routes.find(routes.load(home.relay), spec.name)
-    ports = {one.port for one in route.ports} if route else set()
-    return next((tunnel.port for tunnel in route.tunnels if tunnel.port not in ports), None) if route else None
+    """Return the port of this machine for the registry of a sandbox without containers, or None."""
+    registry = routes.registry_of(home.edge, spec.name)
+    return registry.port if registry else None
 
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.components.edge.relay import Relay
+from sandbox.components.edge import routes
 from sandbox.components.registry.container_step import CONFIG_FILE, Registry, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Container, Engine, labelled
@@ -93,7 +93,8 @@ def require_no_sandbox(registry: str) -> None:
             *container.addresses.values()
         }:
             raise _of_sandbox(registry, f"the container {container.name}, {labelled.whose(container)}")
-    if is_here and Relay(context.home()).has(place.port):
+    tunnels = (one.port for one in routes.load_registries(context.home().edge) if one.forward)
+    if is_here and place.port in tunnels:
         raise _of_sandbox(registry, "your own sandbox in an existing cluster")
 
 

@@ -18,7 +18,7 @@ def sweep(home: Home, name: str) -> None:
     """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
     port_reservations.sweep(home.claims)
     if not _is_any_left(home):
-        for folder in (home.edge, home.relay, home.networks):
+        for folder in (home.edge, home.forwards, home.networks):
             _remove(home, folder)
         parents = (home.state / one for one in ("certificates", "mirrors", "charts"))
         for folder in (home.claims, home.sandboxes, *parents):
@@ -45,7 +45,7 @@ def forget_addons(names: Names) -> None:
 
 def _is_any_left(home: Home) -> bool:
     folders = (home.sandboxes, home.state / "certificates", home.claims)
-    return bool(routes.every(home)) or any(map(_has_any, folders))
+    return bool(routes.load(home.edge)) or any(map(_has_any, folders))
 
 
 def _has_any(folder: Path) -> bool:

@@ -25,13 +25,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Network:
-    """Who else than this machine reaches the sandbox; `warning` and `neighbours` are sentences, or empty."""
+    """Who else than this machine reaches the sandbox; `warning` is a sentence, or empty."""
 
     open: bool
     urls: Sequence[str]
     without_certificate: Sequence[str]
     warning: str
-    neighbours: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def read(sandbox: Sandbox) -> SandboxStatus:
         steps = [Step(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
         services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
-        exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)
+        exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",))
     return SandboxStatus(sandbox.name, steps, _network(exposed), services)
 
 
@@ -70,5 +69,4 @@ def _network(exposed: Exposure) -> Network:
         urls=exposed.urls,
         without_certificate=exposed.access.unvouched,
         warning=exposed.warning,
-        neighbours=exposed.neighbours,
     )

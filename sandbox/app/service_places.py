@@ -63,7 +63,7 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
     """Return the Services of the sandbox `name`, by either kind of edge; none if it is not up."""
-    route = routes.find(routes.every(home), name)
+    route = routes.find(routes.load(home.edge), name)
     return _reached(route, home, engine) if route else ()
 
 

@@ -17,7 +17,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
-from sandbox.engine import Bind, Engine
+from sandbox.engine import Engine
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.quantities import count
 
@@ -26,11 +26,10 @@ COLORS = {"UP": "green", "DOWN": "red"}
 
 @dataclass(frozen=True)
 class ListeningPort:
-    """A port of this machine, and whether a spec asks for it."""
+    """A port of this machine."""
 
     address: str
     port: int
-    asked_for: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +77,7 @@ class EdgeReport:
     def result(self) -> EdgeStatus:
         return EdgeStatus(
             running=self.edge.running,
-            ports=[
-                ListeningPort(bind.address, bind.port, asked_for=bind not in self.edge.unasked)
-                for bind in self.edge.listens
-            ],
+            ports=[ListeningPort(bind.address, bind.port) for bind in self.edge.listens],
             routes=[self._route(route) for route in self.edge.routes],
             tcp=[port for port in self.ports if not port.host],
             tls=[port for port in self.ports if port.host],
@@ -90,16 +86,13 @@ class EdgeReport:
 
     def lines(self) -> Iterator[str]:
         if self.edge.running:
-            yield f"listens on {', '.join(map(self._listener, self.edge.listens))}"
+            yield f"listens on {', '.join(map(str, self.edge.listens))}"
         else:
             yield NOT_RUNNING
         for route in self.edge.routes:
             yield from self._route_lines(route)
         yield from map(port_line, self.ports)
         yield from map(_load_balancer_line, self.load_balancers)
-
-    def _listener(self, bind: Bind) -> str:
-        return str(bind) + (" (no longer in the spec)" if bind in self.edge.unasked else "")
 
     def _route(self, route: RouteStatus) -> EdgeRoute:
         return EdgeRoute(

@@ -101,9 +101,8 @@ def _show(found: SandboxStatus) -> None:
         _show_step(step, width)
     for service in found.services:
         _show_service(service, width)
-    warnings = [", ".join((found.network.warning, *found.network.urls))] if found.network.open else []
-    for line in filter(None, (*warnings, found.network.neighbours)):
-        click.echo(f"{click.style('!', fg='yellow')} {line}")
+    if found.network.open:
+        click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((found.network.warning, *found.network.urls)))
 
 
 def _show_step(step: Step, width: int) -> None:

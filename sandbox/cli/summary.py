@@ -21,7 +21,6 @@ class Up:
     name: str
     urls: Sequence[str]
     network_urls: Sequence[str]
-    neighbours: str
     registry: str
     context: str | None
     kubeconfig: str
@@ -44,7 +43,6 @@ def _result(spec: ResolvedSpec, found: Addresses) -> Up:
         name=spec.name,
         urls=[url for host in found.hosts for url in found.urls(host)],
         network_urls=found.exposure.urls,
-        neighbours=found.exposure.neighbours,
         registry=found.registry,
         context=found.context,
         kubeconfig=str(found.kubeconfig),
@@ -71,8 +69,6 @@ def _show(spec: ResolvedSpec, found: Addresses) -> None:
         click.echo(f"{click.style('network', fg='yellow')}     {exposure.warning}")
         for url in exposure.urls:
             click.echo(f"            {url}")
-    if exposure.neighbours:
-        click.echo(f"{click.style('neighbours', fg='yellow')}  {exposure.neighbours}")
 
 
 def _curl(spec: ResolvedSpec, found: Addresses) -> str:

@@ -42,7 +42,7 @@ Survey = Callable[[], Iterable[tuple[Step, Status]]]
 
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
     """Return every sandbox that has a container or a route, by name; steps only of those whose spec is in `surveys`."""
-    known = {route.name: route for route in routes.every(home)}
+    known = {route.name: route for route in routes.load(home.edge)}
     ours = labelled.containers(engine, home)
     names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
     with ThreadPoolExecutor(WIDTH) as pool:

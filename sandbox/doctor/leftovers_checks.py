@@ -73,7 +73,7 @@ def _is_kept(name: str, home: Home, engine: Engine) -> bool:
 
 def _known(home: Home) -> frozenset[str]:
     with_files = {one.name for one in home.known()}
-    return frozenset(with_files | {route.name for route in routes.every(home)})
+    return frozenset(with_files | {route.name for route in routes.load(home.edge)})
 
 
 def _down(names: set[str]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from sandbox.components.network import proxy_settings
-from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.plan import providers
@@ -23,9 +22,7 @@ ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a
 
 def engine_disk(context: DoctorContext) -> Finding:
     docker = with_engine(context)
-    found = reach_checks.found(context)
-    # One without root has a network of its own, and files here.
-    if docker.facts.local and (found.shares_network or (found.shares_kernel and docker.facts.rootless)):
+    if docker.facts.local and not _is_elsewhere(context):
         return _room(docker.facts.root, needed=3 * GIB, comfort=10 * GIB)
     said = _in_node(context, "df", "-Pk", "/var").splitlines()[1:]
     if not said:
@@ -109,7 +106,10 @@ def kubeconfig(context: DoctorContext) -> Finding:
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
-    return isinstance(context.docker, EngineProbe) and not reach_checks.found(context).shares_kernel
+    if not isinstance(context.docker, EngineProbe) or context.docker.engine.shares_network() is not False:
+        return False
+    # One without root has a network of its own, and its files here.
+    return not (context.docker.facts.rootless and context.docker.facts.root.exists())
 
 
 def _in_node(context: DoctorContext, *argv: str) -> str:

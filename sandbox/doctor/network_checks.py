@@ -7,11 +7,11 @@ import sys
 from ipaddress import IPv4Network, ip_address
 
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
-from sandbox.components.edge.relay import Relay
+from sandbox.components.edge import container as edge_container
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.names import LABEL, RELAY, Home
+from sandbox.names import LABEL, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER
 from sandbox.system.resolvers import upstream
@@ -93,7 +93,7 @@ def https(context: DoctorContext) -> Finding:
     engine = with_engine(context).engine
     binds = [Bind(context.spec.edge.listen, port) for port in context.spec.edge.ports]
     held = {bind: holder(bind, engine, context.home) for bind in binds}
-    ours = RELAY if context.spec.runs_process else labelled.edge(engine, context.home)
+    ours = labelled.edge(engine, context.home)
     evidence = ", ".join(f"{bind} {who or 'free'}" for bind, who in held.items())
     taken = [bind for bind, who in held.items() if who not in (None, ours)]
     if not taken:
@@ -108,8 +108,7 @@ def registry(context: DoctorContext) -> Finding:
     bind = Bind("127.0.0.1", context.spec.registry.port)
     who = holder(bind, with_engine(context).engine, context.home)
     evidence = f"{bind} {who or 'free'}"
-    ours = context.names.registry if context.spec.cluster.supports.containers else RELAY
-    if who in (None, ours):
+    if who in (None, context.names.registry, labelled.edge(with_engine(context).engine, context.home)):
         return ok(evidence)
     free = host_network.next_free(bind.address, bind.port)
     return error(evidence, f"have it stopped, or use another port: sandbox up{context.which} --registry-port {free}")
@@ -127,13 +126,13 @@ def privileged(context: DoctorContext) -> Finding:
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
-    """Return what has a port: a container that publishes it, RELAY, or a process; None if it is free."""
+    """Return what has a port: the edge, a container that publishes it, or a process; None if it is free."""
     if engine and (name := engine.publisher(bind.port)):
         found = engine.container(name)
         others = found and LABEL in found.labels and not labelled.is_ours(found, home)
         return f"{name} {labelled.whose(found)}" if found and others else name
-    if Relay(home).listens_on(bind):
-        return RELAY
+    if engine and bind in edge_container.listens(engine, home):
+        return labelled.edge(engine, home)
     if host_network.is_free(bind.address, bind.port):
         return None
     return str(host_network.holder(bind.port) or "a process of another user")

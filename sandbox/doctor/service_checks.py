@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sandbox.components.cluster.kube_proxy import CONNECT
-from sandbox.components.edge import container_reach
+from sandbox.components.edge import container_reach, forwarder
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.relay import Relay
 from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.service_trace import ServiceTrace
@@ -65,14 +64,13 @@ def _refusal(trace: ServiceTrace) -> str:
 def edge(trace: ServiceTrace) -> Finding:
     if not trace.ports or trace.route is None:
         return skipped("no port of this machine leads to it")
-    if trace.relayed:
-        relay = Relay(trace.context.home)
-        if relay.listening is None:
-            return error("the relay is not running")
-        return ok(f"{', '.join(map(str, trace.ports))} is relayed to {relay.shown(trace.route)}")
     found = EdgeContainer.of(with_engine(trace.context).engine, trace.context.home).find()
     if found is None or not found.running:
         return error("the edge is not running")
+    if trace.route.forwards:
+        trouble = forwarder.trouble(trace.context.home, trace.route.name)
+        led = f"{', '.join(map(str, trace.ports))} is forwarded by the cluster's API server"
+        return error(f"the edge {trouble}") if trouble else ok(led)
     known = dict(trace.route.node_ports)
     lost = [str(one) for one in trace.ports if one.to not in known]
     if lost:

@@ -96,11 +96,8 @@ class ServiceTrace:
 
     @cached_property
     def route(self) -> Route | None:
-        return routes.find(routes.every(self.context.home), self.context.names.name)
-
-    @property
-    def relayed(self) -> bool:
-        return routes.find(routes.load(self.context.home.edge), self.context.names.name) is None
+        """Return the sandbox's route."""
+        return routes.find(routes.load(self.context.home.edge), self.context.names.name)
 
     @property
     def ports(self) -> Mapping[Port, Bind]:

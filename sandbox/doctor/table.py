@@ -8,7 +8,6 @@ from sandbox.doctor import (
     leftovers_checks,
     machine_checks,
     network_checks,
-    reach_checks,
     rights_checks,
     tools_checks,
     wiring_checks,
@@ -18,7 +17,6 @@ from sandbox.doctor.doctor_context import DoctorContext
 
 FAST = (
     *engine_checks.CHECKS,
-    *reach_checks.CHECKS,
     *machine_checks.CHECKS,
     *network_checks.CHECKS,
     *network_checks.PORTS,

@@ -11,13 +11,12 @@ from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.relay import Relay
 from sandbox.components.ingress import unserved
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import Bind, Engine, labelled
+from sandbox.engine import Engine, labelled
 from sandbox.kube import node_status
 from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
 from sandbox.plan import providers, registry_steps
@@ -31,13 +30,10 @@ NO_METRICS = "from resource metrics API: the server could not find the requested
 def registry(context: DoctorContext) -> Finding:
     external = context.spec.registry.external
     contained = context.spec.cluster.supports.containers and not external
-    for name in (context.names.registry, context.names.registry_frontend) if contained else ():
-        trouble = _not_running(_engine(context), name)
-        if trouble:
-            return trouble
-    bind = Bind("127.0.0.1", context.spec.registry.port)
-    if not (contained or external or Relay(context.home).listens_on(bind)):  # another sandbox's may answer there
-        return skipped(f"the relay does not listen on {bind}; sandbox up starts it")
+    if contained and (trouble := _not_running(_engine(context), context.names.registry)):
+        return trouble
+    if not external and routes.registry_of(context.home.edge, context.names.name) is None:
+        return skipped("the edge does not serve its port; sandbox up starts it")  # another sandbox's may answer there
     require_answer(context.spec.registry.push_url)
     return ok(f"{context.spec.registry.address} answers")
 
@@ -105,8 +101,7 @@ def network(context: DoctorContext) -> Finding:
     if engine.network(nodes.network) is None:
         return error(f"the network {nodes.network} does not exist")
     outside = [one.name for one in nodes.outside()]
-    unasked = (context.names.registry_frontend, context.names.registry_holder)  # nodes go to the registry itself
-    inside = (one for one in found if one.running and one.name not in unasked)
+    inside = (one for one in found if one.running)
     outside += [one.name for one in inside if nodes.network not in one.addresses]
     return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
 
@@ -118,41 +113,19 @@ def _engine(context: DoctorContext) -> Engine:
 
 
 def edge(context: DoctorContext) -> Finding:
-    return _relay(context) if context.spec.runs_process else _edge(context)
-
-
-def _relay(context: DoctorContext) -> Finding:
-    folder = context.home.relay
-    mine = routes.find(routes.load(folder), context.names.name)
-    if mine is None:
-        return skipped(f"the relay has no route for {context.names.name}; sandbox up creates it")
-    relay = Relay(context.home)
-    listening = relay.listening
-    if listening is None:
-        return error(f"its process does not run; its log is {relay.log}")
-    missing = [str(Bind(*one)) for one in mine.listen if one not in listening]
-    return (
-        error(f"it does not listen on {', '.join(missing)}")
-        if missing
-        else ok(f"*.{mine.domain} is routed to the ingress")
-    )
-
-
-def _edge(context: DoctorContext) -> Finding:
     engine = with_engine(context).engine
     box = EdgeContainer.of(engine, context.home)
     trouble = _not_running(engine, box.name)
     if trouble:
         return trouble
-    known = routes.load(context.home.edge)
-    mine = routes.find(known, context.names.name)
+    mine = routes.find(routes.load(context.home.edge), context.names.name)
     if mine is None:
         return skipped(f"the edge has no route for {context.names.name}; sandbox up creates it")
-    if not edge_files.is_current(context.home.edge, known):
+    if not edge_files.is_current(context.home.edge, box.place):
         return error("its configuration does not have the current routes")
-    if outside := box.missing((mine,)):
+    if outside := box.missing():
         return error(f"{box.name} is not on the network {', '.join(outside)}")
-    return ok(f"*.{mine.domain} is routed to {', '.join((mine.upstream, *mine.replicas))}")
+    return ok(f"*.{mine.domain} is routed to {', '.join(mine.nodes)}")
 
 
 def ingresses(context: DoctorContext) -> Finding:

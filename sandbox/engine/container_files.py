@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import tarfile
@@ -11,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from sandbox.engine import shared_folders
 from sandbox.engine.base import Door, NotThere, translated
 from sandbox.engine.engine_values import Placed
 
@@ -61,22 +59,6 @@ class ContainerFiles(Door):
         """Copy a file of this machine, however large, into a folder that a container has."""
         with source.open("rb") as data, translated(f"copying {source.name} into {name}"):
             self._api.put_archive(name, str(folder), _packed(source.name, data))
-
-    def how_to_share(self, folder: Path) -> str:
-        """Return how to have containers see a folder of this machine. Raises EngineError."""
-        with translated("asking about the engine"):
-            return shared_folders.advice(self._place, folder, shared_folders.tool(self._info) if self._place else "")
-
-    def _require_seen(self, name: str, mounts: Mapping[Path, str]) -> None:
-        """Raise SandboxError unless a container that was made sees its folders; what one saw others see, too."""
-        unproved = {source: target for source, target in mounts.items() if source not in self._proved}
-        self._proved.update(
-            shared_folders.require_seen(lambda path: self._file(name, path), unproved, self.how_to_share)
-        )
-
-    @functools.cached_property
-    def _proved(self) -> set[Path]:
-        return set()
 
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""

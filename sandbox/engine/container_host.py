@@ -5,24 +5,31 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from sandbox.engine import Engine, Network, reach
+from sandbox.engine import Engine, Network
 from sandbox.errors import SandboxError
-from sandbox.names import LABEL, Home
+from sandbox.names import LABEL
 
+# This machine's names in containers of virtual machines.
+MACHINE = ("host.docker.internal", "host.lima.internal", "host.orb.internal")
 # The last address of a minikube network is for the balancer of several control planes.
 RESERVED = 5
 # Positions among those, on the sandbox's own network.
-REGISTRY, FRONTEND = 4, 3
+REGISTRY = 4
 # Where others begin to look for addresses, perhaps while the edge looks for one from the reserved ones on.
 UDP, MIRRORS = 16, 32
 
 
-def host_address(engine: Engine, network: str, home: Home) -> str:
+def host_address(engine: Engine, network: str, node: str) -> str:
     """Return the IPv4 address at which containers on `network` reach this machine.
 
-    Raises SandboxError for no such network.
+    Where the engine's machine is another, its nameserver tells a container, such as `node`. Raises SandboxError for no
+    such network.
     """
-    return reach.of(engine, home).machine or gateway(joined(engine, network))
+    if engine.shares_network() is False and engine.container(node):
+        _, output = engine.execute(node, ["getent", "ahostsv4", *MACHINE])
+        if output[:1].isdigit():
+            return output.split()[0]
+    return gateway(joined(engine, network))
 
 
 def joined(engine: Engine, network: str) -> Network:

@@ -101,7 +101,6 @@ class Containers(ContainerFiles):
             try:
                 for network, address in spec.joined.items():
                     self._attach(network, made.id, address)
-                self._require_seen(spec.name, {**spec.read_only_binds, **spec.binds})
                 for folder, files in spec.folders.items():
                     self.put_files(spec.name, folder, files)
                 made.start()

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, Engine, Network
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, HOLDER, LABEL, OWNER, Home, Names
+from sandbox.names import EDGE, LABEL, OWNER, Home, Names
 
 # A file in a node that shows that it was made to the end and, as JSON, with what and by whom.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
@@ -161,15 +161,14 @@ def remove_volume(engine: Engine, name: str, home: Home) -> bool:
 def edge(engine: Engine, home: Home) -> str:
     """Return the name of this owner's edge: the plain one, or one with the owner's digest where another user has that.
 
-    An edge counts as there while only the holder of its ports, or its network, exists, too.
+    An edge counts as there while only its network exists, too.
     """
     digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
     marked = f"{EDGE}-{digest[:6]}"
-    if engine.container(marked) or engine.container(f"{marked}{HOLDER}"):
+    if engine.container(marked):
         return marked
-    found = [*filter(None, map(engine.container, (EDGE, f"{EDGE}{HOLDER}")))]
-    if found:
-        return marked if any(LABEL in one.labels and not is_ours(one, home) for one in found) else EDGE
+    if plain := engine.container(EDGE):
+        return marked if LABEL in plain.labels and not is_ours(plain, home) else EDGE
     network = engine.network(EDGE)
     claimant = Owner.of(network.labels) if network else None
     return marked if claimant and claimant != this(home) else EDGE

@@ -48,7 +48,7 @@ def cluster(site: ClusterSite) -> list[Step]:
 
 
 def join(site: ClusterSite) -> list[Step]:
-    """Return the step that joins registry, mirrors and edge to the cluster's network, where it has its own."""
+    """Return the step that joins registry and mirrors to the cluster's network, where it has its own."""
     if site.nodes.network == site.names.network:
         return []
     return [JoinStep(site.engine, site.names, site.nodes.network)]

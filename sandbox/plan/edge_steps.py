@@ -1,9 +1,8 @@
-"""What connects this machine's ports with a sandbox's ingress: the edge's container, or the relay's process."""
+"""What connects this machine's ports with a sandbox's ingress and Services."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,24 +11,40 @@ from sandbox.bundle.store import Store
 from sandbox.components.edge import routes
 from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.lan_access import Access
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import Host, Port, Tunnel
-from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
+from sandbox.components.edge.route import INGRESS, Forward, Host, Port
+from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
-from sandbox.step import State, Status, Step, Work
+from sandbox.step import Step
 from sandbox.system.process import which
 
 
-def edge(site: ClusterSite, lan: Access) -> list[Step]:
-    """Return the kind of edge that the spec needs, after a step that removes the other kind."""
+def edge(site: ClusterSite, lan: Access) -> Step:
+    """Return the sandbox's route: to its nodes, or by port-forwards where the spec asks for them."""
     spec, names, binds = site.spec, site.names, site.binds
-    container = EdgeStep(
+    image = site.own.references["haproxy"]
+    if spec.runs_process:
+        return ForwardedEdgeStep(
+            engine=site.engine,
+            names=names,
+            image=image,
+            domain=spec.domain,
+            binds=binds,
+            address=spec.edge.listen,
+            kubectl=kubectl(site.store),
+            # Every kind of cluster has an API server that is reached from here.
+            forwards=(
+                Forward(INGRESS, "service/ingress", "443", SYSTEM_NAMESPACE, str(names.kubeconfig)),
+                *forwards(names, spec),
+            ),
+            ports=ports(spec),
+        )
+    return EdgeStep(
         engine=site.engine,
         names=names,
         nodes=partial(_ingresses, site),
-        image=site.own.references["haproxy"],
+        image=image,
         domain=spec.domain,
         binds=binds,
         network=site.nodes.network,
@@ -37,22 +52,8 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
         aliases=lan.domains,
         proof=READY if spec.ingress.controller == "traefik" else "",
         ports=ports(spec),
+        grows=spec.cluster.nodes.total > 1,
     )
-    process = RelayStep(
-        names=names,
-        domain=spec.domain,
-        binds=binds,
-        upstream=_port_forward(names),
-        kubectl=kubectl(site.store),
-        tunnels=tunnels(names, spec),
-        ports=ports(spec),
-    )
-    wanted: EdgeStep | RelayStep = process if spec.runs_process else container
-    other, place = (container, site.home.edge) if spec.runs_process else (process, site.home.relay)
-    if not routes.find(routes.load(place), spec.name):
-        return [wanted]
-    displaced = DisplacedStep(other)
-    return [displaced, replace(wanted, requires=(*wanted.requires, displaced.name))]
 
 
 def _ingresses(site: ClusterSite) -> tuple[str, ...]:
@@ -74,16 +75,13 @@ def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
     )
 
 
-def tunnels(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> tuple[Tunnel, ...]:
-    """Return the relay's tunnels to Services, all in the one `namespace` if there is one."""
+def forwards(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> tuple[Forward, ...]:
+    """Return the port-forwards to Services, all in the one `namespace` if there is one."""
+    targets = {one.target: Target.parse(one.target) for one in spec.edge.tcp}
     return tuple(
-        _tunnel(names, spec.edge.listen, one.port, Target.parse(one.target), namespace) for one in spec.edge.tcp
+        Forward(name, f"service/{to.service}", to.port, namespace or to.namespace, str(names.kubeconfig))
+        for name, to in targets.items()
     )
-
-
-def _tunnel(names: Names, listen: str, port: int, to: Target, namespace: str | None) -> Tunnel:
-    leads = Relay(names.home).service(names, namespace or to.namespace, to.service, to.port)
-    return Tunnel(port, leads, listen)
 
 
 def served_ports(site: ClusterSite) -> list[Step]:
@@ -102,34 +100,6 @@ def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:
     return {EDGE_LEAF: ending} if ending else {}
 
 
-def _port_forward(names: Names) -> str:
-    """Return a port-forward to the ingress controller through the API server, which every kind of cluster has."""
-    return Relay(names.home).forward(names, SYSTEM_NAMESPACE, "service/ingress", 443)
-
-
 def kubectl(store: Store) -> Path:
     """Return the kubectl on the PATH, else the bundle's program for all of Kubernetes."""
     return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")
-
-
-@dataclass(frozen=True)
-class DisplacedStep:
-    """Removes `step`, in whose place the spec now wants another."""
-
-    step: Step
-    name: str = "displaced"
-    requires: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return f"No {self.step.title}"
-
-    def check(self) -> Status:
-        absent = self.step.check().state is State.ABSENT
-        return Status(State.READY) if absent else Status(State.DRIFTED, "an earlier spec asked for it")
-
-    def apply(self, work: Work) -> None:
-        self.step.undo()
-
-    def undo(self) -> bool:
-        return self.step.undo()

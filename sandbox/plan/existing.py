@@ -15,9 +15,8 @@ from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import Tunnel
-from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
+from sandbox.components.edge.route import INGRESS, REGISTRY, Forward, RegistryRoute
+from sandbox.components.edge.step import ForwardedEdgeStep, ForwardedPortsStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import Page, PageStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik, tenant_page
@@ -81,6 +80,7 @@ def build(
             owner=environ.get("SANDBOX_OWNER") or user_at_host(),
         ),
         ContextStep(site.names),
+        *_images(site),
         *_registry(site),
         *_edge(site),
         *([] if spec.registry.external else [InnerCanaryStep(site.place, spec.registry.push_url)]),
@@ -147,9 +147,9 @@ class TenantSite(Site):
         _, _, tag = recipes()[component].reference.rpartition(":")
         return Target(f"sandbox/{component}", tag)
 
-    def forward(self, target: str, port: int, speaks: str) -> str:
+    def forward(self, name: str, target: str, port: int) -> Forward:
         """Return a port-forward to a port of a pod through the API server."""
-        return Relay(self.names.home).forward(self.names, self.place.namespace, target, port, speaks)
+        return Forward(name, target, str(port), self.place.namespace, str(self.names.kubeconfig))
 
     def images(self) -> Mapping[str, str]:
         """Return the prefix of the sandbox registry's images in user manifests, and their prefix in this cluster."""
@@ -173,6 +173,13 @@ class TenantSite(Site):
         )
 
 
+def _images(site: TenantSite) -> list[Step]:
+    """Return the step for images in the engine: the edge's, and those that a push reads or builds from."""
+    entries = registry_steps.readable(site.spec.push).entries if site.spec.push else ()
+    needed = _edge(site) or any(isinstance(one, FromDaemon | FromBuild) for one in entries)
+    return [registry_steps.images(site)] if needed else []
+
+
 def _registry(site: TenantSite) -> list[Step]:
     external = site.spec.registry.external
     if external:
@@ -186,17 +193,23 @@ def _edge(site: TenantSite) -> list[Step]:
     ports = edge_steps.ports(spec)
     if not binds and external and not ports:
         return []
-    tunnel = Tunnel(site.spec.registry.port, site.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
-    ingress = Relay.plain(address) if address else site.forward(f"service/{SERVICE}", 443, "tls")
-    tunnels = edge_steps.tunnels(site.names, spec, site.place.namespace)
+    ingress = () if address else (site.forward(INGRESS, f"service/{SERVICE}", 443),)
+    registry = None
+    if not external:
+        forward = site.forward(REGISTRY, f"deployment/{NAME}", WRITE_PORT)
+        registry = RegistryRoute(site.names.name, spec.registry.port, forward=forward)
     return [
-        RelayStep(
+        ForwardedEdgeStep(
+            engine=site.engine,
             names=site.names,
+            image=site.own.references["haproxy"],
             domain=spec.domain,
             binds=binds,
-            upstream=ingress,
+            address=spec.edge.listen,
             kubectl=edge_steps.kubectl(site.store),
-            tunnels=tunnels if external else (tunnel, *tunnels),
+            forwards=(*ingress, *edge_steps.forwards(site.names, spec, site.place.namespace)),
+            registry=registry,
+            upstream=address or "",
             ports=ports,
         )
     ]
@@ -219,21 +232,15 @@ def _push(site: TenantSite) -> list[Step]:
     spec = site.spec
     if not spec.push:
         return []
-    images = registry_steps.readable(spec.push)
-    steps: list[Step] = []
-    if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
-        steps.append(registry_steps.images(site))
-    requires = (*site.pushing, *(step.name for step in steps))
     return [
-        *steps,
         PushStep(
             site.engine,
-            images,
+            registry_steps.readable(spec.push),
             spec.registry.push_url,
             site.keychain,
             site.home.spool,
             buildx=system_images.buildx(site.store),
-            requires=requires,
+            requires=(*site.pushing, *(step.name for step in _images(site))),
         ),
     ]
 

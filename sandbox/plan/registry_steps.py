@@ -35,7 +35,7 @@ def registry(site: ClusterSite) -> Step:
         engine=site.engine,
         names=site.names,
         image=images["registry"],
-        frontend_image=images["haproxy"],
+        edge_image=images["haproxy"],
         port=spec.port,
         storage=spec.storage,
     )

@@ -102,7 +102,7 @@ class NewNodes:
             return
         binds = ((*bind.split(":"), "")[:2] for bind in wanted.host["Binds"])
         ours = {Path(source): inner for source, inner in binds if Path(source).is_relative_to(self.names.folder)}
-        shared_folders.require_seen(partial(self.engine.read_file, node), ours, self.engine.how_to_share)
+        shared_folders.require_seen(partial(self.engine.read_file, node), ours)
 
     def _claim(self, node: str, saved: Path) -> None:
         """Make this user the owner in the node's record, of its `saved` files; another user may have saved them."""

@@ -17,23 +17,23 @@ from sandbox.names import Home, Names
 from sandbox.system import files
 
 LINES = 5000
-CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
+CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json", "routes/registries/*.json")
 
 
 def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
-    for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.relay.glob("*.log")):
+    for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.forwards.glob("*.log")):
         yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 
 
 def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Yield the resolved spec, the spec of the last `up`, and the configuration of edge and relay."""
+    """Yield the resolved spec, the spec of the last `up`, and the configuration of the edge."""
     yield "spec.json", context.spec.model_dump_json(indent=2)
     if files.is_file(context.names.spec):
         yield "spec-of-the-last-up.json", context.names.spec.read_text(encoding="utf-8")
-    for folder in (context.home.edge, context.home.relay):
-        for pattern in CONFIGURATIONS:
-            for file in folder.glob(pattern):
-                yield f"{folder.name}/{file.relative_to(folder)}", file.read_text(errors="replace", encoding="utf-8")
+    folder = context.home.edge
+    for pattern in CONFIGURATIONS:
+        for file in folder.glob(pattern):
+            yield f"{folder.name}/{file.relative_to(folder)}", file.read_text(errors="replace", encoding="utf-8")
 
 
 def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:

@@ -1,27 +1,24 @@
-"""Both kinds of edge over servers of the test's own, so that one test says what either has to do."""
+"""The edge over servers of the test's own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sandbox.bundle.recipe import recipes
-from sandbox.components.edge import haproxy, routes
-from sandbox.components.edge.haproxy import RUN, SOCKET
+from sandbox.components.edge import haproxy, listening
+from sandbox.components.edge.haproxy import RUN, SOCKET, Place
 from sandbox.components.edge.haproxy_admin import Control
-from sandbox.components.edge.relay import relay
 from sandbox.components.edge.route import Route
 from sandbox.engine import Engine
-from sandbox.system import daemon, files
 from sandbox.system.wait import wait_until
 from tests.support import client_hellos
 from tests.support.bundled import engine_with
@@ -30,65 +27,15 @@ from tests.support.ports import free_port
 IMAGE = recipes()["haproxy"].reference
 PIECE = bytes(range(256)) * 256
 LOCAL = "127.0.0.1"
-# The relay, which looks for routes more often and gives clients less time to say whom they want.
-QUICK = """
-from dataclasses import replace
-from sandbox.components.edge.relay import relay_process
-limits = relay_process.limits
-relay_process.limits = lambda: replace(limits(), handshake={handshake})
-relay_process.POLL = 0.02
-relay_process.main()
-"""
-
-
-class Edge(Protocol):
-    """An edge on `port` of 127.0.0.1; `gateway` is the address at which it reaches this machine."""
-
-    port: int
-    gateway: str
-
-    def follow(self, known: Sequence[Route]) -> None:
-        """Route by these from now on."""
+PUBLISHED = Place(host=False)
 
 
 @dataclass
-class ProcessEdge:
-    """The relay in a process of its own."""
+class Edge:
+    """HAProxy on `port` of 127.0.0.1, with the configuration that the sandbox writes.
 
-    folder: Path
-    port: int
-    gateway: str = LOCAL
-
-    def follow(self, known: Sequence[Route]) -> None:
-        for gone in {route.name for route in routes.load(self.folder)} - {route.name for route in known}:
-            routes.remove(self.folder, gone)
-        for route in known:
-            routes.save(self.folder, route)
-        wait_until(self._behind, what="the relay", timeout=20, pause=0.02)
-
-    def _behind(self) -> str | None:
-        state = relay.running(self.folder)
-        if state is not None and state.routes == relay.digest(routes.load(self.folder)):
-            return None
-        return relay.log(self.folder).read_text()
-
-
-@contextmanager
-def process(folder: Path, *, handshake: float = 1.0) -> Iterator[Edge]:
-    """A relay that ends with the block, and gives clients so many seconds to say whom they want."""
-    files.make_private_dir(folder)
-    record = relay.record(folder)
-    code = QUICK.format(handshake=handshake)
-    daemon.start((sys.executable, "-c", code, str(folder)), log_to=relay.log(folder), record=record)
-    try:
-        yield ProcessEdge(folder, free_port())
-    finally:
-        daemon.end(record)
-
-
-@dataclass
-class ContainerEdge:
-    """HAProxy in a container, with the configuration that the sandbox writes."""
+    `gateway` is the address at which it reaches this machine.
+    """
 
     folder: Path
     port: int
@@ -99,7 +46,8 @@ class ContainerEdge:
         return Control(self.folder / "run" / SOCKET)
 
     def follow(self, known: Sequence[Route]) -> None:
-        for name, text in haproxy.render(known).items():
+        """Route by these from now on."""
+        for name, text in haproxy.render(known, (), PUBLISHED).items():
             self.folder.joinpath(name).write_text(text)
         self.control.reload()
 
@@ -110,10 +58,12 @@ def container(folder: Path) -> Iterator[Edge]:
     engine = _engine()
     client = engine._client
     folder.chmod(0o755)
-    for name, text in haproxy.render([]).items():
+    port = free_port()
+    first = Route("first", "first.test", "127.0.0.1:1", ((LOCAL, port),))
+    for name, text in haproxy.render([first], (), PUBLISHED).items():
         folder.joinpath(name).write_text(text)
     folder.joinpath("run").mkdir()
-    name, port = f"sandbox-test-{uuid.uuid4().hex[:8]}", free_port()
+    name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
     network = client.networks.create(name, driver="bridge")
     try:
         box = client.containers.create(
@@ -122,7 +72,7 @@ def container(folder: Path) -> Iterator[Edge]:
             user=f"{os.getuid()}:{os.getgid()}",
             name=name,
             network=name,
-            ports={f"{haproxy.PORT}/tcp": (LOCAL, port)},
+            ports={f"{listening.PORT}/tcp": (LOCAL, port)},
             volumes={
                 str(folder): {"bind": haproxy.FOLDER, "mode": "ro"},
                 str(folder / "run"): {"bind": RUN, "mode": "rw"},
@@ -132,7 +82,7 @@ def container(folder: Path) -> Iterator[Edge]:
         try:
             box.start()
             network.reload()
-            made = ContainerEdge(folder, port, network.attrs["IPAM"]["Config"][0]["Gateway"])
+            made = Edge(folder, port, network.attrs["IPAM"]["Config"][0]["Gateway"])
             wait_until(lambda: _silent(made.control, box), what="HAProxy", timeout=30, pause=0.05)
             yield made
         finally:

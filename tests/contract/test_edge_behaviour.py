@@ -1,4 +1,4 @@
-"""What clients of the edge may rely on, whether it is HAProxy in a container or the relay."""
+"""What clients of the edge may rely on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ MEGABYTE = (1 << 20) // len(PIECE)
 DOMAINS = {"a": "a.test", "deep": "deep.a.test", "b": "b.test"}
 
 
-@pytest.fixture(scope="module", params=[pytest.param("container", marks=pytest.mark.real), "process"])
-def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    folder = tmp_path_factory.mktemp("edge")
-    with getattr(edges, request.param)(folder) as made:
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with edges.container(tmp_path_factory.mktemp("edge")) as made:
         yield made
 
 
@@ -156,7 +158,7 @@ def test_slow_reader_gets_everything_and_delays_no_other_client(edge: Edge, serv
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("megabytes", [64, pytest.param(1024, marks=pytest.mark.real)])
+@pytest.mark.parametrize("megabytes", [64, 1024])
 def test_a_large_download_arrives_whole(edge: Edge, servers: dict[str, Server], megabytes: int) -> None:
     expected, got, length = hashlib.sha256(), hashlib.sha256(), 0
     pieces = megabytes * MEGABYTE

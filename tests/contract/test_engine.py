@@ -16,10 +16,8 @@ import pytest
 from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, reach
+from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
 from sandbox.engine.container_host import kept_address
-from sandbox.engine.reach import PLAIN
-from sandbox.names import OWNER, Home
 from sandbox.system import host_network
 from tests.support.bundled import engine_with
 from tests.support.fakes import FakeContainer, FakeEngine
@@ -488,18 +486,3 @@ def test_containers_are_unprivileged_and_restart_with_engine() -> None:
     assert (host["ReadonlyRootfs"], host["Memory"]) == (True, 64 << 20)
     assert "no-new-privileges" in host["SecurityOpt"]
     assert seen["Config"]["User"] == "65532:65532"
-
-
-@pytest.mark.real
-def test_containers_show_the_same_as_the_bridges(tmp_path: Path) -> None:
-    engine, name = connect(), f"sandbox-test-{uuid.uuid4().hex[:8]}"
-    home = Home(tmp_path, tmp_path, tmp_path)
-    engine.create_network(name, {LABEL: name})
-    try:
-        shares, measured = engine.shares_network(), reach._measured(engine, home)
-    finally:
-        engine.remove_network(name)
-    assert measured.measured and (measured.shares_network is shares or engine.is_podman)
-    if shares:
-        assert measured == replace(PLAIN, low_ports=measured.low_ports)
-    assert engine.containers(f"{OWNER}={home.owner}") == () and list(tmp_path.glob("reach/*")) == []

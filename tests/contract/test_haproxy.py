@@ -14,7 +14,8 @@ import pytest
 from sandbox.bundle.recipe import recipes
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import haproxy
-from sandbox.components.edge.route import Host, Route
+from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.route import Host, RegistryRoute, Route
 from sandbox.engine import Engine
 from tests.support.bundled import engine_with
 
@@ -38,9 +39,10 @@ def packed(files: dict[str, str]) -> bytes:
 
 @pytest.mark.real
 @pytest.mark.parametrize("ends", [False, True])
-@pytest.mark.parametrize("names", [[], ["demo"], ["https", "engine", "a-1"]])
+@pytest.mark.parametrize("host", [True, False])
+@pytest.mark.parametrize("names", [["demo"], ["https", "engine", "a-1"]])
 def test_haproxy_takes_the_configuration_without_a_warning(
-    engine: Engine, names: list[str], ends: bool, tmp_path: Path
+    engine: Engine, names: list[str], host: bool, ends: bool, tmp_path: Path
 ) -> None:
     keystore = Keystore(tmp_path)
     keystore.authority(["a.test"], now=datetime.now(UTC))
@@ -56,12 +58,15 @@ def test_haproxy_takes_the_configuration_without_a_warning(
         )
         for name in names
     ]
+    registries = [RegistryRoute(name, 5001 + number, "10.0.0.3:5000") for number, name in enumerate(names)]
     keys = {f"keys/{name}.pem": (leaf.key_pem + leaf.cert_pem).decode() for name in names}
     client = engine._client
     argv = ["haproxy", "-c", "-dW", "-f", str(Path(haproxy.FOLDER, "haproxy.cfg"))]
     box = client.containers.create(IMAGE, entrypoint=argv, name=f"sandbox-test-{uuid.uuid4().hex[:8]}")
     try:
-        box.put_archive("/", packed({**haproxy.render(routes), **keys}))
+        box.put_archive(
+            "/", packed({**haproxy.render(routes, registries, Place(host, user=1 if host else None)), **keys})
+        )
         box.start()
         status = box.wait()["StatusCode"]
         said = box.logs().decode()

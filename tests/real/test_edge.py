@@ -22,10 +22,9 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.components.network import socket_handover
 from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.names import RETIRED, Names
+from sandbox.names import Names
 from sandbox.oci.client import Client
 from sandbox.system.wait import wait_until
 from tests.real import behind, machine
@@ -189,7 +188,6 @@ def test_new_connections_are_served_while_thousands_stay_open(pair: tuple[Sandbo
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], MANY + 1000), max(before[1], MANY + 1000)))
     with ExitStack() as held, ThreadPoolExecutor(32) as pool:
-        # On both ports: the engine's forwarder of each takes six descriptors a connection, and may have but 20,000.
         opened = pool.map(lambda number: sandbox.connect(host, second=number % 2 > 0), range(MANY))
         everyone = [held.enter_context(connection) for connection in opened]
         assert sandbox.get(host).startswith(b"HTTP/1.1 200")
@@ -241,7 +239,7 @@ def test_a_registry_answers_no_web_page(pair: tuple[Sandbox, Sandbox]) -> None:
             assert connection.getresponse().status == status
 
 
-def test_docker_pushes_through_each_registrys_frontend(pair: tuple[Sandbox, Sandbox]) -> None:
+def test_docker_pushes_through_each_registrys_port(pair: tuple[Sandbox, Sandbox]) -> None:
     for one in pair:
         image = f"localhost:{_registry(one)}/pushed/{one.names.name}:1"
         tool("docker", "tag", BUSYBOX, image)
@@ -268,8 +266,8 @@ def test_restarted_node_is_found_without_a_command(pair: tuple[Sandbox, Sandbox]
 
 @pytest.mark.nightly
 @pytest.mark.fault(26)
-def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
-    """A node starts with another address → it is served again without a command."""
+def test_a_node_with_another_address_is_served_after_an_up(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
+    """A node starts with another address → `up` has the edge serve it again."""
     sandbox = pair[0]
     before = _address(engine, sandbox.names.node)
     tool("docker", "stop", sandbox.names.node)
@@ -296,6 +294,7 @@ def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, San
                 break
         tool("docker", "start", sandbox.names.node)
         assert _address(engine, sandbox.names.node) != before
+        sandbox.command("up")
         wait_until(
             partial(_unserved, sandbox, f"app.{sandbox.domain}"), what="the node at its new address", timeout=300
         )
@@ -307,10 +306,17 @@ def _address(engine: Engine, name: str) -> str:
     return next(iter(found.addresses.values()))
 
 
+def test_sandboxes_have_two_containers_each_and_one_edge(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
+    found = {one.name for one in labelled.containers(engine, context.home())}
+    found |= {one.names.node for one in pair}
+    registries = {one.names.registry for one in pair}
+    assert found == {labelled.edge(engine, context.home()), *(one.names.node for one in pair), *registries}
+
+
 @pytest.mark.fault(83)
 def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
     """Another sandbox asks for a port and gives it back → connections of before stay open."""
-    if not socket_handover.are_handed_over(engine):
+    if not engine.shares_network():
         pytest.skip("this engine is not of this machine")
     sandbox, other = pair
     host, file = f"app.{sandbox.domain}", other.command.folder / "sandbox.yaml"
@@ -322,7 +328,6 @@ def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, S
             other.command("up")
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        assert any(RETIRED in one.name and one.running for one in labelled.containers(engine, context.home()))
 
 
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:

@@ -181,7 +181,7 @@ def test_hosts_of_the_spec_resolve_and_are_not_forwarded(
 
 def test_this_machine_is_reached_by_its_name(command: CommandLine, engine: Engine, image: str) -> None:
     names = context.home().sandbox(NAME)
-    with serving(ThreadingHTTPServer((host_address(engine, names.network, names.home), 0), Web)) as server:
+    with serving(ThreadingHTTPServer((host_address(engine, names.network, names.node), 0), Web)) as server:
         assert "this machine" in in_pod(image, f"busybox wget -q -O - http://{HOST}:{server.server_address[1]}/")
 
 

@@ -246,7 +246,7 @@ def _apart(ann: Person, bob: Person, engine: Engine) -> None:
 def test_a_network_that_was_removed_is_made_again(ann: Person, engine: Engine) -> None:
     """The sandbox's network is removed under its containers → the doctor names it, and `up` repairs everything."""
     file, network = ann.write(ann.user), ann.names.network
-    for one in (ann.names.node, ann.names.registry, ann.names.registry_frontend, edge_of(engine, ann)):
+    for one in (ann.names.node, ann.names.registry):
         engine.disconnect_network(network, one)
     assert "wiring.network" in ann("doctor", ann.user, status=None).out
     engine.remove_network(network)

@@ -19,7 +19,7 @@ import yaml
 from sandbox.app import context, machine_plan
 from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, Registry
 from sandbox.config.schema import Spec
-from sandbox.engine import Bind, ContainerSpec, Engine, container_copy
+from sandbox.engine import Bind, ContainerSpec, Engine, container_copy, labelled
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.oci import digest as digests
@@ -289,16 +289,17 @@ class Meanwhile(Registry):
 
 def test_push_is_refused_during_garbage_collection(own: Sandbox, engine: Engine) -> None:
     fresh(f"localhost:{own.port}")
-    found, before = engine.container(own.names.registry), engine.container(own.names.registry_frontend)
+    edge = labelled.edge(engine, own.names.home)
+    found, before = engine.container(own.names.registry), engine.container(edge)
     assert found and before
     Meanwhile(
         engine=engine,
         names=own.names,
         image=found.image,
-        frontend_image=before.image,
+        edge_image=before.image,
         port=own.port,
     ).collect("sandbox.dev/busybox")
-    assert engine.container(own.names.registry_frontend) == before
+    assert engine.container(edge) == before
     fresh(f"localhost:{own.port}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sources import PACKAGE, nodes, syntax_trees
+from tests.support.sources import PACKAGE, nodes
 
 TESTS = Path(__file__).parent.parent
 LONGEST_TEST_NAME = 90
@@ -108,12 +108,6 @@ def imports_of(package: str, tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {one.name for one in node.names if f"{one.name}.".startswith(f"{package}.")}
     return found
-
-
-def test_relay_is_used_by_its_one_public_class() -> None:
-    package, folder = "sandbox.components.edge.relay", "components/edge/relay/"
-    used = {name: imports_of(package, tree) for name, tree in syntax_trees().items() if not name.startswith(folder)}
-    assert set().union(*used.values()) == {f"{package}.Relay"}
 
 
 def test_module_names_are_used_once_but_for_common_parts() -> None:

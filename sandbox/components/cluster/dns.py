@@ -160,7 +160,7 @@ class Dns:
 
     def corefile(self) -> str:
         """Return CoreDNS's configuration. Raises SandboxError where the network does not exist."""
-        address = host_address(self.engine, self.network, self.names.home)
+        address = host_address(self.engine, self.network, self.names.node)
         return corefile(
             domain=self.domain,
             service=self.ingress,

@@ -195,7 +195,7 @@ def _inspect(image: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class JoinStep(NothingToUndo):
-    """Connects registry, mirrors and edge to `network`, so that nodes and they resolve each other's names.
+    """Connects registry and mirrors to `network`, so that nodes and they resolve each other's names.
 
     They get addresses at the end of its range: providers give nodes the first ones, and a stopped node does not reserve
     its own.
@@ -204,7 +204,7 @@ class JoinStep(NothingToUndo):
     engine: Engine
     names: Names
     network: str
-    requires: tuple[str, ...] = ("cluster", "registry", "edge")
+    requires: tuple[str, ...] = ("cluster", "registry")
     after: tuple[str, ...] = ("mirrors",)
     name: str = "join"
 
@@ -225,9 +225,5 @@ class JoinStep(NothingToUndo):
                 self.engine.connect_network(self.network, one.name, spare_address(self.engine, self.network))
 
     def _containers(self) -> Iterator[Container]:
-        edge = self.engine.container(labelled.edge(self.engine, self.names.home))
-        sandbox = labelled.containers(self.engine, self.names.home, self.names.name)
-        unasked = (self.names.registry_frontend, self.names.registry_holder)  # nodes go to the registry itself
-        for one in (*sandbox, *((edge,) if edge else ())):
-            if one.running and one.name not in unasked:
-                yield one
+        found = labelled.containers(self.engine, self.names.home, self.names.name)
+        return (one for one in found if one.running)

@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from itertools import product
 from pathlib import Path
 
-from sandbox.components.edge import edge_folder, haproxy, haproxy_http
-from sandbox.components.edge.haproxy import RUN, SOCKET
-from sandbox.components.edge.haproxy_admin import Control, Unreachable, through_port
-from sandbox.components.edge.published_ports import lacking, published
-from sandbox.components.edge.route import Route
-from sandbox.components.network import socket_handover
+from sandbox.components.edge import edge_folder, haproxy, haproxy_http, listening, routes
+from sandbox.components.edge.haproxy import RUN, SOCKET, Place
+from sandbox.components.edge.haproxy_admin import Control, Unreachable, failure
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, reach
-from sandbox.engine.connection import Facts
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, HOLDER, RETIRED, Home
+from sandbox.names import EDGE, Home
+from sandbox.system import files
 from sandbox.system.wait import wait_until
 
-log = logging.getLogger(__name__)
-
 MADE = "dev.sandbox.edge"
-# With this the engine does not ask the machine's nameservers for names of nodes that do not exist yet.
-OWN_NAMES = ("ndots:1",)
-# How many old HAProxy workers the edge keeps after reloads, and how many replaced edges: each costs memory, for a day
-# at most.
-WORKERS = 16
-RETIRED_EDGES = 8
+HOST = "host"  # the network mode with the engine's own network
+# In the host's network HAProxy's master is root, with the rights to open low ports and to start and end workers of
+# another user, who have none.
+CAPABILITIES = ("NET_BIND_SERVICE", "SETUID", "SETGID", "KILL")
+NONROOT = 65532  # a user with no rights and no name on most systems
 GIVES_WAY = 10.0  # seconds in which another owner, who made a network of the same name later, has to remove it
+PATIENCE = 20.0  # seconds until a container that runs has to answer
 
 
 @dataclass(frozen=True)
 class EdgeContainer:
-    """HAProxy with the files of this owner's edge, on a network of its own and on the networks of its routes."""
+    """HAProxy with the files of this owner's edge.
+
+    Where the engine's network is this machine's it is in that network, opens the machine's ports itself, and reaches
+    nodes by their addresses. Elsewhere the engine publishes its ports, and it is on the networks of its routes.
+    """
 
     engine: Engine
     home: Home
@@ -53,12 +49,11 @@ class EdgeContainer:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of its files."""
         return self.home.edge
 
     @property
     def network(self) -> str:
-        """Return the network that the container is created on.
+        """Return the network that the container is created on where ports are published.
 
         Its name sorts before those of sandboxes: the engine publishes ports on the first network, and would publish
         them again for each further sandbox (libnetwork, endpoint.go).
@@ -67,190 +62,164 @@ class EdgeContainer:
 
     @property
     def control(self) -> Control:
-        """Return the way to change it while it runs; by a port of its own where the engine is on another machine."""
-        return Control.of(self.folder, self.find)
+        return Control(self.folder / "run" / SOCKET)
+
+    @property
+    def place(self) -> Place:
+        host = bool(self.engine.shares_network())
+        return Place(host, user=(os.getuid() or NONROOT) if host else None)
 
     def find(self) -> Container | None:
         """Return the container, running or not."""
         return self.engine.container(self.name)
 
-    @property
-    def holder(self) -> str:
-        """Return the container that holds the machine's ports for it, if there is one."""
-        return self.name + HOLDER
-
-    def start(self, image: str, known: Sequence[Route]) -> None:
-        """Create it, in place of an existing one, and return when it runs. Raises SandboxError.
-
-        With sockets of the machine's own no connection ends: the old container serves its open connections to their
-        end.
-        """
-        # Clients on other machines come through the engine anyway, as it and the host's firewall allow.
-        local = all(ip_address(bind.address).is_loopback for binds in published(known).values() for bind in binds)
-        # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
-        handed = (True, False) if local and socket_handover.are_handed_over(self.engine) else (False,)
-        # There may be no IPv6 here, or another user has the port: then without the further addresses.
-        attempts = list(product(handed, (True, False)))
-        while attempts:
-            held, also = attempts.pop(0)
-            try:
-                self._make(image, known, published(known, also=also), held=held)
-            except SandboxError as error:
-                if not attempts or isinstance(error, labelled.NameTaken):
-                    raise
-                log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
-                continue
-            deaf = self._deaf(known, forwarded=not held)
-            if deaf is None:
-                break
-            # The engine may still forward ports from another network than its host's.
-            attempts = [(False, also) for still_held, also in attempts if held and not still_held]
-            if not attempts:
-                raise reach.unheard(deaf, reach.again(self.engine, self.home))
+    def start(self, image: str) -> None:
+        """Create it, in place of an existing one, and return when it runs. Raises SandboxError."""
+        if not self.place.host:
+            self._claim_network()
+        try:
+            self._make(image, self.place)
+        except labelled.NameTaken:
+            raise
+        except SandboxError:  # there may be no IPv6 here, or another program has the port there
+            self._make(image, replace(self.place, also=False))
         edge_folder.note_taken(self.folder)
-        self.join(known)
+        self.join()
 
-    def _deaf(self, known: Sequence[Route], *, forwarded: bool) -> Bind | None:
-        """Return a port of this machine's loopback that sandboxes ask for and that does not lead to the edge.
-
-        A `forwarded` port may be open at a forwarder that reaches nothing.
-        """
-        asked = published(known, also=False)
-        https = {bind for inner in (haproxy.PORT, haproxy.OPEN_PORT) for bind in asked.get(inner, ())}
-        local = sorted(bind for binds in asked.values() for bind in binds if ip_address(bind.asked_at).is_loopback)
-        # HAProxy waits for an HTTPS client to begin; a Service's port may have no Service yet.
-        return next((bind for bind in local if not self.engine.is_heard(bind, waits=forwarded and bind in https)), None)
-
-    def join(self, known: Sequence[Route]) -> None:
+    def join(self) -> None:
         """Connect it to every network that the routes name, as far as these exist."""
-        for name in self.missing(known):
+        for name in self.missing():
             self.engine.connect_network(name, self.name, spare_address(self.engine, name))
 
     def leave(self, network: str) -> None:
         """Disconnect it from a network, so that this can be removed."""
-        for found in filter(None, (self.find(), *self.retired())):
-            if network != self.network and network in found.attached:
-                self.engine.disconnect_network(network, found.name)
+        container = self.find()
+        if container and network != self.network and network in container.attached:
+            self.engine.disconnect_network(network, container.name)
 
     def remove(self) -> bool:
         """Remove it and everything that belongs to it; returns whether there was anything.
 
         An edge that has another name because another owner's came first may have left a part with the plain one.
         """
-        retired = (one.name for one in self.retired())
-        names = dict.fromkeys((self.name, self.holder, *retired, EDGE, EDGE + HOLDER))
-        removed = [labelled.remove(self.engine, name, self.home) for name in names]
+        removed = [labelled.remove(self.engine, name, self.home) for name in dict.fromkeys((self.name, EDGE))]
         network = self.engine.network(self.network)
         if network and labelled.is_ours(network, self.home) and not network.members:
             self.engine.remove_network(network.id)
         return any(removed)
 
-    def retired(self) -> tuple[Container, ...]:
-        """Return the replaced containers, still serving connections or ended, oldest first."""
-        found = labelled.containers(self.engine, self.home)
-        return tuple(
-            sorted((one for one in found if one.name.startswith(self.name + RETIRED)), key=lambda one: one.name)
-        )
+    def missing(self) -> list[str]:
+        """Return the networks of the routes that exist and that it is not connected to, but should be."""
+        if self.place.host:
+            return []
+        networks = ((name, self.engine.network(name)) for name in self._networks())
+        return [name for name, network in networks if network and self.name not in network.members]
 
-    def sweep(self) -> None:
-        """Remove replaced containers that have ended, and the oldest where there are too many."""
-        serving = [one for one in self.retired() if one.running]
-        kept = {one.name for one in serving[-RETIRED_EDGES:]}
-        for one in self.retired():
-            if one.name not in kept:
-                self.engine.remove_container(one.name)
+    def _networks(self) -> list[str]:
+        return sorted({route.network for route in routes.load(self.folder)} - {"", self.network})
 
-    def missing(self, known: Sequence[Route]) -> list[str]:
-        """Return the networks of the routes that exist and that it is not connected to."""
-        wanted = sorted({route.network for route in known} - {self.network})
-        return [name for name in wanted if (found := self.engine.network(name)) and self.name not in found.members]
-
-    def follow(self, known: Sequence[Route]) -> None:
+    def follow(self) -> None:
         """Have it take in the routes; no connection ends, and HAProxy is reloaded only where necessary."""
-        changed = self.write(known)
+        try:
+            self._take_in(self.place)
+        except SandboxError:
+            self._take_in(replace(self.place, also=False))
+        edge_folder.note_taken(self.folder)
+
+    def _take_in(self, place: Place) -> None:
+        changed = self.write(place)
         try:
             if changed & set(haproxy.CONFIGURATION):
-                found = self.find()
-                if found and socket_handover.held(self.folder) and len(self.control.workers()) > WORKERS:
-                    self.start(found.image, known)
-                    return
                 self.control.reload()
             else:
-                self._change(changed, ends=any(route.terminates for route in known))
+                self._change(changed)
         except Unreachable:
             # The master hands its listening sockets to a new worker; the old one serves its connections to their end.
             self.engine.signal(self.name, "SIGUSR2")
-        edge_folder.note_taken(self.folder)
 
-    def write(self, known: Sequence[Route]) -> set[str]:
+    def write(self, place: Place | None = None) -> set[str]:
         """Write the files for the routes, also into an existing container; return those that changed there.
 
         HAProxy reads them when it is told to, or when it starts.
         """
         before = edge_folder.taken(self.folder)
-        edge_folder.write(self.folder, known, self._owner())
+        edge_folder.write(self.folder, place or self.place)
         after = edge_folder.marks(self.folder)
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         if changed and self.find():
             self.engine.put_files(self.name, haproxy.FOLDER, edge_folder.placed(self.folder, changed, self._group))
         return changed
 
-    def drift(self, container: Container, image: str, known: Sequence[Route]) -> str | None:
+    def restore(self, image: str) -> None:
+        """Have it serve what the folder says, after a change that failed."""
+        if not (routes.load(self.folder) or routes.load_registries(self.folder)):
+            return
+        if self.find() is None:
+            self.start(image)
+            return
+        edge_folder.write(self.folder, self.place)
+        # What the present worker has loaded is what a new one shall find.
+        names = edge_folder.marks(self.folder)
+        self.engine.put_files(self.name, haproxy.FOLDER, edge_folder.placed(self.folder, names, self._group))
+
+    def drift(self, container: Container, image: str) -> str | None:
         """Return why the container has to be recreated, or None."""
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(image):
             return "runs another image"
-        held = bool(socket_handover.held(self.folder))
-        if container.labels.get(MADE) != self._spec(image, {}, held=held).labels[MADE]:
-            return "was made by another release or user"
-        if self.network not in container.addresses:
-            return f"is not on its network {self.network}"
-        holder = self.engine.container(self.holder) if held else None
-        if held and not (holder and holder.running):
-            return "no container holds its ports for when it starts again"
-        lost = lacking(container, known)
-        return f"is not published on {', '.join(map(str, lost))}" if lost else None
+        made = {self._spec(image, replace(self.place, also=also)).labels[MADE] for also in (True, False)}
+        return None if container.labels.get(MADE) in made else "has other settings or ports"
 
-    def cuts(self) -> bool:
-        """Tell whether replacing it would end connections, as far as can be known."""
-        return not socket_handover.held(self.folder) and not self.is_idle()
-
-    def is_idle(self) -> bool:
-        """Tell whether no client is connected, as far as can be known."""
-        try:
-            return self.control.connections() == 0
-        except Unreachable:
-            return False
-
-    def _change(self, changed: set[str], *, ends: bool) -> None:
+    def _change(self, changed: set[str]) -> None:
+        known = routes.merged(routes.load(self.folder), routes.load_added(self.folder))
+        ends = any(route.terminates for route in known)
         for name in sorted(changed):
             path = f"{haproxy.FOLDER}/{name}"
             if name in haproxy.MAPS:
-                # The files of hosts whose TLS ends at the edge are only read when there are such hosts.
-                if ends or path in (haproxy.EXACT, haproxy.SUFFIX):
+                # The files of hosts whose TLS ends at the edge are only read when there are such hosts, and none of
+                # them when no sandbox has ports for HTTPS.
+                if any(route.listen for route in known) and (ends or path in (haproxy.EXACT, haproxy.SUFFIX)):
                     self.control.replace_map(path, (self.folder / name).read_text(encoding="utf-8"))
             elif (self.folder / name).exists():
                 self.control.replace_certificate(path, (self.folder / name).read_bytes())
 
-    def _make(self, image: str, known: Sequence[Route], publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> None:
-        before = self.find()
-        serves = before is not None and before.running and bool(socket_handover.held(self.folder))
-        keeps = held and serves and labelled.is_ours(before, self.home)
-        for name in (self.holder,) if keeps else (self.name, self.holder):
-            labelled.make_room(self.engine, name, self.home)
-        self._claim_network()
-        binds = [bind for binds in publish.values() for bind in binds] if held else []
-        socket_handover.write(self.folder, binds, self._owner())
-        publish = {**publish, **through_port(self.folder, wanted=not self.engine.shares_network())}
-        edge_folder.write(self.folder, known, self._owner())
-        spec = self._spec(image, publish, held=held)
-        if held:
-            self.engine.run(socket_handover.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
-            handed = self.folder / "sockets" / socket_handover.HANDED
-            socket_handover.wait(self.engine, self.holder, handed.exists, again=keeps)
-        with self._replacing() if keeps else nullcontext():
-            self._run(spec, known, held=held)
+    def _make(self, image: str, place: Place) -> None:
+        """Run the container, on all its networks and with its files, until it answers."""
+        labelled.make_room(self.engine, self.name, self.home)
+        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
+        edge_folder.write(self.folder, place)
+        # Before it starts, so that it finds the nodes at once: a waiting client would be refused.
+        placed = edge_folder.placed(self.folder, edge_folder.marks(self.folder), self._group)
+        spec = self._spec(image, place)
+        self.engine.run(replace(spec, joined=self._joined(), folders={haproxy.FOLDER: placed}))
+        try:
+            wait_until(self._silence, what="the edge", timeout=PATIENCE, pause=0.02)
+            self._require_heard(spec)
+        except BaseException:
+            self.engine.remove_container(self.name)
+            raise
+
+    def _silence(self) -> str | None:
+        container = self.find()
+        if container is None or not container.running:
+            output = self.engine.logs(self.name) if container else "another command or program removed its container"
+            raise failure("the edge stopped", output)
+        if not self.place.host:
+            return None if self.network in container.addresses else "no address yet"
+        with suppress(OSError):  # it may listen before it can answer
+            if self.control.workers():
+                return None
+        return "does not answer"
+
+    def _require_heard(self, spec: ContainerSpec) -> None:
+        """Raise SandboxError for a published port of the loopback that does not lead to the edge."""
+        for inner, binds in spec.publish.items():
+            for bind in binds:
+                # HAProxy waits for an HTTPS client to begin, where a forwarder that reaches nothing hangs up.
+                waits = inner in (listening.PORT, listening.OPEN_PORT)
+                if ip_address(bind.asked_at).is_loopback and not self.engine.is_heard(bind, waits=waits):
+                    raise reach.unheard(bind)
 
     def _claim_network(self) -> None:
         """Make the network; of two owners who make one of the name at the same moment, the first keeps the name.
@@ -273,85 +242,54 @@ class EdgeContainer:
             pause=0.05,
         )
 
-    def _run(self, spec: ContainerSpec, known: Sequence[Route], *, held: bool) -> None:
-        """Run the container, on all its networks and with its files, until it serves the sockets that are `held`."""
-        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-        # Before it starts, so that it finds the nodes at once: a waiting client would be refused.
-        placed = edge_folder.placed(self.folder, edge_folder.marks(self.folder), self._group)
-        self.engine.run(replace(spec, joined=self._networks(known), folders={haproxy.FOLDER: placed}))
-        if held:
-            socket_handover.wait(self.engine, self.name, self._answers)
+    def _joined(self) -> Mapping[str, str]:
+        if self.place.host:
+            return {}
+        return {name: spare_address(self.engine, name) for name in self._networks() if self.engine.network(name)}
 
-    def _networks(self, known: Sequence[Route]) -> Mapping[str, str]:
-        names = sorted({route.network for route in known} - {self.network})
-        return {name: spare_address(self.engine, name) for name in names if self.engine.network(name)}
-
-    @contextmanager
-    def _replacing(self) -> Iterator[None]:
-        """Move the present container aside for a new one, and let it end with its last connection.
-
-        The holder has its sockets too, so clients that connect meanwhile wait for the new container. The old one gets
-        its name back if no new one is made.
-        """
-        aside = f"{self.name}{RETIRED}{time.time_ns() // 1_000_000}"
-        self.engine.rename(self.name, aside)
-        try:
-            yield
-        except BaseException:
-            self.engine.remove_container(self.name)
-            self.engine.rename(aside, self.name)
-            raise
-        self.engine.let_end(aside)
-        self.engine.signal(aside, "SIGUSR1")  # a soft stop (management guide, section 4)
-        self.sweep()
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.control.workers())
-        except OSError:  # it may listen before it can answer
-            return False
-
-    def _spec(self, image: str, publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> ContainerSpec:
-        facts = self.engine.facts()
-        run = self.folder / "run"
-        reachable = bool(self.engine.shares_network())
-        taken_over = socket_handover.taken_over(haproxy.FOLDER) if held else ()
+    def _spec(self, image: str, place: Place) -> ContainerSpec:
         spec = ContainerSpec(
             name=self.name,
             image=image,
-            command=(*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600", *taken_over),
+            command=(*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,660"),
             labels=self.home.labels,
-            network=self.network,
-            forwarded=not held,
+            network=HOST if place.host else self.network,
             folders={haproxy.FOLDER: {}},
-            # Folders of this machine can be mounted only where the engine runs on it.
-            read_only_binds={self.folder / "sockets": f"{haproxy.FOLDER}/sockets"} if held else {},
-            binds={
-                **({run: RUN} if reachable else {}),
-                **({self.folder / "live": socket_handover.LIVE} if held else {}),
-            },
-            tmpfs=() if reachable else (RUN,),
-            hosts={haproxy_http.MACHINE: reach.of(self.engine, self.home).machine or "host-gateway"},
-            resolver=OWN_NAMES,
-            sysctls=socket_handover.SYSCTLS if held else {},
-            user=user(facts, os.getuid(), os.getgid()),
-            memory="256m" if held else "768m",
-            processes=256 if held else 1024,
+            binds={self.folder / "run": RUN} if place.host else {},
+            tmpfs=() if place.host else (RUN,),
+            hosts={} if place.host else {haproxy_http.MACHINE: "host-gateway"},
+            capabilities=CAPABILITIES if place.host else (),
+            publish={} if place.host else self._published(place),
+            user="{}:{}".format(*self._user(place)),
+            memory="768m",
+            processes=1024,
         )
         made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
-        return replace(spec, labels={**spec.labels, MADE: made}, publish=publish)
+        return replace(spec, labels={**spec.labels, MADE: made})
+
+    def _published(self, place: Place) -> Mapping[int, tuple[Bind, ...]]:
+        return listening.published(routes.load(self.folder), routes.load_registries(self.folder), also=place.also)
+
+    def _user(self, place: Place) -> tuple[int, int]:
+        """Return user and group; the group may read keys and connect to the socket."""
+        if self.engine.facts().rootless:  # there root is the user
+            return 0, 0
+        if place.host:
+            return 0, os.getgid()
+        return (os.getuid(), os.getgid()) if os.getuid() else (NONROOT, NONROOT)
 
     @property
     def _group(self) -> int:
-        return int(user(self.engine.facts(), os.getuid(), os.getgid()).partition(":")[2])
-
-    def _owner(self) -> tuple[int, int] | None:
-        return socket_handover.owner(self.engine.facts())
+        return self._user(self.place)[1]
 
 
-def user(facts: Facts, uid: int, gid: int) -> str:
-    """Return the user who reads keys of mode 0600: this one, who is root inside if rootless; none for root."""
-    if facts.rootless:
-        return "0:0"
-    nonroot = socket_handover.NONROOT
-    return f"{nonroot}:{nonroot}" if uid == 0 else f"{uid}:{gid}"
+def listens(engine: Engine, home: Home) -> frozenset[Bind]:
+    """Return where this owner's edge listens on this machine; nothing while it does not run."""
+    container = EdgeContainer.of(engine, home).find()
+    if container is None or not container.running:
+        return frozenset()
+    if container.network != HOST:
+        return frozenset(bind for binds in container.published.values() for bind in binds)
+    configuration = files.content(home.edge / haproxy.CONFIGURATION[0]) or b""
+    also = b"bind [::1]:" in configuration
+    return listening.binds(routes.load(home.edge), routes.load_registries(home.edge), also=also)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.components.edge import haproxy
-from sandbox.components.edge.route import Route
-from sandbox.components.edge.routes import READABLE, load_added, merged
-from sandbox.components.network import socket_handover
+from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.routes import READABLE, load, load_added, load_registries, merged
 from sandbox.engine import Placed
 from sandbox.system import files
 
@@ -29,32 +28,33 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
-    """Return the files for `routes` and for the routes that commands added in `folder`."""
-    controlled = (folder / haproxy.CONTROL_KEY).exists()
-    return haproxy.render(merged(routes, load_added(folder)), socket_handover.held(folder), controlled=controlled)
+def rendered(folder: Path, place: Place) -> Mapping[str, str]:
+    """Return the files for the routes in the folder, those that commands added too."""
+    return haproxy.render(merged(load(folder), load_added(folder)), load_registries(folder), place)
 
 
-def is_current(folder: Path, routes: Sequence[Route]) -> bool:
-    """Tell whether the files on disk are those for `routes`, and HAProxy has loaded them."""
-    wanted = rendered(folder, routes)
-    return all(files.content(folder / name) == text.encode() for name, text in wanted.items()) and taken(
-        folder
-    ) == marks(folder)
+def is_current(folder: Path, place: Place) -> bool:
+    """Tell whether HAProxy has loaded the files for the present routes, with the further addresses or without."""
+    if taken(folder) != marks(folder):
+        return False
+    return any(_has(folder, rendered(folder, replace(place, also=also))) for also in (True, False))
 
 
-def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
-    """Write the files for `routes`; `owner` is the user who creates the socket, if not this one."""
+def _has(folder: Path, wanted: Mapping[str, str]) -> bool:
+    return all(files.content(folder / name) == text.encode() for name, text in wanted.items())
+
+
+def write(folder: Path, place: Place) -> None:
+    """Write the files for the routes."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    for private in (folder / "keys", folder / "run"):
-        files.make_private_dir(private)
-    if owner:
-        os.chown(folder / "run", *owner)
-    for name, text in rendered(folder, routes).items():
+    files.make_private_dir(folder / "keys")
+    # The container's root is in the user's group; the folder above keeps others out.
+    (folder / "run").mkdir(mode=0o770, exist_ok=True)
+    (folder / "run").chmod(0o770)
+    for name, text in rendered(folder, place).items():
         files.write_atomic(folder / name, text.encode(), mode=READABLE)
-    kept = {route.name for route in merged(routes, load_added(folder)) if route.terminates}
-    kept.add(Path(haproxy.CONTROL_KEY).stem)
+    kept = {route.name for route in merged(load(folder), load_added(folder)) if route.terminates}
     for key in (folder / "keys").glob("*.pem"):
         if key.stem not in kept:
             key.unlink()
@@ -84,12 +84,12 @@ def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Place
 
     A file that does not exist any more is emptied.
     """
-    found = {"keys": Placed(None, 0o750, (0, group))}
+    copies = {"keys": Placed(None, 0o750, (0, group))}
     for name in sorted(names):
         path = folder / name
-        data = files.read_regular(path) if path.exists() else b""
-        found[name] = Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data, READABLE)
-    return found
+        data = path.read_bytes() if path.exists() else b""
+        copies[name] = Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data, READABLE)
+    return copies
 
 
 def taken(folder: Path) -> Mapping[str, str]:

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from sandbox.components.edge import haproxy_http, haproxy_tcp
-from sandbox.components.edge.route import Route
-from sandbox.components.network import socket_handover
+from sandbox.components.edge import haproxy_http, haproxy_registry, haproxy_tcp, listening
+from sandbox.components.edge.listening import OPEN_PORT, PORT
+from sandbox.components.edge.route import LOOPBACK, RegistryRoute, Route
 from sandbox.engine import Bind
+from sandbox.system import host_network
 
 FOLDER = haproxy_http.FOLDER
-PORT = 8443  # published on loopback addresses
-OPEN_PORT = 8444  # published on other addresses
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
-CONTROL_PORT = 8445  # for control of the edge, where the engine is on another machine
-CONTROL_HOST = "control.sandbox.internal"
-CONTROL_KEY = "keys/@control.pem"  # no sandbox can have this name
 RUN, SOCKET = "/run/edge", "master.sock"  # the folder of its admin socket, and that
+NOGROUP = 65532  # of the workers in the host's network
 CONFIGURATION = ("haproxy.cfg", "certs.list")
 MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
 EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
 
 # Splicing takes pipes, and large ones half the processor time. Their files must fit into the 20,000 that some engines
 # allow, and their pages into what a user may have (pipe-user-pages-soft of pipe(7), 64 MiB).
-# A worker from before a reload lives as long as its connections, so never longer than the longest tunnel.
-# A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
-_FRONT = """\
+# A worker from before a reload lives as long as its connections, so never longer than the longest tunnel, and takes
+# some 6 MB. With `noreuseport` a port that another HAProxy has is refused, instead of shared with it; a reload passes
+# the listening sockets on to the new worker.
+_GLOBAL = """\
 global
   log stdout format raw local0 notice
+{user}{cases}  noreuseport
   maxconn 8192
   maxpipes 128
   tune.pipesize 524288
   thread-hard-limit 4
   hard-stop-after 24h
   ssl-default-bind-options ssl-min-ver TLSv1.2
-  mworker-max-reloads {reloads}
-{exposed}
+  mworker-max-reloads 100
+
 defaults
   mode tcp
   log global
@@ -49,20 +49,14 @@ defaults
   option tcp-smart-accept
   option splice-auto
 
-resolvers engine
+resolvers machine
   parse-resolv-conf
   resolve_retries 3
   timeout resolve 1s
   timeout retry 1s
   hold valid 5s
   hold nx 2s
-
-frontend https
 """
-
-# Workers from before reloads take some 6 MB each. With sockets of the machine's own the edge is replaced before there
-# are too many of them, and no connection ends; with the engine's forwarders the oldest have to go.
-RELOADS = 100
 
 _ROUTING = f"""\
   tcp-request inspect-delay 5s
@@ -87,55 +81,78 @@ _PROOF = """\
 # Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
 _ASKED = "check-ssl verify none check-alpn http/1.1 check-sni"
 
-# Where the engine forwards a port, its clients seem to be the engine, and only the port tells where they are.
-_FORWARDED = f"""\
+# Where the engine publishes a port, its clients seem to be the engine, and only the port tells where they are.
+_PUBLISHED = f"""\
   bind :{PORT}
   bind :{OPEN_PORT}
   acl local dst_port {PORT}
 """
 
 
-# The master's socket for a client elsewhere: one that shows the same certificate as the edge.
-_CONTROL = f"""
-frontend edge:control
-  bind :{CONTROL_PORT} ssl crt {FOLDER}/{CONTROL_KEY} ca-file {FOLDER}/{CONTROL_KEY} verify required
-  default_backend edge:control
+@dataclass(frozen=True)
+class Place:
+    """Where HAProxy runs: in the `host` network of this machine, or in a container that publishes ports.
 
-backend edge:control
-  server master unix@{RUN}/{SOCKET}
-"""
+    In the host's network it starts as root, because of low ports, and its workers run as `user`. With `also` it listens
+    on the loopback addresses too that programs try besides those that were asked for.
+    """
+
+    host: bool
+    also: bool = True
+    user: int | None = None
+
+    def listen(self, binds: Sequence[Bind]) -> str:
+        """Return the lines for the places, which lead to one port of the container where the engine publishes it."""
+        if not self.host:
+            return f"  bind :{listening.inner(binds[0])}\n"
+        return "".join(map(_line, binds))
 
 
-def render(routes: Sequence[Route], held: Sequence[Bind] = (), *, controlled: bool = False) -> Mapping[str, str]:
+def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place) -> Mapping[str, str]:
     """Return the configuration, file name -> content; `routes` are oldest first.
 
-    A client that asks for no known host gets the newest sandbox's page. `held` are the machine's own sockets, which are
-    handed to HAProxy; without any, the engine forwards the ports. With `controlled` the master's socket is served by
-    TLS. A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
+    A client that asks for no known host gets the newest sandbox's page. A change of the files in CONFIGURATION takes a
+    reload, one of MAPS does not.
     """
-    backends = "".join(_passed(route) for route in routes)
-    default = f"  default_backend {routes[-1].name}\n" if routes else ""
-    exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
-    others = {bind for route in routes for port in route.tcp_ports for bind in haproxy_tcp.binds(route, port)}
-    https = _listening([bind for bind in held if bind not in others]) if held else _FORWARDED
-    control = _CONTROL if controlled else ""
-    sections = haproxy_http.render(routes) + haproxy_tcp.render(routes, held)
-    front = _FRONT.format(reloads=1_000_000 if held else RELOADS, exposed=socket_handover.EXPOSED if held else "")
+    machine = LOOPBACK if place.host else haproxy_http.MACHINE
+    sections = (
+        _https(routes, place),
+        *(_passed(route, machine) for route in routes),
+        haproxy_http.render(routes, machine),
+        haproxy_tcp.render(routes, place.listen, machine, also=place.also),
+        haproxy_registry.render(registries, place.listen, machine),
+    )
+    user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
     return {
-        "haproxy.cfg": front + https + _ROUTING + default + backends + sections + control,
+        "haproxy.cfg": _GLOBAL.format(user=user, cases=haproxy_registry.CASES) + "".join(sections),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
-        "exact.map": _map(exact),
-        "suffix.map": _map(suffixes),
+        "exact.map": _map(dict(_exact(routes))),
+        "suffix.map": _map(dict(_suffixes(routes))),
         "terminate.map": _map(dict(haproxy_http.exact(routes))),
         "alias.map": _map(dict(haproxy_http.suffixes(routes))),
     }
 
 
-def _listening(held: Sequence[Bind]) -> str:
-    return "".join(map(socket_handover.line, held)) + "  acl local src 127.0.0.0/8 ::1\n"
+def _https(routes: Sequence[Route], place: Place) -> str:
+    binds = listening.https(routes, also=place.also)
+    if not binds:
+        return ""
+    listens = _PUBLISHED
+    if place.host:
+        listens = "".join(map(_line, binds)) + "  acl local src 127.0.0.0/8 ::1\n"
+    return f"\nfrontend https\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n"
 
 
-def _passed(route: Route) -> str:
+def _line(bind: Bind) -> str:
+    only = " v6only" if ":" in bind.address else ""
+    return f"  bind {host_network.authority(bind.address, bind.port)}{only}\n"
+
+
+def _passed(route: Route, machine: str) -> str:
+    if not route.proxied:
+        reached = ((name, haproxy_http.reached(node, machine)) for name, node in haproxy_http.servers(route))
+        servers = "".join(f"  server {name} {node} init-addr libc,none\n" for name, node in reached)
+        return f"\nbackend {route.name}\n{haproxy_http.NEAR}{servers}"
     # Both ends speak the PROXY protocol, so that applications see the client and not this container.
     proof, asked = (_PROOF.format(host=route.proof), f" {_ASKED} {route.proof}") if route.proof else ("", "")
     servers = "".join(

@@ -1,8 +1,7 @@
 """Talks to a running HAProxy by the master's socket: changes maps and certificates, reads the state of servers.
 
-HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker). The socket
-is a file. Where the engine's folders are elsewhere it is a port: a socket does not work in a folder that is shared with
-a virtual machine. HAProxy serves it by TLS there, to the one client that shows the same certificate as itself.
+HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker). There is no
+socket where the engine is on another machine: sockets do not work in a folder that is shared with a virtual machine.
 """
 
 from __future__ import annotations
@@ -11,27 +10,21 @@ import csv
 import io
 import os
 import re
-import secrets
 import socket
-import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.edge import haproxy, haproxy_tcp
-from sandbox.components.network.socket_handover import LAST
-from sandbox.engine import Bind, Container
 from sandbox.errors import SandboxError
-from sandbox.system import files, host_network
+from sandbox.system import host_network
 
 TIMEOUT = 30.0
-LOCAL, FIRST = "127.0.0.1", 20000  # where the port for it is, at or above the first
 PAYLOAD = 8 << 10  # bytes of one command; HAProxy's own limit is a buffer of 16 KiB
 
 # A passed check; it has an asterisk while the next one runs (HAProxy, Management Guide, section 9.1).
 _CHECKED = re.compile(r"(\* )?L[4-7]OKC?\b")
+_TAKEN = re.compile(r"cannot bind socket \(Address already in use\) for \[(\S+)\]")
 
 
 class Unreachable(OSError):
@@ -60,28 +53,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Control:
-    """The master's socket; every call raises Unreachable when HAProxy does not answer there.
-
-    It is the file `path`, or is served by TLS at `place`, and `path` has the key and certificate of both sides.
-    """
+    """The master's socket `path`; every call raises Unreachable when HAProxy does not answer there."""
 
     path: Path
-    place: Bind | None = None
-
-    @classmethod
-    def of(cls, folder: Path, find: Callable[[], Container | None]) -> Control:
-        """Return the socket of an edge with these files; `find` returns its container, for the port it may have."""
-        pair = folder / haproxy.CONTROL_KEY
-        if pair.exists() and (found := find()):
-            return cls(pair, next(iter(found.published.get(haproxy.CONTROL_PORT, ())), None))
-        return cls(folder / "run" / haproxy.SOCKET)
 
     def ask(self, command: str) -> str:
         """Send a command and return the answer."""
         with self._connection() as connection:
-            connection.sendall(command.encode() + (b"\nquit\n" if self.place else b"\n"))
-            if not self.place:  # TLS has no end of one direction
-                connection.shutdown(socket.SHUT_WR)
+            connection.sendall(command.encode() + b"\n")
+            connection.shutdown(socket.SHUT_WR)
             with connection.makefile("rb") as answer:
                 return answer.read().decode(errors="replace")
 
@@ -89,7 +69,7 @@ class Control:
         """Have a new worker read every file; the old one serves its connections to their end. Raises SandboxError."""
         said = self.ask("reload")
         if not said.startswith("Success=1"):
-            raise SandboxError("the edge does not take its new configuration", details=said.strip()[-2000:])
+            raise failure("the edge does not take its new configuration", said)
 
     def replace_map(self, path: str, text: str) -> None:
         """Replace the map that was read from `path` by the lines of `text`, all at once."""
@@ -125,16 +105,6 @@ class Control:
             for one in servers:
                 self.ask(f"@!{worker} shutdown sessions server {one.backend}/{one.name}")
 
-    def connections(self) -> int:
-        """Return the number of clients' connections, of the present worker and those from before reloads."""
-        total = 0
-        for worker in self.workers():
-            for line in self.ask(f"@!{worker} show stat").splitlines():
-                fields = line.split(",")
-                if fields[1:2] == ["FRONTEND"] and (fields[0] == "https" or fields[0].startswith(haproxy_tcp.PREFIX)):
-                    total += int(fields[4])
-        return total
-
     def workers(self) -> tuple[int, ...]:
         """Return the processes that serve connections, the present one first."""
         lines = (line.split() for line in self.ask("show proc").splitlines())
@@ -150,10 +120,6 @@ class Control:
     @contextmanager
     def _connection(self) -> Iterator[socket.socket]:
         """Yield a connection to the socket, whose path may be longer than a socket's address can be."""
-        if self.place:
-            with _by_tls(self.place, self.path) as connection:
-                yield connection
-            return
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -171,31 +137,18 @@ class Control:
             os.close(folder)
 
 
-def through_port(folder: Path, *, wanted: bool) -> Mapping[int, tuple[Bind, ...]]:
-    """Make the certificate for a connection by a port if `wanted`, else remove it; return the port to publish."""
-    pair = folder / haproxy.CONTROL_KEY
-    if not wanted:
-        pair.unlink(missing_ok=True)
-        return {}
-    from sandbox.components.certificates.authority import make_self_signed
-
-    made = make_self_signed(haproxy.CONTROL_HOST, now=datetime.now(UTC))
-    files.write_private(pair, made.key_pem + made.cert_pem)
-    port = FIRST + secrets.randbelow(LAST - FIRST)
-    free = port if host_network.is_free(LOCAL, port) else host_network.next_free(LOCAL, port)
-    return {haproxy.CONTROL_PORT: (Bind(LOCAL, free),)}
-
-
-@contextmanager
-def _by_tls(place: Bind, pair: Path) -> Iterator[socket.socket]:
-    try:
-        context = ssl.create_default_context(cafile=str(pair))
-        context.load_cert_chain(pair)
-        plain = socket.create_connection((place.asked_at, place.port), timeout=TIMEOUT)
-        with plain, context.wrap_socket(plain, server_hostname=haproxy.CONTROL_HOST) as connection:
-            yield connection
-    except OSError as error:
-        raise Unreachable(str(error)) from error
+def failure(brief: str, output: str) -> SandboxError:
+    """Return the error for a HAProxy that does not start, by its output; `port-in-use` where a port is taken."""
+    if taken := _TAKEN.search(output):
+        port = int(taken[1].rpartition(":")[2])
+        occupant = host_network.holder(port) or "another program, see `ss -ltnp`"
+        return SandboxError(
+            f"{taken[1]} is taken",
+            details=f"held by {occupant}",
+            fix="stop it, or use another port: edge: {ports: [PORT]} or registry: {port: PORT} in sandbox.yaml",
+            id="port-in-use",
+        )
+    return SandboxError(brief, details=output.strip()[-2000:], id="stopped")
 
 
 def _address(path: Path, folder: int) -> str:

@@ -11,16 +11,21 @@ from collections.abc import Iterator, Sequence
 
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.edge import lan_access
-from sandbox.components.edge.route import Host, Route
+from sandbox.components.edge.route import LOOPBACK, Host, Route
 from sandbox.names import EDGE_ADDRESS
 
 FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can have this name
-FOUND = "resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
+# A node that has no address yet is a server without one, and its name is not looked up.
+FOUND = "init-addr none"
+_RESOLVED = "resolvers machine resolve-prefer ipv4 init-addr last,libc,none"
+# Abstract sockets would be shared with all programs of the host's network.
+_SOCKET = "unix@/tmp/terminate.sock"
 CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
 # A node accepts a connection at once or not at all. One that restarts must not get TCP's second try a second later: its
 # ingress may listen by then and not know its hosts yet.
 NEAR = "  timeout connect 900ms\n  retries 10\n"
+# This machine's name in containers that are not on its network.
 MACHINE = "host.docker.internal"
 MISDIRECTED = "This host is not served on this connection."
 _OF_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", MACHINE}  # noqa: S104
@@ -30,11 +35,11 @@ EXACT, ALIAS = f"{FOLDER}/terminate.map", f"{FOLDER}/alias.map"
 # Headers that clients send are removed: applications believe them.
 _FRONT = f"""
 backend {LOOP}
-  server loop abns@edge send-proxy-v2
+  server loop {_SOCKET} send-proxy-v2
 
 frontend edge:http
   mode http
-  bind abns@edge accept-proxy ssl crt-list {FOLDER}/certs.list strict-sni alpn h2,http/1.1
+  bind {_SOCKET} mode 666 accept-proxy ssl crt-list {FOLDER}/certs.list strict-sni alpn h2,http/1.1
   timeout http-request 30s
   timeout http-keep-alive 1m
   timeout client 1h
@@ -56,11 +61,14 @@ frontend edge:http
 """
 
 
-def render(routes: Sequence[Route]) -> str:
-    """Return the sections for the hosts whose TLS ends at the edge; nothing when there are none."""
+def render(routes: Sequence[Route], machine: str) -> str:
+    """Return the sections for the hosts whose TLS ends at the edge; nothing when there are none.
+
+    `machine` is this machine's address for HAProxy.
+    """
     if not any(route.terminates for route in routes):
         return ""
-    outside = (_outside(route, host) for route in routes for host in route.hosts if host.to)
+    outside = (_outside(route, host, machine) for route in routes for host in route.hosts if host.to)
     return _FRONT + "".join([*(_ingress(route) for route in routes if _asks(route)), *outside])
 
 
@@ -91,6 +99,11 @@ def backend(route: Route, host: Host) -> str:
 def servers(route: Route) -> Iterator[tuple[str, str]]:
     """Yield the configuration's name for each node of a route, with its address."""
     return ((f"node{number}" if number else "node", node) for number, node in enumerate(route.nodes))
+
+
+def reached(server: str, machine: str) -> str:
+    """Return a HOST:PORT as HAProxy reaches it, with `machine` for this machine's loopback."""
+    return server.replace(LOOPBACK, machine)
 
 
 def _name(route: Route) -> str:
@@ -130,12 +143,12 @@ def _own_names(route: Route) -> str:
     )
 
 
-def _outside(route: Route, host: Host) -> str:
+def _outside(route: Route, host: Host, machine: str) -> str:
     name, _, port = (host.to or "").rpartition(":")
-    found = "init-addr libc,none"  # in the container's own hosts file, which the engine's nameserver does not read
+    found = "init-addr libc,none"  # in the container's own hosts file, which nameservers do not read
     if name in _OF_THIS_MACHINE:
-        name = MACHINE
+        name = machine
     elif parse_address(name.strip("[]")) is None:
-        found = FOUND
+        found = _RESOLVED
     server = f"server outside {name}:{port} {found} {CHECKED}"
     return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"

@@ -11,9 +11,7 @@ from ipaddress import ip_address
 
 from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine import Engine
 from sandbox.names import port_suffix
 from sandbox.system import host_network
 
@@ -51,29 +49,9 @@ def warning(found: Access, spec: ResolvedSpec) -> str:
     """Return, in a line, what users must know of a sandbox that is open."""
     ports = ", ".join(map(str, spec.edge.ports))
     said = f"open to this machine's networks: {spec.edge.listen}, port {ports}"
-    if not spec.runs_process:
-        said += "; the engine publishes it, so a firewall of this machine (ufw, firewalld) may not filter it"
     if not found.unvouched:
         return said
     return f"{said}; no certificate for {', '.join(found.unvouched)}, {RENEW} makes a root for it"
-
-
-def reachable(spec: ResolvedSpec, engine: Engine) -> str:
-    """Return a warning, in a line, of ports that other machines reach although they are meant for this one; or nothing.
-
-    Before release 28 the engine lets neighbours reach ports that it publishes on the loopback: all they need is a route
-    (moby/moby 45610). Ports of a rootless engine are sockets of this machine, and so are those handed to the edge; the
-    registry's frontend refuses clients that are not on this machine.
-    """
-    if spec.runs_process or is_open(spec.edge.listen):
-        return ""
-    facts = engine.facts()
-    if facts.is_hardened or not engine.shares_network() or socket_handover.are_handed_over(engine):
-        return ""
-    return (
-        f"Docker Engine {facts.version} lets machines on this one's network segment reach the edge "
-        f"({spec.edge.ports[0]}) on 127.0.0.1, without an account; release 28 and newer do not"
-    )
 
 
 def is_open(listen: str) -> bool:

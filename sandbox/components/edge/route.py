@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+INGRESS, REGISTRY = "ingress", "registry"
+LOOPBACK = "127.0.0.1"
+
 
 @dataclass(frozen=True)
 class Host:
@@ -19,12 +22,19 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Tunnel:
-    """A port of this machine's loopback from which all connections go to one server of a cluster, in any protocol."""
+class Forward:
+    """A `kubectl port-forward` to a port of `target` (`deployment/NAME`, `service/NAME`), for unreachable clusters.
 
-    port: int
-    upstream: str
-    address: str = "127.0.0.1"
+    `name` is what the edge needs it for: INGRESS, REGISTRY or the Service of a `Port`. kubectl listens on the port
+    `local` of this machine's loopback, which is chosen when the route is published. A Service's port may be a name.
+    """
+
+    name: str
+    target: str
+    port: str
+    namespace: str
+    kubeconfig: str
+    local: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,15 +65,14 @@ class Port:
 class Route:
     """A sandbox's route: `domain` and every host below it go to `upstream`, with TLS untouched.
 
-    `upstream` is a node's name or address, at port 443 unless it has a `:PORT`. `listen` are the addresses and ports of
-    this machine that the sandbox asked for. `since` is when the route was made, in seconds since 1970: unknown hosts
-    get the newest sandbox's page. `replicas` are further nodes where the ingress answers. `aliases` are other domains
-    for the same hosts, whose TLS ends at the edge: the ingress is asked for the host in `domain`. `tunnels` are further
-    ports, which only the relay has. `network` is the engine's network where the nodes are. A node gets clients while it
-    answers for the host `proof` with status 200, or without `proof` while it accepts connections. `ports` are those of
-    the spec and `added_ports` those that a command added; both are on the first address of `listen`, which may be
-    empty for the relay. `node_ports` has, for each of their Services, the port that every node has for it, once it is
-    known.
+    `upstream` is a node's address, at port 443 unless it has a `:PORT`; empty where a port-forward leads to the
+    ingress. Unless `proxied`, it does not get the PROXY protocol. `listen` are the addresses and ports of this machine
+    for HTTPS. `since` is when the route was made, in seconds since 1970: unknown hosts get the newest sandbox's page.
+    `replicas` are further nodes where the ingress answers. `aliases` are other domains for the same hosts, whose TLS
+    ends at the edge: the ingress is asked for the host in `domain`. `network` is the engine's network of the nodes. A
+    node gets clients while it answers for the host `proof` with status 200, or without `proof` while it accepts
+    connections. `ports` are those of the spec and `added_ports` those that a command added; both are on `address`.
+    `node_ports` has, for each of their Services, the port that every node has for it, once that is known.
     """
 
     name: str
@@ -74,9 +83,11 @@ class Route:
     replicas: tuple[str, ...] = ()
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
-    tunnels: tuple[Tunnel, ...] = ()
     network: str = ""
     proof: str = ""
+    proxied: bool = True
+    address: str = LOOPBACK
+    forwards: tuple[Forward, ...] = ()
     ports: tuple[Port, ...] = ()
     added_ports: tuple[Port, ...] = ()
     node_ports: tuple[tuple[str, int], ...] = ()
@@ -98,20 +109,24 @@ class Route:
         return tuple(one for one in self.every_port if one.host)
 
     def place(self, port: Port) -> tuple[str, int]:
-        """Return the address and port of this machine where a port is; the relay has a tunnel for each."""
-        tunnels = (one.address for one in self.tunnels if one.port == port.port)
-        return next(tunnels, None) or self.listen[0][0], port.port
+        """Return the address and port of this machine where a port is."""
+        return self.address, port.port
+
+    def forward(self, name: str) -> str | None:
+        """Return the HOST:PORT of the port-forward of that name, if there is one."""
+        return next((f"{LOOPBACK}:{one.local}" for one in self.forwards if one.name == name), None)
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """Return the addresses of the ingress, each as HOST:PORT."""
-        return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas))
+        if forward := self.forward(INGRESS):
+            return (forward,)
+        return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas) if node)
 
     @property
     def takes(self) -> frozenset[tuple[str, int]]:
         """Return every address and TCP port of this machine that it is served on."""
-        tunnels = ((one.address, one.port) for one in self.tunnels)
-        return frozenset({*self.listen, *tunnels, *map(self.place, self.tcp_ports)})
+        return frozenset({*self.listen, *map(self.place, self.tcp_ports)})
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -136,3 +151,27 @@ class AddedRoute:
     host: str
     sandbox: str
     to: str
+
+
+@dataclass(frozen=True)
+class RegistryRoute:
+    """The loopback port of a sandbox's registry, which the edge serves.
+
+    `server` is the registry's HOST:PORT, empty where a port-forward leads there. `names` are the hosts, besides those
+    of the loopback, that clients may ask for.
+    """
+
+    sandbox: str
+    port: int
+    server: str = ""
+    names: tuple[str, ...] = ()
+    forward: Forward | None = None
+
+    @property
+    def upstream(self) -> str:
+        return f"{LOOPBACK}:{self.forward.local}" if self.forward else self.server
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Return the address and port of this machine."""
+        return LOOPBACK, self.port

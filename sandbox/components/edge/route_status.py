@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.components.edge import haproxy_http
 from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.route import Host, Route
+from sandbox.components.edge.route import INGRESS, Host, Route
 
 PASSED, ENDS = "passthrough", "terminate"  # the mode of a host: its TLS passes the edge, or ends there
 
@@ -35,7 +35,8 @@ def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[
 
 
 def _statuses(route: Route, found: Mapping[str, tuple[Server, ...]]) -> Iterator[RouteStatus]:
-    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, route.nodes, found.get(route.name, ()))
+    nodes = ("the cluster's API server",) if route.forward(INGRESS) else route.nodes
+    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, found.get(route.name, ()))
     inside = haproxy_http.backend(route, Host(route.domain, terminate=True))
     for alias in route.aliases:
         yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, found.get(inside, ()))

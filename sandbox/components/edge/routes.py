@@ -1,4 +1,4 @@
-"""The routes in the edge's folder, one file per sandbox, and those that commands added to them."""
+"""The routes in the edge's folder: a file for each sandbox, for its registry's port, and for what commands added."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sandbox.components.edge.route import AddedRoute, Host, Port, Route, Tunnel
+from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, RegistryRoute, Route
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home
 from sandbox.system import files
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ def load(folder: Path) -> tuple[Route, ...]:
 
     routes = _each(folder, "routes/*.json", "a route", read)
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
-
-
-def every(home: Home) -> tuple[Route, ...]:
-    """Return the routes of both kinds of edge, the container's first. Raises SandboxError as `load` does."""
-    return (*load(home.edge), *load(home.relay))
 
 
 def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -> list[Found]:
@@ -112,6 +106,43 @@ def remove_port(folder: Path, name: str, port: int) -> None:
     (folder / "routes" / "ports" / f"{name}.{port}.json").unlink(missing_ok=True)
 
 
+def load_registries(folder: Path) -> tuple[RegistryRoute, ...]:
+    """Return the port of every sandbox's registry. Raises SandboxError for a file that is not one."""
+    return tuple(_each(folder, "routes/registries/*.json", "a registry's port", _read_registry))
+
+
+def _read_registry(content: dict[str, Any]) -> RegistryRoute:
+    forward = content.pop("forward")
+    names = tuple(content.pop("names"))
+    registry = RegistryRoute(**content, names=names, forward=Forward(**forward) if forward else None)
+    _require_types(registry)
+    return registry
+
+
+def save_registry(folder: Path, registry: RegistryRoute) -> None:
+    _write(folder / "routes" / "registries" / f"{registry.sandbox}.json", asdict(registry))
+
+
+def remove_registry(folder: Path, name: str) -> bool:
+    """Remove the port of one sandbox's registry; returns whether there was one."""
+    path = folder / "routes" / "registries" / f"{name}.json"
+    existed = path.exists()
+    path.unlink(missing_ok=True)
+    return existed
+
+
+def registry_of(folder: Path, name: str) -> RegistryRoute | None:
+    """Return the port of one sandbox's registry."""
+    return next((one for one in load_registries(folder) if one.sandbox == name), None)
+
+
+def forwards(folder: Path, sandbox: str | None = None) -> tuple[Forward, ...]:
+    """Return the port-forwards that all routes need, or those of one sandbox."""
+    registries = (one.forward for one in load_registries(folder) if sandbox in (None, one.sandbox))
+    known = (route for route in load(folder) if sandbox in (None, route.name))
+    return (*(each for route in known for each in route.forwards), *filter(None, registries))
+
+
 def find(routes: Sequence[Route], name: str) -> Route | None:
     """Return the route of one sandbox."""
     return next((route for route in routes if route.name == name), None)
@@ -148,11 +179,11 @@ def _read(content: dict[str, Any]) -> Route:
     listen = tuple((str(address), int(port)) for address, port in content.pop("listen"))
     hosts = tuple(Host(**host) for host in content.pop("hosts", ()))
     replicas, aliases = tuple(content.pop("replicas", ())), tuple(content.pop("aliases", ()))
-    tunnels = tuple(Tunnel(**tunnel) for tunnel in content.pop("tunnels", ()))
+    forwards = tuple(Forward(**forward) for forward in content.pop("forwards", ()))
     ports = tuple(Port(**port) for port in content.pop("ports", ()))
-    content |= {"listen": listen, "replicas": replicas, "hosts": hosts, "aliases": aliases, "tunnels": tunnels}
+    content |= {"listen": listen, "replicas": replicas, "hosts": hosts, "aliases": aliases, "forwards": forwards}
     route = Route(**content, ports=ports)
-    parts: tuple[Route | Host | Tunnel | Port, ...] = (route, *hosts, *tunnels, *ports)
+    parts: tuple[Route | Host | Forward | Port, ...] = (route, *hosts, *forwards, *ports)
     for one in parts:
         _require_types(one)
     return route

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, published_ports, routes
+from sandbox.components.edge import edge_folder, forwarder, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.route import Route
-from sandbox.engine import Container, Engine, labelled
+from sandbox.components.edge.route import RegistryRoute, Route
+from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE_LEAF, Names
 from sandbox.step import State, Status
-from sandbox.system.wait import wait_until
 
 NOT_RUNNING = "the edge is not running; `sandbox up` starts it"
-TIMEOUT = 15.0  # seconds for the container to get an address
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Edge:
     """The one HAProxy container of `image`, as the sandbox `names` uses it; it is removed with the last route.
 
-    A port that only a removed sandbox asked for is given up as soon as no client is connected: when that sandbox
-    withdraws its route, or when another one publishes its own.
+    Where the engine publishes the edge's ports, the container is recreated when the set of ports changes.
     """
 
     engine: Engine
@@ -38,116 +38,176 @@ class Edge:
     @classmethod
     def running(cls, engine: Engine, names: Names) -> Edge | None:
         """Return the edge with the image that it runs now; None where it does not run."""
-        found = EdgeContainer.of(engine, names.home).find()
-        return cls(engine, names, found.image) if found and found.running else None
+        container = EdgeContainer.of(engine, names.home).find()
+        return cls(engine, names, container.image) if container and container.running else None
 
     @property
     def folder(self) -> Path:
-        """Return the folder of its files."""
         return self.names.home.edge
 
     def status(self, route: Route) -> Status:
         """Compare the container and its files with the existing routes, and this sandbox's with `route`."""
-        if not self.folder.exists():
-            return Status(State.ABSENT)
-        with suppress(OSError, SandboxError):  # another command may replace or remove files meanwhile
-            status = self._compared(route)
-            if status.state is State.READY:
-                return status
-        with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
-            self.engine.forget()
-            return self._compared(route)
+        return self._checked(lambda: self._of_route(route))
 
-    def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
+    def registry_status(self, registry: RegistryRoute) -> Status:
+        """Compare the edge with what the port of the sandbox's registry needs."""
+        return self._checked(lambda: self._of_registry(registry))
+
+    def publish(self, route: Route, say: Callable[[str], None] = _silent) -> None:
         """Serve the sandbox by `route`, with its certificate and the routes that commands added.
 
-        Raises SandboxError.
+        Raises SandboxError; then everything is served as before.
         """
-        with edge_folder.alone(self.folder):
+        with self._changing(say):
             mine = routes.find(routes.load(self.folder), route.name)
-            wanted = replace(route, since=mine.since if mine else time.time())
+            published = replace(route, since=mine.since if mine else time.time())
             # The preflight has checked this; another sandbox may have come up since.
-            first, *others = routes.merged((wanted, *routes.load(self.folder)), routes.load_added(self.folder))
+            first, *others = routes.merged((published, *routes.load(self.folder)), routes.load_added(self.folder))
             routes.require_unclaimed(first, others)
-            certificate = self._certificate(wanted)
+            certificate = self._certificate(published)
             if certificate:
                 edge_folder.save_key(self.folder, route.name, certificate)
-            routes.save(self.folder, wanted)
-            known, box = routes.load(self.folder), self._box
-            found = box.find()
-            if found is None or box.drift(found, self.image, known) or _may_give_back(box, found, known):
-                if found and found.running and box.cuts():
-                    say("open connections of all sandboxes end: the engine forwards the edge's ports")
-                self._start(box, known)
-            else:
-                box.join(known)
-                box.follow(known)
+            routes.save(self.folder, forwarder.with_ports(published, mine))
+
+    def publish_registry(self, registry: RegistryRoute, say: Callable[[str], None] = _silent) -> None:
+        """Serve the port of the sandbox's registry. Raises SandboxError; then everything is served as before."""
+        with self._changing(say):
+            before = routes.registry_of(self.folder, registry.sandbox)
+            routes.save_registry(self.folder, forwarder.with_port(registry, before))
 
     def route_ports(self, node_ports: Mapping[str, int]) -> None:
         """Route the sandbox's ports to these ports of its nodes, by Service. Raises SandboxError."""
         with edge_folder.alone(self.folder):
             routes.save_node_ports(self.folder, self.names.name, node_ports)
-            known, box = routes.load(self.folder), self._box
-            found = box.find()
-            if found and found.running:
-                box.follow(known)
+            container = self._box.find()
+            if container and container.running:
+                self._box.follow()
 
-    def withdraw(self, network: str) -> bool:
+    def withdraw(self, network: str = "") -> bool:
         """Stop serving the sandbox and leave its `network`; returns whether it was served."""
+        return self._withdrawn(lambda: routes.remove(self.folder, self.names.name), network)
+
+    def withdraw_registry(self) -> bool:
+        """Stop serving the port of the sandbox's registry; returns whether it was served."""
+        return self._withdrawn(lambda: routes.remove_registry(self.folder, self.names.name), "")
+
+    @contextmanager
+    def _changing(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Have the edge take in what the block changes in the folder, or undo the change."""
+        with edge_folder.alone(self.folder):
+            before = routes.find(routes.load(self.folder), self.names.name)
+            registry = routes.registry_of(self.folder, self.names.name)
+            yield
+            try:
+                self._take_in(say)
+            except BaseException:
+                self._restore(before, registry)
+                raise
+
+    def _take_in(self, say: Callable[[str], None]) -> None:
+        forwarder.follow(self.names.home)
+        forwarder.wait(self.names.home, self.names.name)
+        box = self._box
+        container = box.find()
+        if container is None or box.drift(container, self.image):
+            if container and container.running:
+                say("open connections of all sandboxes end: the edge's container is recreated")
+            self._start(box, self.image)
+        else:
+            box.join()
+            box.follow()
+
+    def _restore(self, route: Route | None, registry: RegistryRoute | None) -> None:
+        name = self.names.name
+        routes.save(self.folder, route) if route else routes.remove(self.folder, name)
+        routes.save_registry(self.folder, registry) if registry else routes.remove_registry(self.folder, name)
+        with suppress(SandboxError):
+            self._box.restore(self.image)
+
+    def _withdrawn(self, remove: Callable[[], bool], network: str) -> bool:
         with edge_folder.alone(self.folder):
             mine = routes.find(routes.load(self.folder), self.names.name)
-            removed = routes.remove(self.folder, self.names.name)
-            rest, box = routes.load(self.folder), self._box
-            if not rest:
+            removed = remove()
+            known, box = routes.load(self.folder), self._box
+            forwarder.follow(self.names.home)
+            if not known and not routes.load_registries(self.folder):
                 gone = box.remove()
-                edge_folder.write(self.folder, rest)
+                edge_folder.write(self.folder, box.place)
                 return gone or removed
-            found = box.find()
-            if found is None or not found.running:
-                box.write(rest)
-            elif _may_give_back(box, found, rest):
-                box = self._start(box, rest)
+            if not removed:
+                return False
+            container = box.find()
+            if container is None or not container.running:
+                box.write()
+            elif box.drift(container, self.image or container.image):
+                self._start(box, self.image or container.image)
             else:
-                box.follow(rest)
-            for left in {network, *((mine.network,) if mine else ())} - {route.network for route in rest}:
+                box.follow()
+            for left in {network, *((mine.network,) if mine else ())} - {route.network for route in known}:
                 box.leave(left)
             return removed
 
-    def _compared(self, route: Route) -> Status:
-        """Return the status, as far as the files and the container tell at this moment."""
-        known, box = routes.load(self.folder), self._box
-        mine, found = routes.find(known, route.name), box.find()
-        if mine is None or found is None:
+    def _checked(self, compare: Callable[[], Status]) -> Status:
+        if not self.folder.exists():
             return Status(State.ABSENT)
-        if mine != replace(route, since=mine.since, added_ports=mine.added_ports, node_ports=mine.node_ports):
+        with suppress(OSError, SandboxError):  # another command may replace or remove files meanwhile
+            status = compare()
+            if status.state is State.READY:
+                return status
+        with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
+            self.engine.forget()
+            return compare()
+
+    def _of_route(self, route: Route) -> Status:
+        mine = routes.find(routes.load(self.folder), route.name)
+        if mine is None or self._box.find() is None:
+            return Status(State.ABSENT)
+        asked = replace(
+            forwarder.with_ports(route, mine),
+            since=mine.since,
+            added_ports=mine.added_ports,
+            node_ports=mine.node_ports,
+        )
+        if mine != asked:
             return Status(State.DRIFTED, "the route has another target")
-        reason = self._drift(box, found, known, mine)
+        reason = self._drift()
+        if not reason and self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
+            reason = "serves an old certificate"
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
-    def _drift(self, box: EdgeContainer, found: Container, known: Sequence[Route], mine: Route) -> str | None:
-        """Return how the container differs from what the routes ask for, or None."""
-        if reason := box.drift(found, self.image, known):
-            return reason
-        if box.missing((mine,)):
-            return f"is not on the network {mine.network}"
-        if self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
-            return "serves an old certificate"
-        if not edge_folder.is_current(self.folder, known):
-            return "its configuration is out of date"
-        return None
+    def _of_registry(self, registry: RegistryRoute) -> Status:
+        mine = routes.registry_of(self.folder, registry.sandbox)
+        if mine is None or self._box.find() is None:
+            return Status(State.ABSENT)
+        if mine != forwarder.with_port(registry, mine):
+            return Status(State.DRIFTED, "the edge routes its port elsewhere")
+        reason = self._drift()
+        return Status(State.DRIFTED, f"the edge {reason}") if reason else Status(State.READY)
 
-    def _start(self, box: EdgeContainer, known: Sequence[Route]) -> EdgeContainer:
-        """Start it, by another name where another owner began to make theirs at the same moment; return it."""
+    def _drift(self) -> str | None:
+        """Return how the container differs from what the routes ask for, or None."""
+        box = self._box
+        container = box.find()
+        if container is None:
+            return "has gone"
+        if reason := box.drift(container, self.image):
+            return reason
+        if networks := box.missing():
+            return f"is not on the network {networks[0]}"
+        if not edge_folder.is_current(self.folder, box.place):
+            return "has an old configuration"
+        return forwarder.trouble(self.names.home, self.names.name)
+
+    def _start(self, box: EdgeContainer, image: str) -> None:
+        """Start it, by another name where another owner began to make theirs at the same moment."""
         try:
-            box.start(self.image, known)
+            box.start(image)
         except labelled.NameTaken:
             before, box = box, self._box
             if box.name == before.name:
                 raise
             before.remove()
-            box.start(self.image, known)
-        wait_until(partial(self._silence, box), what="the edge", timeout=TIMEOUT, pause=0.05)
-        return box
+            box.start(image)
 
     @property
     def _box(self) -> EdgeContainer:
@@ -160,15 +220,3 @@ class Edge:
             return None
         pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()
         return pair.key_pem + pair.cert_pem
-
-    def _silence(self, box: EdgeContainer) -> str | None:
-        found = box.find()
-        if found is None or not found.running:
-            said = self.engine.logs(found.name) if found else "another command or program removed its container"
-            raise SandboxError("the edge stopped", details=said, id="stopped")
-        return None if box.network in found.addresses else "no address yet"
-
-
-def _may_give_back(box: EdgeContainer, found: Container, known: Sequence[Route]) -> bool:
-    """Tell whether there are unused ports and replacing the container would end no connection."""
-    return bool(published_ports.surplus(found, known)) and not box.cuts()

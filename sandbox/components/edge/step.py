@@ -1,4 +1,4 @@
-"""The steps that connect this machine's ports with a sandbox's ingress: by the edge's container, or by the relay."""
+"""The steps that connect this machine's ports with a sandbox's ingress and Services."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.edge import routes
+from sandbox.components.edge import forwarder, routes
 from sandbox.components.edge.host_ports import HostPorts, Target, publish
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import Host, Port, Route, Tunnel
+from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError
@@ -22,7 +21,8 @@ from sandbox.step import NothingToUndo, State, Status, Work
 class EdgeStep:
     """The sandbox's route in the edge's container.
 
-    It leads to `nodes` on `network`, looked up when needed, at each of which the ingress answers, for `proof` too.
+    It leads to `nodes` on `network`, looked up when needed, at each of which the ingress answers, for `proof` too. It
+    `grows` where there are several nodes.
     """
 
     engine: Engine
@@ -36,9 +36,9 @@ class EdgeStep:
     aliases: tuple[str, ...] = ()
     proof: str = ""
     ports: tuple[Port, ...] = ()
+    grows: bool = False
     name: str = "edge"
-    requires: tuple[str, ...] = ("images", "network", "certificates")
-    after: tuple[str, ...] = ("registry",)  # the engine has a node to make first; the edge is not checked yet
+    requires: tuple[str, ...] = ("images", "network", "certificates", "cluster")
 
     @property
     def title(self) -> str:
@@ -58,7 +58,7 @@ class EdgeStep:
         return Edge(self.engine, self.names, self.image)
 
     def _route(self) -> Route:
-        first, *others = self.nodes()
+        first, *others = map(self._located, self.nodes())
         return Route(
             self.names.name,
             self.domain,
@@ -69,8 +69,15 @@ class EdgeStep:
             aliases=self.aliases,
             network=self.network,
             proof=self.proof,
+            address=self.binds[0].address,
             ports=self.ports,
         )
+
+    def _located(self, node: str) -> str:
+        """Return a node's HOST[:PORT] with its address, or its name as long as it has none."""
+        host, colon, port = node.partition(":")
+        container = self.engine.container(host)
+        return f"{(container.addresses.get(self.network) if container else None) or host}{colon}{port}"
 
 
 @dataclass(frozen=True)
@@ -102,46 +109,77 @@ class PortsStep(NothingToUndo):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelayStep:
-    """The sandbox's route in the relay, where containers cannot reach the cluster."""
+class ForwardedEdgeStep:
+    """The sandbox's route in the edge's container, by `kubectl port-forward` where containers cannot reach the cluster.
 
+    `registry` is the one in the cluster, if pushes go there. Without `forwards` to an ingress, `upstream` is one that
+    does not get the PROXY protocol.
+    """
+
+    engine: Engine
     names: Names
+    image: str
     domain: str
     binds: tuple[Bind, ...]
-    upstream: str
+    address: str
     kubectl: Path
-    tunnels: tuple[Tunnel, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    registry: RegistryRoute | None = None
+    upstream: str = ""
     ports: tuple[Port, ...] = ()
     name: str = "edge"
-    requires: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ("images", "cluster")
+    after: tuple[str, ...] = ("registry",)
 
     @property
     def title(self) -> str:
-        tunnels = (Bind(one.address, one.port) for one in self.tunnels)
-        return f"Relay on {', '.join(map(str, (*self.binds, *tunnels)))}"
+        registry = [Bind(*self.registry.place)] if self.registry else []
+        ports = (Bind(*self._route.place(port)) for port in self.ports)
+        return f"Edge on {', '.join(map(str, (*self.binds, *registry, *ports)))}"
 
     def check(self) -> Status:
-        return self._relay.status(self._route)
+        registry = self._edge.registry_status(self.registry) if self.registry else None
+        if registry and registry.state is not State.READY:
+            return registry
+        return self._edge.status(self._route)
 
     def apply(self, work: Work) -> None:
-        self._relay.publish(self._route, self.kubectl)
+        if self.engine.facts().rootless:
+            raise SandboxError(
+                "an engine without root does not reach port-forwards, which listen on this machine's loopback",
+                fix="use an engine that runs as root: export DOCKER_HOST=…",
+                id="port-forward",
+            )
+        forwarder.use(self.names.home, self.kubectl)
+        if self.registry:
+            self._edge.publish_registry(self.registry, work.say)
+        self._edge.publish(self._route, work.say)
 
     def undo(self) -> bool:
-        return self._relay.withdraw(self.names.name)
+        registry = self._edge.withdraw_registry()
+        return self._edge.withdraw() or registry
 
     @property
-    def _relay(self) -> Relay:
-        return Relay(self.names.home)
+    def _edge(self) -> Edge:
+        return Edge(self.engine, self.names, self.image)
 
     @property
     def _route(self) -> Route:
-        listen = _listen(self.binds)
-        return Route(self.names.name, self.domain, self.upstream, listen, tunnels=self.tunnels, ports=self.ports)
+        return Route(
+            self.names.name,
+            self.domain,
+            self.upstream,
+            _listen(self.binds),
+            proxied=False,
+            address=self.address,
+            forwards=self.forwards,
+            ports=self.ports,
+        )
 
 
 @dataclass(frozen=True)
 class ForwardedPortsStep(NothingToUndo):
-    """The right to port-forwards that the relay's tunnels to Services need, in a sandbox's one namespace."""
+    """The right to port-forwards that forwards to Services need, in a sandbox's one namespace."""
 
     names: Names
     namespace: str

@@ -1,17 +1,17 @@
-"""The private image registry: plain HTTP, for nodes by its container's name, for this machine through its frontend."""
+"""The private image registry: plain HTTP, for nodes by its container's name, for this machine through the edge."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.registry import frontend
-from sandbox.components.registry.frontend import Frontend
-from sandbox.engine import Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
+from sandbox.components.edge.route import LOOPBACK, RegistryRoute
+from sandbox.components.edge.shared_edge import Edge
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
 from sandbox.errors import SandboxError, succeeded
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import digest as digests
@@ -60,7 +60,7 @@ _SETTINGS = digests.of(json.dumps(CONFIG).encode())
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """CNCF distribution in a container, with `port` of the loopback through its frontend; its data is in a volume.
+    """CNCF distribution in a container, with `port` of the loopback through the edge; its data is in a volume.
 
     With `storage` the data is in that folder instead, which is the user's and never removed.
     """
@@ -68,7 +68,7 @@ class Registry:
     engine: Engine
     names: Names
     image: str
-    frontend_image: str
+    edge_image: str
     port: int
     storage: Path | None = None
 
@@ -78,13 +78,15 @@ class Registry:
         return f"http://127.0.0.1:{self.port}"
 
     def status(self) -> Status:
-        """Compare its containers with their wanted settings, and test whether it answers as a registry."""
+        """Compare its container and its port with the spec, and test whether it answers as a registry."""
         container = self.engine.container(self.names.registry)
         if container is None:
             return Status(State.ABSENT)
-        reason = self._drift(container) or self._frontend.drift()
-        if reason:
+        if reason := self._drift(container):
             return Status(State.DRIFTED, reason)
+        edge = self._edge.registry_status(self._route(container))
+        if edge.state is not State.READY:
+            return Status(State.DRIFTED, edge.detail or "the edge does not serve its port")
         try:
             with Client(self.url) as client:
                 client.ping()
@@ -92,21 +94,24 @@ class Registry:
             return Status(State.DRIFTED, error.brief)
         return Status(State.READY, self.names.registry)
 
-    def start(self) -> None:
-        """Start its containers if they are only stopped, else recreate them over the same data. Raises SandboxError."""
-        if self._resumed():
-            return
-        for name in frontend.own(self.names):  # another holder of its port must not keep it from a new one
-            labelled.remove(self.engine, name, self.names.home)
-        self._serve({})
+    def start(self, say: Callable[[str], None]) -> None:
+        """Start its container if it is only stopped, else recreate it over the same data. Raises SandboxError."""
+        if self._is_resumed():
+            try:
+                self._publish(say)
+            except SandboxError as error:
+                log.info("%s is recreated: %s %s", self.names.registry, error.brief, error.details)
+            else:
+                return
+        self._serve({}, say)
 
     def stop(self) -> bool:
-        """Stop its containers; returns whether any ran."""
-        found = map(self.engine.container, frontend.own(self.names))
-        running = [one.name for one in found if one and one.has_processes]
-        for name in running:
-            self.engine.stop(name)
-        return bool(running)
+        """Stop its container; returns whether it ran."""
+        container = self.engine.container(self.names.registry)
+        if container is None or not container.has_processes:
+            return False
+        self.engine.stop(container.name)
+        return True
 
     def garbage(self) -> str:
         """Return what `collect` would delete, in the registry's own words. Raises SandboxError."""
@@ -130,12 +135,12 @@ class Registry:
         meanwhile, the registry accepts no pushes until the next `up`. Raises SandboxError.
         """
         try:
-            self._serve(READ_ONLY)
+            self._serve(READ_ONLY, _silent)
             output = self._collect()
             succeeded(self._run_over_data(busybox, _REMOVE), "unfinished uploads could not be deleted")
             return output
         finally:
-            self._serve({})
+            self._serve({}, _silent)
 
     def quarantine(self, damaged: Iterable[str], busybox: str) -> None:
         """Move blobs aside, by a container of the image `busybox`: a registry does not accept a blob that it has.
@@ -146,7 +151,7 @@ class Registry:
         blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         succeeded(self._run_over_data(busybox, script), "the registry's damaged blobs could not be moved aside")
-        self._serve({})
+        self._serve({}, _silent)
 
     def _run_over_data(self, busybox: str, script: str) -> tuple[int, str]:
         """Run a shell script in a container of the image `busybox` that has the registry's data; see run_script."""
@@ -157,22 +162,14 @@ class Registry:
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )
 
-    def _resumed(self) -> bool:
-        """Tell whether what is wrong was only that containers were stopped, and was put right by starting them.
-
-        New ones take the engine three times as long.
-        """
-        found = self.engine.container(self.names.registry)
-        if found is None or not labelled.is_ours(found, self.names.home) or self._difference(found):
-            return False
-        if found.running and not self._frontend.is_stopped:
+    def _is_resumed(self) -> bool:
+        """Tell whether its container runs, or was only stopped and was started; a new one takes three times as long."""
+        container = self.engine.container(self.names.registry)
+        if container is None or not labelled.is_ours(container, self.names.home) or self._difference(container):
             return False
         try:
-            if not found.running:
+            if not container.running:
                 self.engine.start(self.names.registry)
-            if not self._frontend.resume():
-                return False
-            self._wait()
         except SandboxError as error:
             log.info("%s is recreated: %s %s", self.names.registry, error.brief, error.details)
             return False
@@ -186,8 +183,8 @@ class Registry:
             raise SandboxError("the registry could not collect its garbage", details=said, fix="sandbox up")
         return output
 
-    def _serve(self, more: Mapping[str, str]) -> None:
-        """Recreate the container over the same data, with `more` settings, and wait until its frontend reaches it."""
+    def _serve(self, more: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """Recreate the container over the same data, with `more` settings, and wait until the edge reaches it."""
         labelled.make_room(self.engine, self.names.registry, self.names.home)
         if self.storage is None:
             self.engine.create_volume(self.names.volume, self.names.labels)
@@ -199,19 +196,30 @@ class Registry:
                 labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
                 network=self.names.network,
                 address=container_host.kept_address(self._network, container_host.REGISTRY),
-                publish={REGISTRY_PORT: (self._frontend.bind,)},
+                publish={REGISTRY_PORT: (self._bind,)},
                 forwarded=False,
                 environment={**CONFIG, **more},
                 volumes={str(self.storage or self.names.volume): DATA},
                 user=container_host.folder_owner(self.engine, self.storage) if self.storage else None,
             )
         )
-        if self._frontend.drift():
-            self._frontend.start()
-        self._wait()
+        self._publish(say)
 
-    def _wait(self) -> None:
+    def _publish(self, say: Callable[[str], None]) -> None:
+        self._edge.publish_registry(self._route(self._require_running()), say)
         wait_until(self._silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
+
+    def _route(self, container: Container) -> RegistryRoute:
+        server = f"{container.addresses.get(self.names.network, container.name)}:{REGISTRY_PORT}"
+        return RegistryRoute(self.names.name, self.port, server, (self.names.registry,))
+
+    @property
+    def _bind(self) -> Bind:
+        return Bind(LOOPBACK, self.port)
+
+    @property
+    def _edge(self) -> Edge:
+        return Edge(self.engine, self.names, self.edge_image)
 
     @property
     def _network(self) -> Network:
@@ -220,10 +228,6 @@ class Registry:
     def _setup(self, more: Mapping[str, str]) -> str:
         return f"{self.storage or self.names.volume}{', read-only' if more else ''}"
 
-    @property
-    def _frontend(self) -> Frontend:
-        return Frontend(self.engine, self.names, self.frontend_image, self.port)
-
     def _drift(self, container: Container) -> str | None:
         return self._difference(container) if container.running else "stopped"
 
@@ -231,8 +235,8 @@ class Registry:
         """Return what is not as wanted of a container, whether it runs or not."""
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
-        if container.published.get(REGISTRY_PORT) != frozenset({self._frontend.bind}):
-            return f"is not published on 127.0.0.1:{self.port}"
+        if container.published.get(REGISTRY_PORT) != frozenset({self._bind}):
+            return f"is not published on {self._bind}"
         if self.names.network not in container.attached:
             return f"is not on the network {self.names.network}"
         setup = container.labels.get(SETUP, "another place")
@@ -240,18 +244,25 @@ class Registry:
             return f"has its data in {setup}"
         return None if container.labels.get(SETTINGS) == _SETTINGS else "has other settings"
 
+    def _require_running(self) -> Container:
+        container = self.engine.container(self.names.registry)
+        if container is None or not container.running:
+            output = self.engine.logs(container.name) if container else "another command or program removed it"
+            raise SandboxError("the registry stopped", details=output, id="stopped")
+        return container
+
     def _silence(self) -> str | None:
-        for name in (self.names.registry, self.names.registry_frontend):
-            container = self.engine.container(name)
-            if container is None or not container.running:
-                said = self.engine.logs(name) if container else f"another command or program removed {name}"
-                raise SandboxError("the registry stopped", details=said, id="stopped")
+        self._require_running()
         try:
             with Client(self.url) as client:
                 client.ping()
         except RegistryError as error:
             return error.brief
         return None
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -271,10 +282,17 @@ class RegistryStep:
         return self.registry.status()
 
     def apply(self, work: Work) -> None:
-        self.registry.start()
+        self.registry.start(work.say)
 
     def stop(self) -> bool:
         return self.registry.stop()
 
     def undo(self) -> bool:
-        return frontend.remove_all(self.registry.engine, self.registry.names, purge=self.purge)
+        return remove(self.registry.engine, self.registry.names, purge=self.purge)
+
+
+def remove(engine: Engine, names: Names, *, purge: bool) -> bool:
+    """Remove the registry's container and port and, to `purge`, its volume; returns whether there was anything."""
+    served = Edge(engine, names, "").withdraw_registry()
+    removed = labelled.remove(engine, names.registry, names.home) or served
+    return (purge and labelled.remove_volume(engine, names.volume, names.home)) or removed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.components.registry import endpoints, frontend
+from sandbox.components.registry import container_step, endpoints
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -44,9 +44,8 @@ class ExternalRegistryStep:
         return f"Registry {self.where}, not ours"
 
     def check(self) -> Status:
-        for name in frontend.own(self.names):
-            if self.engine.container(name):
-                return Status(State.DRIFTED, f"the sandbox's own {name} is still there")
+        if self.engine.container(self.names.registry):
+            return Status(State.DRIFTED, f"the sandbox's own {self.names.registry} is still there")
         try:
             require_answer(self.where)
         except RegistryError as error:
@@ -56,11 +55,11 @@ class ExternalRegistryStep:
 
     def apply(self, work: Work) -> None:
         require_answer(self.where)  # else the sandbox would have no registry at all
-        frontend.remove(self.engine, self.names)
+        container_step.remove(self.engine, self.names, purge=False)
         require_answer(self.where)  # or it was the sandbox's own, by its port
 
     def undo(self) -> bool:
-        return frontend.remove_all(self.engine, self.names, purge=self.purge)
+        return container_step.remove(self.engine, self.names, purge=self.purge)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints, frontend, mirror_settings, tls_step
+from sandbox.components.registry import endpoints, mirror_settings, tls_step
 from sandbox.components.registry.endpoints import RegistryAddresses
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
@@ -149,9 +149,6 @@ class WiringStep(NothingToUndo):
         wait_until(unproved, what="the canary", timeout=PATIENCE)
         return proved[0]
 
-    def _is_silent(self) -> bool:
-        return not self.registry.external and frontend.is_silent(self.engine, self.names)
-
     def _reach(self) -> RegistryAddresses:
         if self.registry.external:
             return endpoints.external(self.engine, self.nodes.network, self.registry.external)
@@ -196,8 +193,6 @@ class WiringStep(NothingToUndo):
 
     def _canary(self, there: RegistryAddresses) -> Status:
         """Push the test image unless the registry has it, and pull it inside every node."""
-        if self._is_silent():
-            return Status(State.DRIFTED, f"push: {self.names.registry_frontend} does not run")
         try:
             with Client(self.registry.push_url) as client:
                 image = canary_image.place(client)

@@ -18,7 +18,7 @@ from sandbox.doctor.tls.tls_context import RequestTrace, read
 from sandbox.engine import Bind, labelled
 from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, RELAY, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, SYSTEM_NAMESPACE
 from sandbox.system import host_network
 
 # The subject of Traefik's own certificate, which it uses when it has no other.
@@ -64,10 +64,9 @@ def port(trace: RequestTrace) -> Finding:
         )
     engine, home = docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home
     who = holder(bind, engine, home)
-    relayed = trace.match is not None and trace.match.edge != EDGE
     edge = labelled.edge(engine, home) if engine else EDGE  # another user's may have the usual name
-    if who == (RELAY if relayed else edge):
-        return ok(f"{bind} is the {'relay' if relayed else 'edge'}'s")
+    if who == edge:
+        return ok(f"{bind} is the edge's")
     known = [number for _, number in trace.listen if number != trace.port]
     fix = f"use another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"
     return error(f"{bind} is used by {who}", fix)

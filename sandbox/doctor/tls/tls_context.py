@@ -24,7 +24,7 @@ from sandbox.doctor.tls.cluster_rules import Rule
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
-from sandbox.names import EDGE, RELAY, Names
+from sandbox.names import Names
 from sandbox.plan import providers, saved_spec
 
 TIMEOUT = 5.0
@@ -36,14 +36,13 @@ _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*).*", re.DOTALL | re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Match:
-    """A host's route, the rule that chose it (`exact`, `suffix` or `default`), and its owner: EDGE or RELAY.
+    """A host's route, and the rule that chose it: `exact`, `suffix` or `default`.
 
     `name` is the route's host or domain that fits.
     """
 
     route: Route
     by: str
-    edge: str
     name: str
 
 
@@ -58,10 +57,8 @@ class RequestTrace:
 
     @cached_property
     def match(self) -> Match | None:
-        home = self.context.home
-        folders = ((EDGE, home.edge), (RELAY, home.relay))
-        found = [match for edge, folder in folders if (match := choose(routes.load(folder), self.host, edge))]
-        return min(found, key=lambda match: match.by == "default", default=None)
+        """Return the route for the host; None if the edge has no routes."""
+        return choose(routes.load(self.context.home.edge), self.host)
 
     @cached_property
     def names(self) -> Names:
@@ -152,16 +149,16 @@ def parse(text: str) -> tuple[str, int | None]:
     return check_host(host.lower()), int(port)
 
 
-def choose(known: tuple[Route, ...], host: str, edge: str) -> Match | None:
+def choose(known: tuple[Route, ...], host: str) -> Match | None:
     """Return the route that the edge's configuration chooses for `host`; `known` are sorted from the oldest."""
     for route in known:
         if host in route.named or host in route.domains:
-            return Match(route=route, by="exact", edge=edge, name=host)
+            return Match(route=route, by="exact", name=host)
     domains = [(domain, route) for route in known for domain in route.domains]
     for domain, route in sorted(domains, key=lambda each: -len(each[0])):
         if host.endswith("." + domain):
-            return Match(route=route, by="suffix", edge=edge, name=domain)
-    return Match(route=known[-1], by="default", edge=edge, name=known[-1].domain) if known else None
+            return Match(route=route, by="suffix", name=domain)
+    return Match(route=known[-1], by="default", name=known[-1].domain) if known else None
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def cluster(isolated_home: object) -> Iterator[ApiServer]:
     """The team's cluster, with the same objects in this sandbox's namespace and in another one."""
     names = context.home().sandbox("demo")
     saved_spec.save(names, SPEC)
-    routes.save(names.home.relay, ROUTE)
+    routes.save(names.home.edge, ROUTE)
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         server.kinds["/api/v1"]["Event"] = ("events", True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import port_reservations, remains
-from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.relay import Relay
+from sandbox.components.edge import edge_folder, forwarder, routes
+from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Route
 from sandbox.names import Home
 from sandbox.system import sandbox_lock
@@ -19,10 +19,10 @@ from sandbox.system import sandbox_lock
 def used(place: Home) -> None:
     """What a sandbox that was there leaves, and a command that was killed."""
     with edge_folder.alone(place.edge):
-        edge_folder.write(place.edge, ())
-    relayed = Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0)
-    routes.save(place.relay, relayed)
-    Relay(place).withdraw(relayed.name)
+        edge_folder.write(place.edge, Place(host=False))
+        routes.save(place.edge, Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0))
+        routes.remove(place.edge, "demo")
+    forwarder.use(place, Path("/bin/true"))
     with port_reservations.hold(place.claims, "demo", [("sandbox-edge", 443)]):
         pass
     (place.claims / "5001.sandbox-old-registry.old").touch()

@@ -25,15 +25,12 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import Port, Route
-from sandbox.components.network import socket_handover
+from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
-from sandbox.engine import Bind, ContainerSpec, reach
+from sandbox.engine import Bind, ContainerSpec
 from sandbox.engine.connection import read_facts
-from sandbox.engine.reach import Reach
 from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
-from sandbox.names import EDGE, LABEL, RELAY, Home
+from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network
 from tests.support import fake_helm
 from tests.support.fakes import NETWORK, FakeEngine
@@ -286,19 +283,6 @@ def test_our_own_ports_are_ours(place: Home, engine: FakeEngine, taken: int, whi
     check(spec(**{which: taken}), place, engine)
 
 
-@pytest.mark.fault(8, 20)
-def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: FakeEngine, taken: int) -> None:
-    """The edge is removed, or `up` was killed before it came, and its ports are still held → `up` takes them over."""
-    place.edge.mkdir(parents=True)
-    socket_handover.write(place.edge, (Bind(LOCAL, taken),), None)
-    with pytest.raises(PortTaken):
-        check(spec(https=taken), place, engine)
-    run(engine, place, f"{EDGE}-ports", free_port())
-    check(spec(https=taken), place, engine)
-    with pytest.raises(PortTaken):
-        check(spec(registry=taken), place, engine)
-
-
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
 def test_port_taken_by_a_user_while_stopped_is_refused(
     place: Home, engine: FakeEngine, taken: int, which: str, name: str
@@ -308,6 +292,21 @@ def test_port_taken_by_a_user_while_stopped_is_refused(
     with pytest.raises(PortTaken) as caught:
         check(spec(**{which: taken}), place, engine)
     assert f"(pid {os.getpid()})" in caught.value.details
+
+
+def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: FakeEngine, taken: int) -> None:
+    engine.shares = True
+    labels = dict(place.labels)
+    engine.run(ContainerSpec(name=EDGE, image=next(iter(engine.images)), command=("x",), labels=labels, network="host"))
+    routes.save_registry(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
+    check(spec(registry=taken), place, engine)
+    with pytest.raises(PortTaken, match=f"port {taken} on"):
+        check(spec(https=taken), place, engine)
+    routes.remove_registry(place.edge, "demo")
+    routes.save_registry(place.edge, RegistryRoute("other", taken, "10.0.0.2:5000"))
+    with pytest.raises(PortTaken) as caught:
+        check(spec(registry=taken), place, engine)
+    assert "sandbox 'other'" in caught.value.details
 
 
 @pytest.mark.parametrize(("which", "name"), [("https", "sandbox-demo-registry"), ("registry", EDGE)])
@@ -473,58 +472,6 @@ def test_process_holding_a_port_is_named_with_its_command(place: Home, engine: F
     assert f"kill {os.getpid()}" in caught.value.fix
 
 
-@pytest.mark.parametrize(("proxy", "other"), [("container", "relay"), ("process", "edge")])
-def test_edge_and_relay_share_no_port(place: Home, engine: FakeEngine, proxy: str, other: str) -> None:
-    port = free_port()
-    routes.save(getattr(place, other), Route("other", "other.localhost", "node", ((LOCAL, port),), 1.0))
-    with pytest.raises(PortTaken, match=f"port {port} on") as caught:
-        check(https(port, run=proxy), place, engine)
-    assert "sandbox 'other'" in caught.value.details
-    assert port not in resolve(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).edge.ports
-
-
-@pytest.fixture
-def relayed(monkeypatch: pytest.MonkeyPatch, taken: int) -> int:
-    """A port on which the user's relay listens."""
-    monkeypatch.setattr(Relay, "listening", frozenset({(LOCAL, taken)}))
-    return taken
-
-
-def test_port_of_its_relay_goes_to_the_edge_in_its_place(place: Home, engine: FakeEngine, relayed: int) -> None:
-    with pytest.raises(PortTaken):  # it listens there without a route of this sandbox
-        check(https(relayed), place, engine)
-    routes.save(place.relay, Route("demo", "demo.localhost", "node", ((LOCAL, relayed),), 1.0))
-    assert check(https(relayed), place, engine).edge.ports == (relayed,)
-    assert check(https("auto"), place, engine).edge.ports == (relayed,)
-    routes.save(place.relay, Route("other", "other.localhost", "node", ((LOCAL, relayed),), 1.0))
-    with pytest.raises(PortTaken, match=str(relayed)) as caught:
-        check(https(relayed), place, engine)
-    assert "`sandbox down other`" in caught.value.fix
-
-
-def test_port_of_its_edge_goes_to_the_relay_in_its_place(place: Home, engine: FakeEngine, taken: int) -> None:
-    run(engine, place, EDGE, taken)
-    with pytest.raises(PortTaken):  # the edge has it without a route of this sandbox
-        check(https(taken, run="process"), place, engine)
-    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
-    assert check(https(taken, run="process"), place, engine).edge.ports == (taken,)
-    assert check(https("auto", run="process"), place, engine).edge.ports == (taken,)
-    routes.save(place.edge, Route("other", "other.localhost", "node", ((LOCAL, taken),), 1.0))
-    with pytest.raises(PortTaken, match=str(taken)):
-        check(https(taken, run="process"), place, engine)
-
-
-@pytest.mark.parametrize("run_as", ["container", "process"])
-def test_port_of_the_other_edge_is_refused_if_a_program_took_it(
-    place: Home, engine: FakeEngine, taken: int, run_as: str
-) -> None:
-    folder = place.relay if run_as == "container" else place.edge
-    routes.save(folder, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
-    with pytest.raises(PortTaken) as caught:
-        check(https(taken, run=run_as), place, engine)
-    assert f"(pid {os.getpid()})" in caught.value.details
-
-
 @pytest.mark.fault(14, 61)
 def test_privileged_port_of_rootless_engine_names_the_setting(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
@@ -541,33 +488,6 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
     assert resolve(https("auto"), place, engine).edge.ports == (8444,)
     monkeypatch.setattr(host_network, "first_unprivileged", lambda: 443)
     check(https(443), place, engine)
-
-
-@pytest.mark.fault(14, 61)
-def test_low_port_that_does_not_arrive_is_not_chosen(
-    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A virtual machine that forwards no port below 1024, as was measured → 443 is refused and `auto` is 8443."""
-    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
-    check(https(443), place, engine)
-    monkeypatch.setattr(reach, "known", lambda *_: Reach(published=("127.0.0.1",), low_ports=False))
-    with pytest.raises(PortForbidden, match="port 443 does not arrive") as caught:
-        check(https(443), place, engine)
-    assert "--https-port 8443" in caught.value.fix
-    assert resolve(https("auto"), place, engine).edge.ports == (8444,)
-
-
-@pytest.mark.fault(14)
-def test_a_process_may_only_have_the_ports_of_its_user(
-    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Port 443 for a process of a plain user → a port that can be had."""
-    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
-    monkeypatch.setattr(host_network, "is_permitted", lambda address, port: port >= 1024)
-    with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
-        check(https(443, run="process"), place, engine)
-    assert "setcap" not in caught.value.fix
-    assert resolve(https("auto", "auto", run="process"), place, engine).edge.ports == (8444, 8443)
 
 
 CHOOSER = """
@@ -644,17 +564,16 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[3])
     assert list(tmp_path.glob(f"{port}.*"))
-    assert port_reservations.claimant(tmp_path, port, RELAY) is None
+    assert port_reservations.claimant(tmp_path, port, EDGE) is None
 
 
 @pytest.mark.fault(82)
-@pytest.mark.parametrize("folder_of", ["edge", "relay"])
 @pytest.mark.parametrize("more", [{"domain": "x.test"}, {"edge": {"hosts": ("shop.x.test",)}}])
 def test_domain_or_host_of_another_sandbox_is_refused_first(
-    place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]
+    place: Home, engine: FakeEngine, more: dict[str, Any]
 ) -> None:
     """`up` with another sandbox's domain, or a host in it → refused with that sandbox's name; nothing is made."""
-    routes.save(getattr(place, folder_of), Route("other", "x.test", "node", (), 1.0))
+    routes.save(place.edge, Route("other", "x.test", "node", (), 1.0))
     kept = {key: value for key, value in spec().model_dump().items() if key not in ("edge", "domain")}
     wanted = Spec.model_validate({**kept, **more})
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:

@@ -20,8 +20,7 @@ from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import container_reach, edge_folder, routes
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import Port, Route, Tunnel
+from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.edge_schema import USUAL
@@ -162,7 +161,7 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
     assert result.return_value == 0
     told = json.loads(result.output)
     assert told["running"]
-    assert told["ports"] == [{"address": address, "port": 443, "asked_for": True} for address in ("127.0.0.1", "::1")]
+    assert told["ports"] == [{"address": address, "port": 443} for address in ("127.0.0.1", "::1")]
     ways = {way["host"]: way for way in told["routes"]}
     assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
     assert ways[f"*.{DOMAIN}"]["certificate_days_left"] is None
@@ -388,14 +387,14 @@ def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
         run("port", "remove", "7000")
 
 
-def test_ports_of_the_relay_are_listed_with_their_pods(
+def test_ports_of_a_forwarded_cluster_are_listed_with_their_pods(
     place: Home, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
     """In an existing cluster all are in the sandbox's one namespace, whatever the spec says."""
-    tunnel = Tunnel(5432, Relay(place).service(place.sandbox("demo"), "shop", "db", 5432), "127.0.0.2")
+    forward = Forward("any/db:5432", "service/db", "5432", "shop", "/kubeconfig", 20001)
     ports = (Port(5432, "any/db:5432"),)
-    routes.save(place.relay, Route("demo", DOMAIN, tunnel.upstream, (), tunnels=(tunnel,), ports=ports))
+    routes.save(place.edge, Route("demo", DOMAIN, "", (), address="127.0.0.2", forwards=(forward,), ports=ports))
     cluster.kinds["/apis/discovery.k8s.io/v1"] = {"EndpointSlice": ("endpointslices", True)}
     ends = [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}}]
     labels = {"kubernetes.io/service-name": "db"}
@@ -410,31 +409,23 @@ def test_ports_of_the_relay_are_listed_with_their_pods(
 def test_hosts_of_a_clusters_own_ingress_have_no_port_here(
     place: Home, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The relay has tunnels only, where an existing cluster's ingress answers at an address of its own."""
+    """An existing cluster's ingress answers at an address of its own."""
     monkeypatch.setattr(Engine, "connect", FakeEngine)
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
-    routes.save(place.relay, Route("demo", DOMAIN, "port-forward:?kubectl=k", ()))
+    routes.save(place.edge, Route("demo", DOMAIN, "", ()))
     saved_spec.save(place.sandbox("demo"), ResolvedSpec(name="demo"))
     assert run("url", "-n", "demo").output == f"https://{DOMAIN}/\n"
     with pytest.raises(UsageError, match="hosts of 'demo' are not on this machine"):
         overview.answered_hosts("demo")
 
 
-def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edge_of_a_forwarded_cluster_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
-    route = Route("demo", DOMAIN, "port-forward:?kubectl=k", (("127.0.0.1", 8443),))
-    routes.save(place.relay, route)
-    monkeypatch.setattr(Relay, "listening", property(lambda _: None))
+    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig", 20001)
+    routes.save(place.edge, Route("demo", DOMAIN, "", (("127.0.0.1", 8443),), forwards=(forward,)))
     stopped = run("status")
     assert stopped.return_value == 1 and stopped.output.startswith("the edge is not running; `sandbox up`")
-    monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", 8443)})))
-    found = run("status")
-    assert (found.return_value, found.output) == (
-        0,
-        f"listens on 127.0.0.1:8443\n*.{DOMAIN} → the cluster's API server   passthrough, sandbox demo\n",
-    )
-    said = json.loads(run("status", "-o", "json").output)
-    assert said["running"] and [one["host"] for one in said["routes"]] == [f"*.{DOMAIN}"]
-    with pytest.raises(UsageError, match="'demo' has no edge container") as caught:
+    assert f"*.{DOMAIN} → the cluster's API server   passthrough, sandbox demo\n" in stopped.output
+    with pytest.raises(UsageError, match="'demo' is reached by kubectl port-forward") as caught:
         run("port", "add", "7000", "shop/db")
     assert "edge: {tcp: " in caught.value.fix

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.app import context
 from sandbox.components.edge import routes
-from sandbox.components.edge.route import Route
+from sandbox.components.edge.route import Forward, Route
 from tests.unit.cli.test_main import run
 
 SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"
@@ -25,9 +25,10 @@ def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: 
     assert "has an existing cluster" in found.stderr and "docs/existing.md" in found.stderr
 
 
-def test_outside_host_needs_an_edge(tmp_path: Path) -> None:
-    folder = context.home().relay
-    routes.save(folder, Route("demo", "demo.sandbox.localhost", "plain:1.2.3.4", (("127.0.0.1", 443),), 1.0))
+def test_outside_host_needs_a_cluster_that_containers_reach(tmp_path: Path) -> None:
+    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig", 20001)
+    route = Route("demo", "demo.sandbox.localhost", "", (("127.0.0.1", 443),), 1.0, forwards=(forward,))
+    routes.save(context.home().edge, route)
     found = run("edge", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
     assert found.code == 2
-    assert "'demo' has no edge" in found.stderr and "EndpointSlice" in found.stderr
+    assert "'demo' is reached by kubectl port-forward" in found.stderr and "EndpointSlice" in found.stderr

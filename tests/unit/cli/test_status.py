@@ -20,7 +20,7 @@ from tests.support import in_process
 
 def state(spec: str, cluster: str) -> SandboxStatus:
     states = {"images": "ready", "spec": spec, "certificates": "ready", "cluster": cluster, "proxy": "unseen"}
-    network = Network(open=False, urls=(), without_certificate=(), warning="", neighbours="")
+    network = Network(open=False, urls=(), without_certificate=(), warning="")
     return SandboxStatus("demo", [Step(name, name, state, "") for name, state in states.items()], network, ())
 
 

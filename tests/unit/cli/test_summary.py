@@ -24,7 +24,7 @@ def _welcome(
     found = SimpleNamespace(
         hosts=(host,),
         ports=ports,
-        exposure=SimpleNamespace(access=SimpleNamespace(open=False), neighbours=""),
+        exposure=SimpleNamespace(access=SimpleNamespace(open=False)),
         registry="localhost:5001",
         context="sandbox-demo",
         root_certificate=Path("/root.crt"),

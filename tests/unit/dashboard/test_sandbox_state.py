@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
-from sandbox.dashboard.sandbox_state import edge, pod_state, sandboxes, standing
+from sandbox.dashboard.sandbox_state import pod_state, sandboxes, standing
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.plan import saved_spec
@@ -102,7 +101,7 @@ def test_cluster_of_minikubes_is_looked_for_by_its_own_name(
 
 def test_existing_cluster_is_asked_of_its_namespace_only(names: Names, engine: FakeEngine, cluster: ApiServer) -> None:
     save_cluster(names, provider="existing", context="team")
-    routes.save(names.home.relay, Route(names.name, "demo.test", "127.0.0.1:1", (("127.0.0.1", 8443),)))
+    routes.save(names.home.edge, Route(names.name, "demo.test", "127.0.0.1:1", (("127.0.0.1", 8443),)))
     cluster.objects["/api/v1/namespaces/sandbox-demo/pods/web"] = pod({"phase": "Pending"}, namespace="sandbox-demo")
     cluster.objects["/api/v1/namespaces/theirs/pods/web"] = pod({"phase": "Pending"}, namespace="theirs")
     (found,) = sandboxes(names.home, engine, {}, now=NOW)
@@ -132,12 +131,3 @@ def test_steps_of_a_paused_sandbox_are_not_asked(
     monkeypatch.setattr(engine, "container", lambda _: paused)
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
-
-
-def test_edge_that_is_a_process_has_its_routes(
-    names: Names, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    routes.save(names.home.relay, Route("far", "far.test", "port-forward:?kubectl=k", (("127.0.0.1", 8443),)))
-    monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", 8443)})))
-    found = edge(names.home, engine)
-    assert (found["running"], [one["host"] for one in found["routes"]]) == (True, ["*.far.test"])

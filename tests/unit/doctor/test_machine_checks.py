@@ -12,11 +12,10 @@ import pytest
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
-from sandbox.doctor import machine_checks, reach_checks
+from sandbox.doctor import machine_checks
 from sandbox.doctor.check import Finding, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
-from sandbox.engine.reach import Reach
 from sandbox.plan import saved_spec
 from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
@@ -84,11 +83,11 @@ def test_engine_of_another_kernel_is_not_judged_by_this_one(
 
 
 def test_disk_of_an_engine_without_root_is_this_machines(
-    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: DoctorContext, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(reach_checks, "found", lambda _: Reach(shares_kernel=True))
     found = machine_checks.engine_disk(told(context, rootless=True, root=tmp_path))
     assert found.evidence.endswith(f"at {tmp_path}")
+    engine.shares = False
     assert machine_checks.engine_disk(told(context, root=tmp_path)).status is Status.SKIPPED
 
 

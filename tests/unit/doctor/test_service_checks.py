@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.edge import routes
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.route import Port, Route
+from sandbox.components.edge import forwarder, routes
+from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.doctor.check import Row, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.service_checks import CHECKS, examine
@@ -134,19 +133,20 @@ def test_a_port_that_is_not_open_is_the_first_error(context: DoctorContext, worl
         assert rows(context)["service.edge"].evidence == f"{port} leads to the nodes' port 30100"
 
 
-def test_port_of_the_relay_is_traced_too(
+def test_port_of_a_forwarded_cluster_is_traced_too(
     context: DoctorContext, world: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
-    upstream = "port-forward:?kubectl=k"
-    known = Route("demo", "demo.test", upstream, (("127.0.0.1", 443),), ports=(Port(port, "shop/db:5432"),))
-    routes.save(context.home.relay, known)
+    forward = Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig", 20001)
+    ports = (Port(port, "shop/db:5432"),)
+    known = Route("demo", "demo.test", "", (("127.0.0.1", 443),), ports=ports, forwards=(forward,))
+    routes.save(context.home.edge, known)
     with socket.create_server(("127.0.0.1", port)):
-        assert first_error(context).evidence == "the relay is not running"
-        monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", port)})))
+        assert "has no process for port-forwards" in first_error(context).evidence
+        monkeypatch.setattr(forwarder, "trouble", lambda *_: None)
         found = rows(context)
     assert found["service.machine"].evidence == f"127.0.0.1:{port} (tcp)"
-    assert found["service.edge"].evidence == f"{port} is relayed to the cluster's API server"
+    assert found["service.edge"].evidence == f"{port} is forwarded by the cluster's API server"
 
 
 def test_a_load_balancer_without_an_address_is_an_error(context: DoctorContext, world: ApiServer) -> None:

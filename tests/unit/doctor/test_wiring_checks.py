@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.config.schema import Cluster
@@ -63,7 +64,7 @@ def test_registry_of_another_sandbox_is_not_that_of_a_namespace(context: DoctorC
     other = context.spec.registry.model_copy(update={"port": port})
     spec = context.spec.model_copy(update={"cluster": cluster, "registry": other})
     found = wiring_checks.registry(replace(context, spec=spec))
-    assert found.status is Status.SKIPPED and "the relay does not listen" in found.evidence
+    assert found.status is Status.SKIPPED and "the edge does not serve its port" in found.evidence
     assert not registry.requests
 
 
@@ -165,10 +166,10 @@ def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEng
         context.home.edge, Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), 1.0, network=NETWORK)
     )
     assert "configuration" in wiring_checks.edge(context).evidence
-    edge_folder.write(context.home.edge, routes.load(context.home.edge))
+    edge_folder.write(context.home.edge, EdgeContainer.of(engine, context.home).place)
     edge_folder.note_taken(context.home.edge)
     found = wiring_checks.edge(context)
-    assert (found.status, found.evidence) == (Status.OK, f"*.demo.test is routed to {context.names.node}")
+    assert (found.status, found.evidence) == (Status.OK, f"*.demo.test is routed to {context.names.node}:443")
 
 
 @pytest.mark.fault(84)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.engine import Network, reach
+from sandbox.engine import ContainerSpec, Network
 from sandbox.engine.container_host import gateway, host_address, kept_address, spare_address
-from sandbox.engine.reach import Reach
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from tests.support.fakes import NETWORK, FakeEngine, FakeNetwork
@@ -44,14 +43,20 @@ def test_a_spare_address_is_none_of_those_for_services(names: Names) -> None:
 
 def test_without_the_network_there_is_none(names: Names) -> None:
     with pytest.raises(SandboxError, match="no network sandbox"):
-        host_address(FakeEngine(), NETWORK, names.home)
+        host_address(FakeEngine(), NETWORK, names.node)
 
 
-@pytest.mark.parametrize(("known", "found"), [("192.168.65.254", "192.168.65.254"), ("", "172.30.0.1")])
-def test_the_measured_address_of_this_machine_comes_first(
-    names: Names, monkeypatch: pytest.MonkeyPatch, known: str, found: str
-) -> None:
+@pytest.mark.parametrize(
+    ("shares", "output", "address"),
+    [
+        (False, "192.168.65.254  STREAM host.docker.internal\n", "192.168.65.254"),
+        (False, "", "172.30.0.1"),
+        (True, "192.168.65.254  STREAM host.docker.internal\n", "172.30.0.1"),
+    ],
+)
+def test_machine_of_another_network_is_found_by_its_name(names: Names, shares: bool, output: str, address: str) -> None:
     engine = FakeEngine("image:1")
     engine.create_network(NETWORK, {})
-    monkeypatch.setattr(reach, "of", lambda *_: Reach(machine=known))
-    assert host_address(engine, NETWORK, names.home) == found
+    engine.shares, engine.programs["getent"] = shares, lambda *_: (0 if output else 2, output)
+    engine.run(ContainerSpec(name=names.node, image="image:1", command=("init",), labels={}, network=NETWORK))
+    assert host_address(engine, NETWORK, names.node) == address

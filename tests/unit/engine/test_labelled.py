@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.engine import ContainerSpec, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, HOLDER, LABEL, OWNER, Home
+from sandbox.names import EDGE, LABEL, OWNER, Home
 from tests.support.fakes import FakeContainer, FakeEngine
 
 IMAGE = "example.com/busybox:1"
@@ -68,19 +68,6 @@ def test_the_second_user_s_edge_keeps_its_name(engine: FakeEngine, ann: Home, bo
     run(engine, name, dict(bob.labels))
     engine.remove_container(EDGE)
     assert labelled.edge(engine, bob) == name and labelled.edge(engine, ann) == EDGE
-
-
-def test_an_edge_whose_holder_is_left_keeps_its_name(engine: FakeEngine, ann: Home, bob: Home) -> None:
-    run(engine, f"{EDGE}{HOLDER}", dict(ann.labels))
-    assert labelled.edge(engine, ann) == EDGE and labelled.edge(engine, bob).startswith(f"{EDGE}-")
-
-
-def test_second_user_s_edge_being_replaced_keeps_its_name(engine: FakeEngine, ann: Home, bob: Home) -> None:
-    run(engine, EDGE, dict(ann.labels))
-    name = labelled.edge(engine, bob)
-    run(engine, f"{name}{HOLDER}", dict(bob.labels))
-    engine.remove_container(EDGE)
-    assert labelled.edge(engine, bob) == name
 
 
 @pytest.mark.security(22)

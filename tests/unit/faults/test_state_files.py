@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from operator import methodcaller
@@ -12,9 +11,7 @@ import pytest
 
 from sandbox.components.credentials.pod_logins import PodLogins
 from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.relay import relay
 from sandbox.components.edge.use import UseCounts
-from sandbox.components.network import socket_handover
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.plan.used_engine import UsedEngine
@@ -40,25 +37,20 @@ harmed = pytest.mark.parametrize("harm", HARM, ids=["folder", *DAMAGED])
 def test_state_file_that_no_command_wrote_says_nothing(place: Home, harm: Callable[[Path], object]) -> None:
     """A folder or other JSON in the place of a state file → as if it was not there."""
     names = place.sandbox("demo")
-    for folder in (names.folder, place.relay, place.edge / "sockets", place.edge / "routes" / "node-ports"):
+    for folder in (names.folder, place.edge / "routes" / "node-ports"):
         files.make_private_dir(folder)
-    relay.record(place.relay).write_text(json.dumps(PROCESS), encoding="utf-8")
     for path in (
         names.waker,
         names.folder / RECORD,
         names.engine,
-        place.relay / "state.json",
         place.edge / "taken.json",
-        place.edge / "sockets" / "binds.json",
         place.edge / "routes" / "node-ports" / "demo.json",
     ):
         harm(path)
     assert daemon.find(names.waker) is None
     assert Holder.read(names.folder) is None
     assert UsedEngine.read(names) is None
-    assert relay.running(place.relay) is None
     assert edge_folder.taken(place.edge) == {}
-    assert socket_handover.held(place.edge) == ()
     assert routes._node_ports(place.edge, "demo") == ()
 
 
@@ -72,16 +64,3 @@ def test_file_that_must_be_read_is_refused_if_odd(tmp_path: Path, harm: Callable
         PodLogins(path).read()
     with pytest.raises((OSError, ValueError)):
         UseCounts.read(path)
-
-
-@pytest.mark.fault(68)
-@pytest.mark.parametrize("key", ["routes", "listening", "trouble", "version"])
-@pytest.mark.parametrize("value", [None, 5, "x", [None], {"a": 1}], ids=repr)
-def test_relay_state_of_other_types_is_understood_or_not(place: Home, key: str, value: object) -> None:
-    """A field of the relay's state with another type → the relay is not ready; nothing ends as a bug."""
-    files.make_private_dir(place.relay)
-    relay.record(place.relay).write_text(json.dumps(PROCESS), encoding="utf-8")
-    state = {**asdict(relay.Serving("abc", frozenset(), {})), "listening": [], key: value}
-    (place.relay / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    assert relay.Relay(place)._not_served(relay.running(place.relay))
-    assert not relay.Relay(place).has(443)

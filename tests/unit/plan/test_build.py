@@ -25,10 +25,8 @@ from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import routes
-from sandbox.components.edge.relay import relay
-from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.route import AddedRoute, Route
-from sandbox.components.edge.step import EdgeStep, RelayStep
+from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import PageStep
 from sandbox.components.ingress.steps import IngressStep
@@ -258,13 +256,12 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
     assert "certificates" in one(EdgeStep, steps).requires
 
 
-def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None:
+def test_edge_may_reach_the_cluster_by_its_api_server(place: Home) -> None:
     steps = build(Spec.model_validate({"name": "far", "edge": {"run": "process", "ports": (9443,)}}), place)
-    step = one(RelayStep, steps)
+    step = one(ForwardedEdgeStep, steps)
     assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
-    upstream = relay.parse(step.upstream)
-    assert isinstance(upstream, Forwarded)
-    assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
+    (ingress,) = step.forwards
+    assert (ingress.name, ingress.kubeconfig) == ("ingress", str(place.sandbox("far").kubeconfig))
 
 
 @pytest.mark.parametrize(("controller", "proof"), [("traefik", READY), ("none", "")])
@@ -305,18 +302,6 @@ def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
     routes.save(place.edge, Route("a", "a.test", "node", (), 1.0))
     routes.save_node_ports(place.edge, "a", {"shop/db:5432": 30000})
     assert "ports" in build(Spec(name="a"), place)
-
-
-@pytest.mark.parametrize(("now", "before"), [("container", "relay"), ("process", "edge")])
-def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, before: str) -> None:
-    spec = Spec.model_validate({"name": "a", "edge": {"run": now}})
-    assert "displaced" not in build(spec, place)
-    routes.save(getattr(place, before), Route("a", "a.test", "node", (), 1.0))
-    routes.save(getattr(place, before), Route("b", "b.test", "node", (), 1.0))
-    steps = build(spec, place)
-    assert "displaced" in steps["edge"].requires
-    steps["displaced"].undo()
-    assert [route.name for route in routes.load(getattr(place, before))] == ["b"]
 
 
 @pytest.mark.parametrize("issuer", ["sandbox", "cert-manager"])
@@ -477,10 +462,9 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
         assert lifecycle.up(part(engine, place, "a", registry), Silent())
         assert lifecycle.up(part(engine, place, "b", second), Silent())
         assert not lifecycle.up(part(engine, place, "a", registry), Silent())
-        registries = {name: {f"sandbox-{name}-registry", f"sandbox-{name}-registry-frontend"} for name in ("a", "b")}
-        assert engine.boxes.keys() == {EDGE, *registries["a"], *registries["b"]}
+        assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-b-registry"}
         lifecycle.down(part(engine, place, "a", registry), Silent())
-        assert engine.boxes.keys() == {EDGE, *registries["b"]}
+        assert engine.boxes.keys() == {EDGE, "sandbox-b-registry"}
         assert [route.name for route in routes.load(place.edge)] == ["b"]
         assert not lifecycle.up(part(engine, place, "b", second), Silent())
         lifecycle.down(part(engine, place, "b", second, purge=True), Silent())
@@ -496,9 +480,9 @@ def test_sandbox_that_fails_to_come_up_leaves_the_other(place: Home, registry: S
     lifecycle.up(part(engine, place, "a", registry), Silent())
     with Simulator() as second:
         engine.busy.add(urlsplit(second.url).port or 0)
-        with pytest.raises(SandboxError, match="sandbox-b-registry"):
+        with pytest.raises(SandboxError, match="sandbox-edge failed"):
             lifecycle.up(part(engine, place, "b", second), Silent())
-    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-a-registry-frontend"}
+    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
     assert engine.networks.keys() == {EDGE, "sandbox.a"}
     assert not lifecycle.up(part(engine, place, "a", registry), Silent())
 

@@ -12,9 +12,7 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.components.cluster.existing.tenant import user_at_host
-from sandbox.components.edge.relay import relay
-from sandbox.components.edge.relay.relay import Forwarded
-from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
+from sandbox.components.edge.step import ForwardedEdgeStep, ForwardedPortsStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.components.workloads.chart_pull_step import ChartPullStep
@@ -48,15 +46,13 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
     steps = build(place, push=images, apply=(objects,))
     assert list(steps) == [
-        *("spec", "certificates", "cluster", "context", "registry", "edge", "wiring", "push"),
+        *("spec", "certificates", "cluster", "context", "images", "registry", "edge", "wiring", "push"),
         *("secrets", "ingress", "apply", "page", "https"),
     ]
-    (tunnel,) = one(RelayStep, steps).tunnels
-    assert tunnel.port == 5001
-    leads = relay.parse(tunnel.upstream)
-    assert isinstance(leads, Forwarded)
-    assert (leads.namespace, leads.target, leads.speaks) == ("sandbox-sandbox", "deployment/sandbox-registry", "http")
-    assert one(PushStep, steps).requires == ("registry", "edge")
+    registry = one(ForwardedEdgeStep, steps).registry
+    assert registry and registry.port == 5001 and registry.forward
+    assert (registry.forward.namespace, registry.forward.target) == ("sandbox-sandbox", "deployment/sandbox-registry")
+    assert one(PushStep, steps).requires == ("registry", "edge", "images")
 
 
 def test_images_are_built_as_push_images_builds_them(place: Home, tmp_path: Path) -> None:
@@ -71,15 +67,15 @@ def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_p
     objects = tmp_path / "objects.yaml"
     objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
     tcp = ({"port": 5432, "to": "shop/db"}, {"port": "auto", "to": "shop/cache:redis"})
-    edge, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
-    steps = build(place, edge=edge, registry=registry, apply=(objects,))
+    given, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
+    steps = build(place, edge=given, registry=registry, apply=(objects,))
     assert list(steps)[-1] == "ports"
-    tunnels = one(RelayStep, steps).tunnels
-    leads = [relay.parse(tunnel.upstream) for tunnel in tunnels]
-    assert [(tunnel.address, tunnel.port) for tunnel in tunnels] == [("127.0.0.2", 5432), ("127.0.0.2", 15432)]
-    assert [(to.namespace, to.target, to.port, to.speaks) for to in leads if isinstance(to, Forwarded)] == [
-        ("sandbox-sandbox", "service/db", 5432, "any"),
-        ("sandbox-sandbox", "service/cache", "redis", "any"),
+    edge = one(ForwardedEdgeStep, steps)
+    assert (edge.address, [port.port for port in edge.ports]) == ("127.0.0.2", [5432, 15432])
+    services = [(to.name, to.namespace, to.target, to.port) for to in edge.forwards if to.name != "ingress"]
+    assert services == [
+        (edge.ports[0].to, "sandbox-sandbox", "service/db", "5432"),
+        (edge.ports[1].to, "sandbox-sandbox", "service/cache", "redis"),
     ]
     assert [str(port) for port in one(ForwardedPortsStep, steps).ports] == ["5432", "15432"]
 
@@ -87,7 +83,7 @@ def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_p
 def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
     steps = build(place, registry={"external": "registry.team.example"})
     assert "wiring" not in steps
-    assert one(RelayStep, steps).tunnels == ()
+    assert one(ForwardedEdgeStep, steps).registry is None
     assert one(TeamRegistryStep, steps).where == "registry.team.example"
 
 
@@ -95,7 +91,7 @@ def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) ->
     ingress, registry = {"controller": "none"}, {"external": "registry.team.example"}
     assert "edge" not in build(place, registry=registry, ingress=ingress)
     steps = build(place, registry=registry, ingress=ingress, edge={"tcp": ({"port": 5432, "to": "shop/db"},)})
-    assert [tunnel.port for tunnel in one(RelayStep, steps).tunnels] == [5432]
+    assert [port.port for port in one(ForwardedEdgeStep, steps).ports] == [5432]
 
 
 @pytest.mark.parametrize(("environ", "owner"), [({"SANDBOX_OWNER": "ci@shop"}, "ci@shop"), ({}, user_at_host())])

@@ -19,7 +19,6 @@ DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # These look at whatever certificate there is, and say what they saw; nothing is sent over the connection.
 LOOK_ONLY = {
     "sandbox/doctor/tls/tls_context.py",
-    "sandbox/components/edge/relay/port_forward.py",
     "sandbox/components/ingress/https_probe.py",
 }
 # The first releases without known holes that concern us: redirects that carried credentials (urllib3 CVE-2026-44431,

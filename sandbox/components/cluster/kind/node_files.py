@@ -90,7 +90,7 @@ class NodeFiles:
         """Raise SandboxError for a folder that the spec asks for and the node has not: such an engine says nothing."""
         engine = self.nodes.engine
         if not engine.shares_network():
-            shared_folders.require_seen(partial(engine.read_file, node), asked, engine.how_to_share, make=True)
+            shared_folders.require_seen(partial(engine.read_file, node), asked)
 
     def _resolv_conf(self) -> str:
         # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.

@@ -214,7 +214,7 @@ class KindProvider:
         node = self.engine.container(self.names.node)
         for bind in node.published.get(PORT, ()) if node else ():
             if not self.engine.is_heard(bind):
-                raise reach.unheard(bind, reach.again(self.engine, self.names.home))
+                raise reach.unheard(bind)
 
     def _prepare_nodes(self) -> None:
         for name in (one.name for one in self.nodes.all()):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, route_status
+from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.route import Host, Route
+from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
 from sandbox.names import EDGE_ADDRESS
 
 
@@ -20,12 +22,16 @@ def route(name: str, *hosts: Host, domain: str = "", aliases: tuple[str, ...] = 
     return Route(name, domain, f"sandbox-{name}-control-plane", listen, 1.0, hosts=hosts, aliases=aliases)
 
 
+def render(routes: Sequence[Route], *registries: RegistryRoute, host: bool = True) -> Mapping[str, str]:
+    return haproxy.render(routes, registries, Place(host, user=1000 if host else None))
+
+
 def lines(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
 def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
-    found = haproxy.render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
+    found = render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
     assert lines(found["exact.map"]) == [["deep.demo.test", "b"], ["demo.test", "a"]]
     # The first that fits wins, so the most specific has to come first.
     assert lines(found["suffix.map"]) == [[".deep.demo.test", "b"], [".demo.test", "a"]]
@@ -36,7 +42,7 @@ def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
 
 
 def test_every_node_of_a_sandbox_is_asked() -> None:
-    text = haproxy.render([replace(route("a"), replicas=("two", "three:8443"))])["haproxy.cfg"]
+    text = render([replace(route("a"), replicas=("two", "three:8443"))])["haproxy.cfg"]
     assert [line[1:3] for line in lines(text) if line[:1] == ["server"]] == [
         ["node", "sandbox-a-control-plane:443"],
         ["node1", "two:443"],
@@ -45,8 +51,8 @@ def test_every_node_of_a_sandbox_is_asked() -> None:
 
 
 def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
-    plain = haproxy.render([route("a")])["haproxy.cfg"]
-    asked = haproxy.render([replace(route("a"), proof="ready.test")])["haproxy.cfg"]
+    plain = render([route("a")])["haproxy.cfg"]
+    asked = render([replace(route("a"), proof="ready.test")])["haproxy.cfg"]
     assert "httpchk" not in plain and "check-ssl" not in plain
     assert ["http-check", "send", "meth", "GET", "uri", "/", "ver", "HTTP/1.1", "hdr", "Host", "ready.test"] in lines(
         asked
@@ -56,15 +62,48 @@ def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
 
 
 def test_unknown_host_gets_newest_sandbox_or_none() -> None:
-    assert ["default_backend", "b"] in lines(haproxy.render([route("a"), route("b")])["haproxy.cfg"])
-    assert "default_backend" not in haproxy.render([])["haproxy.cfg"]
+    assert ["default_backend", "b"] in lines(render([route("a"), route("b")])["haproxy.cfg"])
+    assert "default_backend" not in render([])["haproxy.cfg"]
+
+
+@pytest.mark.parametrize(("host", "machine"), [(True, "127.0.0.1"), (False, "host.docker.internal")])
+def test_cluster_that_is_forwarded_is_reached_by_ports_of_this_machine(host: bool, machine: str) -> None:
+    forwards = (
+        Forward("ingress", "service/ingress", "443", "ns", "/kubeconfig", 20001),
+        Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig", 20002),
+    )
+    asked = replace(route("a"), upstream="", proxied=False, forwards=forwards, ports=(Port(5432, "shop/db:5432"),))
+    text = render([asked], RegistryRoute("a", 5001, forward=replace(forwards[0], local=20003)), host=host)[
+        "haproxy.cfg"
+    ]
+    servers = {line[1]: line[2:4] for line in lines(text) if line[:1] == ["server"]}
+    assert servers["node"] == [f"{machine}:20001", "init-addr"], "kubectl's server gets no PROXY protocol"
+    assert servers["forward"] == [f"{machine}:20002"]
+    assert servers["registry"] == [f"{machine}:20003"]
+
+
+@pytest.mark.security(8)
+def test_registry_is_served_to_programs_of_this_machine_alone() -> None:
+    text = render([], RegistryRoute("a", 5001, "10.0.0.2:5000", ("sandbox-a-registry",)))["haproxy.cfg"]
+    words = lines(text)
+    assert ["bind", "127.0.0.1:5001"] in words and ["server", "registry", "10.0.0.2:5000"] in words
+    (hosts,) = (line for line in words if line[:2] == ["acl", "known"])
+    assert hosts[5:] == ["localhost", "127.0.0.1", "[::1]", "sandbox-a-registry"]
+    assert any(line[-4:] == ["if", "!known", "or", "page"] and "403" in line for line in words)
+
+
+def test_workers_give_up_their_rights_in_the_hosts_network_alone() -> None:
+    assert ["uid", "1000"] in lines(render([route("a")])["haproxy.cfg"])
+    assert "uid" not in {line[0] for line in lines(render([route("a")], host=False)["haproxy.cfg"]) if line}
+
+
+def test_port_that_another_haproxy_has_is_not_shared() -> None:
+    assert ["noreuseport"] in lines(render([])["haproxy.cfg"])
 
 
 def test_a_further_host_of_a_running_sandbox_changes_maps_alone() -> None:
-    before = haproxy.render([route("a", Host("one.test", terminate=True))])
-    after = haproxy.render(
-        [route("a", Host("one.test", terminate=True), Host("two.test", terminate=True), Host("x.test"))]
-    )
+    before = render([route("a", Host("one.test", terminate=True))])
+    after = render([route("a", Host("one.test", terminate=True), Host("two.test", terminate=True), Host("x.test"))])
     assert {name for name in before if before[name] != after[name]} == {"exact.map", "terminate.map"}
     assert dict(lines(after["exact.map"])) == {
         "a.sandbox.localhost": "a",
@@ -77,27 +116,29 @@ def test_a_further_host_of_a_running_sandbox_changes_maps_alone() -> None:
 
 def test_host_outside_the_cluster_has_its_own_backend() -> None:
     here, there = Host("a.test", terminate=True, to="localhost:3000"), Host("b.test", terminate=True, to="web.lan:80")
-    found = haproxy.render([route("a", here, there)])
+    found = render([route("a", here, there)])
     servers = [line[2] for line in lines(found["haproxy.cfg"]) if line[:2] == ["server", "outside"]]
-    assert servers == ["host.docker.internal:3000", "web.lan:80"]
+    assert servers == ["127.0.0.1:3000", "web.lan:80"]
+    elsewhere = lines(render([route("a", here)], host=False)["haproxy.cfg"])
+    assert [line[2] for line in elsewhere if line[:2] == ["server", "outside"]] == ["host.docker.internal:3000"]
     assert dict(lines(found["terminate.map"])) == {"a.test": "to:a.test", "b.test": "to:b.test"}
     assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
 
 
 def test_nothing_terminates_at_the_edge_by_default() -> None:
-    found = haproxy.render([route("a", Host("x.test"))])
+    found = render([route("a", Host("x.test"))])
     assert "ssl crt" not in found["haproxy.cfg"]
     assert (found["certs.list"], found["terminate.map"], found["alias.map"]) == ("", "", "")
 
 
 def test_an_alias_goes_before_a_shorter_domain() -> None:
-    found = haproxy.render([route("a", domain="a.test", aliases=("lan.a.test",))])
+    found = render([route("a", domain="a.test", aliases=("lan.a.test",))])
     assert lines(found["suffix.map"])[0] == [".lan.a.test", haproxy_http.LOOP]
     assert lines(found["alias.map"]) == [[".lan.a.test", "a:http"]]
 
 
 def test_alias_is_asked_of_the_ingress_as_by_the_edge() -> None:
-    text = haproxy.render([route("a", domain="a.test", aliases=("lan.a.test",))])["haproxy.cfg"]
+    text = render([route("a", domain="a.test", aliases=("lan.a.test",))])["haproxy.cfg"]
     assert f"http-request set-src ipv4({EDGE_ADDRESS}) if {{ var(txn.host) -m end .lan.a.test }}" in text
 
 
@@ -130,7 +171,7 @@ def test_server_answers_that_passed_its_last_check(health: str, check: str, answ
 
 def test_alias_of_an_outside_host_routes_there_too() -> None:
     here, other = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
-    found = haproxy.render([route("a", here, other, domain="a.test", aliases=("a.lan",))])
+    found = render([route("a", here, other, domain="a.test", aliases=("a.lan",))])
     assert dict(lines(found["terminate.map"])) == {
         "a.lan": "a:http",
         "x.a.test": "to:x.a.test",
@@ -148,3 +189,10 @@ def test_edge_that_hangs_is_unreachable(tmp_path: Path, monkeypatch: pytest.Monk
         server.listen()
         with pytest.raises(haproxy_admin.Unreachable):
             haproxy_admin.Control(Path("s")).ask("show proc")
+
+
+def test_port_of_another_program_is_an_error_that_names_it() -> None:
+    output = "[ALERT] Binding for frontend https: cannot bind socket (Address already in use) for [127.0.0.1:443]."
+    error = haproxy_admin.failure("the edge stopped", output)
+    assert (error.id, error.brief) == ("port-in-use", "127.0.0.1:443 is taken")
+    assert haproxy_admin.failure("the edge stopped", "[ALERT] parsing").id == "stopped"

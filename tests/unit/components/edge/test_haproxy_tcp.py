@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sandbox.components.edge import haproxy, haproxy_tcp, published_ports
+from sandbox.components.edge import haproxy, listening
+from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Port, Route
 from sandbox.engine import Bind
 
@@ -22,8 +23,8 @@ def section(text: str, name: str) -> list[str]:
     return [line.strip() for line in rest[: rest.index("") if "" in rest else None]]
 
 
-def text_of(route: Route, *held: Bind) -> str:
-    return haproxy.render([route], held)["haproxy.cfg"]
+def text_of(route: Route, *, host: bool = True) -> str:
+    return haproxy.render([route], (), Place(host))["haproxy.cfg"]
 
 
 def test_port_leads_to_the_node_port_of_every_node() -> None:
@@ -36,13 +37,6 @@ def test_port_leads_to_the_node_port_of_every_node() -> None:
     assert not any("check" in line or "send-proxy" in line for line in backend)
 
 
-def test_client_waits_for_a_node_to_be_found_by_name() -> None:
-    lines = section(text_of(ROUTE), "frontend tcp:demo:5432")
-    assert "tcp-request content accept if { nbsrv(tcp:demo:5432) gt 0 }" in lines
-    unknown = section(text_of(replace(ROUTE, node_ports=())), "frontend tcp:demo:5432")
-    assert not any("inspect-delay" in line for line in unknown)
-
-
 def test_server_is_told_of_clients_only_where_that_is_asked_for() -> None:
     told = replace(ROUTE, ports=(replace(DB, proxy=True),))
     servers = [line for line in section(text_of(told), "backend tcp:demo:5432") if line.startswith("server")]
@@ -53,33 +47,41 @@ def test_port_of_an_unknown_service_has_no_server() -> None:
     assert section(text_of(replace(ROUTE, node_ports=())), "backend tcp:demo:5432") == []
 
 
-def test_sockets_of_the_machine_are_divided_among_frontends() -> None:
-    held = (Bind(LOCAL, 443), Bind(LOCAL, 5432), Bind("::1", 5432))
-    text = text_of(ROUTE, *held)
-    assert [line for line in section(text, "frontend https") if line.startswith("bind")] == ["bind 127.0.0.1:443"]
+def test_port_of_the_hosts_network_is_opened_as_asked() -> None:
+    text = text_of(ROUTE)
+    assert [line for line in section(text, "frontend https") if line.startswith("bind")] == [
+        "bind 127.0.0.1:443",
+        "bind [::1]:443 v6only",
+    ]
     assert section(text, "frontend tcp:demo:5432")[:2] == ["bind 127.0.0.1:5432", "bind [::1]:5432 v6only"]
+    alone = haproxy.render([ROUTE], (), Place(host=True, also=False))["haproxy.cfg"]
+    assert "::1]:" not in alone
 
 
-def test_port_without_its_socket_waits_for_the_next_container() -> None:
-    assert "tcp:demo" not in text_of(ROUTE, Bind(LOCAL, 443))
-
-
-def test_forwarded_port_has_a_port_of_the_container_to_itself() -> None:
-    both = (ROUTE, replace(ROUTE, name="other", listen=(("127.0.0.2", 443),)))
-    inner = haproxy_tcp.inner(ROUTE, DB)
-    publish = published_ports.published(both)
+def test_published_port_has_a_port_of_the_container_to_itself() -> None:
+    both = (ROUTE, replace(ROUTE, name="other", listen=(("127.0.0.2", 443),), address="127.0.0.2"))
+    inner = listening.inner(Bind(LOCAL, 5432))
+    publish = listening.published(both, (), also=True)
     assert publish[inner] == (Bind(LOCAL, 5432), Bind("::1", 5432))
-    assert publish[haproxy_tcp.inner(both[1], DB)] == (Bind("127.0.0.2", 5432),)
-    assert section(text_of(ROUTE), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
-    assert published_ports.published(both, also=False)[inner] == (Bind(LOCAL, 5432),)
+    assert publish[listening.inner(Bind("127.0.0.2", 5432))] == (Bind("127.0.0.2", 5432),)
+    assert section(text_of(ROUTE, host=False), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
+    assert listening.published(both, (), also=False)[inner] == (Bind(LOCAL, 5432),)
 
 
 def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
     named = replace(ROUTE, ports=(replace(DB, port=443, host="db.demo.test"),))
-    for held in ((), (Bind(LOCAL, 443),)):
-        files = haproxy.render([named], held)
+    for host in (True, False):
+        files = haproxy.render([named], (), Place(host))
         assert "db.demo.test tcp:demo:db.demo.test" in files["exact.map"].splitlines()
         servers = [one for one in section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test") if "server" in one]
         assert [one.split()[2] for one in servers] == ["one:30123", "two:30123"]
         assert "frontend tcp:" not in files["haproxy.cfg"]
-    assert published_ports.published((named,)).keys() == published_ports.published((replace(ROUTE, ports=()),)).keys()
+    assert listening.binds((named,), ()) == listening.binds((replace(ROUTE, ports=()),), ())
+
+
+def test_everywhere_has_every_address_and_loopbacks_are_not_opened_again() -> None:
+    everywhere = replace(ROUTE, listen=(("0.0.0.0", 443),), ports=())  # noqa: S104
+    assert listening.published((everywhere,), (), also=True) == {
+        listening.PORT: (Bind("::1", 443),),
+        listening.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
+    }

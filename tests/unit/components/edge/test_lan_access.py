@@ -8,11 +8,9 @@ import pytest
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access
-from sandbox.components.edge.lan_access import Access, access, reachable, warning
+from sandbox.components.edge.lan_access import Access, access, warning
 from sandbox.config.schema import ResolvedSpec
-from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import Names
-from tests.support.fakes import FakeEngine
 
 HERE = "demo.192.168.1.5.nip.io"
 
@@ -35,46 +33,12 @@ def test_lan_names_are_those_the_ca_may_sign(names: Names) -> None:
     keystore.renew(["demo.test", HERE], {}, now=datetime.now(UTC), root=True)
     found = access(wanted, keystore)
     assert found == Access(True, (HERE,))
-    assert warning(found, wanted).startswith("open to this machine's networks: 192.168.1.5, port 8443; the engine")
-    assert "(ufw, firewalld) may not filter it" in warning(found, wanted)
+    assert warning(found, wanted) == "open to this machine's networks: 192.168.1.5, port 8443"
     assert found.urls(wanted, (f"app.{wanted.domain}", "x.test")) == (f"https://app.{HERE}:8443/",)
 
 
 def test_a_process_ends_no_tls_and_so_has_no_other_names(names: Names) -> None:
     assert access(spec(listen="192.168.1.5", run="process"), Keystore(names.keys)) == Access(True)
-    assert "ufw" not in warning(Access(True), spec(listen="192.168.1.5", run="process"))
-
-
-class Told(FakeEngine):
-    """An engine of this release with these options, of this machine's network or not."""
-
-    def __init__(self, release: str, *options: str, shares: bool = True) -> None:
-        super().__init__()
-        self.release, self.options, self.shares = release, options, shares
-
-    def facts(self) -> Facts:
-        info = {"ServerVersion": self.release, "SecurityOptions": list(self.options)}
-        return read_facts(info, api="1.47", local=True)
-
-
-@pytest.mark.security(4)
-@pytest.mark.parametrize(
-    ("found", "named"),
-    [
-        (Told("28.0.1"), ""),
-        (Told("27.5.1", "name=rootless", shares=False), ""),
-        (Told("27.5.1", shares=False), ""),
-        (Told("27.5.1"), ""),
-        (Told("20.10.24", "name=userns"), "the edge (8443)"),
-    ],
-)
-def test_ports_that_neighbours_reach_are_named_each_time(found: Told, named: str) -> None:
-    """An engine before 28 publishes a port on 127.0.0.1 → every `up` and `status` says that neighbours reach it."""
-    wanted = ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (8443,)}, "registry": {"port": 5001}})
-    said = reachable(wanted, found)
-    assert bool(said) is bool(named) and named in said
-    process = wanted.model_copy(update={"edge": wanted.edge.model_copy(update={"run": "process"})})
-    assert not reachable(process, found)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, haproxy, routes
+from sandbox.components.edge import edge_folder, haproxy, haproxy_admin, listening, routes
+from sandbox.components.edge.container import MADE, EdgeContainer
+from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
-from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec, Network
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, EDGE_LEAF, HOLDER, LABEL, OWNER, Home
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home, Names
 from sandbox.step import State
 from sandbox.system import files
 from tests.support.edge import edge_step
@@ -56,13 +57,6 @@ def test_damaged_file_of_the_edge_is_repaired(a: EdgeStep, place: Home, name: st
     assert a.check().state is State.READY
 
 
-@pytest.mark.parametrize("damaged", [b"", b"\x00\xff\xfe", b"null", b"[1]"])
-def test_damaged_list_of_held_ports_holds_nothing(tmp_path: Path, damaged: bytes) -> None:
-    (tmp_path / "sockets").mkdir()
-    (tmp_path / "sockets" / "binds.json").write_bytes(damaged)
-    assert socket_handover.held(tmp_path) == ()
-
-
 def test_every_node_is_a_server_and_one_that_came_later_too(place: Home, a: EdgeStep) -> None:
     nodes = ["a-control-plane", "a-worker"]
     step = replace(a, nodes=lambda: tuple(nodes))
@@ -83,7 +77,7 @@ def b(engine: FakeEngine, place: Home) -> EdgeStep:
 
 
 def published(engine: FakeEngine) -> set[int]:
-    return {bind.port for bind in engine.boxes[EDGE].spec.publish[haproxy.PORT]}
+    return {bind.port for bind in engine.boxes[EDGE].spec.publish[listening.PORT]}
 
 
 def known(place: Home) -> dict[str, str]:
@@ -141,8 +135,7 @@ def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
     a.apply(NoWork())
     b.apply(NoWork())
     assert a.undo()
-    assert known(place) == {"b.localhost": "b"}
-    assert engine.boxes[EDGE].signals == ["SIGUSR2"]
+    assert known(place) == {"b.localhost": "b"} and published(engine) == {443, 9443}
     assert (a.check().state, b.check().state) == (State.ABSENT, State.READY)
     assert not a.undo()
     assert b.check().state is State.READY
@@ -223,19 +216,12 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
         case "configuration":
             (place.edge / "suffix.map").write_text("")
         case "ports":
-            box.spec = replace(box.spec, publish={haproxy.PORT: (Bind(LOCAL, 443),)})
+            box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "with other ports"})
     assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)
     a.apply(NoWork())
     assert (a.check().state, b.check().state) == (State.READY, State.READY)
     assert published(engine) == {443, 8443, 9443}
-    assert edge_folder.is_current(place.edge, routes.load(place.edge))
-
-
-def test_a_missing_port_is_named(engine: FakeEngine, a: EdgeStep) -> None:
-    a.apply(NoWork())
-    box = engine.boxes[EDGE]
-    box.spec = replace(box.spec, publish={haproxy.PORT: (Bind(LOCAL, 443),)})
-    assert a.check().detail == f"is not published on {LOCAL}:8443"
+    assert edge_folder.is_current(place.edge, Place(host=False))
 
 
 def test_title_has_ipv6_addresses_in_brackets(a: EdgeStep) -> None:
@@ -327,30 +313,6 @@ def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: Edge
     assert other.undo() and a.check().state is State.READY
 
 
-class Neighboured(FakeEngine):
-    """An engine on which another owner's container gets a name of the edge's while this owner's edge is compared."""
-
-    comes = False
-
-    def image_id(self, reference: str) -> str | None:
-        if self.comes and EDGE in self.boxes:
-            labels = {LABEL: "", OWNER: OTHER}
-            spec = ContainerSpec(name=f"{EDGE}{HOLDER}", image=IMAGE, command=(), labels=labels, network="host")
-            self.add(FakeContainer(spec, IMAGE))
-        return super().image_id(reference)
-
-
-def test_edge_is_followed_by_the_name_that_it_was_found_by(place: Home) -> None:
-    """What another owner's container that appears meanwhile makes of the name is for the next command."""
-    engine = Neighboured(IMAGE)
-    step_of(engine, place, "a", 443).apply(NoWork())
-    engine.comes = True
-    engine.create_network("sandbox.b", {LABEL: "b"})
-    replace(step_of(engine, place, "b", 443), network="sandbox.b").apply(NoWork())
-    found = engine.network("sandbox.b")
-    assert found and EDGE in found.members
-
-
 class RacingForTheNetwork(FakeEngine):
     """An engine on which another owner made a network for their edge a moment before this one does."""
 
@@ -404,3 +366,74 @@ def test_edge_gives_way_to_one_that_another_makes_meanwhile(place: Home) -> None
     assert step.undo()
     assert set(engine.boxes) == {EDGE}
     assert [name for name in engine.boxes if name.startswith(EDGE)] == [EDGE]
+
+
+@pytest.fixture
+def here(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Control:
+    """An engine whose network is this machine's, and a HAProxy that takes everything in."""
+    engine.shares = True
+    control = Control()
+    monkeypatch.setattr(EdgeContainer, "control", control)
+    return control
+
+
+class Control:
+    """A HAProxy that has what it was started with, and refuses a reload for the reason `refusal`."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.refusal = ""
+
+    def workers(self) -> tuple[int, ...]:
+        return (1,)
+
+    def reload(self) -> None:
+        self.done.append("reload")
+        if self.refusal:
+            raise haproxy_admin.failure("refused", self.refusal)
+
+    def replace_map(self, path: str, text: str) -> None:
+        self.done.append(path)
+
+
+def test_edge_in_the_hosts_network_opens_ports_itself(engine: FakeEngine, a: EdgeStep, here: Control) -> None:
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+    spec = engine.boxes[EDGE].spec
+    assert (spec.network, spec.publish, spec.joined) == ("host", {}, {})
+    assert set(spec.capabilities) == {"NET_BIND_SERVICE", "SETUID", "SETGID", "KILL"}
+    assert EDGE not in engine.networks
+
+
+@pytest.mark.fault(15)
+def test_new_port_of_the_hosts_network_is_a_reload(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, here: Control
+) -> None:
+    """A second sandbox with another port comes and goes → the container stays, and reloads."""
+    a.apply(NoWork())
+    before = engine.boxes[EDGE]
+    b.apply(NoWork())
+    assert b.undo()
+    assert engine.boxes[EDGE] is before and here.done == ["reload", "reload"]
+    assert a.check().state is State.READY
+
+
+def test_port_that_another_program_has_leaves_the_edge_as_it_was(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, here: Control
+) -> None:
+    a.apply(NoWork())
+    here.refusal = "cannot bind socket (Address already in use) for [127.0.0.1:9443]"
+    with pytest.raises(SandboxError) as caught:
+        b.apply(NoWork())
+    assert caught.value.id == "port-in-use"
+    assert [route.name for route in routes.load(place.edge)] == ["a"]
+    assert "9443" not in (place.edge / "haproxy.cfg").read_text()
+
+
+def test_nodes_are_reached_by_their_addresses(engine: FakeEngine, names: Names, a: EdgeStep) -> None:
+    engine.run(ContainerSpec(name="node-1", image=IMAGE, command=("node",), labels={}, network=NETWORK))
+    node = engine.container("node-1")
+    address = node.addresses[NETWORK] if node else ""
+    step = replace(a, nodes=lambda: ("node-1:20443", "node-2:20443"), network=NETWORK)
+    step.apply(NoWork())
+    assert routes.load(names.home.edge)[0].nodes == (f"{address}:20443", "node-2:20443")

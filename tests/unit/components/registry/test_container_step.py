@@ -15,7 +15,7 @@ from sandbox.components.registry import container_step
 from sandbox.components.registry.container_step import DATA, SETTINGS, SETUP, Registry, RegistryStep
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.errors import SandboxError
-from sandbox.names import REGISTRY_PORT, Names
+from sandbox.names import EDGE, Names
 from sandbox.step import State
 from sandbox.system.interruption import Interrupted
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
@@ -51,13 +51,13 @@ def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
         engine=engine,
         names=names,
         image=IMAGE,
-        frontend_image=UPSTREAM["haproxy"],
+        edge_image=UPSTREAM["haproxy"],
         port=urlsplit(registry.url).port or 0,
     )
     return RegistryStep(own, purge=False)
 
 
-def test_registry_is_published_by_frontend_with_data_in_a_volume(
+def test_registry_is_served_by_the_edge_with_data_in_a_volume(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     assert step.check().state is State.ABSENT
@@ -65,8 +65,7 @@ def test_registry_is_published_by_frontend_with_data_in_a_volume(
     assert step.check().state is State.READY
     box = engine.boxes[names.registry]
     assert engine.publisher(step.registry.port) == names.registry and not box.spec.forwarded
-    front = engine.boxes[names.registry_frontend]
-    assert front.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.registry.port),)} and front.spec.forwarded
+    assert (Bind("127.0.0.1", step.registry.port),) in engine.boxes[EDGE].spec.publish.values()
     assert engine.volumes[names.volume] == names.labels
     assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
@@ -100,7 +99,7 @@ def test_registry_of_another_sandbox_is_left_alone(engine: FakeEngine, names: Na
     engine.create_volume(other.registry.names.volume, other.registry.names.labels)
     step.apply(NoWork())
     assert other.undo()
-    assert list(engine.boxes) == [names.registry, names.registry_frontend]
+    assert set(engine.boxes) == {names.registry, EDGE}
     assert list(engine.volumes) == [names.volume]
 
 
@@ -141,7 +140,7 @@ def test_a_stopped_one_of_an_earlier_release_is_recreated(engine: FakeEngine, st
 
 
 def test_registry_that_does_not_start_is_recreated(step: RegistryStep, names: Names) -> None:
-    engine = Worn(IMAGE, step.registry.frontend_image)
+    engine = Worn(IMAGE, step.registry.edge_image)
     engine.create_network(NETWORK, {})
     step = replaced(step, engine=engine)
     step.apply(NoWork())
@@ -152,11 +151,14 @@ def test_registry_that_does_not_start_is_recreated(step: RegistryStep, names: Na
     assert engine.boxes[names.registry] is not made
 
 
-def test_silent_registry_that_runs_is_recreated(engine: FakeEngine, step: RegistryStep) -> None:
+def test_registry_that_runs_as_wanted_is_kept(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     made = engine.boxes[step.registry.names.registry]
+    engine.remove_container(EDGE)
+    assert step.check().state is State.DRIFTED
     step.apply(NoWork())
-    assert engine.boxes[step.registry.names.registry] is not made
+    assert step.check().state is State.READY
+    assert engine.boxes[step.registry.names.registry] is made
 
 
 def test_changed_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
@@ -176,31 +178,15 @@ def test_changed_port_is_drift(engine: FakeEngine, names: Names, step: RegistryS
         assert f"127.0.0.1:{moved.registry.port}" in moved.check().detail
         moved.apply(NoWork())
         assert moved.check().state is State.READY
-    assert engine.boxes[names.registry_frontend].spec.publish == {
-        REGISTRY_PORT: (Bind("127.0.0.1", moved.registry.port),)
-    }
+    (binds,) = engine.boxes[EDGE].spec.publish.values()
+    assert binds == (Bind("127.0.0.1", moved.registry.port),)
 
 
-def test_registry_with_its_own_port_hands_it_to_the_frontend(
-    engine: FakeEngine, names: Names, step: RegistryStep
-) -> None:
-    step.apply(NoWork())
-    engine.remove_container(names.registry_frontend)
-    box = engine.boxes[names.registry]
-    engine.boxes[names.registry].spec = replace(
-        box.spec, forwarded=True, labels={**box.spec.labels, SETTINGS: "of an earlier release"}
-    )
-    assert (step.check().state, step.check().detail) == (State.DRIFTED, "has other settings")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert list(engine.volumes) == [names.volume]
-
-
-def test_registry_stops_and_starts_with_its_frontend(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+def test_registry_stops_and_starts_and_its_port_stays(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     assert not step.stop()
     step.apply(NoWork())
     assert step.stop()
-    assert not any(box.running for box in engine.boxes.values())
+    assert not engine.boxes[names.registry].running and engine.boxes[EDGE].running
     step.apply(NoWork())
     assert step.check().state is State.READY
 
@@ -231,7 +217,7 @@ def test_slow_registry_is_waited_for(registry: Simulator, step: RegistryStep) ->
 
 
 def test_registry_that_exits_is_an_error_with_its_last_lines(names: Names, step: RegistryStep) -> None:
-    engine = Crashing(IMAGE, step.registry.frontend_image)
+    engine = Crashing(IMAGE, step.registry.edge_image)
     engine.create_network(NETWORK, {})
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
         replaced(step, engine=engine).apply(NoWork())

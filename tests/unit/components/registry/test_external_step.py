@@ -76,10 +76,10 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
             engine=engine,
             names=names,
             image=IMAGE,
-            frontend_image=UPSTREAM["haproxy"],
+            edge_image=UPSTREAM["haproxy"],
             port=urlsplit(answering.url).port or 0,
         )
-        own.start()
+        own.start(lambda _: None)
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -89,8 +89,8 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
 def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names: Names) -> None:
     with Simulator() as answering:
         port = urlsplit(answering.url).port or 0
-        own = Registry(engine=engine, names=names, image=IMAGE, frontend_image=UPSTREAM["haproxy"], port=port)
-        own.start()
+        own = Registry(engine=engine, names=names, image=IMAGE, edge_image=UPSTREAM["haproxy"], port=port)
+        own.start(lambda _: None)
     there = list(engine.boxes)
     step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
     with pytest.raises(RegistryError):

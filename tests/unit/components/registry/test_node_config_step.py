@@ -26,7 +26,7 @@ from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.names import INGRESS_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.oci.client import Client
-from sandbox.step import State, Status
+from sandbox.step import State
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
@@ -266,16 +266,6 @@ def wired_at_once(step: WiringStep) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node_config_step, "PATIENCE", 0.0)
         step.apply(NoWork())
-
-
-@pytest.mark.fault(8)
-def test_port_that_is_only_held_is_not_asked(engine: FakeEngine, names: Names, step: WiringStep) -> None:
-    """`up` is killed between the holder of the registry's port and its frontend → the next `up` does not wait there"""
-    step.apply(NoWork())
-    start(engine, names.registry_holder)
-    assert step.check() == Status(State.DRIFTED, f"push: {names.registry_frontend} does not run")
-    start(engine, names.registry_frontend)
-    assert step.check().state is State.READY
 
 
 def test_a_canary_that_never_comes_is_an_error_with_the_hop(names: Names, step: WiringStep, nodes: Nodes) -> None:

@@ -10,7 +10,6 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.route import Host, Port, Route
 from sandbox.doctor.tls.tls_context import RequestTrace, choose, parse
 from sandbox.errors import UsageError
-from sandbox.names import EDGE, RELAY
 
 
 @pytest.mark.parametrize(
@@ -51,8 +50,8 @@ def route(name: str, domain: str, since: float) -> Route:
 )
 def test_the_route_is_the_one_that_haproxy_takes(host: str, name: str, by: str) -> None:
     known = (route("a", "a.test", 1), route("b", "b.a.test", 2), route("c", "c.test", 3))
-    found = choose(known, host, EDGE)
-    assert found is not None and (found.route.name, found.by, found.edge) == (name, by, EDGE)
+    found = choose(known, host)
+    assert found is not None and (found.route.name, found.by) == (name, by)
 
 
 def test_hosts_and_aliases_of_a_sandbox_have_its_route() -> None:
@@ -69,18 +68,12 @@ def test_hosts_and_aliases_of_a_sandbox_have_its_route() -> None:
         ("db.a.test", "exact", "db.a.test"),
         ("x.a.10.0.0.1.nip.io", "suffix", "a.10.0.0.1.nip.io"),
     ):
-        found = choose(known, host, EDGE)
+        found = choose(known, host)
         assert found is not None and (found.route.name, found.by, found.name) == ("a", by, name)
 
 
 def test_without_routes_there_is_none() -> None:
-    assert choose((), "a.test", EDGE) is None
-
-
-def test_a_route_of_the_relay_goes_before_a_default_one(trace: RequestTrace) -> None:
-    routes.save(trace.context.home.relay, route("far", "far.test", 2))
-    found = replace(trace, host="x.far.test").match
-    assert found is not None and (found.route.name, found.edge) == ("far", RELAY)
+    assert choose((), "a.test") is None
 
 
 def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(trace: RequestTrace) -> None:

@@ -265,19 +265,8 @@ def test_containers_join_at_range_end_and_leave_before_network(
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert {one.joined[names.cluster] for one in engine.boxes.values() if one.joined} == {
-        "172.31.255.250",
-        "172.31.255.249",
-    }
+    assert {one.joined[names.cluster] for one in engine.boxes.values() if one.joined} == {"172.31.255.250"}
     assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
-    engine.remove_container(EDGE)
-    engine.run(
-        ContainerSpec(
-            name=EDGE, image=UPSTREAM["registry"], command=("run",), labels=names.home.labels, network=NETWORK
-        )
-    )
-    assert (step.check().state, step.check().detail) == (State.DRIFTED, f"without {EDGE}")
-    step.apply(NoWork())
     assert provider.delete()
     assert names.cluster not in engine.networks
 
