@@ -15,14 +15,14 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from sandbox.cli.push_display import PushDisplay, row
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from sandbox.quantities import count, megabytes
 from sandbox.report import Reporter, result
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
-    from sandbox.images.progress import Observer, Result
+    from sandbox.images.progress import Result
 
 ROOMY = 80  # columns of a terminal wide enough for a column of messages
 BAR = 16  # columns; with it the words fit into 80
@@ -181,7 +181,7 @@ class LivePushDisplay(PushDisplay):
         self._console.print(text, overflow="ellipsis", no_wrap=True)
 
 
-class _Reading(Silent):
+class _Reading(Observer):
     """Shows on a display how images are read back, as what `word` says."""
 
     def __init__(self, display: LivePushDisplay, word: str) -> None:

@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sandbox.cli.output import Events, Lines, is_lively
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from sandbox.quantities import count, megabytes
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
-    from sandbox.images.progress import Observer, Result
+    from sandbox.images.progress import Result
 
 
 def push_display(progress: str) -> PushDisplay:
@@ -32,7 +32,7 @@ def push_display(progress: str) -> PushDisplay:
             return PlainPushDisplay(sys.stderr)
 
 
-class PushDisplay(Silent):
+class PushDisplay(Observer):
     """An Observer of a push that shows nothing, and counts the bytes that were sent."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class PushDisplay(Silent):
 
     def verifying(self, images: int) -> Observer:
         """Return what is told how images are read back."""
-        return Silent()
+        return Observer()
 
     def sent(self, size: int) -> None:
         with self._counting:

@@ -11,7 +11,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.image_lookup import Elsewhere, FoundImage, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import Drift, Promise, broken_promises
-from sandbox.images.progress import Action, Ending, Silent
+from sandbox.images.progress import Action, Ending, Observer
 from sandbox.images.push import LIMIT, workers
 from sandbox.images.sources.engine_files import Opening
 from sandbox.images.sources.image_source import Daemon, EngineAccess, layers_of
@@ -69,7 +69,7 @@ def forecast(
     With `reading` the sizes of the engine's layers are looked up in its own folders, by a `container` where this user
     may not read them. Else a layer's size is not known before it is saved, and images get an upper bound.
     """
-    ending = Ending(Silent())
+    ending = Ending(Observer())
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, keychain)
         client = clients.at(registry)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
 from sandbox.images.lockfile import Lock, LockFile, Promise
-from sandbox.images.progress import Observer, Result, Silent
+from sandbox.images.progress import Observer, Result
 from sandbox.images.push import push
 from sandbox.images.sources.engine_container import ContainerFiles
 from sandbox.images.sources.engine_files import Opening
@@ -168,7 +168,7 @@ class ImagePush:
 
         by_name = {str(target): target for target in self.targets}
         with Client(self.registry, keychain=self.keychain) as client:
-            return verify({by_name[one.target]: one.digest for one in results}, client, reading or Silent())
+            return verify({by_name[one.target]: one.digest for one in results}, client, reading or Observer())
 
     def forecast(self) -> Sequence[Forecast]:
         """Predict what a push would do, without doing it. Raises SandboxError."""
@@ -182,7 +182,7 @@ class ImagePush:
             promised=self.promised,
             keychain=self.keychain,
             reading=self.file.reading,
-            container=self._container(self.engine, Silent()) if self.engine else None,
+            container=self._container(self.engine, Observer()) if self.engine else None,
         )
 
     def _container(self, engine: Engine, observer: Observer) -> Opening:
@@ -196,7 +196,7 @@ class ImagePush:
         return opened
 
 
-class _Saying(Silent):
+class _Saying(Observer):
     """Reports how much was sent, twice a second."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 from sandbox.errors import SandboxError
 from sandbox.system import interruption
@@ -45,8 +44,8 @@ class Result:
     platforms: tuple[str, ...] = ()
 
 
-class Observer(Protocol):
-    """Receives a push's progress; calls come from several threads at once."""
+class Observer:
+    """Receives a push's progress, and shows nothing; calls come from several threads at once."""
 
     def building(self, target: str) -> None:
         """Report that the Docker Engine builds an image, which may take long."""
@@ -76,27 +75,7 @@ class Observer(Protocol):
         """Report that an image could not be pushed."""
 
 
-class Silent:
-    """An Observer that says nothing."""
-
-    def building(self, target: str) -> None: ...
-
-    def noted(self, line: str) -> None: ...
-
-    def expected(self, size: int) -> None: ...
-
-    def planned(self, images: int, blobs: int, size: int) -> None: ...
-
-    def sent(self, size: int) -> None: ...
-
-    def spared(self, size: int) -> None: ...
-
-    def finished(self, result: Result) -> None: ...
-
-    def failed(self, target: str, error: SandboxError) -> None: ...
-
-
-class Ending:
+class Ending(Observer):
     """Passes progress on, and ends uploads at their next piece once the run is over or the command interrupted.
 
     An upload that ends in the middle is one the registry never commits.
@@ -105,13 +84,24 @@ class Ending:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._over = threading.Event()
-        self.building = observer.building
-        self.noted = observer.noted
-        self.expected = observer.expected
-        self.planned = observer.planned
-        self.spared = observer.spared
-        self.finished = observer.finished
-        self.failed = observer.failed
+
+    def building(self, target: str) -> None:
+        self._observer.building(target)
+
+    def expected(self, size: int) -> None:
+        self._observer.expected(size)
+
+    def planned(self, images: int, blobs: int, size: int) -> None:
+        self._observer.planned(images, blobs, size)
+
+    def spared(self, size: int) -> None:
+        self._observer.spared(size)
+
+    def finished(self, result: Result) -> None:
+        self._observer.finished(result)
+
+    def failed(self, target: str, error: SandboxError) -> None:
+        self._observer.failed(target, error)
 
     def end(self) -> None:
         """Let every upload end."""

@@ -14,7 +14,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.image_lookup import Elsewhere, FoundImage, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
-from sandbox.images.progress import Action, Ending, Observer, Result, Silent
+from sandbox.images.progress import Action, Ending, Observer, Result
 from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.engine_files import Unreadable
@@ -87,7 +87,7 @@ def push(
     RegistryError when there is no registry, and Drift, before anything is pushed, when an image is not what was
     `promised`.
     """
-    ending, access = Ending(observer or Silent()), access or EngineAccess()
+    ending, access = Ending(observer or Observer()), access or EngineAccess()
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, keychain)
         client = clients.at(registry)

@@ -28,7 +28,7 @@ def ours(host: str, folder: Path, user: str | None = None, python: str = sys.exe
     if user:
         home = folder / "home"
         home.mkdir()
-        shutil.chown(home, user)
+        shutil.chown(home, int(user) if user.isdigit() else user)
         folder.chmod(0o755)
         group = grp.getgrnam("docker").gr_gid
         words = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.images.images_yaml import FromDaemon, FromRegistry
-from sandbox.images.progress import Action, Silent
+from sandbox.images.progress import Action, Observer
 from sandbox.images.push import push
 from sandbox.images.verify import verify
 from sandbox.oci import reference
@@ -81,7 +81,7 @@ def test_tokens_that_end_during_a_push_are_replaced(kind: str, tmp_path: Path, s
         assert result.digest == digest_of(APP.manifest)
         assert max(Counter(tokens.given.values()).values()) > 1
         with Client(url, keychain=Keys(SECRET)) as client:
-            size = verify({entry.target: result.digest}, client, Silent())
+            size = verify({entry.target: result.digest}, client, Observer())
         assert size == sum(map(len, (*APP.layers, APP.config)))
         (again,) = push([entry], url, keychain=Keys(SECRET))
         assert again.action is Action.SKIPPED

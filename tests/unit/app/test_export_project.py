@@ -20,7 +20,7 @@ from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.lockfile import LockFile
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from sandbox.images.push import push
 from sandbox.kube import manifests
 from sandbox.oci.client import Client
@@ -74,7 +74,7 @@ def spec(tmp_path: Path, registry: Simulator) -> ResolvedSpec:
     }
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(content))
     found = load(folder / "sandbox.yaml")
-    push(LockFile.of(folder / "images.yaml").entries, registry.url, None, Silent())
+    push(LockFile.of(folder / "images.yaml").entries, registry.url, None, Observer())
     return ResolvedSpec.of(found, registry=port or 0, https=(443, 8443))
 
 
@@ -205,7 +205,7 @@ def test_exported_images_pushed_elsewhere_have_same_digests(
     lock = file.read()
     assert lock is not None
     with Simulator() as other:
-        push(file.entries, other.url, None, Silent(), promised=file.promises(lock))
+        push(file.entries, other.url, None, Observer(), promised=file.promises(lock))
         for name in ("team/one", "team/two"):
             with Client(registry.url) as here, Client(other.url) as there:
                 assert here.manifest_digest(name, "1") == there.manifest_digest(name, "1") is not None

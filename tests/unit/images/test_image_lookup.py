@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.images.image_lookup import Remembering, weight
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from tests.support.images import FakeEngine, TestImage, layer
 
 
 def test_image_is_described_again_once_it_was_built_or_named(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     engine = FakeEngine({"base": TestImage((layer(1),))})
-    known = Remembering(engine, Silent())
+    known = Remembering(engine, Observer())
     assert known.inspect_image("app") is None
     known.build(tmp_path, "app")
     assert known.inspect_image("app") is not None

@@ -6,14 +6,14 @@ import threading
 from pathlib import Path
 
 from sandbox.images.images_yaml import FromLayout
-from sandbox.images.progress import Result, Silent
+from sandbox.images.progress import Observer, Result
 from sandbox.images.push import SMALL_BODY, push
 from sandbox.oci.reference import parse_target
 from tests.support.images import TestImage, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
 
-class Watch(Silent):
+class Watch(Observer):
     """Opens the gate once the small image is there."""
 
     def __init__(self, gate: threading.Event) -> None:

@@ -17,7 +17,7 @@ import zstandard
 from sandbox.errors import SandboxError
 from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.images.progress import Action, Result, Silent
+from sandbox.images.progress import Action, Observer, Result
 from sandbox.images.push import PushFailed, push
 from sandbox.oci import reference
 from sandbox.oci.compression import Compression
@@ -305,7 +305,7 @@ def test_bad_image_is_explained_and_the_others_are_pushed(registry: Simulator, t
     ]
     told: list[str] = []
 
-    class Watch(Silent):
+    class Watch(Observer):
         def planned(self, images: int, blobs: int, size: int) -> None:
             assert (images, blobs, size) == (2, 6, UNIQUE)
 
@@ -512,7 +512,7 @@ def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tm
 def test_interrupted_push_leaves_no_partial_image_and_resumes(registry: Simulator, tmp_path: Path, source: str) -> None:
     """An interrupt in the middle of a push → nothing half done; the next push goes on."""
 
-    class Stopping(Silent):
+    class Stopping(Observer):
         def sent(self, size: int) -> None:
             interruption.request()
 
@@ -542,7 +542,7 @@ def test_an_image_says_what_it_was_taken_from(registry: Simulator, tmp_path: Pat
 def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: Path) -> None:
     heard = dict.fromkeys(("planned", "sent", "spared"), 0)
 
-    class Watch(Silent):
+    class Watch(Observer):
         def planned(self, images: int, blobs: int, size: int) -> None:
             heard["planned"] += size
 

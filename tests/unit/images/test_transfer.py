@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import FromLayout
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from sandbox.images.push import push
 from sandbox.images.sources.layout import Layout
 from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry, plan_transfers
@@ -125,7 +125,7 @@ def test_source_that_cannot_be_read_gives_way_to_another(registry: Simulator, tm
     for origins, failures in (((Torn(),), 1), ((Torn(), Layout(tmp_path)), 0)):
         with Client(registry.url, sleep=waited.append) as client, ThreadPoolExecutor(1) as pool:
             transfer = Transfer(blob, ("app",), origins, (Target("app", "1"),))
-            failed = carry(transfer, Destination(client, BlobInventory(client), Silent(), pool))
+            failed = carry(transfer, Destination(client, BlobInventory(client), Observer(), pool))
         assert [error.brief for error in failed.values()] == ["a layer cannot be read to its end"] * failures
     assert not waited and registry.content[blob.digest] == data
     assert not registry.uploads

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.images.images_yaml import FromDaemon, FromLayout
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from sandbox.images.push import push
 from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci.client import Client
@@ -32,7 +32,7 @@ def test_every_blob_is_read_once_and_linked_everywhere(registry: Simulator) -> N
     wanted = pushed(registry)
     registry.forget()
     with Client(registry.url) as client:
-        size = verify(wanted, client, Silent())
+        size = verify(wanted, client, Observer())
     assert size == sum(map(len, (BASE, TOP, APP.config, TOOL.config)))
     assert registry.count("GET", f"/blobs/{digest_of(BASE)}") == 1
     assert registry.count("HEAD", f"/blobs/{digest_of(BASE)}") == 1
@@ -79,7 +79,7 @@ def test_harm_is_named(registry: Simulator, harm: Callable[[Simulator], None], s
     wanted = pushed(registry)
     harm(registry)
     with Client(registry.url) as client, pytest.raises(VerifyFailed) as caught:
-        verify(wanted, client, Silent())
+        verify(wanted, client, Observer())
     lines = caught.value.details.splitlines()
     assert len(lines) == len(said)
     assert all(line.startswith(words) for line, words in zip(lines, said, strict=True))
@@ -92,7 +92,7 @@ def test_a_platform_that_is_gone_is_named(registry: Simulator, tmp_path: Path) -
     write_layout(tmp_path, index(listed), {**APP.files, **TOOL.files, digest_of(top): top})
     (result,) = push([FromLayout(APP_TARGET, tmp_path)], registry.url)
     with Client(registry.url) as client:
-        verify({APP_TARGET: result.digest}, client, Silent())
+        verify({APP_TARGET: result.digest}, client, Observer())
         del registry.manifests["app", digest_of(APP.manifest)]
         with pytest.raises(VerifyFailed, match=f"{digest_of(APP.manifest)} .linux/amd64. is not there"):
-            verify({APP_TARGET: result.digest}, client, Silent())
+            verify({APP_TARGET: result.digest}, client, Observer())

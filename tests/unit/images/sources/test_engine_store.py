@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.progress import Action, Silent
+from sandbox.images.progress import Action, Observer
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.engine_files import Unreadable
@@ -93,7 +93,7 @@ def test_harm_to_a_file_before_it_is_read_means_a_save(
 def test_harm_to_a_file_while_it_is_read_means_a_save(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
-    class Harming(Silent):
+    class Harming(Observer):
         harmed = False
 
         def sent(self, size: int) -> None:

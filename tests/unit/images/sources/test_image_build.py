@@ -14,7 +14,7 @@ from sandbox.engine import EngineError
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon
-from sandbox.images.progress import Silent
+from sandbox.images.progress import Observer
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import image_build
 from sandbox.oci.reference import parse_target
@@ -96,7 +96,7 @@ def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path)
 
 
 def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
-    class Telling(Silent):
+    class Telling(Observer):
         told: list[str] = []
 
         def building(self, target: str) -> None:
