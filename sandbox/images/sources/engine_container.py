@@ -14,8 +14,9 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from sandbox.engine import Engine
 from sandbox.images.sources.engine_files import Unreadable
@@ -134,7 +135,7 @@ class ContainerFiles:
         try:
             self.engine.make(name, config, host)
             connection = self._connection.enter_context(self.engine.attached(name, timeout=SILENCE))
-            output = cast("IO[bytes]", connection.makefile("rb", buffering=CHUNK))
+            output = cast("BufferedReader", connection.makefile("rb", buffering=CHUNK))
             self._connection.callback(output.close)
             self.engine.start(name)
         except BaseException:
@@ -147,7 +148,7 @@ class ContainerFiles:
 class _Output:
     """The standard output of a container; anything on its standard error is the reason why a request failed."""
 
-    def __init__(self, container: str, connection: socket.socket, file: IO[bytes]) -> None:
+    def __init__(self, container: str, connection: socket.socket, file: BufferedReader) -> None:
         self.container = container
         self._connection = connection
         self._file = file
@@ -158,13 +159,16 @@ class _Output:
             self._connection.sendall(request)
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the next `size` bytes. Raises Unreadable."""
+        """Yield the next `size` bytes in large pieces: a frame has some kilobytes. Raises Unreadable."""
+        buffer = memoryview(bytearray(min(size, CHUNK)))
         while size:
-            self._enter_frame()
-            piece = self._exactly(min(self._left, size, CHUNK))
-            self._left -= len(piece)
-            size -= len(piece)
-            yield piece
+            end = min(size, CHUNK)
+            at = 0
+            while at < end:
+                self._enter_frame()
+                at += self._into(buffer[at : min(end, at + self._left)])
+            size -= end
+            yield bytes(buffer[:end])
 
     def until_end(self) -> bytes:
         """Return everything up to the end of the answer, which must be small. Raises Unreadable."""
@@ -172,21 +176,31 @@ class _Output:
         while not data.endswith(END):
             self._enter_frame()
             data += self._exactly(self._left)
-            self._left = 0
         return data.removesuffix(END)
 
     def _enter_frame(self) -> None:
         while not self._left:
-            stream, self._left = _FRAME.unpack(self._exactly(_FRAME.size))
+            stream, left = _FRAME.unpack(self._exactly(_FRAME.size))
             if stream != _STDOUT:
-                words = self._exactly(self._left).decode(errors="replace").strip()
+                words = self._exactly(left).decode(errors="replace").strip()
                 raise Unreadable("the container cannot read the engine's folder", details=words)
+            self._left = left
 
-    def _exactly(self, size: int) -> bytes:
+    def _into(self, buffer: memoryview) -> int:
+        """Fill a part of the buffer with bytes of the current frame; return how many."""
         try:
-            data = self._file.read(size)
+            count = self._file.readinto(buffer)
         except OSError as error:
             raise Unreadable("the container does not answer", details=cause(error)) from error
-        if len(data) < size:
+        if not count:
             raise Unreadable("the container ended while it was read")
-        return data
+        self._left -= count
+        return count
+
+    def _exactly(self, size: int) -> bytes:
+        """Return bytes that are not content of a frame of standard output."""
+        data = bytearray(size)
+        view, self._left = memoryview(data), size
+        while view:
+            view = view[self._into(view) :]
+        return bytes(data)
