@@ -37,10 +37,6 @@ class Addon:
         paths = manifests.files(self.folder)
         return tuple(path for path in paths if path != self.folder / FILE and path.is_file())
 
-    @property
-    def untested(self) -> bool:
-        return self.about.untested
-
 
 def read_addon(folder: Path) -> Addon:
     """Return the addon in `folder`, an absolute path. Raises UsageError."""

@@ -50,14 +50,14 @@ def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.Monkey
     url = "https://grafana.demo.test"
     rows = [
         Row("grafana", "ready", "command", "grafana", "pages", "", "observability", "1.0.0", 94_400_000, url),
-        Row("redis", "off", None, "redis", "a store", "", "data", "1.0.0"),
+        Row("redis", "off", None, "redis", "a store", "", "data", "1.0.0", untested=True),
         Row("mine", "drifted", "spec", "/x/mine", "mine", "Job a is gone"),
     ]
     monkeypatch.setattr(addon_changes, "listed", lambda _: rows)
     printed = CliRunner().invoke(addons.addons, ["list"], catch_exceptions=False, standalone_mode=False).output
     assert printed.splitlines() == [
         "data:",
-        "  redis    off                     ?  a store",
+        "  redis    off                     ?  a store (untested)",
         "observability:",
         "  grafana  ready (command)     94 MB  pages",
         f"           {url}",

@@ -36,6 +36,7 @@ def test_an_included_one_is_whole(addon: Addon) -> None:
     if about.instead:
         assert not addon.files
         return
+    assert about.untested == bool(about.chart), "no chart's real images ever ran"
     objects = manifests.load(addon.files)
     values = about.chart.values if about.chart else {}
     filled = used((objects, values, about.hint))
