@@ -10,7 +10,7 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, TypeVar
 
-from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file
+from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file, spec_in
 from sandbox.config.resolve import Override, changed, load, with_bundle, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -232,7 +232,7 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
             file = default_file()
         case _:
             path = Path(spec)
-            file = path / DEFAULT_FILE if path.is_dir() else path
+            file = (spec_in(path) or path / DEFAULT_FILE) if path.is_dir() else path
     if file is None:
         return ChosenSpec(spec=Spec(), origin=Origin())
     return ChosenSpec(spec=read(file), origin=Origin.of(file), file=file)

@@ -80,7 +80,7 @@ def default_file() -> Path | None:
     that a subfolder of a project means the project. Another user's would run with this user's rights. Raises UsageError
     for another user's in the current folder.
     """
-    if found := _spec_in(Path()):
+    if found := spec_in(Path()):
         if not _is_own(found):
             raise UsageError(
                 f"{found} belongs to another user, and what it names would run with your rights",
@@ -93,7 +93,7 @@ def default_file() -> Path | None:
         above += itertools.takewhile(partial(operator.ne, Path.home()), Path.cwd().parents)
     for folder in above:
         with suppress(OSError):  # a folder that may not be read
-            found = _spec_in(folder)
+            found = spec_in(folder)
             if found and _is_own(found):
                 return found
     return None
@@ -116,7 +116,7 @@ def meant_file(file: Path | None, name: str | None) -> Path | None:
     return file
 
 
-def _spec_in(folder: Path) -> Path | None:
+def spec_in(folder: Path) -> Path | None:
     return next((path for name in NAMES if os.path.lexists(path := folder / name)), None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sandbox.app import checkouts, context, machine_plan, ports, requirements
+from sandbox.app import checkouts, context, machine_plan, ports, requirements, spec_files
 from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.core import Sandbox, explaining, keeping, survey
@@ -51,6 +51,7 @@ class Preflight:
         home, sandbox = context.home(), self.sandbox
         with sandbox.session.alone(sandbox.name, "up"):
             spec, engine = self._agreed(home)
+            spec_files.require(spec)
             context.trust(spec)
             self._note_proxy(spec)
             with ExitStack() as looking, ExitStack() as held:

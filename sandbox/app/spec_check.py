@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.app import context, spec_notes
+from sandbox.app import context, spec_files, spec_notes
 from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
@@ -29,6 +29,9 @@ def check(spec: Spec) -> Checked:
     """Read everything that the spec names. Raises UsageError, with file, line and key, for what cannot work."""
     if spec.cluster.supports.node_image:
         system_images.require_known(spec.cluster.kubernetes)
+    spec_files.require(spec)
+    spec_files.require_contexts(spec)
+    spec_files.require_objects(spec)
     counts: dict[str, int] = {}
     if addons := catalogue.without_minikubes(spec):
         counts["addon"] = len(addons)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
@@ -15,10 +14,9 @@ from sandbox.components.workloads import image_names
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedRegistry, Spec
 from sandbox.images import images_yaml
-from sandbox.images.images_yaml import FromArchive, FromBuild, FromLayout
+from sandbox.images.images_yaml import FromArchive, FromLayout
 from sandbox.kube import manifests
 from sandbox.kube.manifests import title
-from sandbox.system.files import is_file
 
 STANDARD = "standard"  # the StorageClass of kind and minikube
 
@@ -93,23 +91,10 @@ def _classes(one: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _absent(spec: Spec) -> Iterator[str]:
-    """Yield files and folders that the spec and images.yaml name, and that something else may yet make."""
-    for account in spec.credentials:
-        if account.file and not is_file(account.file):
-            yield f"credentials, {account.secret}: there is no {account.file}"
-    for file in (spec.certs.default.cert, spec.certs.default.key) if spec.certs.default else ():
-        if not is_file(file):
-            yield f"certs.default: there is no {file}"
-    if isinstance(spec.network.ca, Path) and not is_file(spec.network.ca):
-        yield f"network.ca: there is no {spec.network.ca}"
-    for one in images_yaml.load(spec.push) if spec.push else ():
-        match one:
-            case FromBuild(context=context) if not context.is_dir():
-                yield f"{one.target}: there is no folder {context}, its context"
-            case FromBuild() if not (one.context / (one.dockerfile or "Dockerfile")).is_file():
-                yield f"{one.target}: there is no {one.context / (one.dockerfile or 'Dockerfile')}"
-            case FromArchive(path=path) | FromLayout(path=path) if not path.exists():
-                yield f"{one.target}: there is no {path}"
+    """Yield archives and layouts that images.yaml names, and that something else may yet write."""
+    for entry in images_yaml.load(spec.push) if spec.push else ():
+        if isinstance(entry, FromArchive | FromLayout) and not entry.path.exists():
+            yield f"{entry.target}: {entry.path} does not exist yet"
 
 
 def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

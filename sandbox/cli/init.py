@@ -39,14 +39,13 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     from sandbox.errors import UsageError
     from sandbox.init import project_files
     from sandbox.init.detect import look
-    from sandbox.init.detected import SPEC
     from sandbox.sanitize import fit
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
-    if os.path.lexists(folder / SPEC):
+    if written := context.spec_in(folder):
         raise UsageError(
-            f"{folder / SPEC} exists already",
+            f"{written} exists already",
             fix="check it with `sandbox config validate`, or move it away",
         )
     findings = look(folder, Store(context.home().bundle), profiles)

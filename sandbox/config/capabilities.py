@@ -34,7 +34,7 @@ _KEPT = {
 }
 _ONE_NAMESPACE = "cluster-wide, and an existing cluster is used in one namespace only"
 _NO_CONTAINER = "needs an edge container, which an existing cluster does not have"
-_NOT_BY_MINIKUBE = "is for kind; for minikube use its own settings (`minikube config set`, MINIKUBE_*)"
+_NOT_BY_MINIKUBE = "works with kind only; minikube has its own settings: `minikube config set`, MINIKUBE_*"
 
 
 @dataclass(frozen=True, kw_only=True)

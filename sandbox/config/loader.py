@@ -5,18 +5,18 @@ An empty document means every default, and so does a key without a value (`regis
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults, misfitting
 from sandbox.config.yaml_source import Source, read
-from sandbox.config.yaml_text import Fault, Refused, quoted
+from sandbox.config.yaml_text import Fault, Refused
 from sandbox.errors import BadFile, UsageError
 
 __all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "require", "validated"]
@@ -26,10 +26,8 @@ Amend = Callable[[Source], Source]
 
 Format = Literal["sandbox.dev/v1"]
 CURRENT: Format = "sandbox.dev/v1"
-_FORMAT_KEY = "apiVersion"
 MAX_SIZE = 1 << 20  # bytes; a spec has a few kB
 TOO_LARGE = Fault(1, "the document is larger than 1 MiB", "split it, or check that this is the right file")
-_OWN_FORMAT = re.compile(r"sandbox\.dev/v([0-9]+)((?:alpha|beta)[0-9]+)?")
 _LISTED = 20  # how many errors are shown at once
 # What a file with an account in it, given in the place of a spec, has after such a key in JSON or in AWS's own form.
 _SECRET = re.compile(r"(?i)([\w-]*(?:auth|password|secret|token|private_?key)[\w-]*(?:\s*=|[\"']\s*:)\s*)\S.*")
@@ -40,7 +38,7 @@ def load(
     model: type[M],
     *,
     create: str = "create it, or name another file",
-    amend: Amend | None = None,
+    amend: Amend = lambda source: source,
 ) -> M:
     """Return the document in the file `path` as a `model`.
 
@@ -72,29 +70,24 @@ def load(
     return parse(text, model, origin=origin, amend=amend)
 
 
-def parse(text: str, model: type[M], *, origin: str, amend: Amend | None = None) -> M:
+def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda source: source) -> M:
     """Return the document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
-    return _parsed(text, model, origin, amend) if amend else cast("M", _remembered(text, cast("Any", model), origin))
-
-
-@functools.lru_cache(maxsize=8)
-def _remembered(text: str, model: type[BaseModel], origin: str) -> BaseModel:
-    """Return the result for a text that was read before: one command reads images.yaml and its lock several times."""
-    return _parsed(text, model, origin, lambda source: source)
-
-
-def _parsed(text: str, model: type[M], origin: str, amend: Amend) -> M:
     if len(text) > MAX_SIZE:
         raise _error(origin, "", [TOO_LARGE])
     try:
         source = read(text)
-        if _FORMAT_KEY in allowed_keys(model):
-            _require_format(source)
     except Refused as refused:
-        found = list(refused.faults)
-        if not found[0].fix and "must be a mapping" in found[0].message:
-            found = [Fault(found[0].line, found[0].message, f"allowed keys: {', '.join(allowed_keys(model))}")]
-        raise _error(origin, text, found) from refused
+        faults = list(refused.faults)
+        if not faults[0].fix and "must be a mapping" in faults[0].message:
+            faults = [replace(faults[0], fix=f"allowed keys: {', '.join(allowed_keys(model))}")]
+        raise _error(origin, text, faults) from refused
+    if "services" in source.data and "services" not in allowed_keys(model):
+        fault = Fault(
+            source.places["services",].line,
+            "this is a Compose file",
+            "rename it to compose.yaml, and run `sandbox init`",
+        )
+        raise _error(origin, text, [fault])
     return validated(amend(source), model, origin=origin, text=text)
 
 
@@ -135,29 +128,6 @@ def _checked(model: type[M], source: Source, origin: str, text: str) -> M:
         raise _error(origin, text, faults(error, source, model)) from error
 
 
-def _require_format(source: Source) -> None:
-    """Raise Refused for a document of another format than CURRENT; without a format it is CURRENT."""
-    given = source.data.get(_FORMAT_KEY)
-    if not isinstance(given, str) or given == CURRENT:
-        return  # a value that is not text is refused by the model
-    import difflib  # not needed for a correct spec
-
-    line, shown = source.places[(_FORMAT_KEY,)].line, quoted(given)
-    if ours := _OWN_FORMAT.fullmatch(given):
-        if int(ours[1]) > 1:
-            said = f"{_FORMAT_KEY}: {shown} is newer than what this sandbox reads, '{CURRENT}'"
-            fix = f"install a newer release of sandbox, or write the file as {CURRENT}"
-        else:
-            said = f"{_FORMAT_KEY}: {shown} is older than what this sandbox reads, '{CURRENT}'"
-            fix = f"write `{_FORMAT_KEY}: {CURRENT}`; `sandbox config validate` names what else has to change"
-    elif difflib.get_close_matches(given.lower(), [CURRENT], 1):
-        said, fix = f"{_FORMAT_KEY}: must be '{CURRENT}', not {shown}", f"did you mean '{CURRENT}'?"
-    else:
-        said = f"{_FORMAT_KEY}: {shown} belongs to another program: this is not a file of sandbox"
-        fix = f"name another file; files of sandbox have `{_FORMAT_KEY}: {CURRENT}`"
-    raise Refused(Fault(line, said, fix))
-
-
 def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
     lines = text.splitlines()
     kind = UsageError if all(fault.option for fault in found) else BadFile
@@ -165,8 +135,9 @@ def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
         return kind(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
     details: list[str] = []
     fixes: list[str] = []
-    for fault in found[:_LISTED]:
-        details += [_brief(origin, fault), _excerpt(lines, fault)]
+    for fault, before in zip(found[:_LISTED], [None, *found], strict=False):
+        is_same_line = before is not None and fault.line == before.line
+        details += [_brief(origin, fault), *([] if is_same_line else [_excerpt(lines, fault)])]
         at = fault.option or f"line {fault.line}"
         fixes += [f"{at}: {_printable(fault.fix)}"] if fault.fix else []
     if len(found) > _LISTED:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from sandbox.config.model import key_of
@@ -127,14 +127,16 @@ def _models_at(model: type[Any], loc: Sequence[str | int]) -> list[type[Any]]:
     return models
 
 
-def _is_list_of_values(model: type[Any], loc: Sequence[str | int]) -> bool:
-    """Tell whether entries of the list at `loc` may be text or numbers, not only mappings."""
+def _takes_values(model: type[Any], loc: Sequence[str | int]) -> bool:
+    """Return whether entries of the list at `loc` may be text or numbers, not only mappings."""
     keys = (each for one in _models_at(model, loc[:-1]) for each in _keys(one) if loc[-1] in (each.name, each.key))
-    return any(_holds_values(each.kind) for each in keys)
+    return any(_is_value(each.kind) for each in keys)
 
 
-def _holds_values(kind: Any) -> bool:
-    return kind in (str, int, Path) or any(map(_holds_values, get_args(getattr(kind, "__value__", kind))))
+def _is_value(kind: Any) -> bool:
+    if kind in (str, int, Path) or isinstance(kind, BeforeValidator):  # the latter takes a short form
+        return True
+    return any(map(_is_value, get_args(getattr(kind, "__value__", kind))))
 
 
 class _Key(NamedTuple):
@@ -188,7 +190,7 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]
     if kind not in _NOTHING_TO_ADD:
         message = f"{message}, not {place.kind}"
     fix = _value_fix(kind, place, context)
-    if kind in _LISTS and place.raw and _is_list_of_values(model, detail["loc"]):
+    if kind in _LISTS and place.raw and _takes_values(model, detail["loc"]):
         fix = f"write a list: [{place.raw}]"
     return _at(place, path, message, fix)
 

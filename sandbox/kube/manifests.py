@@ -88,7 +88,12 @@ def _rank(manifest: Manifest) -> int:
 
 
 def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of one YAML stream; `origin` names it in errors.
+    """Yield the objects of one YAML stream; `origin` names it in errors. Raises BadFile naming file and line."""
+    return (manifest for _, manifest in placed(text, origin=origin))
+
+
+def placed(text: str, *, origin: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of one YAML stream, each with `origin` and the line that its document begins at.
 
     An object with `generateName` gets a name that ends in a digest of its content, since an object has to have a name
     to be applied, again and again.
@@ -99,7 +104,7 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
         raise BadFile(f"{origin} is not valid YAML", details=yaml_text.reason(error)) from error
     for line, content in documents:
         if content is not None:
-            yield from _checked(content, f"{origin}:{line}")
+            yield from ((f"{origin}:{line}", manifest) for manifest in _checked(content, f"{origin}:{line}"))
 
 
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:

@@ -98,11 +98,6 @@ class Spec(Document):
         return self.changed({}, dict.fromkeys(_paths(self, whole=True), ValueOrigin(Giver.RECORDED)))
 
     @property
-    def proxy(self) -> Edge:
-        """Return the edge, by the name that programs of earlier releases have for it."""
-        return self.edge
-
-    @property
     def vouched(self) -> tuple[str, ...]:
         """Return the domains that the CA issues for: the sandbox's, and hosts outside it whose TLS ends at the edge."""
         ending = (one.host for one in self.edge.hosts if one.ends)

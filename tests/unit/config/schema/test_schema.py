@@ -248,24 +248,10 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("snapshots: []\n", "1: unknown key 'snapshots'", ALL_KEYS),
         (
             "apiVersion: sandbox.dev/v2\n",
-            "1: apiVersion: 'sandbox.dev/v2' is newer than what this sandbox reads, 'sandbox.dev/v1'",
-            "install a newer release of sandbox",
-        ),
-        (
-            "apiVersion: sandbox.dev/v1beta2\n",
-            "1: apiVersion: 'sandbox.dev/v1beta2' is older than what this sandbox reads, 'sandbox.dev/v1'",
-            "write `apiVersion: sandbox.dev/v1`",
-        ),
-        (
-            "apiVersion: sandbox.dv/v1\n",
-            "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dv/v1'",
+            "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dev/v2'",
             "did you mean",
         ),
-        (
-            "apiVersion: apps/v1\nkind: Deployment\n",
-            "1: apiVersion: 'apps/v1' belongs to another program: this is not a file of sandbox",
-            "name another file",
-        ),
+        ("services: {web: {image: x}}\n", "1: this is a Compose file", "rename it to compose.yaml"),
         (
             "edge: {hosts: [{host: shop, terminate: true}]}\n",
             "1: edge.hosts[0].host: 'shop' cannot be terminated at the edge: it has a single label",
