@@ -31,7 +31,6 @@ class Places:
 
     @property
     def reachable(self) -> bool:
-        """Tell whether the cluster answered."""
         return self.by_fingerprint is not None
 
     def secrets(self, one: Entry) -> tuple[str, ...] | None:

@@ -35,11 +35,9 @@ class PodAccounts:
         return cls(spec, PodCredentials(engine, providers.nodes(engine, names), names, context.environ()))
 
     def all(self) -> dict[str, PodLogin]:
-        """Return the logins that pods have, by name."""
         return self.credentials.logins.read()
 
     def login(self, name: str) -> PodLogin:
-        """Return the login of that name. Raises UsageError."""
         logins = self.all()
         if name not in logins:
             fix = f"there are: {', '.join(logins)}" if logins else "sandbox credentials add"

@@ -48,7 +48,6 @@ class TrustedStores:
         return trust_plan.untrust(meant.__contains__, self.holdings, self.machine)
 
     def replaced(self, root: Root, sandbox: str) -> list[Root]:
-        """Return the other roots that were added for the same sandbox."""
         return [one.root for one in self.noted if one.sandbox == sandbox and one.root != root]
 
     def roots(self, name: str | None) -> set[Root]:

@@ -37,7 +37,7 @@ def trust(file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: b
     removed.
 
     \b
-    system  the system's store: curl, git, Go, .NET; on macOS Safari and Chrome
+    system  the system's store: curl, git, Go, .NET
             too. Needs root, by sudo.
     nss     the databases of Chrome (Linux) and Firefox, if they exist. Needs
             certutil.

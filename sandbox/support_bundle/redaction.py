@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.components.credentials.keychains import docker_config_file
-from sandbox.components.credentials.registry_accounts import resolved
+from sandbox.components.credentials.registry_accounts import docker_config_file, resolved
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster

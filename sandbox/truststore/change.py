@@ -41,7 +41,6 @@ class Change:
 
     @property
     def title(self) -> str:
-        """Return the change in a few words."""
         to, verb = ("to", "add") if self.adds else ("from", "remove")
         return f"{verb} {self.root.label} {to} {self.kind.value}: {self.place}"
 
@@ -80,5 +79,4 @@ class Holding:
 
 
 def survey(stores: Sequence[Store]) -> tuple[Holding, ...]:
-    """Read what every store holds now."""
     return tuple(Holding(store, store.trusted(), store.entries()) for store in stores)

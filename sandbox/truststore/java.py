@@ -45,11 +45,9 @@ class Cacerts:
         return tuple(root for root in in_binary(data) if any(self._alias(root).encode(c) in data for c in encodings))
 
     def add(self, root: Root, file: Path) -> Change:
-        """Plan to import it."""
         return self._change(root, "-importcert", "-noprompt", "-trustcacerts", "-file", str(file), adds=True)
 
     def remove(self, root: Root, file: Path) -> Change:
-        """Plan to delete it."""
         return self._change(root, "-delete", adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:

@@ -54,11 +54,9 @@ class Database:
         return tuple(root for nickname, root in self._certificates() if nickname == root.label)
 
     def add(self, root: Root, file: Path) -> Change:
-        """Plan to add it as a CA for servers only."""
         return self._change(root, "-A", "-t", "C,,", "-n", root.label, "-i", str(file), adds=True)
 
     def remove(self, root: Root, file: Path) -> Change:
-        """Plan to delete it."""
         return self._change(root, "-D", "-n", root.label, adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:

@@ -41,15 +41,12 @@ class BundleFile:
         return found if is_current else ()
 
     def entries(self) -> tuple[Root, ...]:
-        """Return the roots in the file."""
         return in_pem(self.place.read_bytes()) if self.place.is_file() else ()
 
     def add(self, root: Root, file: Path) -> Change:
-        """Plan to write the file with `root`."""
         return self._change(root, adds=True)
 
     def remove(self, root: Root, file: Path) -> Change:
-        """Plan to write the file without `root`, or to remove it if `root` is its last."""
         return self._change(root, adds=False)
 
     def _change(self, root: Root, *, adds: bool) -> Change:

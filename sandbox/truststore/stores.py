@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.errors import MissingTool
 from sandbox.system import files, process
 from sandbox.truststore import java, nss
 from sandbox.truststore.change import Kind, Store
 from sandbox.truststore.python_bundle import BundleFile
-from sandbox.truststore.system_stores import Keychain, find_anchors
+from sandbox.truststore.system_stores import find_anchors
 from sandbox.truststore.trusted_root import Record, parse
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -24,7 +22,6 @@ _NSS_TOOLS = {
     "arch": "sudo pacman -S nss",
     "suse": "sudo zypper install mozilla-nss-tools",
     "alpine": "sudo apk add nss-tools",
-    "darwin": "brew install nss",
 }
 
 
@@ -33,7 +30,7 @@ class Machine:
     """The facts that decide which stores there are and how they are changed.
 
     `folder` holds the record of trusted roots. `kin` are the system's names, its own first, then those it derives from
-    (os-release(5): ID, ID_LIKE; `darwin` for macOS). `sudo_user` is the user who ran `sudo sandbox`, empty without
+    (os-release(5): ID, ID_LIKE). `sudo_user` is the user who ran `sudo sandbox`, empty without
     sudo. `java_home` is None without Java.
     """
 
@@ -48,13 +45,7 @@ class Machine:
     slash: Path = Path("/")
 
     @property
-    def is_macos(self) -> bool:
-        """Tell whether it is a Mac."""
-        return self.kin[:1] == ("darwin",)
-
-    @property
     def nss_tools(self) -> str:
-        """Return the command that installs NSS's certutil."""
         known = (_NSS_TOOLS[name] for name in self.kin if name in _NSS_TOOLS)
         return next(known, "install certutil, of Network Security Services (NSS)")
 
@@ -64,12 +55,11 @@ class Machine:
 
 
 def this_machine(folder: Path) -> Machine:
-    """Return the facts about this machine; `folder` holds the record of trusted roots."""
     sudo_user = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
     return Machine(
         home=Path.home(),
         folder=folder,
-        kin=("darwin",) if sys.platform == "darwin" else _kin(_read("/etc/os-release")),
+        kin=_kin(_read("/etc/os-release")),
         is_root=os.geteuid() == 0,
         sudo_user="" if sudo_user == "root" else sudo_user,
         java_home=_java_home(),
@@ -86,12 +76,6 @@ def _kin(os_release: str) -> tuple[str, ...]:
 def _java_home() -> Path | None:
     if found := os.environ.get("JAVA_HOME"):
         return Path(found)
-    # On macOS /usr/bin/java is a stub; java_home(1) knows the real one.
-    if sys.platform == "darwin":
-        try:
-            return Path(process.run(["/usr/libexec/java_home"], timeout=10, merged=False).strip())
-        except (MissingTool, process.ToolFailed):
-            return None
     program = process.which("java")
     return program.resolve().parent.parent if program else None
 
@@ -111,7 +95,7 @@ def find(at: Machine) -> tuple[Store, ...]:
         found.append(BundleFile(bundle(at.folder)))
     if cacerts := at.java_home and java.find(at.java_home):
         found.append(cacerts)
-    if system := Keychain() if at.is_macos else find_anchors(at.slash):
+    if system := find_anchors(at.slash):
         found.append(system)
     return tuple(found)
 
@@ -129,7 +113,6 @@ def recorded(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:
 
 
 def bundle(folder: Path) -> Path:
-    """Return the path of the file for `--store python`."""
     return folder / "bundle.pem"
 
 

@@ -101,7 +101,7 @@ def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], ma
         places = [one.store.place for one in holdings if one.store.kind is Kind.NSS]
         if machine.sudo_user:
             notes.append(f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too")
-        elif not machine.is_macos:
+        else:
             notes += [
                 f"{name} has no certificate database yet: start it once, then run this again"
                 for name in machine.browsers_without_database(places)

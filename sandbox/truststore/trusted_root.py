@@ -12,6 +12,9 @@ from functools import cached_property
 from hashlib import sha1, sha256
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from sandbox.errors import SandboxError
 from sandbox.system.files import make_private_dir, read_json, read_regular, write_atomic
 
@@ -24,23 +27,18 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----",
 
 @dataclass(frozen=True)
 class Root:
-    """One root certificate in DER form."""
-
     der: bytes
 
     @property
     def pem(self) -> bytes:
-        """Return the certificate in PEM, ending in a newline."""
         return ssl.DER_cert_to_PEM_cert(self.der).encode()
 
     @property
     def sha256(self) -> str:
-        """Return the fingerprint in lower-case hexadecimal."""
         return sha256(self.der).hexdigest()
 
     @property
     def sha1(self) -> str:
-        """Return the fingerprint that Apple's and Microsoft's tools use, in upper-case hexadecimal."""
         return sha1(self.der, usedforsecurity=False).hexdigest().upper()
 
     @property
@@ -50,7 +48,6 @@ class Root:
 
     @property
     def is_ours(self) -> bool:
-        """Tell whether a sandbox issued this certificate to itself."""
         return bool(self.common_name)
 
     @cached_property
@@ -59,9 +56,6 @@ class Root:
         # Bundles hold many certificates, and some of them are not valid: read only what may be a sandbox's.
         if _ORGANIZATION.encode() not in self.der:
             return ""
-        from cryptography import x509
-        from cryptography.x509.oid import NameOID
-
         try:
             certificate = x509.load_der_x509_certificate(self.der)
             subject, issuer = certificate.subject, certificate.issuer

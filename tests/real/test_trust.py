@@ -172,22 +172,22 @@ def test_debian_store_accepts_curl_and_openssl_and_is_restored(user: User) -> No
         )
         openssl = ("openssl", "verify", "-CApath", "/etc/ssl/certs", str(user.root_file))
         assert not user.accepts(*curl)
-        asked = user.sandbox("trust", NAME, "--store", "system", status=2)
+        asked = user.sandbox("trust", "-n", NAME, "--store", "system", status=2)
         assert "add --yes" in asked.err
         assert user.output(*snapshot) == before
 
-        done = user.sandbox("trust", NAME, "--store", "system", "--yes")
+        done = user.sandbox("trust", "-n", NAME, "--store", "system", "--yes")
         copied = f"/usr/local/share/ca-certificates/{user.root.label}.crt"
         assert f"$ install -m 0644 {user.state}/trust/{user.root.label}.crt {copied}" in done.err
         assert user.accepts(*curl)
         assert user.output(*openssl).endswith("OK\n")
-        again = user.sandbox("trust", NAME, "--store", "system", "--yes")
+        again = user.sandbox("trust", "-n", NAME, "--store", "system", "--yes")
         assert "nothing to change" in again.err
 
         replaced = user.root
         user.renew_root()
         assert not user.accepts(*curl)
-        user.sandbox("trust", NAME, "--store", "system", "--yes")
+        user.sandbox("trust", "-n", NAME, "--store", "system", "--yes")
         assert user.accepts(*curl)
         assert replaced.label not in user.output(*snapshot)
 
@@ -211,12 +211,12 @@ def test_debians_java_follows_the_system_in_and_out(user: User) -> None:
         user.output("update-ca-certificates", "--fresh")
         listing = ("sh", "-c", f"keytool -list -rfc -keystore {cacerts} -storepass changeit | grep -v ^Creation | sort")
         before = user.output(*listing)
-        refused = user.sandbox("trust", NAME, "--store", "java", "--yes", status=2)
+        refused = user.sandbox("trust", "-n", NAME, "--store", "java", "--yes", status=2)
         assert "--store system" in refused.err
-        user.sandbox("trust", NAME, "--store", "java", "--store", "system", "--yes")
+        user.sandbox("trust", "-n", NAME, "--store", "java", "--store", "system", "--yes")
         assert f"debian:{user.root.label}.pem" in user.output(*listing)
         assert user.accepts(*java(user))
-        user.sandbox("untrust", NAME, "--yes")
+        user.sandbox("untrust", "-n", NAME, "--yes")
         assert not user.accepts(*java(user))
         assert user.output(*listing) == before
 
@@ -233,7 +233,7 @@ PROFILES = (
 
 def test_browser_databases_accept_nss_and_are_restored(user: User) -> None:
     need("certutil", "tstclnt")
-    missing = user.sandbox("trust", NAME, "--store", "nss", "--yes", status=2)
+    missing = user.sandbox("trust", "-n", NAME, "--store", "nss", "--yes", status=2)
     assert "start the browser once" in missing.err
     databases = [user.home / profile for profile in PROFILES]
     for database in databases:
@@ -244,16 +244,16 @@ def test_browser_databases_accept_nss_and_are_restored(user: User) -> None:
     before = [holds(user, database) for database in databases]
     assert not any(nss_accepts(user, database) for database in databases)
 
-    shown = user.sandbox("trust", NAME, "--store", "nss", "--dry-run")
+    shown = user.sandbox("trust", "-n", NAME, "--store", "nss", "--dry-run")
     assert all(f"sql:{database}" in shown.out for database in databases)
     assert [holds(user, database) for database in databases] == before
-    user.sandbox("trust", NAME, "--store", "nss", "--yes")
+    user.sandbox("trust", "-n", NAME, "--store", "nss", "--yes")
     assert all(nss_accepts(user, database) for database in databases)
-    assert "nothing to change" in user.sandbox("trust", NAME, "--store", "nss", "--yes").err
+    assert "nothing to change" in user.sandbox("trust", "-n", NAME, "--store", "nss", "--yes").err
 
     replaced = user.root
     user.renew_root()
-    user.sandbox("trust", NAME, "--store", "nss", "--yes")
+    user.sandbox("trust", "-n", NAME, "--store", "nss", "--yes")
     assert all(nss_accepts(user, database) for database in databases)
     assert not any(replaced.label in holds(user, database) for database in databases)
 
@@ -274,18 +274,18 @@ def test_a_java_of_the_users_own_lets_its_programs_in(user: User) -> None:
     listing = ("sh", "-c", f"keytool -list -keystore '{cacerts}' -storepass changeit | sort")
     before = user.output(*listing)
     assert not user.accepts(*java(user, cacerts))
-    user.sandbox("trust", NAME, "--store", "java", "--yes")
+    user.sandbox("trust", "-n", NAME, "--store", "java", "--yes")
     assert user.accepts(*java(user, cacerts))
-    assert "nothing to change" in user.sandbox("trust", NAME, "--store", "java", "--yes").err
+    assert "nothing to change" in user.sandbox("trust", "-n", NAME, "--store", "java", "--yes").err
     user.jdk = "another"  # the one before is known by the record alone
-    user.sandbox("untrust", NAME, "--yes")
+    user.sandbox("untrust", "-n", NAME, "--yes")
     assert not user.accepts(*java(user, cacerts))
     assert user.output(*listing) == before
 
 
 def test_python_and_node_obey_the_printed_lines(user: User) -> None:
     need("node")
-    done = user.sandbox("trust", NAME, "--store", "python", "--yes")
+    done = user.sandbox("trust", "-n", NAME, "--store", "python", "--yes")
     url = f"https://localhost:{user.server.port}"
     fetch = "import sys, requests; print(requests.get(sys.argv[1], timeout=9).text)"
     python = f"{sys.executable} -c '{fetch}' {url}"
@@ -293,7 +293,7 @@ def test_python_and_node_obey_the_printed_lines(user: User) -> None:
     for client in (python, node):
         assert not user.accepts("sh", "-c", client)
         assert user.accepts("sh", "-c", f"{done.out}\n{client}")
-    user.sandbox("untrust", NAME, "--yes")
+    user.sandbox("untrust", "-n", NAME, "--yes")
     assert sorted(path.name for path in (user.state / "trust").iterdir()) in ([], [".lock"])
 
 
@@ -305,7 +305,7 @@ def test_installed_roots_are_listed(user: User, monkeypatch: pytest.MonkeyPatch)
     for name, value in user.env.items():
         monkeypatch.setenv(name, value)
     assert stores.installed(user.root.pem, user.state / "trust") == ()
-    user.sandbox("trust", NAME, "--store", "nss", "--store", "python", "--yes")
+    user.sandbox("trust", "-n", NAME, "--store", "nss", "--store", "python", "--yes")
     bundle = user.state / "trust" / "bundle.pem"
     assert stores.installed(user.root.pem, user.state / "trust") == (f"nss {database}", f"python {bundle}")
 

@@ -48,7 +48,6 @@ def images() -> Mapping[str, str]:
 
 
 def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return an object of the release with the images renamed."""
     template = manifest.get("spec", {}).get("template", {}) if manifest["kind"] == "Deployment" else {}
     for container in template.get("spec", {}).get("containers", ()):
         container["image"] = names.get(container["image"], container["image"])
@@ -194,7 +193,6 @@ class CertificateIssuer:
         ]
 
     def _stale(self) -> list[dict[str, Any]]:
-        """Return Certificates that only an earlier spec asked for."""
         wanted = {(one.namespace, one.secret) for one in self.secrets}
         found = self.cluster.list(API, "Certificate", selector=LABEL)
         return [one for one in found if (one["metadata"]["namespace"], one["metadata"]["name"]) not in wanted]

@@ -45,7 +45,6 @@ ABSENT = Condition(CertificateState.ABSENT, "not made yet")
 
 
 def broken(reason: str) -> Condition:
-    """Return the condition of something that must be replaced, for `reason`."""
     return Condition(CertificateState.BROKEN, reason)
 
 

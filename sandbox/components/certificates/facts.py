@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import ssl
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from sandbox.components.certificates import pem
 from sandbox.quantities import count
 
 # The beginning of an issuing authority's name (`authority.make_issuing`), as RFC 4514 writes it.
@@ -73,41 +75,33 @@ def describe(cert_pem: bytes, *, now: datetime) -> Facts:
 
 def chain(chain_pem: bytes, *, now: datetime) -> tuple[Facts, ...]:
     """Return the facts of the certificates in `chain_pem`, in order, at least one. Raises SandboxError."""
-    return tuple(_facts(one, now) for one in _stated(chain_pem))
+    return tuple(_facts(certificate, now) for certificate in pem.load_certificates(chain_pem))
 
 
 def permitted_domains(cert_pem: bytes) -> tuple[str, ...]:
     """Return the DNS domains that the authority in `cert_pem` is constrained to. Raises SandboxError."""
-    return tuple(_stated(cert_pem)[0]["permitted"])
+    return pem.permitted_domains(pem.load_certificates(cert_pem)[0])
 
 
 def is_pair(key_pem: bytes, cert_pem: bytes) -> bool:
     """Tell whether the key is that of the first certificate. Raises SandboxError when one cannot be read."""
-    from sandbox.components.certificates import pem
-
     return pem.load_key(key_pem).public_key() == pem.load_certificates(cert_pem)[0].public_key()
 
 
 def is_signed(cert_pem: bytes, issuer_pem: bytes) -> bool:
     """Tell whether the first certificate of `issuer_pem` signed that of `cert_pem`. Raises SandboxError."""
-    from sandbox.components.certificates import pem
-
     return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
 
 
-@functools.cache
-def _stated(chain_pem: bytes) -> Sequence[Mapping[str, Any]]:
-    """Return what the certificates state. Raises SandboxError."""
-    from sandbox.components.certificates import pem
-
-    return [pem.stated(certificate) for certificate in pem.load_certificates(chain_pem)]
-
-
-_STATED = tuple(one.name for one in fields(Facts) if one.name != "days_left")
-
-
-def _facts(stated: Mapping[str, Any], now: datetime) -> Facts:
-    values = {name: stated[name] for name in _STATED}
-    values |= {name: tuple(values[name]) for name in ("hosts", "permitted")}
-    values |= {name: datetime.fromisoformat(values[name]) for name in ("not_before", "not_after")}
-    return Facts(**values, days_left=(values["not_after"] - now).days)
+def _facts(certificate: x509.Certificate, now: datetime) -> Facts:
+    return Facts(
+        subject=certificate.subject.rfc4514_string(),
+        issuer=certificate.issuer.rfc4514_string(),
+        hosts=pem.hosts_of(certificate),
+        permitted=pem.permitted_domains(certificate),
+        authority=pem.is_authority(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        days_left=(certificate.not_valid_after_utc - now).days,
+        sha256=certificate.fingerprint(SHA256()).hex(":").upper(),
+    )

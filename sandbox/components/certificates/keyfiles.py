@@ -99,7 +99,6 @@ class KeyFiles:
 
     @property
     def key(self) -> Path:
-        """Return where the private key is."""
         return present_file(self.folder, f"{self.name}.key")
 
     @property

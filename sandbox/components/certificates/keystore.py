@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sandbox.components.certificates import keyfiles
 from sandbox.components.certificates import subject_names as names
+from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.components.certificates.condition import (
     ABSENT,
     CertificateState,
@@ -59,7 +60,6 @@ class Keystore:
 
     @property
     def issuing(self) -> KeyFiles:
-        """Return the issuing authority, which signs the leaves."""
         return KeyFiles(self.folder, "issuing")
 
     def leaf_files(self, name: str) -> KeyFiles:
@@ -70,7 +70,6 @@ class Keystore:
         return KeyFiles(self.folder, f"{LEAVES}/{name}")
 
     def leaf_names(self) -> tuple[str, ...]:
-        """Return the names of the existing leaves, sorted."""
         folders = (self.folder / LEAVES, self.folder / keyfiles.NEXT / LEAVES)
         names = {path.name.removesuffix(".crt") for folder in folders for path in folder.glob("*.crt")}
         return tuple(sorted(name for name in names if _LEAF_NAME.fullmatch(name)))
@@ -119,8 +118,6 @@ class Keystore:
         that is due is still used; one that is broken raises SandboxError, since clients would have to trust another.
         Raises UsageError for unfit domains.
         """
-        from sandbox.components.certificates.authority import make_issuing, make_root  # and cryptography
-
         with self._alone():
             root = self.inspect_root(domains, now=now)
             if root.state is CertificateState.BROKEN:
@@ -147,8 +144,6 @@ class Keystore:
         if not self.issuing.has_cert:
             brief = f"there is no certificate authority in {self.folder}"
             raise SandboxError(brief, fix="sandbox up makes one", id="authority")
-        from sandbox.components.certificates.authority import make_leaf
-
         with self._alone():
             make_private_dir(self.folder / LEAVES)
             if self.inspect_leaf(name, hosts, now=now).state is not CertificateState.GOOD:
@@ -172,8 +167,6 @@ class Keystore:
         the root cannot be used (`replaces_root`). A new root may issue for the domains of `reserve` later. Raises
         UsageError and SandboxError.
         """
-        from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
-
         with self._alone():
             made: dict[str, KeyPair] = {}
             if self.replaces_root(domains, now=now, authority=authority, root=root):

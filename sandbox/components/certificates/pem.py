@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from sandbox.errors import SandboxError
@@ -54,19 +52,9 @@ def dump_certificate(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def stated(certificate: x509.Certificate) -> Mapping[str, Any]:
-    """Return what `certificate` says, by the names that `facts.Facts` has for it, as JSON has it."""
+def is_authority(certificate: x509.Certificate) -> bool:
     constraints = _extension(certificate, x509.BasicConstraints)
-    return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
-        "hosts": hosts_of(certificate),
-        "permitted": permitted_domains(certificate),
-        "authority": constraints is not None and constraints.ca,
-        "not_before": certificate.not_valid_before_utc.isoformat(),
-        "not_after": certificate.not_valid_after_utc.isoformat(),
-        "sha256": certificate.fingerprint(SHA256()).hex(":").upper(),
-    }
+    return constraints is not None and constraints.ca
 
 
 def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ LABEL = "sandbox.dev/leaf"
 
 
 def tls_secret(namespace: str, name: str, pair: KeyPair, *, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the Secret, of type kubernetes.io/tls."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

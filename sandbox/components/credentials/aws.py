@@ -121,7 +121,6 @@ class _Account:
 
     @property
     def profiles(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the sections of AWS's two files."""
         profiles: Mapping[str, Mapping[str, Any]] = self.session.full_config.get("profiles", {})
         return profiles
 
@@ -144,7 +143,6 @@ class _Account:
         return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
 
     def assume(self, role: str) -> Keys:
-        """Return the keys of a role."""
         answer = self.client("sts", self.keys()).assume_role(RoleArn=role, RoleSessionName=SESSION)["Credentials"]
         return Keys(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
 
@@ -159,7 +157,6 @@ class _Account:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Raise CredentialsUnusable for botocore's errors in the block."""
         from botocore import exceptions as aws
         from botocore.parsers import ResponseParserError
 
@@ -184,7 +181,6 @@ class _Account:
             raise CredentialsUnusable(f"{self.place} cannot be used", details=str(error), fix=fix) from None
 
     def _require_no_code(self) -> None:
-        """Refuse a profile that asks its user for a code. Raises CredentialsUnusable."""
         for name in () if self.given else self.chain():
             if "mfa_serial" in self.profiles.get(name, {}):
                 raise CredentialsUnusable(
@@ -194,7 +190,6 @@ class _Account:
                 )
 
     def _signed_in(self) -> str:
-        """Return the profile to sign in with: the one of the chain that says where."""
         return next((name for name in self.chain() if _SIGNING_IN & self.profiles.get(name, {}).keys()), self.profile)
 
     def _sign_in(self, command: str) -> str:

@@ -5,21 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sandbox.components.credentials.registry_accounts import docker_config_file, may_know, mint
+from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker
 from sandbox.oci.credential import Credential, Keychain
 from sandbox.oci.docker_config import DockerConfig, canonical
-
-if TYPE_CHECKING:
-    from sandbox.components.credentials.registry_login import Login
-
-
-def docker_config_file(environ: Mapping[str, str]) -> Path:
-    """Return the path of Docker's config.json."""
-    folder = environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
 def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
@@ -50,8 +41,6 @@ class _Chain:
         """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
         if not self._entries:
             return self._login.find(host) if self._login else None
-        from sandbox.components.credentials.registry_accounts import may_know  # and all services
-
         name = canonical(host)
         for entry in self._entries:
             if may_know(entry, name) and (found := self._ask(entry, name)):
@@ -59,8 +48,6 @@ class _Chain:
         return self._login.find(host) if self._login else None
 
     def _ask(self, entry: Credentials, name: str) -> Credential | None:
-        from sandbox.components.credentials.registry_accounts import mint
-
         with self._lock:
             if isinstance(entry, Docker):
                 file = entry.file or docker_config_file(self._environ)

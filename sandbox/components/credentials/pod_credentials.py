@@ -48,7 +48,6 @@ class PodCredentials:
         return Delivery(self.logins, nodes, PullSecrets(Cluster(self.names.kubeconfig)))
 
     def status(self, entries: Sequence[Credentials]) -> Status:
-        """Check all of it. Raises SandboxError."""
         logins, spec = self.logins.read(), {entry.secret: entry for entry in entries}
         for name in spec.keys() - logins.keys():  # the others stay, whatever becomes of this one
             return Status(State.DRIFTED if self.names.credentials.exists() else State.ABSENT, name)
@@ -86,12 +85,10 @@ class PodCredentials:
         self._keep_renewed()
 
     def add(self, entry: Credentials) -> None:
-        """Give pods the account of a command's entry. Raises SandboxError."""
         self.delivery.deliver(requested(entry, "command", self.environ, now=datetime.now(UTC)))
         self._keep_renewed()
 
     def forget(self, names: Sequence[str]) -> None:
-        """Remove accounts from the cluster. Raises SandboxError."""
         self.delivery.forget(names)
         self._keep_renewed()
 

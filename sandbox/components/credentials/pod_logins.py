@@ -75,7 +75,6 @@ class PodLogins:
         return {login.secret: login for login in logins}
 
     def keep(self, logins: Collection[PodLogin]) -> None:
-        """Add logins, in place of those of the same names."""
         self._write({**self.read(), **{login.secret: login for login in logins}})
 
     def forget(self, names: Collection[str]) -> None:

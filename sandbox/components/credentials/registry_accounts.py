@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import assert_never
 
 from sandbox.components.credentials import aws, azure, gcp, registry_login
-from sandbox.components.credentials.keychains import docker_config_file
 from sandbox.components.credentials.registry_login import Login, matches
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import DockerConfig, canonical
 
 _MADE_BY = "docker login"
+
+
+def docker_config_file(environ: Mapping[str, str]) -> Path:
+    folder = environ.get("DOCKER_CONFIG")
+    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
 def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -> Login:

@@ -36,7 +36,6 @@ def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) 
 
 
 def unusable_file(path: Path, reason: str, *, made_by: str) -> CredentialsUnusable:
-    """Return the error for a file that cannot be used."""
     return CredentialsUnusable(f"{path} cannot be used", details=reason, fix=f"{made_by} writes such a file")
 
 
@@ -52,7 +51,6 @@ class Login:
     expires: datetime | None = None
 
     def find(self, host: str) -> Credential | None:
-        """Return the account for `host[:port]`."""
         return next((account for pattern, account in self.accounts.items() if matches(pattern, host)), None)
 
 

@@ -102,7 +102,6 @@ def _renew(delivery: Delivery, environ: Mapping[str, str], now: datetime, *, due
 
 
 def main() -> None:
-    """Run until a signal ends it."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
     stopping = threading.Event()

@@ -42,14 +42,14 @@ def root_file(tmp_path: Path) -> Path:
 
 
 def test_without_certificates_there_is_nothing_to_trust(certs: Run) -> None:
-    ended = certs("trust", "demo")
+    ended = certs("trust", "-n", "demo")
     assert (ended.code, ended.stdout) == (1, "")
     assert "sandbox up makes them" in ended.stderr
 
 
 def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file: Path) -> None:
     root_file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    ended = certs("trust", "demo", "--store", "python", "--yes")
+    ended = certs("trust", "-n", "demo", "--store", "python", "--yes")
     assert ended.code == 1
     assert "is no sandbox's root" in ended.stderr
 
@@ -58,13 +58,13 @@ def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file:
 @pytest.mark.usefixtures("root_file")
 def test_all_changes_are_announced_first(certs: Run, tmp_path: Path) -> None:
     """`certs trust` without a terminal → it tells what it would change, and changes nothing."""
-    shown = certs("trust", "demo", "--store", "python", "--dry-run")
+    shown = certs("trust", "-n", "demo", "--store", "python", "--dry-run")
     assert shown.code == 0
     assert ours().common_name in shown.stdout
     assert ours().sha256[:8].upper() in shown.stdout.replace(":", "")
     assert "permitted  demo0.sandbox.localhost, localhost with all names below" in shown.stdout
     assert f"(write {tmp_path}/state/sandbox/trust/bundle.pem)" in shown.stdout
-    asked = certs("trust", "demo", "--store", "python")
+    asked = certs("trust", "-n", "demo", "--store", "python")
     assert (asked.code, asked.stdout) == (2, "")
     assert "add --yes" in asked.stderr
     assert not list((tmp_path / "state/sandbox/trust").glob("[!.]*"))
@@ -73,23 +73,23 @@ def test_all_changes_are_announced_first(certs: Run, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("root_file")
 def test_in_and_out(certs: Run, tmp_path: Path) -> None:
     bundle = tmp_path / "state/sandbox/trust/bundle.pem"
-    done = certs("trust", "demo", "--store", "python", "--yes")
+    done = certs("trust", "-n", "demo", "--store", "python", "--yes")
     assert done.code == 0
     assert f"export SSL_CERT_FILE={bundle}\n" in done.stdout
     assert in_pem(bundle.read_bytes()) == (ours(),)
-    assert "nothing to change" in certs("trust", "demo", "--store", "python", "--yes").stderr
-    unknown = certs("untrust", "other", "--yes")
+    assert "nothing to change" in certs("trust", "-n", "demo", "--store", "python", "--yes").stderr
+    unknown = certs("untrust", "-n", "other", "--yes")
     assert unknown.code == 2
     assert "no root certificate of a sandbox other is known" in unknown.stderr
-    assert certs("untrust", "demo", "--yes").code == 0
+    assert certs("untrust", "-n", "demo", "--yes").code == 0
     assert not list(bundle.parent.glob("[!.]*"))
-    assert "no store holds" in certs("untrust", "demo", "--yes").stderr
+    assert "no store holds" in certs("untrust", "-n", "demo", "--yes").stderr
 
 
 def test_a_replaced_root_goes_when_the_new_one_is_trusted(certs: Run, root_file: Path, tmp_path: Path) -> None:
-    certs("trust", "demo", "--store", "python", "--yes")
+    certs("trust", "-n", "demo", "--store", "python", "--yes")
     root_file.write_bytes(ours(1).pem)
-    certs("trust", "demo", "--store", "python", "--yes")
+    certs("trust", "-n", "demo", "--store", "python", "--yes")
     folder = tmp_path / "state/sandbox/trust"
     assert in_pem((folder / "bundle.pem").read_bytes()) == (ours(1),)
     assert {path.name for path in folder.glob("sandbox-root-*")} == {f"{ours(1).label}.crt", f"{ours(1).label}.json"}

@@ -11,7 +11,6 @@ from sandbox.truststore import java, nss, stores, system_stores
 from sandbox.truststore.change import Store
 from sandbox.truststore.python_bundle import BundleFile
 from sandbox.truststore.stores import Machine
-from sandbox.truststore.system_stores import Keychain
 from sandbox.truststore.trusted_root import Entry, Record
 from tests.support import trust_roots
 from tests.support.programs import make_program
@@ -33,7 +32,6 @@ def kinds(found: tuple[Store, ...]) -> list[type]:
 def test_stores_asking_for_a_password_are_changed_last(files: Path) -> None:
     found = stores.find(trust_roots.machine(files, "debian", java_home=files / "jdk", slash=files))
     assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, system_stores.Anchors]
-    assert kinds(stores.find(trust_roots.machine(files, "darwin", slash=files))) == [nss.Database, BundleFile, Keychain]
 
 
 def test_a_users_own_stores_are_not_seen_under_sudo(files: Path) -> None:
@@ -74,14 +72,6 @@ def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pyte
     here = stores.this_machine(files / "trust")
     assert (here.home, here.java_home, here.browsers) == (files / "home", files / "jdk", ("chromium",))
     assert isinstance(here, Machine)
-
-
-def test_mac_without_java_has_no_store_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr("sys.platform", "darwin")
-    here = stores.this_machine(tmp_path)
-    assert here.is_macos
-    assert here.java_home is None
 
 
 @pytest.mark.parametrize("user", ["root", "ann"])

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.truststore.system_stores import ARCH, DEBIAN, FEDORA, LAYOUTS, SUSE, Anchors, Keychain, find_anchors
-from tests.support.programs import make_program
+from sandbox.truststore.system_stores import ARCH, DEBIAN, FEDORA, LAYOUTS, SUSE, Anchors, find_anchors
 from tests.support.trust_roots import FILE, ours, stranger
 
 NAME = ours().label
-KEYCHAIN = "/Library/Keychains/System.keychain"
-DELETE = ("security", "delete-certificate", "-Z", ours().sha1, KEYCHAIN)
 
 
 def lines(argvs: list[tuple[str, ...]]) -> list[str]:
@@ -81,36 +78,3 @@ def test_a_file_of_another_users_is_not_ours_to_remove(store: Anchors) -> None:
     (store.place / "by-hand.crt").write_bytes(ours().pem)
     store.bundle.write_bytes(ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), ())
-
-
-@pytest.fixture
-def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder whose files are what `security COMMAND` prints; without one it fails, as the real one does."""
-    program = make_program(tmp_path / "bin" / "security", f'echo "$@" >> {tmp_path}/asked\nexec cat "{tmp_path}/$1"')
-    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    return tmp_path
-
-
-def test_a_root_is_added_for_all_users() -> None:
-    change = Keychain().add(ours(), FILE)
-    wanted = ("security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", KEYCHAIN, str(FILE))
-    assert [(one.argv, one.as_root) for one in change.commands] == [(wanted, True)]
-
-
-def test_a_trusted_root_loses_its_settings_and_goes(answers: Path) -> None:
-    (answers / "find-certificate").write_bytes(stranger() + ours().pem)
-    (answers / "dump-trust-settings").write_text(f"Number of trusted certs = 1\nCert 0: {ours().common_name}\n")
-    assert Keychain().trusted() == Keychain().entries() == (ours(),)
-    change = Keychain().remove(ours(), FILE)
-    assert [one.argv for one in change.commands] == [("security", "remove-trusted-cert", "-d", str(FILE)), DELETE]
-    assert f"find-certificate -a -p -c Sandbox root {KEYCHAIN}" in (answers / "asked").read_text().splitlines()
-
-
-def test_a_root_without_settings_is_not_trusted_and_only_deleted(answers: Path) -> None:
-    (answers / "find-certificate").write_bytes(ours().pem)
-    assert (Keychain().trusted(), Keychain().entries()) == ((), (ours(),))
-    assert [one.argv for one in Keychain().remove(ours(), FILE).commands] == [DELETE]
-
-
-def test_an_empty_keychain_holds_nothing(answers: Path) -> None:
-    assert (Keychain().trusted(), Keychain().entries()) == ((), ())

@@ -198,7 +198,6 @@ def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path)
         (("fedora",), "sudo dnf install nss-tools"),
         (("rocky", "rhel", "centos", "fedora"), "sudo dnf install nss-tools"),
         (("opensuse-leap", "suse", "opensuse"), "sudo zypper install mozilla-nss-tools"),
-        (("darwin",), "brew install nss"),
         (("plan9",), "install certutil, of Network Security Services (NSS)"),
     ],
 )
