@@ -29,13 +29,12 @@ _making = threading.Lock()
 
 
 @dataclass(frozen=True)
-class FoundRecord:
-    """A record in the cluster; `sealed` tells whether this user's commands wrote it, `written` when (RFC 3339)."""
+class Record:
+    """A record that this user's commands wrote; `written` is the time (RFC 3339), empty if unknown."""
 
     name: str
     labels: Mapping[str, str]
     data: Data
-    sealed: bool
     written: str = ""
 
 
@@ -58,18 +57,20 @@ class Records:
         """Return the records in the sandbox's own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), names)
 
-    def find(self, name: str) -> FoundRecord | None:
+    def find(self, name: str) -> Record | None:
+        """Return the record `name`, None when this user's commands wrote none."""
         live = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
-        return self._parsed(live) if live else None
+        return self._record(live) if live else None
 
     def read(self, name: str) -> Data | None:
-        """Return the content of the record `name`, None when there is none that this user's commands wrote."""
+        """Return the content of the record `name`, None when this user's commands wrote none."""
         record = self.find(name)
-        return record.data if record and record.sealed else None
+        return record.data if record else None
 
-    def list(self, selector: str) -> tuple[FoundRecord, ...]:
-        """Return the records that match `selector`, sealed or not."""
-        return tuple(map(self._parsed, self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)))
+    def list(self, selector: str) -> tuple[Record, ...]:
+        """Return the records that match `selector`."""
+        live = self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)
+        return tuple(filter(None, map(self._record, live)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
         key, own, all_labels = self._key() or self._make_key(), self.prefix + name, {**self.labels, **(labels or {})}
@@ -91,14 +92,15 @@ class Records:
         key = self._key() or self._make_key()
         return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
 
-    def _parsed(self, live: Mapping[str, Any]) -> FoundRecord:
-        metadata, data = live["metadata"], live.get("data") or {}
+    def _record(self, live: Mapping[str, Any]) -> Record | None:
+        """Return the record in a ConfigMap, None for one without our seal."""
+        metadata, data, key = live["metadata"], live.get("data") or {}, self._key()
         labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")
-        key = self._key()
-        sealed = key is not None and hmac.compare_digest(
+        if key is None or not hmac.compare_digest(
             seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
-        )
-        return FoundRecord(metadata["name"].removeprefix(self.prefix), labels, data, sealed, last_change(metadata))
+        ):
+            return None
+        return Record(metadata["name"].removeprefix(self.prefix), labels, data, last_change(metadata))
 
     def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
         text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)

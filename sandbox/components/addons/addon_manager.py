@@ -86,8 +86,8 @@ class AddonManager:
 
     def records(self) -> dict[str, Record]:
         """Return the records of addons in the cluster, by name; what a pod wrote there is none."""
-        sealed = (record for record in self._records.list(LABEL) if record.sealed)
-        return {record.labels[LABEL]: Record.of(record.labels[LABEL], record.data) for record in sealed}
+        records = self._records.list(LABEL)
+        return {record.labels[LABEL]: Record.of(record.labels[LABEL], record.data) for record in records}
 
     def chosen(self, records: Mapping[str, Record]) -> tuple[ChosenAddon, ...]:
         """Return the wanted addons, without those whose folder is gone. Raises UsageError."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError
 from tests.support.api_server import serving
 from tests.support.programs import make_program
@@ -85,12 +82,3 @@ def test_change_of_an_object_is_sent_as_one_and_not_as_text(tmp_path: Path) -> N
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}}
         cluster.annotate(pod, {"seen": "yes"})
         assert server.objects[place]["metadata"]["annotations"] == {"seen": "yes"}
-
-
-def test_error_of_another_thread_is_no_failed_login() -> None:
-    with api_transport._login():
-        other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
-        other.start()
-        other.join()
-    with pytest.raises(api_transport.NoLogin, match="exec: process returned 4"), api_transport._login():
-        logging.error("exec: process returned 4")
