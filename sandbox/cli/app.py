@@ -36,6 +36,16 @@ SECTIONS = {
         "dev": LazyCommand(
             "dev:dev", "Run `up`, then build, push, apply and roll out every change of the project's files."
         ),
+        "logs": LazyCommand(
+            "logs:logs", "Show the logs of the project's pods, or of one workload, each line with its pod."
+        ),
+        "exec": LazyCommand(
+            "execute:execute",
+            "Run COMMAND (default: a shell) in the newest running pod of WORKLOAD, with this terminal.",
+        ),
+        "restart": LazyCommand(
+            "restart_workload:restart", "Replace the pods of WORKLOAD, and wait until the new ones are ready."
+        ),
         "open": LazyCommand("open_page:open_page", "Open the page of a host in the browser."),
         "push-images": LazyCommand(
             "push_images:push_images",
@@ -81,21 +91,19 @@ COMMANDS = {name: command for section in SECTIONS.values() for name, command in 
 # What kind, minikube, k3d, docker compose, Skaffold, Tilt and others call it.
 ELSEWHERE = {
     **dict.fromkeys(("watch", "debug"), "sandbox dev"),
-    **dict.fromkeys(("import-db", "mysql", "psql"), "kubectl exec -i deploy/db -- PROGRAM"),
+    **dict.fromkeys(("import-db", "mysql", "psql"), "sandbox exec db -- PROGRAM"),
     **dict.fromkeys(("resume", "unpause"), "sandbox start"),
     **dict.fromkeys(("cluster", "create", "deploy", "apply", "run"), "sandbox up"),
     **dict.fromkeys(("clean", "delete", "destroy", "remove", "rm"), "sandbox down"),
     **dict.fromkeys(("poweroff", "halt"), "sandbox stop"),
-    "restart": "sandbox stop; sandbox start",
     **dict.fromkeys(("ls", "get"), "sandbox list"),
     **dict.fromkeys(("ps", "describe"), "sandbox status"),
     **dict.fromkeys(("build", "image", "load", "push"), "sandbox push-images"),
     **dict.fromkeys(("url", "launch", "service"), "sandbox edge url"),
     **dict.fromkeys(("expose", "port-forward", "tunnel"), "sandbox edge port add"),
-    **dict.fromkeys(("exec", "ssh", "shell"), "kubectl exec -it deploy/PROGRAM -- sh"),
+    **dict.fromkeys(("ssh", "shell"), "sandbox exec"),
     "kubectl": "kubectl --context sandbox-NAME",
     "validate": "sandbox config validate",
-    "logs": "kubectl logs -f deploy/PROGRAM",
     "registry": "sandbox images",
     "trust": "sandbox certs trust",
     "help": "sandbox --help",

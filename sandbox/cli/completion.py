@@ -61,3 +61,18 @@ def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     from sandbox.cli import schemas as published
 
     return [CompletionItem(name) for name in ("sandbox", "images", *published.names()) if name.startswith(incomplete)]
+
+
+def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """List the workloads of the sandbox that the command means, if its cluster answers."""
+    from sandbox.app import context, project_workloads
+    from sandbox.cli.options import find_spec
+    from sandbox.errors import SandboxError
+    from sandbox.kube.api import Cluster
+
+    try:
+        names = context.home().sandbox(find_spec(ctx.params.get("file"), ctx.params.get("name")).name)
+        known = project_workloads.listed(Cluster(names.kubeconfig), None)
+    except SandboxError:
+        return []
+    return [CompletionItem(one.name, help=one.title) for one in known if one.name.startswith(incomplete)]

@@ -198,13 +198,21 @@ class Cluster:
                 raise
 
     def log(
-        self, pod: str, namespace: str, *, lines: int = 10, container: str | None = None, previous: bool = False
+        self,
+        pod: str,
+        namespace: str,
+        *,
+        lines: int = 10,
+        container: str | None = None,
+        previous: bool = False,
+        seconds: int | None = None,
     ) -> str:
         """Return the last lines of a pod's log, or of one container of it, or of its run before the last restart.
 
         Empty when there are none.
         """
         options = {"tailLines": lines, **({"container": container} if container else {})}
+        options |= {} if seconds is None else {"sinceSeconds": seconds}
         query = urlencode({**options, **({"previous": "true"} if previous else {})})
         try:
             path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"

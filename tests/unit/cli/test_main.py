@@ -21,7 +21,7 @@ from typing import IO
 import click
 import pytest
 
-from sandbox.app import chosen_spec, context
+from sandbox.app import chosen_spec
 from sandbox.cli import log, main
 from sandbox.cli.app import COMMANDS, ELSEWHERE
 from sandbox.cli.app import sandbox as group
@@ -145,15 +145,6 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
         place = tmp_path / path
         found = run("status", cwd=tmp_path, before=failing(partial(use, place)))
         assert found.code == 1 and found.stderr.startswith(f"error[file]: {place} cannot be used\n")
-
-
-@pytest.mark.fault(68)
-def test_log_that_is_a_fifo_stops_no_command(tmp_path: Path, isolated_home: Path) -> None:
-    """A FIFO in the place of sandbox.log → said, and the command goes on; it is not waited for."""
-    context.home().log.parent.mkdir(parents=True, exist_ok=True)
-    os.mkfifo(context.home().log)
-    found = run("snapshot", "list", cwd=tmp_path)
-    assert found.code == 0 and "so nothing is logged" in found.stderr
 
 
 def test_machine_without_a_folder_for_temporary_files_is_told(tmp_path: Path) -> None:

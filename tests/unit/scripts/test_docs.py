@@ -53,7 +53,7 @@ def shown() -> Iterator[tuple[str, str]]:
 def test_every_command_shown_exists(page: str, line: str) -> None:
     command: click.Command = sandbox
     context = click.Context(sandbox, info_name="sandbox")
-    words = shlex.split(line)[1:]
+    words = shlex.split(line.partition(" -- ")[0])[1:]  # what follows is another program's command
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         child = command.get_command(context, words[0])
         if child is None:
