@@ -30,9 +30,8 @@ DOMAIN_LEAF = "domain"
 
 def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]]) -> Step:
     """Return the step for the sandbox's root and certificates on this machine: those of Secrets, and `extra`."""
-    own = (
-        {one.leaf: one.hosts for one in issued(site.spec, site.keystore)} if site.spec.certs.issuer == "sandbox" else {}
-    )
+    secrets = issued(site.spec, site.keystore) if site.spec.certs.issuer == "sandbox" else ()
+    own = {secret.leaf: secret.hosts for secret in secrets}
     vouched = (*site.spec.vouched, *lan.domains)
     later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
     return AuthorityStep(
@@ -64,8 +63,8 @@ def secrets(site: ClusterSite) -> list[Step]:
     if site.spec.certs.issuer == "cert-manager":
         from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep, images
 
-        here = {name: published.local_name(name, one) for name, one in images().items()}
-        by_tag = {one.partition("@")[0]: here[name] for name, one in images().items()}
+        here = {name: published.local_name(name, image) for name, image in images().items()}
+        by_tag = {image.partition("@")[0]: here[name] for name, image in images().items()}
         steps += [
             NodeImagesStep(
                 site.provider,
@@ -113,11 +112,11 @@ def issued(
     )
     extra = (
         TlsSecret(
-            namespace=spec.namespace or one.namespace,
-            secret=one.secret,
-            leaf=f"{one.namespace}.{one.secret}",
-            hosts=one.hosts,
+            namespace=spec.namespace or secret.namespace,
+            secret=secret.secret,
+            leaf=f"{secret.namespace}.{secret.secret}",
+            hosts=secret.hosts,
         )
-        for one in spec.certs.secrets
+        for secret in spec.certs.secrets
     )
     return (*(() if spec.certs.default else own), *extra)

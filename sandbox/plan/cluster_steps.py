@@ -96,7 +96,7 @@ def brought(site: ClusterSite) -> list[Step]:
     if has_charts(site):
         archives, pulls = pulled(site, charts)
         steps += pulls
-        ready = (*requires, *(one.name for one in steps))
+        ready = (*requires, *(step.name for step in steps))
         installed = (site.names, charts, archives, images, site.store)
         prepare = addons_steps.load_balancers(site).prepare
         steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, prepare=prepare))
@@ -123,8 +123,8 @@ def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[
     Raises BadFile, and MissingTool for helm.
     """
     archives = ChartArchives(site.home.charts)
-    for one in charts:
-        require_files(one)
+    for chart in charts:
+        require_files(chart)
     if charts:
         Helm.find(site.store)  # so that a missing helm is reported before anything is made
     elsewhere = tuple(filter(is_pulled, charts))

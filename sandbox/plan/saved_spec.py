@@ -78,7 +78,7 @@ def _said(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     found = error.errors(include_input=False)
-    return "\n".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in found)
+    return "\n".join(f"{'.'.join(map(str, flaw['loc']))} {flaw['msg']}".strip() for flaw in found)
 
 
 def _unreadable(names: Names, why: str) -> SandboxError:
@@ -110,7 +110,7 @@ def provider(names: Names) -> tuple[str, str | None]:
 
 
 def origin(names: Names) -> Origin | None:
-    """Return where that spec came from; None if unknown, as for specs saved by earlier releases."""
+    """Return where that spec came from; None if unknown."""
     from sandbox.config.schema.origin_schema import Origin
 
     try:
@@ -125,15 +125,19 @@ def record_origin(names: Names, where: Origin) -> None:
 
 def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
     """Return the other sandboxes that a spec from there brought up: its `name` was changed since."""
-    return tuple(one for one in names_from(names.home, where) if one != names.name)
+    return tuple(name for name in names_from(names.home, where) if name != names.name)
 
 
 def names_from(home: Home, where: Origin | None) -> tuple[str, ...]:
     """Return the sandboxes that a spec from there brought up."""
     if where is None or not where.source:
         return ()
-    known = ((one, origin(one)) for one in home.known() if one.spec.exists())
-    return tuple(one.name for one, from_ in known if from_ and (from_.kind, from_.source) == (where.kind, where.source))
+    saved = ((sandbox, origin(sandbox)) for sandbox in home.known() if sandbox.spec.exists())
+    return tuple(
+        sandbox.name
+        for sandbox, before in saved
+        if before and (before.kind, before.source) == (where.kind, where.source)
+    )
 
 
 @contextlib.contextmanager

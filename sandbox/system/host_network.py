@@ -114,7 +114,7 @@ def holder(port: int) -> Holder | None:
     """Return the process that listens on the TCP port `port`, as far as this user may see it; None otherwise."""
     import psutil
 
-    pids = {pid for pid, one in _sockets() if pid and one.status == psutil.CONN_LISTEN and one.laddr.port == port}
+    pids = {pid for pid, entry in _sockets() if pid and entry.status == psutil.CONN_LISTEN and entry.laddr.port == port}
     for pid in sorted(pids):
         with contextlib.suppress(psutil.Error):  # it has ended
             found = psutil.Process(pid)
@@ -136,8 +136,8 @@ def _has_socket(address: str, port: int) -> bool:
     """
     import psutil
 
-    servers = (one for _, one in _sockets() if one.status == psutil.CONN_LISTEN)
-    return any(one.laddr.port == port and _excludes(one.laddr.ip, address) for one in servers if one.laddr)
+    servers = (entry for _, entry in _sockets() if entry.status == psutil.CONN_LISTEN)
+    return any(entry.laddr.port == port and _excludes(entry.laddr.ip, address) for entry in servers if entry.laddr)
 
 
 def _excludes(one: str, other: str) -> bool:
@@ -201,7 +201,7 @@ def _of_interfaces() -> Iterator[str]:
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}
     for name, addresses in psutil.net_if_addrs().items():
         if name in up and not _INSIDE.match(name):
-            yield from (one.address for one in addresses if one.family == socket.AF_INET)
+            yield from (address.address for address in addresses if address.family == socket.AF_INET)
 
 
 def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:

@@ -21,7 +21,7 @@ def limits() -> dict[str, int]:
 
 def used() -> int:
     """Return how many instances root's processes have; only root can see them."""
-    return sum(one == _INSTANCE for one in _open_files())
+    return sum(file == _INSTANCE for file in _open_files())
 
 
 def raise_limits() -> None:

@@ -97,7 +97,7 @@ class DockerNodes:
         """Return the containers that are not on the network, or on a removed one of its name."""
         network = self.engine.network(self.network)
         known = ("", network.id if network else "")  # a stopped container that was connected has no network id yet
-        return tuple(one for one in self.all() if one.attached.get(self.network, "none") not in known)
+        return tuple(node for node in self.all() if node.attached.get(self.network, "none") not in known)
 
     def standing(self) -> Standing:
         found = self.engine.container(self.control_plane)
@@ -107,11 +107,11 @@ class DockerNodes:
 
     def running(self) -> tuple[str, ...]:
         """Return the running nodes; only the one whose name is known where there are no labels."""
-        return tuple(sorted(one.name for one in self._nodes() if one.running)) or (self.control_plane,)
+        return tuple(sorted(node.name for node in self._nodes() if node.running)) or (self.control_plane,)
 
     def every(self) -> tuple[str, ...]:
         """Return the existing and planned nodes, the control plane first."""
-        others = {*self.expected, *(one.name for one in self._nodes())} - {self.control_plane}
+        others = {*self.expected, *(node.name for node in self._nodes())} - {self.control_plane}
         return (self.control_plane, *sorted(others))
 
     def are_several(self) -> bool:
@@ -119,7 +119,7 @@ class DockerNodes:
         return len(self.every()) > 1
 
     def _nodes(self) -> list[Container]:
-        return [one for one in self.all() if not self.role or one.labels.get(self.role) in self.roles]
+        return [node for node in self.all() if not self.role or node.labels.get(self.role) in self.roles]
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         return self.engine.execute(node, argv)

@@ -58,7 +58,7 @@ def _flaw(content: Any) -> str:
             if not isinstance(body, dict):
                 return f"{entry.get('name')!r} of the {kind} in it is not valid: its `{kind[:-1]}` is not a mapping"
             more = body.get("extensions") or []
-            if not isinstance(more, list) or not all(isinstance(one, dict) for one in more):
+            if not isinstance(more, list) or not all(isinstance(extension, dict) for extension in more):
                 return f"{entry.get('name')!r} of the {kind} in it is not valid: `extensions` is not a list of mappings"
     return ""
 
@@ -187,7 +187,7 @@ def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
     context = dict(entry["context"])
-    others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
+    others = [extension for extension in context.pop("extensions", None) or () if extension.get("name") != EXTENSION]
     mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
     return {**entry, "context": {**context, **({"extensions": [*others, *mine]} if others or mine else {})}}
 
@@ -217,7 +217,7 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
     files = [(path, read(path)) for path in paths]
     _, found = _find(files, "contexts", context)
     if found is None:
-        known = [str(one.get("name")) for _, content in files for one in content.get("contexts") or ()]
+        known = [str(entry.get("name")) for _, content in files for entry in content.get("contexts") or ()]
         raise UsageError(
             f"there is no context {context!r}",
             details=f"{', '.join(str(path) for path, _ in files)}: {', '.join(known) or 'none at all'}",

@@ -159,8 +159,8 @@ class PodProxyStep(NothingToUndo):
         if variables:
             cluster.apply_all(policy(variables))
             return
-        for one in policy({}):
-            cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
+        for manifest in policy({}):
+            cluster.delete(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"])
 
     def _variables(self) -> dict[str, str]:
         proxies = self.proxied.proxies if self.with_account else self.proxied.proxies.without_accounts()
@@ -170,7 +170,7 @@ class PodProxyStep(NothingToUndo):
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:
     """Return the variables in the cluster's policies, by their names; None for a Kubernetes without such policies."""
     try:
-        return {one["metadata"]["name"]: one["spec"] for one in cluster.list(API, "MutatingAdmissionPolicy")}
+        return {live["metadata"]["name"]: live["spec"] for live in cluster.list(API, "MutatingAdmissionPolicy")}
     except ClusterError as error:
         if error.status == 404:
             return None

@@ -214,16 +214,16 @@ class JoinStep(NothingToUndo):
 
     def check(self) -> Status:
         there = tuple(self._containers())
-        outside = [one.name for one in there if self.network not in one.addresses]
+        outside = [container.name for container in there if self.network not in container.addresses]
         if outside:
             return Status(State.DRIFTED if len(outside) < len(there) else State.ABSENT, f"without {', '.join(outside)}")
-        return Status(State.READY, ", ".join(one.name for one in there))
+        return Status(State.READY, ", ".join(container.name for container in there))
 
     def apply(self, work: Work) -> None:
-        for one in self._containers():
-            if self.network not in one.addresses:
-                self.engine.connect_network(self.network, one.name, spare_address(self.engine, self.network))
+        for container in self._containers():
+            if self.network not in container.addresses:
+                self.engine.connect_network(self.network, container.name, spare_address(self.engine, self.network))
 
     def _containers(self) -> Iterator[Container]:
-        found = labelled.containers(self.engine, self.names.home, self.names.name)
-        return (one for one in found if one.running)
+        containers = labelled.containers(self.engine, self.names.home, self.names.name)
+        return (container for container in containers if container.running)

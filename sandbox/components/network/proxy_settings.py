@@ -27,7 +27,7 @@ class Proxies:
 
     def __str__(self) -> str:
         parts = [urlsplit(url) for url in dict.fromkeys((self.http, self.https)) if url]
-        return ", ".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}" for one in parts) or "none"
+        return ", ".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts) or "none"
 
     def without_accounts(self) -> Self:
         return replace(self, http=_without_account(self.http), https=_without_account(self.https))

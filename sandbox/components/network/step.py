@@ -74,7 +74,7 @@ class NetworkStep:
             range6 = subnet6(self.names.network) if self.ipv6 else ""
             self.engine.create_network(self.names.network, self.names.labels, subnet6=range6, halved=True)
         except EngineError as error:
-            if not any(one in error.details for one in EXHAUSTED):
+            if not any(words in error.details for words in EXHAUSTED):
                 raise
             raise NoSubnet(
                 f"the engine has no address range left for the network {self.names.network}",
@@ -126,7 +126,7 @@ class NetworkStep:
             return False
         node = self.engine.container(self.names.node)
         there = (*labelled.containers(self.engine, self.names.home), *((node,) if node else ()))
-        return not any(network.name in one.attached for one in there)
+        return not any(network.name in container.attached for container in there)
 
 
 def subnet6(network: str) -> str:

@@ -92,9 +92,9 @@ class TenancyStep:
                 fix="if it is yours all the same: sandbox up --take-over, and then down",
             )
         found = self.tenant.ours()
-        for one in found:
-            metadata = one["metadata"]
-            self.tenant.delete(one["apiVersion"], one["kind"], metadata["name"], self.namespace, whole=True)
+        for live in found:
+            metadata = live["metadata"]
+            self.tenant.delete(live["apiVersion"], live["kind"], metadata["name"], self.namespace, whole=True)
         wait_until(self._left, what=f"the end of {counted(found)}", timeout=GONE_TIMEOUT)
         ended = self._end_namespace()
         self.forget()
@@ -206,11 +206,11 @@ class ObjectsStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         cluster, wanted = self.place.cluster, self._wanted()
-        for one in wanted:
-            work.say(title(one))
-            apply_patiently(cluster, one, say=work.say)
+        for manifest in wanted:
+            work.say(title(manifest))
+            apply_patiently(cluster, manifest, say=work.say)
         work.say("waiting for the pods")
         wait_ready(cluster, wanted, timeout=TIMEOUT, say=work.say)
 
     def _wanted(self) -> list[dict[str, Any]]:
-        return [content_hash.marked(self.place.cluster.own(one)) for one in self.make()]
+        return [content_hash.marked(self.place.cluster.own(manifest)) for manifest in self.make()]

@@ -77,15 +77,15 @@ class Tenant(Cluster):
         with ThreadPoolExecutor(WIDTH) as pool:
             kinds = [of for found in pool.map(self._deletable, self.groups()) for of in found]
             listed = pool.map(self._labelled, kinds)
-            return [one for found in listed for one in found if not one["metadata"].get("ownerReferences")]
+            return [live for found in listed for live in found if not live["metadata"].get("ownerReferences")]
 
     def _deletable(self, version: str) -> list[tuple[str, str]]:
         try:
             found = self.resources(version)
         except ClusterError:  # a server of its own, which does not answer
             return []
-        usable = (one for one in found if one.namespaced and one.may("list", "delete"))
-        return [(version, one.kind) for one in usable if one.kind not in DERIVED]
+        usable = (kind for kind in found if kind.namespaced and kind.may("list", "delete"))
+        return [(version, kind.kind) for kind in usable if kind.kind not in DERIVED]
 
     def _labelled(self, of: tuple[str, str]) -> list[dict[str, Any]]:
         version, kind = of
@@ -99,7 +99,7 @@ class Tenant(Cluster):
 
 def counted(objects: Sequence[Manifest]) -> str:
     """Return the number of objects of each kind, in words."""
-    kinds = sorted(one["kind"] for one in objects)
+    kinds = sorted(live["kind"] for live in objects)
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
@@ -135,8 +135,10 @@ def placed(
     this cluster, and the pods get the `pull_secret`. Raises UsageError for objects of the whole cluster, and for two
     that would become one.
     """
-    wanted = [one for one in manifests if one["kind"] != "Namespace"]
-    wide = [title(one) for one in wanted if not namespaced.get((one["apiVersion"], one["kind"]), True)]
+    wanted = [manifest for manifest in manifests if manifest["kind"] != "Namespace"]
+    wide = [
+        title(manifest) for manifest in wanted if not namespaced.get((manifest["apiVersion"], manifest["kind"]), True)
+    ]
     if wide:
         raise UsageError(
             "these objects are for the whole cluster, which is not the sandbox's",
@@ -145,15 +147,15 @@ def placed(
             "chart renders to, by its values (often `rbac: {create: false}`)",
         )
     seen: dict[tuple[str, str, str], str] = {}
-    for one in wanted:
-        key = (one["apiVersion"], one["kind"], one["metadata"]["name"])
+    for manifest in wanted:
+        key = (manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"])
         if key in seen:
             raise UsageError(
-                f"{seen[key]} and {title(one)} would be one object: everything goes to a single namespace",
+                f"{seen[key]} and {title(manifest)} would be one object: everything goes to a single namespace",
                 fix="give one of them another name",
             )
-        seen[key] = title(one)
-    return [_placed(one, images, pull_secret, ingress_class) for one in wanted]
+        seen[key] = title(manifest)
+    return [_placed(manifest, images, pull_secret, ingress_class) for manifest in wanted]
 
 
 def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | None, of: str | None) -> dict[str, Any]:
@@ -188,4 +190,4 @@ def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     else:
         template = ("spec", "template", "spec")
         found = [untyped.at(manifest, *template), untyped.at(manifest, "spec", "jobTemplate", *template)]
-    yield from (one for one in found if isinstance(one, dict))
+    yield from (spec for spec in found if isinstance(spec, dict))

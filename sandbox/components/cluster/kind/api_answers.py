@@ -48,12 +48,12 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
     if not since:
         return None
     try:
-        pods = [one for one in cluster.list("v1", "Pod") if MIRROR not in one["metadata"].get("annotations", {})]
+        pods = [pod for pod in cluster.list("v1", "Pod") if MIRROR not in pod["metadata"].get("annotations", {})]
         for pod in pods:
             begun, status = since.get(pod["spec"].get("nodeName", "")), pod.get("status", {})
-            running = (one["state"].get("running") or {} for one in status.get("containerStatuses") or ())
-            times = filter(None, [placed_since(pod), *(one.get("startedAt") for one in running)])
-            if begun and any(datetime.fromisoformat(one) < begun for one in times):
+            running = (container["state"].get("running") or {} for container in status.get("containerStatuses") or ())
+            times = filter(None, [placed_since(pod), *(state.get("startedAt") for state in running)])
+            if begun and any(datetime.fromisoformat(time) < begun for time in times):
                 return title(pod)
         workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}  # told later, so not asked for sooner
     except ClusterError as error:  # the API server has not read its roles yet
@@ -71,4 +71,4 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
 def _controller(found: Manifest) -> str:
     """Return the uid of the object that made this one; empty when there is none."""
     owners = found["metadata"].get("ownerReferences") or ()
-    return next((str(one["uid"]) for one in owners if one.get("controller")), "")
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")

@@ -50,7 +50,7 @@ def config(
     """
     more = shape.kind or schema.KindOptions()
     extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
-    extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
+    extra += [_mount(mount.host, mount.node, read_only=mount.read_only) for mount in shape.mounts]
     roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
     content = {
         "kind": "Cluster",

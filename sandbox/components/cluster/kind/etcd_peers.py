@@ -28,7 +28,7 @@ def name_peers(engine: Engine, control_plane: str) -> None:
     """Have every etcd of the control plane's cluster known by its node's name. Raises SandboxError."""
     said = _post(engine, control_plane, "list", {})
     try:
-        named = {one["ID"]: (one["name"], one["peerURLs"]) for one in json.loads(said)["members"]}
+        named = {member["ID"]: (member["name"], member["peerURLs"]) for member in json.loads(said)["members"]}
     except (ValueError, LookupError, TypeError) as error:  # kubectl may have said more, and one that joins has no name
         raise SandboxError(f"the members of etcd on {control_plane} are not known", details=said[-2000:]) from error
     for member, (name, urls) in named.items():

@@ -73,7 +73,7 @@ class NodeFiles:
         return {
             PurePosixPath(place): path
             for place, path in self.places.items()
-            if path.exists() and not any(one.endswith(str(path)) for one in found.mounts)
+            if path.exists() and not any(mount.endswith(str(path)) for mount in found.mounts)
         }
 
     def copy(self, nodes: Sequence[str]) -> None:

@@ -112,7 +112,7 @@ class KindProvider:
         if had.control_plane != wanted.control_plane or had.workers > wanted.workers:
             planes, workers = count(had.control_plane, "control plane"), count(had.workers, "worker")
             return f"it was made with {planes} and {workers}"
-        if self._has_rivals() and not any(one.labels.get(ROLE) == BALANCER for one in self.nodes.all()):
+        if self._has_rivals() and not any(node.labels.get(ROLE) == BALANCER for node in self.nodes.all()):
             return "the balancer of its control planes is gone, by which all reach the API server"
         made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
         other = [key for key, value in made.items() if before.get(key) != value]
@@ -129,10 +129,10 @@ class KindProvider:
 
     def drift(self) -> str | None:
         """Return what `start` must repair (a stopped node or kubelet, nameservers, the proxy), or None."""
-        stopped = [one.name for one in self.nodes.all() if not one.running]
+        stopped = [node.name for node in self.nodes.all() if not node.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"
-        outside = [one.name for one in self.nodes.outside()]
+        outside = [node.name for node in self.nodes.outside()]
         if outside:
             return f"{', '.join(outside)} is not on the network {self.names.network}"
         missing = self._workers.missing()
@@ -217,12 +217,12 @@ class KindProvider:
                 raise reach.unheard(bind)
 
     def _prepare_nodes(self) -> None:
-        for name in (one.name for one in self.nodes.all()):
+        for name in (node.name for node in self.nodes.all()):
             self.engine.write_files(name, self._first_files)
         if self.nodes.are_several():
             self._files.write()  # there is a node now that knows the engine's nameserver
         self._files.copy(self.nodes.running())
-        self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
+        self._files.require(self.names.node, {mount.host: mount.node for mount in self.shape.mounts})
         self.engine.write_files(self.names.node, first_objects.files(self.dns.corefile()))
         self.engine.execute(self.names.node, first_objects.COMMAND)
 
@@ -230,14 +230,14 @@ class KindProvider:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
         self._attach(say)
-        resting = [one for one in self.nodes.all() if not one.running]
-        for node in sorted({*self.nodes.running()} - {one.name for one in resting}):
+        resting = [node for node in self.nodes.all() if not node.running]
+        for node in sorted({*self.nodes.running()} - {node.name for node in resting}):
             self.engine.execute(node, ["systemctl", "start", "containerd", "kubelet"])  # a killed `stop` ends them
-        cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]
+        cold = [node.name for node in resting if not node.paused and node.labels.get(ROLE) in ROLES]
         if not resting and trouble_of(self.names.kubeconfig) is not None:
             cold = list(self.nodes.running())  # the engine itself started them a moment ago
         self._files.write_proxy()  # a containerd that starts reads it
-        stopped = [one.name for one in resting]
+        stopped = [node.name for node in resting]
         for name in start_order.by_address(self.engine, self.names.network, stopped):
             say(f"starting {name}")
             self.engine.start(name)
@@ -284,17 +284,17 @@ class KindProvider:
         network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
         """
         network = self.names.network
-        for one in self.nodes.outside():
-            say(f"connecting {one.name} to the network {network}")
-            if one.running:
-                self._stop(one.name)
-            if network in one.attached:
-                self.engine.disconnect_network(network, one.name)
-            self.engine.connect_network(network, one.name)
+        for node in self.nodes.outside():
+            say(f"connecting {node.name} to the network {network}")
+            if node.running:
+                self._stop(node.name)
+            if network in node.attached:
+                self.engine.disconnect_network(network, node.name)
+            self.engine.connect_network(network, node.name)
 
     def stop(self) -> bool:
         """Stop the nodes that run or are paused, and what balances their load; returns whether there were any."""
-        running = [one for one in self.nodes.all() if one.has_processes]
+        running = [node for node in self.nodes.all() if node.has_processes]
         if running and self._has_rivals():
             # A member that does not answer is stopped too.
             with contextlib.suppress(SandboxError):
@@ -302,7 +302,7 @@ class KindProvider:
 
         def end() -> None:
             with ThreadPoolExecutor(WIDTH) as pool:
-                list(pool.map(self._stop, (one.name for one in running)))
+                list(pool.map(self._stop, (node.name for node in running)))
 
         docker_nodes.end_nodes(self.engine, self.names, running, end)
         return bool(running)
@@ -342,7 +342,7 @@ class KindProvider:
         """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
 
         def coming() -> str | None:
-            there = {one.name for one in self.nodes.all()}
+            there = {node.name for node in self.nodes.all()}
             return ", ".join(set(self.nodes.expected) - there) or None
 
         with contextlib.suppress(WaitTimeout):
@@ -367,7 +367,7 @@ class KindProvider:
     def _left(self) -> list[str]:
         if self.engine.container(self.names.node) is not None:
             return []
-        there = (one.name for one in self.nodes.all() if one.labels.get(ROLE) == ROLES[0])
+        there = (node.name for node in self.nodes.all() if node.labels.get(ROLE) == ROLES[0])
         return [name for name in there if self.engine.read_file(name, JOINED) is not None]
 
     def _note_complete(self) -> None:

@@ -67,12 +67,12 @@ class Workers:
     dual: bool = False
 
     def missing(self) -> list[str]:
-        there = {one.name for one in self.nodes.all()}
+        there = {node.name for node in self.nodes.all()}
         return [name for name in self.wanted if name not in there]
 
     def unjoined(self) -> list[str]:
         """Return those whose container a command had made when it was killed, before they joined."""
-        there = [one.name for one in self.nodes.all() if one.name in self.wanted]
+        there = [node.name for node in self.nodes.all() if node.name in self.wanted]
         return [name for name in there if self.nodes.read_file(name, JOINED) is None]
 
     def add(self, name: str, files: Mapping[PurePosixPath, bytes], image: str | None = None) -> None:

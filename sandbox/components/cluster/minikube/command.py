@@ -195,7 +195,7 @@ class Minikube:
         """Return the profile's settings, as minikube keeps them; None when there is no such profile."""
         # With --light, no node is asked anything.
         said = self._read(["profile", "list", "--light", "--output=json"], None)
-        return next((one["Config"] for one in said.get("valid") or () if one["Name"] == self.profile), None)
+        return next((profile["Config"] for profile in said.get("valid") or () if profile["Name"] == self.profile), None)
 
     def _told(self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]) -> None:
         events = Events(say)

@@ -58,11 +58,11 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
 
     The root's ConfigMaps and the TLS Secrets stay: pods of the user's that mount them could not start again.
     """
-    for one in cluster.list(*INGRESS_CLASS):
-        if content_hash.mark(one):
-            cluster.delete(*INGRESS_CLASS, one["metadata"]["name"])
-    for one in cluster.list("v1", "Service", selector=f"{HOST_PORT}=true"):
-        cluster.delete("v1", "Service", one["metadata"]["name"], one["metadata"]["namespace"])
+    for ingress_class in cluster.list(*INGRESS_CLASS):
+        if content_hash.mark(ingress_class):
+            cluster.delete(*INGRESS_CLASS, ingress_class["metadata"]["name"])
+    for service in cluster.list("v1", "Service", selector=f"{HOST_PORT}=true"):
+        cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
     if cluster.get(*INGRESS_SETTINGS):
         api_version, kind, called, space = INGRESS_SETTINGS
         # Fields that are no longer applied are removed (KEP-555); those of other managers stay.
@@ -225,7 +225,7 @@ class MinikubeProvider:
 
     def _leave_network(self) -> None:
         network = self.engine.network(self.nodes.network)
-        ours = {one.name for one in labelled.containers(self.engine, self.names.home)}
+        ours = {container.name for container in labelled.containers(self.engine, self.names.home)}
         for member in sorted(ours & network.members) if network else ():
             self.engine.disconnect_network(self.nodes.network, member)
 
