@@ -22,7 +22,7 @@ from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
 from sandbox.kube import bulk, readiness
-from sandbox.kube.api import Cluster, Manifest, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
@@ -169,7 +169,8 @@ class ChartsStep(NothingToUndo):
                 if is_unanswered(error.details):
                     return error.details
                 hooks = [placed(manifest, chart.namespace) for manifest in objects if is_hook(manifest)]
-                error.details = "\n".join((error.details, *readiness.troubles(cluster, hooks)))
+                with suppress(ClusterError):  # the explanation must not hide helm's own error
+                    error.details = "\n".join((error.details, *readiness.troubles(cluster, hooks)))
                 raise
             return None
 
