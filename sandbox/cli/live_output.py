@@ -100,7 +100,6 @@ class LivePushDisplay(PushDisplay):
         self._meter = Meter()
         self._ending = threading.Lock()
         self._images = self._done = self._spared = 0
-        self._expected = 0
         self._total: int | None = None
         self._word = "checking existing images"
         self._spinner = Spinner("dots")
@@ -124,9 +123,6 @@ class LivePushDisplay(PushDisplay):
 
     def noted(self, line: str) -> None:
         self._line(escape(line))
-
-    def expected(self, size: int) -> None:
-        self._expected, self._word = size, "from the Docker Engine"
 
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._images, self._total, self._word = images + self._done, size, ""
@@ -166,11 +162,8 @@ class LivePushDisplay(PushDisplay):
         speed = f"{megabytes(rate)}/s" if rate else ""
         whole = (self._total or 0) - self._spared
         if self._total is None:
-            whole = self._expected
-            gone = (
-                f"{megabytes(self.bytes)} of about {megabytes(max(whole, self.bytes))}" if self.bytes and rate else ""
-            )
-            words = self._word
+            whole, words = 0, self._word
+            gone = megabytes(self.bytes) if self.bytes and rate else ""
         else:
             gone = f"{megabytes(self.bytes)} of {megabytes(max(whole, self.bytes))}"
             words = self._word or f"{self._done} of {count(self._images, 'image')}"

@@ -98,9 +98,6 @@ class JsonPushDisplay(PushDisplay):
     def noted(self, line: str) -> None:
         self._events.add("noted", text=line)
 
-    def expected(self, size: int) -> None:
-        self._events.add("expected", bytes=size)
-
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._events.add("planned", images=images, blobs=blobs, bytes=size)
 

@@ -77,7 +77,7 @@ def forecast(
         folders = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(LIMIT, ending))
         futures = Elsewhere(pool, clients, host_platform()).begin(entries)
-        engine = _Untouched(daemon, ending) if daemon else None
+        engine = _Untouched(daemon) if daemon else None
         known = [entry for entry in entries if not isinstance(entry, FromBuild)]
         local, failed = built(known, engine, ending)
         inventory = BlobInventory(client)

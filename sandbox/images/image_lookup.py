@@ -15,7 +15,7 @@ from sandbox.images.progress import Observer
 from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_build import build_all
-from sandbox.images.sources.image_source import Daemon, EngineAccess, Source, layers_of
+from sandbox.images.sources.image_source import Daemon, EngineAccess, Source
 from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
@@ -47,9 +47,8 @@ Outcome = FoundImage | SandboxError
 class Remembering:
     """A Docker Engine that is asked about each image once, and whose answers are kept."""
 
-    def __init__(self, daemon: Daemon, observer: Observer) -> None:
+    def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._observer = observer
         self.known: dict[str, Mapping[str, Any] | None] = {}
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
@@ -58,7 +57,6 @@ class Remembering:
         return self.known[name]
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        self._observer.expected(weight([self.known.get(name) or {} for name in names]))
         return self._daemon.save(names)
 
     def build(self, context: Path, tag: str, **options: Any) -> None:
@@ -83,19 +81,6 @@ class Remembering:
     def id(self, name: str) -> str:
         """Return the image's id, empty when there is none or it was not asked for."""
         return str((self.known.get(name) or {}).get("Id", ""))
-
-
-def weight(images: Sequence[Mapping[str, Any]]) -> int:
-    """Return about how many bytes the layers of some images have together, by the engine's descriptions.
-
-    These give the size of an image, not of its layers; so of images that share layers, only the largest counts.
-    """
-    counted: list[tuple[frozenset[str], int]] = []
-    for image in sorted(images, key=lambda image: -int(image.get("Size") or 0)):
-        layers = frozenset(layers_of(image))
-        size = 0 if any(layers & others for others, _ in counted) else int(image.get("Size") or 0)
-        counted.append((layers, size))
-    return sum(size for _, size in counted)
 
 
 class Elsewhere:

@@ -53,16 +53,13 @@ class Observer:
     def noted(self, line: str) -> None:
         """Report what the user should know of how images are read."""
 
-    def expected(self, size: int) -> None:
-        """Report that the Docker Engine begins to send layers, about so many bytes; it comes before `planned`."""
-
     def planned(self, images: int, blobs: int, size: int) -> None:
         """Report the plan: so many images, which need so many different blobs of `size` bytes together."""
 
     def sent(self, size: int) -> None:
         """Report that so many more bytes are sent to the registry; a failed try counts too.
 
-        Layers of the Docker Engine are sent before `planned`.
+        Layers that are compressed are sent before `planned`.
         """
 
     def spared(self, size: int) -> None:
@@ -87,9 +84,6 @@ class Ending(Observer):
 
     def building(self, target: str) -> None:
         self._observer.building(target)
-
-    def expected(self, size: int) -> None:
-        self._observer.expected(size)
 
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._observer.planned(images, blobs, size)

@@ -96,7 +96,7 @@ def push(
         pool = stack.enter_context(workers(limit, ending))
         heavy = stack.enter_context(workers(limit, ending))
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
-        engine = Remembering(daemon, ending) if daemon else None
+        engine = Remembering(daemon) if daemon else None
         source = of_engine(compression, engine, destination, folders, access) if engine else None
         run = _Run(
             destination=destination,

@@ -62,14 +62,6 @@ class BlobInventory:
                 self.add(repository, digest, known, Fact.FOUND)
         return known
 
-    def confirm(self, repository: str, digest: str) -> bool:
-        """Look up a blob that a helper has sent; record it as uploaded when the registry has it now."""
-        size = self._client.blob_size(repository, digest)
-        if size is None:
-            return False
-        self.add(repository, digest, size, Fact.UPLOADED)
-        return True
-
     def named(self, repository: str, name: str) -> str | None:
         """Return the digest of what a tag or digest names, None when there is nothing; asks the registry once."""
         key = (repository, name)

@@ -127,8 +127,7 @@ class Authorization:
         self._keychain = keychain
         self._exchange = exchange
         self._clock = clock
-        self._lock = threading.Lock()
-        self._turns: dict[Grants, threading.Lock] = {}
+        self._lock = threading.RLock()
         self._tokens: list[_Token] = []  # the newest first
         self._challenge: Challenge | None = None
         self._basic: str | None = None
@@ -141,20 +140,29 @@ class Authorization:
         """Return the header for a request that needs `wanted`, None as long as the registry has not asked for one."""
         if self._basic:
             return self._basic
-        token = self._held(wanted)
-        if token is None and self._challenge and wanted:
-            token = self._fetch(self._challenge, wanted)
+        with self._lock:
+            token = self._valid(wanted)
+            if token is None and self._challenge and wanted:
+                token = self._new(self._challenge, wanted)
         return f"Bearer {token.value}" if token else None
 
     def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
         """Return the header to try after a 401 with the challenge `header`, if `used` was sent at `sent` (of `clock`).
 
-        None if no other is left.
+        None if no other is left. Tokens for the same that were known then have expired as well; a newer one, which
+        another thread got meanwhile, has not.
         """
         challenge = parse_challenge(header)
         if challenge is not None:
-            self._challenge = challenge
-            return f"Bearer {self._fetch(challenge, wanted | read_scope(challenge.scope), used, sent).value}"
+            needed = wanted | read_scope(challenge.scope)
+            with self._lock:
+                self._challenge = challenge
+                self._tokens = [
+                    token
+                    for token in self._tokens
+                    if f"Bearer {token.value}" != used and (token.obtained >= sent or not needed <= token.grants)
+                ]
+                return f"Bearer {(self._valid(needed) or self._new(challenge, needed)).value}"
         account = self._credential() if takes_password(header) else None
         if account is None or account.basic == used:
             return None
@@ -175,34 +183,18 @@ class Authorization:
             error.fix = f"sign in: docker login {self._address.netloc}"
         return error
 
-    def _held(self, wanted: Grants) -> _Token | None:
-        with self._lock:
-            now = self._clock()
-            self._tokens = [token for token in self._tokens if token.expires > now]
-            return next((token for token in self._tokens if wanted <= token.grants), None)
-
-    def _fetch(self, challenge: Challenge, wanted: Grants, used: str | None = None, sent: float = -math.inf) -> _Token:
-        """Return a newer token than that in `used`: those known when that was sent have expired as well.
-
-        Threads that want the same one fetch it once.
-        """
-        with self._lock:
-            turn = self._turns.setdefault(wanted, threading.Lock())
-            self._tokens = [
-                token
-                for token in self._tokens
-                if f"Bearer {token.value}" != used and (token.obtained >= sent or not wanted <= token.grants)
-            ]
-        with turn:
-            token = self._held(wanted)
-            if token is None:
-                token = self._new(challenge, wanted)
-                with self._lock:
-                    self._tokens.insert(0, token)
-                    self._secrets.add(token.value)
-            return token
+    def _valid(self, wanted: Grants) -> _Token | None:
+        now = self._clock()
+        self._tokens = [token for token in self._tokens if token.expires > now]
+        return next((token for token in self._tokens if wanted <= token.grants), None)
 
     def _new(self, challenge: Challenge, wanted: Grants) -> _Token:
+        token = self._fetched(challenge, wanted)
+        self._tokens.insert(0, token)
+        self._secrets.add(token.value)
+        return token
+
+    def _fetched(self, challenge: Challenge, wanted: Grants) -> _Token:
         self._check(challenge.realm)
         account = self._credential()
         if account and account.bearer:

@@ -81,16 +81,6 @@ def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]
         _require(measure.hexdigest(), digest)
 
 
-def matching(chunks: Iterable[bytes], digest: str) -> Iterator[bytes]:
-    """Yield `chunks` and raise DigestMismatch *after* the last one when they are not the bytes of `digest` (sha256).
-
-    For blobs of unknown size whose reader keeps nothing before the end.
-    """
-    measured = Measured(chunks)
-    yield from measured
-    _require(measured.digest.partition(":")[2], digest)
-
-
 def _require(found: str, digest: str) -> None:
     algorithm, _, wanted = digest.partition(":")
     if found != wanted:

@@ -120,7 +120,6 @@ class CompressedImages:
             if isinstance(image, Image):
                 layers = [blob for blob in image.blobs if blob.media_type == OCI_LAYER and blob.digest not in present]
                 missing = {blob.digest: (blob, target, image) for blob in layers} | missing
-        self._destination.observer.expected(sum(blob.size for blob, _, _ in missing.values()))
         pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compress")
         try:
             made = pool.map(lambda of: self._sent(*of), missing.values())
