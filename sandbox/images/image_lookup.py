@@ -15,7 +15,7 @@ from sandbox.images.progress import Observer
 from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_build import build_all
-from sandbox.images.sources.image_source import Daemon, EngineAccess, Source
+from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
@@ -99,7 +99,7 @@ class Elsewhere:
                 begun[entry.target] = self._pool.submit(self._read, entry, self._source(entry))
         return begun
 
-    def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Source:
+    def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Archive | Layout | Remote:
         match entry:
             case FromArchive():
                 return Archive(entry.path, entry.image)
@@ -109,7 +109,7 @@ class Elsewhere:
                 client = self._clients.at(api_host(entry.image))
                 return Remote(client, entry.image, self._platform, entry.platforms)
 
-    def _read(self, entry: FromRegistry | FromArchive | FromLayout, source: Source) -> Outcome:
+    def _read(self, entry: FromRegistry | FromArchive | FromLayout, source: Archive | Layout | Remote) -> Outcome:
         try:
             image = source.image()
             reduced = image.source not in (None, image.root.digest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -35,17 +34,12 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Tell whether it is on this machine; such a registry is used in plain http and never through a proxy."""
-        return _is_loopback(self.host)
-
-
-@functools.lru_cache(maxsize=64)
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 def parse(text: str) -> Address:
@@ -86,20 +80,11 @@ def of_url(url: str) -> Address | None:
     """
     try:
         parts = urlsplit(url)
-    except ValueError:
-        return None
-    return _place(parts.scheme, parts.netloc)
-
-
-@functools.lru_cache(maxsize=64)
-def _place(scheme: str, netloc: str) -> Address | None:
-    try:
-        parts = urlsplit(f"{scheme}://{netloc}")
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")  # as it is asked for
     except ValueError:
         return None
-    if not host or parts.scheme not in _PORTS or "\\" in netloc:
+    if not host or parts.scheme not in _PORTS or "\\" in parts.netloc:
         return None
     return Address(parts.scheme, host, port or _PORTS[parts.scheme])
 

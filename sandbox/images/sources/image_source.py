@@ -1,4 +1,4 @@
-"""The interface of all sources of images, and of the parts of the Docker Engine that some of them need."""
+"""The parts of the Docker Engine that images need, and how a push may read its images."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from sandbox.images.sources.engine_files import Opening
-from sandbox.oci.image import Image, MissingBlob
+from sandbox.oci.image import MissingBlob
 from sandbox.oci.reference import Target
-
-
-class Source(Protocol):
-    """An image at a source."""
-
-    def image(self) -> Image:
-        """Read its documents, not its layers, and check that nothing they name is missing. Raises SandboxError."""
 
 
 class Daemon(Protocol):
