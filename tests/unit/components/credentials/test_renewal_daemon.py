@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from sandbox.components.credentials import renewal_daemon
 from sandbox.components.credentials.delivery import Delivery, requested
 from sandbox.components.credentials.node_logins import NodeLogins
 from sandbox.components.credentials.pod_credentials import RENEWAL
-from sandbox.components.credentials.pod_logins import PodLogins
+from sandbox.components.credentials.pod_logins import PodLogin, PodLogins
 from sandbox.components.credentials.pull_secrets import PullSecrets
-from sandbox.components.credentials.renewal_daemon import Time
+from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
@@ -42,28 +42,30 @@ def delivery(names: Names, server: ApiServer, node: FakeEngine) -> Delivery:
     return Delivery(PodLogins(names.credentials / "logins.json"), NodeLogins(node, (names.node,)), secrets)
 
 
-class Clock:
-    """A clock that ends the process when it is asked once more than it has times."""
-
-    def __init__(self, stopping: threading.Event, *times: Time) -> None:
-        self.times, self.stopping = list(times), stopping
-
-    def __call__(self) -> Time:
-        if len(self.times) == 1:
-            self.stopping.set()
-        return self.times.pop(0)
-
-
 KUBECONFIG = Path("/dev/null")  # the process ends when it is gone
 
 
-def run(delivery: Delivery, monkeypatch: pytest.MonkeyPatch, *times: datetime | Time) -> None:
-    """The process at these times; where only the time of day is given, no clock was set."""
-    monkeypatch.setattr(renewal_daemon, "CHECK_EVERY", 0.0)
-    stopping = threading.Event()
-    moments = [one if isinstance(one, Time) else Time(one, one.timestamp()) for one in times]
-    clock = Clock(stopping, moments[0], *moments)
-    renewal_daemon.run(KUBECONFIG, lambda: delivery, os.environ, stopping, clock)
+class Pauses(threading.Event):
+    """Ends the process after its last moment, and notes for how many seconds it would have waited before."""
+
+    def __init__(self, *moments: datetime) -> None:
+        super().__init__()
+        self.moments = list(moments)
+        self.seconds: list[float] = []
+
+    def now(self) -> datetime:
+        return self.moments.pop(0)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0)
+        return not self.moments
+
+
+def run(delivery: Delivery, *moments: datetime) -> list[float]:
+    """The process at these moments, and its pauses."""
+    pauses = Pauses(*moments)
+    renewal_daemon.run(KUBECONFIG, lambda: delivery, os.environ, pauses, pauses.now)
+    return pauses.seconds
 
 
 def give(delivery: Delivery, entry: Credentials, now: datetime) -> None:
@@ -74,61 +76,63 @@ def issued(delivery: Delivery) -> datetime:
     return delivery.logins.read()["gcr-secret"].validity.issued
 
 
-def test_token_is_renewed_when_due_and_not_before(
-    delivery: Delivery, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_token_is_renewed_when_due_and_not_before(delivery: Delivery, entry: Gcr) -> None:
     now = datetime.now(UTC)
     give(delivery, entry, now)
-    run(delivery, monkeypatch, now + timedelta(minutes=1))
+    run(delivery, now + timedelta(minutes=1))
     assert issued(delivery) == now
     late = now + timedelta(minutes=45)
-    run(delivery, monkeypatch, now, now + timedelta(minutes=1), late)
+    assert run(delivery, now, late) == [30, 30]
     assert issued(delivery) == late
     assert delivery.pending() is None
 
 
-def test_failed_renewal_is_logged_and_tried_again(
-    delivery: Delivery,
-    entry: Gcr,
-    services: Services,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_failed_renewals_are_logged_and_tried_again(
+    delivery: Delivery, entry: Gcr, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = datetime.now(UTC)
     give(delivery, entry, now)
     late = now + timedelta(minutes=45)
-    services.google.refusals = 1
-    run(delivery, monkeypatch, late, late + timedelta(seconds=30), late + timedelta(seconds=61))
-    assert issued(delivery) == late + timedelta(seconds=61)
+    services.google.refusals = 2
+    assert run(delivery, late, late, late) == [60, 120, 30]
+    assert issued(delivery) == late
     assert "gcr-secret: Google gives no token" in caplog.text
 
 
 def test_process_survives_a_cluster_that_fails(
-    delivery: Delivery, entry: Gcr, server: ApiServer, services: Services, monkeypatch: pytest.MonkeyPatch
+    delivery: Delivery, entry: Gcr, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = datetime.now(UTC)
     give(delivery, entry, now)
     late = now + timedelta(minutes=45)
-    answers = iter([False, True])
-    deliver = Delivery.deliver
+    errors, deliver = [SandboxError("the cluster is away")], Delivery.deliver
 
-    def failing(self: Delivery, *args: object, **options: object) -> None:
-        if not next(answers, True):
-            raise SandboxError("the cluster is away")
-        deliver(self, *args, **options)  # type: ignore[arg-type]
+    def failing(self: Delivery, fresh: Mapping[PodLogin, Login], *, at_once: bool) -> None:
+        if errors:
+            raise errors.pop()
+        deliver(self, fresh, at_once=at_once)
 
     monkeypatch.setattr(Delivery, "deliver", failing)
-    run(delivery, monkeypatch, late, late + timedelta(seconds=61))
-    assert issued(delivery) == late + timedelta(seconds=61)
+    assert run(delivery, late, late) == [60, 30]
+    assert "the cluster is away" in caplog.text
+    assert issued(delivery) == late
+
+
+def test_clock_that_was_set_back_makes_a_renewal_due(delivery: Delivery, entry: Gcr) -> None:
+    now = datetime.now(UTC)
+    give(delivery, entry, now)
+    set_back = now - timedelta(days=3)
+    run(delivery, set_back)
+    assert issued(delivery) == set_back
 
 
 def test_renewal_ends_with_cluster_or_when_nothing_expires(delivery: Delivery, write: Write, names: Names) -> None:
     file = write('{"auths": {"quay.io": {"auth": "bWU6Y2FuYXJ5"}}}', "config.json")
     give(delivery, Docker(kind="docker", file=file), datetime.now(UTC))
     endless = threading.Event()
-    renewal_daemon.run(names.kubeconfig, lambda: delivery, {}, endless, Time.now)
+    renewal_daemon.run(names.kubeconfig, lambda: delivery, {}, endless)
     names.kubeconfig.unlink()
-    renewal_daemon.run(names.kubeconfig, lambda: delivery, {}, endless, Time.now)
+    renewal_daemon.run(names.kubeconfig, lambda: delivery, {}, endless)
     assert not endless.is_set()
 
 
@@ -159,21 +163,3 @@ def test_process_ends_without_a_cluster(names: Names, tmp_path: Path) -> None:
     daemon.start((sys.executable, "-P", "-m", RENEWAL, *places), log_to=log, record=record)
     wait_until(lambda: "it runs" if daemon.find(record) else None, what="its end", timeout=60)
     assert log.read_text() == ""
-
-
-def test_clock_set_back_does_not_delay_a_renewal(
-    delivery: Delivery, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The time of day is set back by days while the process runs → the token is renewed when its time has passed."""
-    now = datetime.now(UTC)
-    give(delivery, entry, now)
-    seconds = now.timestamp()
-    set_back = now - timedelta(days=3)
-    run(
-        delivery,
-        monkeypatch,
-        Time(now, seconds),
-        Time(set_back, seconds + 60),
-        Time(set_back + timedelta(minutes=41), seconds + 2460),
-    )
-    assert issued(delivery) == set_back + timedelta(minutes=41)
