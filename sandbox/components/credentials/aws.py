@@ -9,7 +9,7 @@ import base64
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,16 +75,12 @@ def _region(environ: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Account:
-    """One entry's account in a session of botocore.
-
-    Keys that are `given`, by the environment or a file with nothing else, are used as they are, whatever profiles say.
-    """
+    """One entry's account in a session of botocore; `place` is where its keys are, for people."""
 
     session: Any
     profile: str
     place: str
     region: str
-    given: bool
 
     @classmethod
     def of(cls, entry: Ecr, environ: Mapping[str, str]) -> _Account:
@@ -102,22 +98,17 @@ class _Account:
             session.set_config_variable("profile", profile)  # which takes precedence over keys in the environment
         if keys is not None:
             session.set_credentials(keys.access, keys.secret, keys.session or None)
-        account = cls(
-            session=session,
-            profile=profile,
-            place=place,
-            region=entry.region or _region(environ),
-            given=keys is not None or _has_keys(entry, environ),
-        )
+        account = cls(session=session, profile=profile, place=place, region=entry.region or _region(environ))
         with account.explained():
             if entry.file and keys is None:
                 _require_harmless(entry.file, environ)
-            account._require_no_code()
+            if keys is None and not _has_keys(entry, environ):  # such keys are used whatever profiles say
+                account._require_no_code()
             region = account.region or session.get_config_variable("region")
         if not region:
             raise CredentialsUnusable("no AWS region is known", fix="write `region:` next to `kind: ecr`, or --region")
         session.set_config_variable("region", region)
-        return cls(session=session, profile=profile, place=place, region=region, given=account.given)
+        return replace(account, region=region)
 
     @property
     def profiles(self) -> Mapping[str, Mapping[str, Any]]:
@@ -181,7 +172,7 @@ class _Account:
             raise CredentialsUnusable(f"{self.place} cannot be used", details=str(error), fix=fix) from None
 
     def _require_no_code(self) -> None:
-        for name in () if self.given else self.chain():
+        for name in self.chain():
             if "mfa_serial" in self.profiles.get(name, {}):
                 raise CredentialsUnusable(
                     f"the profile '{name}' has mfa_serial, and a renewal in the background cannot ask for a code",

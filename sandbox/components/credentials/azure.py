@@ -33,7 +33,7 @@ _WORKLOAD = (*_PRINCIPAL[:2], "AZURE_FEDERATED_TOKEN_FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Principal:
+class _Principal:
     """A service principal: its tenant, its name and its password, and the authority that vouches for it."""
 
     tenant: str
@@ -47,11 +47,6 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
     token, tenant = _access_token(entry, environ)
     refresh = _exchange(entry.registry, tenant, token)
     return Login({entry.registry: Credential(USERNAME, refresh)}, now, _expiry(refresh) or now + LIFETIME)
-
-
-def principal(entry: Acr, environ: Mapping[str, str]) -> Principal:
-    """Return the service principal that `entry` names. Raises CredentialsUnusable."""
-    return _from_file(entry.file) if entry.file else _from_environment(environ)
 
 
 def _access_token(entry: Acr, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -93,7 +88,7 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
         return workload, tenant
     if entry.file is None and not any(map(environ.get, _PRINCIPAL)) and shutil.which("az"):
         return AzureCliCredential(), ""
-    account = principal(entry, environ)
+    account = _from_file(entry.file) if entry.file else _from_environment(environ)
     return ClientSecretCredential(
         account.tenant,
         account.client,
@@ -127,7 +122,7 @@ def _exchange(registry: str, tenant: str, token: str) -> str:
     return str(json_text.document(response.content)["refresh_token"])
 
 
-def _from_file(path: Path) -> Principal:
+def _from_file(path: Path) -> _Principal:
     """Return the output of `az ad sp create-for-rbac`, with --sdk-auth or without."""
     content = registry_login.read_key_file(path, made_by=_MADE_BY)
     tenant, client, secret = (
@@ -135,17 +130,17 @@ def _from_file(path: Path) -> Principal:
         for names in (("tenant", "tenantId"), ("appId", "clientId"), ("password", "clientSecret"))
     )
     authority = str(content.get("activeDirectoryEndpointUrl") or AUTHORITY)
-    return Principal(tenant=tenant, client=client, secret=secret, authority=authority)
+    return _Principal(tenant=tenant, client=client, secret=secret, authority=authority)
 
 
-def _from_environment(environ: Mapping[str, str]) -> Principal:
+def _from_environment(environ: Mapping[str, str]) -> _Principal:
     """Return the principal in the variables of Azure's SDKs (EnvironmentCredential)."""
     missing = [name for name in _PRINCIPAL if not environ.get(name)]
     if missing:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")
     tenant, client, secret = (environ[name] for name in _PRINCIPAL)
     authority = environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
-    return Principal(tenant=tenant, client=client, secret=secret, authority=authority)
+    return _Principal(tenant=tenant, client=client, secret=secret, authority=authority)
 
 
 def _expiry(token: str) -> datetime | None:
