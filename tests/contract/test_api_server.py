@@ -77,7 +77,7 @@ def test_objects_are_listed_by_namespace_and_label(cluster: Cluster, space: str)
     assert listed(cluster, space, f"{LABEL} notin (other, mine),{LABEL}") == ["b"]
 
 
-def test_kinds_are_told_with_their_paths(cluster: Cluster) -> None:
+def test_kinds_are_read_with_their_paths(cluster: Cluster) -> None:
     known = {one.kind: one for one in cluster.resources("v1")}
     assert (known["Secret"].plural, known["Secret"].namespaced, known["Namespace"].namespaced) == (
         "secrets",
@@ -135,5 +135,5 @@ def test_tokens_are_of_the_account_and_end_in_time(cluster: Cluster, space: str)
     assert caught.value.status == 404
 
 
-def test_rights_are_told(cluster: Cluster, space: str) -> None:
+def test_rights_are_read(cluster: Cluster, space: str) -> None:
     assert cluster.may("create", "", "pods/portforward", space) and cluster.may("list", "apps", "deployments", None)

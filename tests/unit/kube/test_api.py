@@ -53,7 +53,7 @@ def test_a_namespace_given_to_a_kind_that_has_none_is_ignored(cluster: Cluster, 
     assert list(server.objects) == ["/api/v1/namespaces/n"]
 
 
-def test_lists_say_what_their_items_are(cluster: Cluster, server: ApiServer) -> None:
+def test_items_of_a_list_get_its_kind(cluster: Cluster, server: ApiServer) -> None:
     cluster.apply(CONFIG_MAP)
     assert cluster.list("v1", "ConfigMap", "ns") == [CONFIG_MAP]
     assert cluster.list("v1", "ConfigMap", "ns", selector="a=b,c") == []
@@ -149,7 +149,7 @@ def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server
             ask()
 
 
-def test_answer_without_what_was_asked_for_is_one_too(cluster: Cluster, server: ApiServer) -> None:
+def test_answer_without_the_requested_key_is_an_error(cluster: Cluster, server: ApiServer) -> None:
     server.objects["/apis/shop.example/v1"] = server.objects["/api/v1/namespaces/ns/configmaps"] = {"kind": "Status"}
     with pytest.raises(ClusterError, match="is not an API server"):
         cluster.list("v1", "ConfigMap", "ns")
@@ -184,7 +184,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, content: b
         Cluster(tmp_path / "config")
 
 
-def test_titles_name_what_people_know() -> None:
+def test_title_has_kind_namespace_and_name() -> None:
     assert title(CONFIG_MAP) == "ConfigMap ns/a"
     assert title({"kind": "Namespace", "metadata": {"name": "n", "namespace": None}}) == "Namespace n"
 

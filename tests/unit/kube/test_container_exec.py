@@ -91,7 +91,7 @@ def test_command_that_cannot_run_is_reported_with_reason(tmp_path: Path, said: b
     assert words in failed.value.details
 
 
-def test_a_server_without_websockets_is_told(tmp_path: Path) -> None:
+def test_server_without_websockets_is_an_error(tmp_path: Path) -> None:
     with api_server.serving() as server:
         cluster = Cluster(api_server.kubeconfig(tmp_path / "kubeconfig", server.server_address[1]))
         with pytest.raises(ClusterError, match="sh cannot be run in shop/web-1"):

@@ -115,7 +115,7 @@ def test_a_finalizer_of_kubernetes_is_never_to_be_removed(server: ApiServer, clu
     assert "finalizers" not in caught.value.fix
 
 
-def test_a_namespace_that_hangs_says_what_is_left_in_it(server: ApiServer, cluster: Cluster) -> None:
+def test_error_of_a_hanging_namespace_names_its_objects(server: ApiServer, cluster: Cluster) -> None:
     said = {"type": "NamespaceContentRemaining", "status": "True", "message": "there are 1 persistentvolumeclaims"}
     metadata = {"name": "shop", **LEAVING}
     server.objects[SHOP] = {

@@ -73,7 +73,7 @@ def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
     assert (tmp_path / "ran").read_text() == "ran\n"
 
 
-def test_change_of_an_object_is_sent_as_one_and_not_as_text(tmp_path: Path) -> None:
+def test_change_of_an_object_is_sent_as_an_object(tmp_path: Path) -> None:
     """A kubeconfig with a login → a merge patch arrives as an object, which the client makes JSON of once."""
     script, place = token(datetime.now(UTC) + timedelta(minutes=1)), "/api/v1/namespaces/default/pods/p"
     with serving() as server:

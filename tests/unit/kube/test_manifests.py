@@ -45,7 +45,7 @@ def test_a_list_is_its_items(metadata: str) -> None:
     assert list(parse("apiVersion: v1\nkind: List\n", origin="x")) == []
 
 
-def test_the_items_of_a_typed_list_need_not_say_what_they_are() -> None:
+def test_items_of_a_typed_list_need_no_kind() -> None:
     text = "apiVersion: v1\nkind: ConfigMapList\nitems: [{metadata: {name: a}}]\n"
     (found,) = parse(text, origin="x")
     assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
@@ -71,7 +71,7 @@ def test_webhooks_come_after_the_pods_that_answer_them(tmp_path: Path) -> None:
         ("charts/shop/values.yaml", "replicas: 1\n", "{chart: charts/shop}"),
     ],
 )
-def test_files_of_other_tools_come_with_what_to_write(
+def test_files_of_other_tools_have_a_fix(
     tmp_path: Path, path: str, text: str, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -177,5 +177,5 @@ def test_restarts_with_the_node_are_no_crashes(seconds: int, outlook: Outlook) -
         (pod(ended(1, "Error")), False),
     ],
 )
-def test_end_with_the_node_is_told_from_a_crash(found: dict[str, Any], again: bool) -> None:
+def test_end_with_the_node_is_no_crash(found: dict[str, Any], again: bool) -> None:
     assert [one.again for one in faults(found)] == [again]

@@ -156,7 +156,7 @@ def test_volume_of_a_missing_secret_ends_the_wait(monkeypatch: pytest.MonkeyPatc
     assert caught.value.fix.startswith("apply the Secret")
 
 
-def test_claim_of_a_class_that_is_not_there_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claim_of_a_missing_class_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"db": workload("db")}
     unscheduled = {
@@ -253,7 +253,7 @@ def test_workload_that_starts_after_its_node_is_not_named(monkeypatch: pytest.Mo
     assert "Deployment ns/db" not in caught.value.details
 
 
-def test_workload_that_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_names_the_workload_that_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(web=workload("web", **UP)))
     cluster.workloads = {"web": workload("web")}
     cluster.await_ready()
@@ -268,7 +268,7 @@ def test_pods_of_the_template_before_decide_nothing(monkeypatch: pytest.MonkeyPa
     assert not cluster.steps
 
 
-def test_failed_job_says_what_its_pod_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_failed_job_has_its_pods_log(monkeypatch: pytest.MonkeyPatch) -> None:
     job = workload("move") | {"kind": "Job"}
     failed = {"type": "Failed", "status": "True", "message": "reached the backoff limit"}
     job["status"] = {"failed": 1, "conditions": [failed]}
@@ -372,7 +372,7 @@ def test_pods_that_a_webhook_is_to_allow_are_waited_for(
     ("kind", "status"),
     [("StatefulSet", {"replicas": 1}), ("Job", {}), ("DaemonSet", {"desiredNumberScheduled": 1})],
 )
-def test_refused_pods_of_those_without_a_condition_end_the_wait(
+def test_refused_pods_in_events_end_the_wait(
     monkeypatch: pytest.MonkeyPatch, kind: str, status: dict[str, int]
 ) -> None:
     """Pods that violate the namespace's PodSecurity → the reason, which only events have; not where one came since."""

@@ -70,7 +70,7 @@ def test_a_changed_record_is_not_believed(
 
 
 @pytest.mark.security(20)
-def test_a_seal_is_good_for_one_record_of_one_sandbox(server: ApiServer, tmp_path: Path) -> None:
+def test_seal_is_valid_for_one_record_of_one_sandbox(server: ApiServer, tmp_path: Path) -> None:
     """A record is copied to another name, or to another sandbox's cluster → it is not believed there."""
     mine, another = records(server, tmp_path), records(server, tmp_path, "another")
     mine.write("applied", {"a": "1"})

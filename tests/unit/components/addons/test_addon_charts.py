@@ -183,7 +183,7 @@ def test_chart_s_images_come_from_the_mirror_of_their_registry(scene: Scene) -> 
     assert listed["image"] == f"{mirror}/acme/web:1" and listed["for"] == [f"{host}/acme/web:1"]
 
 
-def test_password_of_an_addon_is_told_by_its_secret(scene: Scene) -> None:
+def test_instructions_name_the_secret_with_the_password(scene: Scene) -> None:
     text = (scene.folder / "addon.yaml").read_text()
     more = {"login": {"user": "admin", "secret": "web", "key": "password"}, "hint": "token ${password} at ${host}"}
     (scene.folder / "addon.yaml").write_text(text + yaml.safe_dump(more))

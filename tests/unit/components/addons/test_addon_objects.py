@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.components.addons.addon_objects import fill, used
 
 
-def test_known_ones_are_filled_wherever_text_is() -> None:
+def test_known_placeholders_are_filled_in_every_text() -> None:
     before = {"a": ["${x}", "x=${x}.${y}"], "b": {"${x}": 1, "c": None}, "d": True}
     assert fill(before, {"x": "1"}) == {"a": ["1", "x=1.${y}"], "b": {"${x}": 1, "c": None}, "d": True}
     assert used(before) == {"x", "y"}

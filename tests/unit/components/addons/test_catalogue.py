@@ -31,7 +31,7 @@ TOPICS = {"cluster", "observability", "delivery", "secrets", "data", "messaging"
 
 
 @pytest.mark.parametrize("addon", catalogue.included(), ids=lambda one: one.name)
-def test_an_included_one_is_whole(addon: Addon) -> None:
+def test_included_addon_is_complete(addon: Addon) -> None:
     about = addon.about
     if about.instead:
         assert not addon.files
@@ -53,7 +53,7 @@ def test_spec_setting_given_as_addon_is_explained() -> None:
     assert "certs: {issuer: cert-manager}" in caught.value.fix
 
 
-def test_an_unknown_one_is_refused_with_those_there_are() -> None:
+def test_unknown_addon_is_refused_with_a_list() -> None:
     with pytest.raises(UsageError, match="no addon 'qqq'") as caught:
         catalogue.find_addon("qqq")
     assert "metrics-server" in caught.value.fix and "gateway-api" not in caught.value.fix
@@ -63,13 +63,13 @@ def test_an_unknown_one_is_refused_with_those_there_are() -> None:
     ("typed", "meant"),
     [("metrics", "metrics-server"), ("grafna", "grafana"), ("headlamp", "dashboard"), ("strimzi", "kafka")],
 )
-def test_unknown_addon_is_refused_with_near_ones(typed: str, meant: str) -> None:
+def test_unknown_addon_is_refused_with_similar_names(typed: str, meant: str) -> None:
     with pytest.raises(UsageError) as caught:
         catalogue.find_addon(typed)
     assert f"did you mean {meant}" in caught.value.fix
 
 
-def test_addons_of_the_same_host_are_none() -> None:
+def test_included_addons_have_different_namespaces() -> None:
     places = [one.about.chart.namespace or one.name for one in catalogue.included() if one.about.chart]
     assert len(places) == len(set(places))
 
@@ -112,7 +112,7 @@ def test_a_folder_is_an_addon_named_by_it(tmp_path: Path) -> None:
         ("mine", "title: x\n", "has no manifests"),
     ],
 )
-def test_a_folder_that_is_none_is_refused(tmp_path: Path, name: str, text: str | None, said: str) -> None:
+def test_folder_that_is_no_addon_is_refused(tmp_path: Path, name: str, text: str | None, said: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     if text:

@@ -202,9 +202,7 @@ def test_images_that_can_be_had_without_the_internet_may_run(
     assert up(step).state is State.READY
 
 
-def test_a_change_brings_what_is_new_and_takes_what_is_left_out(
-    step: AddonStep, server: ApiServer, folder: Path
-) -> None:
+def test_change_of_an_addon_adds_and_removes_objects(step: AddonStep, server: ApiServer, folder: Path) -> None:
     up(step)
     write(folder, config_map("other", "x"), deployment("${image}"))
     assert step.check() == Status(State.DRIFTED, "mine: has changed")
@@ -273,7 +271,7 @@ def test_missing_folder_keeps_addon_and_says_how_to_remove_it(step: AddonStep, f
     assert "sandbox addons disable mine" in caught.value.fix
 
 
-def test_an_interrupted_one_is_not_taken_for_whole(step: AddonStep, server: ApiServer) -> None:
+def test_interrupted_addon_counts_as_changed(step: AddonStep, server: ApiServer) -> None:
     up(step)
     record = step.manager.records()["mine"]
     Records.of(step.manager.images.sandbox).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})

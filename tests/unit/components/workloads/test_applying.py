@@ -43,7 +43,7 @@ def refuse(server: ApiServer, path: str, message: str) -> None:
     server.admit = admit
 
 
-def test_a_changed_job_of_the_sandbox_is_recreated_and_said(cluster: Cluster, server: ApiServer) -> None:
+def test_changed_job_of_the_sandbox_is_recreated_and_reported(cluster: Cluster, server: ApiServer) -> None:
     before, after = made("Job", "seed", "batch/v1", image="a"), made("Job", "seed", "batch/v1", image="b")
     path = "/apis/batch/v1/namespaces/shop/jobs/seed"
     refuse(server, path, JOB % ("x" * 5000))
@@ -96,9 +96,7 @@ def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> No
         (403, 'jobs.batch is forbidden: User "ann" cannot patch resource "jobs"', "give you that right"),
     ],
 )
-def test_refused_object_comes_with_what_to_do(
-    cluster: Cluster, server: ApiServer, status: int, message: str, fix: str
-) -> None:
+def test_refused_object_has_a_fix(cluster: Cluster, server: ApiServer, status: int, message: str, fix: str) -> None:
     def refuse(_: dict[str, Any]) -> dict[str, Any]:
         raise Refused(status, message)
 
@@ -182,7 +180,7 @@ REFUSED = (
 )
 
 
-def test_unanswered_webhook_is_what_is_said_meanwhile() -> None:
+def test_progress_names_the_unanswered_webhook() -> None:
     said: list[str] = []
     whys = iter(["failed calling webhook", None])
     apply_all([widget("a")], lambda _: next(whys), said.append)

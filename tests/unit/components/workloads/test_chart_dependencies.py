@@ -48,7 +48,7 @@ def test_chart_that_has_what_it_needs_is_taken_as_it_is(tmp_path: Path, there: s
 
 
 @pytest.mark.parametrize("name", ["gone", "../web", "web/../web"])
-def test_chart_that_is_not_there_is_left_to_helm(tmp_path: Path, name: str) -> None:
+def test_missing_chart_is_left_to_helm(tmp_path: Path, name: str) -> None:
     assert unpacked(chart(tmp_path / "shop", name)) == {}
 
 

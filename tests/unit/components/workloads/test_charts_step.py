@@ -195,7 +195,7 @@ def test_release_of_another_user_is_kept(step: ChartsStep, asked: Path, server: 
 
 
 @pytest.mark.security(20)
-def test_release_that_replaced_one_of_up_is_kept(
+def test_release_that_replaced_the_one_of_up_is_kept(
     step: ChartsStep, asked: Path, chart: Chart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user uninstalls the release of `up` and installs one of the same name → it is neither changed nor removed."""
@@ -326,7 +326,7 @@ def test_chart_that_cannot_be_rendered_is_an_error_by_helm(chart: Chart, asked: 
         Helm.find(Store(tmp_path)).render(chart)
 
 
-def test_without_helm_the_fix_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_helm_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingTool, match="helm is not installed"):
         Helm.find(Store(tmp_path))

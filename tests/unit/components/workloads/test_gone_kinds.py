@@ -51,7 +51,7 @@ def test_version_that_no_cluster_has_is_refused(version: str, kind: str, right: 
         ("extensions/v1beta1", "Ingres", "`kind: Ingress` and `apiVersion: networking.k8s.io/v1`"),
     ],
 )
-def test_mistyped_kind_is_refused_with_the_one_meant(version: str, kind: str, right: str) -> None:
+def test_mistyped_kind_is_refused_with_the_right_name(version: str, kind: str, right: str) -> None:
     with pytest.raises(BadFile, match=f"no cluster has the kind {kind} in {version}$") as caught:
         gone_kinds.require([one(version, kind)], None)
     assert right in caught.value.fix
@@ -67,7 +67,7 @@ def test_mistyped_kind_is_refused_with_the_one_meant(version: str, kind: str, ri
         ("example.com/v1", "Services"),
     ],
 )
-def test_other_kinds_are_not_taken_for_mistyped_ones(version: str, kind: str) -> None:
+def test_custom_kinds_are_not_taken_for_mistyped(version: str, kind: str) -> None:
     gone_kinds.require([one(version, kind)], None)
 
 

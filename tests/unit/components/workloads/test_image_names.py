@@ -185,7 +185,7 @@ def test_every_image_that_is_not_pulled_is_named_once() -> None:
         ("pod web-1, container web: CrashLoopBackOff", ""),
     ],
 )
-def test_an_image_that_cannot_be_pulled_comes_with_what_to_write(said: str, advice: str) -> None:
+def test_image_that_cannot_be_pulled_has_a_fix(said: str, advice: str) -> None:
     found = bring_advice(said, Path("images.yaml"))
     assert advice in found and bool(found) == bool(advice)
 

@@ -54,7 +54,7 @@ def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> 
 
 
 @needs_kubectl
-def test_a_folder_with_one_is_rendered_by_kubectl(project: Path) -> None:
+def test_kustomization_is_rendered_by_kubectl(project: Path) -> None:
     found = user_manifests.load([project / "overlays" / "dev"], store(project))
     settings = next(one for one in found if one["metadata"]["name"] == "settings")
     assert (settings["metadata"]["namespace"], settings["data"]) == ("shop", {"mode": "dev"})
@@ -147,7 +147,7 @@ def test_refusal_by_kustomize_is_shown(project: Path) -> None:
     assert "command failed" not in caught.value.details
 
 
-def test_without_any_kubectl_the_fix_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kubectl_has_a_fix(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(project))
     with pytest.raises(MissingTool, match="kubectl is not installed"):
         kustomization.render(project / "base", store(project))

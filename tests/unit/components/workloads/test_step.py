@@ -171,7 +171,7 @@ def test_killed_apply_is_not_ready_and_keeps_its_record(
     assert B not in server.objects
 
 
-def test_apply_that_failed_is_told_by_its_pods(names: Names, server: ApiServer) -> None:
+def test_error_of_a_failed_apply_has_its_pods_words(names: Names, server: ApiServer) -> None:
     """`up` that failed as pods do not start, then `status` → which; the manifests have not changed."""
     server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
     spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}
@@ -212,7 +212,7 @@ def test_image_without_a_source_is_reported_before_apply(names: Names, server: A
     assert "/api/v1/namespaces/shop" not in server.objects
 
 
-def test_without_an_answer_of_the_registry_nothing_is_said(names: Names, server: ApiServer, tmp_path: Path) -> None:
+def test_silent_registry_leaves_the_status_open(names: Names, server: ApiServer, tmp_path: Path) -> None:
     (tmp_path / "images.yaml").write_text("images: [x:1]\n")
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "x:1"}]}}
     step(names, (SHOP,)).apply(NoWork())
@@ -263,5 +263,5 @@ def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
         ('ErrImagePull: failed to pull and unpack image "web:1": no', "if it is built here, add to images.yaml"),
     ],
 )
-def test_advice_is_by_what_the_pods_say(said: str, fix: str) -> None:
+def test_advice_depends_on_the_pods_messages(said: str, fix: str) -> None:
     assert start_advice(said, Path("images.yaml")).startswith(fix)
