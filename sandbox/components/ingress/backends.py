@@ -1,4 +1,4 @@
-"""Tells why the Service behind an Ingress serves no one: it does not exist, lacks the port, or has no ready pod."""
+"""Why the Service behind an Ingress does not answer: it does not exist, lacks the port, or has no ready pod."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.kube.services import endpoint_slices, is_serving
 class Fault:
     """What is wrong with a Service, and the arguments of kubectl that help, with {rule} for what names the Service.
 
-    There are none where that has to be corrected.
+    The arguments are empty where the Service's name or port has to be corrected.
     """
 
     what: str
@@ -24,15 +24,15 @@ class Fault:
 
 def faults(cluster: Cluster, ingresses: Iterable[Mapping[str, Any]], hosts: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with the Services of Ingresses for `hosts`, a line each. Raises ClusterError."""
-    for one in ingresses:
-        name, namespace = title({"kind": "Ingress", **one}), one["metadata"]["namespace"]
-        rules = (rule for rule in (one.get("spec") or {}).get("rules") or () if rule.get("host") in hosts)
+    for ingress in ingresses:
+        name, namespace = title({"kind": "Ingress", **ingress}), ingress["metadata"]["namespace"]
+        rules = (rule for rule in (ingress.get("spec") or {}).get("rules") or () if rule.get("host") in hosts)
         paths = (path for rule in rules for path in (rule.get("http") or {}).get("paths") or ())
         services = (path["backend"].get("service") for path in paths)
-        wanted = {(each["name"], number(each)) for each in services if each}
-        for service, port in sorted(wanted, key=str):
-            if found := fault(cluster, namespace, service, port):
-                yield f"{name}: {found.what}"
+        backends = {(service["name"], number(service)) for service in services if service}
+        for service, port in sorted(backends, key=str):
+            if wrong := fault(cluster, namespace, service, port):
+                yield f"{name}: {wrong.what}"
 
 
 def number(service: Mapping[str, Any]) -> int | str | None:
@@ -47,9 +47,9 @@ def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -
     if service is None:
         return Fault(f"there is no Service {place}", "get services, then correct {rule}")
     spec = service.get("spec") or {}
-    known = [value for one in spec.get("ports") or () for value in (one.get("port"), one.get("name")) if value]
-    if port is not None and port not in known:
-        return Fault(f"Service {place} has no port {port}, only {', '.join(map(str, known))}")
+    ports = [value for port in spec.get("ports") or () for value in (port.get("port"), port.get("name")) if value]
+    if port is not None and port not in ports:
+        return Fault(f"Service {place} has no port {port}, only {', '.join(map(str, ports))}")
     if spec.get("type") == "ExternalName" or ready(cluster, namespace, name):
         return None
     selector = label_selector(spec.get("selector"))
@@ -62,10 +62,10 @@ def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -
 
 
 def ready(cluster: Cluster, namespace: str, service: str) -> set[str]:
-    """Return the pods that get traffic, by name, and endpoints that are none by address. Raises ClusterError."""
+    """Return the pods that get traffic by name, and other endpoints by address. Raises ClusterError."""
     slices = endpoint_slices(cluster, namespace, service)
-    found = [end for one in slices for end in one.get("endpoints") or () if is_serving(end)]
-    return {(end.get("targetRef") or {}).get("name") or where for end in found for where in end.get("addresses") or ()}
+    ends = [end for part in slices for end in part.get("endpoints") or () if is_serving(end)]
+    return {(end.get("targetRef") or {}).get("name") or where for end in ends for where in end.get("addresses") or ()}
 
 
 def _pod(pod: Mapping[str, Any]) -> str:

@@ -22,7 +22,6 @@ from sandbox.names import is_below
 
 
 def are_certified(spec: Spec) -> bool:
-    """Return whether the sandbox issues the domain's certificate itself, so that hosts can be added to it."""
     is_own = spec.certs.issuer == "sandbox" and spec.certs.default is None
     return is_own and spec.ingress.controller == "traefik" and spec.cluster.supports.whole_cluster
 
@@ -38,7 +37,7 @@ def is_deep(host: str, domain: str) -> bool:
     return is_below(host, domain) and "." in host.removesuffix(domain).rstrip(".")
 
 
-def held(keystore: Keystore, leaf: str, domain: str) -> tuple[str, ...]:
+def certified(keystore: Keystore, leaf: str, domain: str) -> tuple[str, ...]:
     """Return the hosts more than one label below the domain that the certificate is for already."""
     with suppress(SandboxError):
         certificate = describe(keystore.leaf_files(leaf).read().cert_pem, now=datetime.now(UTC))
@@ -57,20 +56,20 @@ class DeepHosts:
 
     def lacking(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> list[str]:
         """Return the hosts that the certificate is not for."""
-        return sorted(self._wanted(cluster, ingresses) - set(held(self.keystore, self.secret.leaf, self.domain)))
+        return sorted(self._wanted(cluster, ingresses) - set(certified(self.keystore, self.secret.leaf, self.domain)))
 
     def add(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> None:
         """Issue the certificate for all hosts, if it lacks any. Raises SandboxError."""
         wanted = self._wanted(cluster, ingresses)
-        if wanted - set(held(self.keystore, self.secret.leaf, self.domain)):
+        if wanted - set(certified(self.keystore, self.secret.leaf, self.domain)):
             hosts = (*domain_names(self.domain), *sorted(wanted))
-            one = replace(self.secret, hosts=hosts)
-            pair = self.keystore.leaf(one.leaf, one.hosts, now=datetime.now(UTC))
-            apply_tls_secret(cluster, tls_secret(one.namespace, one.secret, pair, labels={LABEL: ""}))
+            secret = replace(self.secret, hosts=hosts)
+            pair = self.keystore.leaf(secret.leaf, secret.hosts, now=datetime.now(UTC))
+            apply_tls_secret(cluster, tls_secret(secret.namespace, secret.secret, pair, labels={LABEL: ""}))
 
     def _wanted(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> set[str]:
-        found = [*ingresses, *(hosts.routes(cluster) if self.routes else ())]
-        return {host for one in found for host in certifiable(one, self.domain)}
+        routes = hosts.routes(cluster) if self.routes else ()
+        return {host for ingress in (*ingresses, *routes) for host in certifiable(ingress, self.domain)}
 
 
 def _is_name(host: str) -> bool:

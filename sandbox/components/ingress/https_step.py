@@ -111,7 +111,7 @@ class HttpsStep(NothingToUndo):
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
         """Return once the host of an Ingress gets another page than unknown hosts do. Raises WaitTimeout."""
-        ingresses = [one for one in self._ingresses() if host in hosts_of([one])]
+        ingresses = [ingress for ingress in self._ingresses() if host in hosts_of([ingress])]
         wait_until(lambda: self._unanswered((host,), ingresses), what=host, timeout=timeout, pause=0.1)
 
     @property
@@ -126,10 +126,10 @@ class HttpsStep(NothingToUndo):
 
     def _wanted(self) -> Facts | None:
         """Return the certificate that the ingress controller should serve the domain with, if it exists."""
-        found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
-        if found is None:
+        secret = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
+        if secret is None:
             return None
-        return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
+        return describe(base64.b64decode(secret["data"]["tls.crt"]), now=datetime.now(UTC))
 
     def _stale(self, wanted: Facts | None) -> str | None:
         """Return where the domain is not served with the certificate `wanted`, or None."""
@@ -139,7 +139,7 @@ class HttpsStep(NothingToUndo):
         """Ask at once, as often as the edge has nodes to send requests to; return the first trouble, or None."""
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(question) for question in questions for _ in range(self.ways)]
-            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
+            return next((trouble for trouble in (answer.result() for answer in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts | None) -> str | None:
         if wanted is None:

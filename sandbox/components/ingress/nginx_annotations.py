@@ -34,7 +34,6 @@ class Known:
 
 @functools.cache
 def known() -> Known:
-    """Return the known annotations."""
     return Known(**yaml_text.document(controller.template_text("annotations.yaml")))
 
 
@@ -63,6 +62,7 @@ def _nginx(name: str, value: str, annotations: Mapping[str, Any]) -> Iterator[st
         yield f"{name} {value} has no effect: only cookie has"
     elif name in SNIPPETS:
         bare = _QUOTED.sub('""', value)
-        unknown = [one for one in dict.fromkeys(_DIRECTIVE.findall(bare)) if one not in known().directives]
+        directives = dict.fromkeys(_DIRECTIVE.findall(bare))
+        unknown = [name for name in directives if name not in known().directives]
         if unknown:
             yield f"{name}: the directive {', '.join(unknown)} is not supported, so that the host is not served"

@@ -92,7 +92,7 @@ class ServedCertificates:
         current = [self._current(secret, facts) for secret, facts in present.items() if _is_of_application(secret)]
         edge = self._of_edge()
         known = {facts.sha256 for facts in present.values()} | ({edge.sha256} if edge else set())
-        named = {*hosts, *(host for one in current for host in one.secret.hosts), *(edge.hosts if edge else ())}
+        named = {*hosts, *(host for entry in current for host in entry.secret.hosts), *(edge.hosts if edge else ())}
         asked = sorted(host for host in named if "*" not in host and parse_address(host) is None)
         with ThreadPoolExecutor(WIDTH) as pool:
             judged = pool.map(lambda host: self._judge(host, current, known), asked)
@@ -105,21 +105,21 @@ class ServedCertificates:
         nothing in the cluster can be restarted.
         """
         outdated = self.outdated(hosts)
-        for one in outdated:
-            for workload in one.workloads:
-                if one.wanted and (selector := pod_selector(workload)):
+        for host in outdated:
+            for workload in host.workloads:
+                if host.wanted and (selector := pod_selector(workload)):
                     # Have kubelets write the Secret's new content into its pods now, not within a minute.
                     space = workload["metadata"]["namespace"]
-                    readiness.refresh_pods(self.cluster, space, one.wanted.mark, selector=selector)
+                    readiness.refresh_pods(self.cluster, space, host.wanted.mark, selector=selector)
         if not outdated:
             return
         try:
             self._await(hosts, PATIENCE)
         except WaitTimeout:
             outdated = self.outdated(hosts)
-            for one in outdated:
-                self._restart(one, say)
-            left = [one for one in outdated if not one.workloads]
+            for host in outdated:
+                self._restart(host, say)
+            left = [host for host in outdated if not host.workloads]
             if left:
                 raise SandboxError(
                     str(left[0]),
@@ -133,7 +133,7 @@ class ServedCertificates:
         wait_until(lambda: "\n".join(map(str, self.outdated(hosts))) or None, what="the certificates", timeout=timeout)
 
     def _judge(self, host: str, current: Sequence[Current], known: set[str]) -> Outdated | None:
-        wanted = next((one for one in current if one.facts.covers(host)), None)
+        wanted = next((entry for entry in current if entry.facts.covers(host)), None)
         for _ in range(self.ways):
             served = self.ask(host, None).certificate
             if not served or fingerprint(served) in known:
@@ -152,8 +152,8 @@ class ServedCertificates:
         return describe(pem_text, now=datetime.now(UTC)) if pem_text else None
 
     def _current(self, secret: TlsSecret, facts: Facts) -> Current:
-        workloads = (one for kind in KINDS for one in self._of_kind(secret.namespace, kind))
-        users = (one for one in workloads if not is_leaving(one) and secret.secret in set(_secrets_of(one)))
+        workloads = (workload for kind in KINDS for workload in self._of_kind(secret.namespace, kind))
+        users = (each for each in workloads if not is_leaving(each) and secret.secret in set(_secrets_of(each)))
         return Current(secret, facts, tuple(users))
 
     def _of_edge(self) -> Facts | None:
@@ -169,12 +169,12 @@ class ServedCertificates:
                 raise
             return ()
 
-    def _restart(self, one: Outdated, say: Say) -> None:
-        for workload in one.workloads:
-            say(f"restarting {title(workload)}: {one}")
-            mark = one.wanted.mark if one.wanted else ""
+    def _restart(self, host: Outdated, say: Say) -> None:
+        for workload in host.workloads:
+            say(f"restarting {title(workload)}: {host}")
+            mark = host.wanted.mark if host.wanted else ""
             self.cluster.annotate_pods(workload, {ANNOTATION: mark}, manager=MANAGER)
-        wait_ready(self.cluster, one.workloads, timeout=TIMEOUT)
+        wait_ready(self.cluster, host.workloads, timeout=TIMEOUT)
 
 
 def _is_of_application(secret: TlsSecret) -> bool:

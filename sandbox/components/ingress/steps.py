@@ -66,7 +66,10 @@ class IngressStep(NothingToUndo):
         # gone.
         applied_record.write(records, RECORD, (*wanted, *dropped))
         object_keys.remove(cluster, dropped)
-        for manifest in (*groundwork, *manifests):
+        for manifest in groundwork:
+            if manifest["kind"] != "ConfigMap" or cluster.live(manifest) is None:  # the page keeps its hosts
+                apply_patiently(cluster, manifest, say=work.say)
+        for manifest in manifests:
             apply_patiently(cluster, manifest, say=work.say)
         applied_record.write(records, RECORD, wanted)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
@@ -82,7 +85,7 @@ class IngressStep(NothingToUndo):
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
-        return [content_hash.marked(one) for one in self.controller.manifests(trusted=trusted)]
+        return list(map(content_hash.marked, self.controller.manifests(trusted=trusted)))
 
 
 def _is_marked(cluster: Cluster, key: ObjectKey) -> bool:
@@ -92,11 +95,12 @@ def _is_marked(cluster: Cluster, key: ObjectKey) -> bool:
 
 def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
     """Raise SandboxError for an IngressClass that exists and was not made by this step."""
-    for one in manifests:
-        if one["kind"] == "IngressClass" and one["metadata"]["name"] != CLASS:
-            live = cluster.live(one)
+    for manifest in manifests:
+        name = manifest["metadata"]["name"]
+        if manifest["kind"] == "IngressClass" and name != CLASS:
+            live = cluster.live(manifest)
             if live is not None and not content_hash.mark(live):
-                name, owner = one["metadata"]["name"], (live.get("spec") or {}).get("controller")
+                owner = (live.get("spec") or {}).get("controller")
                 raise SandboxError(
                     f"the cluster has an IngressClass {name} that `up` did not make",
                     details=f"it belongs to {owner}",
@@ -115,12 +119,12 @@ class NoIngressStep(NothingToUndo):
     title: str = "No ingress controller"
 
     def check(self) -> Status:
-        there = applied_record.read(Records.of(self.names), RECORD)
-        return Status(State.DRIFTED, "an earlier spec asked for one") if there else Status(State.READY)
+        applied = applied_record.read(Records.of(self.names), RECORD)
+        return Status(State.DRIFTED, "an earlier spec asked for one") if applied else Status(State.READY)
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
-        there = applied_record.read(records, RECORD)
-        if there:
-            object_keys.remove(records.cluster, there.dropped(()))
+        applied = applied_record.read(records, RECORD)
+        if applied:
+            object_keys.remove(records.cluster, applied.dropped(()))
         records.delete(RECORD)

@@ -94,12 +94,12 @@ def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
 
     Raises SandboxError.
     """
-    found = []
+    definitions = []
     for name, digest in GATEWAY_FILES.items():
         place = gateway_path(name)
         text = download(f"{GATEWAY_URL}/{place}", folder / Path(place).name, sha256=digest)
-        found.append(dict(yaml_text.document(text)))
-    return found
+        definitions.append(dict(yaml_text.document(text)))
+    return definitions
 
 
 def gateway_path(name: str) -> str:

@@ -19,15 +19,15 @@ Ingress = Mapping[str, Any]
 
 def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
     """Raise SandboxError for an Ingress of the domain, or of every host, whose class nothing in the cluster serves."""
-    inside = [{"kind": "Ingress", **one} for one in ingresses if _is_inside(one, domain)]
+    inside = [{"kind": "Ingress", **ingress} for ingress in ingresses if _is_inside(ingress, domain)]
     classes = _classes(cluster)
-    foreign = {title(one): found for one in inside if (found := foreign_class(one, classes))}
+    foreign = {title(ingress): name for ingress in inside if (name := foreign_class(ingress, classes))}
     if foreign:
-        name, found = next(iter(foreign.items()))
+        (ingress, name), *others = foreign.items()
         raise SandboxError(
-            f"{name} has the class '{found}', which no controller here serves",
-            details="\n".join(f"{other}: {its}" for other, its in list(foreign.items())[1:]),
-            fix=class_advice(found),
+            f"{ingress} has the class '{name}', which no controller here serves",
+            details="\n".join(f"{other}: {its}" for other, its in others),
+            fix=class_advice(name),
             id="ingress-class",
         )
 
@@ -35,22 +35,22 @@ def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str)
 def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> str | None:
     """Return an Ingress of the domain, or of every host, that only classes without a controller have, or None."""
     classes = _classes(cluster)
-    served = set(hosts_of([one for one in ingresses if not foreign_class(one, classes)]))
-    for one in ingresses:
-        found = foreign_class(one, classes)
-        if found and _is_inside(one, domain) and not served.intersection(hosts_of([one])):
-            return f"{title({'kind': 'Ingress', **one})} has the class '{found}'"
+    served = set(hosts_of([ingress for ingress in ingresses if not foreign_class(ingress, classes)]))
+    for ingress in ingresses:
+        name = foreign_class(ingress, classes)
+        if name and _is_inside(ingress, domain) and not served.intersection(hosts_of([ingress])):
+            return f"{title({'kind': 'Ingress', **ingress})} has the class '{name}'"
     return None
 
 
 def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]) -> None:
     """Raise UsageError for an Ingress with a host whose TLS the edge routes to a Service; `tls` is host to Service."""
-    for one in manifests:
-        both = tls.keys() & hosts_of([one]) if one["kind"] == "Ingress" else ()
+    for manifest in manifests:
+        both = tls.keys() & hosts_of([manifest]) if manifest["kind"] == "Ingress" else ()
         if both:
             host = min(both)
             raise UsageError(
-                f"{host} is a host of {title(one)} and of `edge.tls`",
+                f"{host} is a host of {title(manifest)} and of `edge.tls`",
                 details=f"the edge would route all of its TLS to {tls[host]}; nothing was changed",
                 fix="give one of the two another host",
                 id="domain-taken",
@@ -59,10 +59,10 @@ def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]
 
 def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
     """Return the class of an Ingress if it is none of `classes`; the old annotation can only be `nginx`."""
-    wanted = (ingress.get("spec") or {}).get("ingressClassName")
+    name = (ingress.get("spec") or {}).get("ingressClassName")
     old = (ingress["metadata"].get("annotations") or {}).get(INGRESS_CLASS)
-    if wanted:
-        return None if wanted in classes else str(wanted)
+    if name:
+        return None if name in classes else str(name)
     return None if old in (None, CLASS) else f"{old} (by annotation)"
 
 
@@ -94,13 +94,13 @@ def notes(
     `hosts` are those outside the domain that the edge routes here, `classes` those that are served, and `tls` hosts
     that the edge routes to a Service each. The sandbox `certifies` hosts at any depth of the domain, or only its own.
     """
-    for one in ingresses:
-        certified = tuple(deep_hosts.certifiable(one, domain)) if certifies else ()
-        name = title({"kind": "Ingress", **one})
-        found = foreign_class(one, classes)
-        if found:
-            yield f"{name} has the class '{found}', which no controller here serves: {class_advice(found)}"
-        for host in sorted(set(ingress_hosts(one))):
+    for ingress in ingresses:
+        certified = tuple(deep_hosts.certifiable(ingress, domain)) if certifies else ()
+        name = title({"kind": "Ingress", **ingress})
+        foreign = foreign_class(ingress, classes)
+        if foreign:
+            yield f"{name} has the class '{foreign}', which no controller here serves: {class_advice(foreign)}"
+        for host in sorted(set(ingress_hosts(ingress))):
             if tls and host in tls:
                 yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
                 continue
@@ -110,22 +110,26 @@ def notes(
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
                     f"`edge: {{hosts: [{host}]}}` with a certificate of your own in tls.secretName"
                 )
-            elif deep_hosts.is_deep(host, domain) and host not in {*hosts, *certified} and not has_own_certificate(one):
+            elif (
+                deep_hosts.is_deep(host, domain)
+                and host not in {*hosts, *certified}
+                and not has_own_certificate(ingress)
+            ):
                 yield (
                     f"{name}: the certificate of {domain} is for one label below it, so clients refuse {host}: name a "
                     f"Secret for it in tls.secretName, which `certs: {{secrets: [...]}}` makes"
                 )
-        yield from (f"{name}: {said}" for said in nginx_annotations.without_effect(one))
+        yield from (f"{name}: {effect}" for effect in nginx_annotations.without_effect(ingress))
 
 
 def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
     """Yield warnings about the sandbox's Ingresses, except for their classes, which the HTTPS check tests."""
     if spec.ingress.controller == "traefik":
-        classes = {str((one.get("spec") or {}).get("ingressClassName")) for one in ingresses}
+        classes = {str((ingress.get("spec") or {}).get("ingressClassName")) for ingress in ingresses}
         yield from notes(
             ingresses,
             domain=spec.domain,
-            hosts=[one.host for one in spec.edge.hosts],
+            hosts=[host.host for host in spec.edge.hosts],
             classes=classes,
             tls=routed(spec),
             certifies=deep_hosts.are_certified(spec),
@@ -137,27 +141,27 @@ def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
 
     Of another controller's it is not known.
     """
-    named = {*(one.host for one in spec.edge.hosts), *routed(spec)}
-    found = hosts_of(ingresses)
+    named = {*(host.host for host in spec.edge.hosts), *routed(spec)}
+    hosts = hosts_of(ingresses)
     if spec.ingress.controller != "traefik":
-        return found
-    return tuple(host for host in found if host in named or is_below(host, spec.domain))
+        return hosts
+    return tuple(host for host in hosts if host in named or is_below(host, spec.domain))
 
 
 def routed(spec: Spec) -> Mapping[str, str]:
     """Return the hosts whose TLS the edge routes to a Service, with the Service."""
-    return {one.host: one.to for one in spec.edge.tls}
+    return {host.host: host.to for host in spec.edge.tls}
 
 
 def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     """Return the TLS Secrets that the Ingress names and the cluster lacks: its hosts get the default certificate."""
     namespace = ingress["metadata"]["namespace"]
-    named = (one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
+    named = (entry.get("secretName") for entry in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
 
 
 def _classes(cluster: Cluster) -> list[str]:
-    return [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
+    return [item["metadata"]["name"] for item in cluster.list("networking.k8s.io/v1", "IngressClass")]
 
 
 def _is_inside(ingress: Ingress, domain: str) -> bool:

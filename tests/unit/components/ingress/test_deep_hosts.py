@@ -51,11 +51,11 @@ def test_deep_and_wildcard_hosts_are_added_once(deep: DeepHosts, names: Names, s
     served = describe(base64.b64decode(server.objects[PLACE]["data"]["tls.crt"]), now=datetime.now(UTC))
     assert set(served.hosts) == {*domain_names(DOMAIN), *added}
     assert deep.lacking(cluster, found) == []
-    assert set(deep_hosts.held(deep.keystore, "domain", DOMAIN)) == set(added)
+    assert set(deep_hosts.certified(deep.keystore, "domain", DOMAIN)) == set(added)
     before = server.objects[PLACE]
     deep.add(cluster, [])
     assert server.objects[PLACE] is before
 
 
 def test_hosts_are_held_by_no_certificate_before_the_first(names: Names) -> None:
-    assert deep_hosts.held(Keystore(names.keys), "domain", DOMAIN) == ()
+    assert deep_hosts.certified(Keystore(names.keys), "domain", DOMAIN) == ()
