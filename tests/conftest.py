@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import port_reservations
-
 STATUS = pytest.StashKey[int]()
 HOMES = itertools.count()
 FOLDERS = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
@@ -27,8 +25,6 @@ def isolated_home(
     folder = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # `mktemp` reads all earlier names each time
     folder.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(folder))
-    # Ports are reserved on the whole machine, where other tests run too.
-    monkeypatch.setattr(port_reservations, "PREFIX", f"\0{folder}-")
     for name in FOLDERS:
         monkeypatch.setenv(name, str(folder / name.lower()))
     monkeypatch.setenv("KUBECONFIG", str(folder / ".kube" / "config"))

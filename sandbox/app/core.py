@@ -121,9 +121,9 @@ class Sandbox:
                     spared=spared,
                 )
             if not ready.spec.runs_process:
-                from sandbox.app import balanced_ports
+                from sandbox.app import service_ports
 
-                balanced_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
+                service_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
             self._watch(ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed

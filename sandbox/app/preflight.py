@@ -10,7 +10,7 @@ from sandbox.app import checkouts, context, machine_plan, ports, requirements, s
 from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.core import Sandbox, explaining, keeping, survey
-from sandbox.app.port_usage import PortTaken
+from sandbox.app.ports import PortTaken
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError

@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from sandbox.app import port_reservations
+from sandbox.app import ports
 from sandbox.components.edge import routes
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
@@ -16,7 +16,7 @@ from sandbox.system.sandbox_lock import Busy
 
 def sweep(home: Home, name: str) -> None:
     """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
-    port_reservations.sweep(home.claims)
+    ports.sweep(home.claims)
     if not _is_any_left(home):
         for folder in (home.edge, home.forwards, home.networks):
             _remove(home, folder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.app import context, service_places
+from sandbox.app import context, service_ports
 from sandbox.app.core import Sandbox
 from sandbox.app.overview import Exposure, exposure
-from sandbox.app.service_places import Reached
+from sandbox.app.service_ports import Reached
 from sandbox.app.session import wake_paused
 from sandbox.engine import Engine
 
@@ -58,7 +58,7 @@ def read(sandbox: Sandbox) -> SandboxStatus:
     with engine.keeping():
         steps = [Step(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
-        services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
+        services = service_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",))
     return SandboxStatus(sandbox.name, steps, _network(exposed), services)
 

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 
 import click
 
-from sandbox.app import context, edge_ports, edge_state, service_places
-from sandbox.app.edge_ports import PortStatus
+from sandbox.app import context, edge_state, service_ports
 from sandbox.app.edge_state import EdgeState
-from sandbox.app.service_places import Balanced
+from sandbox.app.service_ports import Balanced, PortStatus
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import Server
@@ -128,8 +127,8 @@ def read() -> EdgeReport:
     return EdgeReport(
         edge=edge,
         days_left={name: _days_left(home, name) for name in ending},
-        ports=edge_ports.statuses(),
-        load_balancers=service_places.balanced(known, home, engine),
+        ports=service_ports.statuses(),
+        load_balancers=service_ports.balanced(known, home, engine),
     )
 
 

@@ -12,7 +12,7 @@ from sandbox.cli.output import laid_out, show_json, show_list
 
 if TYPE_CHECKING:
     from sandbox.app.sandbox_status import SandboxStatus, Step
-    from sandbox.app.service_places import Reached
+    from sandbox.app.service_ports import Reached
 
 MARKS = {
     "ready": ("✓", "green"),

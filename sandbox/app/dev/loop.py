@@ -17,7 +17,7 @@ from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
-from sandbox.app.port_usage import PortRefused
+from sandbox.app.ports import PortRefused
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import parts as chart_parts
 from sandbox.config.schema import Chart, RemoteChart, Spec

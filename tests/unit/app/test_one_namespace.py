@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import context, overview, service_places
+from sandbox.app import context, overview, service_ports
 from sandbox.app.core import Sandbox
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
@@ -86,7 +86,7 @@ def test_context_is_the_users_own(cluster: ApiServer) -> None:
 
 
 def test_load_balancers_are_those_of_the_namespace(cluster: ApiServer) -> None:
-    found, is_inside = reads(cluster, lambda: service_places.balanced([ROUTE], context.home()))
+    found, is_inside = reads(cluster, lambda: service_ports.balanced([ROUTE], context.home()))
     assert [one.service for one in found] == [f"{NAMESPACE}/web"] and is_inside
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import port_reservations, remains
+from sandbox.app import ports, remains
 from sandbox.components.edge import edge_folder, forwarder, routes
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Route
@@ -23,7 +23,7 @@ def used(place: Home) -> None:
         routes.save(place.edge, Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0))
         routes.remove(place.edge, "demo")
     forwarder.use(place, Path("/bin/true"))
-    with port_reservations.hold(place.claims, "demo", [("sandbox-edge", 443)]):
+    with ports.hold(place.claims, "demo", [("sandbox-edge", 443)]):
         pass
     (place.claims / "5001.sandbox-old-registry.old").touch()
     place.networks.mkdir()
@@ -80,7 +80,7 @@ def test_while_another_is_known_its_files_stay(place: Home, kept: str) -> None:
     if kept != "claim":
         down(place)
     else:
-        with port_reservations.hold(place.claims, "other", [("sandbox-edge", 443)]):
+        with ports.hold(place.claims, "other", [("sandbox-edge", 443)]):
             down(place)
     assert place.edge.is_dir() and place.networks.is_dir()
     assert not place.lock("demo").exists()
@@ -88,9 +88,9 @@ def test_while_another_is_known_its_files_stay(place: Home, kept: str) -> None:
 
 
 def test_claims_of_killed_commands_go_and_held_ones_stay(place: Home) -> None:
-    with port_reservations.hold(place.claims, "demo", [("sandbox-edge", 443)]):
+    with ports.hold(place.claims, "demo", [("sandbox-edge", 443)]):
         (place.claims / "5001.sandbox-old-registry.old").touch()
-        port_reservations.sweep(place.claims)
+        ports.sweep(place.claims)
         assert [path.name for path in place.claims.iterdir()] == ["443.sandbox-edge.demo"]
 
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import port_reservations, ports, requirements
-from sandbox.app.port_usage import PortForbidden, PortTaken
-from sandbox.app.ports import reserve, resolve
+from sandbox.app import ports, requirements
+from sandbox.app.ports import PortForbidden, PortTaken, reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.store import Store
@@ -493,13 +492,11 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
 CHOOSER = """
 import sys
 from pathlib import Path
-from sandbox.app import port_reservations
 from sandbox.names import Home
 from sandbox.app.ports import reserve
 from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]
-port_reservations.PREFIX = chr(0) + sys.argv[3]
 tcp = [{"port": "auto", "to": "infra/dns:5399"}]
 spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": {"ports": "auto", "tcp": tcp}})
 with reserve(spec, Home(state, state, state), FakeEngine()) as resolved:
@@ -512,7 +509,7 @@ def chosen_at_once(*commands: tuple[Path, str]) -> list[list[int]]:
     """Return the ports that commands choose at the same moment, each with its state folder and its sandbox's name."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", CHOOSER, str(state), name, port_reservations.PREFIX.strip("\0")],
+            [sys.executable, "-c", CHOOSER, str(state), name],
             cwd=Path(__file__).parents[3],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -538,33 +535,17 @@ def test_sandboxes_starting_together_choose_different_ports(tmp_path: Path) -> N
     assert len({tuple(of_edge) for _, _, *of_edge in chosen}) == 1  # the edge is for all of them
 
 
-@pytest.mark.fault(10)
-def test_sandboxes_of_two_users_starting_together_share_no_port(tmp_path: Path) -> None:
-    """Users choose ports at the same moment, each with a state folder → no port is chosen twice, not for HTTPS."""
-    chosen = chosen_at_once(*((tmp_path / name, "demo") for name in "abcd"))
-    for ports_of in zip(*chosen, strict=True):
-        assert len(set(ports_of)) == len(chosen)
-
-
-def test_port_that_another_user_is_about_to_open_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
-    wanted = spec()
-    with reserve(wanted, Home(*(tmp_path / "bob",) * 3), FakeEngine()), pytest.raises(PortTaken) as caught:
-        check(wanted, place, engine)
-    assert "with another state folder, which is starting" in caught.value.details
-    check(wanted, place, engine)
-
-
 @pytest.mark.fault(11)
 def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     """A claim on a port left by a process that is gone → it blocks no process."""
     port = free_port()
     code = (
-        "import os, sys; from pathlib import Path; from sandbox.app import port_reservations as claims\n"
+        "import os, sys; from pathlib import Path; from sandbox.app import ports as claims\n"
         f"with claims.hold(Path(sys.argv[1]), 'a', [('edge', {port})]): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[3])
     assert list(tmp_path.glob(f"{port}.*"))
-    assert port_reservations.claimant(tmp_path, port, EDGE) is None
+    assert ports.claimant(tmp_path, port, EDGE) is None
 
 
 @pytest.mark.fault(82)

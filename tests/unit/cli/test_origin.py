@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from sandbox.app import consent as agreements
 from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
-from sandbox.app.port_usage import Occupant, Wanted, taken
+from sandbox.app.ports import Occupant, Wanted, taken
 from sandbox.cli import prompts
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root

@@ -18,7 +18,7 @@ from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Copies, Rounds
-from sandbox.app.port_usage import Occupant, PortTaken, Wanted, taken
+from sandbox.app.ports import Occupant, PortTaken, Wanted, taken
 from sandbox.config.resolve import load
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError

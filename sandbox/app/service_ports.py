@@ -1,4 +1,4 @@
-"""Ports that are routed to Services: added and removed by commands, and the state of each."""
+"""Ports and addresses of Services: added, followed and removed by commands, and where each Service is reached."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 from sandbox.app.context import home as user_home
 from sandbox.app.known_sandboxes import not_up, require_known
-from sandbox.app.port_usage import Machine, Wanted
-from sandbox.app.ports import EDGE_TCP, problems
-from sandbox.app.service_places import reached_of
+from sandbox.app.ports import EDGE_TCP, Machine, Wanted, problems
 from sandbox.app.session import Session
-from sandbox.components.edge import edge_folder, host_ports, routes
+from sandbox.components.cluster.dns import service_name
+from sandbox.components.edge import container_reach, edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
@@ -21,10 +20,88 @@ from sandbox.config.schema.edge_schema import USUAL
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster, ClusterError, ServerAway
+from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
 from sandbox.names import EDGE, Home, Names
 from sandbox.plan import providers
 from sandbox.system import files, host_network
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """A Service of type LoadBalancer, its address if it has one yet, and its ports, each as NUMBER/PROTOCOL.
+
+    `reached` is whether this machine reaches that address.
+    """
+
+    sandbox: str
+    service: str
+    address: str
+    ports: tuple[str, ...]
+    reached: bool = True
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A Service, its URLs (tcp://, udp://, tls://), none while it waits for an address, and its name for pods."""
+
+    service: str
+    places: tuple[str, ...]
+    name: str
+
+
+def load_balancers(route: Route, home: Home) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of one sandbox. Raises SandboxError."""
+    names = home.sandbox(route.name)
+    services = Cluster(names.kubeconfig).list("v1", "Service", providers.namespace(names))
+    return tuple(_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer")
+
+
+def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers.
+
+    With the `engine`, it is tested whether this machine reaches their addresses.
+    """
+    found: list[Balanced] = []
+    for route in known:
+        with suppress(SandboxError):
+            mine, names = load_balancers(route, home), home.sandbox(route.name)
+            reached = not mine or engine is None or container_reach.are_reached(engine, names, route.network)
+            found += [replace(one, reached=reached) for one in mine]
+    return tuple(found)
+
+
+def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
+    """Return the Services of the sandbox `name`; none if it is not up."""
+    route = routes.find(routes.load(home.edge), name)
+    return _reached(route, home, engine) if route else ()
+
+
+def _reached(route: Route, home: Home, engine: Engine) -> tuple[Reached, ...]:
+    """Return every Service of a sandbox that has a port of this machine or an address, or waits for one."""
+    places: dict[str, list[str]] = {}
+    for port in route.every_port:
+        places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))
+    for one in balanced((route,), home, engine):
+        ends = (port.partition("/") for port in one.ports)
+        urls = [f"{protocol}://{host_network.authority(one.address, number)}" for number, _, protocol in ends]
+        places.setdefault(one.service, []).extend(urls if one.address and one.reached else ())
+    return tuple(
+        Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
+    )
+
+
+def _balanced(sandbox: str, service: Manifest) -> Balanced:
+    given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+    ports = (f"{one['port']}/{one.get('protocol', 'TCP').lower()}" for one in service["spec"].get("ports") or ())
+    metadata = service["metadata"]
+    return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
+
+
+def _url(route: Route, port: Port) -> str:
+    address, number = route.place(port)
+    if port.host:
+        return f"tls://{port.host}:{number}"
+    return f"tcp://{host_network.authority(address, number)}"
 
 
 @dataclass(frozen=True)
@@ -238,3 +315,38 @@ def _status(route: Route, port: Port) -> PortStatus:
         host=port.host,
         balanced=port.balanced,
     )
+
+
+def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
+    """Route ports of this machine to Services of type LoadBalancer whose addresses this machine does not reach.
+
+    Those whose Service is gone are removed. Each is the Service's own port or the next free one, and stays the same
+    from then on. The caller holds the sandbox's lock. Raises SandboxError.
+    """
+    route = routes.find(routes.load(home.edge), name)
+    if route is None:
+        return
+    before = [port for port in route.added_ports if port.balanced]
+    reached = container_reach.are_reached(engine, home.sandbox(name), route.network)
+    try:
+        wanted = [] if reached else list(_balanced_ports(route, home))
+    except ClusterError:  # not known now, which does not mean that they are gone
+        return
+    gone = [port for port in before if port.to not in {each.to for each in wanted}]
+    routed = {port.to for port in route.every_port if not port.host}
+    new = [port for port in wanted if port.to not in routed]
+    if not gone and not new:
+        return
+    for port in gone:
+        routes.remove_port(home.edge, name, port.port)
+    for port in new:
+        if present := routes.find(routes.load(home.edge), name):
+            choose(home, engine, present, None, port)
+    take_in(home, engine, name, say)
+
+
+def _balanced_ports(route: Route, home: Home) -> Iterator[Port]:
+    for service in load_balancers(route, home):
+        for number, _, protocol in (one.partition("/") for one in service.ports):
+            if protocol == "tcp":
+                yield Port(0, f"{service.service}:{number}", balanced=True)
