@@ -25,7 +25,6 @@ from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
 
 WIDTH = 8  # images that are checked at once
-MANY = 50  # number of images from which a list of all that the engine has is faster than asking for each
 
 if TYPE_CHECKING:
     from sandbox.images.image_push import ImagePush
@@ -59,8 +58,7 @@ class PushStep(NothingToUndo):
         try:
             with Client(self.url, keychain=self.keychain) as client, ThreadPoolExecutor(WIDTH) as pool:
                 entries = self.images.entries
-                ids = self.engine.image_ids() if sum(map(bool, map(_engine_name, entries))) > MANY else {}
-                found = list(zip(entries, pool.map(partial(self._found, client, ids), entries), strict=True))
+                found = list(zip(entries, pool.map(partial(self._found, client), entries), strict=True))
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
         missing = [str(entry.target) for entry, (document, _) in found if document is None]
@@ -94,15 +92,12 @@ class PushStep(NothingToUndo):
         local = Local(connect=lambda: self.engine, spool=self.spool, buildx=lambda: found)
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
-    def _found(self, client: Client, ids: Mapping[str, str], entry: Entry) -> tuple[Document | None, bool]:
-        """Return the registry's content for an entry, and whether it is what the engine has, as far as that is known.
-
-        The engine's list has some of the entries as `ids`; it is asked about the others.
-        """
+    def _found(self, client: Client, entry: Entry) -> tuple[Document | None, bool]:
+        """Return the registry's content for an entry, and whether it is what the engine has, as far as known."""
         reference = entry.target.tag or entry.target.digest or ""
         document = client.manifest(entry.target.repository, reference)
         name = _engine_name(entry)
-        if document is None or not name or document.media_type in INDEXES or _is_of(document, ids.get(name)):
+        if document is None or not name or document.media_type in INDEXES:
             return document, True
         image = self.engine.inspect_image(name)
         return document, image is None or _is_of(document, str(image["Id"])) or _moved(image)
@@ -131,8 +126,8 @@ def _engine_name(entry: Entry) -> str:
             return ""
 
 
-def _is_of(document: Document, image: str | None) -> bool:
-    return image is not None and (image in document.data.decode() or image == document.digest)
+def _is_of(document: Document, image: str) -> bool:
+    return image in document.data.decode() or image == document.digest
 
 
 def newer_file(

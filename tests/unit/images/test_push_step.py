@@ -76,23 +76,6 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
     assert config(registry, "app", "dev") == NEWER.config
 
 
-def test_many_images_are_listed_rather_than_asked_for_one_by_one(
-    registry: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Listing(FakeEngine):
-        def image_ids(self) -> Mapping[str, str]:
-            return {name: digest_of(image.config) for name, image in self.images.items()}
-
-        def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-            raise AssertionError(name)
-
-    entries = [FromDaemon(parse_target(name), name) for name in ("app:dev", "web:dev")]
-    images = {"app:dev": APP, "web:dev": NEWER}
-    monkeypatch.setattr(push_step, "MANY", 1)
-    step_of(registry, FakeEngine(images), *entries).apply(NoWork())
-    assert step_of(registry, Listing(images), *entries).check().state is State.READY
-
-
 def test_an_image_that_left_the_engine_is_still_in_the_registry(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP})
     step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))
