@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,14 +186,13 @@ class ImagePush:
         )
 
     def _container(self, engine: Engine, observer: Observer) -> Opening:
-        def opened(folders: Sequence[Path]) -> ContainerFiles:
+        def announce() -> None:
             if (spool := self.local.spool) and not (announced := spool / ANNOUNCED).exists():
                 observer.noted(READS)
                 files.make_private_dir(spool)
                 announced.touch()
-            return ContainerFiles(engine, folders)
 
-        return opened
+        return partial(ContainerFiles, engine, started=announce)
 
 
 class _Saying(Observer):

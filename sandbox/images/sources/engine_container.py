@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -48,11 +48,12 @@ _STDOUT = 1
 class ContainerFiles:
     """Reads files below `folders` by a container, which starts at the first request. Safe for use by several threads.
 
-    A request that fails ends the container; the next one starts another.
+    A request that fails ends the container; the next one starts another. `started` is called when one has started.
     """
 
     engine: Engine
     folders: Sequence[Path]
+    started: Callable[[], None] = lambda: None
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _connection: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _output: _Output | None = None
@@ -142,6 +143,7 @@ class ContainerFiles:
             self._connection.close()
             self.engine.remove_container(name)
             raise
+        self.started()
         return _Output(name, connection, output)
 
 

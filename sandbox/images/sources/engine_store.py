@@ -46,11 +46,15 @@ class Access:
 
     def files(self, folder: Path, mounts: Sequence[Path]) -> Files:
         """Return what reads `folder`, by a container only what is below `mounts`. Raises Unreadable."""
-        if os.access(folder, os.R_OK | os.X_OK):
+        if _is_readable(folder):
             return OpenedFiles()
         if self.container is None:
             raise Unreadable("this user may not read the engine's folder", details=str(folder))
         return self.stack.enter_context(self.container(mounts))
+
+
+def _is_readable(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def read_images(
@@ -198,7 +202,8 @@ def _containerd_images(
     contents: Mapping[str, Content], root: Path, size_of: SizeOf, access: Access
 ) -> dict[str, Image]:
     images: dict[str, Image] = {}
-    for folder in content_folders(root):
+    folders = content_folders(root)
+    for folder in [folder for folder in folders if _is_readable(folder)] or folders:
         with _noted():
             store = _ContainerdStore(access.files(folder, [folder]), folder)
             for name, content in contents.items():

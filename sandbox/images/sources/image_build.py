@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def build_all(
-    entries: Sequence[FromBuild], daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None
+    entries: Sequence[FromBuild], daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None
 ) -> dict[Target, FromDaemon | SandboxError]:
     """Build several images, some at once: BuildKit does once what their Dockerfiles have in common.
 
@@ -48,7 +48,7 @@ def build_all(
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
         try:
-            return build(entry, daemon, told, buildx)
+            return build(entry, daemon, say, buildx)
         except SandboxError as error:
             return error
 
@@ -95,8 +95,8 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
             daemon.remove_image(name)
 
 
-def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
-    """Build an image and return the entry to go on with; `told` gets the progress.
+def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
+    """Build an image and return the entry to go on with; `say` gets the progress.
 
     BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's own builder does, and
     always Podman's, which has no BuildKit and would pull one. Raises SandboxError.
@@ -106,11 +106,11 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx:
         raise UsageError(
             f"there is no folder {entry.context}", details=f"the context of {entry.target}", fix="correct `context:`"
         )
-    told(name)
+    say(name)
     if daemon.is_podman:
         _by_the_engine(entry, name, daemon, "push it `from: daemon`, after podman build")
     elif buildkit := _buildkit(buildx):
-        _by_buildkit(buildkit, entry, name, told)
+        _by_buildkit(buildkit, entry, name, say)
         # The BuildKit of older engines does not record when it gave the name.
         daemon.tag(entry.engine_name, entry.engine_name)
     else:
@@ -150,14 +150,14 @@ def arguments(entry: FromBuild) -> list[str | Path]:
     return [*argv, "--", context]
 
 
-def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callable[[str], None]) -> None:
+def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, say: Callable[[str], None]) -> None:
     try:
         process.run(
             [*buildx, *arguments(entry)],
             timeout=LONGEST,
             cwd=entry.folder,
             env=UNRECORDED,
-            on_line=lambda line: told(f"{name}: {line.strip()}") if line.strip() else None,
+            on_line=lambda line: say(f"{name}: {line.strip()}") if line.strip() else None,
         )
     except ToolFailed as error:
         raise EngineError(
