@@ -12,7 +12,8 @@ import socket
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -80,7 +81,8 @@ class ContainerFiles:
     def read(self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[Iterator[bytes]]:
         start = bytes(folder) + b"/"
         with self._asked("read", (start + name for name in names)) as output:
-            yield output.pieces(sum(sizes))
+            with contextlib.closing(_read_ahead(output.pieces(sum(sizes)))) as pieces:
+                yield pieces
             if b"".join(output.pieces(len(END))) != END:
                 raise Unreadable("a file in the engine's folder is longer than expected", details=str(folder))
 
@@ -145,6 +147,15 @@ class ContainerFiles:
             raise
         self.started()
         return _Output(name, connection, output)
+
+
+def _read_ahead(pieces: Iterator[bytes]) -> Generator[bytes]:
+    """Yield the same pieces, each read while the one before is used: the engine's socket holds only a fifth of one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, pieces, b"")
+        while piece := coming.result():
+            coming = pool.submit(next, pieces, b"")
+            yield piece
 
 
 class _Output:
