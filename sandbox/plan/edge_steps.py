@@ -63,12 +63,10 @@ def _ingresses(site: ClusterSite) -> tuple[str, ...]:
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:
-    """Return the hosts of the spec that have a route of their own at the edge."""
     return tuple(Host(one.host, one.ends, one.to) for one in spec.edge.hosts)
 
 
 def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
-    """Return the ports of the spec that are routed to Services."""
     return (
         *(Port(one.port, one.target, one.proxy_protocol) for one in spec.edge.tcp),
         *(Port(spec.edge.ports[0], one.to, one.proxy_protocol, host=one.host) for one in spec.edge.tls),

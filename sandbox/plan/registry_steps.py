@@ -132,7 +132,6 @@ def image_names(site: ClusterSite) -> ImageNames:
 
 
 def wiring(engine: Engine, nodes: Nodes, names: Names, registry: ResolvedRegistry) -> Step:
-    """Return the step that tells nodes of the registry and the mirrors, once these are on their network."""
     return WiringStep(engine, nodes, names, registry)
 
 

@@ -44,7 +44,6 @@ class EdgeContainer:
 
     @classmethod
     def of(cls, engine: Engine, home: Home) -> EdgeContainer:
-        """Return this owner's edge, whatever it is called."""
         return cls(engine, home, labelled.edge(engine, home))
 
     @property
@@ -70,7 +69,6 @@ class EdgeContainer:
         return Place(host, user=(os.getuid() or NONROOT) if host else None)
 
     def find(self) -> Container | None:
-        """Return the container, running or not."""
         return self.engine.container(self.name)
 
     def start(self, image: str) -> None:
@@ -163,7 +161,6 @@ class EdgeContainer:
         self.engine.put_files(self.name, haproxy.FOLDER, edge_folder.placed(self.folder, names, self._group))
 
     def drift(self, container: Container, image: str) -> str | None:
-        """Return why the container has to be recreated, or None."""
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(image):

@@ -29,7 +29,6 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def rendered(folder: Path, place: Place) -> Mapping[str, str]:
-    """Return the files for the routes in the folder, those that commands added too."""
     return haproxy.render(merged(load(folder), load_added(folder)), load_registries(folder), place)
 
 
@@ -67,7 +66,6 @@ def save_key(folder: Path, name: str, pem: bytes) -> None:
 
 
 def read_key(folder: Path, name: str) -> bytes | None:
-    """Return the key and chain that `save_key` saved."""
     return files.content(folder / "keys" / f"{name}.pem")
 
 

@@ -88,7 +88,6 @@ class Control:
         self._worker(f"commit ssl cert {path}", "Success")
 
     def servers(self) -> tuple[Server, ...]:
-        """Return every server of the present worker."""
         rows = csv.DictReader(io.StringIO(self.ask("@1 show stat").lstrip("# ").strip()))
         return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
 

@@ -85,12 +85,10 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 
 def suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    """Yield the suffix of each alias's hosts, with its backend."""
     return ((f".{alias}", _name(route)) for route in routes for alias in route.aliases)
 
 
 def backend(route: Route, host: Host) -> str:
-    """Return the backend that answers a host of the route."""
     if not host.terminate:
         return route.name
     return f"to:{host.host}" if host.to else _name(route)

@@ -16,7 +16,6 @@ PREFIX = "tcp:"  # no sandbox can have this name
 
 
 def section(route: Route, port: Port) -> str:
-    """Return the configuration's name for a port, or a host of TLS."""
     return f"{PREFIX}{route.name}:{port.host or port.port}"
 
 

@@ -32,7 +32,6 @@ class Access:
     unvouched: tuple[str, ...] = ()
 
     def urls(self, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the URLs of the sandbox's `hosts` for a phone or a colleague."""
         return urls(hosts, domain=spec.domain, aliases=self.domains, port=spec.edge.ports[0])
 
 
@@ -55,7 +54,6 @@ def warning(found: Access, spec: ResolvedSpec) -> str:
 
 
 def is_open(listen: str) -> bool:
-    """Tell whether other machines reach what listens on the address `listen`."""
     return not ip_address(listen).is_loopback
 
 
@@ -71,7 +69,6 @@ def domains(name: str, listen: str) -> tuple[str, ...]:
 
 
 def url(host: str, port: int) -> str:
-    """Return the URL of `host` at `port`."""
     return f"https://{host}{port_suffix(port)}/"
 
 

@@ -33,7 +33,6 @@ def https(routes: Sequence[Route], *, also: bool) -> tuple[Bind, ...]:
 
 
 def tcp(route: Route, port: Port, *, also: bool) -> tuple[Bind, ...]:
-    """Return where the edge listens for a port of a Service."""
     bind = Bind(*route.place(port))
     return (bind, Bind(IPV6_LOOPBACK, bind.port)) if also and bind.address == LOOPBACK else (bind,)
 
@@ -66,7 +65,6 @@ def published(
 
 
 def binds(routes: Sequence[Route], registries: Sequence[RegistryRoute], *, also: bool = False) -> frozenset[Bind]:
-    """Return every place where the edge listens."""
     return frozenset(bind for each in published(routes, registries, also=also).values() for bind in each)
 
 

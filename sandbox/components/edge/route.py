@@ -100,16 +100,13 @@ class Route:
 
     @property
     def tcp_ports(self) -> tuple[Port, ...]:
-        """Return the ports that are for one Service each."""
         return tuple(one for one in self.every_port if not one.host)
 
     @property
     def tls_hosts(self) -> tuple[Port, ...]:
-        """Return the ports by which only the clients of one host are routed."""
         return tuple(one for one in self.every_port if one.host)
 
     def place(self, port: Port) -> tuple[str, int]:
-        """Return the address and port of this machine where a port is."""
         return self.address, port.port
 
     def forward(self, name: str) -> str | None:
@@ -118,14 +115,12 @@ class Route:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Return the addresses of the ingress, each as HOST:PORT."""
         if forward := self.forward(INGRESS):
             return (forward,)
         return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas) if node)
 
     @property
     def takes(self) -> frozenset[tuple[str, int]]:
-        """Return every address and TCP port of this machine that it is served on."""
         return frozenset({*self.listen, *map(self.place, self.tcp_ports)})
 
     @property
@@ -173,5 +168,4 @@ class RegistryRoute:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Return the address and port of this machine."""
         return LOOPBACK, self.port

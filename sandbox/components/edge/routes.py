@@ -53,7 +53,6 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
 
 
 def save(folder: Path, route: Route) -> None:
-    """Add or replace one sandbox's route."""
     content = {key: value for key, value in asdict(route).items() if key not in ("added_ports", "node_ports")}
     _write(folder / "routes" / f"{route.name}.json", content)
 
@@ -97,12 +96,10 @@ def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
 
 
 def save_port(folder: Path, name: str, port: Port) -> None:
-    """Add or replace a port of a sandbox."""
     _write(folder / "routes" / "ports" / f"{name}.{port.port}.json", {"sandbox": name, **asdict(port)})
 
 
 def remove_port(folder: Path, name: str, port: int) -> None:
-    """Remove a port that a command added."""
     (folder / "routes" / "ports" / f"{name}.{port}.json").unlink(missing_ok=True)
 
 
@@ -132,7 +129,6 @@ def remove_registry(folder: Path, name: str) -> bool:
 
 
 def registry_of(folder: Path, name: str) -> RegistryRoute | None:
-    """Return the port of one sandbox's registry."""
     return next((one for one in load_registries(folder) if one.sandbox == name), None)
 
 
@@ -144,7 +140,6 @@ def forwards(folder: Path, sandbox: str | None = None) -> tuple[Forward, ...]:
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:
-    """Return the route of one sandbox."""
     return next((route for route in routes if route.name == name), None)
 
 
@@ -210,17 +205,14 @@ def _read_added(content: dict[str, Any]) -> AddedRoute:
 
 
 def save_added(folder: Path, route: AddedRoute) -> None:
-    """Add or replace the route of one host."""
     _write(folder / "routes" / "by-hand" / f"{route.host}.json", asdict(route))
 
 
 def remove_added(folder: Path, host: str) -> None:
-    """Remove the route of one host."""
     (folder / "routes" / "by-hand" / f"{host}.json").unlink(missing_ok=True)
 
 
 def added_hosts(found: Sequence[AddedRoute], sandbox: str) -> tuple[Host, ...]:
-    """Return what was added for one sandbox."""
     return tuple(Host(one.host, terminate=True, to=one.to) for one in found if one.sandbox == sandbox)
 
 

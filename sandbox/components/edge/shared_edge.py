@@ -185,7 +185,6 @@ class Edge:
         return Status(State.DRIFTED, f"the edge {reason}") if reason else Status(State.READY)
 
     def _drift(self) -> str | None:
-        """Return how the container differs from what the routes ask for, or None."""
         box = self._box
         container = box.find()
         if container is None:

@@ -42,7 +42,6 @@ class UseCounts:
             raise ValueError(f"{file} does not have a sandbox's use") from error
 
     def to_json(self) -> bytes:
-        """Return it as JSON, for a file."""
         return json.dumps({"total": self.total, "open": self.open, "api": sorted(self.api)}).encode()
 
     def is_used(self, before: UseCounts) -> bool:
@@ -60,11 +59,9 @@ class Use:
 
     @classmethod
     def of(cls, engine: Engine, names: Names) -> Use:
-        """Return the service that tells a sandbox's use on an engine."""
         return cls(names, EdgeContainer.of(engine, names.home).control)
 
     def read(self) -> UseCounts:
-        """Return the present counts."""
         servers = self._servers()
         healthy = all(one.health != "DOWN" for one in servers)
         # The open connections to the API server's port, each by its ends; none where that is unknown.

@@ -74,7 +74,6 @@ class Registry:
 
     @property
     def url(self) -> str:
-        """Return where it answers on this machine."""
         return f"http://127.0.0.1:{self.port}"
 
     def status(self) -> Status:

@@ -32,7 +32,6 @@ class RegistryAddresses:
 
     @property
     def port(self) -> int:
-        """Return its port for nodes."""
         return address.parse(self.endpoint).port
 
 

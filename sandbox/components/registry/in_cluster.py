@@ -40,7 +40,6 @@ _READER = {
 
 
 def name_on_nodes(node_port: int) -> str:
-    """Return the prefix of this registry's images in manifests."""
     return f"{NODE}:{node_port}"
 
 
@@ -54,12 +53,10 @@ def account() -> dict[str, Any]:
 
 
 def password(account: dict[str, Any]) -> str:
-    """Return the password in such a Secret, as the cluster returns it."""
     return base64.b64decode(account["data"]["password"]).decode()
 
 
 def pull_secret(node_port: int, password: str) -> dict[str, Any]:
-    """Return the Secret that pods name in `imagePullSecrets`."""
     auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
     config = json.dumps({"auths": {name_on_nodes(node_port): {"auth": auth}}})
     return _secret(PULL_SECRET, "kubernetes.io/dockerconfigjson", {".dockerconfigjson": config})
@@ -82,7 +79,6 @@ def service() -> dict[str, Any]:
 
 
 def node_port(service: dict[str, Any]) -> int:
-    """Return the port that the cluster has chosen."""
     return int(service["spec"]["ports"][0]["nodePort"])
 
 

@@ -107,7 +107,6 @@ class MirrorsStep:
         return (one for one in found if MIRROR in one.labels)
 
     def _leftovers(self) -> list[Container]:
-        """Return the caches of upstreams that the spec does not have any more."""
         wanted = {self.names.mirror(one.name) for one in self._upstreams}
         return [one for one in self._containers() if one.name not in wanted]
 

@@ -57,7 +57,6 @@ class TlsRegistryStep(NothingToUndo):
                 succeeded(ran, f"/etc/hosts on {node} cannot be written")
 
     def _unknown(self, node: str) -> list[str]:
-        """Return the registries' names that the node's /etc/hosts lacks."""
         shown = succeeded(self.nodes.execute(node, SHOWN), f"/etc/hosts on {node} cannot be read")
         known = {tuple(line.split()) for line in shown.splitlines()}
         return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
@@ -91,7 +90,6 @@ def forget(nodes: Nodes, node: str, names: Iterable[str]) -> None:
 
 
 def node_names(hosts: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that the node must know, each once."""
     return tuple(dict.fromkeys(host.partition(":")[0] for host in hosts))
 
 
