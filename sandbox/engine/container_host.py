@@ -16,7 +16,7 @@ RESERVED = 5
 # Positions among those, on the sandbox's own network.
 REGISTRY = 4
 # Where others begin to look for addresses, perhaps while the edge looks for one from the reserved ones on.
-UDP, MIRRORS = 16, 32
+MIRRORS = 32
 
 
 def host_address(engine: Engine, network: str, node: str) -> str:

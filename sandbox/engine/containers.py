@@ -113,7 +113,6 @@ class Containers(ContainerFiles):
         labels = dict(spec.labels)
         if not spec.forwarded:
             labels[LISTENS], ports = json.dumps(ports), {}
-        ports |= {f"{inner}/udp": [(b.address, b.port) for b in binds] for inner, binds in spec.udp.items()}
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
@@ -369,8 +368,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         image=found["Image"],
         labels=labels,
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
-        published=_of("tcp", published) | _listens(labels),
-        udp=_of("udp", published),
+        published=_tcp(published) | _listens(labels),
         paused=found["State"]["Status"] == "paused",
         network=_made_on(found),
         # Podman tells the name again.
@@ -385,7 +383,7 @@ def _listens(labels: Mapping[str, str]) -> dict[int, frozenset[Bind]]:
     """Return the ports of this machine that a container says it listens on; none for a label that we did not write."""
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         said = json.loads(labels.get(LISTENS, "{}"))
-        return _of("tcp", {inner: {Bind(str(address), int(port)) for address, port in said[inner]} for inner in said})
+        return _tcp({inner: {Bind(str(address), int(port)) for address, port in said[inner]} for inner in said})
     return {}
 
 
@@ -395,6 +393,6 @@ def _made_on(found: Mapping[str, Any]) -> str:
     return next(iter(networks), mode) if mode == "bridge" and mode not in networks else mode
 
 
-def _of(protocol: str, ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
+def _tcp(ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
     of = ((inner.partition("/"), binds) for inner, binds in ports.items())
-    return {int(number): frozenset(binds) for (number, _, kind), binds in of if (kind or "tcp") == protocol}
+    return {int(number): frozenset(binds) for (number, _, kind), binds in of if kind in ("", "tcp")}

@@ -55,7 +55,6 @@ class ContainerSpec:
     address: str = ""
     joined: Mapping[str, str] = field(default_factory=dict)
     publish: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
-    udp: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
     forwarded: bool = True
     capabilities: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -76,8 +75,8 @@ class ContainerSpec:
 class Container:
     """A container as the engine sees it now; one that is `paused` does not run, and keeps its ports.
 
-    `addresses` are those of IPv4 by network, `addresses6` those of IPv6. `published` are its TCP ports, `udp` its UDP
-    ports. `network` is the one it was created on, `attached` those it is on with their ids, as far as they are known
+    `addresses` are those of IPv4 by network, `addresses6` those of IPv6. `published` are its TCP ports.
+    `network` is the one it was created on, `attached` those it is on with their ids, as far as they are known
     while it is stopped. `mounts` are the folders and files of this machine that it has, `volumes` the names of its
     volumes.
     """
@@ -89,7 +88,6 @@ class Container:
     labels: Mapping[str, str]
     addresses: Mapping[str, str]
     published: Mapping[int, frozenset[Bind]]
-    udp: Mapping[int, frozenset[Bind]] = field(default_factory=dict)
     paused: bool = False
     network: str = ""
     attached: Mapping[str, str] = field(default_factory=dict)

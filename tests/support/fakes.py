@@ -156,7 +156,6 @@ class FakeEngine(Engine):
             labels=dict(spec.labels),
             addresses={one: self._address(box, one) for one in box.ids} if box.running else {},
             published=published,
-            udp={inner: frozenset(binds) for inner, binds in spec.udp.items()},
             network=spec.network,
             attached=dict(box.ids),
             mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
