@@ -41,7 +41,6 @@ def port_suffix(port: int) -> str:
 
 
 def is_below(host: str, domain: str) -> bool:
-    """Tell whether a host is the domain itself or below it."""
     return host == domain or host.endswith(f".{domain}")
 
 
@@ -105,7 +104,6 @@ class Home:
 
     @property
     def claims(self) -> Path:
-        """Return the folder of claims on ports that running commands are about to open."""
         return self.state / "ports"
 
     @property
@@ -115,7 +113,6 @@ class Home:
 
     @property
     def sandboxes(self) -> Path:
-        """Return the folder of the sandboxes' own files, a folder for each."""
         return self.state / "sandboxes"
 
     def known(self) -> tuple[Names, ...]:
@@ -142,17 +139,14 @@ class Home:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Return the labels of objects that all sandboxes of this owner share."""
         return {LABEL: "", OWNER: self.owner}
 
     @property
     def log(self) -> Path:
-        """Return the log of the last commands, for users and bug reports."""
         return self.state / "sandbox.log"
 
     @property
     def trust(self) -> Path:
-        """Return the folder that records which root certificates were added to trust stores."""
         return self.state / "trust"
 
     @property
@@ -191,7 +185,6 @@ class Names:
 
     @property
     def copier(self) -> str:
-        """Return the container that copies volumes to a snapshot and back, there only meanwhile."""
         return f"{self.cluster}-copier"
 
     @property
@@ -201,7 +194,6 @@ class Names:
 
     @property
     def quarantine(self) -> str:
-        """Return the container that puts damaged data of the registry aside, there only meanwhile."""
         return f"{self.registry}-quarantine"
 
     @property
@@ -245,7 +237,6 @@ class Names:
 
     @property
     def addon_values(self) -> Path:
-        """Return the folder of the values that charts of addons are installed with."""
         return self.folder / "addons"
 
     @property
@@ -303,7 +294,6 @@ class Names:
 
     @property
     def record_key(self) -> Path:
-        """Return the key that seals the records that commands keep in the cluster."""
         return self.keys / "records.key"
 
     @property

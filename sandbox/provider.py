@@ -21,8 +21,7 @@ class Nodes(Protocol):
     """The nodes of a cluster, by name; every call raises SandboxError when a node cannot be reached."""
 
     @property
-    def network(self) -> str:
-        """Return the engine's network that the nodes share with the registry and the edge."""
+    def network(self) -> str: ...
 
     @property
     def control_plane(self) -> str: ...

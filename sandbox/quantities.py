@@ -9,7 +9,6 @@ def count(number: int, noun: str) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Return the noun as it is said of that number of things."""
     return noun if number == 1 else f"{noun}s"
 
 

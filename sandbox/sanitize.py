@@ -31,7 +31,6 @@ def cause(error: BaseException) -> str:
 
 
 def deepest(error: BaseException) -> BaseException:
-    """Return the error at the bottom of one that libraries have wrapped."""
     return list(_wrapped(error, set()))[-1]
 
 

@@ -66,8 +66,7 @@ class Step(Protocol):
     def name(self) -> str: ...
 
     @property
-    def title(self) -> str:
-        """Return the words for people that progress and errors name it by."""
+    def title(self) -> str: ...
 
     @property
     def requires(self) -> tuple[str, ...]:

@@ -77,7 +77,6 @@ class ImagesStep(NothingToUndo):
             machine_node.make(self.engine, references["node"], images, self.own.references["node"], work.say)
 
     def _is_bundled(self, component: str) -> bool:
-        """Tell whether the bundle has the component's image, and is where it is taken from."""
         further = any(one.name == component for one in self.further)
         return further or (self.own.source == "bundle" and component not in self.pulled)
 

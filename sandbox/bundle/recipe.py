@@ -149,7 +149,6 @@ class Recipe:
 
     @property
     def reference(self) -> str:
-        """Return the image's name in an engine, which is different for different content."""
         return f"sandbox.dev/{self.base or self.name}:{self.version}-{self.digest}"
 
 

@@ -24,12 +24,10 @@ class Store:
     architecture: Architecture = field(default_factory=native)
 
     def across(self, architecture: Architecture) -> Store:
-        """Return the store of the components that are for an architecture."""
         return self if architecture == self.architecture else Store(self.root / architecture.name, architecture)
 
     @property
     def toolchains(self) -> Path:
-        """Return the folder for what builds components, which runs on this machine."""
         return self.root if self.architecture == native() else self.root.parent
 
     def folder(self, recipe: Recipe) -> Path:
@@ -37,7 +35,6 @@ class Store:
         return self.root / f"{recipe.name}-{recipe.digest}"
 
     def has(self, recipe: Recipe) -> bool:
-        """Tell whether the component is here with every part of its recipe."""
         parts: dict[str, object] = {"image.tar": recipe.image or recipe.node, "bin": recipe.go, "files": recipe.files}
         parts |= dict.fromkeys(("tree", "copyrights"), recipe.debian)
         folder = self.folder(recipe)
@@ -52,14 +49,12 @@ class Store:
         return program if program.exists() else None
 
     def files(self, recipe: Recipe) -> Path:
-        """Return the folder of the component's files from a Go module."""
         return self.folder(recipe) / "files"
 
     def tree(self, recipe: Recipe) -> Path:
         return self.folder(recipe) / "tree"
 
     def image(self, recipe: Recipe) -> Path:
-        """Return the path of the archive with the component's image."""
         return self.folder(recipe) / "image.tar"
 
     @contextmanager

@@ -53,7 +53,6 @@ class OwnImages:
         return self.pulled("node").partition("@")[0].rpartition(":")[2]
 
     def pulled(self, component: str) -> str:
-        """Return the reference by which a component's published image is pulled."""
         return self.published.get(component) or self.references[component]
 
     def require(self, kubernetes: str | None) -> None:

@@ -159,7 +159,6 @@ class Door:
 
     @property
     def is_podman(self) -> bool:
-        """Tell whether it is Podman, which serves a part of Docker's API."""
         return self._podman
 
     @functools.cached_property

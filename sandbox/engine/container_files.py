@@ -63,7 +63,8 @@ class ContainerFiles(Door):
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
         with translated(f"reading {path} in {name}"):
-            return self._file(name, path)
+            content: bytes | None = self._kept.answer((name, path), lambda: self._file(name, path))
+            return content
 
     def _file(self, name: str, path: PurePosixPath) -> bytes | None:
         try:

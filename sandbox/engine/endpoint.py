@@ -58,13 +58,11 @@ class Endpoint:
 
     @property
     def socket(self) -> str | None:
-        """Return the path of its Unix socket, if it is reached through one."""
         kind, _, path = self.url.partition("://")
         return (path and f"/{path.lstrip('/')}") or str(DEFAULT) if kind in ("unix", "http+unix") else None
 
     @property
     def is_local(self) -> bool:
-        """Tell whether it is reached through a socket or pipe of this machine."""
         return self.socket is not None or self.url.startswith("npipe://")
 
     @property
@@ -78,7 +76,6 @@ class Endpoint:
 
     @property
     def how_to_leave(self) -> str:
-        """Return the command after which this machine's own engine is used instead."""
         return "unset DOCKER_HOST" if self.origin == "DOCKER_HOST" else "docker context use default"
 
     @property

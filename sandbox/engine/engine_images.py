@@ -137,7 +137,6 @@ class Images(Door):
             self._ask("POST", "/commit", {"container": container, "repo": repository, "tag": tag}, dict(config))
 
     def labelled_images(self, label: str) -> tuple[str, ...]:
-        """Return the names of all local images that have the label."""
         with translated("listing images"):
             found = self._get("/images/json", filters={"label": [label]})
         return tuple(name for one in found for name in one.get("RepoTags") or ())

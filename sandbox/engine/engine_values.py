@@ -24,7 +24,6 @@ class Bind:
 
     @property
     def asked_at(self) -> str:
-        """Return the address at which this machine itself connects to such a listener."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
 
 
@@ -97,7 +96,6 @@ class Container:
 
     @property
     def has_processes(self) -> bool:
-        """Tell whether it runs or is paused, and so can be stopped."""
         return self.running or self.paused
 
     def inner(self, port: int) -> int | None:

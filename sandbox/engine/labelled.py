@@ -46,7 +46,6 @@ class Owner:
 
 
 def this(home: Home) -> Owner:
-    """Return the owner of objects that are made with these folders."""
     found = Owner.of(home.labels)
     assert found is not None  # noqa: S101  # a state folder has a path
     return found

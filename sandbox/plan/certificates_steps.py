@@ -46,7 +46,6 @@ def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...
 
 
 def trust(site: ClusterSite) -> TrustStep:
-    """Return the step that makes nodes and pods trust the roots."""
     return TrustStep(
         nodes=site.nodes,
         names=site.names,
@@ -81,7 +80,6 @@ def secrets(site: ClusterSite) -> list[Step]:
 
 
 def default(spec: Spec) -> str:
-    """Return the step that brings the default certificate into the cluster."""
     return "provided" if spec.certs.default else "issuer" if spec.certs.issuer == "cert-manager" else "secrets"
 
 

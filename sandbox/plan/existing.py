@@ -124,7 +124,6 @@ class TenantSite(Site):
 
     @property
     def brings(self) -> bool:
-        """Tell whether nodes can get the ingress controller's images only from the sandbox."""
         return self.own.source == "bundle" and self.has_controller
 
     @property
@@ -161,7 +160,6 @@ class TenantSite(Site):
         return registry.image_prefix if registry.external else name_on_nodes(self.place)
 
     def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
-        """Return the user's objects as they are applied to this cluster."""
         versions = {one["apiVersion"] for one in wanted}
         known = {version: self.place.cluster.resources(version) for version in versions}
         return placed(

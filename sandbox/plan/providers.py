@@ -160,7 +160,6 @@ _NODES = {"kind": _kind_nodes, "minikube": _minikube_nodes}
 
 
 def upstream(spec: Spec) -> Upstream:
-    """Return the nameservers that pods ask for names outside the cluster."""
     from sandbox.system import resolvers
 
     chosen = spec.network.nameservers
@@ -208,7 +207,6 @@ def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:
 
 
 def _tags(own: OwnImages) -> Tags | None:
-    """Return the tags of the bundle's etcd and CoreDNS, which are newer than kubeadm's defaults."""
     if own.source != "bundle":
         return None
     from sandbox.bundle.recipe import recipes

@@ -43,7 +43,6 @@ class Site:
 
     @property
     def binds(self) -> tuple[Bind, ...]:
-        """Return the addresses and ports of this machine that the sandbox listens on."""
         return tuple(Bind(self.spec.edge.listen, port) for port in self.spec.edge.ports)
 
 

@@ -160,7 +160,6 @@ def _started(
 
 
 def _missing(words: Sequence[str], error: OSError) -> MissingTool:
-    """Return the error for a program that is not installed, not permitted, or for another architecture."""
     if isinstance(error, FileNotFoundError):
         return MissingTool(f"{words[0]} is not installed", details=shlex.join(words))
     return MissingTool(f"{words[0]} cannot be run", details=str(error))

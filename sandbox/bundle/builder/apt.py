@@ -42,7 +42,6 @@ APT::Update::Error-Mode "any";
 
 
 def require() -> None:
-    """Raise MissingTool if the signatures of packages cannot be checked here."""
     if not KEYRING.exists():
         raise MissingTool(
             "Debian's keys are not installed",

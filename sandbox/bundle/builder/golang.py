@@ -65,7 +65,6 @@ def require_c() -> None:
 
 
 def _compiling_c(spec: GoBuild, trees: Sequence[Path], target: Architecture) -> Mapping[str, str]:
-    """Return the variables that have C compiled, and the libraries linked that pkg-config would otherwise look for."""
     places = [f"-L{tree}/usr/lib/{target.triplet}" for tree in trees]
     return {
         "CGO_ENABLED": "1",

@@ -129,7 +129,6 @@ def _fields(stanza: str) -> Mapping[str, str]:
 
 
 def _files(root: Path, fields: Mapping[str, str]) -> Iterator[str]:
-    """Yield a package's paths in the tree, where /bin, /sbin and /lib are links into /usr."""
     info = root / debian.DATABASE / "info"
     for name in (fields["Package"], f"{fields['Package']}:{fields['Architecture']}"):
         listing = info / f"{name}.list"

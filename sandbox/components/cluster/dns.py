@@ -85,7 +85,6 @@ def service_name(service: str, domain: str) -> str:
 
 
 def inside(service: str) -> str:
-    """Return the name of the Service NAMESPACE/NAME in the cluster's own domain."""
     return f"{_dotted(service)}.{CLUSTER}"
 
 

@@ -115,7 +115,6 @@ class DockerNodes:
         return (self.control_plane, *sorted(others))
 
     def are_several(self) -> bool:
-        """Tell whether the control plane is not the only node."""
         return len(self.every()) > 1
 
     def _nodes(self) -> list[Container]:

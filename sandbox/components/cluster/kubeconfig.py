@@ -309,7 +309,6 @@ def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, contex
 
 
 def _whole(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a cluster or user with the content of its files, which are in the kubeconfig's folder."""
     for key in EMBEDDED:
         if key in content and f"{key}-data" not in content:
             content[f"{key}-data"] = base64.b64encode(_read(folder / content.pop(key))).decode()

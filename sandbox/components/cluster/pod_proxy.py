@@ -111,8 +111,11 @@ class Proxied:
         return self.proxies.variables(inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
 
     def is_in_force(self, node: str) -> bool:
-        """Tell whether the running containerd on the node has these variables."""
         shown = succeeded(self.nodes.execute(node, QUERY), f"the proxy of {node} cannot be read")
+        return self.is_shown(shown)
+
+    def is_shown(self, shown: str) -> bool:
+        """Tell whether a node's containerd has these variables, by the output of `SHOWN`."""
         return read_shown(shown) == self.variables()
 
     def enforce(self, node: str) -> None:

@@ -96,7 +96,7 @@ def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> No
         endpoint.find({"DOCKER_CONTEXT": "odd"}, user)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, "{}", '{"currentContext": null}'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"currentContext": null}'])
 def test_config_without_a_context_means_the_default(user: Path, content: str) -> None:
     current(user, content)
     assert endpoint.find({}, user) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")

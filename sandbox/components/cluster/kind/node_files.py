@@ -32,7 +32,6 @@ class NodeFiles:
 
     @property
     def places(self) -> Mapping[str, Path]:
-        """Return the files of this machine by their places in a node."""
         return {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
 
     @property
@@ -52,7 +51,6 @@ class NodeFiles:
         self.names.proxy_conf.write_text(self.proxied.drop_in(), encoding="utf-8")
 
     def has_other_nameservers(self) -> bool:
-        """Tell whether what was written names others than are wanted now."""
         path = self.names.resolv_conf
         return path.exists() and self._resolv_conf() != path.read_text(encoding="utf-8")
 
@@ -77,7 +75,6 @@ class NodeFiles:
         }
 
     def copy(self, nodes: Sequence[str]) -> None:
-        """Write them into nodes that do not have them mounted."""
         for node in nodes:
             missing = self.missing(node)
             for place in missing:

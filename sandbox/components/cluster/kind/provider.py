@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import fits
-from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig
+from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.docker_nodes import DockerNodes
@@ -46,6 +46,8 @@ ROLES = ("control-plane", "worker")
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
+# Both in one command: an engine takes a tenth of a second for each.
+KUBELET_AND_PROXY = ("sh", "-c", f"{{ {docker_nodes.KUBELET[2]}; }} || exit 1; {pod_proxy.SHOWN}")
 COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF][0-9]{4} ' | tail -n 3"
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -144,11 +146,12 @@ class KindProvider:
         if self._files.has_other_nameservers():
             return "other nameservers"
         for node in self.nodes.running():
-            if self.nodes.execute(node, docker_nodes.KUBELET)[0]:
+            status, shown = self.nodes.execute(node, KUBELET_AND_PROXY)
+            if status:
                 return f"the kubelet of {node} is stopped"
             for place in self._files.missing(node):
                 return f"{node} has not {place}"
-            if not self.proxied.is_in_force(node):
+            if not self.proxied.is_shown(shown):
                 return f"another proxy than {self.proxied}"
         return None
 
@@ -210,7 +213,6 @@ class KindProvider:
         kind.create(self.names.cluster, image=image, config=self._config, folder=self.names.folder, on_line=on_line)
 
     def _require_reachable(self) -> None:
-        """Raise SandboxError where the port of the API server does not arrive at this machine."""
         node = self.engine.container(self.names.node)
         for bind in node.published.get(PORT, ()) if node else ():
             if not self.engine.is_heard(bind):
@@ -392,7 +394,6 @@ class KindProvider:
         return {company_ca.PLACE: self.company.pem} if self.company.pem else {}
 
     def _record(self) -> dict[str, object]:
-        """Return what a cluster is made with for good, by the words of the spec."""
         fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
         return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
 

@@ -15,7 +15,6 @@ from sandbox.bundle import machine_node
 from sandbox.components.certificates.authority import make_root
 from sandbox.components.cluster import company_ca, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import SCRATCH, Kind
@@ -525,7 +524,7 @@ def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provide
 
 def test_node_whose_kubelet_is_stopped_is_drift(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
     made(provider)
-    engine.programs["sh"] = lambda box, argv: (int(list(argv) == list(KUBELET)), "")
+    engine.programs["sh"] = lambda box, argv: (int("kubelet" in argv[2]), "")
     assert provider.drift() == f"the kubelet of {names.node} is stopped"
 
 
