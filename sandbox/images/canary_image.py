@@ -38,7 +38,6 @@ def place(client: Client) -> str:
 
 
 def find(client: Client) -> str | None:
-    """Return the canary's name without the registry, by digest, if the registry has it. Raises RegistryError."""
     there = client.manifest_digest(REPOSITORY, document().digest)
     return None if there is None else _name()
 

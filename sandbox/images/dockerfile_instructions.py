@@ -18,7 +18,6 @@ _GOES_ON = re.compile(r"(?<!\\)\\[ \t]*$")
 
 
 def instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the name of each instruction, in capital letters, and its arguments."""
     lines = iter(text.splitlines())
     for line in filter(_says, lines):
         parts = [line]

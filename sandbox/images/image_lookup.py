@@ -79,7 +79,6 @@ class Remembering:
         return self._daemon.is_podman
 
     def id(self, name: str) -> str:
-        """Return the image's id, empty when there is none or it was not asked for."""
         return str((self.known.get(name) or {}).get("Id", ""))
 
 

@@ -129,7 +129,6 @@ _NAMED = tuple[Annotated[str, Field(pattern="=")], ...]
 
 
 def _arguments(value: Any) -> Any:
-    """Return a list of NAME=VALUE as a map, as the Compose Specification has it. Raises ValueError."""
     if not isinstance(value, list):
         return value
     if odd := [one for one in value if not (isinstance(one, str) and "=" in one)]:
@@ -271,7 +270,6 @@ class ImageList(Document):
         return self
 
     def entries(self, folder: Path) -> tuple[Entry, ...]:
-        """Return the images, with relative paths taken from `folder`."""
         return tuple(item.entry(folder) for item in self.images)
 
 
@@ -289,7 +287,6 @@ def load(path: Path) -> tuple[Entry, ...]:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of the file, for editors and checkers."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **ImageList.model_json_schema(),

@@ -102,7 +102,6 @@ class Lock(Document):
 
 
 def lock_path(manifest: Path) -> Path:
-    """Return where the lock of a manifest is: `images.lock.yaml` for `images.yaml`."""
     return manifest.with_name(f"{manifest.stem}.lock.yaml")
 
 
@@ -123,7 +122,6 @@ def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:
-    """Return the names of the images for which `new` differs, with what happened to them."""
     was, now = old.by_target, new.by_target
     words = [f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]]
     words += [f"{name} added" for name in sorted(now.keys() - was.keys())]

@@ -116,7 +116,6 @@ class PushStep(NothingToUndo):
 
 
 def _engine_name(entry: Entry) -> str:
-    """Return the engine's name for the image of an entry; empty where it has none."""
     match entry:
         case FromDaemon():
             return entry.image

@@ -33,7 +33,6 @@ class ListedTag:
 
     @property
     def size(self) -> int:
-        """Return its bytes, those that others need as well included."""
         return sum(self.blobs.values())
 
 
@@ -71,7 +70,6 @@ def catalogue(client: Client) -> Catalogue:
 
 
 def _tags(client: Client, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, str]]:
-    """Yield the wanted repositories with each of their tags, sorted."""
     for repository in sorted(filter(wanted, client.catalog())):
         yield from ((repository, tag) for tag in sorted(client.tags(repository)))
 
@@ -115,7 +113,6 @@ def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
 
 
 def tagged_below(client: Client, prefix: str) -> tuple[Unlisted, ...]:
-    """Return the tags of repositories that begin with `prefix`. Raises RegistryError."""
     return tuple(
         Unlisted(*one, client.manifest_digest(*one)) for one in _tags(client, lambda name: name.startswith(prefix))
     )

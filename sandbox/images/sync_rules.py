@@ -57,5 +57,4 @@ class SyncRule(Document):
         return self
 
     def place(self, path: str) -> str | None:
-        """Return where the rule has a path of the context go; None where nowhere."""
         return placed(path, self.paths)

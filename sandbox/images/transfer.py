@@ -90,7 +90,6 @@ class BlobInventory:
         return self.size(repository, digest) is not None or self.anywhere(digest) is not None
 
     def add(self, repository: str, digest: str, size: int, fact: Fact) -> None:
-        """Record that the registry has confirmed the blob in `repository`."""
         with self._lock:
             self._sizes[repository, digest] = size
             self._homes.setdefault(digest, (repository, size))
@@ -99,11 +98,9 @@ class BlobInventory:
                 self._uploaded[digest] = self._uploaded.get(digest, 0) + size
 
     def fact(self, repository: str, digest: str) -> Fact | None:
-        """Return how the blob got into `repository`, else None when it is not known to be there."""
         return self._facts.get((repository, digest))
 
     def uploaded(self, digest: str) -> int:
-        """Return the bytes that were sent for this blob in this run, to any repository."""
         return self._uploaded.get(digest, 0)
 
 
@@ -142,7 +139,6 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Return the bytes of all different blobs together."""
         return sum(transfer.blob.size for transfer in self.transfers)
 
     def needs(self, target: Target) -> frozenset[str]:
@@ -163,7 +159,6 @@ class Plan:
 
 
 def plan_transfers(images: Mapping[Target, Image]) -> Plan:
-    """Return the plan that puts every image of `images` where its target says."""
     blobs: dict[str, Descriptor] = {}
     repositories: dict[str, dict[str, None]] = {}
     origins: dict[str, dict[int, Origin]] = {}

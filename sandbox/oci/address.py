@@ -28,7 +28,6 @@ class Address:
 
     @property
     def netloc(self) -> str:
-        """Return `host:port` as URLs write it."""
         return host_network.authority(self.host, self.port)
 
     @property

@@ -83,7 +83,6 @@ def needed_grants(method: str, url: str) -> Grants:
 
 
 def read_scope(text: str | None) -> Grants:
-    """Return the grants in a challenge's `scope`: several are separated by spaces."""
     pairs: list[tuple[str, str]] = []
     for scope in (text or "").split():
         resource, colon, actions = scope.rpartition(":")
@@ -170,7 +169,6 @@ class Authorization:
         return self._basic
 
     def redacted(self, text: str) -> str:
-        """Return `text` without the secrets of this registry."""
         with self._lock:
             return redacted(text, self._secrets)
 

@@ -140,7 +140,6 @@ class Client(Uploads):
         self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
 
     def tags(self, repository: str) -> tuple[str, ...]:
-        """Return all tags of a repository, none when it does not exist."""
         return tuple(self._pages(f"/v2/{repository}/tags/list", "tags"))
 
     def catalog(self) -> tuple[str, ...]:

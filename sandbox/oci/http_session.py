@@ -88,7 +88,6 @@ class Response:
         return self.status_code in (301, 302, 303, 307, 308) and bool(self.header("Location"))
 
     def header(self, name: str) -> str:
-        """Return the value of a header; empty when it was not sent."""
         return self.headers.get(name, "")
 
 

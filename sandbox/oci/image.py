@@ -209,7 +209,6 @@ def fits(platform: str, wanted: str) -> bool:
 
 
 def platform_of(config: bytes) -> str:
-    """Return the platform in an image's configuration (OCI image-spec, config.md)."""
     try:
         content = json_text.document(config)
         return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))

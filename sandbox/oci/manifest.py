@@ -48,7 +48,6 @@ class Descriptor:
 
     @property
     def is_attestation(self) -> bool:
-        """Tell whether it is build provenance, which an index lists next to the platforms it describes."""
         key, value = ATTESTATION
         return self.annotations.get(key) == value
 

@@ -48,7 +48,6 @@ class BadImage(SandboxError):
 
 
 def from_response(action: str, status: int, body: bytes) -> RegistryError:
-    """Return the error for an unwanted answer to `action`, such as `PUT http://…`."""
     codes, messages = _read(body)
     if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
         return RegistryError(
@@ -79,7 +78,6 @@ def from_response(action: str, status: int, body: bytes) -> RegistryError:
 
 
 def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError:
-    """Return the error for a `Docker-Content-Digest` that is not the digest of its content."""
     return RegistryError(
         f"the registry at {url} contradicts itself about {subject}",
         details=f"it claims {said}, its content is {found}",

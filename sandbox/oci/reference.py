@@ -45,7 +45,6 @@ class Reference:
 
     @property
     def familiar_path(self) -> str:
-        """Return the repository path as people write it: without the host, and without Docker Hub's `library/`."""
         if self.host == DOCKER_HUB and self.path.startswith("library/") and self.path.count("/") == 1:
             return self.path.removeprefix("library/")
         return self.path
@@ -85,7 +84,6 @@ def parse(text: str) -> Reference:
 
 
 def of_text(text: str) -> Reference | None:
-    """Return the same; None for a text that is no reference."""
     try:
         return parse(text)
     except UsageError:

@@ -72,7 +72,6 @@ class Answer:
         return self.response.content
 
     def header(self, name: str) -> str:
-        """Return the value of a header, empty when it was not sent."""
         return self.response.header(name)
 
     def resolve(self, url: str) -> str:

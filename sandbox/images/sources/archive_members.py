@@ -63,7 +63,6 @@ class Members:
         return self.places[name].size
 
     def document(self, name: str) -> bytes | None:
-        """Return the content of a small member, None when there is none of that name."""
         if name not in self.places:
             return None
         if self.size(name) > LARGEST_DOCUMENT:

@@ -252,7 +252,6 @@ class _ContainerdStore:
 
 
 def _path(digest: str) -> str:
-    """Return `sha256/<hex>`, for a digest that is one."""
     if not digests.is_digest(digest):
         raise Unreadable(f"{digest!r} is not a digest")
     return digest.replace(":", "/", 1)

@@ -120,13 +120,11 @@ def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: 
 
 
 def _buildkit(buildx: Path | None) -> process.Argv:
-    """Return the program that builds by BuildKit; empty where there is none."""
     return ("docker", "buildx") if has_buildkit() else (buildx,) if buildx else ()
 
 
 @cache
 def has_buildkit() -> bool:
-    """Tell whether the docker CLI can build by BuildKit, which is its plugin buildx."""
     try:
         process.run(["docker", "buildx", "version"], timeout=QUICK)
     except (MissingTool, ToolFailed):

@@ -60,7 +60,6 @@ class Inspected:
 
     @classmethod
     def of(cls, target: Target, name: str, content: Mapping[str, Any]) -> Self:
-        """Return what `content` (`GET /images/{name}/json`) says of an image."""
         return cls(target, name, str(content["Id"]), layers_of(content), bool(content.get("Descriptor")))
 
     @property
@@ -68,7 +67,6 @@ class Inspected:
         return self.target.repository
 
     def incomplete(self, missing: str) -> MissingBlob:
-        """Return the error for a save of the image without the blob of the digest `missing`."""
         return MissingBlob(
             f"the Docker Engine's save of {self.name} is not complete",
             details=f"missing: {missing}",

@@ -126,7 +126,6 @@ class Pieces:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob's member."""
         with self.members.open(self.places[blob.digest]) as file:
             yield _chunks(file)
 

@@ -24,7 +24,6 @@ AGAIN = "write it again with the tool that made it"
 
 
 def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
-    """Return the descriptors of an `index.json`. Raises SandboxError."""
     content = manifests.parse(Document(manifests.OCI_INDEX, manifests.canonical(index)))
     return content.manifests if isinstance(content, Index) else ()
 
@@ -113,7 +112,6 @@ class Layout:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob's file."""
         try:
             file = self._path(blob).open("rb")
         except OSError as error:

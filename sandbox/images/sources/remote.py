@@ -44,7 +44,6 @@ class Remote:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob."""
         with self.client.blob(self.reference.path, blob.digest) as chunks:
             yield chunks
 

@@ -62,7 +62,6 @@ class _Stream:
         self._piece = memoryview(b"")
 
     def take(self, size: int) -> Iterator[bytes | memoryview]:
-        """Yield the next `size` bytes."""
         while size:
             if not self._piece:
                 if not (piece := next(self._pieces, b"")):
@@ -78,7 +77,6 @@ class _Stream:
 
 
 def _gathered(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
-    """Yield the same bytes in larger pieces."""
     waiting: list[bytes | memoryview] = []
     size = 0
     for piece in pieces:
@@ -121,7 +119,6 @@ def _length(entry: dict[str, Any]) -> int:
 
 
 def _payload_size(entry: dict[str, Any]) -> int:
-    """Return the length of a payload without decoding it."""
     text = entry.get("payload") or ""
     if not isinstance(text, str):
         raise _odd(str(entry)[:200])
