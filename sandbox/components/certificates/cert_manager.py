@@ -44,7 +44,7 @@ def release_manifest(folder: Path) -> str:
 
 def images() -> Mapping[str, str]:
     """Return the images of its pods, by digest, by component."""
-    return {name: one for name, one in versions().addons.items() if name.startswith("cert-manager-")}
+    return {name: image for name, image in versions().addons.items() if name.startswith("cert-manager-")}
 
 
 def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -125,13 +125,13 @@ class CertManagerStep(NothingToUndo):
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
         for name in DEPLOYMENTS:
-            found = cluster.get("apps/v1", "Deployment", name, NAMESPACE)
-            if found is None:
+            deployment = cluster.get("apps/v1", "Deployment", name, NAMESPACE)
+            if deployment is None:
                 return Status(State.ABSENT, name)
-            version = (found["metadata"].get("labels") or {}).get("app.kubernetes.io/version")
+            version = (deployment["metadata"].get("labels") or {}).get("app.kubernetes.io/version")
             if version != VERSION:
                 return Status(State.DRIFTED, f"{name} is {version}")
-            pending = progress(found)
+            pending = progress(deployment)
             if pending:
                 return Status(State.DRIFTED, f"{name}: {pending}")
         return Status(State.READY)
@@ -139,7 +139,7 @@ class CertManagerStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         release = parse(release_manifest(self.manifests), origin=URL)
-        manifests = [_named(one, self.images) for one in release]
+        manifests = [_named(manifest, self.images) for manifest in release]
         cluster.apply_all(manifests)
         work.say("waiting for the pods")
         wait_ready(cluster, manifests, timeout=INSTALL_TIMEOUT)
@@ -156,11 +156,11 @@ class CertificateIssuer:
     def problem(self) -> Status | None:
         """Return which of its objects is missing or differs, or what cert-manager has not done yet, or None."""
         for wanted in self._manifests():
-            found = self.cluster.live(wanted)
-            if found is None:
+            live = self.cluster.live(wanted)
+            if live is None:
                 return Status(State.ABSENT, title(wanted))
             for part in ("data", "spec"):
-                if not _holds(found.get(part), wanted.get(part)):
+                if not _contains(live.get(part), wanted.get(part)):
                     return Status(State.DRIFTED, f"{title(wanted)} differs")
         if stale := self._stale():
             return Status(State.DRIFTED, f"{', '.join(map(title, stale))} of an earlier spec")
@@ -169,15 +169,15 @@ class CertificateIssuer:
 
     def install(self, say: Say) -> None:
         """Apply the objects and wait until the present authority has issued every certificate. Raises SandboxError."""
-        self.cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
+        self.cluster.apply_all(namespace(name) for name in sorted({secret.namespace for secret in self.secrets}))
         for manifest in self._manifests():
             say(title(manifest))
             # Until cert-manager's webhook has a certificate and answers, its objects are refused.
             wait_until(partial(attempt, self.cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
-        for one in self.secrets:
-            if self._is_from_another_root(one):
+        for secret in self.secrets:
+            if self._is_from_another_root(secret):
                 # cert-manager does not check whether the authority has changed, but it notices a missing Secret.
-                self.cluster.delete("v1", "Secret", one.secret, one.namespace)
+                self.cluster.delete("v1", "Secret", secret.secret, secret.namespace)
         for stale in self._stale():
             name, space = stale["metadata"]["name"], stale["metadata"]["namespace"]
             self.cluster.delete(API, "Certificate", name, space)
@@ -189,32 +189,32 @@ class CertificateIssuer:
         return [
             authority_secret(self.authority),
             cluster_issuer(),
-            *(certificate(one.namespace, one.secret, one.hosts) for one in self.secrets),
+            *(certificate(secret.namespace, secret.secret, secret.hosts) for secret in self.secrets),
         ]
 
     def _stale(self) -> list[dict[str, Any]]:
-        wanted = {(one.namespace, one.secret) for one in self.secrets}
-        found = self.cluster.list(API, "Certificate", selector=LABEL)
-        return [one for one in found if (one["metadata"]["namespace"], one["metadata"]["name"]) not in wanted]
+        wanted = {(secret.namespace, secret.secret) for secret in self.secrets}
+        live = self.cluster.list(API, "Certificate", selector=LABEL)
+        return [one for one in live if (one["metadata"]["namespace"], one["metadata"]["name"]) not in wanted]
 
     def _pending(self) -> str | None:
         for wanted in self._manifests()[1:]:
             live = self.cluster.live(wanted)
-            said = unready(live) if live else "gone"
-            if said:
-                return f"{title(wanted)}: {said}"
-        for one in self.secrets:
-            place = f"Secret {one.namespace}/{one.secret}"
-            if self.cluster.get("v1", "Secret", one.secret, one.namespace) is None:
+            reason = unready(live) if live else "gone"
+            if reason:
+                return f"{title(wanted)}: {reason}"
+        for secret in self.secrets:
+            place = f"Secret {secret.namespace}/{secret.secret}"
+            if self.cluster.get("v1", "Secret", secret.secret, secret.namespace) is None:
                 return f"{place} is gone"
-            if self._is_from_another_root(one):
+            if self._is_from_another_root(secret):
                 return f"{place} is from another root"
         return None
 
-    def _is_from_another_root(self, one: TlsSecret) -> bool:
-        found = self.cluster.get("v1", "Secret", one.secret, one.namespace)
-        root = base64.b64decode(((found or {}).get("data") or {}).get("ca.crt", ""))
-        return found is not None and root.strip() != self.authority.root_pem.strip()
+    def _is_from_another_root(self, secret: TlsSecret) -> bool:
+        live = self.cluster.get("v1", "Secret", secret.secret, secret.namespace)
+        root = base64.b64decode(((live or {}).get("data") or {}).get("ca.crt", ""))
+        return live is not None and root.strip() != self.authority.root_pem.strip()
 
 
 @dataclass(frozen=True)
@@ -243,8 +243,8 @@ class IssuerStep(NothingToUndo):
         return CertificateIssuer(Cluster(self.names.kubeconfig), authority, self.secrets)
 
 
-def _holds(found: Any, wanted: Any) -> bool:
-    """Tell whether `found` contains all of `wanted`; the API server adds defaults."""
+def _contains(live: Any, wanted: Any) -> bool:
+    """Tell whether `live` contains all of `wanted`; the API server adds defaults."""
     if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_holds(found.get(key), value) for key, value in wanted.items())
-    return bool(found == wanted)
+        return isinstance(live, Mapping) and all(_contains(live.get(key), value) for key, value in wanted.items())
+    return bool(live == wanted)

@@ -85,9 +85,10 @@ def judge_leaf(leaf: KeyPair, *, issuing_pem: bytes, hosts: Sequence[str], now: 
         return broken(str(error))
     if rest != [issuing] or not signed:
         return broken("issuer changed")
-    wanted, held = set(subject_names.unique_hosts(hosts)), set(first.hosts)
-    if wanted != held:
-        changes = [f"+{host}" for host in sorted(wanted - held)] + [f"-{host}" for host in sorted(held - wanted)]
+    wanted, present = set(subject_names.unique_hosts(hosts)), set(first.hosts)
+    if wanted != present:
+        added = [f"+{host}" for host in sorted(wanted - present)]
+        changes = added + [f"-{host}" for host in sorted(present - wanted)]
         return broken(f"hosts differ: {' '.join(changes)}")
     return _judge_age(first, now)
 

@@ -74,26 +74,26 @@ class SecretsStep(NothingToUndo):
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
-        for space in sorted({one.namespace for one in self.secrets}):
+        for space in sorted({secret.namespace for secret in self.secrets}):
             if is_leaving(cluster.get("v1", "Namespace", space) or {}):
                 return Status(State.ABSENT, f"Namespace {space} {LEAVING}")
-        for one in self.secrets:
-            place = f"{one.namespace}/{one.secret}"
-            found = cluster.get("v1", "Secret", one.secret, one.namespace)
-            if found is None or is_leaving(found):
+        for secret in self.secrets:
+            place = f"{secret.namespace}/{secret.secret}"
+            live = cluster.get("v1", "Secret", secret.secret, secret.namespace)
+            if live is None or is_leaving(live):
                 return Status(State.ABSENT, place)
-            held = found.get("data") or {}
-            pair = self.keystore.leaf_files(one.leaf).read()
-            if held != _data(pair):
-                return Status(State.DRIFTED, f"{place} holds {_known(held)}, not {_described(pair.cert_pem)}")
+            data = live.get("data") or {}
+            pair = self.keystore.leaf_files(secret.leaf).read()
+            if data != _data(pair):
+                return Status(State.DRIFTED, f"{place} holds {_certificate_in(data)}, not {_described(pair.cert_pem)}")
         stale = [f"{space}/{name}" for space, name in self._stale(cluster)]
         if stale:
             return Status(State.DRIFTED, f"{', '.join(stale)} of an earlier spec")
-        return Status(State.READY, ", ".join(f"{one.namespace}/{one.secret}" for one in self.secrets))
+        return Status(State.READY, ", ".join(f"{secret.namespace}/{secret.secret}" for secret in self.secrets))
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
+        cluster.apply_all(namespace(name) for name in sorted({secret.namespace for secret in self.secrets}))
         for secret in self._manifests():
             apply_tls_secret(cluster, secret)
         for space, name in self._stale(cluster):
@@ -104,16 +104,16 @@ class SecretsStep(NothingToUndo):
 
         The default ones may now have another owner.
         """
-        wanted = {(one.namespace, one.secret) for one in self.secrets}
-        found = (one["metadata"] for one in cluster.list("v1", "Secret", selector=LABEL))
-        known = {(one["namespace"], one["name"]) for one in found if one["namespace"] != SYSTEM_NAMESPACE}
-        return sorted(known - wanted)
+        wanted = {(secret.namespace, secret.secret) for secret in self.secrets}
+        metadata = (secret["metadata"] for secret in cluster.list("v1", "Secret", selector=LABEL))
+        live = {(one["namespace"], one["name"]) for one in metadata if one["namespace"] != SYSTEM_NAMESPACE}
+        return sorted(live - wanted)
 
     def _manifests(self) -> Iterator[Mapping[str, Any]]:
         now = datetime.now(UTC)
-        for one in self.secrets:
-            leaf = self.keystore.leaf(one.leaf, one.hosts, now=now)
-            yield tls_secret(one.namespace, one.secret, leaf, labels={LABEL: ""})
+        for secret in self.secrets:
+            leaf = self.keystore.leaf(secret.leaf, secret.hosts, now=now)
+            yield tls_secret(secret.namespace, secret.secret, leaf, labels={LABEL: ""})
 
 
 def _data(pair: KeyPair) -> dict[str, str]:
@@ -121,10 +121,10 @@ def _data(pair: KeyPair) -> dict[str, str]:
     return {key: base64.b64encode(value).decode() for key, value in content.items()}
 
 
-def _known(held: Mapping[str, str]) -> str:
+def _certificate_in(data: Mapping[str, str]) -> str:
     """Return the certificate in a Secret, which may contain anything."""
     try:
-        return _described(base64.b64decode(held.get("tls.crt", "")))
+        return _described(base64.b64decode(data.get("tls.crt", "")))
     except (SandboxError, ValueError):
         return "no certificate"
 

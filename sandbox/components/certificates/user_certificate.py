@@ -119,10 +119,10 @@ class Provided:
                 raise _refused(self.cert, "is not valid yet", evidence, "see whether this machine's clock is right")
 
     def _require_hosts(self, leaf: x509.Certificate, wanted: Sequence[str]) -> None:
-        held = pem.hosts_of(leaf)
-        missing = [host for host in wanted if host not in held and f"*.{host.partition('.')[2]}" not in held]
+        hosts = pem.hosts_of(leaf)
+        missing = [host for host in wanted if host not in hosts and f"*.{host.partition('.')[2]}" not in hosts]
         if missing:
-            evidence = f"it is for {', '.join(held) or 'no host at all'}"
+            evidence = f"it is for {', '.join(hosts) or 'no host at all'}"
             fix = f"get one for {' and '.join(wanted)}, or set `domain` to one that it covers"
             raise _refused(self.cert, f"does not cover {', '.join(missing)}", evidence, fix)
 
