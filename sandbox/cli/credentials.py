@@ -167,20 +167,21 @@ def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
 
     from sandbox.config.schema.credentials_schema import Credentials
 
-    said: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
+    fields: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
     if given["source"]:
-        said["file"] = given["source"].absolute()
-    if kind == "acr" and len(said.get("registries", ())) == 1:
-        (said["registry"],) = said.pop("registries")
+        fields["file"] = given["source"].absolute()
+    if kind == "acr" and len(fields.get("registries", ())) == 1:
+        (fields["registry"],) = fields.pop("registries")
     try:
-        found: Credentials = TypeAdapter(Credentials).validate_json(to_json({"kind": kind, **said}))
+        entry: Credentials = TypeAdapter(Credentials).validate_json(to_json({"kind": kind, **fields}))
     except ValidationError as error:
         raise UsageError(
             "; ".join(
-                _reason(kind, one["type"], str(one["loc"][1]), one["msg"]) for one in error.errors(include_input=False)
+                _reason(kind, problem["type"], str(problem["loc"][1]), problem["msg"])
+                for problem in error.errors(include_input=False)
             )
         ) from None
-    return found
+    return entry
 
 
 def _reason(kind: str, problem: str, field: str, message: str) -> str:

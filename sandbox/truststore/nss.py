@@ -90,11 +90,11 @@ def databases(home: Path) -> tuple[Database, ...]:
 
 def _profiles(base: Path) -> list[Path]:
     """Return Firefox's profiles: the folders in `base`, and those elsewhere that its profiles.ini names."""
-    found = sorted(path.parent for depth in ("*", "*/*") for path in base.glob(f"{depth}/{_DATABASE}"))
+    profiles = sorted(path.parent for depth in ("*", "*/*") for path in base.glob(f"{depth}/{_DATABASE}"))
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(base / "profiles.ini", encoding="utf-8")
     except (OSError, ValueError, configparser.Error):
-        return found
+        return profiles
     # Joining keeps an absolute path as it is.
-    return found + [base / section["Path"] for section in parser.values() if "Path" in section]
+    return profiles + [base / section["Path"] for section in parser.values() if "Path" in section]

@@ -36,9 +36,9 @@ class BundleFile:
 
     def trusted(self) -> tuple[Root, ...]:
         """Return the roots in the file, or none if the system's roots have changed since it was made."""
-        found = self.entries()
-        is_current = not found or self._source() is None or self._text(found) == self.place.read_bytes()
-        return found if is_current else ()
+        roots = self.entries()
+        is_current = not roots or self._source() is None or self._text(roots) == self.place.read_bytes()
+        return roots if is_current else ()
 
     def entries(self) -> tuple[Root, ...]:
         return in_pem(self.place.read_bytes()) if self.place.is_file() else ()
@@ -54,7 +54,7 @@ class BundleFile:
         return Change(kind=self.kind, place=self.place, adds=adds, root=root, rewrite=rewrite)
 
     def _rewrite(self, root: Root, *, adds: bool) -> None:
-        kept = [one for one in self.entries() if one != root]
+        kept = [entry for entry in self.entries() if entry != root]
         wanted = (*kept, root) if adds else tuple(kept)
         if wanted:
             write_atomic(self.place, self._text(wanted), mode=0o644)

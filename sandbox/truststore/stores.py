@@ -46,8 +46,8 @@ class Machine:
 
     @property
     def nss_tools(self) -> str:
-        known = (_NSS_TOOLS[name] for name in self.kin if name in _NSS_TOOLS)
-        return next(known, "install certutil, of Network Security Services (NSS)")
+        commands = (_NSS_TOOLS[name] for name in self.kin if name in _NSS_TOOLS)
+        return next(commands, "install certutil, of Network Security Services (NSS)")
 
     def browsers_without_database(self, databases: Sequence[Path]) -> tuple[str, ...]:
         """Return the installed Chromium browser if `databases` has none of this user's for it."""
@@ -74,8 +74,8 @@ def _kin(os_release: str) -> tuple[str, ...]:
 
 
 def _java_home() -> Path | None:
-    if found := os.environ.get("JAVA_HOME"):
-        return Path(found)
+    if home := os.environ.get("JAVA_HOME"):
+        return Path(home)
     program = process.which("java")
     return program.resolve().parent.parent if program else None
 
@@ -89,15 +89,15 @@ def _read(path: str) -> str:
 
 def find(at: Machine) -> tuple[Store, ...]:
     """Return every store on the machine in the order of changes: the one that asks for a password comes last."""
-    found: list[Store] = []
+    available: list[Store] = []
     if not at.sudo_user:
-        found += nss.databases(at.home)
-        found.append(BundleFile(bundle(at.folder)))
+        available += nss.databases(at.home)
+        available.append(BundleFile(bundle(at.folder)))
     if cacerts := at.java_home and java.find(at.java_home):
-        found.append(cacerts)
+        available.append(cacerts)
     if system := find_anchors(at.slash):
-        found.append(system)
-    return tuple(found)
+        available.append(system)
+    return tuple(available)
 
 
 def recorded(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:

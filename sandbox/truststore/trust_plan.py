@@ -37,15 +37,19 @@ def trust(
     """
     wanted = kinds or DEFAULT_KINDS
     file = Record(machine.folder).certificate(root)
-    chosen = [one for one in holdings if one.store.kind in wanted]
-    system = any(one.store.kind is Kind.SYSTEM for one in chosen)
-    following = [one for one in chosen if _follows(one)]
-    chosen = [one for one in chosen if not _follows(one)]
+    chosen = [holding for holding in holdings if holding.store.kind in wanted]
+    system = any(holding.store.kind is Kind.SYSTEM for holding in chosen)
+    following = [holding for holding in chosen if _follows(holding)]
+    chosen = [holding for holding in chosen if not _follows(holding)]
     _require_found(kinds, chosen, following, machine)
-    additions = tuple(one.store.add(root, file) for one in chosen if root not in one.trusted)
-    unchanged = tuple(f"{one.store.kind.value}: {one.store.place}" for one in chosen if root in one.trusted)
-    followers = tuple(f"Java reads {one.store.place}, which follows the system's store" for one in following if system)
-    outdated = untrust(lambda one: one in replaced, holdings, machine).changes
+    additions = tuple(holding.store.add(root, file) for holding in chosen if root not in holding.trusted)
+    unchanged = tuple(
+        f"{holding.store.kind.value}: {holding.store.place}" for holding in chosen if root in holding.trusted
+    )
+    followers = tuple(
+        f"Java reads {holding.store.place}, which follows the system's store" for holding in following if system
+    )
+    outdated = untrust(lambda old: old in replaced, holdings, machine).changes
     return Plan((*outdated, *additions), unchanged, (*followers, *_notes(root, wanted, holdings, machine)))
 
 
@@ -53,13 +57,17 @@ def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machi
     """Plan to remove every root for which `is_meant` from every store that `sandbox certs trust` added it to."""
     record = Record(machine.folder)
     changes = tuple(
-        one.store.remove(root, record.certificate(root)) for one in holdings for root in one.entries if is_meant(root)
+        holding.store.remove(root, record.certificate(root))
+        for holding in holdings
+        for root in holding.entries
+        if is_meant(root)
     )
     third_party = tuple(
-        f"{one.store.place} holds {root.common_name} under another name; sandbox did not add it and does not remove it"
-        for one in holdings
-        for root in one.trusted
-        if is_meant(root) and root not in one.entries and not _follows(one)
+        f"{holding.store.place} holds {root.common_name} under another name; "
+        "sandbox did not add it and does not remove it"
+        for holding in holdings
+        for root in holding.trusted
+        if is_meant(root) and root not in holding.entries and not _follows(holding)
     )
     windows = tuple(
         f"if you trusted it on Windows: certutil.exe -user -delstore Root {root.sha1}"
@@ -69,8 +77,8 @@ def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machi
     return Plan(changes, notes=(*third_party, *windows))
 
 
-def _follows(one: Holding) -> bool:
-    return isinstance(one.store, Cacerts) and one.store.follows_system
+def _follows(holding: Holding) -> bool:
+    return isinstance(holding.store, Cacerts) and holding.store.follows_system
 
 
 def _require_found(
@@ -79,7 +87,11 @@ def _require_found(
     for kind in kinds:
         is_java_following = kind is Kind.JAVA and bool(following)
         is_nixos = kind is Kind.SYSTEM and "nixos" in machine.kin
-        if any(one.store.kind is kind for one in chosen) or is_nixos or (is_java_following and Kind.SYSTEM in kinds):
+        if (
+            any(holding.store.kind is kind for holding in chosen)
+            or is_nixos
+            or (is_java_following and Kind.SYSTEM in kinds)
+        ):
             continue
         if machine.sudo_user and kind in (Kind.NSS, Kind.PYTHON):
             raise UsageError(
@@ -98,7 +110,7 @@ def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], ma
     file = Record(machine.folder).certificate(root)
     notes = []
     if Kind.NSS in wanted:
-        places = [one.store.place for one in holdings if one.store.kind is Kind.NSS]
+        places = [holding.store.place for holding in holdings if holding.store.kind is Kind.NSS]
         if machine.sudo_user:
             notes.append(f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too")
         else:

@@ -61,16 +61,16 @@ class Root:
             subject, issuer = certificate.subject, certificate.issuer
         except ValueError:
             return ""
-        names = [str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        organizations = [one.value for one in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+        names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        organizations = [attribute.value for attribute in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
         is_root = subject == issuer and organizations == [_ORGANIZATION] and len(names) == 1
         return names[0] if is_root and _COMMON_NAME.fullmatch(names[0]) else ""
 
 
 def parse(pem: bytes) -> Root:
     """Return the first certificate in `pem`. Raises SandboxError if there is none."""
-    found = _PEM.search(pem)
-    root = _decode(found[1]) if found else None
+    match = _PEM.search(pem)
+    root = _decode(match[1]) if match else None
     if root is None:
         fix = "sandbox certs show tells what is wrong with it"
         raise SandboxError("this is not a certificate", fix=fix, id="certificate")
@@ -79,7 +79,7 @@ def parse(pem: bytes) -> Root:
 
 def blocks(pem: bytes) -> list[bytes]:
     """Return the certificates in `pem`, each with its marks, and nothing else in it."""
-    return [found[0] for found in _PEM.finditer(pem)]
+    return [match[0] for match in _PEM.finditer(pem)]
 
 
 def in_pem(text: bytes) -> tuple[Root, ...]:
@@ -91,7 +91,7 @@ def in_binary(data: bytes) -> tuple[Root, ...]:
     """Return the sandboxes' roots in DER form at any offset of `data`, each once."""
     if _ORGANIZATION.encode() not in data:
         return ()
-    starts = ((found.start(), int.from_bytes(found[1]) + 4) for found in _BEGIN.finditer(data))
+    starts = ((match.start(), int.from_bytes(match[1]) + 4) for match in _BEGIN.finditer(data))
     roots = (Root(data[start : start + length]) for start, length in starts)
     return tuple(dict.fromkeys(root for root in roots if root.is_ours))
 
@@ -127,15 +127,15 @@ class Record:
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries that can be read; for the others, the stores themselves hold the facts."""
-        found = (_load(note, note.with_suffix(".crt")) for note in sorted(self.folder.glob("sandbox-root-*.json")))
-        return tuple(entry for entry in found if entry)
+        entries = (_load(note, note.with_suffix(".crt")) for note in sorted(self.folder.glob("sandbox-root-*.json")))
+        return tuple(entry for entry in entries if entry)
 
     def write(self, entry: Entry) -> None:
         """Add `entry` to what is recorded of its root. Raises SandboxError."""
-        known = next((one for one in self.entries() if one.root == entry.root), entry)
-        places = dict.fromkeys((*known.places, *entry.places))
+        recorded = next((other for other in self.entries() if other.root == entry.root), entry)
+        places = dict.fromkeys((*recorded.places, *entry.places))
         note = {
-            "sandbox": entry.sandbox or known.sandbox,
+            "sandbox": entry.sandbox or recorded.sandbox,
             "sha256": entry.root.sha256,
             "stores": [{"kind": kind, "place": str(place)} for kind, place in places],
         }
@@ -160,7 +160,7 @@ class Record:
 def _load(note: Path, certificate: Path) -> Entry | None:
     try:
         data = read_json(note)
-        places = tuple((str(one["kind"]), Path(one["place"])) for one in data["stores"])
+        places = tuple((str(store["kind"]), Path(store["place"])) for store in data["stores"])
         return Entry(parse(read_regular(certificate)), str(data["sandbox"]), places)
     except (OSError, ValueError, KeyError, TypeError, SandboxError):
         return None

@@ -54,9 +54,9 @@ class AuthorityStep:
         if not issuing.usable or (issuing.state is CertificateState.DUE and self.keystore.root.has_key):
             return Status(State.DRIFTED, f"issuing authority: {issuing.reason}")
         for leaf, hosts in self.leaves.items():
-            found = self.keystore.inspect_leaf(leaf, hosts, now=now)
-            if found.state is not CertificateState.GOOD:
-                return Status(State.DRIFTED, f"{leaf}: {found.reason}")
+            condition = self.keystore.inspect_leaf(leaf, hosts, now=now)
+            if condition.state is not CertificateState.GOOD:
+                return Status(State.DRIFTED, f"{leaf}: {condition.reason}")
         return Status(State.READY, self._lives(root, now))
 
     def apply(self, work: Work) -> None:
@@ -78,7 +78,7 @@ class AuthorityStep:
     def _lives(self, root: Condition, now: datetime) -> str:
         """Return how long all certificates are valid, and whether the root, which `up` never renews, nears its end."""
         mine = (self.keystore.issuing, *map(self.keystore.leaf_files, self.leaves))
-        days = min(describe(one.read().cert_pem, now=now).days_left for one in mine)
+        days = min(describe(files.read().cert_pem, now=now).days_left for files in mine)
         due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
         few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
         return f"{count(days, 'day')} left{due}{few}"

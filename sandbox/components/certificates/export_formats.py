@@ -22,8 +22,8 @@ def public_roots() -> bytes:
 
     SSL_CERT_FILE is ignored, since it may name an earlier export.
     """
-    found = next((path for name in SYSTEM_BUNDLES if (path := Path(name)).is_file()), Path(certifi.where()))
-    return found.read_bytes()
+    bundle = next((path for name in SYSTEM_BUNDLES if (path := Path(name)).is_file()), Path(certifi.where()))
+    return bundle.read_bytes()
 
 
 def as_pem(root_pem: bytes, public: bytes) -> bytes:
@@ -40,16 +40,16 @@ def as_bundle(root_pem: bytes, public: bytes) -> bytes:
 def as_java(root_pem: bytes, public: bytes) -> bytes:
     """Return the same as a PKCS#12 truststore with the password `JAVA_PASSWORD`, which Java reads also as type JKS."""
     root = pem.load_certificates(root_pem)[0]
-    known = {root: "sandbox"}
+    aliases = {root: "sandbox"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about defects of old public roots
         for block in blocks(public):
             try:
                 certificate = x509.load_pem_x509_certificate(block)
-                known.setdefault(certificate, f"public {len(known)}")
+                aliases.setdefault(certificate, f"public {len(aliases)}")
             except ValueError:
                 continue  # Java could not use it either
-    entries = [PKCS12Certificate(certificate, alias.encode()) for certificate, alias in known.items()]
+    entries = [PKCS12Certificate(certificate, alias.encode()) for certificate, alias in aliases.items()]
     return serialize_java_truststore(entries, BestAvailableEncryption(JAVA_PASSWORD.encode()))
 
 

@@ -84,10 +84,10 @@ def _is_there(path: Path) -> bool:
 
 def _mark(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return None
-    return found.st_ino, found.st_ctime_ns
+    return status.st_ino, status.st_ctime_ns
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ class Entry:
 
 def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
     """Return the root, the issuing authority and the leaves that `store` has, in this order."""
-    found = [
+    entries = [
         Entry(name=role, role=role, file=files.cert, condition=condition, facts=_facts(files, now))
         for role, files, condition in (
             (ROOT, store.root, store.inspect_root(now=now)),
@@ -248,8 +248,8 @@ def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
         files = store.leaf_files(name)
         facts = _facts(files, now)
         condition = store.inspect_leaf(name, facts.hosts if facts else (), now=now)
-        found.append(Entry(name=name, role=LEAF, file=files.cert, condition=condition, facts=facts))
-    return tuple(found)
+        entries.append(Entry(name=name, role=LEAF, file=files.cert, condition=condition, facts=facts))
+    return tuple(entries)
 
 
 def _facts(files: KeyFiles, now: datetime) -> Facts | None:

@@ -34,12 +34,12 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
 @functools.lru_cache(maxsize=64)  # one check reads an authority for each of its leaves
 def _loaded(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
-        found = x509.load_pem_x509_certificates(pem)
-        for certificate in found:
+        certificates = x509.load_pem_x509_certificates(pem)
+        for certificate in certificates:
             _ = certificate.extensions, certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _damaged("a certificate", error) from error
-    return tuple(found)
+    return tuple(certificates)
 
 
 def dump_key(key: EllipticCurvePrivateKey) -> bytes:

@@ -40,8 +40,8 @@ def apply_tls_secret(cluster: Cluster, secret: Manifest) -> None:
     """Apply `secret`; first remove a Certificate of its name, which would undo that. Raises ClusterError."""
     name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
     cluster.delete("cert-manager.io/v1", "Certificate", name, namespace)
-    found = cluster.get("v1", "Secret", name, namespace) or {}
-    if (found.get("data") or {}).keys() - secret["data"].keys():
+    live = cluster.get("v1", "Secret", name, namespace) or {}
+    if (live.get("data") or {}).keys() - secret["data"].keys():
         # An apply does not remove what another field manager has set (`ca.crt`).
         cluster.delete("v1", "Secret", name, namespace)
     cluster.apply(secret)
@@ -152,10 +152,10 @@ class ProvidedStep(NothingToUndo):
 
     def check(self) -> Status:
         wanted = self._manifest
-        found = Cluster(self.names.kubeconfig).get("v1", "Secret", DEFAULT_TLS, SYSTEM_NAMESPACE)
-        if found is None:
+        live = Cluster(self.names.kubeconfig).get("v1", "Secret", DEFAULT_TLS, SYSTEM_NAMESPACE)
+        if live is None:
             return Status(State.ABSENT)
-        if found.get("data") != wanted["data"]:
+        if live.get("data") != wanted["data"]:
             return Status(State.DRIFTED, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS} holds another")
         facts = describe(self.provided.cert.read_bytes(), now=datetime.now(UTC))
         return Status(State.READY, f"{facts}{self._exposure()}")

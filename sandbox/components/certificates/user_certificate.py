@@ -90,7 +90,7 @@ class Provided:
         public = key.public_key()
         if chain[0].public_key() == public:
             return
-        place = next((place for place, one in enumerate(chain) if one.public_key() == public), None)
+        place = next((place for place, certificate in enumerate(chain) if certificate.public_key() == public), None)
         if place is not None:
             evidence = f"the certificate that {self.key} belongs to is number {place + 1} in the file"
             raise _refused(self.cert, "is out of order", evidence, "put the server's own certificate first")
@@ -98,24 +98,27 @@ class Provided:
         raise _refused(self.key, "is not the key of the certificate", evidence, "name the two files that came together")
 
     def _require_order(self, chain: Sequence[x509.Certificate]) -> None:
-        for place, (one, issuer) in enumerate(pairwise(chain), 1):
-            if pem.is_signed_by(one, issuer):
+        for place, (certificate, issuer) in enumerate(pairwise(chain), 1):
+            if pem.is_signed_by(certificate, issuer):
                 continue
-            right = next((other for other in chain if other is not one and pem.is_signed_by(one, other)), None)
-            evidence = f"number {place}, {_title(one)}, is followed by {_title(issuer)}, which did not sign it"
+            right = next(
+                (other for other in chain if other is not certificate and pem.is_signed_by(certificate, other)), None
+            )
+            evidence = f"number {place}, {_title(certificate)}, is followed by {_title(issuer)}, which did not sign it"
             if right is not None:
-                fix = f"order it from the server's certificate to the root: {_title(right)} comes after {_title(one)}"
+                order = f"{_title(right)} comes after {_title(certificate)}"
+                fix = f"order it from the server's certificate to the root: {order}"
                 raise _refused(self.cert, "is out of order", evidence, fix)
-            fix = f"put the certificate of {one.issuer.rfc4514_string()!r} there"
+            fix = f"put the certificate of {certificate.issuer.rfc4514_string()!r} there"
             raise _refused(self.cert, "lacks an issuer", evidence, fix)
 
     def _require_dates(self, chain: Sequence[x509.Certificate], now: datetime) -> None:
-        for one in chain:
-            if now >= one.not_valid_after_utc:
-                evidence = f"{_title(one)} was valid until {one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        for certificate in chain:
+            if now >= certificate.not_valid_after_utc:
+                evidence = f"{_title(certificate)} was valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
                 raise _refused(self.cert, "has expired", evidence, "renew it, then sandbox up")
-            if now < one.not_valid_before_utc:
-                evidence = f"{_title(one)} is valid from {one.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            if now < certificate.not_valid_before_utc:
+                evidence = f"{_title(certificate)} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
                 raise _refused(self.cert, "is not valid yet", evidence, "see whether this machine's clock is right")
 
     def _require_hosts(self, leaf: x509.Certificate, wanted: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ def shared_keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) 
 
     An account of `docker login` alone was given to this machine and not to pods.
     """
-    return _Chain(tuple(one for one in entries if one.namespaces == "all"), environ, None)
+    return _Chain(tuple(entry for entry in entries if entry.namespaces == "all"), environ, None)
 
 
 class _Chain:
@@ -43,8 +43,8 @@ class _Chain:
             return self._login.find(host) if self._login else None
         name = canonical(host)
         for entry in self._entries:
-            if may_know(entry, name) and (found := self._ask(entry, name)):
-                return found
+            if may_know(entry, name) and (account := self._ask(entry, name)):
+                return account
         return self._login.find(host) if self._login else None
 
     def _ask(self, entry: Credentials, name: str) -> Credential | None:
