@@ -336,13 +336,6 @@ class Cluster:
         return answer if text else _object(answer, f"{method} {path}", needs)
 
 
-def was_applied(live: Manifest) -> bool:
-    """Return whether an object has fields that we applied (KEP-555, managedFields); True where it has no list."""
-    managers = (live.get("metadata") or {}).get("managedFields") or ()
-    appliers = [manager.get("manager") for manager in managers if manager.get("operation") == "Apply"]
-    return not managers or MANAGER in appliers
-
-
 def _object(answer: str, request: str, needs: str) -> dict[str, Any]:
     """Return the JSON object in an answer. Raises ClusterError for one that no API server gives."""
     try:

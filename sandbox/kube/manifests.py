@@ -210,8 +210,3 @@ def label_selector(labels: Mapping[str, str] | None) -> str:
 def pod_selector(workload: Manifest) -> str:
     """Return the selector of a workload's pods; empty where it has none."""
     return label_selector(((workload.get("spec") or {}).get("selector") or {}).get("matchLabels"))
-
-
-def last_change(metadata: Mapping[str, Any]) -> str:
-    """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty if unknown."""
-    return max((manager.get("time") or "" for manager in metadata.get("managedFields") or ()), default="")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.kube.api import Cluster
-from sandbox.kube.manifests import last_change, namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.system import files
 
@@ -30,12 +30,11 @@ _making = threading.Lock()
 
 @dataclass(frozen=True)
 class Record:
-    """A record that this user's commands wrote; `written` is the time (RFC 3339), empty if unknown."""
+    """A record that this user's commands wrote."""
 
     name: str
     labels: Mapping[str, str]
     data: Data
-    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,10 @@ class Records:
         """Return the records in the sandbox's own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), names)
 
-    def find(self, name: str) -> Record | None:
-        """Return the record `name`, None when this user's commands wrote none."""
-        live = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
-        return self._record(live) if live else None
-
     def read(self, name: str) -> Data | None:
         """Return the content of the record `name`, None when this user's commands wrote none."""
-        record = self.find(name)
+        live = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
+        record = self._record(live) if live else None
         return record.data if record else None
 
     def list(self, selector: str) -> tuple[Record, ...]:
@@ -100,7 +95,7 @@ class Records:
             seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
         ):
             return None
-        return Record(metadata["name"].removeprefix(self.prefix), labels, data, last_change(metadata))
+        return Record(metadata["name"].removeprefix(self.prefix), labels, data)
 
     def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
         text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sandbox.kube import object_keys
-from sandbox.kube.api import Manifest, was_applied
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
 
@@ -19,19 +18,10 @@ KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "Persistent
 
 @dataclass(frozen=True)
 class Applied:
-    """The applied objects, and a digest of their content; no digest while they are being applied.
-
-    `written` is when that was recorded, by the API server's clock; empty if unknown.
-    """
+    """The applied objects, and a digest of their content; no digest while they are being applied."""
 
     keys: tuple[ObjectKey, ...] = ()
     digest: str = ""
-    written: str = ""
-
-    def was_replaced(self, live: Manifest) -> bool:
-        """Return whether another program created the object since, in place of the applied one."""
-        created = str(live["metadata"].get("creationTimestamp") or "")
-        return "" < self.written < created and not was_applied(live)
 
     def dropped(self, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
         """Return the objects that are not wanted any more and contain no data."""
@@ -41,10 +31,8 @@ class Applied:
 
 def read(records: Records, name: str) -> Applied | None:
     """Return the content of the record `name`, None when this user's commands wrote none."""
-    record = records.find(name)
-    if record is None:
-        return None
-    return Applied(object_keys.from_json(record.data["objects"]), record.data["sha256"], record.written)
+    data = records.read(name)
+    return None if data is None else Applied(object_keys.from_json(data["objects"]), data["sha256"])
 
 
 def write(records: Records, name: str, keys: Iterable[ObjectKey], digest: str = "") -> None:

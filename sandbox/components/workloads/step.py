@@ -259,8 +259,6 @@ def _fault(record: applied_record.Applied, objects: Iterable[tuple[Manifest, Man
             continue
         if is_leaving(live):
             return f"{title(manifest)} {LEAVING}"
-        if record.was_replaced(live):
-            return f"{title(manifest)} was deleted, and created again by another program"
         if pending := progress(live) if live["kind"] in WORKLOADS else None:
             return f"{title(manifest)}: {pending}"
     return ""

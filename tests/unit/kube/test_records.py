@@ -41,7 +41,7 @@ def test_records_in_a_namespace_of_others_are_named_and_labelled(server: ApiServ
     there = Records(own.cluster, own.names, namespace="shop", prefix="sandbox-", labels={"whose": "ours"})
     there.write("applied", {"a": "1"})
     assert server.objects.keys() == {"/api/v1/namespaces/shop/configmaps/sandbox-applied"}
-    assert there.find("applied") == Record("applied", {"whose": "ours"}, {"a": "1"})
+    assert there.list("whose") == (Record("applied", {"whose": "ours"}, {"a": "1"}),)
     assert own.read("applied") is None
     there.delete("applied")
     assert not server.objects

@@ -81,29 +81,6 @@ def test_object_being_deleted_is_applied_again_afterwards(
     assert {A, B} <= server.objects.keys()
 
 
-def test_object_that_another_program_made_again_is_drift(
-    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
-) -> None:
-    """An object is deleted and made with other data by kubectl → `status` names it, `up` applies it."""
-    made = step(names, objects)
-    made.apply(NoWork())
-    ours, theirs = {"manager": "sandbox", "operation": "Apply"}, {"manager": "kubectl-create", "operation": "Update"}
-    server.objects[RECORD]["metadata"]["managedFields"] = [{**ours, "time": "2026-11-29T01:00:00Z"}]
-    live = server.objects[A]
-    live["metadata"] |= {"creationTimestamp": "2026-11-29T01:00:00Z", "managedFields": [theirs]}
-    assert made.check().state is State.READY, "its fields have changed"
-    live["metadata"] |= {"creationTimestamp": "2026-11-29T01:00:07Z", "managedFields": [theirs, ours]}
-    assert made.check().state is State.READY, "we made it again"
-    live["metadata"]["managedFields"] = [theirs]
-    live["data"] = {"other": "1"}
-    assert (made.check().state, made.check().detail) == (
-        State.DRIFTED,
-        "ConfigMap shop/a was deleted, and created again by another program",
-    )
-    made.apply(NoWork())
-    assert made.check().state is State.READY and server.objects[A].get("data") == objects[1].get("data")
-
-
 def test_object_no_longer_in_the_manifests_is_deleted(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:
