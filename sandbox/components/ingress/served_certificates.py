@@ -27,6 +27,7 @@ from sandbox.kube.manifests import pod_selector
 from sandbox.kube.pod_images import containers_in
 from sandbox.kube.readiness import wait_ready
 from sandbox.names import EDGE_LEAF
+from sandbox.system import interruption
 from sandbox.system.wait import WaitTimeout, wait_until
 
 # The certificate that a workload's pods were last restarted for; its own field manager keeps it when the workload is
@@ -38,6 +39,7 @@ FORBIDDEN = 403
 # An application that reads its files again does so within seconds after the kubelet has written them.
 PATIENCE = 15.0
 TIMEOUT = 180.0
+SETTLE = 1.0  # seconds until Traefik no longer sends requests to a pod that is gone
 WIDTH = 8
 
 
@@ -175,6 +177,18 @@ class ServedCertificates:
             mark = host.wanted.mark if host.wanted else ""
             self.cluster.annotate_pods(workload, {ANNOTATION: mark}, manager=MANAGER)
         wait_ready(self.cluster, host.workloads, timeout=TIMEOUT)
+        wait_until(lambda: self._ending(host.workloads), what="the old pods", timeout=TIMEOUT)
+        interruption.pause(SETTLE)
+
+    def _ending(self, workloads: Sequence[Manifest]) -> str | None:
+        """Return a pod that is being deleted, to which the ingress may still send requests; None without one."""
+        for workload in workloads:
+            pods = self.cluster.list(
+                "v1", "Pod", workload["metadata"]["namespace"], selector=pod_selector(workload) or ""
+            )
+            for pod in filter(is_leaving, pods):
+                return f"{pod['metadata']['name']} is ending"
+        return None
 
 
 def _is_of_application(secret: TlsSecret) -> bool:

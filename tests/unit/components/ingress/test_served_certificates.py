@@ -70,6 +70,7 @@ def certificates(
 ) -> ServedCertificates:
     monkeypatch.setattr(served_certificates, "PATIENCE", 0.2)
     monkeypatch.setattr(served_certificates, "TIMEOUT", 0.5)
+    monkeypatch.setattr(served_certificates, "SETTLE", 0)
     return ServedCertificates(
         cluster=Cluster(names.kubeconfig),
         keystore=keystore,
@@ -118,6 +119,17 @@ def test_an_application_that_keeps_the_old_one_is_restarted(
     assert said[0].startswith(f"restarting Deployment shop/app: {HOST} still serves")
     assert mark(server) and mark(server, "other") is None
     assert certificates.outdated(()) == []
+
+
+def test_pods_that_are_still_ending_are_waited_for(
+    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer
+) -> None:
+    metadata = {"name": "app-1", "namespace": "shop", "labels": {"app": "app"}, "deletionTimestamp": "2026-01-01"}
+    server.objects["/api/v1/namespaces/shop/pods/app-1"] = {"metadata": metadata}
+    new = renew(secrets)
+    with pytest.raises(WaitTimeout, match="the old pods") as caught:
+        certificates.renew((), lambda line: app.present(new))
+    assert caught.value.details == "app-1 is ending"
 
 
 def test_kinds_that_the_user_may_not_list_are_left_out(
