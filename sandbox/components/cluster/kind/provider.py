@@ -162,7 +162,7 @@ class KindProvider:
         """
         if self.standing() is not Standing.ABSENT or not self.names.kubeconfig.exists():
             return None
-        return "perhaps volumes without a name, of which nothing says whose they are: docker volume ls"
+        return "perhaps volumes without a name: docker volume ls --filter dangling=true"
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as it has storage, while further nodes join."""
