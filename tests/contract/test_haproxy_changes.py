@@ -430,15 +430,17 @@ def test_connection_survives_forty_reloads_and_a_port_change(stand: Stand) -> No
 
 
 @pytest.mark.real
-def test_address_of_a_port_changes_by_a_reload(stand: Stand) -> None:
+def test_port_that_goes_to_all_addresses_takes_a_new_container(stand: Stand) -> None:
     base = stand.route()
-    everywhere = ("0.0.0.0", stand.port)  # noqa: S104
-    with stand.connect(APP) as stream:
-        stand.follow(replace(base, listen=(everywhere,)))
-        with stand.connect(APP, address=stand.gateway) as other:
-            assert echoes(other)
-        stand.follow(base)
-        assert echoes(stream)
+    stand.keep(replace(base, listen=(("0.0.0.0", stand.port),)))  # noqa: S104
+    assert stand.box.must_restart()
+    stand.box.start(IMAGE)
+    assert not stand.box.must_restart()
+    for address in (stand.gateway, "::1"):
+        with stand.connect(APP, address=address) as stream:
+            assert echoes(stream)
+    stand.keep(base)
+    assert stand.box.must_restart()
 
 
 @pytest.mark.security(20)

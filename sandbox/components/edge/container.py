@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, rea
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Home
-from sandbox.system import files
+from sandbox.system import files, host_network
 from sandbox.system.wait import wait_until
 
 MADE = "dev.sandbox.edge"
@@ -26,6 +27,7 @@ HOST = "host"  # the network mode with the engine's own network
 # another user, who have none.
 CAPABILITIES = ("NET_BIND_SERVICE", "SETUID", "SETGID", "KILL")
 NONROOT = 65532  # a user with no rights and no name on most systems
+_BIND = re.compile(r"^  bind (\[\S+\]|[\d.]+):(\d+)", re.MULTILINE)
 GIVES_WAY = 10.0  # seconds in which another owner, who made a network of the same name later, has to remove it
 PATIENCE = 20.0  # seconds until a container that runs has to answer
 
@@ -65,8 +67,48 @@ class EdgeContainer:
 
     @property
     def place(self) -> Place:
-        host = bool(self.engine.shares_network())
-        return Place(host, user=(os.getuid() or NONROOT) if host else None)
+        if not self.engine.shares_network():
+            return Place(host=False)
+        return Place(host=True, also=self._has_further(), user=os.getuid() or NONROOT)
+
+    def _has_further(self) -> bool:
+        """Tell whether the further loopback addresses can be opened: there is IPv6, and no other program has them.
+
+        HAProxy closes its ports for a moment while it tries to open one that another program has.
+        """
+        known, registries = routes.load(self.folder), routes.load_registries(self.folder)
+        further = listening.binds(known, registries, also=True) - listening.binds(known, registries)
+        present = self.present()
+        return all(
+            host_network.is_supported(bind.address)
+            and (bind in present or host_network.is_free(bind.address, bind.port))
+            for bind in further
+        )
+
+    def _configuration(self) -> str:
+        return (files.content(self.folder / haproxy.CONFIGURATION[0]) or b"").decode(errors="replace")
+
+    def present(self) -> frozenset[Bind]:
+        """Return where it listens by its present configuration, in the machine's network."""
+        return self._binds(self._configuration())
+
+    @staticmethod
+    def _binds(configuration: str) -> frozenset[Bind]:
+        return frozenset(Bind(address.strip("[]"), int(port)) for address, port in _BIND.findall(configuration))
+
+    def must_restart(self) -> bool:
+        """Tell whether a port changes between one address and all: HAProxy cannot open it while it still has it."""
+        place = self.place
+        if not place.host:
+            return False
+        before = self.present()
+        after = self._binds(edge_folder.rendered(self.folder, place)[haproxy.CONFIGURATION[0]])
+        return any(
+            new.port == old.port and ip_address(old.address).is_unspecified != ip_address(new.address).is_unspecified
+            for new in after - before
+            for old in before
+            if (":" in new.address) == (":" in old.address)
+        )
 
     def find(self) -> Container | None:
         return self.engine.container(self.name)
@@ -118,14 +160,7 @@ class EdgeContainer:
 
     def follow(self) -> None:
         """Have it take in the routes; no connection ends, and HAProxy is reloaded only where necessary."""
-        try:
-            self._take_in(self.place)
-        except SandboxError:
-            self._take_in(replace(self.place, also=False))
-        edge_folder.note_taken(self.folder)
-
-    def _take_in(self, place: Place) -> None:
-        changed = self.write(place)
+        changed = self.write()
         try:
             if changed & set(haproxy.CONFIGURATION):
                 self.control.reload()
@@ -134,14 +169,15 @@ class EdgeContainer:
         except Unreachable:
             # The master hands its listening sockets to a new worker; the old one serves its connections to their end.
             self.engine.signal(self.name, "SIGUSR2")
+        edge_folder.note_taken(self.folder)
 
-    def write(self, place: Place | None = None) -> set[str]:
+    def write(self) -> set[str]:
         """Write the files for the routes, also into an existing container; return those that changed there.
 
         HAProxy reads them when it is told to, or when it starts.
         """
         before = edge_folder.taken(self.folder)
-        edge_folder.write(self.folder, place or self.place)
+        edge_folder.write(self.folder, self.place)
         after = edge_folder.marks(self.folder)
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         if changed and self.find():
@@ -282,11 +318,10 @@ class EdgeContainer:
 
 def listens(engine: Engine, home: Home) -> frozenset[Bind]:
     """Return where this owner's edge listens on this machine; nothing while it does not run."""
-    container = EdgeContainer.of(engine, home).find()
+    box = EdgeContainer.of(engine, home)
+    container = box.find()
     if container is None or not container.running:
         return frozenset()
     if container.network != HOST:
         return frozenset(bind for binds in container.published.values() for bind in binds)
-    configuration = files.content(home.edge / haproxy.CONFIGURATION[0]) or b""
-    also = b"bind [::1]:" in configuration
-    return listening.binds(routes.load(home.edge), routes.load_registries(home.edge), also=also)
+    return box.present()

@@ -109,7 +109,7 @@ class Edge:
         forwarder.wait(self.names.home, self.names.name)
         box = self._box
         container = box.find()
-        if container is None or box.drift(container, self.image):
+        if container is None or box.drift(container, self.image) or box.must_restart():
             if container and container.running:
                 say("open connections of all sandboxes end: the edge's container is recreated")
             self._start(box, self.image)
@@ -139,7 +139,7 @@ class Edge:
             container = box.find()
             if container is None or not container.running:
                 box.write()
-            elif box.drift(container, self.image or container.image):
+            elif box.drift(container, self.image or container.image) or box.must_restart():
                 self._start(box, self.image or container.image)
             else:
                 box.follow()

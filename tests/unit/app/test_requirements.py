@@ -23,7 +23,8 @@ from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
-from sandbox.components.edge import routes
+from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec
@@ -298,6 +299,7 @@ def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: 
     labels = dict(place.labels)
     engine.run(ContainerSpec(name=EDGE, image=next(iter(engine.images)), command=("x",), labels=labels, network="host"))
     routes.save_registry(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
+    edge_folder.write(place.edge, Place(host=True))
     check(spec(registry=taken), place, engine)
     with pytest.raises(PortTaken, match=f"port {taken} on"):
         check(spec(https=taken), place, engine)
