@@ -18,6 +18,8 @@ RUN: tuple[tuple[str, int], ...] = (
     ("sandbox list", 0),
     ("sandbox list -o json", 0),
     ("sandbox dev --once", 0),
+    ("sandbox logs", 0),
+    ("sandbox open", 0),
     ("sandbox push-images", 0),
     ("sandbox push-images --dry-run", 0),
     ("sandbox push-images --locked", 0),
