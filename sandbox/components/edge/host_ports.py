@@ -75,19 +75,19 @@ class HostPorts:
         A Service that does not exist is no fault of the sandbox: the user may create it later.
         """
         cluster, wanted = self._cluster, _targets(ports)
-        found = {_target_of(one): one for one in cluster.list("v1", "Service", selector=_IS_OURS)}
-        if stray := found.keys() - wanted.keys():
+        copies = {_target_of(service): service for service in cluster.list("v1", "Service", selector=_IS_OURS)}
+        if stray := copies.keys() - wanted.keys():
             return Status(State.DRIFTED, f"{min(stray)} is no longer in the spec")
         manifests, missing = _services(cluster, wanted)
         for to, manifest in manifests.items():
-            if to not in found:
+            if to not in copies:
                 return Status(State.ABSENT, f"{to} is not routed yet")
-            live = found[to]
+            live = copies[to]
             if _ports(live) != _ports(manifest) or live["spec"].get("selector") != manifest["spec"]["selector"]:
                 return Status(State.DRIFTED, f"{to} has changed")
             if node_ports.get(to) != _node_port(live):
                 return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
-        return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in ports), *missing)))
+        return Status(State.READY, "; ".join((", ".join(f"{port} → {port.to}" for port in ports), *missing)))
 
     def reconcile(self, ports: Sequence[Port]) -> tuple[Mapping[str, int], Sequence[str]]:
         """Create the cluster's objects for `ports` and remove those for others; raises SandboxError.
@@ -95,16 +95,16 @@ class HostPorts:
         Returns the port of every node for each Service, and what is missing in words.
         """
         cluster, wanted = self._cluster, _targets(ports)
-        for one in cluster.list("v1", "Service", selector=_IS_OURS):
-            if _target_of(one) not in wanted:
-                cluster.delete("v1", "Service", one["metadata"]["name"], one["metadata"]["namespace"])
+        for service in cluster.list("v1", "Service", selector=_IS_OURS):
+            if _target_of(service) not in wanted:
+                cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
         node_ports = {}
         manifests, missing = _services(cluster, wanted)
         for to, manifest in manifests.items():
             live = cluster.live(manifest)
             if live is not None and _ports(live) != _ports(manifest):
                 kept = {"nodePort": number} if (number := _node_port(live)) else {}
-                cluster.change(live, {"spec": {"ports": [{**one, **kept} for one in manifest["spec"]["ports"]]}})
+                cluster.change(live, {"spec": {"ports": [{**port, **kept} for port in manifest["spec"]["ports"]]}})
             cluster.apply(manifest)
             live = cluster.live(manifest)
             if live is not None and (number := _node_port(live)):
@@ -113,8 +113,8 @@ class HostPorts:
 
     def offered(self, target: Target) -> Sequence[int]:
         """Return the numbers of the TCP ports that the target's Service has. Raises SandboxError."""
-        there = self._cluster.get("v1", "Service", target.service, target.namespace)
-        return [one["port"] for one in offered(there, "tcp")] if there else ()
+        service = self._cluster.get("v1", "Service", target.service, target.namespace)
+        return [port["port"] for port in offered(service, "tcp")] if service else ()
 
     def mismatch(self, port: Port) -> tuple[str, bool]:
         """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
@@ -142,7 +142,7 @@ class HostPorts:
         slices = endpoint_slices(cluster, target.namespace, target.service if direct else target.name)
         if not slices:
             return Backend(0, "not routed yet; run sandbox up")
-        ends = [end for one in slices for end in one.get("endpoints") or ()]
+        ends = [end for part in slices for end in part.get("endpoints") or ()]
         ready = {address for end in ends if is_serving(end) for address in end["addresses"]}
         return Backend(len(ready))
 
@@ -158,7 +158,7 @@ def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
 
 
 def _targets(ports: Sequence[Port]) -> dict[str, Target]:
-    return {one.to: Target.parse(one.to) for one in ports}
+    return {port.to: Target.parse(port.to) for port in ports}
 
 
 def _target_of(live: Manifest) -> str:
@@ -166,34 +166,34 @@ def _target_of(live: Manifest) -> str:
 
 
 def _node_port(live: Manifest) -> int | None:
-    return next((one.get("nodePort") for one in live["spec"].get("ports") or ()), None)
+    return next((port.get("nodePort") for port in live["spec"].get("ports") or ()), None)
 
 
 def _ports(service: Manifest) -> list[tuple[Any, Any]]:
-    return [(one.get("port"), one.get("targetPort")) for one in service["spec"].get("ports") or ()]
+    return [(port.get("port"), port.get("targetPort")) for port in service["spec"].get("ports") or ()]
 
 
 def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return the sandbox's Services for ports of users', and why those without pods have none."""
-    found = {to: _service(cluster, target) for to, target in targets.items()}
-    manifests = {to: manifest for to, (manifest, _) in found.items() if manifest is not None}
-    return manifests, [trouble for _, trouble in found.values() if trouble]
+    services = {to: _service(cluster, target) for to, target in targets.items()}
+    manifests = {to: manifest for to, (manifest, _) in services.items() if manifest is not None}
+    return manifests, [trouble for _, trouble in services.values() if trouble]
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
     """Return the sandbox's Service for a port of a user's, or why there can be none."""
-    theirs = cluster.get("v1", "Service", target.service, target.namespace)
-    called = f"{target.namespace}/{target.service}"
-    if theirs is None:
-        return None, f"there is no Service {called}"
-    spec = theirs["spec"]
+    service = cluster.get("v1", "Service", target.service, target.namespace)
+    name = f"{target.namespace}/{target.service}"
+    if service is None:
+        return None, f"there is no Service {name}"
+    spec = service["spec"]
     if not spec.get("selector"):
-        return None, f"the Service {called} has no selector, so it is not known which pods it is for"
-    ports = offered(theirs, "tcp")
-    port = next((one for one in ports if target.port in (str(one["port"]), one.get("name"))), None)
+        return None, f"the Service {name} has no selector, so it is not known which pods it is for"
+    ports = offered(service, "tcp")
+    port = next((each for each in ports if target.port in (str(each["port"]), each.get("name"))), None)
     if port is None:
-        has = ", ".join(str(one["port"]) for one in ports) or "none"
-        return None, f"the Service {called} has no TCP port {target.port}; it has: {has}"
+        has = ", ".join(str(each["port"]) for each in ports) or "none"
+        return None, f"the Service {name} has no TCP port {target.port}; it has: {has}"
     return _copy(target, port, spec["selector"]), ""
 
 
