@@ -195,7 +195,7 @@ def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
                 ports.connect(more)
 
 
-def test_a_port_follows_a_service_that_comes_and_changes(ports: Ports) -> None:
+def test_up_has_a_port_follow_a_service_that_comes_and_changes(ports: Ports) -> None:
     (number,) = machine.free_ports(16381)
     ports.command("edge", "port", "add", str(number), "shop/later:6379", "-n", NAME)
     metadata = {"name": "later", "namespace": "shop"}
@@ -203,6 +203,7 @@ def test_a_port_follows_a_service_that_comes_and_changes(ports: Ports) -> None:
     try:
         for selector, works in (({"app": "db"}, True), ({"app": "no-such"}, False), ({"app": "db"}, True)):
             ports.cluster.apply({**later, "spec": {"selector": selector, "ports": [{"port": 6379}]}})
+            ports.command("up")
             wait_until(partial(otherwise, ports, number, works=works), what=f"pods of {selector}", timeout=30)
     finally:
         ports.cluster.delete("v1", "Service", "later", "shop")
