@@ -60,25 +60,28 @@ async def run(folder: Path, kubectl: Path) -> None:
 
 async def _keep(forward: Forward, kubectl: Path) -> None:
     """Run kubectl again whenever it ends or its pod has gone."""
-    pause = PAUSE
+    pause, logged = PAUSE, ""
     while True:
         if Path(forward.kubeconfig).exists():  # else the cluster is still being made
             since = time.monotonic()
             try:
-                await _forward(forward, kubectl)
+                logged = await _forward(forward, kubectl, logged)
             except (SandboxError, OSError) as error:
                 log.warning("%s: %s", forward.target, error)
             pause = PAUSE if time.monotonic() - since > PROVEN else min(2 * pause, LONGEST_PAUSE)
         await asyncio.sleep(pause)
 
 
-async def _forward(forward: Forward, kubectl: Path) -> None:
+async def _forward(forward: Forward, kubectl: Path, logged: str) -> str:
+    """Run kubectl until it does not work any more; return its last message, which is not logged twice in a row."""
     async with process.attend(_argv(forward, kubectl)) as lines:
         while line := (await lines.readline()).decode(errors="replace").strip():
-            if not _ORDINARY.match(line):
+            if not _ORDINARY.match(line) and line != logged:
+                logged = line
                 log.warning("%s in %s: %s", forward.target, forward.namespace, line[:LONGEST_LINE])
             if _BROKEN.search(line):
-                return
+                break
+    return logged
 
 
 def _argv(forward: Forward, kubectl: Path) -> Sequence[str]:
