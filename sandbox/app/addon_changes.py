@@ -13,8 +13,8 @@ from typing import Any
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.app.known_sandboxes import require_up
 from sandbox.app.session import Session
+from sandbox.app.views.known_sandboxes import require_up
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_file import OTHER
 from sandbox.components.addons.addon_manager import AddonManager, lost

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sandbox.app import machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.app.known_sandboxes import require_known
+from sandbox.app.views.known_sandboxes import require_known
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.kube.api import trouble_of

@@ -18,8 +18,8 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import saved_spec
 
 if TYPE_CHECKING:
+    from sandbox.app.project.source import Fetched
     from sandbox.app.session import Session
-    from sandbox.app.source import Fetched
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -250,7 +250,7 @@ def from_source(
     if source is None:
         yield None
         return
-    from sandbox.app.source import fetched  # and all that opens bundles and clones repositories
+    from sandbox.app.project.source import fetched  # and all that opens bundles and clones repositories
 
     with fetched(source, home(), session, identity=identity) as project:
         yield project

@@ -185,7 +185,8 @@ class Sandbox:
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
-        from sandbox.app import checkouts, consent, remains
+        from sandbox.app import remains
+        from sandbox.app.project import checkouts, consent
 
         home = context.home()
         with self.alone("down", anywhere=True):

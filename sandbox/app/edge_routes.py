@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sandbox.app.context import home as user_home
-from sandbox.app.known_sandboxes import not_up
 from sandbox.app.session import Session
+from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, route_status, routes
 from sandbox.components.edge.container import EdgeContainer

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.app import chosen_spec, known_sandboxes
+from sandbox.app import chosen_spec
 from sandbox.app.context import environ, home, keychain
+from sandbox.app.views import known_sandboxes
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
 from sandbox.errors import UsageError

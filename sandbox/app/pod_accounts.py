@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.app import chosen_spec, context
-from sandbox.app.known_sandboxes import require_up
+from sandbox.app.views.known_sandboxes import require_up
 from sandbox.components.credentials.delivery import Renewed
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin

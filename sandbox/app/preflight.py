@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sandbox.app import checkouts, context, machine_plan, ports, requirements, spec_files
+from sandbox.app import context, machine_plan, ports, requirements, spec_files
 from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.core import Sandbox, explaining, keeping, survey
 from sandbox.app.ports import PortTaken
+from sandbox.app.project import checkouts
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError

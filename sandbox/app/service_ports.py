@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sandbox.app.context import home as user_home
-from sandbox.app.known_sandboxes import not_up, require_known
 from sandbox.app.ports import EDGE_TCP, Machine, Wanted, problems
 from sandbox.app.session import Session
+from sandbox.app.views.known_sandboxes import not_up, require_known
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import container_reach, edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target

@@ -70,7 +70,7 @@ SECTIONS = {
         ),
         "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
         "hosts": LazyCommand(
-            "hosts:hosts", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
+            "host_names:hosts", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
         ),
         "bundle": LazyCommand(
             "bundle:bundle", "Build the system images and tools; save them to one file for machines without a network."

@@ -173,7 +173,7 @@ def archive(file: Path | None, name: str | None, *, output: Path | None) -> None
     sandbox doctor archive -n demo -o demo.tar.gz
     """
     begin()
-    from sandbox.app.known_sandboxes import require_known
+    from sandbox.app.views.known_sandboxes import require_known
     from sandbox.support_bundle import support_archive
 
     if name is not None:

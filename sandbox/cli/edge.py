@@ -99,7 +99,7 @@ def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, outp
 
         host, _ = parse(host)
     if name:
-        from sandbox.app.known_sandboxes import require_known
+        from sandbox.app.views.known_sandboxes import require_known
 
         require_known(name)
     if host and "/" in host:
@@ -107,7 +107,7 @@ def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, outp
 
         found, qr = service_ports.places(find_spec(file, name).name, host), False
     else:
-        from sandbox.app.overview import host_urls
+        from sandbox.app.views.overview import host_urls
 
         found = host_urls(find_spec(file, name).name, host, for_others=qr)
     if output == "json":

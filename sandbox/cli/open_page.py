@@ -25,7 +25,7 @@ def open_page(host: str | None, file: Path | None, name: str | None) -> None:
     sandbox open app.demo.sandbox.localhost
     """
     begin()
-    from sandbox.app.overview import host_urls
+    from sandbox.app.views.overview import host_urls
 
     url = host_urls(find_spec(file, name).name, host, for_others=False)[0]
     click.echo(url)

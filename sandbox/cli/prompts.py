@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.app import chosen_spec, consent, context
+from sandbox.app import chosen_spec, context
 from sandbox.app.agreement import OtherOrigin, Tenancy
 from sandbox.app.context import DEFAULT_FILE, default_file
+from sandbox.app.project import consent
 from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
@@ -21,7 +22,7 @@ from sandbox.step import Rebuildable, State
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.existing_clusters import UserCluster
-    from sandbox.app.source import Fetched
+    from sandbox.app.project.source import Fetched
     from sandbox.engine import Engine
     from sandbox.plan.lifecycle import Found
 

@@ -11,8 +11,8 @@ from sandbox.cli.options import begin, named_spec_options, output_option, sandbo
 from sandbox.cli.output import laid_out, show_json, show_list
 
 if TYPE_CHECKING:
-    from sandbox.app.sandbox_status import SandboxStatus, Step
     from sandbox.app.service_ports import Reached
+    from sandbox.app.views.sandbox_status import SandboxStatus, StepState
 
 MARKS = {
     "ready": ("✓", "green"),
@@ -25,13 +25,13 @@ WIDTH = 40  # of the first column, unless one of its names is longer
 
 
 def _status() -> Any:
-    from sandbox.app.sandbox_status import SandboxStatus
+    from sandbox.app.views.sandbox_status import SandboxStatus
 
     return SandboxStatus
 
 
 def _known() -> Any:
-    from sandbox.app.known_sandboxes import Known
+    from sandbox.app.views.known_sandboxes import Known
 
     return tuple[Known, ...]
 
@@ -49,7 +49,7 @@ def status(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox status demo -o json
     """
     begin()
-    from sandbox.app import sandbox_status
+    from sandbox.app.views import sandbox_status
 
     sandbox = sandbox_of(file, name)
     found = sandbox_status.read(sandbox)
@@ -73,7 +73,7 @@ def list_(*, output: str) -> None:
     sandbox list -o json
     """
     begin()
-    from sandbox.app.known_sandboxes import sandboxes
+    from sandbox.app.views.known_sandboxes import sandboxes
 
     none = "no sandboxes; create one with: sandbox up"
     show_list(sandboxes(), output, lambda one: f"{one.name:<20} {one.cluster:<8} {one.domain}", none=none)
@@ -105,7 +105,7 @@ def _show(found: SandboxStatus) -> None:
         click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((found.network.warning, *found.network.urls)))
 
 
-def _show_step(step: Step, width: int) -> None:
+def _show_step(step: StepState, width: int) -> None:
     mark, color = MARKS[step.state]
     word = "stopped" if step.state == "drifted" and step.detail.startswith("stopped") else step.state
     first, *more = laid_out(f"{step.title:<{width}} {word:<8}", "" if step.detail == word else step.detail)

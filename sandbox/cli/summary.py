@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from sandbox.app.overview import Addresses, addresses
+from sandbox.app.views.overview import Addresses, addresses
 from sandbox.cli.output import show_json
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind

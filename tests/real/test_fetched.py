@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import consent, context
+from sandbox.app import context
+from sandbox.app.project import consent
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.kube.api import Cluster

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import context, overview, service_ports
+from sandbox.app import context, service_ports
 from sandbox.app.core import Sandbox
+from sandbox.app.views import overview
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec, Spec

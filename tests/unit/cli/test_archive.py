@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import context, known_sandboxes
+from sandbox.app import context
+from sandbox.app.views import known_sandboxes
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.system import files
 from tests.support.api_server import ApiServer, kubeconfig

@@ -157,7 +157,7 @@ def test_addons_are_counted_and_an_unknown_one_is_an_error(tmp_path: Path) -> No
         ("apply: [image.yaml]", "image.yaml:1: Pod p: 'nginx:1.27:oops' is not an image reference", "use lowercase"),
     ],
 )
-def test_what_is_missing_or_wrong_has_file_line_key_and_fix(
+def test_missing_or_wrong_values_have_file_line_key_and_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, message: str, fix: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

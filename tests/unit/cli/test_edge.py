@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context, overview
+from sandbox.app import context
+from sandbox.app.views import overview
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import CertificateState

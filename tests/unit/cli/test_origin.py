@@ -10,10 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import consent as agreements
 from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
 from sandbox.app.ports import Occupant, Wanted, taken
+from sandbox.app.project import consent as agreements
 from sandbox.cli import prompts
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.sandbox_status import Step
+from sandbox.app.views.sandbox_status import StepState
 from sandbox.cli import output, status, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.output import JsonLines, Plain
@@ -75,7 +75,7 @@ def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.security(12)
 def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """The same in what `status` and `up --plan` show, and in notes of a push → shown without control characters."""
-    status._show_step(Step("apply", HOSTILE, "drifted", HOSTILE), 20)
+    status._show_step(StepState("apply", HOSTILE, "drifted", HOSTILE), 20)
     found = [
         (
             NetworkStep(FakeEngine(), Home(Path("/"), Path("/"), Path("/")).sandbox("demo")),
@@ -144,6 +144,6 @@ def test_row_fits_a_narrow_terminal(columns: int, lines: list[str], monkeypatch:
 
 def test_stopped_part_does_not_read_drifted(capsys: pytest.CaptureFixture[str]) -> None:
     for detail in ("stopped; sandbox start demo", "has other nameservers"):
-        status._show_step(Step("cluster", "Cluster", "drifted", detail), 10)
+        status._show_step(StepState("cluster", "Cluster", "drifted", detail), 10)
     stopped, drifted = capsys.readouterr().out.splitlines()
     assert "drifted" not in stopped and "drifted" in drifted

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.app import context
 from sandbox.app.core import Sandbox
-from sandbox.app.sandbox_status import Network, SandboxStatus, Step
+from sandbox.app.views.sandbox_status import Network, SandboxStatus, StepState
 from sandbox.cli import status
 from sandbox.cli.down import down
 from sandbox.cli.start import stop
@@ -21,7 +21,7 @@ from tests.support import in_process
 def state(spec: str, cluster: str) -> SandboxStatus:
     states = {"images": "ready", "spec": spec, "certificates": "ready", "cluster": cluster, "proxy": "unseen"}
     network = Network(open=False, urls=(), without_certificate=(), warning="")
-    return SandboxStatus("demo", [Step(name, name, state, "") for name, state in states.items()], network, ())
+    return SandboxStatus("demo", [StepState(name, name, state, "") for name, state in states.items()], network, ())
 
 
 @pytest.mark.parametrize(("spec", "cluster", "exists"), [("absent", "absent", False), ("ready", "absent", True)])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import consent
 from sandbox.app.agreement import Refusal, Tenancy
+from sandbox.app.project import consent
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 from sandbox.names import Home

@@ -8,8 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.app import context, overview
-from sandbox.app.known_sandboxes import require_known
+from sandbox.app import context
+from sandbox.app.views import overview
+from sandbox.app.views.known_sandboxes import require_known
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import hosts_file, process
 from sandbox.truststore import stores

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.app import checkouts
 from sandbox.app.context import DEFAULT_FILE
-from sandbox.app.git_repository import Repository
+from sandbox.app.project import checkouts
+from sandbox.app.project.git_repository import Repository
 from sandbox.app.session import Session
 from sandbox.bundle import bundle_load
 from sandbox.bundle.bundle_load import Bundle, opened

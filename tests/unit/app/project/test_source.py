@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import chosen_spec, context
-from sandbox.app import source as origin
+from sandbox.app.project import source as origin
 from sandbox.app.session import Session
 from sandbox.bundle.bundle_load import opened
 from sandbox.bundle.bundle_save import save

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import overview, resolvable_names
-from sandbox.app.overview import AnsweredHosts
+from sandbox.app.views import overview, resolvable_names
+from sandbox.app.views.overview import AnsweredHosts
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import hosts_file

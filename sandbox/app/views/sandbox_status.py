@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from sandbox.app import context, service_ports
 from sandbox.app.core import Sandbox
-from sandbox.app.overview import Exposure, exposure
 from sandbox.app.service_ports import Reached
 from sandbox.app.session import wake_paused
+from sandbox.app.views.overview import Exposure, exposure
 from sandbox.engine import Engine
 
 
 @dataclass(frozen=True)
-class Step:
+class StepState:
     """A component; its state is ready, absent, drifted, stale or unseen, and `detail` is for people."""
 
     step: str
@@ -38,7 +38,7 @@ class SandboxStatus:
     """`sandbox status`."""
 
     name: str
-    steps: Sequence[Step]
+    steps: Sequence[StepState]
     network: Network
     services: Sequence[Reached]
 
@@ -56,7 +56,7 @@ def read(sandbox: Sandbox) -> SandboxStatus:
     wake_paused(sandbox.names)
     engine = Engine.connect()
     with engine.keeping():
-        steps = [Step(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
+        steps = [StepState(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
         services = service_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",))

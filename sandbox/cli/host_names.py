@@ -12,7 +12,7 @@ from sandbox.cli.options import begin, dry_run_option, find_spec, name_option, s
 from sandbox.cli.output import has_terminal, require_terminal
 
 if TYPE_CHECKING:
-    from sandbox.app.resolvable_names import Change
+    from sandbox.app.views.resolvable_names import Change
 
 
 @click.group("hosts", cls=Group)
@@ -38,7 +38,7 @@ def install(file: Path | None, name: str | None, *, yes: bool, dry_run: bool) ->
     sandbox hosts install -n demo --dry-run
     """
     begin()
-    from sandbox.app import resolvable_names
+    from sandbox.app.views import resolvable_names
 
     _change(resolvable_names.install(find_spec(file, name).name), yes=yes, dry_run=dry_run)
 
@@ -57,7 +57,7 @@ def uninstall(name: str | None, *, yes: bool, dry_run: bool) -> None:
     sandbox hosts uninstall -n demo --yes
     """
     begin()
-    from sandbox.app import resolvable_names
+    from sandbox.app.views import resolvable_names
 
     _change(resolvable_names.uninstall(name), yes=yes, dry_run=dry_run)
 
@@ -66,7 +66,7 @@ def _change(change: Change, *, yes: bool, dry_run: bool) -> None:
     """Show, ask, do. Raises UsageError where there is no terminal."""
     import shlex
 
-    from sandbox.app.resolvable_names import command, perform
+    from sandbox.app.views.resolvable_names import command, perform
 
     at_terminal = has_terminal()
     for line in (*change.shown, *(f"note: {note}" for note in change.notes)):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox.app import context
-from sandbox.app.git_repository import Repository
+from sandbox.app.project.git_repository import Repository
 from sandbox.cli import log, signals
 from sandbox.cli.up import up as command
 from sandbox.errors import UsageError

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from sandbox.app import chosen_spec, context, known_sandboxes
+from sandbox.app import chosen_spec, context
+from sandbox.app.views import known_sandboxes
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.engine import ContainerSpec, Engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.app import overview
+from sandbox.app.views import overview
 from sandbox.components.edge.route import Host, Port, Route
 from sandbox.errors import UsageError
 

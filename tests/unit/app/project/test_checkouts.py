@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import checkouts, context
+from sandbox.app import context
+from sandbox.app.project import checkouts
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError

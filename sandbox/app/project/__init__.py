@@ -1,0 +1,1 @@
+"""Projects from elsewhere: fetched, kept as copies, and trusted by revision."""
