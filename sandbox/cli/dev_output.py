@@ -85,6 +85,14 @@ class PlainReport(QuietReport):
         self.line(f"{click.style(f'{name} |', fg=color)} {line}")
 
 
+class LogLines(PlainReport):
+    """The lines are the result of `sandbox logs`, so they go to stdout."""
+
+    def line(self, text: str) -> None:
+        with self._lock:
+            click.echo(text)
+
+
 class JsonReport(DevReport):
     """One JSON object an event: {time, event, …}."""
 

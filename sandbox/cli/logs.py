@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from sandbox.cli import completion
-from sandbox.cli.dev_output import PlainReport
 from sandbox.cli.options import begin, find_spec, name_option
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -25,14 +24,6 @@ class _Duration(click.ParamType[int]):
         if match is None:
             self.fail(f"{value!r} is not a time: write 30s, 5m or 2h", param, ctx)
         return int(match[1]) * UNITS[match[2]]
-
-
-class _Lines(PlainReport):
-    """The lines are the result of this command, so they go to stdout."""
-
-    def line(self, text: str) -> None:
-        with self._lock:
-            click.echo(text)
 
 
 @click.command("logs")
@@ -71,6 +62,7 @@ def logs(
     from sandbox.app.dev.pod_watch import PodWatch
     from sandbox.app.pod_logs import PodLogs
     from sandbox.app.session import wake_paused
+    from sandbox.cli.dev_output import LogLines
     from sandbox.kube.api import Cluster
     from sandbox.plan import providers
 
@@ -78,7 +70,7 @@ def logs(
     wake_paused(names)
     cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
     meant = project_workloads.find(cluster, workload, namespace) if workload else None
-    shown, report = PodLogs(cluster, meant, namespace), _Lines()
+    shown, report = PodLogs(cluster, meant, namespace), LogLines()
     count = shown.show(report.log, lines=tail, since=since, previous=previous)
     if not follow:
         if not count:
