@@ -201,7 +201,8 @@ def image_of(world: Balanced) -> str:
 def has(world: Balanced, node: str, address: str) -> str | None:
     """Why this node does not answer for the address, or None."""
     found = world.cluster.list("metallb.io/v1beta1", "ServiceL2Status", "sandbox-system")
-    near = [one["status"].get("node") for one in found if one["status"].get("serviceName") == "near"]
+    announced = [one.get("status") or {} for one in found]
+    near = [status.get("node") for status in announced if status.get("serviceName") == "near"]
     return None if near == [node] else f"{address} is on {near}"
 
 
