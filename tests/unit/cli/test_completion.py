@@ -42,7 +42,7 @@ def test_names_of_what_there_is(isolated_home: Path) -> None:
     (isolated_home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
     (isolated_home / "xdg_state_home" / "sandbox" / "certificates" / "old").mkdir(parents=True)
     assert offered("sandbox down ", isolated_home) == ["demo", "old"]
-    assert offered("sandbox addons enable met", isolated_home) == ["metrics-server"]
+    assert offered("sandbox addons enable metr", isolated_home) == ["metrics-server"]
     assert offered("sandbox explain port-in", isolated_home) == ["port-in-use"]
 
 
