@@ -25,6 +25,7 @@ from sandbox.components.cluster.kind.cluster_config import (
 )
 from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.node_files import NodeFiles
+from sandbox.components.cluster.kind.node_volumes import NodeVolumes
 from sandbox.components.cluster.kind.worker_join import JOINED, PORT, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
@@ -156,13 +157,8 @@ class KindProvider:
         return None
 
     def lost(self) -> str | None:
-        """Return what is left of nodes that another program removed; None if no such nodes are known.
-
-        `delete` removes the kubeconfig before the nodes.
-        """
-        if self.standing() is not Standing.ABSENT or not self.names.kubeconfig.exists():
-            return None
-        return "perhaps volumes without a name: docker volume ls --filter dangling=true"
+        """Return what is left of nodes that were there, and that others removed."""
+        return self._volumes.lost() if self.standing() is Standing.ABSENT else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as it has storage, while further nodes join."""
@@ -191,6 +187,7 @@ class KindProvider:
         if self._has_rivals():
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
+        self._volumes.record(self.nodes.all())
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make the cluster, and do by its messages what can be done before it has ended."""
@@ -255,6 +252,7 @@ class KindProvider:
             if node not in stopped and not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
+        self._volumes.record(self.nodes.all())
         return cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
@@ -312,11 +310,12 @@ class KindProvider:
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
         there = self.nodes.all()
-        self.names.kubeconfig.unlink(missing_ok=True)
+        self._volumes.begin_end()
         if there:
             end = partial(self.kind.delete, self.names.cluster)
             docker_nodes.end_nodes(self.engine, self.names, there, end)
-        for path in (self.names.resolv_conf, self.names.proxy_conf, self._config):
+        self._volumes.remove()
+        for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
         sweep(self.names.folder)
@@ -374,6 +373,10 @@ class KindProvider:
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+
+    @property
+    def _volumes(self) -> NodeVolumes:
+        return NodeVolumes(self.engine, self.names)
 
     @property
     def _workers(self) -> Workers:

@@ -29,7 +29,7 @@ from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
 from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
-from sandbox.step import State, Status
+from sandbox.step import State
 from sandbox.system.process import ToolFailed
 from tests.support import memory_nodes
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
@@ -189,15 +189,6 @@ def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider
     object.__setattr__(playing, "broken", False)
     made(provider)
     assert provider.standing() is Standing.RUNNING
-
-
-def test_nodes_that_others_removed_are_lost(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
-    made(provider)
-    assert provider.lost() is None
-    engine.remove_container(names.node)
-    assert ClusterStep(provider, names, "v1").check() == Status(State.ABSENT, "its nodes were removed, not by sandbox")
-    provider.delete()
-    assert provider.lost() is None
 
 
 def test_complete_cluster_is_looked_at_once(
