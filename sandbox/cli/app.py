@@ -65,7 +65,7 @@ SECTIONS = {
             "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
         ),
         "kubeconfig": LazyCommand(
-            "kubeconfig:kubeconfig",
+            "print_kubeconfig:kubeconfig",
             "Print a kubeconfig for this sandbox alone, with an account of its own that expires after 8 hours.",
         ),
         "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
