@@ -121,9 +121,9 @@ class Sandbox:
                     spared=spared,
                 )
             if not ready.spec.runs_process:
-                from sandbox.app import service_ports
+                from sandbox.app import edge_ports
 
-                service_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
+                edge_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
             self._watch(ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed
@@ -331,7 +331,7 @@ class Sandbox:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        from sandbox.components.ingress.hosts import hosts_of, ingresses
+        from sandbox.components.ingress.served_hosts import hosts_of, ingresses
         from sandbox.kube.api import Cluster
 
         cluster = Cluster(self.kubeconfig)

@@ -29,7 +29,7 @@ def _added() -> Any:
 
 
 def _ports() -> Any:
-    from sandbox.app.service_ports import PortStatus
+    from sandbox.app.edge_ports import PortStatus
 
     return tuple[PortStatus, ...]
 
@@ -103,9 +103,9 @@ def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, outp
 
         require_known(name)
     if host and "/" in host:
-        from sandbox.app import service_ports
+        from sandbox.app import edge_ports
 
-        found, qr = service_ports.places(find_spec(file, name).name, host), False
+        found, qr = edge_ports.places(find_spec(file, name).name, host), False
     else:
         from sandbox.app.views.overview import host_urls
 
@@ -210,11 +210,11 @@ def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool
     sandbox edge port add auto shop/cache:6379 -n demo
     """
     begin()
-    from sandbox.app import service_ports
+    from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
 
     number = None if port == "auto" else int(port)
-    added = service_ports.add(session(), number, to, name=name, proxy=proxy_protocol)
+    added = edge_ports.add(session(), number, to, name=name, proxy=proxy_protocol)
     click.echo(port_line(added))
 
 
@@ -228,11 +228,11 @@ def remove_port(port: int | str, *, name: str | None) -> None:
     sandbox edge port remove 5432
     """
     begin()
-    from sandbox.app import service_ports
+    from sandbox.app import edge_ports
 
     if port == "auto":
         raise click.UsageError("which port? sandbox edge port list shows them")
-    service_ports.remove(session(), int(port), name=name)
+    edge_ports.remove(session(), int(port), name=name)
     click.echo(f"port {port} removed")
 
 
@@ -245,11 +245,11 @@ def list_ports(*, output: str) -> None:
     sandbox edge port list
     """
     begin()
-    from sandbox.app import service_ports
+    from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
 
     none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE"
-    show_list(service_ports.statuses(), output, port_line, none=none)
+    show_list(edge_ports.statuses(), output, port_line, none=none)
 
 
 def _code(url: str) -> str:

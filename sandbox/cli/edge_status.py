@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import click
 
-from sandbox.app import context, edge_state, service_ports
+from sandbox.app import context, edge_ports, edge_state
+from sandbox.app.edge_ports import Balanced, PortStatus
 from sandbox.app.edge_state import EdgeState
-from sandbox.app.service_ports import Balanced, PortStatus
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import Server
@@ -127,8 +127,8 @@ def read() -> EdgeReport:
     return EdgeReport(
         edge=edge,
         days_left={name: _days_left(home, name) for name in ending},
-        ports=service_ports.statuses(),
-        load_balancers=service_ports.balanced(known, home, engine),
+        ports=edge_ports.statuses(),
+        load_balancers=edge_ports.balanced(known, home, engine),
     )
 
 

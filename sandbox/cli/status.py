@@ -11,7 +11,7 @@ from sandbox.cli.options import begin, named_spec_options, output_option, sandbo
 from sandbox.cli.output import laid_out, show_json, show_list
 
 if TYPE_CHECKING:
-    from sandbox.app.service_ports import Reached
+    from sandbox.app.edge_ports import Reached
     from sandbox.app.views.sandbox_status import SandboxStatus, StepState
 
 MARKS = {

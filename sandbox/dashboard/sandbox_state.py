@@ -13,7 +13,7 @@ from sandbox.app import edge_state
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Route
-from sandbox.components.ingress.hosts import hosts_of
+from sandbox.components.ingress.served_hosts import hosts_of
 from sandbox.components.ingress.unserved import foreign_class
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError

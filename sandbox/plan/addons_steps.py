@@ -19,7 +19,7 @@ from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
-from sandbox.components.ingress.hosts import PASSTHROUGH
+from sandbox.components.ingress.served_hosts import PASSTHROUGH
 from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import Spec
 from sandbox.errors import UsageError

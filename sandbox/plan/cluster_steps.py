@@ -13,7 +13,7 @@ from sandbox.components.cluster.kube_proxy import KubeProxyStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
-from sandbox.components.ingress.hosts import GATEWAY_GROUP
+from sandbox.components.ingress.served_hosts import GATEWAY_GROUP
 from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, is_pulled
 from sandbox.components.workloads.chart_pull_step import ChartPullStep

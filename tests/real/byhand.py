@@ -13,6 +13,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config
 from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.cluster.kind.first_objects import PATCHES
 from sandbox.config import schema
 from sandbox.kube.api import Cluster
 from sandbox.system.wait import wait_until
@@ -61,10 +62,12 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
             engine.load(store.image(recipes()["node"]))
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
+    patches = folder / "patches"
+    patches.mkdir(exist_ok=True)
     text = config(
         name,
         schema.Cluster(kind=options),
-        mounts={resolv: RESOLV_CONF},
+        mounts={resolv: RESOLV_CONF, patches: str(PATCHES)},
         cgroup_version=engine.facts().cgroup_version,
         tags=tags,
     )

@@ -16,7 +16,7 @@ from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.ingress import https_probe
-from sandbox.components.ingress.hosts import PASSTHROUGH
+from sandbox.components.ingress.served_hosts import PASSTHROUGH
 from sandbox.engine import labelled
 from sandbox.system.wait import wait_until
 from tests.real import machine, minikube

@@ -18,6 +18,7 @@ RIDDLE = re.compile(r"test_(it|its|who\w*|what|those|they|(any|some)one|one_that
 # Besides cli/, each with its reason.
 READS_ENVIRONMENT = {
     "app/context.py": "what others are handed",
+    "components/cluster/kind/command.py": "kind finds docker's command by the PATH",
     "components/cluster/minikube/command.py": "minikube's own settings are variables",
     "components/credentials/renewal_daemon.py": "a process of its own",
     "engine/endpoint.py": "which engine the user means is in Docker's own variables",

@@ -74,15 +74,14 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Exposure:
 def addresses(spec: ResolvedSpec) -> Addresses:
     """Return the addresses of a sandbox that is up. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
-    from sandbox.components.ingress import hosts as ingress_hosts
-    from sandbox.components.ingress import unserved
-    from sandbox.components.ingress.hosts import hosts_of_secrets
+    from sandbox.components.ingress import served_hosts, unserved
+    from sandbox.components.ingress.served_hosts import hosts_of_secrets
     from sandbox.kube.api import Cluster
 
     home = context.home()
     names = home.sandbox(spec.name)
     cluster = Cluster(names.kubeconfig)
-    ingresses = ingress_hosts.ingresses(cluster, spec.namespace, with_routes=spec.ingress.gateway_api)
+    ingresses = served_hosts.ingresses(cluster, spec.namespace, with_routes=spec.ingress.gateway_api)
     hosts = unserved.hosts_here(spec, ingresses) or (spec.domain,)
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
@@ -150,16 +149,16 @@ def _route(home: Home, name: str) -> Route:
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     """Return every host that the cluster or the edge answers, else the domain itself."""
-    from sandbox.components.ingress import hosts as ingress_hosts
+    from sandbox.components.ingress import served_hosts
     from sandbox.kube.api import Cluster, ServerAway
 
     names = home.sandbox(route.name)
     cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
     try:
-        ingresses = ingress_hosts.ingresses(cluster, namespace, with_routes=namespace is None)
+        ingresses = served_hosts.ingresses(cluster, namespace, with_routes=namespace is None)
     except ServerAway as error:
         raise not_up(route.name, str(error)) from error
-    found = set(ingress_hosts.hosts_of(ingresses))
+    found = set(served_hosts.hosts_of(ingresses))
     found |= {one.host for one in _edge_hosts(home, route)}
     return tuple(sorted(found)) or (route.domain,)
 

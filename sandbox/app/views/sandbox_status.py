@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.app import context, service_ports
+from sandbox.app import context, edge_ports
 from sandbox.app.core import Sandbox
-from sandbox.app.service_ports import Reached
+from sandbox.app.edge_ports import Reached
 from sandbox.app.session import wake_paused
 from sandbox.app.views.overview import Exposure, exposure
 from sandbox.engine import Engine
@@ -58,7 +58,7 @@ def read(sandbox: Sandbox) -> SandboxStatus:
     with engine.keeping():
         steps = [StepState(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
-        services = service_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
+        services = edge_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",))
     return SandboxStatus(sandbox.name, steps, _network(exposed), services)
 

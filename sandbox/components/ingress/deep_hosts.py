@@ -12,8 +12,8 @@ from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import check_host, domain_names
 from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, apply_tls_secret, tls_secret
-from sandbox.components.ingress import hosts
-from sandbox.components.ingress.hosts import has_own_certificate
+from sandbox.components.ingress import served_hosts
+from sandbox.components.ingress.served_hosts import has_own_certificate
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
@@ -68,7 +68,7 @@ class DeepHosts:
             apply_tls_secret(cluster, tls_secret(secret.namespace, secret.secret, pair, labels={LABEL: ""}))
 
     def _wanted(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> set[str]:
-        routes = hosts.routes(cluster) if self.routes else ()
+        routes = served_hosts.routes(cluster) if self.routes else ()
         return {host for ingress in (*ingresses, *routes) for host in certifiable(ingress, self.domain)}
 
 

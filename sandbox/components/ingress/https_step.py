@@ -16,9 +16,9 @@ from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress import backends, https_probe, unserved
 from sandbox.components.ingress.deep_hosts import DeepHosts
-from sandbox.components.ingress.hosts import hosts_of, paths_of
 from sandbox.components.ingress.page import is_default
 from sandbox.components.ingress.served_certificates import ServedCertificates
+from sandbox.components.ingress.served_hosts import hosts_of, paths_of
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
 from sandbox.names import SYSTEM_NAMESPACE, Names, is_below

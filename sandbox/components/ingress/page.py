@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from string import Template
 from typing import Any
 
-from sandbox.components.ingress import controller, hosts
+from sandbox.components.ingress import controller, served_hosts
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, port_suffix
@@ -46,11 +46,11 @@ class Page:
 
     def manifest(self, cluster: Cluster) -> dict[str, Any]:
         """Return the ConfigMap with the hosts that the cluster has now. Raises ClusterError."""
-        ingresses = hosts.ingresses(cluster, self.within, with_routes=self.within is None)
-        passed = [ingress for ingress in ingresses if hosts.is_passed_through(ingress)]
-        passed += hosts.routes(cluster, ["TLSRoute"]) if self.within is None else []
-        known = {*hosts.hosts_of([*ingresses, *passed]), *self.elsewhere}
-        return self._manifest(known, {*hosts.hosts_of(passed), *self.elsewhere})
+        ingresses = served_hosts.ingresses(cluster, self.within, with_routes=self.within is None)
+        passed = [ingress for ingress in ingresses if served_hosts.is_passed_through(ingress)]
+        passed += served_hosts.routes(cluster, ["TLSRoute"]) if self.within is None else []
+        known = {*served_hosts.hosts_of([*ingresses, *passed]), *self.elsewhere}
+        return self._manifest(known, {*served_hosts.hosts_of(passed), *self.elsewhere})
 
     def publish(self, cluster: Cluster) -> None:
         """Apply the page, and have running pods show it. Raises ClusterError."""

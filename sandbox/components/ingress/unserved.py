@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.components.ingress import deep_hosts, nginx_annotations
 from sandbox.components.ingress.controller import CLASS
-from sandbox.components.ingress.hosts import has_own_certificate, hosts_of
+from sandbox.components.ingress.served_hosts import has_own_certificate, hosts_of
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title

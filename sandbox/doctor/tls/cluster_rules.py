@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.ingress import backends
-from sandbox.components.ingress.hosts import PASSTHROUGH
+from sandbox.components.ingress.served_hosts import PASSTHROUGH
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import INGRESS_CLASS
 

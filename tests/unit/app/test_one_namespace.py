@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import context, service_ports
+from sandbox.app import context, edge_ports
 from sandbox.app.core import Sandbox
 from sandbox.app.views import overview
 from sandbox.components.edge import routes
@@ -87,7 +87,7 @@ def test_context_is_the_users_own(cluster: ApiServer) -> None:
 
 
 def test_load_balancers_are_those_of_the_namespace(cluster: ApiServer) -> None:
-    found, is_inside = reads(cluster, lambda: service_ports.balanced([ROUTE], context.home()))
+    found, is_inside = reads(cluster, lambda: edge_ports.balanced([ROUTE], context.home()))
     assert [one.service for one in found] == [f"{NAMESPACE}/web"] and is_inside
 
 

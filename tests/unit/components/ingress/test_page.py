@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.hosts import hosts_of, paths_of
 from sandbox.components.ingress.page import Page, PageStep, is_default, render
+from sandbox.components.ingress.served_hosts import hosts_of, paths_of
 from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import SEEN
 from sandbox.names import SYSTEM_NAMESPACE, Names

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import service_ports
+from sandbox.app import edge_ports
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.cluster import kubeconfig
@@ -62,7 +62,7 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def follow(step: EdgeStep, place: Home) -> tuple[Port, ...]:
-    service_ports.follow(place, step.engine, step.names.name, lambda text: None)
+    edge_ports.follow(place, step.engine, step.names.name, lambda text: None)
     return routes.load(place.edge)[0].added_ports
 
 
@@ -81,7 +81,7 @@ def test_port_stands_in_for_an_address_until_its_service_goes(
     assert (added.port, added.to, added.balanced) == (port, f"shop/db:{port}", True)
     assert f"tcp:demo:{port}" in (place.edge / "haproxy.cfg").read_text()
     assert follow(step, place) == (added,)
-    (found,) = service_ports.reached_of("demo", place, step.engine)
+    (found,) = edge_ports.reached_of("demo", place, step.engine)
     assert found.places == (f"tcp://127.0.0.1:{port}",)
     server.objects[DB]["spec"]["type"] = "ClusterIP"
     assert follow(step, place) == ()
@@ -99,7 +99,7 @@ def test_ports_stay_where_the_cluster_does_not_answer(
 
     monkeypatch.setattr(Cluster, "list", away)
     assert follow(step, place) == before != ()
-    assert service_ports.balanced(routes.load(place.edge), place) == ()
+    assert edge_ports.balanced(routes.load(place.edge), place) == ()
 
 
 @pytest.mark.usefixtures("far")
