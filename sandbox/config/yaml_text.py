@@ -20,6 +20,7 @@ TAG = "tag:yaml.org,2002:"
 _TEXT, _MAPPING, _SEQUENCE, _MERGE = (TAG + kind for kind in ("str", "map", "seq", "merge"))
 
 KeyPath = tuple[str | int, ...]
+LARGEST_BITS = 64  # of a whole number
 
 # Strings that no reader takes for a number, a boolean or a date, in YAML 1.1 or 1.2.
 _WORD = re.compile(r"[A-Za-z_/][\w./:+=-]*", re.ASCII)
@@ -276,6 +277,8 @@ class _Walk:
         try:
             value = self.loader.construct_object(node)
         except (ValueError, KeyError, IndexError, OverflowError):
+            value = math.nan
+        if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
             value = math.nan
         if isinstance(value, float) and not math.isfinite(value):
             message = f"{quoted(node.value)} is not a usable {_NAMES.get(kind, kind)}"

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -90,7 +91,11 @@ def require_regular(path: Path) -> None:
 
     Replacing a device by a file would take it from the whole machine, and reading a FIFO waits for another process.
     """
-    if os.path.exists(path) and not is_file(path):  # noqa: PTH110  # as in `is_file`
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  # once: the file may be replaced meanwhile
+    except (OSError, ValueError):  # absent, or a name that no file can have
+        return
+    if not stat.S_ISREG(mode):
         raise NotAFile(
             f"{path} is not a regular file",
             details=f"it leads to {os.path.realpath(path)}" if path.is_symlink() else "it was left as it is",
@@ -192,6 +197,9 @@ class Locked(SandboxError):
     id = "locked"
 
 
+LOCK_TRIES = 5
+
+
 @contextmanager
 def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     """Keep other processes and threads that use `exclusive` out of `folder`, after waiting up to `seconds` for them.
@@ -203,11 +211,14 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
 
     lock = FileLock(folder / ".lock", mode=0o600)
     try:
-        try:
-            lock.acquire(timeout=seconds)
-        except (FileNotFoundError, FileExistsError):  # its holder removes the folder at this moment
-            make_private_dir(folder)
-            lock.acquire(timeout=seconds)
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                make_private_dir(folder)
+                lock.acquire(timeout=seconds)
+                break
+            except (SandboxError, FileNotFoundError, FileExistsError):  # its holder removes the folder at this moment
+                if not left:
+                    raise
     except Timeout as error:
         raise Locked(
             f"another command has been working in {folder} for more than {seconds:g} seconds",

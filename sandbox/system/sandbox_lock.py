@@ -69,7 +69,6 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     `waits` is called once, with a message for people, when there is something to wait for. `what` is what the others
     work on, by default the sandbox that `folder` is named after. Raises Busy.
     """
-    files.make_private_dir(folder)
     with ExitStack() as held:
         try:
             held.enter_context(files.exclusive(folder, seconds=0))
