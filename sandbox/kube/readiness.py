@@ -24,12 +24,14 @@ from sandbox.kube.pod_faults import (
     Fault,
     Outlook,
     faults,
+    impossible_probes,
 )
 from sandbox.kube.pod_images import containers
 from sandbox.kube.workload_status import (
     LEAVING,
     WORKLOADS,
     conditions,
+    is_ready,
     lacks_pods,
     pods_of,
     progress,
@@ -250,7 +252,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     outlooks = [Outlook.NONE] if ended or (is_refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
         outlooks.append(Outlook.POOR)
-    for pod in pods_of(cluster, live, namespace):
+    pods = pods_of(cluster, live, namespace)
+    for pod in pods:
         name = pod["metadata"]["name"]
         for message in unschedulable(pod):
             evidence.append(f"pod {name}: no node takes it: {message}")
@@ -269,8 +272,13 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             fixes.append(fault.fix)
             words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
             evidence.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
-    if not evidence and not ended and waited > UNREADY and (message := next(_messages(cluster, live), "")):
-        state = f"{state}; {message}"
+    if not evidence and not ended and waited > UNREADY:
+        for message, fix in _impossible_probes(cluster, pods, namespace):
+            evidence.append(message)
+            fixes.append(fix)
+            outlooks.append(Outlook.NONE)
+        if not evidence and (message := next(_messages(cluster, live), "")):
+            state = f"{state}; {message}"
     return _Trouble(
         state,
         ended=ended,
@@ -279,6 +287,13 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         crashes=crashes,
         fix=next(filter(None, fixes), ""),
     )
+
+
+def _impossible_probes(cluster: Cluster, pods: Iterable[Manifest], namespace: str) -> Iterator[tuple[str, str]]:
+    events = _events(cluster, namespace)
+    for pod in pods:
+        for message, fix in impossible_probes(pod, events) if not is_ready(pod) else ():
+            yield f"pod {pod['metadata']['name']}, {message}", fix
 
 
 def _messages(cluster: Cluster, live: Manifest) -> Iterator[str]:
