@@ -290,7 +290,7 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
 
 
 def _impossible_probes(cluster: Cluster, pods: Iterable[Manifest], namespace: str) -> Iterator[tuple[str, str]]:
-    events = _events(cluster, namespace)
+    events = _events(cluster, namespace, "Unhealthy")
     for pod in pods:
         for message, fix in impossible_probes(pod, events) if not is_ready(pod) else ():
             yield f"pod {pod['metadata']['name']}, {message}", fix
