@@ -67,7 +67,6 @@ class Home:
 
     @property
     def certificates(self) -> Path:
-        """Return the folder of files with what this machine trusts and the CA of a company."""
         return self.cache / "certificates"
 
     @property
@@ -95,7 +94,6 @@ class Home:
 
     @property
     def forwards(self) -> Path:
-        """Return the folder of the process that runs `kubectl port-forward`s: its record and its log."""
         return self.state / "forwards"
 
     @property
@@ -129,7 +127,6 @@ class Home:
 
     @functools.cached_property
     def owner(self) -> str:
-        """Return the user and the state folder that own an object: `USER:UID:FOLDER`."""
         uid = os.getuid()
         try:
             user = pwd.getpwuid(uid).pw_name
@@ -232,7 +229,6 @@ class Names:
 
     @property
     def rendered_charts(self) -> Path:
-        """Return the folder with the objects of charts that have no release: those in an existing cluster."""
         return self.folder / "charts"
 
     @property
@@ -241,7 +237,6 @@ class Names:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Return the labels that tell the sandbox's objects from all others: its name and its owner."""
         return {**self.home.labels, LABEL: self.name}
 
     @property

@@ -85,7 +85,6 @@ def listed(sandbox: Sandbox) -> list[Row]:
 
 
 def _facts(manager: AddonManager, addon: Addon) -> dict[str, Any]:
-    """Return the fields of a row that do not depend on the cluster."""
     about = addon.about
     chart = {"version": about.chart.version, "size": manager.charts.size(addon.name)} if about.chart else {}
     return {"topic": about.topic, "untested": about.untested, **chart}

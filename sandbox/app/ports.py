@@ -288,12 +288,10 @@ class Machine:
         return owner if shared or owner != EDGE else f"{owner}+{self.name}"
 
     def _starting(self, port: int, owner: str, *, shared: bool) -> Occupant | None:
-        """Return another sandbox of this user that is about to open the port."""
         name = claimant(self.home.claims, port, self.claimed_by(owner, shared=shared))
         return Occupant(f"sandbox '{name}', which is starting", "wait for it") if name else None
 
     def _neighbour(self, bind: Bind, places: Callable[[Route], Iterable[tuple[str, int]]]) -> Occupant | None:
-        """Return another sandbox of the same edge that has the port among its `places`."""
         for route in routes.load(self.home.edge):
             theirs = () if route.name == self.name else places(route)
             if any(port == bind.port and _meet(at, bind.address) for at, port in theirs):

@@ -53,7 +53,6 @@ class Pruning:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the tags that would be deleted."""
         return [str(one) for one in self._found]
 
     def delete(self) -> None:
@@ -170,6 +169,5 @@ def _own_registry(spec: Spec) -> tuple[Registry, str]:
 
 
 def _targets(spec: Spec) -> Sequence[Target]:
-    """Return what is no garbage although no tag names it."""
     wanted = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
     return (*wanted, Target(canary_image.REPOSITORY, None, canary_image.document().digest))

@@ -126,6 +126,5 @@ def _place(spec: Spec, path: KeyPath) -> str:
 
 
 def _shown(file: Path) -> str:
-    """Return a path as short as it is from the current folder."""
     relative = os.path.relpath(file)
     return str(file) if relative.startswith("..") else relative

@@ -68,7 +68,6 @@ def _brings(spec: Spec) -> Mapping[str, tuple[bool, str]]:
 
 
 def _classless(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield claims of a StorageClass that neither the cluster nor the objects have."""
     if not spec.cluster.supports.whole_cluster:
         return
     known = {STANDARD, "", None}
@@ -133,7 +132,6 @@ def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _bundled(image: str) -> str:
-    """Return what to add to images.yaml for an image that is named as the bundle's are."""
     name = image.removeprefix(PREFIX).partition(":")[0]
     has = {one.base or one.name for one in recipes().values() if one.image}
     if name not in has:

@@ -129,7 +129,6 @@ class Recipe:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Return twelve hexadecimal digits over every file of this recipe and of those it needs."""
         summed, folder = hashlib.sha256(FORMAT.encode()), self.folder
         files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         if self.go_sum:

@@ -80,7 +80,6 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def _advice(name: str, findings: Findings) -> Iterator[str]:
-    """Yield what the user has to do before `up` can run all of the project."""
     from sandbox.init import project_files
 
     domain = project_files.domain_of(findings.hosts)
@@ -98,7 +97,6 @@ def _advice(name: str, findings: Findings) -> Iterator[str]:
 
 
 def _of_apps(findings: Findings) -> Iterator[str]:
-    """Yield what the objects lack that are written for the programs."""
     from sandbox.init import project_files
 
     unknown: dict[str, list[str]] = {}

@@ -26,7 +26,6 @@ class Document(BaseModel):
 
     @property
     def given(self) -> dict[str, Any]:
-        """Return the fields that have another value than their default."""
         defaults = {
             name: field.get_default(call_default_factory=True, validated_data=dict(self))
             for name, field in type(self).model_fields.items()

@@ -254,7 +254,6 @@ def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
 
 
 def _models(kind: Any) -> Iterator[Any]:
-    """Yield the models that a field of this type may hold."""
     if isinstance(kind, type) and getattr(kind, "__pydantic_root_model__", False):
         root: Any = kind
         yield from _models(root.model_fields["root"].annotation)

@@ -136,7 +136,6 @@ def _same_release(spec: Spec) -> Iterator[Misfit]:
 
 
 def _azure(spec: Spec) -> Iterator[Misfit]:
-    """Yield hosts of Azure accounts that are not Microsoft's: they would be given a principal's access token."""
     for index, entry in enumerate(spec.credentials):
         if isinstance(entry, Acr) and not entry.registry.partition(":")[0].endswith(AZURE):
             yield ("credentials", index, "registry"), f"must end in {', '.join(AZURE)}, not '{entry.registry}'"

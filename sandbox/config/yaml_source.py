@@ -96,7 +96,6 @@ _NOWHERE = Place(0, None, "a mapping")
 
 
 def _places(value: Any, path: KeyPath, giver: Giver, option: str) -> dict[KeyPath, Place]:
-    """Return a place for a plain value and for each one in it."""
     found: dict[KeyPath, Place] = {}
     match value:
         case dict():

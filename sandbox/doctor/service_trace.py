@@ -96,7 +96,6 @@ class ServiceTrace:
 
     @cached_property
     def route(self) -> Route | None:
-        """Return the sandbox's route."""
         return routes.find(routes.load(self.context.home.edge), self.context.names.name)
 
     @property

@@ -62,7 +62,6 @@ class Facts:
 
     @property
     def is_hardened(self) -> bool:
-        """Tell whether its release keeps neighbours from ports that it publishes on 127.0.0.1."""
         return self.release >= (HARDENED,)
 
     @property

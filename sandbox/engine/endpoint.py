@@ -67,7 +67,6 @@ class Endpoint:
 
     @property
     def is_here(self) -> bool:
-        """Tell whether it is reached through a socket or a loopback address of this machine."""
         return self.host in {"", *LOOPBACK} and not self.is_ssh
 
     @property

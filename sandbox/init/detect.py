@@ -108,7 +108,6 @@ def _is_composed(folder: Path) -> bool:
 
 
 def _serves(manifest: Mapping[str, Any]) -> bool:
-    """Return whether an object runs something that does not end."""
     return any(pod_images(manifest)) and manifest["kind"] not in ("CronJob", "Job")
 
 
@@ -161,7 +160,6 @@ def _other_sandboxes(folder: Path) -> Iterator[str]:
 
 
 def _projects_below(folder: Path) -> Iterator[str]:
-    """Yield a note for each folder below that has a file of a tool that is read."""
     files = (*skaffold.FILES, tiltfile.FILE, *compose.FILES)
     for place in (folder / ".devcontainer", *folders(folder)):
         if file := next((name for name in files if is_file(place / name)), None):

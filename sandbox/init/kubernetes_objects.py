@@ -65,7 +65,6 @@ def _files(app: App) -> Iterator[dict[str, Any]]:
 
 
 def _name(app: App, number: int, mount: Mount) -> str:
-    """Return the name of the ConfigMap or Secret of a mount."""
     return mount.name or f"{app.name}-files-{number}"
 
 
@@ -78,7 +77,6 @@ def _keys(mount: Mount) -> dict[str, str]:
 
 
 def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the volumes of a pod and their mounts in its container."""
     volumes: dict[str, dict[str, Any]] = {}
     places: list[dict[str, Any]] = []
     for place, claim in app.claims.items():
@@ -172,7 +170,6 @@ def _resources(app: App) -> dict[str, dict[str, Any]]:
 
 
 def _may_be_restricted(app: App) -> bool:
-    """Return whether the program runs as a numeric user other than root and needs no privileges."""
     user = int(app.user.partition(":")[0]) if app.user else app.image_user
     low = any(port < PRIVILEGED_PORTS for port, _ in _ports(app))
     return bool(user) and not low and not app.container.get("securityContext")

@@ -117,7 +117,6 @@ def inline(value: Any) -> str:
 
 
 def _ignored(written: Iterable[str]) -> str:
-    """Return the patterns of what `init` writes: a change of it builds no image again."""
     places = {path.partition("/")[0] for path in (*written, LOCK)}
     return "".join(f"/{place}\n" for place in sorted(places))
 

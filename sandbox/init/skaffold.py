@@ -67,7 +67,6 @@ def load(folder: Path, profiles: Collection[str] = ()) -> ToolFile | None:
 
 
 def _with_profile(config: dict[str, Any], profiles: Collection[str], file: str, notes: list[str]) -> dict[str, Any]:
-    """Return the configuration with the keys of the profiles that are asked for."""
     for profile in mappings(config, "profiles"):
         if profile.get("name") in profiles:
             for key in ("build", "manifests", "deploy"):

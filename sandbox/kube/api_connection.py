@@ -73,7 +73,6 @@ def of(kubeconfig: Path) -> Connection:
 
 @functools.lru_cache(maxsize=8)
 def _of(kubeconfig: Path, changed: int) -> Connection:
-    """Return the connection as of `changed` (st_mtime_ns): a recreated cluster gets another."""
     return Connection(api_transport.connect(kubeconfig))
 
 

@@ -161,7 +161,6 @@ class Fault:
 
 
 def _pull_outlook(message: str) -> Outlook:
-    """Return whether an image that could not be pulled may still come."""
     if NO_IMAGE.search(message):
         return Outlook.NONE
     return Outlook.POOR if ON_NODE.search(message) else Outlook.OPEN

@@ -75,7 +75,6 @@ def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
 
 
 def _asks(reference: str, policy: str | None) -> bool:
-    """Return whether the kubelet pulls an image that it has (`Always` is the default of the tag `latest`)."""
     if policy is not None:
         return policy == "Always"
     name = reference.rpartition("/")[2]

@@ -151,6 +151,5 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
 
 
 def _revision(pod: Manifest) -> str:
-    """Return what identifies the template that the pod was made from."""
     labels = pod["metadata"].get("labels") or {}
     return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")

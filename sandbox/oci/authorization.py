@@ -215,7 +215,6 @@ class Authorization:
         return self._read(challenge.realm, answer, wanted, begun)
 
     def _read(self, realm: str, answer: tuple[int, bytes], wanted: Grants, begun: float) -> _Token:
-        """Return the token in an answer. An answer that cannot be read is not repeated: it may hold a token."""
         status, body = answer
         action = f"a token from {realm.partition('?')[0]}"
         if status != 200:

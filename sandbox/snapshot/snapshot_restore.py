@@ -194,7 +194,6 @@ class Restoring:
 
 
 def _needed(manifest: Manifest) -> set[str]:
-    """Return the files that a restore reads."""
     volumes = [*packing(manifest.nodes), *([Packed(REGISTRY, REGISTRY)] if manifest.registry else [])]
     return {
         CERTIFICATES,

@@ -51,7 +51,6 @@ class Packed:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the names of its files."""
         return (f"{self.file}.tar", f"{self.file}.removed") if self.base else (f"{self.file}.tar",)
 
 

@@ -99,7 +99,6 @@ class FileWatch:
 
     @property
     def changed(self) -> frozenset[Path]:
-        """Return the changes that were not taken yet."""
         return frozenset(self._changed)
 
     def _follow(self) -> bool:

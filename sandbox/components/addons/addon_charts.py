@@ -240,7 +240,6 @@ def _record(addon: str) -> str:
 
 
 def _typed(value: str) -> str | int | float | bool:
-    """Return a value as helm's own `--set` would parse it."""
     with suppress(yaml.YAMLError):
         parsed = yaml.safe_load(value)
         if isinstance(parsed, bool | int | float):

@@ -101,7 +101,6 @@ class AddonImages:
             )
 
     def _on_nodes(self, image: str) -> bool:
-        """Return whether every node that runs has it."""
         nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
         return all(nodes.execute(node, argv)[0] == 0 for node in nodes.running())
 

@@ -202,7 +202,6 @@ class AddonManager:
         return tuple(addon_objects.fill(manifest, values) for manifest in objects)
 
     def _filling(self, chosen: ChosenAddon, content: object) -> dict[str, str]:
-        """Return the values of the placeholders in `content`."""
         own = {"host": self._host(chosen.name), "url": self._url(chosen.name)}
         references = self.images.references(chosen.addon.about.images)
         values = {**self.values, **own, **chosen.placeholders, **references}

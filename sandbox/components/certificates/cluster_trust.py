@@ -81,7 +81,6 @@ class TrustStep(NothingToUndo):
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: self._root.decode()}}
 
     def _without_root(self, cluster: Cluster) -> list[str]:
-        """Return the labelled namespaces that do not have the present root."""
         data = {KEY: self._root.decode()}
         namespaces = [
             namespace["metadata"]["name"]

@@ -32,7 +32,6 @@ class Condition:
 
     @property
     def usable(self) -> bool:
-        """Tell whether clients accept what is there now."""
         return self.state in (CertificateState.GOOD, CertificateState.DUE)
 
     def advice(self, fix: str) -> str:

@@ -65,7 +65,6 @@ def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:
 
 
 def _has_keys(entry: Ecr, environ: Mapping[str, str]) -> bool:
-    """Tell whether the environment's keys are meant: a file or a profile that the spec names takes precedence."""
     return entry.file is None and entry.profile is None and bool(environ.get("AWS_ACCESS_KEY_ID"))
 
 

@@ -134,7 +134,6 @@ def _from_file(path: Path) -> _Principal:
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Principal:
-    """Return the principal in the variables of Azure's SDKs (EnvironmentCredential)."""
     missing = [name for name in _PRINCIPAL if not environ.get(name)]
     if missing:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")

@@ -48,7 +48,6 @@ class PodLogin:
 
     @property
     def issued(self) -> str:
-        """Return the time by which a delivered login is recognized as this one."""
         return self.validity.issued.isoformat()
 
 

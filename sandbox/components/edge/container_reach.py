@@ -28,7 +28,6 @@ def are_reached(engine: Engine, names: Names, network: str) -> bool:
 
 
 def _is_node(address: str, path: Path) -> bool:
-    """Tell whether the cluster's API server is there: other networks may have the same address."""
     authority = kubeconfig.authority(path)
     if not authority:
         return False

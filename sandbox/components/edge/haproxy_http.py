@@ -134,7 +134,6 @@ def _ingress(route: Route) -> str:
 
 
 def _own_names(route: Route) -> str:
-    """Return the rules that replace the host by its name in the sandbox's own domain."""
     return "".join(
         f"  http-request replace-header Host ^(.*\\.)?{re.escape(alias)}(:[0-9]+)?$ \\1{route.domain}\\2\n"
         for alias in route.aliases

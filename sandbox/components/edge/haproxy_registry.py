@@ -73,5 +73,4 @@ def _sections(registry: RegistryRoute, listens: str, machine: str) -> str:
 
 
 def _error(code: str, message: str) -> str:
-    """Return an error in the form of the OCI distribution specification ("Error Codes")."""
     return json.dumps({"errors": [{"code": code, "message": message}]})

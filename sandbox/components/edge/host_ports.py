@@ -44,7 +44,6 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Return the name of the sandbox's own Service."""
         return f"sandbox-port-{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
 
 

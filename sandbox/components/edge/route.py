@@ -54,7 +54,6 @@ class Port:
 
     @property
     def key(self) -> tuple[int, str]:
-        """Return what identifies the port among those of a sandbox."""
         return self.port, self.host
 
     def __str__(self) -> str:
@@ -135,7 +134,6 @@ class Route:
 
     @property
     def terminates(self) -> bool:
-        """Tell whether the TLS of some of its hosts ends at the edge."""
         return bool(self.aliases) or any(host.terminate for host in self.hosts)
 
 

@@ -162,7 +162,6 @@ class HttpsStep(NothingToUndo):
         return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
 
     def _own(self) -> set[str]:
-        """Return fingerprints of certificates made for the domain by name: an Ingress may be served with one."""
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}

@@ -197,7 +197,6 @@ def _is_of_application(secret: TlsSecret) -> bool:
 
 
 def _secrets_of(workload: Manifest) -> Iterator[str]:
-    """Yield the names of the Secrets that a workload's pods have as files or variables."""
     spec: Mapping[str, Any] = workload["spec"]["template"]["spec"]
     for volume in spec.get("volumes") or ():
         yield (volume.get("secret") or {}).get("secretName", "")

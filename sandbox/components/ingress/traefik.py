@@ -141,7 +141,6 @@ class Traefik:
 
     @property
     def promises(self) -> str:
-        """Return in a few words what it does for the sandbox."""
         gateway = ", Gateway sandbox-system/sandbox" if self.gateway_files else ""
         classes = ", ".join(dict.fromkeys((controller.CLASS, *self.classes)))
         return f"class {classes}, default certificate, ssl-passthrough, default backend{gateway}"

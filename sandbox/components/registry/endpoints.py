@@ -27,7 +27,6 @@ class RegistryAddresses:
 
     @property
     def runtime(self) -> str:
-        """Return its `HOST:PORT` for nodes."""
         return self.endpoint.partition("://")[2]
 
     @property

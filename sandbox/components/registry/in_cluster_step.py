@@ -88,7 +88,6 @@ class InnerRegistryStep(NothingToUndo):
             raise
 
     def _bringing(self) -> str:
-        """Return what to do where the cluster's nodes do not get the image."""
         if self.image.startswith(PREFIX):
             return (
                 "no registry has this image of the bundle: write `images: {source: upstream}` in sandbox.yaml, "
@@ -100,7 +99,6 @@ class InnerRegistryStep(NothingToUndo):
         return content_hash.marked(cluster.own(in_cluster.deployment(self.image, disk=disk)))
 
     def _has_disk(self, cluster: Tenant) -> bool:
-        """Tell whether a claim would get a disk: a cluster with a default class names it in the claim."""
         try:
             would = cluster.rehearse(cluster.own(in_cluster.claim()))
         except ClusterError as error:

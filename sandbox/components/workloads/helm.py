@@ -209,7 +209,6 @@ class Helm:
 
     @contextmanager
     def _renaming(self, images: Mapping[str, Any]) -> Iterator[tuple[list[str], dict[str, str]]]:
-        """Yield options and environment by which helm pipes what it renders through `image_post_renderer`."""
         if not images:
             yield [], {}
             return

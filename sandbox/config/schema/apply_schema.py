@@ -51,7 +51,6 @@ class Chart(Release):
 
     @property
     def name(self) -> str:
-        """Return the release's name."""
         return self.release or self.chart.name
 
 
@@ -96,12 +95,10 @@ class RemoteChart(Release):
 
     @property
     def title(self) -> str:
-        """Return the chart's own name."""
         return self.chart.rpartition("/")[2]
 
     @property
     def name(self) -> str:
-        """Return the release's name."""
         return self.release or self.title
 
     @property

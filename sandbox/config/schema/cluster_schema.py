@@ -28,7 +28,6 @@ class Nodes(Document):
 
     @property
     def total(self) -> int:
-        """Return all of them."""
         return self.control_plane + self.workers
 
 
@@ -138,7 +137,6 @@ class Cluster(Document):
 
     @property
     def supports(self) -> Capabilities:
-        """Return what the provider's clusters can do."""
         return CAPABILITIES[self.provider]
 
 
@@ -160,5 +158,4 @@ class Images(Document):
 
     @property
     def mirrors(self) -> Mapping[str, str]:
-        """Return what is asked in place of registries."""
         return {"docker.io": self.mirror} if isinstance(self.mirror, str) else self.mirror or {}

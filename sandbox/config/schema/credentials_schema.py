@@ -12,7 +12,6 @@ from sandbox.config.schema.values import Label, LocalPath, RegistryHost, Subdoma
 
 
 def _expanded(value: Any) -> Any:
-    """Return a path with `~/` expanded: keys live in the home folder."""
     return str(Path.home() / value[2:]) if isinstance(value, str) and value.startswith("~/") else value
 
 

@@ -30,7 +30,6 @@ class EdgeHost(Document):
 
     @property
     def ends(self) -> bool:
-        """Tell whether its TLS ends at the edge."""
         return self.terminate or self.to is not None
 
 

@@ -70,5 +70,4 @@ class ResolvedRegistry(Registry):
 
     @property
     def upstreams(self) -> tuple[str, ...]:
-        """Return the mirrored registries as image names begin."""
         return tuple(one.rpartition("://")[2] for one in self.mirrors)

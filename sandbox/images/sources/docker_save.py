@@ -66,7 +66,6 @@ class Saved:
 
 
 def _image(archive: Path, image: Inspected) -> Image | SandboxError:
-    """Return an image by its id: an engine with containerd's store has it by that in the index of the save."""
     for name in (image.id, image.name):
         try:
             return Archive(archive, name).image()

@@ -74,7 +74,6 @@ class _Reading:
         return _combined(sections, {**moved, "services": services})
 
     def _service(self, name: str, services: Mapping[str, Any], below: str, depth: int) -> dict[str, Any]:
-        """Return a service with what it extends."""
         own = _moved({key: value for key, value in services[name].items() if key != "extends"}, below)
         extended = services[name].get("extends")
         if extended is None:

@@ -164,7 +164,6 @@ def _build(
 
 
 def _build_secrets(build: Mapping[str, Any], project: Project, left_out: list[str]) -> list[str]:
-    """Return the secrets of a build as images.yaml has them: from a file of the project or a variable of the shell."""
     secrets = []
     for entry in listed(build.get("secrets")):
         settings = entry if isinstance(entry, Mapping) else {"source": entry}

@@ -74,7 +74,6 @@ class Variables:
 
 
 def _end(text: str, start: int) -> int | None:
-    """Return the place after the brace that ends the variable whose other parts begin at `start`."""
     depth = 1
     for brace in _BRACE.finditer(text, start):
         depth += 1 if brace[0] == "{" else -1

@@ -37,7 +37,6 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _scratch(folder: Path | None = None) -> Iterator[Path]:
-    """Yield a private folder for files of one command: kind must not write or lock a kubeconfig that is in use."""
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as place:
         yield Path(place)
 
@@ -114,7 +113,6 @@ class Kind:
             self._run([*words, place / "kubeconfig"], timeout=DELETE_TIMEOUT)
 
     def _engine_command(self, place: Path) -> Mapping[str, str]:
-        """Return the variables by which kind finds an engine's command that takes our balancer for kind's."""
         name = "podman" if self.podman else "docker"
         engine = process.which(name)
         if not self.balancer or engine is None:  # without it kind says so
