@@ -271,10 +271,14 @@ def test_unknown_host_gets_default_certificate_and_list_of_hosts(demo: Demo) -> 
 
 @pytest.mark.security(3, 15)
 def test_the_edge_is_confined(demo: Demo, edge: str) -> None:
-    """The edge of a running sandbox → loopback only, not root, no capability, nothing writable."""
+    """The edge of a running sandbox → loopback only; who serves clients is not root and has no capability."""
     facts = json.loads(tool("docker", "inspect", edge))[0]
-    assert facts["Config"]["User"] == "65532:65532"
     assert facts["HostConfig"]["ReadonlyRootfs"] and facts["HostConfig"]["CapDrop"] == ["ALL"]
+    processes = [line.split() for line in tool("docker", "top", edge, "-eo", "uid,pid,comm").splitlines()[1:]]
+    workers = [pid for uid, pid, command in processes if command == "haproxy" and uid != "0"]
+    assert workers and len(processes) - len(workers) <= 2, processes  # docker-init and the master
+    for pid in workers:
+        assert "CapEff:\t0000000000000000" in Path(f"/proc/{pid}/status").read_text()
     for port, addresses in machine.listeners(*demo.ports).items():
         assert addresses and addresses <= machine.LOOPBACK, port
 
