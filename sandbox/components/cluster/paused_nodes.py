@@ -40,4 +40,6 @@ def resume(nodes: DockerNodes) -> bool:
     paused = [one.name for one in nodes.all() if one.paused]
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(nodes.engine.start, paused))
+        # The script in the node starts the kubelet within a second; a command that asks sooner would find it stopped.
+        list(pool.map(lambda name: nodes.engine.execute(name, ("systemctl", "start", "kubelet")), paused))
     return bool(paused)
