@@ -75,7 +75,7 @@ def clock(context: DoctorContext) -> Finding:
     docker = with_engine(context)
     if docker.facts.time is None:
         return skipped("the engine does not report its time")
-    skew = abs((docker.facts.time - docker.asked).total_seconds())
+    skew = abs((docker.facts.time - (docker.facts.asked or docker.asked)).total_seconds())
     said = f"{skew:.0f} s" if skew < 2 * DAY else f"{skew / DAY:.0f} days"
     evidence = f"the engine's clock and this machine's are {said} apart"
     return (

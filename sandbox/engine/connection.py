@@ -40,7 +40,7 @@ class Facts:
     volumes, may be a folder of this machine. `isolating` is whether it isolates containers by special means, such as
     user namespaces, `limits` whether it can limit their processes, memory and processor time. `runtime` is what starts
     its containers by default, `architecture` that of its machine as images have it. `proxies` maps http, https and no
-    to what the engine itself uses. `podman`: it is Podman, not Docker.
+    to what the engine itself uses. `podman`: it is Podman, not Docker. `asked`: this machine's time of the question.
     """
 
     version: str
@@ -59,6 +59,7 @@ class Facts:
     proxies: Mapping[str, str]
     podman: bool = False
     limits: bool = True
+    asked: datetime | None = None
 
     @property
     def is_hardened(self) -> bool:
@@ -146,7 +147,8 @@ class Engine(Images, Containers, Networks, Volumes):
     def facts(self) -> Facts:
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
-            return replace(read_facts(self._info, api=self._version, local=local), podman=self._podman)
+            facts = read_facts(self._info, api=self._version, local=local)
+            return replace(facts, podman=self._podman, asked=self._info_asked)
 
     @property
     def place(self) -> Endpoint | None:
