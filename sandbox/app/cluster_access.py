@@ -1,4 +1,4 @@
-"""A kubeconfig for one sandbox alone, with an account in the cluster that has fewer rights and expires."""
+"""Writes a kubeconfig that reaches one sandbox only, for a new account with limited rights whose token expires."""
 
 from __future__ import annotations
 

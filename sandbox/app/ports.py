@@ -299,7 +299,7 @@ class Machine:
         return None
 
     def _gives_up(self, port: int) -> bool:
-        """Tell whether the edge has the port on another address for this sandbox alone, so that it can release it."""
+        """Only this sandbox uses the port, at another address of the edge; so the edge can release it."""
         others = (route for route in routes.load(self.home.edge) if route.name != self.name)
         return any(port == bind.port for bind in self.listening) and all(
             port != theirs for route in others for _, theirs in route.listen
@@ -335,7 +335,7 @@ def _sandbox(name: str) -> Occupant:
 
 
 def _meet(one: str, other: str) -> bool:
-    """Tell whether a port can be opened on only one of two addresses: they are equal, or one means all."""
+    """Two addresses exclude each other at one port if they are equal, or if one of them means all addresses."""
     ours, theirs = ip_address(one), ip_address(other)
     return ours.version == theirs.version and (ours == theirs or ours.is_unspecified or theirs.is_unspecified)
 

@@ -66,7 +66,7 @@ SECTIONS = {
         ),
         "kubeconfig": LazyCommand(
             "print_kubeconfig:kubeconfig",
-            "Print a kubeconfig for this sandbox alone, with an account of its own that expires after 8 hours.",
+            "Print a kubeconfig that reaches this sandbox only; its account expires after 8 hours.",
         ),
         "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
         "hosts": LazyCommand(

@@ -14,7 +14,7 @@ from sandbox.cli.options import begin, find_spec, spec_options
 @click.option("--read-only", is_flag=True, help="May read everything but Secrets, and change nothing.")
 @click.option("--namespace", metavar="NAMESPACE", help="Only in this namespace.  [default: all]")
 def kubeconfig(file: Path | None, name: str | None, *, read_only: bool, namespace: str | None) -> None:
-    """Print a kubeconfig for this sandbox alone, with an account of its own that expires after 8 hours.
+    """Print a kubeconfig that reaches this sandbox only; its account expires after 8 hours.
 
     Give it to a program that must not see the other clusters in your kubeconfig. Without --read-only the account may
     change everything except roles, quotas and nodes (the role `edit` of Kubernetes).

@@ -194,7 +194,7 @@ class _Walk:
     open: set[int] = field(default_factory=set)
 
     def read(self, node: yaml.Node) -> Any:
-        """Return the content of a document. Raises Refused."""
+        """Convert a YAML document to Python values. Raises Refused for values that are not allowed."""
         content = self.value(node, (), _line(node))
         if self.faults:
             raise Refused(*self.faults)

@@ -12,7 +12,7 @@ from sandbox.truststore.trusted_root import Root, in_pem
 
 @dataclass(frozen=True, kw_only=True)
 class Anchors:
-    """The administrator's folder of certificates and the program that builds the bundle from it.
+    """A distribution's folder for additional CA certificates, and the program that rebuilds the CA bundle.
 
     Files in the folder `place` end in `suffix`. Programs read `bundle`. `update` runs after a certificate was added,
     `refresh` after one was removed.

@@ -1,4 +1,4 @@
-"""An addon's objects in the cluster: read and filled in, applied, checked, and recorded."""
+"""Applies an addon's manifests to the cluster, checks them, and records which objects they made."""
 
 from __future__ import annotations
 

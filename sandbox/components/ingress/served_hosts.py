@@ -41,7 +41,7 @@ def routes(cluster: Cluster, kinds: Iterable[str] = _ROUTES) -> list[dict[str, A
 
 
 def hosts_of(ingresses: Iterable[Ingress]) -> tuple[str, ...]:
-    """Return the host names, sorted, each once; wildcards are left out."""
+    """Return the host names in the rules of Ingresses, sorted, without duplicates and without wildcards."""
     return tuple(sorted({host for ingress in ingresses for host in ingress_hosts(ingress) if "*" not in host}))
 
 

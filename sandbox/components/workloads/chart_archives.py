@@ -155,7 +155,7 @@ def lock(charts: Sequence[RemoteChart], digests: Mapping[RemoteChart, str]) -> N
 
 
 def _build_dependencies(chart: Path, helm: Helm) -> None:
-    """Have helm pull the dependencies, without its copies of local charts, whose later changes would not count."""
+    """Pull a chart's dependencies by helm, but not its local charts: a copy of them would hide later changes."""
     copied = [name for name in chart_dependencies.local(chart) if not any(chart_dependencies.archives(chart, name))]
     helm.build_dependencies(chart, chart_dependencies.repositories(chart))
     for name in copied:

@@ -31,7 +31,7 @@ HTTP = ("https://", "http://")
 
 
 def locked(chart: Path) -> list[dict[str, Any]]:
-    """Return the locked dependencies of a chart's folder that come from elsewhere. Raises BadFile."""
+    """Return the entries of Chart.lock that helm has to download: no local charts. Raises BadFile."""
     entries = (entry for name in PINNED for entry in _entries(chart / name))
     return [entry for entry in entries if str(entry.get("repository", "")).startswith((OCI, *HTTP))]
 

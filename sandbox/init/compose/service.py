@@ -262,7 +262,7 @@ def _check(healthcheck: Any) -> tuple[str, ...]:
 
 
 def _check_seconds(healthcheck: Any) -> int:
-    """Return how many seconds the check may take: its `timeout`, or compose's default."""
+    """Return the timeout of a health check in seconds; Compose's default if it has none."""
     timeout = settings.seconds(untyped.at(healthcheck, "timeout"))
     return App.check_seconds if timeout is None else max(LEAST_CHECK, math.ceil(timeout))
 

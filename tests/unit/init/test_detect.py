@@ -22,7 +22,7 @@ def named(text: str, name: str) -> str:
 
 
 def notes(findings: Findings) -> tuple[str, ...]:
-    """The notes, without the one of machines that have no helm."""
+    """Return the notes, except the one that helm is not installed."""
     return tuple(note for note in findings.notes if not note.startswith("helm is not installed"))
 
 

@@ -77,7 +77,7 @@ def test_forward_is_run_until_no_route_needs_it(home: Home, tmp_path: Path) -> N
 
 
 @pytest.mark.fault(58)
-def test_forward_whose_pod_has_gone_is_made_again_at_its_port(home: Home, tmp_path: Path) -> None:
+def test_port_forward_restarts_at_its_port_after_its_pod_is_gone(home: Home, tmp_path: Path) -> None:
     """The pod behind a port-forward goes → kubectl is run again for the next one, at the same port."""
     port = publish(home, forward(tmp_path))
     forwarder.wait(home, "demo")
