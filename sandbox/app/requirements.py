@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sandbox.bundle import kubectl
 from sandbox.bundle.architecture import native
-from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
@@ -22,7 +22,8 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     _require_same_place(spec, home)
     kubeconfig.require_place(home.kubeconfig)
     if not spec.cluster.supports.whole_cluster:
-        _require_kubectl(home)
+        purpose = "the edge and registry of an existing cluster are reached by port-forwards"
+        kubectl.find(Store(home.bundle), purpose=purpose)
         _require_files(spec, home)
         return
     if process.which("docker") is None and process.which("podman") is None:
@@ -106,16 +107,6 @@ def _place(spec: Spec) -> str:
     if not cluster.supports.whole_cluster:
         return f"{cluster.context}, namespace {spec.namespace}"
     return f"the minikube profile {cluster.profile}" if cluster.profile else f"a cluster of {cluster.provider}'s"
-
-
-def _require_kubectl(home: Home) -> None:
-    """Require kubectl, through which an existing cluster is reached."""
-    if process.which("kubectl") is None and Store(home.bundle).tool(recipes()["kubernetes"], "kubernetes") is None:
-        raise MissingTool(
-            "kubectl is not installed",
-            details="the edge and registry of an existing cluster are reached by port-forwards",
-            fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
-        )
 
 
 def _require_shape(cluster: Cluster) -> None:

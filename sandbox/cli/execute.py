@@ -30,8 +30,10 @@ def execute(
     sandbox exec shop/web -c sidecar -- cat /etc/hosts
     """
     begin()
-    from sandbox.app import context, programs, project_workloads
+    from sandbox.app import context, project_workloads
     from sandbox.app.session import wake_paused
+    from sandbox.bundle import kubectl
+    from sandbox.bundle.store import Store
     from sandbox.kube.api import Cluster
     from sandbox.plan import providers
 
@@ -39,11 +41,11 @@ def execute(
     wake_paused(names)
     cluster = Cluster(names.kubeconfig)
     pod = project_workloads.running_pod(cluster, project_workloads.find(cluster, workload, providers.namespace(names)))
-    kubectl = programs.kubectl(names.home)
+    program = kubectl.find(Store(names.home.bundle))
     terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
     chosen = ["--container", container] if container else []
     # The shell that most images have; bash where there is one.
     shell = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
     place = ["--namespace", pod["metadata"]["namespace"], pod["metadata"]["name"]]
     argv = ["kubectl", "--kubeconfig", str(names.kubeconfig), "exec", *terminal, *chosen, *place, "--"]
-    os.execv(kubectl, [*argv, *(command or shell)])  # noqa: S606
+    os.execv(program, [*argv, *(command or shell)])  # noqa: S606

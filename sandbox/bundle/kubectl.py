@@ -1,4 +1,4 @@
-"""Programs of Kubernetes on this machine, from the PATH or from the bundle."""
+"""kubectl on this machine: the user's, or the bundle's."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import MissingTool
-from sandbox.names import Home
 from sandbox.system import process
 
 
-def kubectl(home: Home) -> Path:
-    """Return kubectl: the user's, or the bundle's program, which has to be called by that name. Raises MissingTool."""
-    found = process.which("kubectl") or Store(home.bundle).tool(recipes()["kubernetes"], "kubernetes")
+def find(store: Store, *, purpose: str = "") -> Path:
+    """Return kubectl from the PATH, else the bundle's program, which has to be called by that name.
+
+    `purpose` says in the error what needs it. Raises MissingTool.
+    """
+    found = process.which("kubectl") or store.tool(recipes()["kubernetes"], "kubernetes")
     if found is None:
         raise MissingTool(
             "kubectl is not installed",
+            details=purpose,
             fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
         )
     return found
