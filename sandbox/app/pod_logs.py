@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,14 +55,9 @@ class PodLogs:
         since: int | None,
         previous: bool,
     ) -> int:
-        count = 0
-        for text in self._lines(container, lines=lines, since=since, previous=previous):
-            line(container, fit(text))
-            count += 1
-        return count
-
-    def _lines(self, container: Container, *, lines: int, since: int | None, previous: bool) -> Iterator[str]:
         text = self.cluster.log(
             container.pod, container.namespace, lines=lines, container=container.name, previous=previous, seconds=since
         )
-        yield from text.splitlines()
+        for each in text.splitlines():
+            line(container, fit(each))
+        return len(text.splitlines())

@@ -63,9 +63,10 @@ def find(cluster: Cluster, text: str, namespace: str | None) -> Workload:
 
     `namespace`: the only one that the sandbox may use, or None. Raises UsageError for an unknown or an ambiguous name.
     """
-    *before, name = text.split("/")
-    kind = next((SHORT.get(part, part) for part in before if SHORT.get(part, part) in KINDS), "")
-    place = next((part for part in before if SHORT.get(part, part) not in KINDS), namespace or "")
+    *prefixes, name = text.split("/")
+    parts = [SHORT.get(part, part) for part in prefixes]
+    kind = next((part for part in parts if part in KINDS), "")
+    place = next((part for part in parts if part not in KINDS), namespace or "")
     workloads = listed(cluster, namespace)
     matching = [
         workload
