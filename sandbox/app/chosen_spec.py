@@ -74,11 +74,16 @@ def _known(default: Spec) -> Spec:
 
 
 def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
-    """Read the spec in `file`; without a name in it, it is named after its folder, or the folder `called`.
+    """Read the spec in `file`; without a name in it, it gets the name `called` or `default_name`. Raises UsageError."""
+    return load(file, overrides, called=called or default_name(file))
 
-    Raises UsageError.
+
+def default_name(file: Path) -> str:
+    """Choose the name of a sandbox whose spec in `file` has none; characters that no name may have are left out later.
+
+    Links are not followed: the folder is named as the user sees it.
     """
-    return load(file, overrides, called=called)
+    return Path(os.path.abspath(file.parent)).name  # noqa: PTH100
 
 
 def remembered(name: str) -> ResolvedSpec | None:
