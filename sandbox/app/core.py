@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sandbox.app import chosen_spec, context, machine_plan
+from sandbox.app import chosen_spec, context, machine_plan, pausing
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -124,18 +124,9 @@ class Sandbox:
                 from sandbox.app import edge_ports
 
                 edge_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
-            self._watch(ready.spec.pause_seconds)
+            pausing.watch_unused(self.names, ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed
-
-    def _watch(self, after: float | None) -> None:
-        """Have a process pause it when it was not used for `after` seconds, or none."""
-        if after or self.names.waker.exists():
-            from sandbox.app import pausing
-
-            pausing.forget(self.names)
-            if after:
-                pausing.watch(self.names, after)
 
     @property
     def _agrees(self) -> Agreement:
@@ -190,7 +181,7 @@ class Sandbox:
 
         home = context.home()
         with self.alone("down", anywhere=True):
-            self._watch(None)
+            pausing.watch_unused(self.names, None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
             if purge:  # only now is it known that it is this user's
                 self.session.say(f"removing '{self.name}', {self.lasting}")
@@ -236,7 +227,7 @@ class Sandbox:
             agree_on_loss(self.name, found, self._agrees)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=found)
-        self._watch(spec.pause_seconds)
+        pausing.watch_unused(self.names, spec.pause_seconds)
         self._resolved = spec
 
     def stop(self) -> bool:
@@ -244,7 +235,7 @@ class Sandbox:
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.alone("stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
-            self._watch(None)
+            pausing.watch_unused(self.names, None)
             steps = machine_plan.without_files(spec)
             return lifecycle.stop(steps, self.session.report)
 
@@ -253,8 +244,6 @@ class Sandbox:
 
         A client at the edge, kubectl and every command wake it.
         """
-        from sandbox.app import pausing
-
         chosen_spec.require_kind(self.spec, "sandbox pause")
         engine = Engine.connect()
         with self.alone("pause"), pausing.awake_on_failure(engine, self.names):

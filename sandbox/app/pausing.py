@@ -1,21 +1,35 @@
 """Pauses a sandbox: its nodes keep everything in memory and use no processor time until the sandbox is used again.
 
-The kernel accepts connections for a paused node, and they wait. A process of the user (`waker`) sees them at the edge
-and at the API server's port, and resumes the nodes. Commands that change a sandbox resume it first.
+The kernel accepts connections for a paused node, and they wait. `python -m sandbox.app.pausing NAME [SECONDS]` sees
+them at the edge and at the API server's port, and resumes the nodes; with SECONDS it also pauses a sandbox that was not
+used for so long. Commands that change a sandbox resume it first.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from sandbox.app import context
+from sandbox.app.session import Session
 from sandbox.components.cluster import paused_nodes
-from sandbox.components.edge.use import Use
+from sandbox.components.edge.use import Use, UseCounts
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import providers
 from sandbox.system import daemon, files
+from sandbox.system.sandbox_lock import Busy, Holder
+
+log = logging.getLogger(__name__)
+
+WATCHING = 0.4  # seconds between two checks of a paused sandbox: its first answer may take a second
+RESTING = 5.0  # seconds between two checks of a running one
 
 
 @contextmanager
@@ -54,24 +68,111 @@ def wake(engine: Engine, names: Names) -> bool:
 
 def _resume(engine: Engine, names: Names) -> bool:
     resumed = paused_nodes.resume(providers.nodes(engine, names))
+    registry = engine.container(names.registry)
+    if registry and registry.paused:  # by a `snapshot save` that was killed
+        engine.start(names.registry)
     Use.of(engine, names).trust_servers(healthy=False)
     names.paused.unlink(missing_ok=True)
     return resumed
 
 
 def watch(names: Names, after: float | None) -> None:
-    """Start the waker, which pauses the sandbox again after `after` seconds without use. Raises SandboxError.
+    """Start the process that wakes the sandbox, and pauses it after `after` seconds without use. Raises SandboxError.
 
-    The waker begins to watch when the calling command has released the sandbox's lock.
+    It begins to watch when the calling command has released the sandbox's lock.
     """
     daemon.end(names.waker)
     # -P: the current folder may contain a package that is called sandbox.
-    argv = [sys.executable, "-P", "-m", "sandbox.app.waker", names.name, *([str(after)] if after else ())]
+    argv = [sys.executable, "-P", "-m", __name__, names.name, *([str(after)] if after else ())]
     daemon.start(argv, log_to=names.waker.with_suffix(".log"), record=names.waker)
 
 
+def watch_unused(names: Names, after: float | None) -> None:
+    """Have the sandbox paused after `after` seconds without use, or never. Raises SandboxError."""
+    if after or names.waker.exists():
+        forget(names)
+        if after:
+            watch(names, after)
+
+
 def forget(names: Names) -> None:
-    """End the waker and remove its files. Raises SandboxError."""
+    """End the process that watches, and remove its files. Raises SandboxError."""
     daemon.end(names.waker)
     for path in (names.paused, names.waker.with_suffix(".log")):
         path.unlink(missing_ok=True)
+
+
+def follow(engine: Engine, names: Names, after: float | None) -> None:
+    """Watch until the sandbox is gone, or awake and not to be paused. Raises SandboxError without an engine."""
+    while Holder.read(names.home.lock(names.name)):  # the command that started this process still works
+        time.sleep(WATCHING / 4)
+    use = Use.of(engine, names)
+    while names.folder.exists():
+        if names.paused.exists():
+            _while_paused(engine, use)
+        elif after is None:
+            return
+        else:
+            _while_awake(engine, use, after)
+
+
+def _while_paused(engine: Engine, use: Use) -> None:
+    names = use.names
+    try:
+        before = UseCounts.read(names.paused)
+    except (OSError, ValueError):
+        _wake_alone(engine, names)
+        return
+    while names.paused.exists():
+        now = use.read()
+        if now.is_used(before):
+            log.info("resumes: %s, was %s", now, before)
+            _wake_alone(engine, names)
+            return
+        before = now
+        if not now.healthy:  # a new process of the edge checks the nodes again
+            use.trust_servers(healthy=True)
+        time.sleep(WATCHING)
+
+
+def _wake_alone(engine: Engine, names: Names) -> None:
+    """Wake the sandbox, unless a command works on it, which wakes it or has paused it for a snapshot."""
+    if Holder.read(names.home.lock(names.name)):
+        time.sleep(WATCHING)
+    else:
+        wake(engine, names)
+
+
+def _while_awake(engine: Engine, use: Use, after: float) -> None:
+    names, before, last_use = use.names, use.read(), time.monotonic()
+    while names.folder.exists() and not names.paused.exists():
+        time.sleep(RESTING)
+        now = use.read()
+        if now.open or now.api or now.is_used(before):
+            last_use = time.monotonic()
+        before = now
+        if time.monotonic() - last_use >= after:
+            log.info("pauses: not used for %.0f s", after)
+            with (
+                suppress(Busy),
+                Session(patience=0.0).alone(names.name, "pause"),
+                awake_on_failure(engine, names),
+            ):
+                pause(engine, names)
+            last_use = time.monotonic()
+
+
+def main() -> None:
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o077)
+    name, *after = sys.argv[1:]
+    try:
+        follow(Engine.connect(), context.home().sandbox(name), float(after[0]) if after else None)
+    except SandboxError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sandbox.app import chosen_spec, context
+from sandbox.app import chosen_spec, context, pausing
 from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.names import Names
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
 
 def store() -> Store:
-    """Return the store of the user's snapshots."""
     return Store(context.home().snapshots)
-
-
-def saving(engine: Engine, names: Names) -> Saving:
-    """Return the service that saves a sandbox."""
-    return Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
 
 
 def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -> None:
@@ -35,9 +28,11 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names, session = sandbox.names, sandbox.session
     with sandbox.alone("snapshot"):
-        made = saving(Engine.connect(), names)
+        pausing.watch(names, sandbox.spec.pause_seconds)  # wakes the sandbox at its next use if this command is killed
+        engine = Engine.connect()
+        saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
-            task.done = size(made.save(chosen, task.say).bytes)
+            task.done = size(saving.save(chosen, task.say).bytes)
 
 
 def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.workloads import charts_step, user_manifests
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Container, Engine, container_copy, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
-from sandbox.snapshot.new_nodes import NEW, READY, NewNodes
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
-from sandbox.snapshot.snapshot_store import MANIFEST, UNCHANGED, Manifest, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
 from sandbox.snapshot.volume_archive import Packed, VolumeArchive
-from sandbox.system import files, tar_members
-from sandbox.system.tar_members import LimitedMember
+from sandbox.system import files, host_network
 
 WIDTH = 8
+READY = "ready"  # the file that says that everything is prepared
+NEW = ".restoring"  # the suffix of names until the new objects replace the old ones
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
 
 
@@ -51,103 +50,103 @@ class Restoring:
                 fix="load the bundle that it was made with: sandbox bundle load FILE",
                 id="no-images",
             )
-        manifest.require(_needed(manifest), self._kept(manifest))
-        new = self._new(manifest)
-        _ = new.described  # raises an error before anything is made
+        say("comparing digests")
+        manifest.require_whole(self._saved(manifest))
         files.write_private(self._noted / MANIFEST, manifest.model_dump_json().encode())
-        self._prepare_or_undo(new, manifest, say)
-        say("replacing the sandbox")
-        self._switch(new, manifest)
-
-    def recover(self) -> None:
-        """Clean up after a command that was killed.
-
-        Complete a restore if everything was prepared, otherwise undo it.
-        """
-        labelled.remove(self.engine, self.names.copier, self.names.home)
-        self.store.clean(self.names.name)
-        noted = self._noted
-        if not noted.exists():
-            return
-        labelled.require(self.engine, self.names)
-        ready = (noted / READY).exists()  # perhaps some objects were replaced already
         try:
-            manifest = Manifest.model_validate_json(files.read_regular(noted / MANIFEST))
-        except (OSError, ValueError, files.NotAFile) as error:
-            if ready:
-                raise SandboxError(
-                    f"the restore of '{self.names.name}' that was interrupted cannot be completed",
-                    details=f"{noted / MANIFEST} is damaged ({type(error).__name__}){UNCHANGED}",
-                    fix=f"rm -r {shlex.quote(str(noted))}, then run: sandbox snapshot restore",
-                    id="snapshot-damaged",
-                ) from None
-            shutil.rmtree(noted)  # killed before it made anything
-            return
-        if ready:
-            self._switch(self._new(manifest), manifest)
-        else:
-            self._undo(manifest)
-            shutil.rmtree(noted)
-
-    def _prepare_or_undo(self, nodes: NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
-        """Prepare everything, and note that it may be replaced from now on. Raises SandboxError, with all undone."""
-        try:
-            self._prepare_verified(nodes, manifest, say)
+            self._prepare(manifest, say)
             files.write_atomic(self._noted / READY, b"", mode=0o600)
         except BaseException:
             self._undo(manifest)
-            shutil.rmtree(self._noted)
             raise
+        say("replacing the sandbox")
+        self._switch(manifest)
+
+    def recover(self) -> None:
+        """Complete a restore that was killed if everything was prepared, otherwise undo it."""
+        labelled.remove(self.engine, self.names.copier, self.names.home)
+        self.store.clean(self.names.name)
+        if not self._noted.exists():
+            return
+        labelled.require(self.engine, self.names)
+        if not (self._noted / MANIFEST).exists():  # killed before anything was made, or after everything was replaced
+            shutil.rmtree(self._noted)
+            return
+        manifest = Manifest.model_validate_json((self._noted / MANIFEST).read_bytes())
+        if (self._noted / READY).exists():  # perhaps some objects were replaced already
+            self._switch(manifest)
+        else:
+            self._undo(manifest)
 
     def _undo(self, manifest: Manifest) -> None:
-        self._new(manifest).undo()
+        for node in self._new_nodes():
+            self.engine.remove_container(node.name)
         if self.engine.volume_labels(self.names.volume) is not None:
             with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
                 VolumeArchive(self.engine, self.names, manifest.image).drop(self.names.volume, NEW)
+        shutil.rmtree(self._noted)
 
-    def _prepare_verified(self, nodes: NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
-        """Prepare everything while the files of the snapshot are verified: all of it can still be undone.
-
-        Raises SandboxError, for a damaged snapshot one that says so, whatever failed because of it.
-        """
-        kept = self._kept(manifest)
-        with ThreadPoolExecutor(1) as pool:
-            verified = pool.submit(manifest.verify, kept)
-            try:
-                self._prepare(nodes, manifest, kept, say)
-            except Exception as error:
-                verified.result()
-                if isinstance(error, tar_members.BROKEN):  # so it was when it was saved
-                    raise manifest.damaged(kept, str(error)) from error
-                raise
-            verified.result()
-
-    def _prepare(self, nodes: NewNodes, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
-        self._certificates(kept / CERTIFICATES)
-        shutil.copy(kept / SPEC, self._noted / SPEC)
+    def _prepare(self, manifest: Manifest, say: Callable[[str], None]) -> None:
+        saved = self._saved(manifest)
+        _unpack(saved / CERTIFICATES, self._noted / "certificates")
+        shutil.copy(saved / SPEC, self._noted / SPEC)
         files.make_private_dir(self.names.folder)
         for mounted in (self.names.resolv_conf, self.names.proxy_conf):
             mounted.touch(0o600)  # the engine would create folders in place of missing files
-        packed = nodes.prepare(say)
+        packed = self._make_nodes(manifest, say)
         if manifest.registry:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY, below=NEW))
         say("writing files and volumes")
         with ThreadPoolExecutor(WIDTH) as pool:  # the volumes are written in this thread, which can be interrupted
-            written = [pool.submit(one) for one in nodes.writers()]
-            VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, kept)
-        for one in written:
-            one.result()
+            written = [
+                pool.submit(container_copy.write, self.engine, node.name + NEW, saved / node.files)
+                for node in manifest.nodes
+            ]
+            VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, saved)
+        for result in written:
+            result.result()
 
-    def _switch(self, nodes: NewNodes, manifest: Manifest) -> None:
+    def _make_nodes(self, manifest: Manifest, say: Callable[[str], None]) -> list[Packed]:
+        """Make the new nodes, and return what belongs in their volumes."""
+        made = []
+        for node in manifest.nodes:
+            say(f"making {node.name}")
+            saved = node.host["Binds"] or ()
+            binds = [bind.replace(f"{manifest.folder}/", f"{self.names.folder}/", 1) for bind in saved]
+            here = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
+            self.engine.make(node.name + NEW, node.config, {**node.host, **here})
+            volumes = container_copy.volumes(self.engine, node.name + NEW)
+            made.append(node.model_copy(update={"volumes": {place: volumes[place] for place in node.volumes}}))
+        pairs = zip(packing(manifest.nodes), packing(made), strict=True)
+        return [Packed(new.volume, old.file, old.base) for old, new in pairs]
+
+    def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
+        """Return the node's ports of this machine; a port that another program has by now is replaced by a free one."""
+        present = self.engine.container(node.name)
+        own = {bind.port for binds in present.published.values() for bind in binds} if present else set()
+        ports: dict[str, list[dict[str, str]]] = {}
+        for inner, binds in (node.host.get("PortBindings") or {}).items():
+            ports[inner] = []
+            for bind in binds:
+                address, port = bind["HostIp"] or "0.0.0.0", int(bind["HostPort"] or 0)  # noqa: S104
+                if port and port not in own and not host_network.is_free(address, port):
+                    port = host_network.next_free(address, port)
+                ports[inner].append({"HostIp": bind["HostIp"], "HostPort": str(port or "")})
+        return ports
+
+    def _switch(self, manifest: Manifest) -> None:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
+        nodes = {node.name for node in manifest.nodes}
+        other = [node.name for node in self._nodes() if node.name.removesuffix(NEW) not in nodes]
         # At once: the engine takes half a second to end a node, and as long for the volume.
         with ThreadPoolExecutor(WIDTH) as pool:
-            parts: list[Future[object]] = [pool.submit(one) for one in nodes.replacements()]
+            parts: list[Future[None]] = [pool.submit(self._replace, node.name) for node in self._new_nodes()]
+            parts += [pool.submit(self.engine.remove_container, name) for name in other]
             if manifest.registry:
                 parts.append(pool.submit(self._replace_registry, manifest))
-        for part in parts:
-            part.result()
+        for done in parts:
+            done.result()
         if (self._noted / "certificates").exists():
             if self.names.keys.exists():
                 shutil.rmtree(self.names.keys)
@@ -156,8 +155,14 @@ class Restoring:
         files.write_private(self.names.spec, (self._noted / SPEC).read_bytes())
         self._note_charts()
         self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
-        (self._noted / READY).unlink(missing_ok=True)  # first, for without the other files nothing can be completed
+        (self._noted / MANIFEST).unlink()  # first, for without the other files nothing can be completed
         shutil.rmtree(self._noted)
+
+    def _replace(self, new: str) -> None:
+        node = new.removesuffix(NEW)
+        if any(present.name == node for present in self._nodes()):
+            self.engine.remove_container(node)
+        self.engine.rename(new, node)
 
     def _note_charts(self) -> None:
         """Record whether the restored cluster has releases, of whatever charts the spec names by now."""
@@ -173,19 +178,13 @@ class Restoring:
         labelled.stop(self.engine, self.names.registry, self.names.home)
         VolumeArchive(self.engine, self.names, manifest.image).swap(self.names.volume, NEW)
 
-    def _certificates(self, tar: Path) -> None:
-        folder = self._noted / "certificates"
-        files.make_private_dir(folder)
-        _unpack(tar, folder)
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o700 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600)
+    def _nodes(self) -> Sequence[Container]:
+        return self.engine.containers(self.mark)
 
-    def _new(self, manifest: Manifest) -> NewNodes:
-        return NewNodes(
-            engine=self.engine, names=self.names, mark=self.mark, manifest=manifest, kept=self._kept(manifest)
-        )
+    def _new_nodes(self) -> list[Container]:
+        return [node for node in self._nodes() if node.name.endswith(NEW)]
 
-    def _kept(self, manifest: Manifest) -> Path:
+    def _saved(self, manifest: Manifest) -> Path:
         return self.store.place(self.names.name, manifest.snapshot)
 
     @property
@@ -193,30 +192,17 @@ class Restoring:
         return self.store.restoring(self.names.name)
 
 
-def _needed(manifest: Manifest) -> set[str]:
-    volumes = [*packing(manifest.nodes), *([Packed(REGISTRY, REGISTRY)] if manifest.registry else [])]
-    return {
-        CERTIFICATES,
-        SPEC,
-        *(node.files for node in manifest.nodes),
-        *(file for one in volumes for file in one.files),
-    }
-
-
 def _unpack(tar: Path, folder: Path) -> None:
-    """Write the regular files of `tar` below `folder`. Raises SandboxError for any other entry.
+    """Write the regular files of `tar` below `folder`, without other entries and paths that lead elsewhere.
 
     Without tarfile's filters (PEP 706), which came with Python 3.11.4: Debian 12 has 3.11.2.
     """
-    with tarfile.open(tar, tarinfo=LimitedMember) as content:
+    files.make_private_dir(folder)
+    with tarfile.open(tar) as content:
         for member in content:
-            parts = member.name.split("/")
-            data = content.extractfile(member) if member.isreg() else None
-            if data is None or not all(map(_PART.fullmatch, parts)):
-                raise SandboxError(
-                    "the snapshot's certificates cannot be unpacked",
-                    details=f"{member.name!r} is not a regular file below their folder",
-                    fix="restore another snapshot: sandbox snapshot list",
-                    id="snapshot-damaged",
-                )
-            files.write_private(folder.joinpath(*parts), data.read())
+            data, parts = content.extractfile(member) if member.isreg() else None, member.name.split("/")
+            if data and all(map(_PART.fullmatch, parts)):
+                path = folder.joinpath(*parts)
+                files.write_private(path, data.read())
+                if path.suffix == ".crt":
+                    path.chmod(0o644)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from sandbox import __version__
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.edge.use import Use
 from sandbox.engine import Container, Engine, EngineError, container_copy, labelled
-from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home, Names
-from sandbox.snapshot import resumer
+from sandbox.errors import UsageError
+from sandbox.names import Names
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import Packed, VolumeArchive
-from sandbox.system import files, process
+from sandbox.system import files
 
 CERTIFICATES = "certificates.tar"
 SPEC = "spec.json"
@@ -54,8 +51,8 @@ class Saving:
         with self.store.begun(self.names.name, snapshot) as folder:
             registry = self.engine.volume_labels(self.names.volume) is not None
             # The first is asked for its image's programs, which a balancer of control planes has not.
-            ordered = sorted(self.nodes, key=lambda one: one.name != self.names.node)
-            described = [self._describe(one) for one in ordered]
+            ordered = sorted(self.nodes, key=lambda node: node.name != self.names.node)
+            described = [self._describe(node) for node in ordered]
             packed = packing(described)
             if registry:
                 packed.append(Packed(self.names.volume, REGISTRY))
@@ -99,27 +96,27 @@ class Saving:
     def _paused(self, registry: bool) -> Iterator[None]:
         """Pause everything that writes, at the same time, so that the data is as after a loss of power.
 
-        If this process is killed meanwhile, `resumer` resumes it all.
+        If this process is killed meanwhile, the sandbox is like one that `sandbox pause` has paused.
         """
-        running = [one.name for one in self.nodes if one.running]
-        found = self.engine.container(self.names.registry) if registry else None
-        if found and found.running:
-            running.append(found.name)
+        running = [node.name for node in self.nodes if node.running]
+        container = self.engine.container(self.names.registry) if registry else None
+        if container and container.running:
+            running.append(container.name)
         use = Use.of(self.engine, self.names)
-        held: list[str] = []
-        argv = resumer.argv(self.names, running)
-        with _log(self.names.home) as errors, process.talking(argv, errors=errors):
-            try:
-                use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
-                for name in running:
-                    held.append(name)
-                    self.engine.pause(name)
-                yield
-            finally:
-                for name in held:
-                    with contextlib.suppress(EngineError):
-                        self.engine.start(name)
-                use.trust_servers(healthy=False)
+        files.write_atomic(self.names.paused, use.read().to_json(), mode=0o600)
+        paused: list[str] = []
+        try:
+            use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
+            for name in running:
+                paused.append(name)
+                self.engine.pause(name)
+            yield
+        finally:
+            for name in paused:
+                with contextlib.suppress(EngineError):
+                    self.engine.start(name)
+            use.trust_servers(healthy=False)
+            self.names.paused.unlink(missing_ok=True)
 
 
 def packing(nodes: Sequence[Node]) -> list[Packed]:
@@ -129,15 +126,6 @@ def packing(nodes: Sequence[Node]) -> list[Packed]:
         for node in nodes
         for place, volume in node.volumes.items()
     ]
-
-
-def _log(home: Home) -> IO[bytes]:
-    """Open the log of commands, to add to it; one that cannot be written stops no command."""
-    try:
-        files.make_private_dir(home.state)
-        return open(home.log, "ab", opener=files.private)
-    except (OSError, SandboxError):
-        return Path(os.devnull).open("wb")
 
 
 def _tar(folder: Path) -> bytes:

@@ -6,11 +6,10 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,9 +20,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 
 MANIFEST = "manifest.json"
-MOST_REASONS = 10
 UNFINISHED = ".unfinished"
-UNCHANGED = "; nothing was changed"
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # also of containers (moby, daemon/names)
 
 
@@ -63,43 +60,32 @@ class Manifest(BaseModel, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """Return the size of all its files in bytes."""
         return sum(part.bytes for part in self.parts)
 
-    def require(self, needed: Collection[str], folder: Path) -> None:
-        """Raise SandboxError if a file that is `needed` was not saved, or one in `folder` has another size."""
-        if lost := sorted(set(needed) - {part.file for part in self.parts}):
-            raise self.damaged(folder / MANIFEST, f"it does not list {', '.join(lost)}")
+    def damage(self, folder: Path, *, content: bool = True) -> str:
+        """Return which file in `folder` is not as it was saved, "" if all are; without `content` by its size only."""
         for part in self.parts:
             path = folder / part.file
             try:
-                files.require_regular(path)
                 size = path.stat().st_size
-            except (OSError, SandboxError) as error:
-                raise self.damaged(path, str(error)) from error
-            if size != part.bytes:
-                raise self.damaged(path, f"it has {size} bytes, and {part.bytes} were saved")
-
-    def verify(self, folder: Path) -> None:
-        """Raise SandboxError if the content of a file in `folder` differs from what was saved."""
-        for part in self.parts:
-            path = folder / part.file
-            try:
-                same = files.sha256(path) == part.sha256
+                if size != part.bytes:
+                    return f"{path}: it has {size} bytes, and {part.bytes} were saved"
+                if content and files.sha256(path) != part.sha256:
+                    return f"{path}: its content has changed since it was saved"
             except OSError as error:
-                raise self.damaged(path, str(error)) from error
-            if not same:
-                raise self.damaged(path, "its content has changed since it was saved")
+                return str(error)
+        return ""
 
-    def damaged(self, path: Path, why: str) -> SandboxError:
-        """Return the error for a snapshot with a file at `path` that is not what was saved."""
-        return SandboxError(
-            f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
-            details=f"{path}: {why}{UNCHANGED}",
-            fix=f"restore another one (sandbox snapshot list), or remove it: "
-            f"sandbox snapshot delete {self.snapshot} -n {self.sandbox}",
-            id="snapshot-damaged",
-        )
+    def require_whole(self, folder: Path) -> None:
+        """Raise SandboxError if a file in `folder` is not as it was saved."""
+        if damage := self.damage(folder):
+            raise SandboxError(
+                f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
+                details=f"{damage}; nothing was changed",
+                fix=f"restore another one (sandbox snapshot list), or remove it: "
+                f"sandbox snapshot delete {self.snapshot} -n {self.sandbox}",
+                id="snapshot-damaged",
+            )
 
 
 def part(path: Path) -> Part:
@@ -128,8 +114,8 @@ class Store:
 
         The content of files is not read: only missing ones and other sizes count as damage.
         """
-        found = [_listed(folder) for folder in self.folder.glob("*/*") if _is_snapshot(folder)]
-        return tuple(sorted(found, key=_by_age))
+        folders = [path for path in self.folder.glob("*/*") if re.fullmatch(LABEL, path.name) and path.is_dir()]
+        return tuple(sorted(map(_listed, folders), key=_by_age))
 
     def images(self) -> set[str]:
         """Return the ids of the node images that snapshots need. Raises SandboxError for one that cannot be read."""
@@ -138,14 +124,14 @@ class Store:
 
     def find(self, sandbox: str, snapshot: str | None) -> Manifest:
         """Return a snapshot of a sandbox, by default the newest. Raises UsageError if there is none."""
-        every = self.listed()
-        known = [one.manifest for one in every if one.manifest and one.sandbox == sandbox]
         if snapshot is not None and self.place(sandbox, snapshot).exists():
             return read(self.place(sandbox, snapshot) / MANIFEST)
+        every = self.listed()
+        known = [each.manifest for each in every if each.manifest and each.sandbox == sandbox]
         if snapshot is None and known:
             return known[-1]
         which = f"no snapshot '{snapshot}'" if snapshot else "no snapshot"
-        names = ", ".join(one.snapshot for one in known)
+        names = ", ".join(manifest.snapshot for manifest in known)
         raise UsageError(
             f"there is {which} of sandbox '{sandbox}'",
             details=f"known: {names}" if names else "",
@@ -166,7 +152,7 @@ class Store:
         return self.folder / sandbox / ".restoring"
 
     def is_unfinished(self, sandbox: str) -> bool:
-        """Tell whether a command on snapshots of a sandbox was killed."""
+        """Return whether a command on snapshots of a sandbox was killed."""
         return self.restoring(sandbox).exists() or (self.folder / sandbox / UNFINISHED).exists()
 
     @contextmanager
@@ -188,7 +174,8 @@ class Store:
         try:
             yield unfinished
             for path in unfinished.iterdir():
-                _sync(path)
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
             unfinished.rename(place)
             files.sync_folder(place.parent)
         finally:
@@ -213,52 +200,35 @@ class Store:
 
 def read(path: Path) -> Manifest:
     """Return the manifest of the snapshot SANDBOX/SNAPSHOT in its folder. Raises SandboxError if it is not one."""
-    try:
-        found = Manifest.model_validate_json(files.read_regular(path))
-    except ValidationError as error:  # without the values, among which may be a proxy's password
-        said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors(include_input=False))
-        raise _no_manifest(path, "\n".join(islice(said, MOST_REASONS))) from None
-    except (OSError, files.NotAFile) as error:
-        raise _no_manifest(path, str(error)) from error
-    if (found.sandbox, found.snapshot) != (path.parts[-3], path.parts[-2]):
-        raise _no_manifest(path, f"it is that of the snapshot '{found.snapshot}' of sandbox '{found.sandbox}'")
-    return found
-
-
-def _is_snapshot(folder: Path) -> bool:
-    return re.fullmatch(LABEL, folder.name) is not None and folder.is_dir()
-
-
-def _listed(folder: Path) -> Listed:
-    sandbox, snapshot = folder.parts[-2:]
-    manifest = None
-    try:
-        manifest = read(folder / MANIFEST)
-        manifest.require((), folder)
-    except SandboxError as error:
-        return Listed(sandbox, snapshot, manifest, error.details.removesuffix(UNCHANGED))
-    return Listed(sandbox, snapshot, manifest)
-
-
-def _by_age(one: Listed) -> tuple[str, bool, float, str]:
-    return one.sandbox, one.manifest is None, one.manifest.made.timestamp() if one.manifest else 0.0, one.snapshot
-
-
-def _no_manifest(path: Path, why: str) -> SandboxError:
     folder = path.parent
-    remove = f"sandbox snapshot delete {folder.name} -n {folder.parent.name}"
-    return SandboxError(
+    why = ""
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+        if (manifest.sandbox, manifest.snapshot) == (folder.parent.name, folder.name):
+            return manifest
+        why = f"it is that of the snapshot '{manifest.snapshot}' of sandbox '{manifest.sandbox}'"
+    except ValidationError as error:  # without the values, among which may be a proxy's password
+        why = f"not valid: {', '.join('.'.join(map(str, flaw['loc'])) for flaw in error.errors()[:10])}"
+    except OSError as error:
+        why = str(error)
+    raise SandboxError(
         f"{path} is not the manifest of a snapshot",
         details=why,
         fix="use the release of sandbox that saved it, or remove it: "
-        + (remove if _is_snapshot(folder) else f"rm -r {shlex.quote(str(folder))}"),
+        f"sandbox snapshot delete {shlex.quote(folder.name)} -n {folder.parent.name}",
         id="snapshot-damaged",
     )
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _listed(folder: Path) -> Listed:
+    sandbox, snapshot = folder.parts[-2:]
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        manifest = read(folder / MANIFEST)
+    except SandboxError as error:
+        return Listed(sandbox, snapshot, None, error.details)
+    return Listed(sandbox, snapshot, manifest, manifest.damage(folder, content=False))
+
+
+def _by_age(listed: Listed) -> tuple[str, bool, float, str]:
+    made = listed.manifest.made.timestamp() if listed.manifest else 0.0
+    return listed.sandbox, listed.manifest is None, made, listed.snapshot

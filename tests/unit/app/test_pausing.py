@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import context, diagnosis, pausing, waker
+from sandbox.app import context, diagnosis, pausing
 from sandbox.app.core import Sandbox
 from sandbox.app.session import Session
-from sandbox.app.waker import Waker
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import paused_nodes
 from sandbox.components.cluster.kind.provider import nodes
@@ -61,21 +60,21 @@ def world(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(paused_nodes, "pause", made.pause)
     monkeypatch.setattr(paused_nodes, "resume", made.resume)
     for seconds in ("WATCHING", "RESTING"):
-        monkeypatch.setattr(waker, seconds, 0.0)
+        monkeypatch.setattr(pausing, seconds, 0.0)
     return made
 
 
 def test_a_sandbox_that_is_not_wanted_stays_asleep(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3, 3, 3, 0, 0])
     pausing.pause(engine, world.names)
-    Waker(engine, world.names, None).run()
+    pausing.follow(engine, world.names, None)
     assert world.done == ["paused"]
 
 
 def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3, 3, 4, 4])
     pausing.pause(engine, world.names)
-    Waker(engine, world.names, None).run()
+    pausing.follow(engine, world.names, None)
     assert world.done == ["paused", "resumed"]
     assert not world.names.paused.exists()
 
@@ -85,14 +84,14 @@ def test_sandbox_whose_counts_are_damaged_is_woken(world: World, engine: FakeEng
     world.totals = iter([3, 3, 3])
     pausing.pause(engine, world.names)
     world.names.paused.write_bytes(damaged)
-    Waker(engine, world.names, None).run()
+    pausing.follow(engine, world.names, None)
     assert world.done == ["paused", "resumed"]
 
 
 def test_a_client_of_a_new_edge_process_wakes_it(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3, 3, 0, 1, 1])
     pausing.pause(engine, world.names)
-    Waker(engine, world.names, None).run()
+    pausing.follow(engine, world.names, None)
     assert world.done == ["paused", "resumed"]
 
 
@@ -101,7 +100,7 @@ def test_a_sandbox_long_unused_is_paused_again(
 ) -> None:
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     world.totals = iter([3, 3, 3, 4])
-    Waker(engine, world.names, 1e-9).run()
+    pausing.follow(engine, world.names, 1e-9)
     assert world.done[:2] == ["paused", "resumed"]
 
 
@@ -167,7 +166,7 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
     assert Sandbox(Spec(name="demo")).pause()
     with ThreadPoolExecutor() as pool:
         with Session().locked(context.home().lock("demo"), "demo", "pause"):
-            waking = pool.submit(Waker(engine, world.names, None).run)
+            waking = pool.submit(pausing.follow, engine, world.names, None)
             time.sleep(0.05)
             assert world.done == ["paused"], "it waits while a command works"
         waking.result()
