@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sandbox.components.workloads import charts_step, user_manifests
 from sandbox.engine import Container, Engine, container_copy, labelled
@@ -141,7 +142,7 @@ class Restoring:
         other = [node.name for node in self._nodes() if node.name.removesuffix(NEW) not in nodes]
         # At once: the engine takes half a second to end a node, and as long for the volume.
         with ThreadPoolExecutor(WIDTH) as pool:
-            parts: list[Future[None]] = [pool.submit(self._replace, node.name) for node in self._new_nodes()]
+            parts: list[Future[Any]] = [pool.submit(self._replace, node.name) for node in self._new_nodes()]
             parts += [pool.submit(self.engine.remove_container, name) for name in other]
             if manifest.registry:
                 parts.append(pool.submit(self._replace_registry, manifest))

@@ -120,7 +120,6 @@ class DevLoop:
             self._bring_up(sandbox, self._prepared)
             self._left = DevWork()
             rounds = self._planned(sandbox)
-            rounds.applied_by_up()
             if rounds.are_charts_behind:
                 self._round(sandbox, DevWork(manifests=True))
         except SandboxError as error:
@@ -150,7 +149,7 @@ class DevLoop:
     def _read_again(self, sandbox: Sandbox) -> None:
         rounds = self._read(sandbox)
         if self._rounds is not None:
-            rounds.applied, rounds.copied = self._rounds.applied, self._rounds.copied
+            rounds.copied = self._rounds.copied
         self._rounds = rounds
         project = project_of(self.file, sandbox.spec)
         if project.roots != self._project.roots:
@@ -164,7 +163,7 @@ class DevLoop:
 
     def _read(self, sandbox: Sandbox) -> Rounds:
         steps, _, _ = machine_plan.steps(sandbox.resolved)
-        return Rounds.of(self._prepared(steps), self.report, self._is_overtaken)
+        return Rounds.of(self._prepared(steps), self.report)
 
     def _prepared(self, steps: Sequence[Step]) -> Sequence[Step]:
         return dev_steps.prepared(steps, self._is_overtaken)

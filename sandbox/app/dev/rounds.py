@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,27 +13,22 @@ from sandbox.app.dev.dev_report import DevReport, timed
 from sandbox.app.dev.dev_steps import programs
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.charts_step import ChartsStep
-from sandbox.components.workloads.image_names import bring_advice
-from sandbox.components.workloads.step import TIMEOUT, ApplyStep
+from sandbox.components.workloads.step import ApplyStep
 from sandbox.errors import SandboxError
 from sandbox.images.build_order import bases, waves, with_made_from
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.progress import Result
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.image_build import build, named_bases
-from sandbox.kube import readiness, stuck_pods
-from sandbox.kube.api import Cluster, ClusterError, Manifest, title
-from sandbox.kube.manifests import identity
+from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.workload_status import WORKLOADS
 from sandbox.oci.reference import Target
 from sandbox.quantities import count, megabytes
 from sandbox.step import Overtaken, Progress, State, Step
-from sandbox.system import interruption
 
 # In runc's words, of a container whose program is below a shell.
 NO_SHELL = 'exec: "sh": executable file not found'
 FOLLOWING = ("load-balancers", "ports", "page")
-PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
 
 
 @dataclass(frozen=True)
@@ -49,28 +43,25 @@ class Copies:
 class Rounds:
     """What all rounds of a plan share: its steps for the user's files, and what they were done with last.
 
-    `overtaken` tells that something changed meanwhile, so that a roll-out need not be waited for. `applied` are the
-    objects that are known to be in the cluster so, and ready. `copied` are images whose containers have files that the
-    image does not have. `loaded` tells that the last round restarted, or told, each program whose files it copied.
+    `copied` are images whose containers have files that the image does not have. `loaded`: the last round restarted, or
+    told, each program whose files it copied.
     """
 
     push: PushStep | None
     charts: ChartsStep | None
     apply: ApplyStep
     report: DevReport
-    overtaken: Callable[[], bool]
     following: Sequence[Step] = ()  # which look at what was applied: addresses and ports of Services, and the page
-    applied: Mapping[tuple[str, ...], Manifest] = field(default_factory=dict)
     copied: dict[Target, Copies] = field(default_factory=dict)
     loaded: bool = True
 
     @classmethod
-    def of(cls, steps: Sequence[Step], report: DevReport, overtaken: Callable[[], bool]) -> Rounds:
+    def of(cls, steps: Sequence[Step], report: DevReport) -> Rounds:
         push = next((one for one in steps if isinstance(one, PushStep)), None)
         charts = next((one for one in steps if isinstance(one, ChartsStep)), None)
         following = [one for one in steps if one.name in FOLLOWING]
         apply = next(one for one in steps if isinstance(one, ApplyStep))
-        return cls(push, charts, apply, report, overtaken, following)
+        return cls(push, charts, apply, report, following)
 
     @property
     def cluster(self) -> Cluster:
@@ -82,12 +73,8 @@ class Rounds:
         cluster = self.cluster
         return [pod for one in places for pod in cluster.list("v1", "Pod", one, selector=self.apply.pods)]
 
-    def applied_by_up(self) -> None:
-        """Record the objects as `up` has just applied them. Raises SandboxError."""
-        self.applied = {identity(one): one for one in self.apply.placed()}
-
     def run(self, work: DevWork) -> DevWork:
-        """Do the work; returns what is left: images that failed, which were reported, and what was overtaken.
+        """Do the work; return what is left: images that failed, which were reported, and what was overtaken.
 
         Raises SandboxError.
         """
@@ -108,10 +95,9 @@ class Rounds:
             except SandboxError as error:
                 self.report.failed(error)
                 failed.append(entry)
-        changed = self._pushed(built)
         try:
-            if changed or work.manifests:
-                self._rolled_out(charts=work.manifests or bool(changed))
+            if self._pushed(built) or work.manifests:
+                self._rolled_out()
         except Overtaken:  # applied again with the next change, and waited for
             return DevWork(images=tuple(failed), manifests=True)
         except SandboxError as error:
@@ -174,62 +160,25 @@ class Rounds:
             phase.detail = megabytes(sum(one.size for one in results))
         return results
 
-    def _rolled_out(self, *, charts: bool) -> None:
-        """Apply objects that differ from what was applied last, and wait until their workloads are ready."""
+    def _rolled_out(self) -> None:
+        """Upgrade the charts, apply the objects, and wait until the workloads are ready."""
         releases = self.charts and replace(self.charts, programs=self._programs)
-        upgraded = bool(charts and releases and releases.check().state is not State.READY)
-        if releases and upgraded:
-            with timed(self.report, "helm", ", ".join(one.name for one in releases.charts)):
+        if releases and releases.check().state is not State.READY:
+            with timed(self.report, "helm", ", ".join(chart.name for chart in releases.charts)):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
-        if not self.apply.brings_any and not self.applied:
-            if upgraded:
-                self._follow()
-            return
-        known, self.applied = self.applied, {}  # unknown from here on, if this does not come to its end
-        with timed(self.report, "apply", "") as phase:
-            placed = self.apply.place(partial(self.report.progress, "apply"), known_as=known, wait=False)
-            self.applied = {identity(one): one for one in placed.objects if one not in placed.changed}
-            removed = f", {len(placed.removed)} removed" if placed.removed else ""
-            phase.detail = f"{count(len(placed.changed), 'object')} changed{removed}"
-        waiting = [one for one in placed.changed if one["kind"] in WORKLOADS]
-        if waiting:
-            with timed(self.report, "roll-out", ", ".join(map(title, waiting[:3])) + (" …" if waiting[3:] else "")):
-                self._await(waiting)
-        self.applied = {identity(one): one for one in placed.objects}
-        self.apply.remember(placed)
-        if placed.changed or placed.removed or upgraded:
-            self._follow()
-
-    def _follow(self) -> None:
+        if self.apply.check().state is not State.READY:
+            with timed(self.report, "apply", "") as phase:
+                placed = self.apply.place(partial(self.report.progress, "apply"), wait=False)
+                removed = f", {len(placed.removed)} removed" if placed.removed else ""
+                phase.detail = f"{count(len(placed.objects), 'object')}{removed}"
+            workloads = [title(manifest) for manifest in placed.objects if manifest["kind"] in WORKLOADS]
+            with timed(self.report, "roll-out", ", ".join(workloads[:3]) + (" …" if workloads[3:] else "")):
+                self.apply.await_ready(placed, partial(self.report.progress, "roll-out"))
+            self.apply.remember(placed)
         for step in self.following:
             if step.check().state is not State.READY:
                 with timed(self.report, step.name, step.title):
                     step.apply(Progress(partial(self.report.progress, step.name)))
-
-    def _await(self, manifests: Sequence[Manifest]) -> None:
-        """Wait until the workloads are ready. Raises SandboxError with the pods' messages, Overtaken."""
-        cluster, begun, waiting = self.cluster, time.monotonic(), list(manifests)
-        while waiting:
-            took = time.monotonic() - begun
-            for one in waiting:
-                if one["kind"] == "StatefulSet" and (live := cluster.live(one)):
-                    stuck_pods.replace(cluster, live, partial(self.report.progress, "roll-out"))
-            try:
-                said = {title(one): readiness.pending(cluster, one, waited=took) for one in waiting}
-            except ClusterError as error:
-                error.fix = error.fix or bring_advice(str(error), self.apply.images.file)
-                raise
-            waiting = [one for one in waiting if said[title(one)] is not None]
-            if waiting and self.overtaken():
-                raise Overtaken("the files have changed again: the roll-out is not waited for")
-            words = "\n".join(f"{name}: {text}" for name, text in said.items() if text)
-            if waiting and took > TIMEOUT:
-                raise ClusterError(
-                    "the roll-out does not end", details=words, fix=bring_advice(words, self.apply.images.file)
-                )
-            if waiting:
-                self.report.progress("roll-out", words.partition("\n")[0])
-                interruption.pause(PAUSE)
 
     @property
     def _programs(self) -> dict[str, restart.Program]:

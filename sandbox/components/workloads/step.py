@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube import bulk, object_keys
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.manifests import LAST, identity, ordered
+from sandbox.kube.manifests import LAST, ordered
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
@@ -35,10 +35,9 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class Placed:
-    """Objects as they were applied, those of them that `changed`, all places for the record, and those `removed`."""
+    """Objects as they were applied, all places for the record, and those `removed`."""
 
     objects: tuple[Manifest, ...]
-    changed: tuple[Manifest, ...]
     keys: tuple[ObjectKey, ...]
     removed: tuple[ObjectKey, ...]
 
@@ -117,26 +116,24 @@ class ApplyStep(NothingToUndo):
             await_nodes(self.records.cluster, self.nodes(), work.say)
         placed = self.place(work.say)
         work.say("waiting for the pods")
+        self.await_ready(placed, work.say)
+        self.remember(placed)
+
+    def await_ready(self, placed: Placed, say: Say) -> None:
+        """Wait until the workloads are ready. Raises Overtaken, and SandboxError with the pods' messages."""
         try:
             cluster = self.records.cluster
-            wait_ready(cluster, placed.objects, timeout=TIMEOUT, say=work.say, check=self._require_newest)
+            wait_ready(cluster, placed.objects, timeout=TIMEOUT, say=say, check=self._require_newest)
         except Overtaken:
             raise
         except SandboxError as error:
             error.fix = error.fix or start_advice(str(error), self.images.file)
             raise
-        self.remember(placed)
 
-    def place(
-        self,
-        say: Say,
-        *,
-        known_as: Mapping[tuple[str, ...], Manifest] | None = None,
-        wait: bool = True,
-    ) -> Placed:
-        """Apply the objects except for those that equal `known_as`, by identity; delete those no longer wanted.
+    def place(self, say: Say, *, wait: bool = True) -> Placed:
+        """Apply the objects; delete those no longer wanted, which without `wait` may take its time.
 
-        Without `wait`, what is deleted may take its time. Raises SandboxError.
+        Raises SandboxError.
         """
         records = self.records
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
@@ -165,9 +162,8 @@ class ApplyStep(NothingToUndo):
         dropped = before.dropped(keys)
         webhooks = [key for key in dropped if key.kind in LAST]
         removed = remove(webhooks)  # first, since they refuse objects if nothing answers them
-        changed = tuple(manifest for manifest in objects if (known_as or {}).get(identity(manifest)) != manifest)
         try:
-            applying.apply_all(changed, attempt, say, self.unbrought)
+            applying.apply_all(objects, attempt, say, self.unbrought)
         except WaitTimeout as error:
             with suppress(ClusterError):
                 message, context = error.details, self.names.cluster
@@ -176,7 +172,7 @@ class ApplyStep(NothingToUndo):
             raise
         removed += remove([key for key in dropped if key not in webhooks])
         gone = dropped if wait else ()
-        return Placed(tuple(objects), changed, tuple(key for key in recorded if key not in gone), removed)
+        return Placed(tuple(objects), tuple(key for key in recorded if key not in gone), removed)
 
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied and ready; one that a finalizer holds stays recorded until it is gone."""

@@ -24,7 +24,7 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources import image_build
 from sandbox.images.sync_rules import SyncRule
-from sandbox.kube import deletion, readiness
+from sandbox.kube import deletion
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.kube.deletion import is_leaving
@@ -88,6 +88,9 @@ class Stage:
     def image(self) -> str:
         return str(self.server.objects[PLACE]["spec"]["template"]["spec"]["containers"][0]["image"])
 
+    def overtake(self) -> None:
+        self.rounds.apply = replace(self.rounds.apply, overtaken=lambda: True)
+
 
 def settled(manifest: dict[str, Any]) -> dict[str, Any]:
     """What a cluster makes of a Deployment at once."""
@@ -109,7 +112,7 @@ def stage(
     push = PushStep(cast("Engine", engine), LockFile(entry.context / "images.yaml", (entry,)), registry.url)
     images = ImageNames(prefix="localhost:1", url=registry.url, brought=(Brought(WEB, built=True),))
     apply = ApplyStep(names, (DEPLOYMENT, SETTINGS), images, requires=())
-    return Stage(told, engine, server, Rounds(push, None, apply, told, lambda: False))
+    return Stage(told, engine, server, Rounds(push, None, apply, told))
 
 
 def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, entry: FromBuild) -> None:
@@ -122,37 +125,33 @@ def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, en
     assert stage.told.phases == [
         "build web:dev",
         "push web:dev 0.0 MB",
-        "apply  1 object changed",
+        "apply  2 objects",
         "roll-out Deployment default/web",
     ]
 
 
-def test_only_objects_that_say_something_else_are_applied(stage: Stage, entry: FromBuild) -> None:
+def test_round_without_a_change_applies_nothing(stage: Stage, entry: FromBuild) -> None:
     stage.rounds.run(DevWork(images=(entry,)))
     stage.told.phases.clear()
     stage.rounds.run(DevWork(manifests=True))
-    assert stage.told.phases == ["apply  0 objects changed"]
+    assert stage.told.phases == []
 
 
 def test_steps_for_services_follow_a_round_that_changes_objects(stage: Stage, entry: FromBuild) -> None:
     done = list[str]()
     ports = Mock(title="Ports of Services", check=lambda: Status(State.ABSENT), apply=lambda work: done.append("ports"))
     ports.name = "ports"
-    rounds = replace(stage.rounds, following=[ports])
-    rounds.run(DevWork(images=(entry,)))
+    replace(stage.rounds, following=[ports]).run(DevWork(images=(entry,)))
     assert (done, stage.told.phases[-1]) == (["ports"], "ports Ports of Services")
-    rounds.run(DevWork(manifests=True))
-    assert done == ["ports"]
 
 
 def test_removed_objects_are_counted(stage: Stage, entry: FromBuild) -> None:
     stage.rounds.run(DevWork(images=(entry,)))
     rounds = stage.rounds
-    fewer = Rounds(rounds.push, None, replace(rounds.apply, manifests=(DEPLOYMENT,)), stage.told, lambda: False)
-    fewer.applied = rounds.applied
+    fewer = Rounds(rounds.push, None, replace(rounds.apply, manifests=(DEPLOYMENT,)), stage.told)
     stage.told.phases.clear()
     fewer.run(DevWork(manifests=True))
-    assert stage.told.phases == ["apply  0 objects changed, 1 removed"]
+    assert stage.told.phases[0] == "apply  1 object, 1 removed"
 
 
 def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: FromBuild) -> None:
@@ -162,10 +161,9 @@ def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: Fr
     stage.server.objects[settings]["metadata"]["finalizers"] = ["foregroundDeletion"]
     fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
     begun = time.monotonic()
-    for removed in (", 1 removed", ""):
-        fewer.run(DevWork(manifests=True))
-        assert stage.told.phases[-1] == f"apply  0 objects changed{removed}"
-        assert is_leaving(stage.server.objects[settings])
+    fewer.run(DevWork(manifests=True))
+    assert "apply  1 object, 1 removed" in stage.told.phases
+    assert is_leaving(stage.server.objects[settings])
     assert time.monotonic() - begun < deletion.TIMEOUT / 4
     assert fewer.apply.check() == Status(State.READY)
 
@@ -182,15 +180,6 @@ def test_object_that_a_finalizer_holds_is_not_forgotten(stage: Stage, entry: Fro
     del stage.server.objects[settings]
     fewer.run(DevWork(manifests=True))
     assert fewer.apply.check() == Status(State.READY)
-
-
-def test_objects_applied_by_up_are_not_applied_again(stage: Stage, entry: FromBuild) -> None:
-    stage.rounds.run(DevWork(images=(entry,)))
-    after = Rounds(stage.rounds.push, None, stage.rounds.apply, stage.told, lambda: False)
-    after.applied_by_up()
-    stage.told.phases.clear()
-    after.run(DevWork(manifests=True))
-    assert stage.told.phases == ["apply  0 objects changed"]
 
 
 @pytest.mark.fault(86)
@@ -215,9 +204,8 @@ def test_image_made_from_one_that_failed_is_left_too(stage: Stage, entry: FromBu
 
 def test_a_roll_out_is_left_when_something_else_changed(stage: Stage, entry: FromBuild) -> None:
     stage.server.admit = lambda manifest: manifest  # and never ready
-    stage.rounds.overtaken = lambda: True
+    stage.overtake()
     assert stage.rounds.run(DevWork(images=(entry,))) == DevWork(manifests=True)
-    assert stage.rounds.applied == {}
 
 
 def test_image_without_a_shell_is_told_what_restart_needs(
@@ -226,10 +214,10 @@ def test_image_without_a_shell_is_told_what_restart_needs(
     """`restart: true` with an image from scratch → the fix is about the rule, not about the image's own program."""
     said = 'pod web-1: RunContainerError: exec: "sh": executable file not found in $PATH'
 
-    def pending(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise ClusterError("Deployment default/web cannot start", details=said, fix="correct its `command`")
 
-    monkeypatch.setattr(readiness, "pending", pending)
+    monkeypatch.setattr(ApplyStep, "await_ready", fail)
     for restart in (False, True):
         rule = SyncRule(paths={"site": "/site"}, restart=restart)
         push = replace(stage.rounds.push, images=LockFile(tmp_path, (replace(entry, sync=(rule,)),)))  # type: ignore[type-var]
@@ -241,14 +229,16 @@ def test_image_without_a_shell_is_told_what_restart_needs(
 def test_image_that_failed_is_left_with_what_was_overtaken(stage: Stage, entry: FromBuild, tmp_path: Path) -> None:
     """It is built again with the next change, of whatever file."""
     other = FromBuild(parse("other:dev"), tmp_path / "gone")
-    stage.server.admit, stage.rounds.overtaken = lambda manifest: manifest, lambda: True
+    stage.server.admit = lambda manifest: manifest
+    stage.overtake()
     assert stage.rounds.run(DevWork(images=(other, entry))) == DevWork(images=(other,), manifests=True)
 
 
 def test_file_put_back_as_it_was_before_is_applied(stage: Stage, entry: FromBuild) -> None:
     """A roll-out that does not become ready, and the change is taken back: the image is the one before it."""
     stage.rounds.run(DevWork(images=(entry,)))
-    before, stage.rounds.overtaken = stage.image, lambda: True
+    before = stage.image
+    stage.overtake()
     stage.server.admit = lambda manifest: manifest  # and never ready
     assert stage.rounds.run(DevWork(images=(entry,))).manifests
     stage.engine.builds, stage.server.admit = 0, settled
