@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,9 +40,9 @@ def this() -> Detached:
 
 def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
     """Start a program that outlives us, its output added to `log_to`, and record it in `record`."""
-    with process.detached(argv, log_to=log_to) as pid:
-        child = Detached(pid, _started(pid) or "")
-        files.write_atomic(record, json.dumps(asdict(child)).encode(), mode=0o600)
+    pid = process.detach(argv, log_to=log_to)
+    child = Detached(pid, _started(pid) or "")
+    files.write_atomic(record, json.dumps(asdict(child)).encode(), mode=0o600)
     return child
 
 
@@ -51,10 +50,10 @@ def find(record: Path) -> Detached | None:
     """Return the recorded process, if it still runs."""
     try:
         content = files.read_json(record)
-        found = Detached(int(content["pid"]), str(content["started"]))
+        child = Detached(int(content["pid"]), str(content["started"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if found.running else None
+    return child if child.running else None
 
 
 def end(record: Path) -> bool:
@@ -71,35 +70,16 @@ def end(record: Path) -> bool:
 
 def _end(child: Detached) -> None:
     for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, KILL)):
-        if not _send(child, number):
+        if not child.running:
             return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, number)
         with contextlib.suppress(WaitTimeout):
             wait_until(
                 lambda: "runs" if child.running else None, what="", timeout=patience, pause=0.02, sleep=time.sleep
             )
             return
     raise SandboxError(f"process {child.pid} does not end", fix=f"kill -9 {child.pid}")
-
-
-def _send(child: Detached, number: signal.Signals) -> bool:
-    """Signal the process unless it has ended; a later process with the same id is never hit where pidfds exist."""
-    try:
-        handle = os.pidfd_open(child.pid) if hasattr(os, "pidfd_open") else None
-    except ProcessLookupError:
-        return False
-    try:
-        if not child.running:
-            return False
-        if sys.platform == "linux" and handle is not None:
-            signal.pidfd_send_signal(handle, number)
-        else:
-            os.kill(child.pid, number)
-    except ProcessLookupError:
-        return False
-    finally:
-        if handle is not None:
-            os.close(handle)
-    return True
 
 
 def _started(pid: int) -> str | None:

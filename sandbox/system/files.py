@@ -27,10 +27,9 @@ class NotAFile(SandboxError):
 
 
 def make_private_dir(path: Path) -> None:
-    """Create `path` as a folder of mode 0700, whatever the umask, or restrict an existing one to that.
+    """Create `path` and missing parents with mode 0700, whatever the umask, or restrict an existing `path` to that.
 
-    Missing parents get the same mode (XDG Base Directory Specification, "Referencing this specification"), existing
-    ones are not changed. Raises SandboxError if refused.
+    Raises SandboxError if refused.
     """
     try:
         missing = [folder for folder in path.parents if not folder.exists()]
@@ -104,7 +103,7 @@ def require_regular(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file, or of a link to one. Raises NotAFile and OSError."""
+    """Read a regular file, or the target of a link. Raises NotAFile and OSError."""
     require_regular(path)
     return path.read_bytes()
 
@@ -118,13 +117,12 @@ def content(path: Path) -> bytes | None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of the file's content in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises OSError and ValueError."""
+    """Read a JSON file. Raises OSError and ValueError."""
     try:
         return json.loads(read_regular(path))
     except NotAFile as error:
@@ -144,7 +142,6 @@ def trouble(error: Exception) -> str:
 
 
 def is_file(path: Path | str) -> bool:
-    """Tell whether there is a file, as far as this user may see; there is none with a name that no file can have."""
     return os.path.isfile(path)  # noqa: PTH113  # Path.is_file() raises OSError for a name that is too long
 
 
@@ -153,7 +150,7 @@ def is_dir(path: Path | str) -> bool:
 
 
 def is_inside(folder: Path, path: Path) -> bool:
-    """Tell whether the path is in the folder, all links in both followed."""
+    """Return whether the path is in the folder, all links in both followed."""
     try:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
     except ValueError:  # a path with a null byte, which no file has
@@ -169,13 +166,11 @@ def from_here(path: Path) -> str:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder if it is there and nothing is in it, whatever other commands do there meanwhile."""
     with suppress(OSError):
         folder.rmdir()
 
 
 def packaged(package: str, name: str) -> str:
-    """Read a text that comes with a package of the sandbox, such as a script for nodes."""
     return PACKAGES.joinpath(*package.split("."), name).read_text(encoding="utf-8")
 
 
@@ -186,7 +181,6 @@ def sweep(path: Path) -> None:
 
 
 def sweep_below(folder: Path) -> None:
-    """Do the same for everything in `folder` and below."""
     for left in folder.rglob(f".*.????????{SUFFIX}"):
         left.unlink(missing_ok=True)
 
@@ -247,7 +241,6 @@ def _prefix(path: Path) -> str:
 
 
 def refused(brief: str, error: OSError) -> SandboxError:
-    """Return the error for a path that the system does not let us use."""
     fix = "check the owner, the permissions and the free space of that path, then run this again"
     if isinstance(error, FileNotFoundError):
         fix = "check that its folder exists, then run this again"

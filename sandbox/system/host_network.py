@@ -1,4 +1,4 @@
-"""This machine's network: free ports and their holders, its addresses for other machines, owners of local peers."""
+"""This machine's network: free ports and their holders, routes, and its addresses for other machines."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from sandbox.system import process
 
@@ -28,10 +27,8 @@ PROC = Path("/proc")
 _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
 # Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
 _ELSEWHERE = ("198.51.100.1", 9)
-SOCKET_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 ROUTES = Path("/proc/net/route")
 _UP = 1  # RTF_UP of include/uapi/linux/route.h
-ESTABLISHED = "01"
 
 
 def authority(host: str, port: int | str) -> str:
@@ -53,15 +50,14 @@ class Holder:
 
 
 def is_free(address: str, port: int) -> bool:
-    """Tell whether a listener can be bound there now; a port that only lacks privileges counts as free."""
+    """Return whether a listener can be bound there now; a port that only lacks privileges counts as free."""
     refusal = _refusal(address, port)
     if refusal != errno.EACCES:
         return refusal != errno.EADDRINUSE
-    return not _has_socket(address, port) and not accepts(address, port, seconds=1)
+    return not accepts(address, port, seconds=1)  # the kernel refuses others than root before it looks
 
 
 def accepts(address: str, port: int, *, seconds: float) -> bool:
-    """Tell whether something there accepts a connection within `seconds`."""
     try:
         with socket.create_connection((address, port), timeout=seconds):
             return True
@@ -69,13 +65,8 @@ def accepts(address: str, port: int, *, seconds: float) -> bool:
         return False
 
 
-def is_permitted(address: str, port: int) -> bool:
-    """Tell whether this user's processes may listen on such a port, free or not."""
-    return _refusal(address, port) != errno.EACCES
-
-
 def is_supported(address: str) -> bool:
-    """Tell whether this machine has the family of an address: without IPv6 in the kernel there is no ::1."""
+    """Return whether this machine has the family of an address: without IPv6 in the kernel there is no ::1."""
     refusal = _refusal(address, 0)
     return refusal != errno.EAFNOSUPPORT and not (address == "::1" and refusal == errno.EADDRNOTAVAIL)
 
@@ -89,18 +80,17 @@ def first_unprivileged() -> int:
 
 
 def may_bind_all(program: str) -> bool:
-    """Tell whether a program on the PATH has CAP_NET_BIND_SERVICE (`setcap`), so that it may open any port."""
-    found = process.which(program)
-    if sys.platform != "linux" or found is None:
+    """Return whether a program on the PATH has CAP_NET_BIND_SERVICE (`setcap`), so that it may open any port."""
+    path = process.which(program)
+    if sys.platform != "linux" or path is None:
         return False
     try:
-        return bool(os.getxattr(found, "security.capability"))
+        return bool(os.getxattr(path, "security.capability"))
     except OSError:  # it has none
         return False
 
 
 def next_free(address: str, port: int) -> int:
-    """Return the first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
     return next(filter(partial(is_free, address), after(port)))
 
 
@@ -114,39 +104,14 @@ def holder(port: int) -> Holder | None:
     """Return the process that listens on the TCP port `port`, as far as this user may see it; None otherwise."""
     import psutil
 
-    pids = {pid for pid, entry in _sockets() if pid and entry.status == psutil.CONN_LISTEN and entry.laddr.port == port}
-    for pid in sorted(pids):
+    entries = psutil.net_connections("tcp")
+    listening = (each for each in entries if each.status == psutil.CONN_LISTEN and each.laddr.port == port)
+    for pid in sorted({each.pid for each in listening if each.pid}):
         with contextlib.suppress(psutil.Error):  # it has ended
-            found = psutil.Process(pid)
-            words = process.last_lines(" ".join(found.cmdline()), 1).strip()
-            return Holder(pid, found.name(), words[:LONGEST_COMMAND])
+            listener = psutil.Process(pid)
+            words = process.last_lines(" ".join(listener.cmdline()), 1).strip()
+            return Holder(pid, listener.name(), words[:LONGEST_COMMAND])
     return None
-
-
-def _sockets() -> Iterator[tuple[int | None, Any]]:
-    import psutil
-
-    return ((found.pid, found) for found in psutil.net_connections("tcp"))
-
-
-def _has_socket(address: str, port: int) -> bool:
-    """Tell whether a server has the port there.
-
-    For a privileged one, the kernel tells only root by `bind`: it refuses others before it looks whether it is free.
-    """
-    import psutil
-
-    servers = (entry for _, entry in _sockets() if entry.status == psutil.CONN_LISTEN)
-    return any(entry.laddr.port == port and _excludes(entry.laddr.ip, address) for entry in servers if entry.laddr)
-
-
-def _excludes(one: str, other: str) -> bool:
-    """Tell whether a socket at the first address keeps the second from having the same port; `::` is IPv4's too."""
-    theirs, ours = ip_address(one), ip_address(other)
-    if isinstance(theirs, IPv6Address):
-        theirs = theirs.ipv4_mapped or theirs
-    whole = theirs.is_unspecified and (theirs.version == 6 or ours.version == 4)
-    return theirs == ours or whole or (ours.is_unspecified and theirs.version == ours.version)
 
 
 def _refusal(address: str, port: int) -> int:
@@ -165,8 +130,8 @@ def _refusal(address: str, port: int) -> int:
 def lan_addresses() -> tuple[str, ...]:
     """Return this machine's IPv4 addresses in shared networks: private ones first, then that of the default route."""
     main = _of_default_route()
-    found = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
-    ordered = sorted(found, key=lambda each: (not each.is_private, str(each) != main, each))
+    addresses = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
+    ordered = sorted(addresses, key=lambda each: (not each.is_private, str(each) != main, each))
     return tuple(str(each) for each in ordered if not each.is_loopback and not each.is_link_local)
 
 
@@ -177,8 +142,8 @@ def routes() -> list[tuple[IPv4Network, str]]:
     """
     with contextlib.suppress(OSError, ValueError):
         rows = [line.split() for line in ROUTES.read_text(encoding="utf-8").splitlines()[1:]]
-        found = [(_number(row[1]), _number(row[7]), row[0]) for row in rows if int(row[3], 16) & _UP]
-        return [(IPv4Network((network, mask.bit_count())), device) for network, mask, device in found if mask]
+        entries = [(_number(row[1]), _number(row[7]), row[0]) for row in rows if int(row[3], 16) & _UP]
+        return [(IPv4Network((network, mask.bit_count())), device) for network, mask, device in entries if mask]
     return []
 
 
@@ -202,28 +167,3 @@ def _of_interfaces() -> Iterator[str]:
     for name, addresses in psutil.net_if_addrs().items():
         if name in up and not _INSIDE.match(name):
             yield from (address.address for address in addresses if address.family == socket.AF_INET)
-
-
-def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:
-    """Tell whether root or `uid` has the other end, `peer`, of a connection to `local`; True where that is unknown.
-
-    See proc_pid_net(5). A socket that its process has closed already is shown as root's, with no inode, and counts as
-    unknown: what was sent from it must not be believed.
-    """
-    table = SOCKET_TABLES[ip_address(peer[0].partition("%")[0]).version]
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()[1:]
-    except OSError:
-        return True
-    wanted = (_written(peer), _written(local))
-    for fields in (line.split() for line in lines):
-        if (fields[1], fields[2]) == wanted:
-            return fields[3] == ESTABLISHED and fields[9] != "0" and int(fields[7]) in (0, uid)
-    return False
-
-
-def _written(end: tuple[Any, ...]) -> str:
-    """Return an address in the kernel's form: words of four bytes in the machine's order."""
-    packed = ip_address(end[0].partition("%")[0]).packed
-    words = struct.unpack(f"={len(packed) // 4}I", packed)
-    return "".join(f"{word:08X}" for word in words) + f":{end[1]:04X}"

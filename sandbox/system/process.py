@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -31,8 +30,6 @@ log = logging.getLogger(__name__)
 Argv = Sequence[str | os.PathLike[str]]
 
 PATIENCE = 3.0  # seconds that a program gets to end by SIGTERM, before it is killed
-# Becomes the program that follows once it reads a line, and ends where its input ends before that.
-_ONCE_TOLD = ("/bin/sh", "-c", 'read -r told && exec "$@" </dev/null', "sh")
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -86,9 +83,9 @@ def run(
     interruption.check()
     typed = _logged("run", argv)
     words = [*(("nice",) if nice else ()), *(_bound() if bound else ()), *typed]
-    with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
-        child = _started(words, cwd, env, aside, reads=stdin is not None)
-        output, expired = _awaited(child, timeout, on_line, stdin)
+    with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside, _input(stdin) as source:
+        child = _started(words, cwd, env, source, aside)
+        output, expired = _awaited(child, timeout, on_line)
         interruption.check()
         log.debug("exit %s: %s", child.returncode, typed[0])
         if child.returncode == 0 and not expired:
@@ -108,44 +105,66 @@ def _logged(doing: str, argv: Argv) -> list[str]:
 
 
 def _bound() -> tuple[str, ...]:
-    # -P, since the folder that a command is called in may hold a package of our name.
-    return sys.executable, "-P", "-m", "sandbox.system.bound_process", str(os.getpid())
+    """Return what ends the program that follows when we are killed (setpriv(1) of util-linux), where that is."""
+    return ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 
 
-def _awaited(
-    child: subprocess.Popen[str],
-    timeout: float,
-    on_line: Callable[[str], None] | None,
-    stdin: str | None,
-) -> tuple[str, bool]:
+@contextmanager
+def _input(text: str | None) -> Iterator[IO[bytes] | int]:
+    """Yield the standard input of a program: a file, since a program may write before it has read everything."""
+    if text is None:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        yield file
+
+
+def _awaited(child: subprocess.Popen[str], timeout: float, on_line: Callable[[str], None] | None) -> tuple[str, bool]:
     """Wait for a program, and end it if this is interrupted; return its output, and whether it took too long."""
-    killer = _Deadline(child, timeout)
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        _end(child)
+
+    timer = threading.Timer(timeout, expire)  # in a thread of its own, because reading the output blocks
+    timer.daemon = True
+    timer.start()
     _running.add(child)
     try:
         interruption.check()  # a stop ends only the programs that it finds in the list
-        output = _collect(child, on_line, stdin)
+        output = "".join(_lines(child, on_line))
         child.wait()
     except BaseException:
         _end(child)
         raise
     finally:
         _running.discard(child)
-        expired = killer.cancel()
+        timer.cancel()
         if child.stdout:
             child.stdout.close()
-    return output, expired
+    return output, expired.is_set()
+
+
+def _lines(child: subprocess.Popen[str], on_line: Callable[[str], None] | None) -> Iterator[str]:
+    for line in child.stdout or ():
+        if on_line:
+            log.debug("  %s", line.rstrip())
+            on_line(fit(line.rstrip()))
+        yield line
 
 
 def _started(
-    words: list[str], cwd: Path | None, env: Mapping[str, str] | None, aside: IO[bytes] | None, *, reads: bool
+    words: list[str], cwd: Path | None, env: Mapping[str, str] | None, source: IO[bytes] | int, aside: IO[bytes] | None
 ) -> subprocess.Popen[str]:
-    """Start a program in a session of its own; it `reads` its standard input, or has none."""
     try:
         return subprocess.Popen(
             words,
             cwd=cwd,
             env={**os.environ, **env} if env else None,
-            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stdin=source,
             stdout=subprocess.PIPE,
             stderr=aside or subprocess.STDOUT,
             text=True,
@@ -199,7 +218,7 @@ def end_all() -> None:
 
 
 def kill_all() -> None:
-    """Do the same without waiting, since the command ends at once."""
+    """Kill those programs without waiting, since the command ends at once."""
     for child in list(_running):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -240,45 +259,26 @@ def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
             _end(child)
 
 
-@contextmanager
-def detached(argv: Argv, *, log_to: Path) -> Iterator[int]:
-    """Start a program that outlives us in a session of its own, its output added to a file; yield its process id.
+def detach(argv: Argv, *, log_to: Path) -> int:
+    """Start a program that outlives us in a session of its own, its output added to a file; return its process id.
 
-    It begins after the block, in which its id is recorded: where that fails, or we are killed meanwhile, it never does.
-    It gets none of the files that we were started with, or a script's lock or pipe would stay held. Raises MissingTool
-    when it cannot be started.
+    Raises MissingTool when it cannot be started, and SandboxError without the log.
     """
     words = _logged("detach", argv)
-    if not os.access(words[0], os.X_OK):
-        raise MissingTool(f"{words[0]} cannot be run")
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK  # the last so that no FIFO is waited for
-    waits, told = os.pipe()
     try:
-        actions = [
-            (os.POSIX_SPAWN_DUP2, waits, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_to), flags, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-            *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
-        ]
-        held = (*_ONCE_TOLD, *words)
-        try:
-            pid = os.posix_spawn(held[0], held, os.environ, file_actions=actions, setsid=True, setsigmask=())
-        except OSError as error:
-            raise _missing(words, error) from error
-        yield pid
-        os.write(told, b"\n")
+        output = os.open(log_to, flags, 0o600)
+    except OSError as error:
+        raise files.refused(f"{log_to} cannot be written", error) from error
+    try:
+        # Popen closes all other files, or a script's lock or pipe would stay held.
+        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    except OSError as error:
+        raise _missing(words, error) from error
     finally:
-        os.close(waits)
-        os.close(told)
-
-
-def _inherited() -> list[int]:
-    found = []
-    for entry in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):  # the descriptor of the folder itself, which is closed by now
-            if (number := int(entry.name)) > 2 and os.get_inheritable(number):
-                found.append(number)
-    return found
+        os.close(output)
+    child.returncode = 0  # or Python warns that it still runs
+    return child.pid
 
 
 @asynccontextmanager
@@ -310,51 +310,9 @@ def last_lines(text: str, count: int = 15) -> str:
     return "\n".join(map(fit, lines[-count:]))
 
 
-def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None, stdin: str | None) -> str:
-    if on_line is None:
-        return child.communicate(stdin)[0]
-    # In a thread of its own: a program may well talk before it has read everything.
-    feeder = threading.Thread(target=_feed, args=(child, stdin), daemon=True)
-    feeder.start()
-    lines = []
-    for line in child.stdout or ():
-        lines.append(line)
-        log.debug("  %s", line.rstrip())
-        on_line(fit(line.rstrip()))
-    feeder.join()
-    return "".join(lines)
-
-
-def _feed(child: subprocess.Popen[str], text: str | None) -> None:
-    if child.stdin is None:
-        return
-    with contextlib.suppress(BrokenPipeError), child.stdin:
-        child.stdin.write(text or "")
-
-
 def _end(child: subprocess.Popen[Any]) -> None:
     # The second signal even if the program itself has ended: its children may remain, and keep its output open.
     for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)
             child.wait(patience)
-
-
-class _Deadline:
-    """Ends a program that exceeds its timeout; in a thread of its own because reading its output blocks."""
-
-    def __init__(self, child: subprocess.Popen[str], seconds: float) -> None:
-        self._expired = False
-        self._child = child
-        self._timer = threading.Timer(seconds, self._fire)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _fire(self) -> None:
-        self._expired = True
-        _end(self._child)
-
-    def cancel(self) -> bool:
-        """Stop waiting; return whether the time had run out."""
-        self._timer.cancel()
-        return self._expired

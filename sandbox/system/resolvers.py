@@ -29,20 +29,11 @@ class Upstream:
 def upstream() -> Upstream:
     """Return the machine's nameservers, or well-known ones when it has none that a pod can reach.
 
-    Only systemd-resolved tells of split DNS; others that have it (dnsmasq, macOS) do not tell it in a file.
+    Only systemd-resolved tells of split DNS; others that have it (dnsmasq) do not tell it in a file.
     """
-    return direct(RESOLV_CONF) or split(resolved()) or nameservers(BEHIND_A_STUB)
-
-
-def direct(file: Path) -> Upstream | None:
-    """Return the nameservers in a resolv.conf(5), unless that is only a stub."""
-    found = _read(file)
-    return Upstream(found) if found else None
-
-
-def nameservers(files: Iterable[Path]) -> Upstream:
-    """Return the nameservers in the first of `files` that has some, else well-known ones."""
-    return Upstream(next((found for file in files if (found := _read(file))), WELL_KNOWN))
+    if servers := _read(RESOLV_CONF):
+        return Upstream(servers)
+    return split(resolved()) or Upstream(next(filter(None, map(_read, BEHIND_A_STUB)), WELL_KNOWN))
 
 
 def resolved() -> Mapping[str, str]:
@@ -57,13 +48,13 @@ def resolved() -> Mapping[str, str]:
         return {}
 
 
-def split(said: Mapping[str, str]) -> Upstream | None:
+def split(output: Mapping[str, str]) -> Upstream | None:
     """Return the routing of systemd-resolved.service(8), "Protocols and Routing", from the output of `resolvectl`.
 
     A link's servers answer for its domains, `~` or not, and for all names if it is a default route; a link with the
     domain `~.` does so alone.
     """
-    servers, domains, defaults = (_links(said.get(word, "")) for word in ("dns", "domain", "default-route"))
+    servers, domains, defaults = (_links(output.get(word, "")) for word in ("dns", "domain", "default-route"))
     general: list[str] = []
     preferred: list[str] = []
     special: dict[str, tuple[str, ...]] = {}
@@ -77,11 +68,11 @@ def split(said: Mapping[str, str]) -> Upstream | None:
                 preferred += usable
             else:
                 special[zone] = (*special.get(zone, ()), *usable)
-    found = tuple(dict.fromkeys(preferred or general))[:3]
-    if not found:
+    chosen = tuple(dict.fromkeys(preferred or general))[:3]
+    if not chosen:
         return None
     # A server that is asked anyway needs no rule.
-    return Upstream(found, {zone: asked[:3] for zone, asked in special.items() if asked[:3] != found})
+    return Upstream(chosen, {zone: asked[:3] for zone, asked in special.items() if asked[:3] != chosen})
 
 
 def resolv_conf(servers: Iterable[str], search: Iterable[str] = ()) -> str:
@@ -93,12 +84,12 @@ def resolv_conf(servers: Iterable[str], search: Iterable[str] = ()) -> str:
 
 def _links(text: str) -> dict[str, list[str]]:
     """Return the words of `Link 3 (tun0): a b` or `Global: a b`, line by line, by what is before the colon."""
-    found: dict[str, list[str]] = {}
+    links: dict[str, list[str]] = {}
     for line in text.splitlines():
         link, colon, words = line.strip().partition(":" if line.startswith("Global") else "):")
         if colon:
-            found[link] = [word.partition("#")[0] for word in words.split()]
-    return found
+            links[link] = [word.partition("#")[0] for word in words.split()]
+    return links
 
 
 def _read(file: Path) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,7 +29,7 @@ class Busy(SandboxError):
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """The holder of a lock: the command as it was typed, when it got the lock (seconds since 1970), and its process."""
+    """The command as it was typed, when it got the lock (seconds since 1970), and its process."""
 
     command: str
     since: float
@@ -38,24 +37,13 @@ class Holder:
     started: str
 
     @classmethod
-    def this(cls, command: str) -> Holder:
-        """Return this very process, from now on."""
-        return cls(command=command, since=time.time(), pid=os.getpid(), started=daemon.this().started)
-
-    @classmethod
     def read(cls, folder: Path) -> Holder | None:
         """Return the recorded holder of the lock in `folder`, if its process still runs."""
         try:
-            content = files.read_json(folder / RECORD)
-            found = cls(
-                command=str(content["command"]),
-                since=float(content["since"]),
-                pid=int(content["pid"]),
-                started=str(content["started"]),
-            )
-        except (OSError, ValueError, TypeError, KeyError):
+            holder = cls(**files.read_json(folder / RECORD))
+            return holder if daemon.Detached(holder.pid, holder.started).running else None
+        except (OSError, ValueError, TypeError):
             return None
-        return found if daemon.Detached(found.pid, found.started).running else None
 
     def __str__(self) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(self.since))
@@ -69,11 +57,11 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     `waits` is called once, with a message for people, when there is something to wait for. `what` is what the others
     work on, by default the sandbox that `folder` is named after. Raises Busy.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(files.exclusive(folder, seconds=0))
+            stack.enter_context(files.exclusive(folder, seconds=0))
         except Locked:
-            held.enter_context(_waited(folder, seconds, waits, what or f"the sandbox '{folder.name}'"))
+            stack.enter_context(_waited(folder, seconds, waits, what or f"the sandbox '{folder.name}'"))
         files.make_private_dir(folder)  # its previous holder may have removed it
         record = folder / RECORD
         files.sweep(record)
@@ -98,8 +86,10 @@ def forget(folder: Path) -> None:
 
 def _note(record: Path, command: str) -> None:
     """Write who holds the lock; on a full disk it is not told, for the command may be the one that frees space."""
+    this = daemon.this()
+    holder = Holder(command=command, since=time.time(), pid=this.pid, started=this.started)
     try:
-        files.write_atomic(record, json.dumps(asdict(Holder.this(command))).encode(), mode=0o600)
+        files.write_atomic(record, json.dumps(asdict(holder)).encode(), mode=0o600)
     except SandboxError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -111,9 +101,9 @@ def _waited(folder: Path, seconds: float, waits: Callable[[str], None], what: st
     holder = Holder.read(folder)
     if seconds:
         waits(f"waiting for {holder or 'another command'}; at most {seconds:.0f} s")
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(files.exclusive(folder, seconds=seconds))
+            stack.enter_context(files.exclusive(folder, seconds=seconds))
         except Locked as error:
             holder = Holder.read(folder) or holder
             stop = f", or end it: kill {holder.pid}" if holder else ""

@@ -31,12 +31,12 @@ class LimitedMember(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        found = super().frombuf(buf, encoding, errors)
-        if found.type in _HEADERS and found.size > LARGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {found.size} bytes")
-        if found.type == tarfile.GNUTYPE_SPARSE:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _HEADERS and member.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        if member.type == tarfile.GNUTYPE_SPARSE:
             raise _sparse()
-        return found
+        return member
 
     def _proc_gnusparse_10(self, *_: object) -> NoReturn:
         raise _sparse()

@@ -45,7 +45,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def test_cluster_is_as_the_command_at_work_leaves_it(
     command: str | None, absent: bool, running: bool, said: str
 ) -> None:
-    holder = Holder.this(command) if command else None
+    holder = Holder(command=command, since=0.0, pid=1, started="") if command else None
     assert standing(absent=absent, running=running, holder=holder) == said
 
 

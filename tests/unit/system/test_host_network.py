@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -16,9 +14,6 @@ import pytest
 
 from sandbox.system import host_network
 from tests.support.ports import free_port
-
-OTHER = 65534
-CONNECT = "exec 3<>/dev/tcp/127.0.0.1/$0; echo hello >&3; read -r answer <&3"
 
 
 @pytest.fixture
@@ -76,22 +71,6 @@ def test_taken_port_is_not_free_for_who_may_not_open_it(
         request.getfixturevalue("unprivileged")
         assert host_network.is_free(wanted, port) is free
     assert host_network.is_free(wanted, port)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "excludes"),
-    [
-        ("0.0.0.0", "127.0.0.1", True),  # noqa: S104
-        ("0.0.0.0", "::1", False),  # noqa: S104
-        ("::", "127.0.0.1", True),
-        ("::ffff:127.0.0.1", "127.0.0.1", True),
-        ("127.0.0.1", "0.0.0.0", True),  # noqa: S104
-        ("::1", "0.0.0.0", False),  # noqa: S104
-        ("127.0.0.2", "127.0.0.1", False),
-    ],
-)
-def test_socket_of_one_address_excludes_others_as_linux_does(one: str, other: str, excludes: bool) -> None:
-    assert host_network._excludes(one, other) is excludes
 
 
 def test_a_port_of_another_address_is_free(listener: socket.socket) -> None:
@@ -177,47 +156,3 @@ def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(psutil, "net_if_stats", lambda: {name: Interface(isup=name != "eth1") for name in interfaces})
     found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
     assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
-
-
-@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_our_own_connection_is_ours(family: int, address: str) -> None:
-    with socket.create_server((address, 0), family=family) as server, socket.socket(family) as client:
-        client.connect(server.getsockname()[:2])
-        end, name = server.accept()
-        with end:
-            assert host_network.is_peer_ours(os.getuid(), name, end.getsockname())
-            another = (address, name[1] ^ 1, *name[2:])
-            assert not host_network.is_peer_ours(os.getuid(), another, end.getsockname())
-
-
-def test_connection_of_an_ended_process_has_no_owner() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client:
-            client.sendall(b"PUT")
-        end, name = server.accept()
-        with end:
-            assert not host_network.is_peer_ours(os.getuid(), name, end.getsockname())
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
-@pytest.mark.security(17)
-def test_connection_of_another_user_is_not_ours() -> None:
-    """Another user connects to a port of the sandbox → it is told from our own connections and from root's."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
-        for uid, ours in ((OTHER, False), (0, True)):
-            with _as_user(uid, ["bash", "-c", CONNECT, str(server.getsockname()[1])]) as process:
-                end, name = server.accept()
-                with end:
-                    assert host_network.is_peer_ours(1000, name, end.getsockname()) is ours
-                    assert host_network.is_peer_ours(OTHER, name, end.getsockname())
-                process.wait(20)
-
-
-def test_without_the_kernel_s_table_everyone_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_network, "SOCKET_TABLES", {4: Path("/no/table")})
-    assert host_network.is_peer_ours(1, ("127.0.0.1", 1), ("127.0.0.1", 2))
-
-
-def _as_user(uid: int, argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, user=uid, group=uid, extra_groups=[], cwd="/", stdin=subprocess.DEVNULL)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import select
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ import pytest
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import interruption
-from sandbox.system.process import ToolFailed, detached, end_all, last_lines, run, run_at_terminal, serving, which
+from sandbox.system.process import ToolFailed, detach, end_all, last_lines, run, run_at_terminal, serving, which
 from sandbox.system.wait import wait_until
 from tests.support.programs import make_program
 
@@ -251,8 +254,7 @@ def test_detached_program_inherits_no_open_file(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         code = f"import os; os.fstat(1); print(os.path.exists('/dev/fd/{lock.fileno()}'))"
-        with detached([sys.executable, "-c", code], log_to=log) as pid:
-            pass
+        pid = detach([sys.executable, "-c", code], log_to=log)
     os.waitpid(pid, 0)
     assert log.read_text() == "False\n"
 
@@ -261,5 +263,20 @@ def test_detached_program_inherits_no_open_file(tmp_path: Path) -> None:
 def test_program_whose_log_is_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     """A FIFO in the place of the log of a process that outlives the command → an error at once."""
     os.mkfifo(tmp_path / "log")
-    with pytest.raises(MissingTool, match="cannot be run"), detached(["/bin/true"], log_to=tmp_path / "log"):
-        pass
+    with pytest.raises(SandboxError, match="log cannot be written"):
+        detach(["/bin/true"], log_to=tmp_path / "log")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+def test_bound_program_ends_when_its_command_is_killed(tmp_path: Path) -> None:
+    with witness(tmp_path) as path:
+        pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        words = ["/bin/sh", "-c", f"exec 3>{path}; echo begun >&3; exec sleep 100"]
+        code = f"from sandbox.system.process import run; run({words!r}, timeout=60, bound=True)"
+        with subprocess.Popen([sys.executable, "-c", code]) as command:
+            os.set_blocking(pipe, True)
+            select.select([pipe], [], [])
+            assert os.read(pipe, 6) == b"begun\n"
+            command.kill()
+        gone(pipe)
+        os.close(pipe)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.system import resolvers
-from sandbox.system.resolvers import WELL_KNOWN, Upstream, direct, nameservers, resolv_conf, resolved, split, upstream
+from sandbox.system.resolvers import WELL_KNOWN, Upstream, resolv_conf, resolved, split, upstream
 from tests.support.programs import make_program
 
 DNS = """\
@@ -25,8 +25,19 @@ Link 7 (tun0): corp.example ~Internal.example.
 ROUTE = "Link 2 (eth0): yes\nLink 3 (docker0): no\nLink 7 (tun0): no\n"
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The PATH, and the resolv.conf of a machine with a stub."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(resolvers, "RESOLV_CONF", tmp_path / "resolv.conf")
+    monkeypatch.setattr(resolvers, "BEHIND_A_STUB", (tmp_path / "none", tmp_path / "behind"))
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\n")
+    (tmp_path / "behind").write_text("nameserver 10.0.0.9\n")
+    return tmp_path
+
+
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "servers"),
     [
         ("nameserver 10.0.0.2\nsearch corp\nnameserver 10.0.0.3 # two\n", ("10.0.0.2", "10.0.0.3")),
         (
@@ -36,34 +47,19 @@ ROUTE = "Link 2 (eth0): yes\nLink 3 (docker0): no\nLink 7 (tun0): no\n"
         ("nameserver 127.0.0.53\noptions edns0\n", WELL_KNOWN),
         ("nameserver ::1\nnameserver fe80::1%eth0\nnameserver 2001:db8::1\nnameserver 9.9.9.9\n", ("9.9.9.9",)),
         ("# nameserver 9.9.9.9\nnameserver\nnameserver none\n", WELL_KNOWN),
-        ("", WELL_KNOWN),
+        ("# B\u00fcro\nnameserver 10.0.0.2\n", ("10.0.0.2",)),
     ],
 )
-def test_nameservers_reachable_from_pods_are_used(tmp_path: Path, text: str, found: tuple[str, ...]) -> None:
-    file = tmp_path / "resolv.conf"
-    file.write_text(text)
-    assert nameservers([file]) == Upstream(found)
-    assert direct(file) == (None if found is WELL_KNOWN else Upstream(found))
+def test_nameservers_reachable_from_pods_are_used(folder: Path, text: str, servers: tuple[str, ...]) -> None:
+    (folder / "behind").unlink()
+    (folder / "resolv.conf").write_bytes(text.encode("latin-1"))
+    assert upstream() == Upstream(servers)
 
 
-def test_comments_in_any_encoding_are_passed_over(tmp_path: Path) -> None:
-    file = tmp_path / "resolv.conf"
-    file.write_bytes("# Büro\nnameserver 10.0.0.2\n".encode("latin-1"))
-    assert direct(file) == Upstream(("10.0.0.2",))
-
-
-def test_the_first_file_that_has_some_counts(tmp_path: Path) -> None:
-    stub, real = tmp_path / "stub", tmp_path / "real"
-    stub.write_text("nameserver 127.0.0.53\n")
-    real.write_text("nameserver 192.168.1.1\n")
-    assert nameservers([tmp_path / "none", stub, real]) == Upstream(("192.168.1.1",))
-    assert nameservers([tmp_path / "none"]) == Upstream(WELL_KNOWN)
-
-
-def test_resolv_conf_is_read_back_as_written(tmp_path: Path) -> None:
-    file = tmp_path / "resolv.conf"
+def test_resolv_conf_is_read_back_as_written(folder: Path) -> None:
+    file = folder / "resolv.conf"
     file.write_text(resolv_conf(["9.9.9.9", "10.1.2.3"], ["corp.example", "example.com"]))
-    assert nameservers([file]) == Upstream(("9.9.9.9", "10.1.2.3"))
+    assert upstream() == Upstream(("9.9.9.9", "10.1.2.3"))
     assert file.read_text().endswith("\nsearch corp.example example.com\n")
 
 
@@ -92,17 +88,6 @@ def test_a_vpn_that_wants_every_name_gets_them_alone() -> None:
 )
 def test_a_resolver_that_names_none_for_all_names_tells_nothing(said: dict[str, str]) -> None:
     assert split(said) is None
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The PATH, and the resolv.conf of a machine with a stub."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(resolvers, "RESOLV_CONF", tmp_path / "resolv.conf")
-    monkeypatch.setattr(resolvers, "BEHIND_A_STUB", (tmp_path / "behind",))
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\n")
-    (tmp_path / "behind").write_text("nameserver 10.0.0.9\n")
-    return tmp_path
 
 
 def install(folder: Path, script: str) -> None:
