@@ -11,7 +11,7 @@ from sandbox.app.ports import EDGE_TCP, Machine, Wanted, problems
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up, require_known
 from sandbox.components.cluster.dns import service_name
-from sandbox.components.edge import container_reach, edge_folder, host_ports, routes
+from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
@@ -64,9 +64,8 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
     found: list[Balanced] = []
     for route in known:
         with suppress(SandboxError):
-            mine, names = load_balancers(route, home), home.sandbox(route.name)
-            reached = not mine or engine is None or container_reach.are_reached(engine, names, route.network)
-            found += [replace(one, reached=reached) for one in mine]
+            reached = engine is None or bool(engine.shares_network())
+            found += [replace(one, reached=reached) for one in load_balancers(route, home)]
     return tuple(found)
 
 
@@ -327,9 +326,8 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
     if route is None:
         return
     before = [port for port in route.added_ports if port.balanced]
-    reached = container_reach.are_reached(engine, home.sandbox(name), route.network)
     try:
-        wanted = [] if reached else list(_balanced_ports(route, home))
+        wanted = [] if engine.shares_network() else list(_balanced_ports(route, home))
     except ClusterError:  # not known now, which does not mean that they are gone
         return
     gone = [port for port in before if port.to not in {each.to for each in wanted}]

@@ -48,12 +48,11 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox edge route remove {host}")
     with session.alone(route.name, "route"):
         wanted = AddedRoute(host, route.name, upstream)
-        asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
-        known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
-        routes.require_unclaimed(asked, known)
-        others = (one for one in routes.load_added(home.edge) if one.host != host)
+        others = (each for each in route.added_hosts if each.host != host)
+        asked = replace(route, added_hosts=(*others, RoutedHost(host, terminate=True, to=upstream)))
+        routes.require_unclaimed(asked, routes.load(home.edge))
         # Before the route is kept: the CA may not be allowed to issue for the host.
-        _issue(home, route, (*others, wanted))
+        _issue(home, asked)
         with files.exclusive(home.edge):
             routes.save_added(home.edge, wanted)
         _take_in(home, route, session)
@@ -71,7 +70,7 @@ def remove(session: Session, host: str) -> None:
             routes.remove_added(home.edge, host)
         route = routes.find(routes.load(home.edge), found.sandbox)
         if route:
-            _issue(home, route, routes.load_added(home.edge))
+            _issue(home, route)
             _take_in(home, route, session)
 
 
@@ -126,11 +125,10 @@ def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]
     return [route for route in known if is_below(host, route.domain)]
 
 
-def _issue(home: Home, route: Route, added: Sequence[AddedRoute]) -> None:
-    """See that there is a certificate for exactly the hosts whose TLS ends at the edge."""
-    hosts = routes.ending(route.hosts, added, route.name, route.aliases)
-    if hosts:
-        Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
+def _issue(home: Home, route: Route) -> None:
+    """Issue a certificate for exactly the hosts whose TLS ends at the edge, unless it exists."""
+    if route.ending:
+        Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, route.ending, now=datetime.now(UTC))
 
 
 def _take_in(home: Home, route: Route, session: Session) -> None:
@@ -141,8 +139,8 @@ def _take_in(home: Home, route: Route, session: Session) -> None:
         session.say(NOT_RUNNING)
         return
     edge.publish(route)
-    hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)
-    page = traefik.page(route.name, port=route.listen[0][1], elsewhere=hosts)
+    leaving = routes.with_added(home.edge, route).leaving
+    page = traefik.page(route.name, port=route.listen[0][1], elsewhere=leaving)
     try:
         cluster = Cluster(names.kubeconfig)
         if cluster.get("v1", "ConfigMap", page.name, SYSTEM_NAMESPACE):
@@ -159,8 +157,7 @@ def _unanswered(home: Home, host: str) -> str | None:
     box = EdgeContainer.of(Engine.connect(), home)
 
     def unchecked() -> str | None:
-        known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
-        listed = route_status.route_statuses(known, box.control.servers())
+        listed = route_status.route_statuses(routes.load(home.edge), box.control.servers())
         servers = (server for one in listed if one.host == host for server in one.servers)
         return next((one.last_check or one.health for one in servers if not one.answers), None)
 

@@ -29,12 +29,11 @@ def read(home: Home, engine: Engine) -> EdgeState:
     found = edge.find()
     running = found is not None and found.running
     servers = _servers(edge) if running else None
-    known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
     return EdgeState(
         running=running,
         answers=servers is not None or not running,
         listens=sorted(container.listens(engine, home)),
-        routes=route_statuses(known, servers or ()),
+        routes=route_statuses(routes.load(home.edge), servers or ()),
     )
 
 

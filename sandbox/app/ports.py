@@ -84,8 +84,7 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
     mine = Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.edge.listen)
     )
-    asked, *others = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
-    routes.require_unclaimed(asked, others)
+    routes.require_unclaimed(routes.with_added(home.edge, mine), routes.load(home.edge))
 
 
 def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:

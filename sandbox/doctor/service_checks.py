@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sandbox.components.cluster.kube_proxy import CONNECT
-from sandbox.components.edge import container_reach, forwarder
+from sandbox.components.edge import forwarder
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
@@ -121,8 +121,7 @@ def address(trace: ServiceTrace) -> Finding:
     binds = [Bind(trace.address, int(one["port"])) for one in trace.offered("TCP")] if trace.address else []
     if not binds:
         return skipped("it has no address with a port of TCP")
-    engine, network = with_engine(trace.context).engine, trace.route.network if trace.route else ""
-    if trace.route and not container_reach.are_reached(engine, trace.context.names, network):
+    if trace.route and not with_engine(trace.context).engine.shares_network():
         far = "this machine does not reach addresses of containers"
         return skipped(f"{far}; its ports above are the way") if trace.ports else error(far)
     if lost := next((bind for bind in binds if not _accepts(bind)), None):

@@ -11,7 +11,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.edge import routes
 from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.lan_access import Access
-from sandbox.components.edge.route import INGRESS, Forward, Host, Port
+from sandbox.components.edge.route import INGRESS, Forward, Host, Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
@@ -94,8 +94,14 @@ def served_ports(site: ClusterSite) -> list[Step]:
 
 def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:
     """Return the certificate for the hosts whose TLS ends at the edge, file name to hosts; empty without such hosts."""
-    ending = routes.ending(hosts(site.spec), routes.load_added(site.home.edge), site.spec.name, lan.domains)
+    ending = with_added(site, aliases=lan.domains).ending
     return {EDGE_LEAF: ending} if ending else {}
+
+
+def with_added(site: ClusterSite, *, aliases: tuple[str, ...] = ()) -> Route:
+    """Return the spec's route, without nodes and ports, with what commands added to it."""
+    route = Route(site.spec.name, site.spec.domain, "", (), hosts=hosts(site.spec), aliases=aliases)
+    return routes.with_added(site.home.edge, route)
 
 
 def kubectl(store: Store) -> Path:

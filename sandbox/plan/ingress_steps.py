@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
-from sandbox.components.edge import routes
 from sandbox.components.ingress import deep_hosts, traefik
 from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.https_step import HttpsStep
@@ -84,7 +83,7 @@ def _traefik(site: ClusterSite) -> Traefik:
 
 def _page(site: ClusterSite) -> Page:
     spec = site.spec
-    elsewhere = routes.leaving(edge_steps.hosts(spec), routes.load_added(site.home.edge), spec.name)
+    elsewhere = edge_steps.with_added(site).leaving
     return traefik.page(spec.name, port=spec.edge.ports[0], elsewhere=elsewhere)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.edge import haproxy
 from sandbox.components.edge.route import Port
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import Bind
-from sandbox.names import Names
+from sandbox.names import EDGE, Names
 from tests.support.fakes import FakeEngine
 
 
@@ -29,3 +32,9 @@ def edge_step(
         network=names.network,
         ports=ports,
     )
+
+
+def edge_file(engine: object, name: str) -> str:
+    """Return a file in the container of the edge, as HAProxy reads it."""
+    assert isinstance(engine, FakeEngine)
+    return engine.boxes[EDGE].files[PurePosixPath(haproxy.FOLDER, name)].decode()

@@ -11,7 +11,7 @@ from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, warning
-from sandbox.components.edge.route import Host, Route
+from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine.engine_values import Bind
@@ -101,14 +101,14 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     """Return the URL of `host`, or of every host of the sandbox `name`, which must be up. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
-    if host and not _leads_here(home, route, host):
+    if host and not _leads_here(route, host):
         raise UsageError(
             f"the edge does not route {host} to the sandbox '{name}'",
             details=f"it routes {', '.join(f'*.{domain}' for domain in route.domains)}"
-            + "".join(f", {one.host}" for one in _edge_hosts(home, route)),
+            + "".join(f", {one.host}" for one in route.every_host),
             fix=f"name one below {route.domain}, or write `edge: {{hosts: [{host}]}}` in sandbox.yaml",
         )
-    known = (host,) if host else tuple(one for one in _hosts(home, route) if _leads_here(home, route, one))
+    known = (host,) if host else tuple(one for one in _hosts(home, route) if _leads_here(route, one))
     found = _urls(route, known or (route.domain,))
     if not found:
         raise UsageError(
@@ -136,7 +136,7 @@ def answered_hosts(name: str) -> AnsweredHosts:
     address, port = route.listen[0]
     by_name = [one.host for one in route.tls_hosts]
     found = tuple(one for one in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, one))
-    own = (route.domain, *by_name, *(one.host for one in _edge_hosts(home, route)))
+    own = (route.domain, *by_name, *(one.host for one in route.every_host))
     others = tuple(one for one in found if one not in own and not one.endswith(f".{route.domain}"))
     return AnsweredHosts(found, Bind(address, port).asked_at, others)
 
@@ -159,16 +159,12 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     except ServerAway as error:
         raise not_up(route.name, str(error)) from error
     found = set(served_hosts.hosts_of(ingresses))
-    found |= {one.host for one in _edge_hosts(home, route)}
+    found |= {one.host for one in route.every_host}
     return tuple(sorted(found)) or (route.domain,)
 
 
-def _leads_here(home: Home, route: Route, host: str) -> bool:
-    return bool(routes.holder((route,), host)) or host in route.named | {one.host for one in _edge_hosts(home, route)}
-
-
-def _edge_hosts(home: Home, route: Route) -> tuple[Host, ...]:
-    return (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))
+def _leads_here(route: Route, host: str) -> bool:
+    return bool(routes.holder((route,), host)) or host in route.named
 
 
 def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:

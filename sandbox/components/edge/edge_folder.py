@@ -1,104 +1,81 @@
-"""The edge's folder: files made from the routes, and a record of what HAProxy has loaded."""
+"""The edge's folder: routes, keys, and a record of the configuration that HAProxy has loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sandbox.components.edge import haproxy
+from sandbox.components.edge import haproxy, listening
 from sandbox.components.edge.haproxy import Place
-from sandbox.components.edge.routes import READABLE, load, load_added, load_registries, merged
-from sandbox.engine import Placed
+from sandbox.components.edge.routes import load, load_registries
+from sandbox.engine import Bind
 from sandbox.system import files
 
-PRIVATE = 0o600
+RECORD = "loaded.json"
 PATIENCE = 120.0  # seconds; recreating the edge may take several attempts
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Lock the edge, its folder and its ports for the block. Raises SandboxError if another command keeps the lock."""
-    folder.mkdir(parents=True, exist_ok=True)
     with files.exclusive(folder, seconds=PATIENCE):
         files.sweep_below(folder)  # a killed command may have left keys there
         yield
 
 
-def rendered(folder: Path, place: Place) -> Mapping[str, str]:
-    return haproxy.render(merged(load(folder), load_added(folder)), load_registries(folder), place)
+def content(folder: Path, place: Place) -> Mapping[str, bytes]:
+    """Return every file that HAProxy reads for the present routes, by its path in its folder."""
+    routes = load(folder)
+    keys = {key_file(route.name): read_key(folder, route.name) or b"" for route in routes if route.ending}
+    texts = haproxy.render(routes, load_registries(folder), place)
+    return {**{name: text.encode() for name, text in texts.items()}, **keys}
+
+
+def binds(folder: Path, place: Place) -> frozenset[Bind]:
+    """Return where the edge listens for the present routes."""
+    return listening.binds(load(folder), load_registries(folder), ipv6=place.ipv6)
 
 
 def is_current(folder: Path, place: Place) -> bool:
-    """Tell whether HAProxy has loaded the files for the present routes, with the further addresses or without."""
-    if taken(folder) != marks(folder):
-        return False
-    return any(_has(folder, rendered(folder, replace(place, also=also))) for also in (True, False))
+    """Tell whether HAProxy has loaded the configuration for the present routes."""
+    return _record(folder).get("digest") == _digest(content(folder, place))
 
 
-def _has(folder: Path, wanted: Mapping[str, str]) -> bool:
-    return all(files.content(folder / name) == text.encode() for name, text in wanted.items())
+def loaded_binds(folder: Path) -> frozenset[Bind]:
+    """Return where HAProxy listens, by the configuration that it has loaded."""
+    return frozenset(Bind(str(address), int(port)) for address, port in _record(folder).get("binds", ()))
 
 
-def write(folder: Path, place: Place) -> None:
-    """Write the files for the routes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)
-    files.make_private_dir(folder / "keys")
-    # The container's root is in the user's group; the folder above keeps others out.
-    (folder / "run").mkdir(mode=0o770, exist_ok=True)
-    (folder / "run").chmod(0o770)
-    for name, text in rendered(folder, place).items():
-        files.write_atomic(folder / name, text.encode(), mode=READABLE)
-    kept = {route.name for route in merged(load(folder), load_added(folder)) if route.terminates}
-    for key in (folder / "keys").glob("*.pem"):
-        if key.stem not in kept:
-            key.unlink()
+def note_loaded(folder: Path, place: Place) -> None:
+    """Record that HAProxy has loaded the configuration for the present routes."""
+    ports = sorted((bind.address, bind.port) for bind in binds(folder, place))
+    record = {"digest": _digest(content(folder, place)), "binds": ports}
+    files.write_private(folder / RECORD, json.dumps(record).encode())
+
+
+def key_file(name: str) -> str:
+    return f"keys/{name}.pem"
 
 
 def save_key(folder: Path, name: str, pem: bytes) -> None:
     """Save the key and chain (PEM) for the hosts of sandbox `name` whose TLS ends at the edge."""
-    files.make_private_dir(folder / "keys")
-    files.write_atomic(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
+    files.write_private(folder / key_file(name), pem)
 
 
 def read_key(folder: Path, name: str) -> bytes | None:
-    return files.content(folder / "keys" / f"{name}.pem")
+    return files.content(folder / key_file(name))
 
 
-def marks(folder: Path) -> Mapping[str, str]:
-    """Return a digest of each file that HAProxy reads, by its name in `folder`."""
-    names = [*haproxy.CONFIGURATION, *haproxy.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
-    return {
-        name: hashlib.sha256(data).hexdigest() for name in names if (data := files.content(folder / name)) is not None
-    }
-
-
-def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Placed]:
-    """Return files of the folder as they are copied to a container: only its group may read the keys.
-
-    A file that does not exist any more is emptied.
-    """
-    copies = {"keys": Placed(None, 0o750, (0, group))}
-    for name in sorted(names):
-        path = folder / name
-        data = path.read_bytes() if path.exists() else b""
-        copies[name] = Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data, READABLE)
-    return copies
-
-
-def taken(folder: Path) -> Mapping[str, str]:
-    """Return the digests of what HAProxy has loaded; none when that is not known."""
+def _record(folder: Path) -> dict[str, Any]:
     try:
-        content = files.read_json(folder / "taken.json")
-    except (OSError, ValueError):
+        return dict(files.read_json(folder / RECORD))
+    except (OSError, ValueError, TypeError):  # absent or damaged: HAProxy then loads its configuration again
         return {}
-    return content if isinstance(content, dict) else {}
 
 
-def note_taken(folder: Path) -> None:
-    """Record that HAProxy has loaded the present files."""
-    files.write_atomic(folder / "taken.json", json.dumps(marks(folder)).encode(), mode=READABLE)
+def _digest(content: Mapping[str, bytes]) -> str:
+    return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()

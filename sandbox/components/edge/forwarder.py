@@ -8,7 +8,7 @@ ends too, or reports errors, and its successor finds the next pod.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,22 +28,19 @@ FIRST, LAST = 20000, 32000
 
 def with_ports(route: Route, before: Route | None) -> Route:
     """Return the route with a loopback port for each of its forwards, those of `before` where it has the same ones."""
-    ports = {replace(one, local=0): one.local for one in before.forwards} if before else {}
-    return replace(route, forwards=tuple(_with_port(one, ports) for one in route.forwards))
+    known = before.forwards if before else ()
+    return replace(route, forwards=tuple(_with_port(forward, known) for forward in route.forwards))
 
 
 def with_port(registry: RegistryRoute, before: RegistryRoute | None) -> RegistryRoute:
     """Return the registry's port with a loopback port for its forward, that of `before` where it has the same one."""
-    if registry.forward is None:
-        return registry
-    known = before.forward if before else None
-    ports = {replace(known, local=0): known.local} if known else {}
-    return replace(registry, forward=_with_port(registry.forward, ports))
+    known = (before.forward,) if before and before.forward else ()
+    return replace(registry, forward=_with_port(registry.forward, known)) if registry.forward else registry
 
 
-def _with_port(forward: Forward, ports: Mapping[Forward, int]) -> Forward:
-    local = ports.get(replace(forward, local=0)) or host_network.next_free(LOOPBACK, random.randint(FIRST, LAST))  # noqa: S311
-    return replace(forward, local=local)
+def _with_port(forward: Forward, known: Sequence[Forward]) -> Forward:
+    local = next((other.local for other in known if replace(other, local=0) == forward), 0)
+    return replace(forward, local=local or host_network.next_free(LOOPBACK, random.randint(FIRST, LAST)))  # noqa: S311
 
 
 def follow(home: Home) -> None:
@@ -83,8 +80,8 @@ def trouble(home: Home, sandbox: str) -> str | None:
         return None
     if daemon.find(_record(home)) is None:
         return f"has no process for port-forwards; its log is {log(home)}"
-    down = (one for one in forwards if one.name == REGISTRY and host_network.is_free(LOOPBACK, one.local))
-    return next((f"does not reach {one.target} in {one.namespace}" for one in down), None)
+    down = (each for each in forwards if each.name == REGISTRY and host_network.is_free(LOOPBACK, each.local))
+    return next((f"does not reach {each.target} in {each.namespace}" for each in down), None)
 
 
 def log(home: Home) -> Path:

@@ -15,9 +15,7 @@ FOLDER = haproxy_http.FOLDER
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
 RUN, SOCKET = "/run/edge", "master.sock"  # the folder of its admin socket, and that
 NOGROUP = 65532  # of the workers in the host's network
-CONFIGURATION = ("haproxy.cfg", "certs.list")
-MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
-EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
+EXACT, SUFFIX = f"{FOLDER}/exact.map", f"{FOLDER}/suffix.map"
 
 # Splicing takes pipes, and large ones half the processor time. Their files must fit into the 20,000 that some engines
 # allow, and their pages into what a user may have (pipe-user-pages-soft of pipe(7), 64 MiB).
@@ -93,12 +91,12 @@ _PUBLISHED = f"""\
 class Place:
     """Where HAProxy runs: in the `host` network of this machine, or in a container that publishes ports.
 
-    In the host's network it starts as root, because of low ports, and its workers run as `user`. With `also` it listens
-    on the loopback addresses too that programs try besides those that were asked for.
+    In the host's network it starts as root, because of low ports, and its workers run as `user`; with `ipv6` it listens
+    on ::1 too where it listens on 127.0.0.1.
     """
 
     host: bool
-    also: bool = True
+    ipv6: bool = False
     user: int | None = None
 
     def listen(self, binds: Sequence[Bind]) -> str:
@@ -111,21 +109,20 @@ class Place:
 def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place) -> Mapping[str, str]:
     """Return the configuration, file name -> content; `routes` are oldest first.
 
-    A client that asks for no known host gets the newest sandbox's page. A change of the files in CONFIGURATION takes a
-    reload, one of MAPS does not.
+    A client that asks for an unknown host gets the newest sandbox's page.
     """
     machine = LOOPBACK if place.host else haproxy_http.MACHINE
     sections = (
         _https(routes, place),
         *(_passed(route, machine) for route in routes),
         haproxy_http.render(routes, machine),
-        haproxy_tcp.render(routes, place.listen, machine, also=place.also),
+        haproxy_tcp.render(routes, place.listen, machine, ipv6=place.ipv6),
         haproxy_registry.render(registries, place.listen, machine),
     )
     user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
     return {
         "haproxy.cfg": _GLOBAL.format(user=user, cases=haproxy_registry.CASES) + "".join(sections),
-        "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
+        "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.ending),
         "exact.map": _map(dict(_exact(routes))),
         "suffix.map": _map(dict(_suffixes(routes))),
         "terminate.map": _map(dict(haproxy_http.exact(routes))),
@@ -134,7 +131,7 @@ def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: 
 
 
 def _https(routes: Sequence[Route], place: Place) -> str:
-    binds = listening.https(routes, also=place.also)
+    binds = listening.https(routes, ipv6=place.ipv6)
     if not binds:
         return ""
     listens = _PUBLISHED
@@ -167,7 +164,7 @@ def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
         yield route.domain, route.name
         yield from ((alias, haproxy_http.LOOP) for alias in route.aliases)
     for route in routes:
-        for host in route.hosts:
+        for host in route.every_host:
             yield host.host, haproxy_http.LOOP if host.terminate else route.name
         for port in route.tls_hosts:
             yield port.host, haproxy_tcp.section(route, port)
@@ -181,4 +178,6 @@ def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 def _map(entries: Mapping[str, str]) -> str:
     """Return the lines of a map, in which the most specific suffix comes first."""
-    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda one: (-len(one[0]), one[0])))
+    return "".join(
+        f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda entry: (-len(entry[0]), entry[0]))
+    )

@@ -66,9 +66,9 @@ def render(routes: Sequence[Route], machine: str) -> str:
 
     `machine` is this machine's address for HAProxy.
     """
-    if not any(route.terminates for route in routes):
+    if not any(route.ending for route in routes):
         return ""
-    outside = (_outside(route, host, machine) for route in routes for host in route.hosts if host.to)
+    outside = (_outside(route, host, machine) for route in routes for host in route.every_host if host.to)
     return _FRONT + "".join([*(_ingress(route) for route in routes if _asks(route)), *outside])
 
 
@@ -76,7 +76,7 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
     """Yield each host whose TLS ends at the edge, with its backend."""
     for route in routes:
         yield from ((alias, _name(route)) for alias in route.aliases)
-        for host in route.hosts:
+        for host in route.every_host:
             if host.terminate:
                 yield host.host, backend(route, host)
             if host.to:
@@ -109,7 +109,7 @@ def _name(route: Route) -> str:
 
 
 def _asks(route: Route) -> bool:
-    return bool(route.aliases) or any(host.terminate and not host.to for host in route.hosts)
+    return bool(route.aliases) or any(host.terminate and not host.to for host in route.every_host)
 
 
 def _ingress(route: Route) -> str:

@@ -19,13 +19,13 @@ def section(route: Route, port: Port) -> str:
     return f"{PREFIX}{route.name}:{port.host or port.port}"
 
 
-def render(routes: Sequence[Route], listen: Callable[[Sequence[Bind]], str], machine: str, *, also: bool) -> str:
+def render(routes: Sequence[Route], listen: Callable[[Sequence[Bind]], str], machine: str, *, ipv6: bool) -> str:
     """Return the sections of all ports; `listen` returns the lines for the places where HAProxy listens.
 
     `machine` is this machine's address for HAProxy.
     """
     ports = (
-        _sections(route, port, listen(listening.tcp(route, port, also=also)), machine)
+        _sections(route, port, listen(listening.tcp(route, port, ipv6=ipv6)), machine)
         for route in routes
         for port in route.tcp_ports
     )
@@ -45,7 +45,7 @@ def _backend(route: Route, port: Port, machine: str) -> str:
     number = dict(route.node_ports).get(port.to)
     if number is None:
         return ""  # clients are refused until the Service is known
-    told = " send-proxy-v2" if port.proxy else ""
+    header = " send-proxy-v2" if port.proxy else ""
     hosts = ((name, node.rpartition(":")[0]) for name, node in haproxy_http.servers(route))
-    servers = "".join(f"  server {name} {host}:{number}{told} {haproxy_http.FOUND}\n" for name, host in hosts)
+    servers = "".join(f"  server {name} {host}:{number}{header} {haproxy_http.FOUND}\n" for name, host in hosts)
     return f"{haproxy_http.NEAR}  option redispatch 1\n  option tcpka\n{servers}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from sandbox.components.edge.route import LOOPBACK, Port, RegistryRoute, Route
@@ -14,27 +14,27 @@ PORT, OPEN_PORT = 8443, 8444
 IPV6_LOOPBACK = "::1"
 
 
-def https(routes: Sequence[Route], *, also: bool) -> tuple[Bind, ...]:
+def https(routes: Sequence[Route], *, ipv6: bool) -> tuple[Bind, ...]:
     """Return where the edge listens for HTTPS.
 
-    `also` adds the addresses at which this machine's own programs look for `*.localhost`: browsers try ::1 first.
+    `ipv6` adds ::1, which this machine's own programs try first for `*.localhost`. A spec that opens the edge to the
+    network opens the loopback too.
     """
-    asked = {Bind(*place) for route in routes for place in route.listen}
-    if also:
-        asked |= {Bind(address, bind.port) for bind in asked for address in _local(bind)}
+    binds = {Bind(*place) for route in routes for place in route.listen}
+    binds |= {Bind(LOOPBACK, bind.port) for bind in binds if not ip_address(bind.address).is_loopback}
+    if ipv6:
+        binds |= {Bind(IPV6_LOOPBACK, bind.port) for bind in binds if bind.address == LOOPBACK}
     # A listener on the wildcard address has all addresses, and no port can be opened twice.
     return tuple(
         sorted(
-            bind
-            for bind in asked
-            if bind.address == _everywhere(bind) or Bind(_everywhere(bind), bind.port) not in asked
+            bind for bind in binds if bind.address == _wildcard(bind) or Bind(_wildcard(bind), bind.port) not in binds
         )
     )
 
 
-def tcp(route: Route, port: Port, *, also: bool) -> tuple[Bind, ...]:
+def tcp(route: Route, port: Port, *, ipv6: bool) -> tuple[Bind, ...]:
     bind = Bind(*route.place(port))
-    return (bind, Bind(IPV6_LOOPBACK, bind.port)) if also and bind.address == LOOPBACK else (bind,)
+    return (bind, Bind(IPV6_LOOPBACK, bind.port)) if ipv6 and bind.address == LOOPBACK else (bind,)
 
 
 def inner(bind: Bind) -> int:
@@ -43,7 +43,7 @@ def inner(bind: Bind) -> int:
 
 
 def published(
-    routes: Sequence[Route], registries: Sequence[RegistryRoute], *, also: bool
+    routes: Sequence[Route], registries: Sequence[RegistryRoute], *, ipv6: bool = False
 ) -> Mapping[int, tuple[Bind, ...]]:
     """Return every place where the edge listens, by the container's port that the engine publishes there.
 
@@ -51,12 +51,12 @@ def published(
     machine.
     """
     places: dict[int, tuple[Bind, ...]] = {}
-    for bind in https(routes, also=also):
+    for bind in https(routes, ipv6=ipv6):
         port = PORT if ip_address(bind.address).is_loopback else OPEN_PORT
         places[port] = (*places.get(port, ()), bind)
     for route in routes:
         for port_of_service in route.tcp_ports:
-            binds = tcp(route, port_of_service, also=also)
+            binds = tcp(route, port_of_service, ipv6=ipv6)
             places[inner(binds[0])] = binds
     for registry in registries:
         bind = Bind(*registry.place)
@@ -64,17 +64,9 @@ def published(
     return places
 
 
-def binds(routes: Sequence[Route], registries: Sequence[RegistryRoute], *, also: bool = False) -> frozenset[Bind]:
-    return frozenset(bind for each in published(routes, registries, also=also).values() for bind in each)
+def binds(routes: Sequence[Route], registries: Sequence[RegistryRoute], *, ipv6: bool) -> frozenset[Bind]:
+    return frozenset(bind for each in published(routes, registries, ipv6=ipv6).values() for bind in each)
 
 
-def _local(bind: Bind) -> Iterator[str]:
-    """Yield the loopback addresses to add; another loopback address is meant alone."""
-    if bind.address == LOOPBACK:
-        yield IPV6_LOOPBACK
-    elif not ip_address(bind.address).is_loopback:
-        yield from (LOOPBACK, IPV6_LOOPBACK)
-
-
-def _everywhere(bind: Bind) -> str:
+def _wildcard(bind: Bind) -> str:
     return "::" if ":" in bind.address else "0.0.0.0"  # noqa: S104

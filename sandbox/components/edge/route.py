@@ -1,4 +1,4 @@
-"""What a route of the edge is: the hosts and ports of this machine that a sandbox has, and what they are routed to."""
+"""Routes of the edge: hosts and ports of this machine, and the servers that they are routed to."""
 
 from __future__ import annotations
 
@@ -70,8 +70,9 @@ class Route:
     `replicas` are further nodes where the ingress answers. `aliases` are other domains for the same hosts, whose TLS
     ends at the edge: the ingress is asked for the host in `domain`. `network` is the engine's network of the nodes. A
     node gets clients while it answers for the host `proof` with status 200, or without `proof` while it accepts
-    connections. `ports` are those of the spec and `added_ports` those that a command added; both are on `address`.
-    `node_ports` has, for each of their Services, the port that every node has for it, once that is known.
+    connections. `hosts` and `ports` are those of the spec, `added_hosts` and `added_ports` those that a command added;
+    ports are on `address`. `node_ports` has, for each of their Services, the port that every node has for it, once
+    that exists.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Route:
     since: float = 0.0
     replicas: tuple[str, ...] = ()
     hosts: tuple[Host, ...] = ()
+    added_hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
     network: str = ""
     proof: str = ""
@@ -92,25 +94,31 @@ class Route:
     node_ports: tuple[tuple[str, int], ...] = ()
 
     @property
+    def every_host(self) -> tuple[Host, ...]:
+        """Return the hosts with a route of their own; those that commands added replace the spec's."""
+        added = {host.host for host in self.added_hosts}
+        return (*(host for host in self.hosts if host.host not in added), *self.added_hosts)
+
+    @property
     def every_port(self) -> tuple[Port, ...]:
-        """Return the ports besides HTTPS; those that commands added come before the spec's."""
-        added = {one.key for one in self.added_ports}
-        return (*(one for one in self.ports if one.key not in added), *self.added_ports)
+        """Return the ports besides HTTPS; those that commands added replace the spec's."""
+        added = {port.key for port in self.added_ports}
+        return (*(port for port in self.ports if port.key not in added), *self.added_ports)
 
     @property
     def tcp_ports(self) -> tuple[Port, ...]:
-        return tuple(one for one in self.every_port if not one.host)
+        return tuple(port for port in self.every_port if not port.host)
 
     @property
     def tls_hosts(self) -> tuple[Port, ...]:
-        return tuple(one for one in self.every_port if one.host)
+        return tuple(port for port in self.every_port if port.host)
 
     def place(self, port: Port) -> tuple[str, int]:
         return self.address, port.port
 
     def forward(self, name: str) -> str | None:
-        """Return the HOST:PORT of the port-forward of that name, if there is one."""
-        return next((f"{LOOPBACK}:{one.local}" for one in self.forwards if one.name == name), None)
+        """Return the HOST:PORT of the port-forward of that name, or None."""
+        return next((f"{LOOPBACK}:{forward.local}" for forward in self.forwards if forward.name == name), None)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -130,11 +138,18 @@ class Route:
     @property
     def named(self) -> frozenset[str]:
         """Return the hosts outside its domains, and those with a route of their own."""
-        return frozenset((*(one.host for one in self.hosts), *(one.host for one in self.tls_hosts)))
+        return frozenset((*(host.host for host in self.every_host), *(port.host for port in self.tls_hosts)))
 
     @property
-    def terminates(self) -> bool:
-        return bool(self.aliases) or any(host.terminate for host in self.hosts)
+    def ending(self) -> tuple[str, ...]:
+        """Return the hosts whose TLS ends at the edge, which has a certificate for them."""
+        hosts = {host.host for host in self.every_host if host.terminate}
+        return tuple(sorted(hosts | {name for alias in self.aliases for name in (alias, f"*.{alias}")}))
+
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """Return the hosts that are routed to servers outside the cluster."""
+        return tuple(sorted({host.host for host in self.every_host if host.to}))
 
 
 @dataclass(frozen=True)

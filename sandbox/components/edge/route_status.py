@@ -27,7 +27,7 @@ class RouteStatus:
 
 
 def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
-    """Return the status of every host, sandbox by sandbox; `routes` have what was added by hand."""
+    """Return the status of every host, sandbox by sandbox."""
     by_backend: dict[str, tuple[Server, ...]] = {}
     for server in servers:
         by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)
@@ -40,6 +40,6 @@ def _statuses(route: Route, found: Mapping[str, tuple[Server, ...]]) -> Iterator
     inside = haproxy_http.backend(route, Host(route.domain, terminate=True))
     for alias in route.aliases:
         yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, found.get(inside, ()))
-    for host in route.hosts:
+    for host in route.every_host:
         mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
         yield RouteStatus(host.host, route.name, mode, upstreams, found.get(haproxy_http.backend(route, host), ()))

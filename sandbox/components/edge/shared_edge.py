@@ -1,4 +1,4 @@
-"""The edge as sandboxes use it: each publishes its route, and the container and its files follow all routes."""
+"""The edge as sandboxes use it: each publishes its route, and the container follows all routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, forwarder, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import RegistryRoute, Route
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE_LEAF, Names
 from sandbox.step import State, Status
@@ -54,18 +54,18 @@ class Edge:
         return self._checked(lambda: self._of_registry(registry))
 
     def publish(self, route: Route, say: Callable[[str], None] = _silent) -> None:
-        """Serve the sandbox by `route`, with its certificate and the routes that commands added.
+        """Serve the sandbox by `route`, with its certificate and what commands added.
 
         Raises SandboxError; then everything is served as before.
         """
         with self._changing(say):
-            mine = routes.find(routes.load(self.folder), route.name)
-            published = replace(route, since=mine.since if mine else time.time())
+            existing = routes.load(self.folder)
+            mine = routes.find(existing, route.name)
+            since, node_ports = (mine.since, mine.node_ports) if mine else (time.time(), ())
+            published = routes.with_added(self.folder, replace(route, since=since, node_ports=node_ports))
             # The preflight has checked this; another sandbox may have come up since.
-            first, *others = routes.merged((published, *routes.load(self.folder)), routes.load_added(self.folder))
-            routes.require_unclaimed(first, others)
-            certificate = self._certificate(published)
-            if certificate:
+            routes.require_unclaimed(published, existing)
+            if certificate := self._certificate(published):
                 edge_folder.save_key(self.folder, route.name, certificate)
             routes.save(self.folder, forwarder.with_ports(published, mine))
 
@@ -78,7 +78,9 @@ class Edge:
     def route_ports(self, node_ports: Mapping[str, int]) -> None:
         """Route the sandbox's ports to these ports of its nodes, by Service. Raises SandboxError."""
         with edge_folder.alone(self.folder):
-            routes.save_node_ports(self.folder, self.names.name, node_ports)
+            route = routes.find(routes.load(self.folder), self.names.name)
+            if route:
+                routes.save(self.folder, replace(route, node_ports=tuple(sorted(node_ports.items()))))
             container = self._box.find()
             if container and container.running:
                 self._box.follow()
@@ -93,18 +95,18 @@ class Edge:
 
     @contextmanager
     def _changing(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Have the edge take in what the block changes in the folder, or undo the change."""
+        """Have the edge follow what the block changes in the folder, or undo the change."""
         with edge_folder.alone(self.folder):
-            before = routes.find(routes.load(self.folder), self.names.name)
+            route = routes.find(routes.load(self.folder), self.names.name)
             registry = routes.registry_of(self.folder, self.names.name)
             yield
             try:
-                self._take_in(say)
+                self._follow(say)
             except BaseException:
-                self._restore(before, registry)
+                self._restore(route, registry)
                 raise
 
-    def _take_in(self, say: Callable[[str], None]) -> None:
+    def _follow(self, say: Callable[[str], None]) -> None:
         forwarder.follow(self.names.home)
         forwarder.wait(self.names.home, self.names.name)
         box = self._box
@@ -112,7 +114,7 @@ class Edge:
         if container is None or box.drift(container, self.image) or box.must_restart():
             if container and container.running:
                 say("open connections of all sandboxes end: the edge's container is recreated")
-            self._start(box, self.image)
+            box.start(self.image)
         else:
             box.join()
             box.follow()
@@ -127,25 +129,24 @@ class Edge:
     def _withdrawn(self, remove: Callable[[], bool], network: str) -> bool:
         with edge_folder.alone(self.folder):
             mine = routes.find(routes.load(self.folder), self.names.name)
-            removed = remove()
-            known, box = routes.load(self.folder), self._box
+            removed, box = remove(), self._box
+            left = routes.load(self.folder)
             forwarder.follow(self.names.home)
-            if not known and not routes.load_registries(self.folder):
-                gone = box.remove()
-                edge_folder.write(self.folder, box.place)
-                return gone or removed
-            if not removed:
-                return False
+            if not left and not routes.load_registries(self.folder):
+                return box.remove() or removed
             container = box.find()
-            if container is None or not container.running:
-                box.write()
-            elif box.drift(container, self.image or container.image) or box.must_restart():
-                self._start(box, self.image or container.image)
+            if not removed or container is None:
+                return removed
+            image = self.image or container.image
+            if not container.running:
+                box.put_files()
+            elif box.drift(container, image) or box.must_restart():
+                box.start(image)
             else:
                 box.follow()
-            for left in {network, *((mine.network,) if mine else ())} - {route.network for route in known}:
-                box.leave(left)
-            return removed
+            for unused in {network, *((mine.network,) if mine else ())} - {route.network for route in left}:
+                box.leave(unused)
+            return True
 
     def _checked(self, compare: Callable[[], Status]) -> Status:
         if not self.folder.exists():
@@ -154,7 +155,7 @@ class Edge:
             status = compare()
             if status.state is State.READY:
                 return status
-        with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
+        with edge_folder.alone(self.folder):  # a change that another command has begun is no drift
             self.engine.forget()
             return compare()
 
@@ -162,13 +163,8 @@ class Edge:
         mine = routes.find(routes.load(self.folder), route.name)
         if mine is None or self._box.find() is None:
             return Status(State.ABSENT)
-        asked = replace(
-            forwarder.with_ports(route, mine),
-            since=mine.since,
-            added_ports=mine.added_ports,
-            node_ports=mine.node_ports,
-        )
-        if mine != asked:
+        wanted = replace(forwarder.with_ports(route, mine), since=mine.since, node_ports=mine.node_ports)
+        if mine != replace(wanted, added_hosts=mine.added_hosts, added_ports=mine.added_ports):
             return Status(State.DRIFTED, "the route has another target")
         reason = self._drift()
         if not reason and self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
@@ -197,25 +193,14 @@ class Edge:
             return "has an old configuration"
         return forwarder.trouble(self.names.home, self.names.name)
 
-    def _start(self, box: EdgeContainer, image: str) -> None:
-        """Start it, by another name where another owner began to make theirs at the same moment."""
-        try:
-            box.start(image)
-        except labelled.NameTaken:
-            before, box = box, self._box
-            if box.name == before.name:
-                raise
-            before.remove()
-            box.start(image)
-
     @property
     def _box(self) -> EdgeContainer:
         """Return the container by its present name, which another owner's edge that comes or goes may change."""
         return EdgeContainer.of(self.engine, self.names.home)
 
     def _certificate(self, route: Route) -> bytes | None:
-        """Return the key and chain for the hosts whose TLS ends at the edge, if there are any."""
-        if not routes.ending(route.hosts, routes.load_added(self.folder), route.name, route.aliases):
+        """Return the key and chain for the hosts whose TLS ends at the edge, if it has any."""
+        if not route.ending:
             return None
         pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()
         return pair.key_pem + pair.cert_pem

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.app import edge_ports
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.cluster import kubeconfig
-from sandbox.components.edge import container_reach, routes
+from sandbox.components.edge import routes
 from sandbox.components.edge.route import Port
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Home, Names
 from tests.support.api_server import ApiServer
-from tests.support.edge import edge_step
+from tests.support.edge import edge_file, edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
-from tests.support.tls import DOMAIN, NOW, TlsServer, make_pki
 
 DB = "/api/v1/namespaces/shop/services/db"
 
@@ -55,40 +51,32 @@ def step(engine: FakeEngine, names: Names) -> EdgeStep:
     return step
 
 
-@pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No container's address is reached."""
-    monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
-
-
 def follow(step: EdgeStep, place: Home) -> tuple[Port, ...]:
     edge_ports.follow(place, step.engine, step.names.name, lambda text: None)
     return routes.load(place.edge)[0].added_ports
 
 
-def test_addresses_that_are_reached_need_no_ports(
-    step: EdgeStep, place: Home, port: int, monkeypatch: pytest.MonkeyPatch
+def test_addresses_need_no_ports_on_the_engines_own_machine(
+    step: EdgeStep, place: Home, port: int, engine: FakeEngine
 ) -> None:
-    monkeypatch.setattr(container_reach, "are_reached", lambda *_: True)
+    engine.shares = True
     assert follow(step, place) == ()
 
 
-@pytest.mark.usefixtures("far")
 def test_port_stands_in_for_an_address_until_its_service_goes(
     step: EdgeStep, place: Home, server: ApiServer, port: int
 ) -> None:
     (added,) = follow(step, place)
     assert (added.port, added.to, added.balanced) == (port, f"shop/db:{port}", True)
-    assert f"tcp:demo:{port}" in (place.edge / "haproxy.cfg").read_text()
+    assert f"tcp:demo:{port}" in edge_file(step.engine, "haproxy.cfg")
     assert follow(step, place) == (added,)
     (found,) = edge_ports.reached_of("demo", place, step.engine)
     assert found.places == (f"tcp://127.0.0.1:{port}",)
     server.objects[DB]["spec"]["type"] = "ClusterIP"
     assert follow(step, place) == ()
-    assert f"tcp:demo:{port}" not in (place.edge / "haproxy.cfg").read_text()
+    assert f"tcp:demo:{port}" not in edge_file(step.engine, "haproxy.cfg")
 
 
-@pytest.mark.usefixtures("far")
 def test_ports_stay_where_the_cluster_does_not_answer(
     step: EdgeStep, place: Home, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +90,6 @@ def test_ports_stay_where_the_cluster_does_not_answer(
     assert edge_ports.balanced(routes.load(place.edge), place) == ()
 
 
-@pytest.mark.usefixtures("far")
 def test_taken_port_gives_the_next_and_a_port_there_is_serves(step: EdgeStep, place: Home, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         (added,) = follow(step, place)
@@ -110,27 +97,3 @@ def test_taken_port_gives_the_next_and_a_port_there_is_serves(step: EdgeStep, pl
     routes.remove_port(place.edge, "demo", added.port)
     routes.save_port(place.edge, "demo", replace(added, port=free_port(), balanced=False))
     assert [one.balanced for one in follow(step, place)] == [False]
-
-
-def test_addresses_are_reached_on_the_engines_own_machine(
-    step: EdgeStep, place: Home, engine: FakeEngine, server: ApiServer
-) -> None:
-    (route,) = routes.load(place.edge)
-    assert not container_reach.are_reached(engine, step.names, route.network)  # its kubeconfig names no authority
-    engine.shares = True
-    assert container_reach.are_reached(engine, step.names, route.network)
-
-
-def test_another_server_at_the_nodes_address_is_not_the_node(
-    step: EdgeStep, place: Home, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (route,) = routes.load(place.edge)
-    engine.boxes[step.names.node].address = "127.0.0.1"
-    mine, other = make_pki(), make_pki()
-    monkeypatch.setattr(container_reach, "API_NAME", DOMAIN)
-    monkeypatch.setattr(kubeconfig, "authority", lambda path: mine.root.cert_pem.decode())
-    for pki, reached in ((mine, True), (other, False)):
-        leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
-        with TlsServer(leaf, tmp_path) as node:
-            monkeypatch.setattr(container_reach, "API_PORT", node.port)
-            assert container_reach.are_reached(engine, step.names, route.network) is reached

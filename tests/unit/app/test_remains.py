@@ -19,7 +19,7 @@ from sandbox.system import sandbox_lock
 def used(place: Home) -> None:
     """What a sandbox that was there leaves, and a command that was killed."""
     with edge_folder.alone(place.edge):
-        edge_folder.write(place.edge, Place(host=False))
+        edge_folder.note_loaded(place.edge, Place(host=False))
         routes.save(place.edge, Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0))
         routes.remove(place.edge, "demo")
     forwarder.use(place, Path("/bin/true"))

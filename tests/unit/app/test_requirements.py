@@ -299,7 +299,7 @@ def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: 
     labels = dict(place.labels)
     engine.run(ContainerSpec(name=EDGE, image=next(iter(engine.images)), command=("x",), labels=labels, network="host"))
     routes.save_registry(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
-    edge_folder.write(place.edge, Place(host=True))
+    edge_folder.note_loaded(place.edge, Place(host=True))
     check(spec(registry=taken), place, engine)
     with pytest.raises(PortTaken, match=f"port {taken} on"):
         check(spec(https=taken), place, engine)

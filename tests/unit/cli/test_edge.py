@@ -20,7 +20,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import container_reach, edge_folder, routes
+from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
@@ -31,7 +31,7 @@ from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.plan import saved_spec
 from sandbox.step import State
 from tests.support.api_server import ApiServer, kubeconfig
-from tests.support.edge import edge_step
+from tests.support.edge import edge_file, edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
 
@@ -75,7 +75,7 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
     assert json.loads(run("route", "list", "-o", "json").output) == [
         {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
     ]
-    assert "host.docker.internal:3000" in (place.edge / "haproxy.cfg").read_text()
+    assert "host.docker.internal:3000" in edge_file(step.engine, "haproxy.cfg")
     assert edge_folder.read_key(place.edge, "demo")
     assert step.check().state is State.READY
     assert f"{APP} → localhost:3000" in run("route", "list").output
@@ -105,7 +105,7 @@ def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home
     checked.apply(NoWork())
     run("route", "add", APP, "localhost:3000")
     assert [route.proof for route in routes.load(place.edge)] == ["ready.sandbox.internal"]
-    assert "option httpchk" in (place.edge / "haproxy.cfg").read_text()
+    assert "option httpchk" in edge_file(step.engine, "haproxy.cfg")
     assert checked.check().state is State.READY
 
 
@@ -162,7 +162,7 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
     assert result.return_value == 0
     told = json.loads(result.output)
     assert told["running"]
-    assert told["ports"] == [{"address": address, "port": 443} for address in ("127.0.0.1", "::1")]
+    assert told["ports"] == [{"address": address, "port": 443} for address in ("127.0.0.1",)]
     ways = {way["host"]: way for way in told["routes"]}
     assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
     assert ways[f"*.{DOMAIN}"]["certificate_days_left"] is None
@@ -237,7 +237,7 @@ def test_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: 
     port = free_port()
     said = run("port", "add", str(port), "shop/db:5432", "--proxy-protocol").output
     assert f"127.0.0.1:{port} → shop/db:5432   TCP, sandbox demo, PROXY protocol, added" in said
-    text = (place.edge / "haproxy.cfg").read_text()
+    text = edge_file(step.engine, "haproxy.cfg")
     assert f"frontend tcp:demo:{port}" in text and ":30100 send-proxy-v2" in text
     assert step.check().state is State.READY
     (found,) = json.loads(run("port", "list", "-o", "json").output)
@@ -245,7 +245,7 @@ def test_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: 
     assert [one["port"] for one in json.loads(run("status", "-o", "json").output)["tcp"]] == [port]
     run("port", "remove", str(port))
     assert json.loads(run("port", "list", "-o", "json").output) == []
-    assert "tcp:demo" not in (place.edge / "haproxy.cfg").read_text()
+    assert "tcp:demo" not in edge_file(step.engine, "haproxy.cfg")
     assert [path for path in cluster.objects if "sandbox-port" in path] == []
     assert step.check().state is State.READY
 
@@ -348,11 +348,8 @@ def node_of(step: EdgeStep) -> FakeEngine:
     return engine
 
 
-def test_places_of_a_service_are_shown_and_printed(
-    step: EdgeStep, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(container_reach, "are_reached", lambda *_: True)
-    port = free_port()
+def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiServer) -> None:
+    port, engine = free_port(), node_of(step)
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
         run("url", "shop/db", "-n", "demo")
     with pytest.raises(UsageError, match="there is no Service shop/nothing"):
@@ -362,13 +359,14 @@ def test_places_of_a_service_are_shown_and_printed(
     live["spec"]["type"] = "LoadBalancer"
     assert "no address yet → shop/db   5432/tcp, sandbox demo" in run("status").output
     live["status"] = {"loadBalancer": {"ingress": [{"ip": "172.18.128.1"}]}}
+    engine.shares = True
     assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo" in run("status").output
     (found,) = json.loads(run("status", "-o", "json").output)["load_balancers"]
     assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
     said = run("url", "shop/db", "-n", "demo").output.split()
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
     assert run("url", "shop/db:5432", "-n", "demo").output.split() == said
-    monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
+    engine.shares = False
     assert run("url", "shop/db", "-n", "demo").output.split() == said[:1]
     assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo\n    not reached from" in run("status").output
 

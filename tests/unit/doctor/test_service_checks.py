@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,7 +130,7 @@ def test_a_port_that_is_not_open_is_the_first_error(context: DoctorContext, worl
     with socket.create_server(("127.0.0.1", port)):
         wrong = first_error(context)
         assert (wrong.id, wrong.evidence) == ("service.edge", f"the edge does not know where port {port} leads")
-        routes.save_node_ports(context.home.edge, "demo", {"shop/db:5432": 30100})
+        routes.save(context.home.edge, replace(known, node_ports=(("shop/db:5432", 30100),)))
         assert rows(context)["service.edge"].evidence == f"{port} leads to the nodes' port 30100"
 
 

@@ -166,8 +166,7 @@ def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEng
         context.home.edge, Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), 1.0, network=NETWORK)
     )
     assert "configuration" in wiring_checks.edge(context).evidence
-    edge_folder.write(context.home.edge, EdgeContainer.of(engine, context.home).place)
-    edge_folder.note_taken(context.home.edge)
+    edge_folder.note_loaded(context.home.edge, EdgeContainer.of(engine, context.home).place)
     found = wiring_checks.edge(context)
     assert (found.status, found.evidence) == (Status.OK, f"*.demo.test is routed to {context.names.node}:443")
 

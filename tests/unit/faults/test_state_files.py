@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.credentials.pod_logins import PodLogins
-from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge import edge_folder
 from sandbox.components.edge.use import UseCounts
 from sandbox.errors import SandboxError
 from sandbox.names import Home
@@ -37,21 +37,19 @@ harmed = pytest.mark.parametrize("harm", HARM, ids=["folder", *DAMAGED])
 def test_state_file_that_no_command_wrote_says_nothing(place: Home, harm: Callable[[Path], object]) -> None:
     """A folder or other JSON in the place of a state file → as if it was not there."""
     names = place.sandbox("demo")
-    for folder in (names.folder, place.edge / "routes" / "node-ports"):
+    for folder in (names.folder, place.edge):
         files.make_private_dir(folder)
     for path in (
         names.waker,
         names.folder / RECORD,
         names.engine,
-        place.edge / "taken.json",
-        place.edge / "routes" / "node-ports" / "demo.json",
+        place.edge / edge_folder.RECORD,
     ):
         harm(path)
     assert daemon.find(names.waker) is None
     assert Holder.read(names.folder) is None
     assert UsedEngine.read(names) is None
-    assert edge_folder.taken(place.edge) == {}
-    assert routes._node_ports(place.edge, "demo") == ()
+    assert edge_folder.loaded_binds(place.edge) == frozenset()
 
 
 @pytest.mark.fault(68)

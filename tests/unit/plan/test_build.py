@@ -299,8 +299,7 @@ def test_charts_are_installed_before_manifests(place: Home, programs: Path, tmp_
 
 def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
     assert "ports" not in build(Spec(name="a"), place)
-    routes.save(place.edge, Route("a", "a.test", "node", (), 1.0))
-    routes.save_node_ports(place.edge, "a", {"shop/db:5432": 30000})
+    routes.save(place.edge, Route("a", "a.test", "node", (), 1.0, node_ports=(("shop/db:5432", 30000),)))
     assert "ports" in build(Spec(name="a"), place)
 
 

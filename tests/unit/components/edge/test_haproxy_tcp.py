@@ -24,7 +24,7 @@ def section(text: str, name: str) -> list[str]:
 
 
 def text_of(route: Route, *, host: bool = True) -> str:
-    return haproxy.render([route], (), Place(host))["haproxy.cfg"]
+    return haproxy.render([route], (), Place(host, ipv6=host))["haproxy.cfg"]
 
 
 def test_port_leads_to_the_node_port_of_every_node() -> None:
@@ -54,34 +54,34 @@ def test_port_of_the_hosts_network_is_opened_as_asked() -> None:
         "bind [::1]:443 v6only",
     ]
     assert section(text, "frontend tcp:demo:5432")[:2] == ["bind 127.0.0.1:5432", "bind [::1]:5432 v6only"]
-    alone = haproxy.render([ROUTE], (), Place(host=True, also=False))["haproxy.cfg"]
+    alone = haproxy.render([ROUTE], (), Place(host=True))["haproxy.cfg"]
     assert "::1]:" not in alone
 
 
 def test_published_port_has_a_port_of_the_container_to_itself() -> None:
     both = (ROUTE, replace(ROUTE, name="other", listen=(("127.0.0.2", 443),), address="127.0.0.2"))
     inner = listening.inner(Bind(LOCAL, 5432))
-    publish = listening.published(both, (), also=True)
+    publish = listening.published(both, (), ipv6=True)
     assert publish[inner] == (Bind(LOCAL, 5432), Bind("::1", 5432))
     assert publish[listening.inner(Bind("127.0.0.2", 5432))] == (Bind("127.0.0.2", 5432),)
     assert section(text_of(ROUTE, host=False), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
-    assert listening.published(both, (), also=False)[inner] == (Bind(LOCAL, 5432),)
+    assert listening.published(both, (), ipv6=False)[inner] == (Bind(LOCAL, 5432),)
 
 
 def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
     named = replace(ROUTE, ports=(replace(DB, port=443, host="db.demo.test"),))
     for host in (True, False):
-        files = haproxy.render([named], (), Place(host))
+        files = haproxy.render([named], (), Place(host, ipv6=host))
         assert "db.demo.test tcp:demo:db.demo.test" in files["exact.map"].splitlines()
         servers = [one for one in section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test") if "server" in one]
         assert [one.split()[2] for one in servers] == ["one:30123", "two:30123"]
         assert "frontend tcp:" not in files["haproxy.cfg"]
-    assert listening.binds((named,), ()) == listening.binds((replace(ROUTE, ports=()),), ())
+    assert listening.binds((named,), (), ipv6=True) == listening.binds((replace(ROUTE, ports=()),), (), ipv6=True)
 
 
 def test_everywhere_has_every_address_and_loopbacks_are_not_opened_again() -> None:
     everywhere = replace(ROUTE, listen=(("0.0.0.0", 443),), ports=())  # noqa: S104
-    assert listening.published((everywhere,), (), also=True) == {
+    assert listening.published((everywhere,), (), ipv6=True) == {
         listening.PORT: (Bind("::1", 443),),
         listening.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
     }

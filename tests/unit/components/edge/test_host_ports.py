@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
-from tests.support.edge import edge_step
+from tests.support.edge import edge_file, edge_step
 from tests.support.fakes import FakeEngine, NoWork
 
 DB = Port(5432, "shop/db:5432")
@@ -76,7 +76,7 @@ def test_service_gets_a_second_one_with_its_selector(
     assert (ours["type"], ours["selector"]) == ("NodePort", {"app": "db"})
     assert [(one["port"], one["targetPort"]) for one in ours["ports"]] == [(5432, "pg")]
     assert (step.check().state, step.check().detail) == (State.READY, "5432 → shop/db:5432")
-    assert f"server node {step.names.node}:30100 " in (place.edge / "haproxy.cfg").read_text()
+    assert f"server node {step.names.node}:30100 " in edge_file(step.engine, "haproxy.cfg")
     assert edge.check().state is State.READY
     assert edge_folder.is_current(place.edge, Place(host=False))
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
+from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, RegistryRoute, Route
 from sandbox.errors import SandboxError, UsageError
 
 
@@ -35,7 +33,8 @@ def test_a_route_has_more_nodes_hosts_and_names_when_asked(tmp_path: Path) -> No
     routes.save(tmp_path, full)
     assert routes.load(tmp_path) == (full,)
     assert full.nodes == ("sandbox-a-control-plane:443", "two:443", "10.0.0.3:8443")
-    assert [one.terminates for one in (full, route("b"))] == [True, False]
+    assert [one.ending for one in (full, route("b"))] == [("*.a.nip.io", "a.nip.io", "b.test", "c.test"), ()]
+    assert full.leaving == ("c.test",)
 
 
 def test_a_route_is_replaced_by_a_newer_one_of_its_name(tmp_path: Path) -> None:
@@ -53,36 +52,17 @@ def test_a_route_goes_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(59)
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "a"}', '"text"', '{"name": "a", "listen": 5}', "\x00"])
-def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str) -> None:
-    """A damaged file of a route → named, with what removes it."""
+@pytest.mark.parametrize("text", ["", "[]", '{"name": 5}', '{"host": null, "port": "x"}'])
+@pytest.mark.parametrize("place", ["", "ports/", "by-hand/", "registries/"])
+def test_a_damaged_route_is_named_with_the_command_that_removes_it(tmp_path: Path, place: str, text: str) -> None:
+    """A damaged file of a route, or a field of another type → named, with what removes it."""
     routes.save(tmp_path, route("b"))
-    (tmp_path / "routes" / "a.json").write_text(text)
+    path = tmp_path / "routes" / f"{place}a.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
     with pytest.raises(SandboxError) as caught:
-        routes.load(tmp_path)
-    assert caught.value.fix == f"rm -r {tmp_path / 'routes' / 'a.json'}"
-
-
-@pytest.mark.fault(59)
-@pytest.mark.parametrize("value", [None, 5, [None], [{"a": 1}]], ids=repr)
-@pytest.mark.parametrize("key", ["name", "domain", "upstream", "since", "replicas", "aliases", "network", "proof"])
-def test_route_with_a_field_of_another_type_is_named(tmp_path: Path, key: str, value: object) -> None:
-    """A field of a route has another type, as in a later release's → named, and not as a bug."""
-    routes.save(tmp_path, replace(route("a"), hosts=(Host("x.test"),), ports=(Port(5432, "shop/db:5432"),)))
-    path = tmp_path / "routes" / "a.json"
-    kept = json.loads(path.read_text())
-    parts = {"hosts": [{"host": value}], "ports": [{"port": 1, "to": value}], key: value}
-    for changed in ({name: part} for name, part in parts.items() if (name, value) != ("since", 5)):
-        path.write_text(json.dumps({**kept, **changed}))
-        with pytest.raises(SandboxError, match=r"a\.json is not a route"):
-            routes.load(tmp_path)
-
-
-def test_pipe_in_place_of_a_route_is_named(tmp_path: Path) -> None:
-    routes.save(tmp_path, route("b"))
-    os.mkfifo(tmp_path / "routes" / "a.json")
-    with pytest.raises(SandboxError, match=r"a\.json is not a route"):
-        routes.load(tmp_path)
+        routes.load_registries(tmp_path) if "reg" in place else routes.load(tmp_path)
+    assert (caught.value.id, caught.value.fix) == ("route", f"rm -r {path}, then sandbox up")
 
 
 def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:
@@ -129,11 +109,11 @@ def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
 
 
 def test_ports_are_kept_with_what_a_command_added_first(tmp_path: Path) -> None:
-    mine = replace(route("a"), ports=(Port(5432, "shop/db:5432"), Port(6379, "shop/cache:6379")))
+    ports = (Port(5432, "shop/db:5432"), Port(6379, "shop/cache:6379"))
+    mine = replace(route("a"), ports=ports, node_ports=(("shop/cache:6379", 30123),))
     routes.save(tmp_path, mine)
     routes.save_port(tmp_path, mine.name, Port(5432, "other/db:5432", proxy=True))
     routes.save_port(tmp_path, "another", Port(7000, "x/y:7000"))
-    routes.save_node_ports(tmp_path, mine.name, {"shop/cache:6379": 30123})
     (found,) = routes.load(tmp_path)
     assert found.ports == mine.ports
     assert found.every_port == (Port(6379, "shop/cache:6379"), Port(5432, "other/db:5432", proxy=True))
@@ -142,17 +122,21 @@ def test_ports_are_kept_with_what_a_command_added_first(tmp_path: Path) -> None:
     routes.save(tmp_path, found)
     routes.remove_port(tmp_path, mine.name, 5432)
     assert routes.load(tmp_path)[0].every_port == mine.ports
-    routes.remove(tmp_path, mine.name)
-    routes.save(tmp_path, replace(mine, ports=()))
-    assert (routes.load(tmp_path)[0].node_ports, routes.load(tmp_path)[0].every_port) == ((), ())
 
 
-@pytest.mark.parametrize("text", ["{", "null", '"text"', "[]", "{}"])
-def test_damaged_file_of_a_port_is_named(tmp_path: Path, text: str) -> None:
-    routes.save_port(tmp_path, "demo", Port(5432, "shop/db:5432"))
-    (tmp_path / "routes" / "ports" / "demo.5432.json").write_text(text)
-    with pytest.raises(SandboxError, match=r"demo\.5432\.json is not a port"):
-        routes.load(tmp_path)
+def test_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
+    for host, sandbox in (("app.a.test", "a"), ("x.a.test", "a"), ("x.b.test", "b")):
+        routes.save_added(tmp_path, AddedRoute(host, sandbox, "localhost:3000"))
+    for _ in range(2):  # the second removal changes nothing
+        routes.remove_added(tmp_path, "x.a.test")
+    routes.save(tmp_path, replace(route("a"), hosts=(Host("app.a.test"), Host("z.a.test", terminate=True))))
+    (found,) = routes.load(tmp_path)
+    added = Host("app.a.test", terminate=True, to="localhost:3000")
+    assert found.every_host == (Host("z.a.test", terminate=True), added)
+    assert found.ending == ("app.a.test", "z.a.test")
+    routes.save(tmp_path, found)
+    routes.remove_added(tmp_path, "app.a.test")
+    assert routes.load(tmp_path)[0].every_host == found.hosts
 
 
 def test_host_of_tls_is_a_way_of_its_own_and_no_port(tmp_path: Path) -> None:

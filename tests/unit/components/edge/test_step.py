@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, haproxy, haproxy_admin, listening, routes
+from sandbox.components.edge import edge_folder, haproxy_admin, listening, routes
 from sandbox.components.edge.container import MADE, EdgeContainer
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import Bind, ContainerSpec, Network
+from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home, Names
+from sandbox.names import EDGE, EDGE_LEAF, Home, Names
 from sandbox.step import State
 from sandbox.system import files
-from tests.support.edge import edge_step
+from tests.support.edge import edge_file, edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 IMAGE = UPSTREAM["haproxy"]
-LOCAL, OTHER = "127.0.0.1", "other:4242:/other"
+LOCAL = "127.0.0.1"
 
 
 class Crashing(FakeEngine):
@@ -47,28 +46,26 @@ def a(engine: FakeEngine, place: Home) -> EdgeStep:
     return step_of(engine, place, "a", 443, 8443)
 
 
-@pytest.mark.parametrize("name", [*haproxy.CONFIGURATION, *haproxy.MAPS, "taken.json"])
-@pytest.mark.parametrize("damaged", [b"\x00\xff\xfe", b"[1]"])
-def test_damaged_file_of_the_edge_is_repaired(a: EdgeStep, place: Home, name: str, damaged: bytes) -> None:
+def test_damaged_record_of_the_edge_is_drift(a: EdgeStep, place: Home) -> None:
     a.apply(NoWork())
-    (place.edge / name).write_bytes(damaged)
+    (place.edge / edge_folder.RECORD).write_bytes(b"\x00[")
     assert a.check().state is State.DRIFTED
     a.apply(NoWork())
     assert a.check().state is State.READY
 
 
-def test_every_node_is_a_server_and_one_that_came_later_too(place: Home, a: EdgeStep) -> None:
+def test_every_node_is_a_server_and_one_that_came_later_too(engine: FakeEngine, a: EdgeStep) -> None:
     nodes = ["a-control-plane", "a-worker"]
     step = replace(a, nodes=lambda: tuple(nodes))
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert "server node a-control-plane:443" in (place.edge / "haproxy.cfg").read_text()
-    assert "server node1 a-worker:443" in (place.edge / "haproxy.cfg").read_text()
+    assert "server node a-control-plane:443" in edge_file(engine, "haproxy.cfg")
+    assert "server node1 a-worker:443" in edge_file(engine, "haproxy.cfg")
     nodes.append("a-worker2")
     assert step.check().detail == "the route has another target"
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert "server node2 a-worker2:443" in (place.edge / "haproxy.cfg").read_text()
+    assert "server node2 a-worker2:443" in edge_file(engine, "haproxy.cfg")
 
 
 @pytest.fixture
@@ -80,53 +77,9 @@ def published(engine: FakeEngine) -> set[int]:
     return {bind.port for bind in engine.boxes[EDGE].spec.publish[listening.PORT]}
 
 
-def known(place: Home) -> dict[str, str]:
-    """Where the configuration that the container reads leads, by domain."""
-    return dict(line.split() for line in (place.edge / "exact.map").read_text().splitlines())
-
-
-@pytest.mark.fault(23)
-def test_container_of_another_user_with_its_name_is_kept(engine: FakeEngine, a: EdgeStep) -> None:
-    """A container called sandbox-edge without our label → refused with `docker rename`; `down` spares it too."""
-    engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("sleep",), labels={}, network=NETWORK))
-    with pytest.raises(SandboxError) as caught:
-        a.apply(NoWork())
-    assert caught.value.id == "name-taken"
-    a.undo()
-    assert list(engine.boxes) == [EDGE]
-
-
-def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
-    assert a.check().state is State.ABSENT
-    a.apply(NoWork())
-    assert (a.check().state, a.check().detail) == (State.READY, "*.a.localhost")
-    spec = engine.boxes[EDGE].spec
-    assert published(engine) == {443, 8443}
-    assert LABEL in spec.labels
-    assert spec.network == EDGE and spec.labels[OWNER] == place.owner
-    assert (spec.read_only_binds, spec.binds) == ({}, {}), "no folder of this machine"
-    assert engine.boxes[EDGE].files[PurePosixPath(haproxy.FOLDER, "haproxy.cfg")]
-    assert known(place) == {"a.localhost": "a"}
-
-
-@pytest.mark.fault(15)
-def test_the_second_adds_its_route_and_its_ports(engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep) -> None:
-    """A second sandbox comes up → it uses the edge that runs."""
-    a.apply(NoWork())
-    assert b.check().state is State.ABSENT
-    b.apply(NoWork())
-    assert known(place) == {"a.localhost": "a", "b.localhost": "b"}
-    assert published(engine) == {443, 8443, 9443}
-    assert (a.check().state, b.check().state) == (State.READY, State.READY)
-
-
-def test_step_needing_no_new_port_breaks_no_connection(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
-    a.apply(NoWork())
-    before = engine.boxes[EDGE]
-    step_of(engine, place, "c", 443).apply(NoWork())
-    assert engine.boxes[EDGE] is before
-    assert before.signals == ["SIGUSR2"]
-    assert set(known(place)) == {"a.localhost", "c.localhost"}
+def known(engine: FakeEngine) -> dict[str, str]:
+    """Return where the configuration that the container reads leads, by domain."""
+    return dict(line.split() for line in edge_file(engine, "exact.map").splitlines())
 
 
 def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
@@ -135,13 +88,12 @@ def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
     a.apply(NoWork())
     b.apply(NoWork())
     assert a.undo()
-    assert known(place) == {"b.localhost": "b"} and published(engine) == {443, 9443}
+    assert known(engine) == {"b.localhost": "b"} and published(engine) == {443, 9443}
     assert (a.check().state, b.check().state) == (State.ABSENT, State.READY)
     assert not a.undo()
     assert b.check().state is State.READY
     assert b.undo()
     assert engine.boxes == {}
-    assert known(place) == {}
     assert not b.undo()
 
 
@@ -154,7 +106,7 @@ def test_down_without_an_edge_has_nothing_to_remove(engine: FakeEngine, a: EdgeS
 def test_half_written_files_of_a_killed_command_are_removed(place: Home, a: EdgeStep) -> None:
     """Kill -9 while a route or a key is written → what is half written goes with the next command."""
     a.apply(NoWork())
-    left = [place.edge / "routes" / ".a.json.abcdefgh.tmp", place.edge / "keys" / ".a.pem.abcdefgh.tmp"]
+    left = [place.edge / "routes" / ".a.json.abcdefgh.tmp", place.edge / ".loaded.json.abcdefgh.tmp"]
     for path in left:
         path.touch()
     a.undo()
@@ -214,7 +166,7 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
         case "image":
             box.image = engine.images[UPSTREAM["busybox"]]
         case "configuration":
-            (place.edge / "suffix.map").write_text("")
+            (place.edge / edge_folder.RECORD).unlink()
         case "ports":
             box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "with other ports"})
     assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)
@@ -238,7 +190,7 @@ def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: H
     assert other.check().state is State.READY
     (after,) = routes.load(place.edge)
     assert after.since == before.since
-    assert set(known(place)) == {other.domain}
+    assert set(known(engine)) == {other.domain}
     assert {bind.port for bind in other.binds} <= published(engine)
 
 
@@ -278,11 +230,11 @@ def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: E
     routes.save_added(place.edge, AddedRoute("dev.a.localhost", "a", "localhost:3000"))
     a.apply(NoWork())
     assert a.check().state is State.READY
-    assert "dev.a.localhost" in known(place)
+    assert "dev.a.localhost" in known(engine)
     a.undo()
-    assert known(place) == {}
+    assert engine.boxes == {}
     a.apply(NoWork())
-    assert "dev.a.localhost" in known(place)
+    assert "dev.a.localhost" in known(engine)
 
 
 def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
@@ -297,7 +249,7 @@ def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: E
     assert opened.check().state is State.READY
     assert routes.load(place.edge)[0].aliases == (alias,)
     assert edge_folder.read_key(place.edge, "a")
-    assert alias in known(place)
+    assert alias in known(engine)
 
 
 @pytest.mark.security(22)
@@ -311,61 +263,6 @@ def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: Edge
     assert other.check().state is a.check().state is State.READY
     assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
     assert other.undo() and a.check().state is State.READY
-
-
-class RacingForTheNetwork(FakeEngine):
-    """An engine on which another owner made a network for their edge a moment before this one does."""
-
-    mine: Network | None = None
-
-    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
-        theirs = {LABEL: "", OWNER: OTHER} if name == EDGE else labels
-        super().create_network(name, theirs, subnet6=subnet6, halved=halved)
-        if name == EDGE:
-            self.mine = Network(name=name, subnet="172.99.0.0/16", labels=dict(labels), members=frozenset(), id="mine")
-
-    def spare_networks(self, name: str) -> tuple[Network, ...]:
-        return (self.mine,) if self.mine and name == EDGE else ()
-
-    def remove_network(self, name: str) -> None:
-        if name == "mine":
-            self.mine = None
-        else:
-            super().remove_network(name)
-
-
-def test_edge_gives_way_to_a_network_that_another_made_first(place: Home) -> None:
-    """Two owners make the network of their first edges at the same moment → the later edge gets another name."""
-    engine = RacingForTheNetwork(IMAGE)
-    step = step_of(engine, place, "a", 443)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert engine.mine is None and EDGE not in engine.boxes and len(engine.boxes) == 1
-    assert step.undo()
-    assert (list(engine.networks), engine.boxes) == ([EDGE], {})
-
-
-class Racing(FakeEngine):
-    """An engine on which another owner makes an edge while this one makes the network of theirs."""
-
-    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
-        super().create_network(name, labels, subnet6=subnet6, halved=halved)
-        if name == EDGE:
-            labels = {LABEL: "", OWNER: OTHER}
-            spec = ContainerSpec(name=EDGE, image=IMAGE, command=(), labels=labels, network=name)
-            self.add(FakeContainer(spec, IMAGE))
-
-
-def test_edge_gives_way_to_one_that_another_makes_meanwhile(place: Home) -> None:
-    """Another owner's edge appears while ours is being made → ours gets another name, and leaves nothing behind."""
-    engine = Racing(IMAGE)
-    step = step_of(engine, place, "a", 443)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert engine.boxes[EDGE].spec.labels[OWNER] == OTHER and len(engine.boxes) == 2
-    assert step.undo()
-    assert set(engine.boxes) == {EDGE}
-    assert [name for name in engine.boxes if name.startswith(EDGE)] == [EDGE]
 
 
 @pytest.fixture
@@ -392,9 +289,6 @@ class Control:
         if self.refusal:
             raise haproxy_admin.failure("refused", self.refusal)
 
-    def replace_map(self, path: str, text: str) -> None:
-        self.done.append(path)
-
 
 def test_edge_in_the_hosts_network_opens_ports_itself(engine: FakeEngine, a: EdgeStep, here: Control) -> None:
     a.apply(NoWork())
@@ -418,6 +312,17 @@ def test_new_port_of_the_hosts_network_is_a_reload(
     assert a.check().state is State.READY
 
 
+def test_port_that_moves_to_another_address_takes_a_new_container(
+    engine: FakeEngine, a: EdgeStep, here: Control
+) -> None:
+    a.apply(NoWork())
+    before = engine.boxes[EDGE]
+    everywhere = replace(a, binds=(Bind("0.0.0.0", 443), Bind(LOCAL, 8443)))  # noqa: S104
+    everywhere.apply(NoWork())
+    assert engine.boxes[EDGE] is not before and here.done == []
+    assert everywhere.check().state is State.READY
+
+
 def test_port_that_another_program_has_leaves_the_edge_as_it_was(
     engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, here: Control
 ) -> None:
@@ -427,7 +332,7 @@ def test_port_that_another_program_has_leaves_the_edge_as_it_was(
         b.apply(NoWork())
     assert caught.value.id == "port-in-use"
     assert [route.name for route in routes.load(place.edge)] == ["a"]
-    assert "9443" not in (place.edge / "haproxy.cfg").read_text()
+    assert "9443" not in edge_file(engine, "haproxy.cfg")
 
 
 def test_nodes_are_reached_by_their_addresses(engine: FakeEngine, names: Names, a: EdgeStep) -> None:
