@@ -11,6 +11,9 @@ from sandbox.components.edge.haproxy_admin import Server, Unreachable
 from sandbox.components.edge.route_status import RouteStatus, route_statuses
 from sandbox.engine import Bind, Engine
 from sandbox.names import Home
+from sandbox.system import interruption
+
+CHECKS, CHECKED_EVERY = 5, 0.3  # HAProxy checks servers that are down every 0.2 seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,14 @@ def read(home: Home, engine: Engine) -> EdgeState:
 
 
 def _servers(edge: EdgeContainer) -> Sequence[Server] | None:
+    """Return the servers; one that is down after a failed check, as after a restart, may pass the next ones."""
     try:
-        return edge.control.servers()
+        servers = edge.control.servers()
+        for _ in range(CHECKS):
+            if all(server.health != "DOWN" for server in servers):
+                break
+            interruption.pause(CHECKED_EVERY)
+            servers = edge.control.servers()
     except Unreachable:
         return None
+    return servers

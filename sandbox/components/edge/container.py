@@ -168,7 +168,7 @@ class EdgeContainer:
         return placed
 
     def _make_run_folder(self) -> None:
-        """Make the folder of the admin socket anew: a socket of an earlier container may belong to another group."""
+        """Recreate the folder of the admin socket: a socket of an earlier container may belong to another group."""
         folder = self.folder / "run"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
