@@ -18,7 +18,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.kube import api_connection
+from sandbox.kube import api_transport
 from sandbox.names import Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
@@ -384,7 +384,7 @@ def explaining(spec: Spec) -> Iterator[None]:
 @contextmanager
 def keeping(engine: Engine, names: Names) -> Iterator[None]:
     """Keep what the engine and the API server answer in the block, which changes nothing."""
-    with engine.keeping(), api_connection.keeping(names.kubeconfig):
+    with engine.keeping(), api_transport.keeping(names.kubeconfig):
         yield
 
 

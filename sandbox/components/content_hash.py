@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.kube import bulk
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
@@ -38,7 +37,8 @@ def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
     They are compared from the last to the first: without the workload, which comes last, all counts as absent, and
     without another object as drifted.
     """
-    for one, found in bulk.live(cluster, tuple(reversed(wanted))):
+    for one in reversed(wanted):
+        found = cluster.live(one)
         if found is None:
             absent = one["kind"] in WORKLOADS
             return Status(State.ABSENT if absent else State.DRIFTED, f"{title(one)} is not there")

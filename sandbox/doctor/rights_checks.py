@@ -55,12 +55,10 @@ def namespace(context: DoctorContext) -> Finding:
 
 def _needs(rights: Rights, context: DoctorContext) -> Finding:
     cluster, namespace = _cluster(context), str(context.spec.namespace)
-    rules = cluster.rules(namespace)
     refused: dict[str, list[str]] = {}
     for group, resource, verbs in rights:
         for verb in verbs:
-            # Not every authorizer can list what it allows (Node, webhooks), so ask for the others one by one.
-            if not rules.allow(verb, group, resource) and not cluster.may(verb, group, resource, namespace):
+            if not cluster.may(verb, group, resource, namespace):
                 refused.setdefault(resource, []).append(verb)
     if not refused:
         return ok(", ".join(dict.fromkeys(resource for _, resource, _ in rights)))

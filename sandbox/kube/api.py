@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from sandbox.config import json_text
 from sandbox.errors import Away, SandboxError
-from sandbox.kube import api_connection, built_in, deletion
-from sandbox.kube import api_transport as transport
-from sandbox.kube.api_connection import Resource as Resource
+from sandbox.kube import api_transport, deletion
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
-
-if TYPE_CHECKING:
-    from sandbox.kube.access_rules import Rules
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +50,16 @@ class ServerAway(ClusterError, Away):
     """The API server does not answer, or cannot at the moment: a node may be slow or have gone."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A kind in the cluster: its name in paths, whether it is namespaced, and the verbs that the API has for it."""
+
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+
 def segment(name: str) -> str:
     """Return a name as one segment of a path.
 
@@ -83,8 +89,8 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
-            self._connection = api_connection.of(kubeconfig)
-        except (transport.Unusable, OSError) as error:
+            self._transport = api_transport.of(kubeconfig)
+        except (api_transport.Unusable, OSError) as error:
             fix = getattr(error, "fix", "")
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
 
@@ -207,33 +213,25 @@ class Cluster:
         previous: bool = False,
         seconds: int | None = None,
     ) -> str:
-        """Return the last lines of a pod's log, or of one container of it, or of its run before the last restart.
-
-        Empty when there are none.
-        """
-        options = {"tailLines": lines, **({"container": container} if container else {})}
-        options |= {} if seconds is None else {"sinceSeconds": seconds}
-        query = urlencode({**options, **({"previous": "true"} if previous else {})})
+        """Return the last lines of a container's log, perhaps of its run before the last restart; empty without any."""
+        asked = {"tailLines": lines, "container": container, "sinceSeconds": seconds, "previous": previous or None}
         try:
-            path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"
-            return str(self._call("GET", path, text=True))
+            return str(self._call("GET", _log(pod, namespace, asked), text=True))
         except ClusterError:
             return ""
 
     def follow_log(self, pod: str, namespace: str, container: str, *, seconds: int | None = None) -> Iterator[str]:
         """Yield the lines that a container writes until it ends; earlier ones too, or those of the last `seconds`."""
-        since = {"sinceSeconds": seconds} if seconds is not None else {}
-        options = {"follow": "true", "container": container, **since}
-        path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{urlencode(options)}"
         try:
-            for line in self._connection.transport.lines(path):
+            path = _log(pod, namespace, {"follow": True, "container": container, "sinceSeconds": seconds})
+            for line in self._transport.lines(path):
                 yield line.decode(errors="replace")
-        except transport.Unanswered as error:
+        except api_transport.Unanswered as error:
             raise ClusterError(f"the log of {namespace}/{pod} ends", details=str(error)) from error
 
-    def socket(self, path: str, protocol: str) -> transport.Socket:
+    def socket(self, path: str, protocol: str) -> Any:
         """Open a WebSocket to the API server. Raises Unanswered."""
-        return self._connection.transport.socket(path, protocol)
+        return self._transport.socket(path, protocol)
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
         """Return a token of a service account, which is not stored in the cluster (TokenRequest)."""
@@ -256,18 +254,10 @@ class Cluster:
         plain, _, part = resource.partition("/")
         question = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
         attributes = {**question, **({"namespace": namespace} if namespace else {})}
-        answer = self._reviewed("SelfSubjectAccessReview", {"resourceAttributes": attributes})
+        version, kind = "authorization.k8s.io/v1", "SelfSubjectAccessReview"
+        review = {"apiVersion": version, "kind": kind, "spec": {"resourceAttributes": attributes}}
+        answer = self._call("POST", f"/apis/{version}/selfsubjectaccessreviews", body=review)
         return bool(answer["status"].get("allowed"))
-
-    def rules(self, namespace: str) -> Rules:
-        """Return our rights in a namespace, for objects of any name, from one request (SelfSubjectRulesReview)."""
-        from sandbox.kube.access_rules import Rules
-
-        return Rules.read(self._reviewed("SelfSubjectRulesReview", {"namespace": namespace}))
-
-    def _reviewed(self, kind: str, spec: Mapping[str, Any]) -> Any:
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": dict(spec)}
-        return self._call("POST", f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body=review)
 
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
         base = _base(api_version)
@@ -277,16 +267,14 @@ class Cluster:
         return f"{base}/{plural}"
 
     def _place(self, base: str, kind: str) -> tuple[str, bool]:
-        if place := built_in.place(base, kind):
-            return place
-        resources = self._connection.resources
+        kinds = self._transport.kinds
         # A CustomResourceDefinition may just have been applied.
-        if kind not in resources.get(base, {}):
-            resources[base] = self._discover(base)
-        if kind not in resources[base]:
+        if kind not in kinds.get(base, {}):
+            kinds[base] = self._discover(base)
+        if kind not in kinds[base]:
             version = base.removeprefix("/apis/").removeprefix("/api/")
             raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
-        return resources[base][kind].plural, resources[base][kind].namespaced
+        return kinds[base][kind].plural, kinds[base][kind].namespaced
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:
@@ -320,11 +308,11 @@ class Cluster:
         accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":
-                status, data = self._connection.read((path, accepted))
+                status, data = self._transport.read(path, accepted)
             else:
                 headers = {"Accept": accepted, "Content-Type": kind}
-                status, data = self._connection.send(method, path, headers, body)
-        except transport.Unanswered as error:
+                status, data = self._transport.request(method, path, headers, body)
+        except api_transport.Unanswered as error:
             silent = ClusterError if error.fix else ServerAway  # what has a fix does not pass by itself
             raise silent("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
         log.debug("%s %s -> %s", method, path, status)
@@ -334,6 +322,11 @@ class Cluster:
             passes = status in PASSING or message.startswith(LEADERLESS)
             raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=message, status=status)
         return answer if text else _object(answer, f"{method} {path}", needs)
+
+
+def _log(pod: str, namespace: str, options: Mapping[str, Any]) -> str:
+    query = urlencode({key: str(value).lower() for key, value in options.items() if value is not None})
+    return f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"
 
 
 def _object(answer: str, request: str, needs: str) -> dict[str, Any]:

@@ -5,29 +5,48 @@ It only logs what a program fails with that a kubeconfig names for logging in; h
 
 from __future__ import annotations
 
+import functools
 import logging
-import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.sanitize import cause
+from sandbox.system.kept_answers import KeptAnswers
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # for commands in containers
 OPENING = 3.0  # seconds; a server that works for long on an answer still accepts connections
 LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 IDLE = 4.0  # seconds; a paused server sends nothing on an open connection, and a new connection wakes it
+# For a server that is busy; client-go tries as often.
+BUSY = Retry(
+    10,
+    connect=False,
+    read=False,
+    redirect=False,
+    other=0,
+    status_forcelist={429},
+    allowed_methods=None,
+    raise_on_status=False,
+    backoff_factor=0.1,
+    backoff_max=1.0,
+    respect_retry_after_header=False,
+)
+
+# The client writes certificates to files that all threads share, and returns a file's name before it is written.
+_loading = threading.Lock()
 
 
 class Unusable(ValueError):
@@ -50,50 +69,112 @@ class Unanswered(OSError):
         self.fix = fix
 
 
-Read = tuple[str, str]
-"""The path of a GET request, and the content type that it accepts."""
-
 Answer = tuple[int, bytes]
 """Status and content."""
 
 
-class Socket:
-    """A WebSocket that carries bytes; every method raises Unanswered."""
+class Transport:
+    """A connection to an API server by the official client."""
 
-    def __init__(self, url: str, protocol: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, client: Any) -> None:
+        self.kept = KeptAnswers[Answer]()
+        self.kinds: dict[str, dict[str, Any]] = {}  # by API version and kind, as the API server lists them
+        self._client = client
+        self._host = client.configuration.host
+        self._last_request = 0.0  # monotonic time in seconds
+
+    def read(self, path: str, accept: str) -> Answer:
+        """Return status and content of the answer to a GET request, perhaps a kept one. Raises Unanswered."""
+        return self.kept.answer((path, accept), lambda: self.request("GET", path, {"Accept": accept}, None))
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
+        """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
+        from kubernetes.client.exceptions import ApiException
+
+        if time.monotonic() - self._last_request > IDLE:
+            self._client.rest_client.pool_manager.clear()
+        self._last_request = time.monotonic()
+        try:
+            headers = self._with_login(headers, path, method, body)
+            timeout = (OPENING, CALL_TIMEOUT)
+            answer = self._client.call_api(method, self._host + path, headers, body, _request_timeout=timeout)
+            data = answer.read()
+            return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
+        except ApiException as error:
+            raise Unanswered(str(error.reason)) from error
+        except Exception as error:  # urllib3's errors, and those of programs that log in
+            raise _unanswered(error) from error
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
+        try:
+            headers = self._with_login({}, path)
+            timeout = (CALL_TIMEOUT, None)
+            answer = self._client.call_api("GET", self._host + path, headers, None, _request_timeout=timeout).response
+            try:
+                if answer.status >= 400:
+                    raise Unanswered(answer.read(1000).decode(errors="replace"))
+                line = b""
+                for piece in answer:
+                    *whole, line = (line + piece).split(b"\n")
+                    yield from whole
+                if line:
+                    yield line
+            finally:
+                answer.close()
+        except Exception as error:  # as above
+            raise _unanswered(error) from error
+
+    def socket(self, path: str, protocol: str) -> Any:
+        """Open a WebSocket (RFC 6455) of one subprotocol, by the library `websocket`. Raises Unanswered."""
         import websocket  # only what runs commands in containers needs it
 
+        tls = self._client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
         try:
-            self._socket: Any = websocket.create_connection(
-                f"ws{url.removeprefix('http')}",
+            socket: Any = websocket.create_connection(
+                f"ws{self._host.removeprefix('http')}{path}",
                 timeout=CALL_TIMEOUT,
-                header=[f"{name}: {value}" for name, value in headers.items()],
+                header=self._with_login({}, path),
                 subprotocols=[protocol],
                 sslopt={"context": tls} if tls else {},
-                http_no_proxy="*" if is_here(url) else None,
+                http_no_proxy="*" if is_here(self._host) else None,
             )
-        except (websocket.WebSocketException, OSError) as error:
-            raise Unanswered(cause(error)) from error
-        self._socket.settimeout(LONG_TIMEOUT)
-        self._failures = (websocket.WebSocketException, OSError)
+        except Exception as error:  # as above
+            raise Unanswered(cause(error), getattr(error, "fix", "")) from error
+        socket.settimeout(LONG_TIMEOUT)
+        return socket
 
-    def send(self, data: bytes) -> None:
-        try:
-            self._socket.send_binary(data)
-        except self._failures as error:
-            raise Unanswered(cause(error)) from error
+    def _with_login(
+        self, headers: Mapping[str, str], path: str, method: str = "GET", body: Any = None
+    ) -> dict[str, str]:
+        """Return the headers with the credentials, renewed if they end soon. Raises NoLogin."""
+        complete = dict(headers)
+        with _login():
+            self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, body)
+        return complete
 
-    def receive(self) -> bytes:
-        """Return the next message; an empty one at the end."""
-        try:
-            data = self._socket.recv()
-        except self._failures as error:
-            raise Unanswered(cause(error)) from error
-        return data if isinstance(data, bytes) else str(data).encode()
 
-    def close(self) -> None:
-        """Close it, whatever the server does."""
-        self._socket.shutdown()
+def of(kubeconfig: Path) -> Transport:
+    """Return the connection by a kubeconfig, the same until that changes. Raises Unusable, OSError."""
+    with _loading:
+        return _of(kubeconfig, kubeconfig.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _of(kubeconfig: Path, changed: int) -> Transport:
+    return connect(kubeconfig)
+
+
+@contextmanager
+def keeping(kubeconfig: Path) -> Iterator[None]:
+    """Keep what the API server of a kubeconfig answers for the block, which changes nothing."""
+    try:
+        transport = of(kubeconfig)
+    except (Unusable, OSError):  # there is no cluster, or none that can be used
+        yield
+        return
+    with transport.kept.keeping():
+        yield
 
 
 def connect(kubeconfig: Path) -> Transport:
@@ -112,9 +193,9 @@ def connect(kubeconfig: Path) -> Transport:
             if is_here(settings.host):
                 # A company proxy in the environment must not be used for this machine.
                 settings.proxy = None
-            settings.retries = False
+            settings.retries = BUSY
             api = client.ApiClient(settings)
-            _take_in(api.rest_client.pool_manager.connection_pool_kw)
+            _read_certificates(api.rest_client.pool_manager.connection_pool_kw)
     except NoLogin:
         raise
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
@@ -124,61 +205,8 @@ def connect(kubeconfig: Path) -> Transport:
     return Transport(api)
 
 
-@dataclass
-class Transport:
-    """A connection to an API server by the official client; `last_request` is monotonic time in seconds."""
-
-    client: Any
-    last_request: float = 0.0
-
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
-        """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
-        from kubernetes.client.exceptions import ApiException
-
-        if time.monotonic() - self.last_request > IDLE:
-            self.client.rest_client.pool_manager.clear()
-        self.last_request = time.monotonic()
-        url, headers = self.client.configuration.host + path, dict(headers)
-        try:
-            self._log_in(headers, path, method, body)
-            answer = self.client.call_api(method, url, headers, body, _request_timeout=(OPENING, CALL_TIMEOUT))
-            data = answer.read()
-            return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
-        except ApiException as error:
-            raise Unanswered(str(error.reason)) from error
-        except Exception as error:  # urllib3's errors, and those of programs that log in
-            raise _unanswered(error) from error
-
-    def lines(self, path: str) -> Iterator[bytes]:
-        """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
-        url, headers = self.client.configuration.host + path, dict[str, str]()
-        try:
-            self._log_in(headers, path)
-            answer = self.client.call_api("GET", url, headers, None, _request_timeout=(CALL_TIMEOUT, None)).response
-            try:
-                yield from lines_of(answer.status, answer)
-            finally:
-                answer.close()
-        except Exception as error:  # as above
-            raise _unanswered(error) from error
-
-    def socket(self, path: str, protocol: str) -> Socket:
-        """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
-        headers = dict[str, str]()
-        try:
-            self._log_in(headers, path)
-        except Exception as error:  # as above
-            raise _unanswered(error) from error
-        tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
-        return Socket(self.client.configuration.host + path, protocol, headers, tls)
-
-    def _log_in(self, headers: dict[str, str], path: str, method: str = "GET", body: Any = None) -> None:
-        """Add the credentials to the headers, renewed if they end soon. Raises NoLogin."""
-        with _login():
-            self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-
-
 def _unanswered(error: Exception) -> Unanswered:
+    error = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     return Unanswered(str(error), error.fix if isinstance(error, Unusable | Unanswered) else "")
 
 
@@ -210,8 +238,8 @@ def _login() -> Iterator[None]:
         raise NoLogin("; ".join(errors.messages))
 
 
-def _take_in(settings: dict[str, Any]) -> None:
-    """Set up TLS once in what connections are made with, in place of files that would be read for each of them."""
+def _read_certificates(settings: dict[str, Any]) -> None:
+    """Replace the names of certificate files in the settings of connections by a TLS context."""
     tls = create_urllib3_context(cert_reqs=settings["cert_reqs"])
     authorities, certificate, key = (settings.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
     if authorities:
@@ -221,18 +249,6 @@ def _take_in(settings: dict[str, Any]) -> None:
     if certificate:
         tls.load_cert_chain(certificate, key)
     settings["ssl_context"] = tls
-
-
-def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of an answer as its pieces come. Raises Unanswered for an error status."""
-    if status >= 400:
-        raise Unanswered(next(iter(pieces), b"")[:1000].decode(errors="replace"))
-    line = b""
-    for piece in pieces:
-        *whole, line = (line + piece).split(b"\n")
-        yield from (piece.rstrip(b"\r") for piece in whole)
-    if line:
-        yield line
 
 
 def is_here(url: str) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from sandbox.kube.api import Cluster, ClusterError, segment
 from sandbox.kube.api_transport import Unanswered
+from sandbox.sanitize import cause
 
 # The first byte of each message (k8s.io/apimachinery, pkg/util/remotecommand).
 STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255
@@ -30,41 +31,42 @@ def execute(
     cluster: Cluster, *, pod: str, namespace: str, container: str, argv: Sequence[str], stdin: bytes = b""
 ) -> Executed:
     """Run a command in a container, with `stdin` as its input, to its end. Raises ClusterError if it cannot run."""
-    asked = [("container", container), *(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")]
+    import websocket  # only what runs commands in containers needs it
+
+    options = [("container", container), *(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")]
     # Names of files are bytes, which need not be text.
-    query = urlencode([*asked, *([("stdin", "true")] if stdin else [])], errors="surrogateescape")
+    query = urlencode([*options, *([("stdin", "true")] if stdin else [])], errors="surrogateescape")
     path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/exec?{query}"
     try:
         socket = cluster.socket(path, PROTOCOL)
         try:
             return _talk(socket, stdin)
         finally:
-            socket.close()
-    except Unanswered as error:
-        raise ClusterError(f"{argv[0]} cannot be run in {namespace}/{pod}", details=str(error)) from error
+            socket.shutdown()
+    except (OSError, websocket.WebSocketException) as error:
+        raise ClusterError(f"{argv[0]} cannot be run in {namespace}/{pod}", details=cause(error)) from error
 
 
 def _talk(socket: Any, stdin: bytes) -> Executed:
     for start in range(0, len(stdin), PIECE):
-        socket.send(bytes([STDIN]) + stdin[start : start + PIECE])
+        socket.send_binary(bytes([STDIN]) + stdin[start : start + PIECE])
     if stdin:
-        socket.send(bytes([CLOSE, STDIN]))
-    heard = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
-    while not heard[ERROR] and (message := socket.receive()):
-        heard.setdefault(message[0], bytearray()).extend(message[1:])
-    complaints = heard[STDERR].decode(errors="replace").strip()
-    return _ended(bytes(heard[ERROR]), bytes(heard[STDOUT]), complaints)
+        socket.send_binary(bytes([CLOSE, STDIN]))
+    streams = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
+    while not streams[ERROR] and (message := socket.recv()):
+        streams.setdefault(message[0], bytearray()).extend(message[1:])
+    complaints = streams[STDERR].decode(errors="replace").strip()
+    return _result(bytes(streams[ERROR]), bytes(streams[STDOUT]), complaints)
 
 
-def _ended(status: bytes, output: bytes, complaints: str) -> Executed:
+def _result(status: bytes, output: bytes, complaints: str) -> Executed:
     """Read the Status at the end of a command; if the command failed, its exit code is among the causes."""
-    try:
-        content = json.loads(status)
-    except ValueError as error:
-        raise Unanswered("the connection ended before the command did") from error
+    if not status:
+        raise Unanswered("the connection ended before the command did")
+    content = json.loads(status)
     if content.get("status") == "Success":
         return Executed(0, output, complaints)
-    for cause in (content.get("details") or {}).get("causes") or ():
-        if cause.get("reason") == "ExitCode":
-            return Executed(int(cause["message"]), output, complaints)
+    for reason in (content.get("details") or {}).get("causes") or ():
+        if reason.get("reason") == "ExitCode":
+            return Executed(int(reason["message"]), output, complaints)
     raise Unanswered(str(content.get("message") or "no reason given"))

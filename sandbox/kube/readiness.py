@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sandbox.kube import stuck_pods
@@ -37,11 +38,9 @@ from sandbox.kube.workload_status import (
     progress,
     unschedulable,
 )
-from sandbox.system.wait import WaitTimeout, wait_until
+from sandbox.system.wait import wait_until
 
 EVERY = 0.5  # seconds between two reads of the workloads and their pods
-# Once one workload has failed, others that are still starting get this long to fail as well: one error names all.
-SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
 # The scheduler's words for a pod whose needs no node will meet by itself, unlike a taint or a claim that is not bound.
@@ -102,12 +101,7 @@ def wait_ready(
             check()
         return problem
 
-    try:
-        wait_until(state, what="workloads", timeout=timeout, pause=EVERY, say=say)
-    except WaitTimeout as error:
-        with suppress(ClusterError):
-            error.details = "\n".join((error.details, *waiting.messages(error.details)))
-        raise
+    wait_until(state, what="workloads", timeout=timeout, pause=EVERY, say=say)
 
 
 class _Waiting:
@@ -117,10 +111,8 @@ class _Waiting:
         self._cluster, self._say = cluster, say
         self._workloads = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
         self._begun = time.monotonic()
-        self._unready: Sequence[Manifest] = ()
         self._unprobed: set[str] = set()  # those that came up meanwhile, and are ready whenever their programs run
         self._steady_since: float | None = None
-        self._failed_since: float | None = None
         self._crashes: dict[str, int] | None = None  # by title, as of when nothing was starting any more
 
     def state(self) -> str | None:
@@ -130,31 +122,20 @@ class _Waiting:
         self._steady_since = None if troubles else self._steady_since or now
         if self._steady_since is not None and self._unprobed and now < self._steady_since + STEADY:
             return f"{', '.join(self._unprobed)}: ready for a moment"
-        failed = self._failed(troubles)
-        self._failed_since = (self._failed_since or now) if failed else None
-        patience = 0.0 if all(trouble.ended or trouble.evidence for trouble in troubles.values()) else SETTLING
-        if self._failed_since is not None and now >= self._failed_since + patience:
-            explained = {name: trouble for name, trouble in troubles.items() if name in failed or trouble.evidence}
-            raise _failure(explained)
+        if failed := self._failed(troubles):
+            raise _failure({name: trouble for name, trouble in troubles.items() if name in failed or trouble.evidence})
         return "\n".join(f"{name}: {trouble}" for name, trouble in troubles.items()) or None
-
-    def messages(self, known: str) -> list[str]:
-        """Return the last messages about pods of unready workloads that are not in `known`. Raises ClusterError."""
-        workloads = (_live(self._cluster, manifest) for manifest in self._unready)
-        messages = [line for live in workloads if live for line in _messages(self._cluster, live)]
-        return [line for line in messages if line not in known]
 
     def _troubles(self, now: float) -> Mapping[str, _Trouble]:
         """Return what is wrong with the workloads that exist, by their titles."""
         pairs = [(manifest, _live(self._cluster, manifest)) for manifest in self._workloads]
         present = [(manifest, live) for manifest, live in pairs if live and not is_leaving(live)]
         self._workloads = [manifest for manifest, _ in present]  # a ready one may crash while others come up
-        troubles, self._unready = {}, []
-        for manifest, live in present:
+        troubles = {}
+        for _, live in present:
             stuck_pods.replace(self._cluster, live, self._say)
             if trouble := _trouble(self._cluster, live, now - self._begun):
                 troubles[title(live)] = trouble
-                self._unready.append(manifest)
                 if _is_unprobed(live):
                     self._unprobed.add(title(live))
         return troubles
@@ -178,20 +159,6 @@ class _Waiting:
             return trouble.outlook is Outlook.NONE
 
         return [name for name, trouble in troubles.items() if is_hopeless(name, trouble)]
-
-
-def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str | None:
-    """Return what the workload still waits for, or None when it is ready. Raises ClusterError if it cannot become so.
-
-    What it is made from may be missing for a while, and so may an image; `waited` is how many seconds it has been.
-    """
-    live = _live(cluster, manifest)
-    if live is None:
-        return "absent"
-    trouble = _trouble(cluster, live, waited)
-    if trouble and trouble.outlook is not Outlook.OPEN:
-        raise _failure({title(live): trouble})
-    return str(trouble) if trouble else None
 
 
 def troubles(cluster: Cluster, manifests: Iterable[Manifest]) -> Iterator[str]:
@@ -225,7 +192,6 @@ def _is_unprobed(live: Manifest) -> bool:
 
 
 def _failure(troubles: Mapping[str, _Trouble]) -> ClusterError:
-    """Return the error for workloads that cannot start, by their titles."""
     names, first = ", ".join(troubles), next(iter(troubles.values()))
     end = "failed" if all(trouble.ended for trouble in troubles.values()) else "cannot start"
     fix = "; ".join(dict.fromkeys(trouble.fix for trouble in troubles.values() if trouble.fix))
@@ -244,10 +210,11 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     if state is None or is_leaving(live):
         return None if state is None else _Trouble(state)
     namespace = live["metadata"].get("namespace", "default")
+    events = cache(lambda: _events(cluster, namespace))
     crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
     evidence, fixes = [condition.get("message", "") for condition in conditions(live, "ReplicaFailure")], [""]
     if waited > MISSING_PATIENCE and lacks_pods(live):
-        evidence += _refusal(cluster, live, namespace)
+        evidence += _refusal(live, events())
     is_refused = any(not is_unanswered(message) for message in evidence)  # a webhook may answer later
     outlooks = [Outlook.NONE] if ended or (is_refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
@@ -259,7 +226,7 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             evidence.append(f"pod {name}: no node takes it: {message}")
             patience = MISSING_LONGEST if "Insufficient" in message else MISSING_PATIENCE
             outlooks.append(Outlook.POOR if UNMET.search(message) and waited > patience else Outlook.OPEN)
-        for message, fix in _missing_for_volumes(cluster, pod, namespace) if waited > MISSING_PATIENCE else ():
+        for message, fix in _missing_for_volumes(pod, events()) if waited > MISSING_PATIENCE else ():
             evidence.append(f"pod {name}: {message}")
             fixes.append(fix)
             outlooks.append(Outlook.POOR)
@@ -273,11 +240,12 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
             evidence.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
     if not evidence and not ended and waited > UNREADY:
-        for message, fix in _impossible_probes(cluster, pods, namespace):
-            evidence.append(message)
-            fixes.append(fix)
-            outlooks.append(Outlook.NONE)
-        if not evidence and (message := next(_messages(cluster, live), "")):
+        for pod in pods:
+            for message, fix in impossible_probes(pod, events()) if not is_ready(pod) else ():
+                evidence.append(f"pod {pod['metadata']['name']}, {message}")
+                fixes.append(fix)
+                outlooks.append(Outlook.NONE)
+        if not evidence and (message := next(_messages(cluster, live, pods, events()), "")):
             state = f"{state}; {message}"
     return _Trouble(
         state,
@@ -289,74 +257,61 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     )
 
 
-def _impossible_probes(cluster: Cluster, pods: Iterable[Manifest], namespace: str) -> Iterator[tuple[str, str]]:
-    events = _events(cluster, namespace, "Unhealthy")
-    for pod in pods:
-        for message, fix in impossible_probes(pod, events) if not is_ready(pod) else ():
-            yield f"pod {pod['metadata']['name']}, {message}", fix
-
-
-def _messages(cluster: Cluster, live: Manifest) -> Iterator[str]:
+def _messages(cluster: Cluster, live: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Iterator[str]:
     """Yield what the state of a workload's pods does not contain: messages of probes and volumes, and pods that stay.
 
     The kubelet keeps these messages in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
     """
-    namespace = live["metadata"].get("namespace", "default")
-    pods = {pod["metadata"]["name"] for pod in pods_of(cluster, live, namespace)}
     for reason in ("Unhealthy", NOT_MOUNTED):
-        last = _last_events(cluster, namespace, reason)
-        yield from (f"pod {pod}: {message}" for pod, message in last.items() if pod in pods)
-    selector = pod_selector(live)
+        for pod in pods:
+            if message := _last(events, reason, pod["metadata"]["name"]):
+                yield f"pod {pod['metadata']['name']}: {message}"
+    namespace, selector = live["metadata"].get("namespace", "default"), pod_selector(live)
     for pod in cluster.list("v1", "Pod", namespace, selector=selector) if selector else ():
         if is_leaving(pod):
             node = (pod.get("spec") or {}).get("nodeName", "")
             yield f"pod {pod['metadata']['name']} on {node} {LEAVING}, and has not ended"
 
 
-def _events(cluster: Cluster, namespace: str, *reasons: str) -> list[Manifest]:
+def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
     """Return a namespace's events, the last one last; none for an account that may not list them: they only explain."""
     try:
         events = cluster.list("v1", "Event", namespace)
-    except ClusterError as refused:
-        if refused.status != FORBIDDEN:
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
             raise
         return []
-    return sorted(
-        (event for event in events if event.get("reason") in reasons),
-        key=lambda event: str(event.get("lastTimestamp") or ""),
-    )
+    return sorted(events, key=lambda event: str(event.get("lastTimestamp") or ""))
 
 
-def _last_events(cluster: Cluster, namespace: str, reason: str) -> Mapping[str, str]:
-    """Return the last message of events with a reason, by the name of the object."""
-    events = _events(cluster, namespace, reason)
-    return {str((event.get("involvedObject") or {}).get("name")): _message(event) for event in events}
+def _last(events: Sequence[Manifest], reason: str, name: str) -> str:
+    """Return the message of the last event with a reason about an object; empty without one."""
+    messages = [
+        str(event.get("message", "")).strip()
+        for event in events
+        if event.get("reason") == reason and (event.get("involvedObject") or {}).get("name") == name
+    ]
+    return messages[-1] if messages else ""
 
 
-def _message(event: Manifest) -> str:
-    return str(event.get("message", "")).strip()
-
-
-def _refusal(cluster: Cluster, live: Manifest, namespace: str) -> Iterator[str]:
+def _refusal(live: Manifest, events: Sequence[Manifest]) -> Iterator[str]:
     """Yield why a workload without a condition for it gets no pod, if that is the last thing its controller did."""
-    own = {"kind": live["kind"], "name": live["metadata"]["name"]}
-    events = _events(cluster, namespace, REFUSED, MADE, REMOVED)
-    last = [event for event in events if own.items() <= (event.get("involvedObject") or {}).items()][-1:]
-    yield from (_message(event) for event in last if event["reason"] == REFUSED)
+    own = {"kind": live["kind"], "name": live["metadata"]["name"]}.items()
+    about = [event for event in events if own <= (event.get("involvedObject") or {}).items()]
+    last = [event for event in about if event.get("reason") in (REFUSED, MADE, REMOVED)][-1:]
+    yield from (str(event.get("message", "")).strip() for event in last if event["reason"] == REFUSED)
 
 
-def _missing_for_volumes(cluster: Cluster, pod: Manifest, namespace: str) -> Iterator[tuple[str, str]]:
+def _missing_for_volumes(pod: Manifest, events: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
     """Yield which objects the volumes of a pod that does not start lack, and what to do about each."""
     if (pod.get("status") or {}).get("phase") != "Pending":
         return
-    message = _last_events(cluster, namespace, NOT_MOUNTED).get(pod["metadata"]["name"], "")
+    message = _last(events, NOT_MOUNTED, pod["metadata"]["name"])
     if UNMADE.search(message):
         yield message, APPLY_MISSING
-    volumes = (pod.get("spec") or {}).get("volumes") or ()
-    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
-    failed = _last_events(cluster, namespace, NOT_PROVISIONED) if claims else {}
-    for claim in claims:
-        if CLASSLESS.search(message := failed.get(claim, "")):
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim and CLASSLESS.search(message := _last(events, NOT_PROVISIONED, claim)):
             yield f"claim {claim}: {message}", CHOOSE_CLASS
 
 

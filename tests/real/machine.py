@@ -240,7 +240,7 @@ def listing(cluster: Cluster) -> Listing:
     found: set[tuple[str, str, str]] = set()
     for version in cluster.groups():
         for kind in cluster.resources(version):
-            if kind.may("list") and kind.kind not in RESTLESS:
+            if "list" in kind.verbs and kind.kind not in RESTLESS:
                 objects = (one["metadata"] for one in _all(cluster, version, kind.kind))
                 found |= {
                     (kind.kind, one.get("namespace", ""), one["name"])

@@ -22,12 +22,25 @@ KINDS = {
         "ConfigMap": ("configmaps", True),
         "Namespace": ("namespaces", False),
         "Node": ("nodes", False),
+        "PersistentVolume": ("persistentvolumes", False),
+        "PersistentVolumeClaim": ("persistentvolumeclaims", True),
         "Pod": ("pods", True),
         "Secret": ("secrets", True),
         "Service": ("services", True),
         "ServiceAccount": ("serviceaccounts", True),
     },
-    "/apis/apps/v1": {"Deployment": ("deployments", True)},
+    "/apis/apps/v1": {
+        "DaemonSet": ("daemonsets", True),
+        "Deployment": ("deployments", True),
+        "ReplicaSet": ("replicasets", True),
+        "StatefulSet": ("statefulsets", True),
+    },
+    "/apis/batch/v1": {"CronJob": ("cronjobs", True), "Job": ("jobs", True)},
+    "/apis/networking.k8s.io/v1": {
+        "Ingress": ("ingresses", True),
+        "IngressClass": ("ingressclasses", False),
+        "NetworkPolicy": ("networkpolicies", True),
+    },
     "/apis/rbac.authorization.k8s.io/v1": {
         "ClusterRole": ("clusterroles", False),
         "ClusterRoleBinding": ("clusterrolebindings", False),
@@ -39,7 +52,6 @@ KINDS = {
 
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -51,7 +63,7 @@ class ApiServer(ThreadingHTTPServer):
     """Objects by path; `refusal` is what the next writes get.
 
     `admit` gives what is kept of an object that is applied, with what the cluster adds to it, or raises Refused; `may`
-    says whether a verb may be done to a resource, `rules` what it tells of that when asked for all.
+    says whether a verb may be done to a resource.
     """
 
     daemon_threads = True
@@ -65,7 +77,6 @@ class ApiServer(ThreadingHTTPServer):
         self.refusal: tuple[int, bytes] | None = None
         self.admit: Admit = lambda manifest: manifest
         self.may: Callable[[str, str], bool] = lambda verb, resource: True
-        self.rules: list[dict[str, list[str]]] = []
 
 
 class Handler(http_server.Handler):
@@ -154,9 +165,6 @@ class Handler(http_server.Handler):
 
     def do_POST(self) -> None:
         path, body = self.note()
-        if path == RULES:
-            self.answer(201, {"status": {"resourceRules": self.server.rules, "incomplete": True}})
-            return
         account = self.server.objects.get(path.removesuffix("/token"))
         if path.endswith("/token") and account:
             self.answer(201, {"status": {"token": token(account["metadata"].get("uid", ""), json.loads(body))}})

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.components.addons.addon_file import Condition
 from sandbox.components.addons.catalogue import ChosenAddon
-from sandbox.kube import bulk, manifests, object_keys
+from sandbox.kube import manifests, object_keys
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.deletion import is_leaving
@@ -95,7 +95,8 @@ def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
 
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
     """Yield what the objects still lack to be ready. Raises ClusterError when a workload cannot become ready."""
-    for manifest, live in bulk.live(cluster, objects):
+    for manifest in objects:
+        live = cluster.live(manifest)
         if live is None:
             yield f"{title(manifest)} is gone"
         elif is_leaving(live):

@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.engine import Engine
 from sandbox.engine.container_host import host_address
 from sandbox.kube.api import Cluster
-from sandbox.kube.readiness import pending, wait_ready
+from sandbox.kube.readiness import troubles, wait_ready
 from sandbox.names import HOST, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.resolvers import Upstream
@@ -185,8 +185,8 @@ class DnsStep(NothingToUndo):
         live = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
         if live.get("data") != config_map(text)["data"]:
             return Status(State.DRIFTED, "another configuration")
-        if waits_for := pending(cluster, deployment(text)):
-            return Status(State.DRIFTED, waits_for)
+        if problem := self._absence(cluster) or next(troubles(cluster, [deployment(text)]), None):
+            return Status(State.DRIFTED, problem)
         pods = (cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {})["spec"]
         if pods.get("replicas") == 0:
             return Status(State.DRIFTED, "CoreDNS is scaled to 0 pods")

@@ -21,7 +21,7 @@ from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
-from sandbox.kube import bulk, readiness
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.readiness import wait_ready
@@ -189,8 +189,9 @@ class ChartsStep(NothingToUndo):
             return "`up` did not make it"
         if entry.get("digest") != self._digest(chart, full):
             return "the chart, its values or its images have changed"
-        workloads = [manifest for manifest in release.objects(chart.namespace) if manifest["kind"] in WORKLOADS]
-        for manifest, live in bulk.live(cluster, workloads):
+        workloads = (manifest for manifest in release.objects(chart.namespace) if manifest["kind"] in WORKLOADS)
+        for manifest in workloads:
+            live = cluster.live(manifest)
             problem = progress(live) if live else None if manifest["kind"] == "Job" else "is gone"
             if problem:
                 return f"{title(manifest)}: {problem}"

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 from sandbox.errors import BadFile
-from sandbox.kube import built_in, manifests
+from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest, title
 
+_KINDS = {
+    "v1": (
+        *("ConfigMap", "Namespace", "Node", "PersistentVolume", "PersistentVolumeClaim", "Pod", "Secret"),
+        *("Service", "ServiceAccount"),
+    ),
+    "apps/v1": ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"),
+    "batch/v1": ("CronJob", "Job"),
+    "discovery.k8s.io/v1": ("EndpointSlice",),
+    "networking.k8s.io/v1": ("Ingress", "IngressClass", "NetworkPolicy"),
+    "rbac.authorization.k8s.io/v1": ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+}
+VERSIONS = {kind: version for version, kinds in _KINDS.items() for kind in kinds}
+# How much of two names is the same, at most 1. APIService is the one most like another, Service, by 0.82.
+ALIKE = 0.85
 GUIDE = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
 # Since this release each of the kinds has one version, by that guide.
 SINCE = (1, 25)
@@ -24,11 +39,15 @@ def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
     defined = set(map(manifests.defined, every))
     for manifest in every:
         version, kind = manifest["apiVersion"], manifest["kind"]
-        group, right = version.rpartition("/")[0], built_in.version(kind)
-        if right is None and manifests.is_builtin(group) and (meant := built_in.near(kind)):
+        group, right = version.rpartition("/")[0], VERSIONS.get(kind)
+        if (
+            right is None
+            and manifests.is_builtin(group)
+            and (near := difflib.get_close_matches(kind, VERSIONS, 1, ALIKE))
+        ):
             raise BadFile(
                 f"{title(manifest)}: no cluster has the kind {kind} in {version}",
-                fix=f"write `kind: {meant}` and `apiVersion: {built_in.version(meant)}`",
+                fix=f"write `kind: {near[0]}` and `apiVersion: {VERSIONS[near[0]]}`",
             )
         if right and version != right and _is_kubernetes(group) and (group, kind) not in defined:
             raise BadFile(

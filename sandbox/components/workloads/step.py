@@ -15,7 +15,7 @@ from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.errors import SandboxError
-from sandbox.kube import bulk, object_keys
+from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import LAST, ordered
@@ -103,7 +103,7 @@ class ApplyStep(NothingToUndo):
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
         if record.digest and record.digest != _digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
-        if fault := _fault(record, bulk.live(cluster, placed)):
+        if fault := _fault(record, ((manifest, cluster.live(manifest)) for manifest in placed)):
             return Status(State.DRIFTED, fault)
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")

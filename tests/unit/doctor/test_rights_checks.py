@@ -14,7 +14,7 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import rights_checks
 from sandbox.doctor.check import Row, Status, run
 from sandbox.doctor.doctor_context import DoctorContext
-from tests.support.api_server import REVIEWS, RULES, ApiServer, kubeconfig, serving
+from tests.support.api_server import REVIEWS, ApiServer, kubeconfig, serving
 from tests.support.programs import make_program
 
 ROLE = Path(__file__).parents[3] / "docs" / "existing.md"
@@ -44,7 +44,7 @@ def test_user_with_all_rights_lacks_none_and_nothing_is_written(context: DoctorC
     assert {one.status for one in found.values()} == {Status.OK}
     assert found["rights.namespace"].evidence == "mine exists"
     assert {method for method, *_ in server.asked} == {"GET", "POST"}, "POST asks for reviews only"
-    assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
+    assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS}
     assert not list(context.home.state.glob("*.kubeconfig"))
 
 
@@ -62,13 +62,8 @@ def test_login_by_a_program_is_renewed_while_the_rows_are_made(
     assert len((tmp_path / "ran").read_text().splitlines()) > 3
 
 
-def test_listed_rights_are_not_queried_one_by_one(context: DoctorContext, server: ApiServer) -> None:
-    named = {"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}
-    server.rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, named]
-    assert {one.status for one in rows(context).values()} == {Status.OK}
-    asked = [path for method, path, *_ in server.asked if method == "POST"]
-    assert (asked.count(RULES), asked.count(REVIEWS)) == (5, 1), "once a part, and for the namespace itself"
-    server.rules, server.may = [named], lambda verb, resource: resource == "configmaps"
+def test_missing_rights_are_named(context: DoctorContext, server: ApiServer) -> None:
+    server.may = lambda verb, resource: resource == "configmaps"
     assert rows(context)["rights.objects"].evidence.endswith("secrets: get, list, create, patch, delete")
 
 

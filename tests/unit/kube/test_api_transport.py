@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import ssl
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import yaml
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
-from tests.support import http_server
+from tests.support import api_server, http_server
 from tests.support.api_server import ApiServer
 from tests.support.tls import make_pki, presenting
 
@@ -77,3 +79,32 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
 
 def coded(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def test_read_is_sent_once_while_answers_are_kept(tmp_path: Path) -> None:
+    with api_server.serving() as server:
+        path = api_server.kubeconfig(tmp_path / "config", server.server_port)
+        way = api_transport.of(path)
+        with api_transport.keeping(path):
+            with api_transport.keeping(path):
+                assert [way.read("/readyz", "*/*") for _ in range(2)] == [(200, b"ok")] * 2
+            way.read("/readyz", "*/*")
+            way.read("/apis", "*/*")
+        way.read("/readyz", "*/*")
+        assert [place for _, place, *_ in server.asked] == ["/readyz", "/apis", "/readyz"]
+
+
+def test_busy_server_is_asked_again(tmp_path: Path) -> None:
+    with api_server.serving() as server:
+        way = api_transport.of(api_server.kubeconfig(tmp_path / "config", server.server_port))
+        server.refusal = (429, b"later")
+        threading.Timer(0.3, lambda: setattr(server, "refusal", None)).start()
+        path = "/api/v1/namespaces/default/configmaps/a"
+        body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
+        assert way.request("PATCH", path, {"Content-Type": "application/apply-patch+yaml"}, body)[0] == 200
+        assert len(server.asked) > 1
+
+
+def test_answers_are_kept_for_nothing_without_a_kubeconfig(tmp_path: Path) -> None:
+    with api_transport.keeping(tmp_path / "none"):
+        pass

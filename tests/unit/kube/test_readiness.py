@@ -14,7 +14,7 @@ from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.pod_faults import CRASHES
-from sandbox.kube.readiness import pending, troubles, wait_ready
+from sandbox.kube.readiness import troubles, wait_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import kubeconfig, serving
 
@@ -397,13 +397,12 @@ def test_refused_pods_in_events_end_the_wait(
 def test_job_whose_pods_failed_and_are_gone_is_given_up(
     monkeypatch: pytest.MonkeyPatch, kind: str, given_up: bool
 ) -> None:
-    cluster = Clusters(monkeypatch)
-    job = workload("job", failed=CRASHES - 1) | {"kind": kind}
-    cluster.workloads = {"job": job}
-    assert pending(cast("Cluster", cluster), job) is not None
-    job["status"]["failed"] = CRASHES
-    if given_up:
-        with pytest.raises(ClusterError, match="Job ns/job cannot start"):
-            pending(cast("Cluster", cluster), job)
-    else:
-        assert pending(cast("Cluster", cluster), job) is not None
+    cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(job=job(CRASHES)))
+
+    def job(failed: int) -> dict[str, Any]:
+        return workload("job", failed=failed) | {"kind": kind}
+
+    cluster.workloads = {"job": job(CRASHES - 1)}
+    expected = pytest.raises(ClusterError, match="Job ns/job cannot start") if given_up else pytest.raises(WaitTimeout)
+    with expected:
+        cluster.await_ready()

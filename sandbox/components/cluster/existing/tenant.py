@@ -84,7 +84,7 @@ class Tenant(Cluster):
             found = self.resources(version)
         except ClusterError:  # a server of its own, which does not answer
             return []
-        usable = (kind for kind in found if kind.namespaced and kind.may("list", "delete"))
+        usable = (kind for kind in found if kind.namespaced and kind.verbs >= {"list", "delete"})
         return [(version, kind.kind) for kind in usable if kind.kind not in DERIVED]
 
     def _labelled(self, of: tuple[str, str]) -> list[dict[str, Any]]:
