@@ -111,6 +111,14 @@ class Growing(Step, Protocol):
 
 
 @runtime_checkable
+class Refreshing(Step, Protocol):
+    """A step whose content follows what users change in the cluster, which is no drift."""
+
+    def refresh(self) -> None:
+        """Update it; `up` does this when the step is ready."""
+
+
+@runtime_checkable
 class Stoppable(Step, Protocol):
     """A step that uses memory and processor time, and can be stopped; `apply` starts it again."""
 

@@ -15,7 +15,19 @@ from queue import SimpleQueue
 from sandbox.errors import Away, SandboxError
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
-from sandbox.step import Growing, Overtaken, Rebuildable, Revocable, State, Status, Step, Stoppable, Work, needed
+from sandbox.step import (
+    Growing,
+    Overtaken,
+    Rebuildable,
+    Refreshing,
+    Revocable,
+    State,
+    Status,
+    Step,
+    Stoppable,
+    Work,
+    needed,
+)
 from sandbox.system import interruption, process
 
 WIDTH = 8
@@ -102,6 +114,8 @@ class _Making:
             before = step.check()
             _refuse(step, before, self._recreate)
         if before.state is State.READY:
+            if isinstance(step, Refreshing):
+                step.refresh()
             self._report.unchanged(step.title, before.detail)
             return
         self._report.began(step.title)

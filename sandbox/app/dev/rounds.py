@@ -24,7 +24,7 @@ from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.workload_status import WORKLOADS
 from sandbox.oci.reference import Target
 from sandbox.quantities import count, megabytes
-from sandbox.step import Overtaken, Progress, State, Step
+from sandbox.step import Overtaken, Progress, Refreshing, State, Step
 
 # In runc's words, of a container whose program is below a shell.
 NO_SHELL = 'exec: "sh": executable file not found'
@@ -176,7 +176,10 @@ class Rounds:
                 self.apply.await_ready(placed, partial(self.report.progress, "roll-out"))
             self.apply.remember(placed)
         for step in self.following:
-            if step.check().state is not State.READY:
+            if step.check().state is State.READY:
+                if isinstance(step, Refreshing):
+                    step.refresh()
+            else:
                 with timed(self.report, step.name, step.title):
                     step.apply(Progress(partial(self.report.progress, step.name)))
 

@@ -105,11 +105,16 @@ class PageStep(NothingToUndo):
     title: str = "Page for unknown hosts"
 
     def check(self) -> Status:
-        cluster = self.cluster()
-        live = cluster.get("v1", "ConfigMap", self.page.name, self.page.within or SYSTEM_NAMESPACE)
-        if (live or {}).get("data") != self.page.manifest(cluster)["data"]:
-            return Status(State.DRIFTED if live else State.ABSENT, "lists other hosts")
-        return Status(State.READY)
+        return Status(State.ABSENT if self._live(self.cluster()) is None else State.READY)
 
     def apply(self, work: Work) -> None:
         self.page.publish(self.cluster())
+
+    def refresh(self) -> None:
+        """Show the hosts of Ingresses that users have added and removed."""
+        cluster = self.cluster()
+        if (self._live(cluster) or {}).get("data") != self.page.manifest(cluster)["data"]:
+            self.page.publish(cluster)
+
+    def _live(self, cluster: Cluster) -> dict[str, Any] | None:
+        return cluster.get("v1", "ConfigMap", self.page.name, self.page.within or SYSTEM_NAMESPACE)

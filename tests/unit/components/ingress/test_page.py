@@ -13,6 +13,8 @@ from sandbox.components.ingress.served_hosts import hosts_of, paths_of
 from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import SEEN
 from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.plan import lifecycle
+from sandbox.report import Silent
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
@@ -94,8 +96,14 @@ def test_page_lists_hosts_of_the_ingresses(server: ApiServer, step: PageStep) ->
     step.apply(NoWork())
     assert "https://a.test:8443/" in server.objects[PAGE]["data"]["404.html"]
     assert step.check().state is State.READY
+
+
+def test_ingress_of_the_user_is_no_drift_and_shown_by_the_next_up(server: ApiServer, step: PageStep) -> None:
+    lifecycle.up([step], Silent())
     server.objects[INGRESS]["spec"]["rules"].append({"host": "b.test"})
-    assert step.check().state is State.DRIFTED
+    assert step.check().state is State.READY
+    assert not lifecycle.up([step], Silent()), "nothing is reported as changed"
+    assert "https://b.test:8443/" in server.objects[PAGE]["data"]["404.html"]
 
 
 def test_hosts_with_connections_of_their_own_are_refused_on_others(server: ApiServer, step: PageStep) -> None:
