@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import logging
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.components.edge.route import LOOPBACK, RegistryRoute
@@ -14,13 +13,10 @@ from sandbox.components.edge.shared_edge import Edge
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
 from sandbox.errors import SandboxError, succeeded
 from sandbox.names import REGISTRY_PORT, Names
-from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status, Work
 from sandbox.system.wait import wait_until
-
-log = logging.getLogger(__name__)
 
 PROGRAM = "registry"
 CONFIG_FILE = "/etc/distribution/config.yml"
@@ -52,10 +48,7 @@ for blob in BLOBS; do
 done
 """
 READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
-# Where its data is and whether it accepts pushes: the engine does not tell this of a container otherwise.
-SETUP = "dev.sandbox.registry"
-SETTINGS = "dev.sandbox.registry-settings"
-_SETTINGS = digests.of(json.dumps(CONFIG).encode())
+MADE = "dev.sandbox.registry"  # the label with a digest of all its settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +70,6 @@ class Registry:
         return f"http://127.0.0.1:{self.port}"
 
     def status(self) -> Status:
-        """Compare its container and its port with the spec, and test whether it answers as a registry."""
         container = self.engine.container(self.names.registry)
         if container is None:
             return Status(State.ABSENT)
@@ -86,22 +78,11 @@ class Registry:
         edge = self._edge.registry_status(self._route(container))
         if edge.state is not State.READY:
             return Status(State.DRIFTED, edge.detail or "the edge does not serve its port")
-        try:
-            with Client(self.url) as client:
-                client.ping()
-        except RegistryError as error:
-            return Status(State.DRIFTED, error.brief)
-        return Status(State.READY, self.names.registry)
+        silence = self._silence()
+        return Status(State.DRIFTED, silence) if silence else Status(State.READY, self.names.registry)
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Start its container if it is only stopped, else recreate it over the same data. Raises SandboxError."""
-        if self._is_resumed():
-            try:
-                self._publish(say)
-            except SandboxError as error:
-                log.info("%s is recreated: %s %s", self.names.registry, error.brief, error.details)
-            else:
-                return
+        """Recreate its container over the same data, and wait until the edge reaches it. Raises SandboxError."""
         self._serve({}, say)
 
     def stop(self) -> bool:
@@ -147,7 +128,7 @@ class Registry:
         It ends with a restart, for a registry still claims, from its cache, to have what it lost. Raises SandboxError.
         """
         names = (digest.split(":") for digest in damaged)
-        blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
+        blobs = " ".join(f"{BLOBS}/{algorithm}/{name[:2]}/{name}" for algorithm, name in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         succeeded(self._run_over_data(busybox, script), "the registry's damaged blobs could not be moved aside")
         self._serve({}, _silent)
@@ -161,60 +142,50 @@ class Registry:
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )
 
-    def _is_resumed(self) -> bool:
-        """Tell whether its container runs, or was only stopped and was started; a new one takes three times as long."""
-        container = self.engine.container(self.names.registry)
-        if container is None or not labelled.is_ours(container, self.names.home) or self._difference(container):
-            return False
-        try:
-            if not container.running:
-                self.engine.start(self.names.registry)
-        except SandboxError as error:
-            log.info("%s is recreated: %s %s", self.names.registry, error.brief, error.details)
-            return False
-        return True
-
     def _collect(self, *options: str) -> str:
         argv = [PROGRAM, "garbage-collect", "--delete-untagged", *options, CONFIG_FILE]
         status, output = self.engine.execute(self.names.registry, argv)
         if status != 0:
-            said = "\n".join(output.splitlines()[-10:])
-            raise SandboxError("the registry could not collect its garbage", details=said, fix="sandbox up")
+            lines = "\n".join(output.splitlines()[-10:])
+            raise SandboxError("the registry could not collect its garbage", details=lines, fix="sandbox up")
         return output
 
     def _serve(self, more: Mapping[str, str], say: Callable[[str], None]) -> None:
-        """Recreate the container over the same data, with `more` settings, and wait until the edge reaches it."""
         labelled.make_room(self.engine, self.names.registry, self.names.home)
         if self.storage is None:
             self.engine.create_volume(self.names.volume, self.names.labels)
-        self.engine.run(
-            ContainerSpec(
-                name=self.names.registry,
-                image=self.image,
-                command=COMMAND,
-                labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
-                network=self.names.network,
-                address=container_host.kept_address(self._network, container_host.REGISTRY),
-                publish={REGISTRY_PORT: (self._bind,)},
-                forwarded=False,
-                environment={**CONFIG, **more},
-                volumes={str(self.storage or self.names.volume): DATA},
-                user=container_host.folder_owner(self.engine, self.storage) if self.storage else None,
-            )
-        )
+        self.engine.run(self._spec(more))
         self._publish(say)
+
+    def _spec(self, more: Mapping[str, str]) -> ContainerSpec:
+        spec = ContainerSpec(
+            name=self.names.registry,
+            image=self.image,
+            command=COMMAND,
+            labels=self.names.labels,
+            network=self.names.network,
+            address=container_host.kept_address(self._network, container_host.REGISTRY),
+            publish={REGISTRY_PORT: (Bind(LOOPBACK, self.port),)},
+            forwarded=False,
+            environment={**CONFIG, **more},
+            volumes={str(self.storage or self.names.volume): DATA},
+            user=container_host.folder_owner(self.engine, self.storage) if self.storage else None,
+        )
+        made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
+        return replace(spec, labels={**spec.labels, MADE: made})
 
     def _publish(self, say: Callable[[str], None]) -> None:
         self._edge.publish_registry(self._route(self._require_running()), say)
-        wait_until(self._silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
+
+        def silence() -> str | None:
+            self._require_running()
+            return self._silence()
+
+        wait_until(silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
 
     def _route(self, container: Container) -> RegistryRoute:
         server = f"{container.addresses.get(self.names.network, container.name)}:{REGISTRY_PORT}"
         return RegistryRoute(self.names.name, self.port, server, (self.names.registry,))
-
-    @property
-    def _bind(self) -> Bind:
-        return Bind(LOOPBACK, self.port)
 
     @property
     def _edge(self) -> Edge:
@@ -224,24 +195,14 @@ class Registry:
     def _network(self) -> Network:
         return container_host.joined(self.engine, self.names.network)
 
-    def _setup(self, more: Mapping[str, str]) -> str:
-        return f"{self.storage or self.names.volume}{', read-only' if more else ''}"
-
     def _drift(self, container: Container) -> str | None:
-        return self._difference(container) if container.running else "stopped"
-
-    def _difference(self, container: Container) -> str | None:
-        """Return what is not as wanted of a container, whether it runs or not."""
+        if not container.running:
+            return "stopped"
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
-        if container.published.get(REGISTRY_PORT) != frozenset({self._bind}):
-            return f"is not published on {self._bind}"
         if self.names.network not in container.attached:
             return f"is not on the network {self.names.network}"
-        setup = container.labels.get(SETUP, "another place")
-        if setup != self._setup({}):
-            return f"has its data in {setup}"
-        return None if container.labels.get(SETTINGS) == _SETTINGS else "has other settings"
+        return None if container.labels.get(MADE) == self._spec({}).labels[MADE] else "has other settings"
 
     def _require_running(self) -> Container:
         container = self.engine.container(self.names.registry)
@@ -251,7 +212,6 @@ class Registry:
         return container
 
     def _silence(self) -> str | None:
-        self._require_running()
         try:
             with Client(self.url) as client:
                 client.ping()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sandbox.components.registry import container_step, endpoints
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
@@ -50,8 +49,8 @@ class ExternalRegistryStep:
             require_answer(self.where)
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        there = endpoints.external(self.engine, self.network, self.where)
-        return Status(State.READY, f"answers; nodes go to {there.endpoint}")
+        endpoint = endpoints.external(self.engine, self.network, self.where).endpoint
+        return Status(State.READY, f"answers; nodes go to {endpoint}")
 
     def apply(self, work: Work) -> None:
         require_answer(self.where)  # else the sandbox would have no registry at all
@@ -83,8 +82,4 @@ class TeamRegistryStep(NothingToUndo):
         return Status(State.READY, "answers; nodes pull from it by their own configuration")
 
     def apply(self, work: Work) -> None:
-        found = self.check()
-        if found.state is not State.READY:
-            raise SandboxError(
-                f"the registry {self.where} cannot be used", details=found.detail, fix="see registry.external"
-            )
+        require_answer(self.where, self.keychain)

@@ -30,8 +30,6 @@ use a registry that the nodes trust: registry: {external: HOST}   (push there wi
 or ask who runs the cluster to let nodes reach NodePorts at 127.0.0.1 (kube-proxy in iptables mode does;
 nftables, IPVS and eBPF replacements need it switched on), or to add a hosts.toml for that name on every node"""
 CANARY = "sandbox-canary"
-# A node that is told to pull by digest asks the registry even if it has the image.
-_REFUSED = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable"}
 _UNRUNNABLE = {"CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 
 
@@ -50,13 +48,12 @@ class InnerRegistryStep(NothingToUndo):
 
     def check(self) -> Status:
         cluster = self.place.cluster
-        service, account = _found(cluster, in_cluster.service()), _account(cluster)
+        service, account = _own(cluster, in_cluster.service()), _account(cluster)
         if service is None or account is None:
             return Status(State.ABSENT)
         port = in_cluster.node_port(service)
-        held = cluster.get("v1", "Secret", PULL_SECRET, cluster.namespace) or {}
-        wanted = in_cluster.pull_secret(port, in_cluster.password(account))
-        if held.get("data") != wanted["data"]:
+        secret = cluster.get("v1", "Secret", PULL_SECRET, cluster.namespace) or {}
+        if secret.get("data") != in_cluster.pull_secret(port, in_cluster.password(account))["data"]:
             return Status(State.DRIFTED, f"the Secret {PULL_SECRET} is for another")
         disk = self._has_disk(cluster)
         problem = content_hash.problem(cluster, [self._deployment(cluster, disk=disk)])
@@ -70,7 +67,7 @@ class InnerRegistryStep(NothingToUndo):
             cluster.apply(in_cluster.account())
             account = _account(cluster)
         cluster.apply(in_cluster.service())
-        service = _found(cluster, in_cluster.service())
+        service = _own(cluster, in_cluster.service())
         if service is None or account is None:
             raise SandboxError(f"the registry's objects do not stay in {cluster.namespace}", fix="see who removes them")
         port = in_cluster.node_port(service)
@@ -110,20 +107,20 @@ class InnerRegistryStep(NothingToUndo):
 
 def name_on_nodes(place: SandboxNamespace) -> str:
     """Return the prefix of the registry's images in this cluster. Raises SandboxError while there is none."""
-    service = _found(place.cluster, in_cluster.service())
+    service = _own(place.cluster, in_cluster.service())
     if service is None:
         raise SandboxError(f"there is no registry in {place.namespace}", fix="sandbox up")
     return in_cluster.name_on_nodes(in_cluster.node_port(service))
 
 
-def _found(cluster: Tenant, manifest: Manifest) -> dict[str, Any] | None:
-    found = cluster.find(manifest)
-    return found if found and cluster.owns(found) else None
+def _own(cluster: Tenant, manifest: Manifest) -> dict[str, Any] | None:
+    live = cluster.find(manifest)
+    return live if live and cluster.owns(live) else None
 
 
 def _account(cluster: Tenant) -> dict[str, Any] | None:
-    found = cluster.get("v1", "Secret", NAME, cluster.namespace)
-    return found if found and cluster.owns(found) and "password" in (found.get("data") or {}) else None
+    live = cluster.get("v1", "Secret", NAME, cluster.namespace)
+    return live if live and cluster.owns(live) and "password" in (live.get("data") or {}) else None
 
 
 @dataclass(frozen=True)
@@ -161,28 +158,24 @@ class InnerCanaryStep(NothingToUndo):
 
     def _pull(self) -> str | None:
         live = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
-        if live is None:
-            return "its pod is gone"
-        if pulled(live):
-            return None
-        return refusal(live) or pending(live)
+        return unpulled(live) if live else "its pod is gone"
 
     def _remove(self) -> None:
-        def there() -> str | None:
-            found = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
-            return None if found is None else "the pod of an earlier registry is still running"
+        def remaining() -> str | None:
+            live = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
+            return "the pod of an earlier registry is still running" if live else None
 
-        if there():
+        if remaining():
             self.place.cluster.delete("v1", "Pod", CANARY, self.place.namespace)
-            wait_until(there, what="the canary's end", timeout=PULL_TIMEOUT)
+            wait_until(remaining, what="the canary's end", timeout=PULL_TIMEOUT)
 
 
 def recorded(place: SandboxNamespace) -> Status:
     """Return the result of the last test pull that the cluster has a record of."""
-    found = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
-    if found is None:
+    record = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
+    if record is None:
         return Status(State.ABSENT)
-    if found.get("data") != _proof(place)["data"]:
+    if record.get("data") != _proof(place)["data"]:
         return Status(State.DRIFTED, "was tested with another registry")
     return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
 
@@ -217,32 +210,15 @@ def canary_pod(image: str, pull_secret: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": CANARY}, "spec": spec}
 
 
-def pulled(live: Mapping[str, Any]) -> bool:
-    """Tell whether a node has pulled the image of the pod."""
-    state = _state(live)
-    return "terminated" in state or "running" in state or _waiting(state) in _UNRUNNABLE
-
-
-def refusal(live: Mapping[str, Any]) -> str | None:
-    """Return the node's message about a failed pull, or None."""
-    waiting = _state(live).get("waiting") or {}
-    return str(waiting.get("message") or waiting["reason"]) if waiting.get("reason") in _REFUSED else None
-
-
-def pending(live: Mapping[str, Any]) -> str:
-    """Return what the pod still waits for, in words."""
+def unpulled(live: Mapping[str, Any]) -> str | None:
+    """Return why no node has pulled the image of the pod yet, in the node's words; None when one has."""
     status = live.get("status") or {}
-    said = [str(one.get("message")) for one in status.get("conditions") or () if one.get("message")]
-    return _waiting(_state(live)) or "; ".join(said) or "not scheduled on a node yet"
-
-
-def _state(live: Mapping[str, Any]) -> Mapping[str, Any]:
-    statuses = (live.get("status") or {}).get("containerStatuses") or [{}]
-    return statuses[0].get("state") or {}
-
-
-def _waiting(state: Mapping[str, Any]) -> str:
-    return str((state.get("waiting") or {}).get("reason", ""))
+    state = (status.get("containerStatuses") or [{}])[0].get("state") or {}
+    waiting = state.get("waiting") or {}
+    if "terminated" in state or "running" in state or waiting.get("reason") in _UNRUNNABLE:
+        return None
+    conditions = (str(condition["message"]) for condition in status.get("conditions") or () if condition.get("message"))
+    return waiting.get("message") or waiting.get("reason") or "; ".join(conditions) or "not scheduled on a node yet"
 
 
 @dataclass(frozen=True)
@@ -259,28 +235,26 @@ class OwnPushStep(NothingToUndo):
     def check(self) -> Status:
         try:
             with Client(self.url, keychain=self.keychain) as client:
-                missing = [str(one.target) for one in self.entries if not _holds(client, one)]
+                missing = [str(entry.target) for entry in self.entries if not _has(client, entry)]
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        return (
-            Status(State.ABSENT, f"missing: {', '.join(missing)}")
-            if missing
-            else Status(State.READY, "in the registry")
-        )
+        if missing:
+            return Status(State.ABSENT, f"missing: {', '.join(missing)}")
+        return Status(State.READY, "in the registry")
 
     def apply(self, work: Work) -> None:
         from sandbox.images.push import push  # and the sources of images, which a check does without
 
-        gone = [str(one.path) for one in self.entries if not one.path.exists()]
-        if gone:  # the engine may still have the images, and other checkouts have only their own versions
+        missing = [str(entry.path) for entry in self.entries if not entry.path.exists()]
+        if missing:  # the engine may still have the images, and other checkouts have only their own versions
             raise SandboxError(
                 "the bundle is not complete",
-                details=f"not there: {', '.join(gone)}",
+                details=f"missing: {', '.join(missing)}",
                 fix="sandbox bundle build",
                 id="no-bundle",
             )
         push(self.entries, self.url, keychain=self.keychain)
 
 
-def _holds(client: Client, entry: FromArchive) -> bool:
+def _has(client: Client, entry: FromArchive) -> bool:
     return client.manifest_digest(entry.target.repository, str(entry.target.tag)) is not None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import company_ca
@@ -30,8 +29,8 @@ class MirrorsStep:
 
     A cache answers every pod of the sandbox without an account. It signs in only with one of the accounts `lent`, which
     every pod may pull with anyway; `keychain` has the user's own, and tells why an upstream is asked without one. The
-    account is in a file that only the user can read, and nowhere else. Each cache trusts the company's CA, as the nodes
-    do.
+    account is in a file that only the user can read, and in one of the container that only the engine's root can read.
+    Each cache trusts the company's CA, as the nodes do.
     """
 
     engine: Engine
@@ -142,33 +141,34 @@ class MirrorsStep:
         return not container.running and CRASHED in self.engine.logs(container.name)
 
     def _start(self, one: Upstream, account: Credential | None) -> None:
-        name, place = self.names.mirror(one.name), self._folder(one)
-        files.make_private_dir(place)
+        name = self.names.mirror(one.name)
+        files.make_private_dir(self._folder(one))
         # Removed before its settings change, so that an existing container was always started with the present ones.
         labelled.make_room(self.engine, name, self.names.home)
         files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
         files.write_atomic(self._certificates(one), self.company.pem, mode=0o644)
-        spec = ContainerSpec(
-            name=name,
-            image=self.image,
-            command=COMMAND,
-            labels={**self.names.labels, MIRROR: one.name},
-            network=self.names.network,
-            address=container_host.spare_address(self.engine, self.names.network, container_host.MIRRORS),
-            environment={"OTEL_TRACES_EXPORTER": "none"},
+        self.engine.create_volume(name, {**self.names.labels, MIRROR: one.name})
+        self.engine.run(
+            ContainerSpec(
+                name=name,
+                image=self.image,
+                command=COMMAND,
+                labels={**self.names.labels, MIRROR: one.name},
+                network=self.names.network,
+                address=container_host.spare_address(self.engine, self.names.network, container_host.MIRRORS),
+                environment={"OTEL_TRACES_EXPORTER": "none"},
+                volumes={name: DATA},
+                folders=self._given(one),
+            )
         )
-        if self.engine.shares_network():
-            data = place / "data"
-            user = container_host.folder_owner(self.engine, data)
-            self.engine.run(replace(spec, user=user, volumes={str(data): DATA}, read_only_binds=self._binds(one)))
-            return
-        # The engine's machine may not have this machine's folders.
-        self.engine.create_volume(name, spec.labels)
-        given: dict[str, dict[str, Placed]] = {}
-        for file, inner in self._binds(one).items():
-            path, mode = PurePosixPath(inner), stat.S_IMODE(file.stat().st_mode)
-            given.setdefault(str(path.parent), {})[path.name] = Placed(file.read_bytes(), mode)
-        self.engine.run(replace(spec, volumes={name: DATA}, folders=given))
+
+    def _given(self, one: Upstream) -> Mapping[str, Mapping[str, Placed]]:
+        """Return the files for its container, by folder: the engine's machine may not have this machine's folders."""
+        folders: dict[str, dict[str, Placed]] = {}
+        for file, inner in ((self._file(one), PurePosixPath(CONFIG_FILE)), (self._certificates(one), company_ca.PLACE)):
+            if content := file.read_bytes():
+                folders.setdefault(str(inner.parent), {})[inner.name] = Placed(content, 0o600)
+        return folders
 
     def _settings(self, one: Upstream, account: Credential | None) -> bytes:
         return mirror_settings.settings(one, account, data=DATA, port=REGISTRY_PORT)
@@ -178,10 +178,6 @@ class MirrorsStep:
 
     def _file(self, one: Upstream) -> Path:
         return self._folder(one) / "config.yml"
-
-    def _binds(self, one: Upstream) -> Mapping[Path, str]:
-        company = {self._certificates(one): str(company_ca.PLACE)} if self.company.pem else {}
-        return {self._file(one): CONFIG_FILE} | company
 
     def _certificates(self, one: Upstream) -> Path:
         return self._folder(one) / "company.pem"

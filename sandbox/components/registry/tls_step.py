@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
+from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.errors import succeeded
-from sandbox.names import HTTPS_PORT, INGRESS_PORT
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 
@@ -21,7 +21,7 @@ SHOWN = ("cat", "/etc/hosts")
 class TlsRegistryStep(NothingToUndo):
     """containerd's hosts.toml, with the sandbox's root, and the names in each node's /etc/hosts.
 
-    The step that wires the registry removes both of hosts that the spec does not have any more. The engine writes
+    The step that wires the registry removes the files of hosts that the spec does not have any more. The engine writes
     /etc/hosts again at every start of a node, and `up` then repairs it.
     """
 
@@ -36,14 +36,13 @@ class TlsRegistryStep(NothingToUndo):
         return f"Pulls from {', '.join(self.hosts)}"
 
     def check(self) -> Status:
+        wanted = host_files(self.hosts, self.port)
         for node in self.nodes.running():
-            wanted = host_files(self.hosts, self.port)
-            there = self.nodes.read_files(node, wanted)
+            present = self.nodes.read_files(node, wanted)
             for path, content in wanted.items():
-                if there[path] != content:
-                    return Status(State.ABSENT if there[path] is None else State.DRIFTED, f"{path} on {node}")
-            unknown = self._unknown(node)
-            if unknown:
+                if present[path] != content:
+                    return Status(State.ABSENT if present[path] is None else State.DRIFTED, f"{path} on {node}")
+            if unknown := self._unknown(node):
                 return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {node}")
         return Status(State.READY)
 
@@ -58,8 +57,9 @@ class TlsRegistryStep(NothingToUndo):
 
     def _unknown(self, node: str) -> list[str]:
         shown = succeeded(self.nodes.execute(node, SHOWN), f"/etc/hosts on {node} cannot be read")
-        known = {tuple(line.split()) for line in shown.splitlines()}
-        return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
+        lines = {tuple(line.split()) for line in shown.splitlines()}
+        names = dict.fromkeys(host.partition(":")[0] for host in self.hosts)
+        return [name for name in names if (ADDRESS, name) not in lines]
 
 
 def host_files(hosts: Iterable[str], port: int) -> dict[PurePosixPath, bytes]:
@@ -68,31 +68,9 @@ def host_files(hosts: Iterable[str], port: int) -> dict[PurePosixPath, bytes]:
     On the node the ingress listens on `port`, whatever port the host has at the edge. A `ca` that is not absolute is
     ignored.
     """
-    return {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml"): _hosts_toml(host, port) for host in hosts}
+    return {FOLDER / host / "hosts.toml": MARK + _hosts_toml(host, port).encode() for host in hosts}
 
 
-def left(found: Mapping[PurePosixPath, bytes], hosts: Iterable[str]) -> tuple[PurePosixPath, ...]:
-    """Return those of a node's files that are of this step, and of hosts that the spec does not have any more."""
-    wanted = {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml") for host in hosts}
-    return tuple(
-        path
-        for path, data in found.items()
-        if path not in wanted and data in [_hosts_toml(path.parent.name, port) for port in (INGRESS_PORT, HTTPS_PORT)]
-    )
-
-
-def forget(nodes: Nodes, node: str, names: Iterable[str]) -> None:
-    """Remove names from a node's /etc/hosts, in place as they were added. Raises SandboxError."""
-    for name in names:
-        line = f"{ADDRESS} {name}".replace(".", r"\.")
-        script = f"sed '/^{line}$/d' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts"
-        succeeded(nodes.execute(node, ["sh", "-c", script]), f"/etc/hosts on {node} cannot be written")
-
-
-def node_names(hosts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(host.partition(":")[0] for host in hosts))
-
-
-def _hosts_toml(host: str, port: int) -> bytes:
+def _hosts_toml(host: str, port: int) -> str:
     url = f"https://{host.partition(':')[0]}:{port}"
-    return f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{ROOT}"\n'.encode()
+    return f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{ROOT}"\n'

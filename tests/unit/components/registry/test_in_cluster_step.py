@@ -18,9 +18,7 @@ from sandbox.components.registry.in_cluster_step import (
     InnerRegistryStep,
     OwnPushStep,
     name_on_nodes,
-    pending,
-    pulled,
-    refusal,
+    unpulled,
 )
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
@@ -247,24 +245,21 @@ def live(**state: Any) -> dict[str, Any]:
         {"waiting": {"reason": "CreateContainerError"}},
     ],
 )
-def test_whatever_became_of_it_its_image_had_come(state: dict[str, Any]) -> None:
-    assert pulled(live(**state))
-    assert refusal(live(**state)) is None
+def test_pod_that_cannot_run_has_pulled_its_image(state: dict[str, Any]) -> None:
+    assert unpulled(live(**state)) is None
 
 
-def test_refused_pull_is_reported_in_the_nodes_words() -> None:
-    found = live(waiting={"reason": "ErrImagePull", "message": "connection refused"})
-    assert not pulled(found)
-    assert refusal(found) == "connection refused"
-
-
-def test_before_that_it_is_waited_for() -> None:
-    creating = live(waiting={"reason": "ContainerCreating"})
-    assert not pulled(creating)
-    assert refusal(creating) is None
-    assert pending(creating) == "ContainerCreating"
-    quota = {"status": {"conditions": [{"type": "PodScheduled", "message": "0/3 nodes are available"}]}}
-    assert pending(quota) == "0/3 nodes are available"
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (live(waiting={"reason": "ErrImagePull", "message": "connection refused"}), "connection refused"),
+        (live(waiting={"reason": "ContainerCreating"}), "ContainerCreating"),
+        ({"status": {"conditions": [{"message": "0/1 nodes are available"}]}}, "0/1 nodes are available"),
+        ({}, "not scheduled on a node yet"),
+    ],
+)
+def test_pod_that_waits_for_its_image_is_reported_in_the_nodes_words(pod: dict[str, Any], reason: str) -> None:
+    assert unpulled(pod) == reason
 
 
 IMAGE = TestImage((layer(1),), label="traefik")

@@ -70,13 +70,14 @@ def test_mirrors_leave_the_first_addresses_to_nodes(engine: FakeEngine, names: N
     assert mirrors == ["172.30.255.223", "172.30.255.222"]
 
 
-def test_account_is_in_one_private_file_and_nowhere_else(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+def test_account_is_in_private_files_and_nowhere_else(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     file = names.mirrors / "quay.io" / "config.yml"
     assert yaml.safe_load(file.read_bytes())["proxy"]["password"] == SECRET
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert engine.boxes[names.mirror("quay.io")].spec.read_only_binds == {file: "/etc/distribution/config.yml"}
-    assert all(SECRET not in repr(box) for box in engine.boxes.values())
+    box, place = engine.boxes[names.mirror("quay.io")], PurePosixPath("/etc/distribution/config.yml")
+    assert (box.files[place], box.modes[place]) == (file.read_bytes(), 0o600)
+    assert all(SECRET not in repr(replace(box.spec, folders={})) for box in engine.boxes.values())
     assert SECRET not in repr(step) and SECRET not in step.check().detail
     assert step.check().detail == "docker.io without an account; quay.io signed in as me"
 
@@ -89,18 +90,13 @@ def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: 
     assert "trusts other certificates" in trusting.check().detail
     trusting.apply(NoWork())
     assert trusting.check().state is State.READY
-    file = names.mirrors / "quay.io" / "company.pem"
-    assert engine.boxes[names.mirror("quay.io")].spec.read_only_binds[file] == str(company_ca.PLACE)
-    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (company, 0o644)
+    assert engine.boxes[names.mirror("quay.io")].files[company_ca.PLACE] == company
 
 
-def test_engine_elsewhere_gets_files_and_a_volume(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
-    engine.shares, name = False, names.mirror("quay.io")
+def test_pulled_images_are_in_a_volume_until_a_purge(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+    name = names.mirror("quay.io")
     step.apply(NoWork())
-    box = engine.boxes[name]
-    assert (box.spec.read_only_binds, box.spec.binds, box.spec.volumes) == ({}, {}, {name: "/var/lib/registry"})
-    place = PurePosixPath("/etc/distribution/config.yml")
-    assert (SECRET.encode() in box.files[place], box.modes[place]) == (True, 0o600)
+    assert engine.boxes[name].spec.volumes == {name: "/var/lib/registry"}
     assert step.undo() and name in engine.volumes
     assert replace(step, purge=True).undo() and engine.volumes == {}
 
@@ -113,15 +109,14 @@ def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
 
 def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
-    data = names.mirrors / "quay.io" / "data"
-    (data / "layer").touch()
+    volume = engine.volumes[names.mirror("quay.io")]
     hub = engine.boxes[names.mirror("docker.io")]
     changed = replace(step, lent=Accounts({"quay.io": Credential("me", "other")}))
     assert changed.check().state is State.DRIFTED and "quay.io" in changed.check().detail
     changed.apply(NoWork())
     assert changed.check().state is State.READY
     assert engine.boxes[names.mirror("docker.io")] is hub
-    assert (data / "layer").exists()
+    assert engine.volumes[names.mirror("quay.io")] is volume
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "removed"])
@@ -168,9 +163,9 @@ def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: 
     other.apply(NoWork())
     nameless = replace(step, upstreams=(), keychain=None)  # `down NAME` far from the spec
     assert nameless.undo()
-    assert (names.mirrors / "docker.io" / "data").is_dir()
+    assert names.mirror("docker.io") in engine.volumes
     assert replace(nameless, purge=True).undo()
-    assert not names.mirrors.exists()
+    assert not names.mirrors.exists() and names.mirror("docker.io") not in engine.volumes
     assert not replace(nameless, purge=True).undo()
     assert other.check().state is State.READY
 

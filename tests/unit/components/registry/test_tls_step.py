@@ -11,7 +11,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.registry.tls_step import TlsRegistryStep, host_files, node_names
+from sandbox.components.registry.tls_step import TlsRegistryStep, host_files
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import INGRESS_PORT, Names
@@ -112,7 +112,3 @@ def test_names_are_pulled_from_the_ingress_port_with_the_root() -> None:
         url = f"https://{path.parent.name.partition(':')[0]}:{INGRESS_PORT}"
         assert said == {"server": url, "host": {url: {"capabilities": ["pull", "resolve"], "ca": str(ROOT)}}}
         assert PurePosixPath(said["host"][url]["ca"]).is_absolute()
-
-
-def test_a_name_is_known_once() -> None:
-    assert node_names(HOSTS) == ("hub.demo.localhost", "other.demo.localhost")
