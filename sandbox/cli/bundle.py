@@ -36,22 +36,20 @@ def bundle() -> None:
 
 @bundle.command("build")
 @click.argument("components", nargs=-1)
-@click.option("--jobs", type=click.IntRange(1, 16), default=2, help="Build this many components in parallel.")
 @click.option("--kubernetes", metavar="VERSION", help="Build the node image of this Kubernetes, such as 1.35.")
 @click.option("--architecture", metavar="NAME", help="Build for machines of amd64 or arm64.  [default: this machine's]")
 @progress_option
 def build(
     components: tuple[str, ...],
     *,
-    jobs: int,
     kubernetes: str | None,
     architecture: str | None,
     progress: str,
 ) -> None:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
-    The first build takes about ten minutes on two cores; if nothing changed, the next one ends at once. It needs
-    root, Debian packages and Go modules.
+    The first build takes about a quarter of an hour on two cores; if nothing changed, the next one ends at once. It
+    needs root, Debian packages and Go modules.
 
     For another architecture, only components made of Go modules are built. The others are named: build them on such a
     machine, after copying the printed folder there. On macOS, kind, helm, buildx and kubectl are built for macOS.
@@ -68,7 +66,7 @@ def build(
         from sandbox.bundle.system_images import with_kubernetes
 
         components = with_kubernetes((*components, "node") if components else default(), kubernetes)
-    _build(progress, jobs, components, architecture)
+    _build(progress, components, architecture)
 
 
 @bundle.command("ensure")
@@ -96,9 +94,9 @@ def ensure(*, progress: str) -> None:
         except EngineError as error:
             note(progress, f"no image registry can be reached ({error.details}); building the images instead")
             # Images of addons are built when they are needed: `up` needs none.
-            _build(progress, 2, NEEDED)
+            _build(progress, NEEDED)
     if process.which("kind") is None and sys.platform == "linux":
-        _build(progress, 2, ("kind",))
+        _build(progress, ("kind",))
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ def verify(file: Path) -> None:
     click.echo(f"{words} on {contents.architecture}: nothing changed, complete", err=True)
 
 
-def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: str | None = None) -> None:
+def _build(progress: str, components: tuple[str, ...], architecture: str | None = None) -> None:
     from sandbox.app import context
     from sandbox.bundle.architecture import named, native
     from sandbox.bundle.builder import component_build
@@ -226,7 +224,7 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
     if said := component_build.outlook(store, components):
         caller.say(said)
     with caller.locked(home.bundle, "the bundle", "bundle") if said else nullcontext():  # another may build for long
-        component_build.build(store, caller.report, jobs=jobs, only=components)
+        component_build.build(store, caller.report, only=components)
     if target != native():
         caller.say(f"built in {store.root}, for {home.bundle} there")
         if not components:

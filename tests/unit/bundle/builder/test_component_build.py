@@ -5,9 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +13,12 @@ import pytest
 
 from sandbox.bundle.architecture import KNOWN, native
 from sandbox.bundle.builder import component_build as module
-from sandbox.bundle.builder import golang, image_archive, materials
+from sandbox.bundle.builder import image_archive
 from sandbox.bundle.builder.component_build import RETRY, BuildFailed, build
-from sandbox.bundle.recipe import DebianTree, GoBuild, Image, Recipe
+from sandbox.bundle.recipe import DebianTree, Image, Recipe
 from sandbox.bundle.store import Store
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.system import interruption, process
-from sandbox.system.wait import wait_until
+from sandbox.system import process
 from tests.support.fakes import RecordingReporter
 
 PATIENCE = 20.0
@@ -61,7 +58,7 @@ def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
 def test_each_is_built_after_what_it_needs_and_only_once(kitchen: Kitchen, tmp_path: Path) -> None:
     store, first, second = Store(tmp_path), RecordingReporter(), RecordingReporter()
     build(store, first)
-    assert [name for name in kitchen.cooked if name != "other"] == ["tool", "image", "top"]
+    assert kitchen.cooked == ["tool", "image", "top", "other"]
     assert all(store.image(recipe).read_text() == name for name, recipe in kitchen.recipes.items())
     assert first.events.index(("began", "top")) < first.events.index(("progress", "top"))
     assert first.details["progress", "top"].startswith("about 2 min")
@@ -93,50 +90,11 @@ def test_packages_wait_for_a_machine_of_their_own(kitchen: Kitchen, tmp_path: Pa
         build(store, RecordingReporter(), only=["top"])
 
 
-def test_a_silent_build_is_reported(kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TELL", 0.01)
-    told = RecordingReporter()
-    lines = partial(told.events.count, ("progress", "tool"))
-    kitchen.cook["tool"] = lambda *_: wait_until(
-        lambda: None if lines() > 2 else f"{lines()}", what="lines", timeout=PATIENCE
-    )
-    build(Store(tmp_path), told, only=["tool"])
-    assert lines() > 2
-
-
 def test_only_what_is_asked_for_is_built_with_what_it_needs(kitchen: Kitchen, tmp_path: Path) -> None:
     build(Store(tmp_path), RecordingReporter(), only=["image"])
     assert kitchen.cooked == ["tool", "image"]
     with pytest.raises(UsageError, match="no component 'none'"):
         build(Store(tmp_path), RecordingReporter(), only=["none"])
-
-
-def test_build_begins_with_what_others_wait_for(kitchen: Kitchen, tmp_path: Path) -> None:
-    build(Store(tmp_path), RecordingReporter(), jobs=1)
-    assert kitchen.cooked == ["tool", "image", "top", "other"]
-
-
-def test_go_programs_are_built_one_at_a_time(kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = {name: Recipe(name=name, version="1", seconds=9, go=GoBuild(programs=(name,))) for name in ("a", "b", "c")}
-    at_work: list[str] = []
-    seen: list[int] = []
-
-    def compile_(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, *_: object, **__: object) -> None:
-        at_work.append(recipe.name)
-        time.sleep(0.05)
-        seen.append(len(at_work))
-        at_work.remove(recipe.name)
-        out.mkdir()
-
-    for one in go.values():
-        one.__dict__["digest"] = "0" * 12
-    monkeypatch.setattr(module, "recipes", lambda: {**go, **kitchen.recipes})
-    monkeypatch.setattr(golang, "build", compile_)
-    monkeypatch.setattr(golang, "toolchain", lambda _: Path("go"))
-    monkeypatch.setattr(materials, "note", lambda *_: ())
-    build(Store(tmp_path), RecordingReporter(), jobs=4)
-    assert seen == [1, 1, 1]
-    assert sorted(kitchen.cooked) == sorted(kitchen.recipes)
 
 
 def fails(recipe: Recipe, folder: Path) -> None:
@@ -154,7 +112,7 @@ def test_failed_build_names_next_command_keeps_finished_parts(
     store, reporter = Store(tmp_path), RecordingReporter()
     kitchen.cook["image"] = cook
     with pytest.raises(BuildFailed) as caught:
-        build(store, reporter, jobs=1)
+        build(store, reporter)
     assert caught.value.brief == "building image failed"
     assert said in caught.value.details
     assert caught.value.fix == RETRY
@@ -202,8 +160,7 @@ def test_interrupt_ends_build_tools_at_once(kitchen: Kitchen, tmp_path: Path) ->
 
     kitchen.cook["tool"] = long
     with pytest.raises(KeyboardInterrupt):
-        build(Store(tmp_path), RecordingReporter(), jobs=1, only=["tool"])
-    interruption.check()
+        build(Store(tmp_path), RecordingReporter(), only=["tool"])
     assert not Store(tmp_path).has(kitchen.recipes["tool"])
 
 
