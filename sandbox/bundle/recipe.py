@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,7 @@ class Recipe:
         if self.go_sum:
             files[folder / "go.sum"] = self.go_sum
         if self.base:  # what the default's version is does not matter
-            files[folder / "recipe.yaml"] = _json(self)
+            files[folder / "recipe.yaml"] = repr(self).encode()
             if self.go_mod.exists():
                 files[folder / "go.mod"] = self.go_mod.read_bytes()
         for path, content in sorted(files.items()):
@@ -152,45 +151,13 @@ class Recipe:
 
 
 @functools.cache
-def recipes() -> Recipes:
+def recipes() -> Mapping[str, Recipe]:
     """Return every recipe by name, each after those it needs; other versions are named NAME-MINOR."""
-    return Recipes()
-
-
-class Recipes(Mapping[str, Recipe]):
-    """The recipes, each read when it is asked for: most commands need a few."""
-
-    def __init__(self) -> None:
-        self._files = {path.parent.name: (path, "") for path in sorted(RECIPES.glob("*/recipe.yaml"))}
-        for version in versions().bundle:
-            others = {f"{name}-{minor(version)}": (RECIPES / name / "recipe.yaml", version) for name in VERSIONED}
-            self._files |= others
-        self._known: dict[str, Recipe] = {}
-
-    def __getitem__(self, name: str) -> Recipe:
-        if name not in self._known:
-            self._known[name] = _read(*self._files[name])
-        return self._known[name]
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ordered)
-
-    @functools.cached_property
-    def _ordered(self) -> Mapping[str, None]:
-        ordered: dict[str, None] = {}
-
-        def place(name: str) -> None:
-            if name not in ordered:
-                for needed in self[name].needs:
-                    place(needed)
-                ordered[name] = None
-
-        for name in self._files:
-            place(name)
-        return ordered
+    every = [_read(path) for path in sorted(RECIPES.glob("*/recipe.yaml"))]
+    every += [_read(RECIPES / name / "recipe.yaml", version) for version in versions().bundle for name in VERSIONED]
+    by_name = {recipe.name: recipe for recipe in every}
+    order = TopologicalSorter({recipe.name: recipe.needs for recipe in every}).static_order()
+    return {name: by_name[name] for name in order}
 
 
 def _read(path: Path, version: str = "") -> Recipe:
@@ -206,8 +173,8 @@ def _read(path: Path, version: str = "") -> Recipe:
     changed: dict[str, Any] = {"name": f"{name}-{number}", "base": name, "version": version}
     changed["needs"] = tuple(f"{needed}-{number}" if needed in VERSIONED else needed for needed in recipe.needs)
     if recipe.go:  # the recipe writes the default's minor out
-        told = {key: number[2:] if key.endswith(".gitMinor") else one for key, one in recipe.go.variables.items()}
-        changed |= {"go": replace(recipe.go, variables=told), "seconds": ALONE}
+        variables = {key: number[2:] if key.endswith(".gitMinor") else v for key, v in recipe.go.variables.items()}
+        changed |= {"go": replace(recipe.go, variables=variables), "seconds": ALONE}
     return replace(recipe, **changed)
 
 
@@ -218,18 +185,6 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
-
-
-def _json(recipe: Recipe) -> bytes:
-    def said(value: Any) -> dict[str, Any]:
-        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value) if not _usual(value, one)}
-
-    return json.dumps(said(recipe), default=said, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _usual(value: Any, one: dataclasses.Field[Any]) -> bool:
-    default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
-    return bool(getattr(value, one.name) == default)
 
 
 def minor(version: str) -> str:

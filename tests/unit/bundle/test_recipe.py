@@ -194,13 +194,3 @@ def test_the_file_is_in_the_order_of_go() -> None:
     order = runpy.run_path(str(SCRIPT), run_name="sums")["order"]
     lines = list(sum_lines(RECIPES / SUMS))
     assert lines == sorted(lines, key=order)
-
-
-def test_a_recipe_is_read_alone_and_all_come_in_order() -> None:
-    recipes.cache_clear()
-    assert recipes()["kind"].name == "kind" and "no-such-recipe" not in recipes()
-    known: set[str] = set()
-    for name, one in recipes().items():
-        assert one.name == name and known.issuperset(one.needs)
-        known.add(name)
-    assert len(known) == len(recipes())
