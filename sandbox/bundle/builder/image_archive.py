@@ -5,7 +5,6 @@ The same files give the same bytes on every machine and at any time.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -13,7 +12,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from sandbox.bundle.architecture import Architecture, named, native
 from sandbox.bundle.builder import debian
@@ -30,7 +29,7 @@ from sandbox.oci.manifest import (
     canonical,
     image_manifest,
 )
-from sandbox.system import interruption
+from sandbox.system import files
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MERGED = ("bin", "sbin", "lib", "lib64")
@@ -89,11 +88,7 @@ class Entry:
 
 def write_layer(entries: Iterable[Entry], into: Path) -> str:
     """Write entries and their parent folders as a layer, all owned by root. Returns the digest."""
-    with (
-        into.open("wb") as raw,
-        _Hashed(raw) as out,
-        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
+    with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
         seen: set[PurePosixPath] = set()
         for entry in sorted(entries, key=lambda e: e.name.parts):
             for parent in [*reversed(entry.name.parents[:-1]), entry.name]:
@@ -101,7 +96,7 @@ def write_layer(entries: Iterable[Entry], into: Path) -> str:
                     continue
                 seen.add(parent)
                 _add_entry(tar, entry if parent == entry.name else Entry(name=parent))
-    return out.digest
+    return f"sha256:{files.sha256(into)}"
 
 
 def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
@@ -118,13 +113,9 @@ def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
         info.uname = info.gname = ""
         return info
 
-    with (
-        into.open("wb") as raw,
-        _Hashed(raw) as out,
-        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
+    with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
         tar.add(root, arcname=".", filter=normalized)
-    return out.digest
+    return f"sha256:{files.sha256(into)}"
 
 
 def _add_entry(tar: tarfile.TarFile, entry: Entry) -> None:
@@ -144,31 +135,6 @@ def _add_entry(tar: tarfile.TarFile, entry: Entry) -> None:
         info.mode = 0o755 if entry.executable else status.st_mode & 0o755
         with entry.source.open("rb") as data:
             tar.addfile(info, data)
-
-
-class _Hashed(io.RawIOBase):
-    """A file that hashes what is written to it and stops when the command is interrupted."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self._sum = hashlib.sha256()
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # tarfile writes bytes only
-        interruption.check()
-        self._sum.update(data)
-        self._size += len(data)
-        return self._out.write(data)
-
-    def tell(self) -> int:
-        return self._size
-
-    @property
-    def digest(self) -> str:
-        return "sha256:" + self._sum.hexdigest()
 
 
 def write_archive(
