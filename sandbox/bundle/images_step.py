@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from sandbox.system import interruption
 
 AT_ONCE = 3
 EVERY = 0.5  # seconds between two lines
-SILENT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,37 +92,30 @@ class ImagesStep(NothingToUndo):
         return stable + [(one.reference, f"{PREFIX}{one.name}:latest") for one in self.further]
 
     def _pull_all(self, components: list[str], work: Work) -> None:
-        """Pull several images at once, and report the progress of each, also while nothing arrives.
+        """Pull several images at once, and report the progress of each.
 
         Raises SandboxError for the first that fails. An interrupt ends all at once: the engine gives up a pull when
         this process is gone.
         """
         lines = dict.fromkeys(components, "waiting")
-        heard = dict.fromkeys(components, time.monotonic())
         references = {**self.pulled, **(self.own.published or self.own.references)}
 
         def pull(component: str) -> None:
             def say(line: str) -> None:
-                lines[component], heard[component] = line, time.monotonic()
+                lines[component] = line
 
             say("asking")
             published.pull(self.engine, references[component], say, "" if component in self.pulled else published.BUILD)
-            lines[component] = ""
+            del lines[component]
 
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
             pulls = {pool.submit(pull, component) for component in components}
             while pulls:
                 done, pulls = wait(pulls, EVERY, FIRST_EXCEPTION)
-                for one in done:
-                    one.result()
+                for finished in done:
+                    finished.result()
                 interruption.check()
-                now = time.monotonic()
-                told = (f"{name}: {_told(line, now - heard[name])}" for name, line in lines.items() if line)
-                work.say("; ".join(told))
+                work.say("; ".join(f"{name}: {line}" for name, line in tuple(lines.items())))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _told(line: str, silent: float) -> str:
-    return f"{line}, nothing for {silent:.0f} s" if silent >= SILENT and line != "waiting" else line

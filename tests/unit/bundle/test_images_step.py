@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -128,29 +127,26 @@ def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> N
 
 
 def test_pulls_run_at_once_and_each_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each pull ends when both were reported, and then, as time passes, that nothing more has come."""
-    passed, silent = [0.0], threading.Event()
+    """Each pull ends when both were reported."""
+    reported = threading.Event()
 
     class Together(FakeEngine):
         def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
             say("1 of 2 MB")
-            assert silent.wait(60)
+            assert reported.wait(60)
             super().pull(reference)
 
     class Said(NoWork):
         def say(self, line: str) -> None:
             if line == "haproxy: 1 of 2 MB; busybox: 1 of 2 MB":
-                passed.append(images_step.SILENT)
-            if line == "haproxy: 1 of 2 MB, nothing for 5 s; busybox: 1 of 2 MB, nothing for 5 s":
-                silent.set()
+                reported.set()
 
     engine = Together()
     engine.upstream = set(UPSTREAM.values())
     two = ("haproxy", "busybox")
     monkeypatch.setattr(images_step, "EVERY", 0.02)
-    monkeypatch.setattr(images_step, "time", SimpleNamespace(monotonic=lambda: passed[-1]))
     ImagesStep(engine=engine, own=OwnImages("upstream", UPSTREAM), store=store, components=two).apply(Said())
-    assert silent.is_set()
+    assert reported.is_set()
 
 
 def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> None:
