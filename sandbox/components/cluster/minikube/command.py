@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -147,16 +146,6 @@ class Minikube:
             kubernetes["KubernetesVersion"],
             kubernetes.get("CustomIngressCert", ""),
         )
-
-    def chosen_kubernetes(self) -> str | None:
-        """Return the version in the user's own settings; None for minikube's default."""
-        if found := os.environ.get("MINIKUBE_KUBERNETES_VERSION"):
-            return found
-        try:
-            said = process.run([self.program, "config", "get", "kubernetes-version"], timeout=20, merged=False)
-        except process.ToolFailed:  # there is no such setting
-            return None
-        return said.strip() or None
 
     def addons(self) -> Mapping[str, bool]:
         """Return every addon of minikube's, and whether it is enabled."""

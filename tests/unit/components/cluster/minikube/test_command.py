@@ -94,14 +94,6 @@ def test_a_status_of_nothing_is_one_too(programs: Path, tmp_path: Path) -> None:
     assert halted.stopped_parts(tmp_path / "k") == {"Kubelet": "Stopped"}
 
 
-def test_the_version_that_the_user_chose_is_asked_for(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MINIKUBE_KUBERNETES_VERSION", raising=False)
-    assert install(programs, config="echo '! slow' >&2; echo v1.34.2").chosen_kubernetes() == "v1.34.2"
-    assert install(programs, config="echo 'no such key'; exit 14").chosen_kubernetes() is None
-    monkeypatch.setenv("MINIKUBE_KUBERNETES_VERSION", "v1.33.0")
-    assert install(programs, config="echo v1.34.2").chosen_kubernetes() == "v1.33.0"
-
-
 def test_a_profile_is_found_by_its_name(programs: Path) -> None:
     config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
     profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}
