@@ -274,15 +274,6 @@ class Names:
         return self.folder / "kubeconfig"
 
     @property
-    def resolv_conf(self) -> Path:
-        return self.folder / "resolv.conf"
-
-    @property
-    def proxy_conf(self) -> Path:
-        """Return the file that tells a node's containerd of the proxy; it may contain a password."""
-        return self.folder / "proxy.conf"
-
-    @property
     def credentials(self) -> Path:
         """Return the folder of the process that renews registry credentials, there as long as a cluster has any."""
         return self.folder / "credentials"

@@ -92,8 +92,6 @@ class Restoring:
         _unpack(saved / CERTIFICATES, self._noted / "certificates")
         shutil.copy(saved / SPEC, self._noted / SPEC)
         files.make_private_dir(self.names.folder)
-        for mounted in (self.names.resolv_conf, self.names.proxy_conf):
-            mounted.touch(0o600)  # the engine would create folders in place of missing files
         packed = self._make_nodes(manifest, say)
         if manifest.registry:
             self.engine.create_volume(self.names.volume, self.names.labels)

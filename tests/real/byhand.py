@@ -64,13 +64,10 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
     resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
     patches = folder / "patches"
     patches.mkdir(exist_ok=True)
-    text = config(
-        name,
-        schema.Cluster(kind=options),
-        mounts={resolv: RESOLV_CONF, patches: str(PATCHES)},
-        cgroup_version=engine.facts().cgroup_version,
-        tags=tags,
-    )
+    places = {resolv: RESOLV_CONF, patches: str(PATCHES)}
+    mounts = tuple(schema.Mount(host=path, node=place, read_only=True) for path, place in places.items())
+    shape = schema.Cluster(kind=options, mounts=mounts)
+    text = config(name, shape, cgroup_version=engine.facts().cgroup_version, tags=tags)
     file = folder / "kind.yaml"
     file.write_text(text)
     image = engine.image_id(own.references["node"]) or own.references["node"]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.docker_nodes import STOP_COMMAND
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import Kind
-from sandbox.components.cluster.kind.provider import KindProvider
+from sandbox.components.cluster.kind.provider import LOOK, MARK, KindProvider
 from sandbox.components.cluster.kind.provider import nodes as kind_nodes
 from sandbox.components.cluster.kind.worker_join import ROLE
 from sandbox.components.cluster.pod_proxy import Proxied
@@ -33,7 +36,7 @@ class Nodes:
     pulled: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine.programs |= {"grep": _grep, "bash": self._bash, "rm": _rm}
+        self.engine.programs |= {"cat": _cat, "grep": _grep, "bash": self._bash, "rm": _rm}
 
     def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
         """A node as kind labels it."""
@@ -50,6 +53,16 @@ class Nodes:
             return 0, ""
         self.pulled.append((box.spec.name, argv[4]))
         return 0, self.answers.get(box.spec.name, "pulled 40\n")
+
+
+def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    """A node's shell: it shows the proxy of containerd, and restarts it with the one that is written."""
+    if argv[2] == pod_proxy.RESTART:
+        drop_in = box.files[PurePosixPath(pod_proxy.DROP_IN)].decode()
+        box.log = "".join(f"{value}\n" for value in re.findall('^Environment="(.*)"$', drop_in, re.MULTILINE))
+    if tuple(argv) == LOOK:
+        return 0, box.files.get(PurePosixPath(RESOLV_CONF), b"").decode() + MARK + box.log
+    return 0, box.log
 
 
 def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
@@ -77,6 +90,11 @@ def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
             upstream=Upstream(("9.9.9.9",)),
         ),
     )
+
+
+def _cat(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    content = box.files.get(PurePosixPath(argv[1]), b"nameserver 127.0.0.11\n")
+    return 0, content.decode()
 
 
 def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

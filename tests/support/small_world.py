@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
@@ -19,8 +19,6 @@ import yaml
 
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.cluster import kubeconfig as kubeconfigs
-from sandbox.components.cluster import pod_proxy
-from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.edge import routes
 from sandbox.components.ingress import traefik
@@ -32,7 +30,7 @@ from sandbox.plan import lifecycle
 from sandbox.report import Reporter, Silent
 from sandbox.step import Step
 from sandbox.system import interruption
-from tests.support import failpoint
+from tests.support import failpoint, memory_nodes
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.controllers import Controllers
 from tests.support.failpoint import DOORS, Failpoint
@@ -84,7 +82,7 @@ class SmallWorld:
         }
         self._running: set[str] = set()
         nodes = Nodes(self.engine)
-        self.engine.programs |= {"sh": _shell, "systemctl": self._systemctl}
+        self.engine.programs |= {"sh": memory_nodes.shell, "systemctl": self._systemctl}
         self.kind = _playing(self.engine, nodes, self.names, self._new_cluster, self.server.server_address[1])
         self.engine.create_network("theirs", {})
         self.engine.create_volume("theirs", {})
@@ -215,8 +213,8 @@ def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callab
 
     class Playing(Kind):
         def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
-            mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(pod_proxy.DROP_IN): b""}
-            nodes.add(names, names.node, "control-plane").files |= mounted
+            nodes.add(names, names.node, "control-plane")
+            on_line(" ✓ Preparing nodes 📦")
             new_cluster()
             on_line(" ✓ Installing StorageClass 💾")
 
@@ -231,10 +229,6 @@ def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callab
                 engine.remove_container(box.name)
 
     return Playing(Path("/kind"), NETWORK)
-
-
-def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-    return 0, "nameserver 127.0.0.11\n" if argv[2] == "cat /etc/resolv.conf" else ""
 
 
 def _foreign() -> ContainerSpec:

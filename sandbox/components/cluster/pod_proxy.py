@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
@@ -115,16 +116,22 @@ class Proxied:
         return self.is_shown(shown)
 
     def is_shown(self, shown: str) -> bool:
-        """Tell whether a node's containerd has these variables, by the output of `SHOWN`."""
+        """Return whether a node's containerd has these variables, by the output of `SHOWN`."""
         return read_shown(shown) == self.variables()
 
+    def repair(self, node: str, say: Callable[[str], None]) -> None:
+        if not self.is_in_force(node):
+            say("restarting containerd for another proxy")
+            self.enforce(node)
+
     def enforce(self, node: str) -> None:
-        """Restart the node's containerd with the proxy that is now in its unit; pods keep running."""
+        """Restart the node's containerd with this proxy; pods keep running."""
+        self.write(node)
         succeeded(self.nodes.execute(node, ["sh", "-c", RESTART]), f"the proxy of {node} cannot be set")
 
-    def drop_in(self) -> str:
-        """Return containerd's file for the variables, for DROP_IN."""
-        return drop_in(self.variables())
+    def write(self, node: str) -> None:
+        """Write the proxy, which may contain a password, for the next start of the node's containerd."""
+        self.nodes.write_file(node, PurePosixPath(DROP_IN), drop_in(self.variables()).encode(), 0o600)
 
     def __str__(self) -> str:
         return str(self.proxies)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
 
@@ -41,16 +39,13 @@ class Tags:
     coredns: str
 
 
-def config(
-    name: str, shape: schema.Cluster, *, mounts: Mapping[Path, str], cgroup_version: int, tags: Tags | None
-) -> str:
-    """Return the kind configuration (kind.x-k8s.io/v1alpha4) of a cluster whose pods use our nameservers.
-
-    `mounts` are files of this machine, RESOLV_CONF among them, by their places in every node.
-    """
+def config(name: str, shape: schema.Cluster, *, cgroup_version: int, tags: Tags | None) -> str:
+    """Return the kind configuration of a cluster whose pods use the nameservers in RESOLV_CONF."""
     more = shape.kind or schema.KindOptions()
-    extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
-    extra += [_mount(mount.host, mount.node, read_only=mount.read_only) for mount in shape.mounts]
+    extra = [
+        {"hostPath": str(mount.host), "containerPath": mount.node, "readOnly": mount.read_only}
+        for mount in shape.mounts
+    ]
     roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
     content = {
         "kind": "Cluster",
@@ -97,10 +92,6 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:
         return True
-
-
-def _mount(path: Path, place: str, *, read_only: bool) -> dict[str, object]:
-    return {"hostPath": str(path), "containerPath": place, "readOnly": read_only}
 
 
 def node_names(cluster: str, nodes: schema.Nodes) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -18,21 +18,16 @@ from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind import api_answers, etcd_peers, first_objects, start_order
-from sandbox.components.cluster.kind.cluster_config import (
-    Tags,
-    config,
-    node_names,
-)
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
-from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.node_volumes import NodeVolumes
 from sandbox.components.cluster.kind.worker_join import JOINED, PORT, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
-from sandbox.engine import Engine, reach
+from sandbox.engine import Engine, reach, shared_folders
 from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import trouble_of
 from sandbox.names import BALANCER, Names
 from sandbox.provider import Standing
@@ -40,6 +35,7 @@ from sandbox.quantities import count
 from sandbox.sanitize import fit
 from sandbox.system import files
 from sandbox.system.process import ToolFailed
+from sandbox.system.resolvers import resolv_conf
 from sandbox.system.wait import WaitTimeout, wait_until
 
 ROLES = ("control-plane", "worker")
@@ -47,8 +43,11 @@ ROLES = ("control-plane", "worker")
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
-# Both in one command: an engine takes a tenth of a second for each.
-KUBELET_AND_PROXY = ("sh", "-c", f"{{ {docker_nodes.KUBELET[2]}; }} || exit 1; {pod_proxy.SHOWN}")
+MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
+MARK = "--- proxy\n"
+# All in one command: an engine takes a tenth of a second for each.
+_LOOK = f"{{ {docker_nodes.KUBELET[2]}; }} || exit 1; cat {RESOLV_CONF}; echo '{MARK.strip()}'; {pod_proxy.SHOWN}"
+LOOK = ("sh", "-c", _LOOK)
 COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF][0-9]{4} ' | tail -n 3"
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -71,8 +70,7 @@ def recorded_version(engine: Engine, node: str) -> str:
 class KindProvider:
     """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has.
 
-    Nameservers, search domains and the proxy may change while it runs, for the files that say so are mounted, or
-    written again into nodes whose engine has no folder of this machine.
+    Nameservers, search domains and the proxy may change while it runs: `start` writes their files again.
     """
 
     engine: Engine
@@ -87,7 +85,6 @@ class KindProvider:
     company: CompanyCa
     dns: Dns
     kubernetes: str = ""
-    _whole: set[str] = field(default_factory=set, compare=False, repr=False)  # ids of nodes seen to be complete
 
     @property
     def nodes(self) -> DockerNodes:
@@ -97,7 +94,8 @@ class KindProvider:
         found = self.nodes.standing()
         if found is Standing.ABSENT:
             return Standing.STOPPED if self._left() else found
-        return Standing.PARTIAL if self._is_half_made() else found
+        # kind was stopped before it had made the whole cluster.
+        return Standing.PARTIAL if self.engine.read_file(self.names.node, COMPLETE) is None else found
 
     def stale(self) -> str | None:
         """Return what it was made with and the spec no longer says; more workers it can have."""
@@ -144,15 +142,15 @@ class KindProvider:
         unjoined = self._workers.unjoined()
         if unjoined:
             return f"{', '.join(unjoined)} has not joined"
-        if self._files.has_other_nameservers():
-            return "other nameservers"
+        nameservers = self._resolv_conf()
         for node in self.nodes.running():
-            status, shown = self.nodes.execute(node, KUBELET_AND_PROXY)
+            status, output = self.nodes.execute(node, LOOK)
             if status:
                 return f"the kubelet of {node} is stopped"
-            for place in self._files.missing(node):
-                return f"{node} has not {place}"
-            if not self.proxied.is_shown(shown):
+            present, _, proxy = output.partition(MARK)
+            if present != nameservers:
+                return f"other nameservers in {node}"
+            if not self.proxied.is_shown(proxy):
                 return f"another proxy than {self.proxied}"
         return None
 
@@ -165,14 +163,7 @@ class KindProvider:
         _ = self._first_files  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
-        self._files.write()
-        text = config(
-            self.names.cluster,
-            self.shape,
-            mounts=self._files.mounts,
-            cgroup_version=self.engine.facts().cgroup_version,
-            tags=self.tags,
-        )
+        text = config(self.names.cluster, self.shape, cgroup_version=self.engine.facts().cgroup_version, tags=self.tags)
         files.write_atomic(self._config, text.encode(), mode=0o600)
         try:
             self._run_kind(say, usable)
@@ -216,13 +207,15 @@ class KindProvider:
                 raise reach.unheard(bind)
 
     def _prepare_nodes(self) -> None:
-        for name in (node.name for node in self.nodes.all()):
-            self.engine.write_files(name, self._first_files)
-        if self.nodes.are_several():
-            self._files.write()  # there is a node now that knows the engine's nameserver
-        self._files.copy(self.nodes.running())
-        self._files.require(self.names.node, {mount.host: mount.node for mount in self.shape.mounts})
-        self.engine.write_files(self.names.node, first_objects.files(self.dns.corefile()))
+        first = {**self._first_files, **self._nameserver_file()}
+        for name in self.nodes.running():
+            objects = first_objects.files(self.dns.corefile()) if name == self.names.node else {}
+            self.engine.write_files(name, {**first, **objects})
+            if self.proxied.proxies:
+                self.proxied.enforce(name)
+        if not self.engine.shares_network():  # an engine elsewhere makes folders of files that it does not see
+            wanted = {mount.host: mount.node for mount in self.shape.mounts}
+            shared_folders.require_seen(partial(self.engine.read_file, self.names.node), wanted)
         self.engine.execute(self.names.node, first_objects.COMMAND)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
@@ -235,23 +228,22 @@ class KindProvider:
         cold = [node.name for node in resting if not node.paused and node.labels.get(ROLE) in ROLES]
         if not resting and trouble_of(self.names.kubeconfig) is not None:
             cold = list(self.nodes.running())  # the engine itself started them a moment ago
-        self._files.write_proxy()  # a containerd that starts reads it
         stopped = [node.name for node in resting]
         for name in start_order.by_address(self.engine, self.names.network, stopped):
             say(f"starting {name}")
+            if name in self.nodes.every():
+                self.proxied.write(name)  # before its containerd reads it
             self.engine.start(name)
-        self._files.write()
+        nameservers = self._nameserver_file()
         for node in self.nodes.running():
+            self.engine.write_files(node, nameservers)
             if node in stopped:
                 wait_until(partial(self._workers.silence, node), what=node, timeout=START_TIMEOUT)
         if not self.names.kubeconfig.exists():
             self.write_kubeconfig()  # while the API server comes
         self._add_missing(say)
-        self._files.copy(self.nodes.running())
         for node in self.nodes.running():
-            if node not in stopped and not self.proxied.is_in_force(node):
-                say("restarting containerd for another proxy")
-                self.proxied.enforce(node)
+            self.proxied.repair(node, say)
         self._volumes.record(self.nodes.all())
         return cold
 
@@ -268,7 +260,7 @@ class KindProvider:
         image = self.image if version == self.kubernetes else None
         for name in missing:
             say(f"adding {name}")
-            self._workers.add(name, self._first_files, image)
+            self._workers.add(name, {**self._first_files, **self._nameserver_file()}, image)
             self.engine.keep_stopped(name)
         self._note_complete()
 
@@ -315,7 +307,7 @@ class KindProvider:
             end = partial(self.kind.delete, self.names.cluster)
             docker_nodes.end_nodes(self.engine, self.names, there, end)
         self._volumes.remove()
-        for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
+        for path in (self.names.kubeconfig, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
         sweep(self.names.folder)
@@ -356,15 +348,6 @@ class KindProvider:
             for line in said.splitlines() if status == 0 else ():
                 error.add_note(f"kubelet: {fit(line)}")
 
-    def _is_half_made(self) -> bool:
-        """Tell whether kind was stopped before it had made the whole cluster; one that is whole stays so."""
-        node = self.engine.container(self.names.node)
-        if node is None or node.id not in self._whole:
-            if self.engine.read_file(self.names.node, COMPLETE) is None:
-                return True
-            self._whole.update([node.id] if node else [])
-        return False
-
     def _left(self) -> list[str]:
         if self.engine.container(self.names.node) is not None:
             return []
@@ -400,15 +383,19 @@ class KindProvider:
         fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
         return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
 
-    @property
-    def _files(self) -> NodeFiles:
-        return NodeFiles(
-            nodes=self.nodes,
-            names=self.names,
-            nameservers=self.nameservers,
-            search=self.search,
-            proxied=self.proxied,
-        )
+    def _nameserver_file(self) -> dict[PurePosixPath, bytes]:
+        return {PurePosixPath(RESOLV_CONF): self._resolv_conf().encode()}
+
+    def _resolv_conf(self) -> str:
+        # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
+        first = self._engine_nameserver() if self.nodes.are_several() else ()
+        return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
+
+    def _engine_nameserver(self) -> tuple[str, ...]:
+        node = self.names.node
+        ran = self.nodes.execute(node, ["cat", "/etc/resolv.conf"])
+        output = succeeded(ran, f"the nameserver of {node} cannot be read")
+        return tuple(line.split()[1] for line in output.splitlines() if line.startswith("nameserver "))[:1]
 
     def _has_rivals(self) -> bool:
         return self.shape.nodes.control_plane > 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -44,9 +43,9 @@ PROFILE = "name.minikube.sigs.k8s.io"
 # What tells a node from the containers by which minikube only prepares its volume; its value is empty.
 ROLE = "role.minikube.sigs.k8s.io"
 # Loaded images were never pulled. Once the same bytes are pulled by another name, the kubelet would want a pull of the
-# loaded names too, for which there is no registry (KEP-2535). minikube passes on no other setting that prevents it.
+# loaded names too, for which there is no registry (KEP-2535). minikube passes on no other setting that prevents it, and
+# a kubelet before 1.33 does not have this one.
 NO_SECOND_PULL = "--extra-config=kubelet.feature-gates=KubeletEnsureSecretPulledImages=false"
-VERIFYING = (1, 35)  # the first Kubernetes that does so
 # A folder of every node, on its disk.
 NODE_FOLDER = PurePosixPath("/var/lib/minikube")
 # A file in the node that shows that minikube has finished.
@@ -131,10 +130,11 @@ class MinikubeProvider:
             self.delete()
         files.make_private_dir(self.names.folder)
         version = (f"--kubernetes-version={self.kubernetes}",) if self.kubernetes else ()
-        options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version, *self._kept())
+        loaded = (NO_SECOND_PULL,) if self.loaded else ()
+        options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version, *loaded)
         self.minikube.start(kubeconfig=self.names.kubeconfig, options=options, say=say)
         self.engine.write_file(self.minikube.profile, COMPLETE, b"")
-        self._tell_proxy(say)
+        self._repair_proxy(say)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Have minikube start what is stopped, find its API server again, and give containerd the proxy.
@@ -147,7 +147,7 @@ class MinikubeProvider:
         if self.minikube.stopped_parts(kubeconfig).keys() - {"Kubeconfig"}:
             self.minikube.start(kubeconfig=kubeconfig, say=say)
         self.write_kubeconfig()
-        self._tell_proxy(say)
+        self._repair_proxy(say)
         return ()
 
     def await_news(self, nodes: Sequence[str]) -> None:
@@ -211,17 +211,9 @@ class MinikubeProvider:
             return error.details or error.brief
         return None
 
-    def _kept(self) -> tuple[str, ...]:
-        number = re.match(r"v?(\d+)\.(\d+)", self.kubernetes or self.minikube.chosen_kubernetes() or "")
-        old = number is not None and tuple(map(int, number.groups())) < VERIFYING
-        return (NO_SECOND_PULL,) if self.loaded and not old else ()
-
-    def _tell_proxy(self, say: Callable[[str], None]) -> None:
+    def _repair_proxy(self, say: Callable[[str], None]) -> None:
         for node in self.nodes.running():
-            if not self.proxied.is_in_force(node):
-                say("restarting containerd for another proxy")
-                self.nodes.write_file(node, PurePosixPath(pod_proxy.DROP_IN), self.proxied.drop_in().encode())
-                self.proxied.enforce(node)
+            self.proxied.repair(node, say)
 
     def _leave_network(self) -> None:
         network = self.engine.network(self.nodes.network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +24,7 @@ def parsed(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The configuration, and its patches by kind."""
     spec = loader.parse(f"cluster: {shape}", Spec, origin="sandbox.yaml")
-    mounts = {Path("/state/resolv.conf"): RESOLV_CONF}
-    text = config("sandbox-demo", spec.cluster, mounts=mounts, cgroup_version=cgroup_version, tags=tags)
+    text = config("sandbox-demo", spec.cluster, cgroup_version=cgroup_version, tags=tags)
     content = yaml.safe_load(text)
     patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
     return content, {patch["kind"]: patch for patch in patches}
@@ -38,7 +36,6 @@ def test_single_node_config_has_our_nameservers() -> None:
     assert content["name"] == "sandbox-demo"
     (node,) = content["nodes"]
     assert node["role"] == "control-plane"
-    assert node["extraMounts"] == [{"hostPath": "/state/resolv.conf", "containerPath": RESOLV_CONF, "readOnly": True}]
     assert patches["KubeletConfiguration"]["resolvConf"] == RESOLV_CONF
 
 
@@ -46,8 +43,7 @@ def test_every_node_has_its_role_and_the_mounts() -> None:
     content, _ = parsed("{nodes: {control_plane: 3, workers: 2}, mounts: [{host: /src, node: /data, read_only: true}]}")
     assert [node["role"] for node in content["nodes"]] == ["control-plane"] * 3 + ["worker"] * 2
     for node in content["nodes"]:
-        assert [mount["containerPath"] for mount in node["extraMounts"]] == [RESOLV_CONF, "/data"]
-    assert content["nodes"][4]["extraMounts"][1] == {"hostPath": "/src", "containerPath": "/data", "readOnly": True}
+        assert node["extraMounts"] == [{"hostPath": "/src", "containerPath": "/data", "readOnly": True}]
 
 
 def test_user_kind_settings_are_passed_on_last() -> None:

@@ -67,10 +67,10 @@ class Playing(Kind):
     def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
         assert config.stat().st_mode & 0o077 == 0
         on_line(" • Preparing nodes 📦  ...")
-        made = dict.fromkeys((PurePosixPath(RESOLV_CONF), PurePosixPath(pod_proxy.DROP_IN), JOINED), b"")
-        self.nodes.add(self.names, self.names.node, "control-plane").files |= made
+        self.nodes.add(self.names, self.names.node, "control-plane").files[JOINED] = b""
         for number in range(1, self.workers + 1):
-            self.nodes.add(self.names, f"{self.names.cluster}-worker{number if number > 1 else ''}").files |= made
+            worker = f"{self.names.cluster}-worker{number if number > 1 else ''}"
+            self.nodes.add(self.names, worker).files[JOINED] = b""
         on_line(" ✓ Preparing nodes 📦")
         if self.broken:
             raise ToolFailed("kind failed with status 1")
@@ -93,17 +93,8 @@ def playing(engine: FakeEngine, names: Names) -> Playing:
     playing = Playing(Path("/kind"), NETWORK)
     object.__setattr__(playing, "nodes", InMemory(engine))
     object.__setattr__(playing, "names", names)
-    engine.programs |= {"sh": _shell, "systemctl": lambda box, argv: (0, "active\n")}
+    engine.programs |= {"sh": memory_nodes.shell, "systemctl": lambda box, argv: (0, "active\n")}
     return playing
-
-
-def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-    """What shows the proxy of the containerd that runs, and what starts it with the one that is now written."""
-    if "restart" in argv[2]:
-        box.log = "HTTPS_PROXY=http://proxy.example.com:3128\n"
-    if argv[2] == "cat /etc/resolv.conf":
-        return 0, "nameserver 127.0.0.11\n"
-    return 0, box.log
 
 
 @pytest.fixture
@@ -191,33 +182,17 @@ def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider
     assert provider.standing() is Standing.RUNNING
 
 
-def test_complete_cluster_is_looked_at_once(
-    engine: FakeEngine, provider: KindProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To read a file of a stopped node takes an engine a tenth of a second → one look, as long as it is that node."""
-    made(provider)
-    looks, read = list[PurePosixPath](), engine.read_file
-
-    def look(name: str, path: PurePosixPath) -> bytes | None:
-        looks.append(path)
-        return read(name, path)
-
-    monkeypatch.setattr(engine, "read_file", look)
-    assert [provider.standing() for _ in range(3)] == [Standing.RUNNING] * 3
-    assert looks.count(COMPLETE) == 1
-    provider.delete()
-    monkeypatch.setattr(FakeContainer, "id", "another")
-    InMemory(engine).add(provider.names, provider.names.node, "control-plane")
-    assert provider.standing() is Standing.PARTIAL
-
-
-def test_changed_nameservers_are_written_to_the_node(provider: KindProvider, names: Names) -> None:
+def test_changed_nameservers_are_written_to_the_node(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     other = replace(provider, nameservers=("1.1.1.1",))
-    assert other.drift() == "other nameservers"
+    assert other.drift() == f"other nameservers in {provider.names.node}"
     other.start(print)
     assert other.drift() is None
-    assert "nameserver 1.1.1.1" in names.resolv_conf.read_text()
+    assert b"nameserver 1.1.1.1" in resolv_conf(engine, provider.names.node)
+
+
+def resolv_conf(engine: FakeEngine, node: str) -> bytes:
+    return engine.boxes[node].files[PurePosixPath(RESOLV_CONF)]
 
 
 def test_changed_proxy_restarts_containerd(engine: FakeEngine, provider: KindProvider) -> None:
@@ -239,27 +214,14 @@ def test_node_that_starts_finds_the_present_proxy(
     said: list[str] = []
 
     def start(name: str) -> None:
-        found.append(names.proxy_conf.read_text())
+        found.append(engine.boxes[name].files[PurePosixPath(pod_proxy.DROP_IN)].decode())
         FakeEngine.start(engine, name)
+        memory_nodes.shell(engine.boxes[name], ("sh", "-c", pod_proxy.RESTART))
 
     monkeypatch.setattr(engine, "start", start)
     other.start(said.append)
-    assert found == [other.proxied.drop_in()] and "proxy.example.com" in found[0]
+    assert len(found) == 1 and "proxy.example.com" in found[0]
     assert said == [f"starting {names.node}"]
-
-
-def test_nodes_of_an_engine_elsewhere_get_the_proxy_written(
-    engine: FakeEngine, names: Names, provider: KindProvider
-) -> None:
-    """Such an engine sees no file of this machine: what it would mount is written, and containerd started with it."""
-    other = replace(provider, proxied=replace(provider.proxied, proxies=PROXIES))
-    made(other)
-    for place, path in ((pod_proxy.DROP_IN, names.proxy_conf), (RESOLV_CONF, names.resolv_conf)):
-        assert engine.read_file(names.node, PurePosixPath(place)) == path.read_bytes() != b""
-    assert "HTTPS_PROXY" in engine.boxes[names.node].log
-    assert other._files.mounts == {}
-    engine.shares = True
-    assert set(other._files.mounts) == {names.proxy_conf, names.resolv_conf}
 
 
 @pytest.fixture
@@ -279,9 +241,9 @@ def test_expected_and_existing_nodes_are_all_listed(engine: FakeEngine, names: N
     assert three.nodes.every() == (names.node, f"{names.cluster}-by-hand", *expected[1:])
 
 
-def test_pods_of_the_nodes_network_find_other_nodes_by_name(names: Names, three: KindProvider) -> None:
-    text = names.resolv_conf.read_text()
-    assert text.index("nameserver 127.0.0.11") < text.index("nameserver 9.9.9.9")
+def test_pods_of_the_nodes_network_find_other_nodes_by_name(engine: FakeEngine, three: KindProvider) -> None:
+    text = resolv_conf(engine, three.names.node)
+    assert text.index(b"nameserver 127.0.0.11") < text.index(b"nameserver 9.9.9.9")
     assert three.drift() is None
 
 
@@ -312,11 +274,11 @@ def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
 ) -> None:
     made(provider)
     box = InMemory(engine).add(names, f"{names.cluster}-by-hand")
-    assert provider.drift() == "other nameservers"
+    assert "other nameservers" in str(provider.drift())
     provider.start(print)
     assert provider.drift() is None
-    assert box.files[PurePosixPath(RESOLV_CONF)] == names.resolv_conf.read_bytes()
-    assert b"127.0.0.11" in box.files[PurePosixPath(RESOLV_CONF)]
+    assert box.files[PurePosixPath(RESOLV_CONF)] == resolv_conf(engine, names.node)
+    assert b"127.0.0.11" in resolv_conf(engine, names.node)
 
 
 @pytest.mark.fault(27)

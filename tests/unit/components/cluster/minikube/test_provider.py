@@ -175,29 +175,12 @@ def test_running_node_with_stopped_kubelet_is_started(world: World, names: Names
     assert (said, world.kubelet) == (["Done"], "Running")
 
 
-@pytest.mark.parametrize(
-    ("kubernetes", "chosen", "loaded", "told"),
-    [
-        (None, None, True, True),
-        (None, "stable", True, True),
-        ("v1.35.1", "v1.30.0", True, True),
-        ("v1.34.9", None, True, False),
-        (None, "1.34.0", True, False),
-        ("v1.36.3", None, False, False),
-    ],
-)
+@pytest.mark.parametrize("loaded", [True, False])
 def test_loaded_images_can_be_used_whatever_else_is_pulled(
-    provider: MinikubeProvider,
-    names: Names,
-    monkeypatch: pytest.MonkeyPatch,
-    kubernetes: str | None,
-    chosen: str | None,
-    loaded: bool,
-    told: bool,
+    provider: MinikubeProvider, names: Names, loaded: bool
 ) -> None:
-    monkeypatch.setattr(Playing, "chosen_kubernetes", lambda self: chosen)
-    replace(provider, kubernetes=kubernetes, loaded=loaded).create(print, print)
-    assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
+    replace(provider, loaded=loaded).create(print, print)
+    assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == loaded
 
 
 def test_leftovers_of_minikube_are_removed_too(
