@@ -123,8 +123,7 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
 
 def require_commandable(spec: Spec, addon: str) -> None:
     """Raise UsageError for an addon that only the spec can ask for, since the ingress depends on it."""
-    ours = spec.ingress.controller != "none" or addon == INGRESS_ADDONS[0]
-    if addon in spec.cluster.supports.ingress_addons and ours:
+    if addon in spec.cluster.supports.ingress_addons and spec.ingress.controller != "none":
         raise UsageError(
             f"the addon '{addon}' takes the node's ports, so it must be in the spec",
             fix=f"in sandbox.yaml: addons: [{addon}] and ingress: {{controller: none}}; then `sandbox up`",

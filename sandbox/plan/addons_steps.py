@@ -16,15 +16,10 @@ from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.load_balancers import LoadBalancersStep
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.command import Minikube
-from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
-from sandbox.components.ingress.served_hosts import PASSTHROUGH
-from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import Spec
-from sandbox.errors import UsageError
-from sandbox.kube.api import title
-from sandbox.plan import certificates_steps, registry_steps
+from sandbox.plan import registry_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
@@ -92,27 +87,17 @@ def disused(site: ClusterSite) -> list[Step]:
 
 
 def of_minikube(site: ClusterSite) -> list[Step]:
-    """Return the step for minikube's own addons that the spec names, on a minikube cluster. Raises UsageError."""
-    spec, names, tool = site.spec, site.names, _minikube(site)
+    """Return the step for minikube's own addons that the spec names, on a minikube cluster."""
+    tool = _minikube(site)
     if tool is None:
         return []
-    # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote.
-    alone = "minikube-disused"
-    before: list[Step] = []
-    if has_minikubes_ingress(spec):
-        _require_no_passthrough(site)
-        # Only after our own ingress is gone: both want the node's ports, and have a class of the same name.
-        before.append(MinikubeIngressStep(tool, names, requires=(certificates_steps.default(spec), "ingress", alone)))
-    requires = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
+    # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote. Another
+    # ingress controller wants the node's ports, which ours may still have.
+    requires = ("wiring", "minikube-disused", "ingress", *(("push",) if site.spec.push else ()))
     return [
-        *before,
         MinikubeAddonsStep(
-            minikube=tool,
-            names=names,
-            nodes=site.nodes,
-            uses=_of_minikube(spec),
-            requires=requires,
-        ),
+            minikube=tool, names=site.names, nodes=site.nodes, uses=_of_minikube(site.spec), requires=requires
+        )
     ]
 
 
@@ -121,22 +106,6 @@ def _minikube(site: ClusterSite) -> Minikube | None:
     if not site.spec.cluster.supports.own_addons:
         return None
     return site.provider.minikube if isinstance(site.provider, MinikubeProvider) else None
-
-
-def has_minikubes_ingress(spec: Spec) -> bool:
-    """Return whether minikube's own ingress addon is the cluster's ingress controller."""
-    return any(use.source == "ingress" for use in _of_minikube(spec))
-
-
-def _require_no_passthrough(site: ClusterSite) -> None:
-    for manifest in user_manifests.load(site.spec.apply, site.store):
-        annotations = manifest["metadata"].get("annotations") or {}
-        if manifest["kind"] == "Ingress" and annotations.get(PASSTHROUGH) == "true":
-            raise UsageError(
-                f"{title(manifest)} asks for ssl-passthrough, which minikube's ingress addon does not have",
-                details="minikube starts its controller without --enable-ssl-passthrough, and undoes what is patched",
-                fix="take 'ingress' out of `addons`, and `ingress: {controller: none}` with it: Traefik has it",
-            )
 
 
 def _uses(spec: Spec) -> tuple[WantedAddon, ...]:

@@ -14,7 +14,7 @@ from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
-from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps
+from sandbox.plan import certificates_steps, cluster_steps, edge_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
@@ -40,11 +40,9 @@ def controller(site: ClusterSite) -> list[Step]:
 def proof(site: ClusterSite) -> list[Step]:
     """Return the last steps, after the controller: the page for unknown hosts, and the HTTPS check."""
     spec, names = site.spec, site.names
-    minikubes = addons_steps.has_minikubes_ingress(spec)
-    if spec.ingress.controller == "none" and not minikubes:
+    if spec.ingress.controller == "none":
         return []
     brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
-    requires = ("minikube-addons" if minikubes else "ingress", *brought)
     provided = certificates_steps.provided(spec)
     issued = certificates_steps.issued(spec)
     deep = None
@@ -57,14 +55,12 @@ def proof(site: ClusterSite) -> list[Step]:
         domain=spec.domain,
         binds=site.binds,
         secret=DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS,
-        requires=("edge", *requires),
+        requires=("edge", "ingress", *brought),
         root=provided.cert if provided else None,
         ways=spec.cluster.nodes.total,
         secrets=issued,
         deep=deep,
     )
-    if minikubes:
-        return [https]
     return [PageStep(_page(site), lambda: Cluster(names.kubeconfig)), https]
 
 

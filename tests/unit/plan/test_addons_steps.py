@@ -10,9 +10,7 @@ import pytest
 from sandbox.bundle.recipe import versions
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.addons.step import AddonStep
-from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.errors import UsageError
 from sandbox.names import Home
 from sandbox.plan import build as plan_build
 from sandbox.step import Step, needed
@@ -20,11 +18,6 @@ from tests.support.fakes import FakeEngine
 from tests.support.programs import make_program
 
 INGRESS_ADDON = {"addon": "ingress"}
-INGRESS = """
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: {name: secure, namespace: demo, annotations: {nginx.ingress.kubernetes.io/ssl-passthrough: "true"}}
-"""
 
 
 @pytest.fixture
@@ -43,37 +36,18 @@ def build(place: Home, own: OwnImages | None = None, **more: Any) -> dict[str, S
     }
 
 
-def test_minikube_ingress_gets_certificate_first_probe_last(place: Home) -> None:
-    steps = build(place, addons=(INGRESS_ADDON,))
-    assert "minikube-ingress" in steps["minikube-addons"].requires
-    assert "secrets" in steps["minikube-ingress"].requires
-    proof = steps["https"]
-    assert isinstance(proof, HttpsStep) and proof.secret == "default-tls" and "minikube-addons" in proof.requires
-
-
 def test_users_own_controller_is_not_configured_or_probed(place: Home) -> None:
-    assert not {"minikube-ingress", "https"} & build(place, addons=({"addon": "metrics-server"},)).keys()
+    assert "https" not in build(place, addons=(INGRESS_ADDON,))
 
 
 def test_profile_addons_are_changed_by_one_command_at_a_time(place: Home) -> None:
     steps = build(place, addons=(INGRESS_ADDON,))
-    changing = ("minikube-ingress", "minikube-addons")
-    assert all("minikube-disused" in steps[name].requires for name in changing)
-    assert changing[0] in steps[changing[1]].requires
+    assert "minikube-disused" in steps["minikube-addons"].requires
 
 
 def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home) -> None:
     steps = build(place, ingress={"controller": "traefik"})
     assert "minikube-disused" in needed(steps["ingress"], steps)
-
-
-def test_passthrough_is_refused_if_minikube_would_terminate_it(place: Home, tmp_path: Path) -> None:
-    file = tmp_path / "ingress.yaml"
-    file.write_text(INGRESS)
-    with pytest.raises(UsageError, match="Ingress demo/secure asks for ssl-passthrough") as caught:
-        build(place, addons=(INGRESS_ADDON,), apply=(file,))
-    assert "Traefik" in caught.value.fix
-    assert build(place, apply=(file,))
 
 
 @pytest.mark.parametrize(("source", "pulled"), [("auto", True), ("bundle", False)])

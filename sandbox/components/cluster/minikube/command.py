@@ -74,7 +74,6 @@ class Profile:
     driver: str
     runtime: str
     kubernetes: str
-    ingress_certificate: str = ""  # NAMESPACE/SECRET of the certificate that its ingress addon serves to unknown hosts
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,7 @@ class Minikube:
         if config is None:
             return None
         kubernetes = config["KubernetesConfig"]
-        return Profile(
-            config["Driver"],
-            kubernetes["ContainerRuntime"],
-            kubernetes["KubernetesVersion"],
-            kubernetes.get("CustomIngressCert", ""),
-        )
+        return Profile(config["Driver"], kubernetes["ContainerRuntime"], kubernetes["KubernetesVersion"])
 
     def addons(self) -> Mapping[str, bool]:
         """Return every addon of minikube's, and whether it is enabled."""
@@ -174,11 +168,6 @@ class Minikube:
 
     def disable(self, addon: str) -> None:
         self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
-
-    def give_ingress(self, certificate: str) -> None:
-        """Have the ingress addon serve a Secret, NAMESPACE/SECRET, when it is next enabled; none may be set yet."""
-        # It asks for this alone; were one set already, it would ask whether to replace it, with no user to answer.
-        self._run(["addons", "configure", "ingress"], None, CALL_TIMEOUT, stdin=f"{certificate}\n")
 
     def _config(self) -> Mapping[str, Any] | None:
         """Return the profile's settings, as minikube keeps them; None when there is no such profile."""
@@ -224,7 +213,6 @@ class Minikube:
         timeout: float,
         on_line: Callable[[str], None] | None = None,
         *,
-        stdin: str | None = None,
         bound: bool = False,
     ) -> str:
         # Notices of newer releases would mix with the output that is read here.
@@ -232,7 +220,7 @@ class Minikube:
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)
         argv = [self.program, *words, "--profile", self.profile]
-        return process.run(argv, timeout=timeout, env=env, on_line=on_line, stdin=stdin, bound=bound)
+        return process.run(argv, timeout=timeout, env=env, on_line=on_line, bound=bound)
 
     @property
     def _logs(self) -> str:

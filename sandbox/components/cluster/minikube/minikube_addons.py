@@ -1,7 +1,7 @@
 """minikube's own addons: their images pulled, enabled without a prompt, and checked until their workloads run.
 
-Images are pulled before an addon is enabled, since minikube waits six minutes for images that cannot come. What it then
-leaves behind may be worse than nothing: the ingress addon's webhook refuses every Ingress.
+Images are pulled before an addon is enabled, since minikube waits six minutes for images that cannot come, and leaves
+workloads behind that cannot start.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
 LABEL = "kubernetes.io/minikube-addons"
 # Values that an addon may have: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
 OPTIONS = ("images", "registries")
-# The one addon whose workload does not have minikube's label.
-UNLABELLED = {"ingress": ("apps/v1", "Deployment", "ingress-nginx-controller", "ingress-nginx")}
 KINDS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"))
 TIMEOUT = 180.0
 REGISTRY_CREDS = "registry-creds"
@@ -202,8 +200,6 @@ class MinikubeAddonsStep(NothingToUndo):
     def _workloads(self, cluster: Cluster, addon: str) -> Iterator[dict[str, Any]]:
         for api_version, kind in KINDS:
             yield from cluster.list(api_version, kind, selector=f"{LABEL}={addon}")
-        if addon in UNLABELLED and (found := cluster.get(*UNLABELLED[addon])):
-            yield found
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,6 @@ OURS = (
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )
 INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass")
-# What minikube's ingress addon is told of the edge.
-INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
 
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
@@ -62,10 +60,6 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
             cluster.delete(*INGRESS_CLASS, ingress_class["metadata"]["name"])
     for service in cluster.list("v1", "Service", selector=f"{HOST_PORT}=true"):
         cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
-    if cluster.get(*INGRESS_SETTINGS):
-        api_version, kind, called, space = INGRESS_SETTINGS
-        # Fields that are no longer applied are removed (KEP-555); those of other managers stay.
-        cluster.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": called, "namespace": space}})
     for api_version, kind, name, namespace in OURS:
         cluster.delete(api_version, kind, name, namespace)
     script = files.packaged("sandbox.components.cluster", "scripts/uninstall.sh")

@@ -101,16 +101,6 @@ def test_a_profile_is_found_by_its_name(programs: Path) -> None:
     assert install(programs, profile=said({"invalid": [], "valid": []})).inspect() is None
 
 
-def test_profile_ingress_certificate_is_set_without_a_prompt(programs: Path) -> None:
-    kubernetes = {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1", "CustomIngressCert": "a/b"}
-    config = {"Driver": "docker", "KubernetesConfig": kubernetes}
-    found = install(programs, profile=said({"valid": [{"Name": "p", "Config": config}]})).inspect()
-    assert found is not None and found.ingress_certificate == "a/b"
-    install(programs, addons=f"read -r line; echo $line > {programs}/read").give_ingress("sandbox-system/default-tls")
-    assert (programs / "read").read_text() == "sandbox-system/default-tls\n"
-    assert (programs / "calls").read_text().splitlines()[-1].endswith(" addons configure ingress --profile p")
-
-
 # What minikube 1.38.1 prints.
 TABLE = """  - ingress has the following images:
 ┌────────────┬───────────────────────────────────────────┬──────────────────┐

@@ -45,7 +45,6 @@ POLICIES = {
     "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
 }
 SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
-INGRESS = "/api/v1/namespaces/ingress-nginx/configmaps/ingress-nginx-controller"
 DOCKER = Profile("docker", "containerd", "v1.36.3")
 
 
@@ -282,9 +281,7 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
         server.objects |= {f"{CLASSES}/{one}": {"metadata": {"name": one, **metadata}} for one in ("nginx", "alb")}
         port = {"name": "sandbox-port-1", "namespace": "demo", "labels": {HOST_PORT: "true"}}
         server.objects[f"{services}/sandbox-port-1"] = {"metadata": port}
-        server.objects[INGRESS] = {"metadata": {}, "data": {"use-proxy-protocol": "true"}}
         assert not adopting.delete()
-        assert "data" not in server.objects.pop(INGRESS), "what we no longer apply goes"
         assert server.objects == theirs
     assert ["rm -rf /etc/sandbox" in script for script in ran] == [True]
     assert "mine" in world.profiles and "mine" in world.engine.boxes
