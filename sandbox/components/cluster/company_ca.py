@@ -1,4 +1,4 @@
-"""The CA of a company that intercepts TLS or issues for its own hosts, which nodes and pods are to trust.
+"""The CA of a company that intercepts TLS or issues for its own hosts; nodes and pods trust it.
 
 The spec names its file. By default it is what the administrator of this machine added to the system's trust store, so
 that sandboxes on a laptop that its company set up trust the same.
@@ -32,7 +32,7 @@ class CompanyCa:
 
     @cached_property
     def pem(self) -> bytes:
-        """Return the certificates of the file and nothing else in it; empty for none. Raises UsageError."""
+        """Return the certificates only, without other text of the file; empty for none. Raises UsageError."""
         if isinstance(self.chosen, Path):
             return _of_file(self.chosen)
         return _of_machine(self.slash) if self.chosen == "auto" else b""
@@ -54,14 +54,14 @@ def _of_file(path: Path) -> bytes:
         raise _refused(path, "cannot be read", str(error), fix) from error
     if b"PRIVATE KEY-----" in data:
         raise _refused(path, "holds a private key", "nodes and pods would get it", "name a file of certificates only")
-    found = _blocks(data)
-    if not found:
+    certificates = _blocks(data)
+    if not certificates:
         fix = f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(path))} -out NEW.pem"
         raise _refused(path, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
-    for number, block in enumerate(found, 1):
-        if trouble := _trouble(block):
-            raise _refused(path, "is damaged", f"certificate {number}: {trouble}", "get the certificate again")
-    return _joined(found)
+    pem = _joined(certificates)
+    if trouble := _trouble(pem):
+        raise _refused(path, "is damaged", trouble, "get the certificate again")
+    return pem
 
 
 def _of_machine(slash: Path) -> bytes:
@@ -71,11 +71,8 @@ def _of_machine(slash: Path) -> bytes:
     folder = slash / anchors.place.relative_to("/")
     found: list[bytes] = []
     for path in sorted(folder.glob(f"*{anchors.suffix}")):
-        try:
-            there = _blocks(path.read_bytes())
-        except OSError:
-            continue
-        found += [block for block in there if not in_pem(block) and not _trouble(block)]
+        certificates = _blocks(files.content(path) or b"")
+        found += [block for block in certificates if not in_pem(block) and not _trouble(block)]
     return _joined(found)
 
 
@@ -87,10 +84,10 @@ def _joined(found: list[bytes]) -> bytes:
     return b"".join(block + b"\n" for block in dict.fromkeys(found))
 
 
-def _trouble(block: bytes) -> str | None:
-    """Return why OpenSSL cannot read a certificate, or None."""
+def _trouble(pem: bytes) -> str | None:
+    """Return why OpenSSL cannot read certificates, or None."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=block.decode("ascii"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
         return str(error)
     return None

@@ -50,17 +50,17 @@ def _flaw(content: Any) -> str:
     if not isinstance(content, dict):
         return "its content is not a mapping"
     for kind in KINDS:
-        entries = content.get(kind) or []
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        if not _are_mappings(content.get(kind)):
             return f"`{kind}` is not a list of mappings"
-        for entry in entries:
+        for entry in content.get(kind) or []:
             body = entry.get(kind[:-1]) or {}
-            if not isinstance(body, dict):
-                return f"{entry.get('name')!r} of the {kind} in it is not valid: its `{kind[:-1]}` is not a mapping"
-            more = body.get("extensions") or []
-            if not isinstance(more, list) or not all(isinstance(extension, dict) for extension in more):
-                return f"{entry.get('name')!r} of the {kind} in it is not valid: `extensions` is not a list of mappings"
+            if not isinstance(body, dict) or not _are_mappings(body.get("extensions")):
+                return f"{entry.get('name')!r} of the {kind} in it is not valid"
     return ""
+
+
+def _are_mappings(entries: Any) -> bool:
+    return entries is None or (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries))
 
 
 def require_place(path: Path) -> None:
@@ -102,7 +102,7 @@ def hindrance(path: Path) -> str | None:
 
 
 def holds(path: Path, name: str, own: Path) -> bool:
-    """Tell whether the kubeconfig `path` has the context `name` with the server and credentials of our file `own`."""
+    """Return whether the kubeconfig `path` has the context `name` with the server and credentials of our file `own`."""
     try:
         mine = _renamed(read(own), name)
         theirs = read(path)
@@ -155,16 +155,21 @@ def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
         cluster, user = own["clusters"][0]["cluster"], own["users"][0]["user"]
     except (KeyError, IndexError, TypeError) as error:
         raise KubeconfigError("the cluster's kubeconfig is incomplete") from error
+    context = (own.get("contexts") or [{}])[0].get("context") or {}
+    return _entries(name, cluster, user, context.get("namespace"))
+
+
+def _entries(name: str, cluster: Any, user: Any, namespace: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    context = {"cluster": name, "user": name, **({"namespace": namespace} if namespace else {})}
     return {
         "clusters": [{"name": name, "cluster": cluster}],
         "users": [{"name": name, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, **_namespace(own)}}],
+        "contexts": [{"name": name, "context": context}],
     }
 
 
-def _namespace(own: dict[str, Any]) -> dict[str, str]:
-    context = (own.get("contexts") or [{}])[0].get("context") or {}
-    return {"namespace": context["namespace"]} if "namespace" in context else {}
+def _document(name: str, entries: Mapping[str, Any]) -> bytes:
+    return yaml_text.dump({"apiVersion": "v1", "kind": "Config", **entries, "current-context": name})
 
 
 def _named(content: dict[str, Any], kind: str, name: str) -> Any:
@@ -226,15 +231,7 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
     parts = found.get("context") or {}
     cluster = _part(files, "clusters", str(parts.get("cluster")), context)
     user = _part(files, "users", str(parts.get("user")), context)
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": context, "cluster": cluster}],
-        "users": [{"name": context, "user": user}],
-        "contexts": [{"name": context, "context": {"cluster": context, "user": context, "namespace": namespace}}],
-        "current-context": context,
-    }
-    return yaml_text.dump(content)
+    return _document(context, _entries(context, cluster, user, namespace))
 
 
 def of_cluster(exported: bytes) -> bytes:
@@ -254,16 +251,7 @@ def of_cluster(exported: bytes) -> bytes:
         raise _unexpected(f"it is incomplete: {type(error).__name__}: {error}") from error
     if more:
         raise _unexpected(f"it has {', '.join(more)}")
-    return yaml_text.dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": name, "cluster": kept["cluster"]}],
-            "users": [{"name": name, "user": kept["user"]}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-            "current-context": name,
-        }
-    )
+    return _document(name, _entries(name, kept["cluster"], kept["user"]))
 
 
 def _unexpected(why: str) -> KubeconfigError:
