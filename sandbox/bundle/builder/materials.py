@@ -22,7 +22,6 @@ from sandbox.bundle.builder import debian, golang, licences
 from sandbox.bundle.contents import Component, File
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
-from sandbox.errors import SandboxError
 from sandbox.system import process
 
 FILE = "materials.json"
@@ -40,28 +39,19 @@ class Material:
 
 
 def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
-    """Return the materials of a component in `store`; find and write them if that was not done. Raises SandboxError."""
-    folder = store.folder(recipe)
-    return _read(folder) or note(recipe, store, folder)
+    """Return the materials of a built component."""
+    text = store.folder(recipe).joinpath(FILE).read_text(encoding="utf-8")
+    return tuple(Material(**{**values, "licences": tuple(values["licences"])}) for values in json.loads(text))
 
 
-def note(recipe: Recipe, store: Store, folder: Path) -> tuple[Material, ...]:
-    """Find the materials of the component in `folder` and write them there. Raises SandboxError."""
-    found = tuple(sorted(set(_found(recipe, store, folder))))
-    folder.joinpath(FILE).write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n", encoding="utf-8")
-    return found
+def note(recipe: Recipe, store: Store, folder: Path) -> None:
+    """Find the materials of the component that is being built in `folder`, and write them there."""
+    materials = sorted(set(_materials(recipe, store, folder)))
+    text = json.dumps([asdict(material) for material in materials], indent=1)
+    folder.joinpath(FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
-def _read(folder: Path) -> tuple[Material, ...]:
-    path = folder / FILE
-    if not path.exists():
-        return ()
-    return tuple(
-        Material(**{**one, "licences": tuple(one["licences"])}) for one in json.loads(path.read_text(encoding="utf-8"))
-    )
-
-
-def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
+def _materials(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
     if recipe.go:
         yield from _modules(golang.toolchain(store.toolchains), sorted(folder.joinpath("bin").iterdir()))
     if recipe.files:
@@ -70,13 +60,6 @@ def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
         yield from _packages(folder / "tree", folder / debian.COPYRIGHTS)
     if recipe.image and recipe.image.tree:
         tree = recipes()[recipe.image.tree]
-        if not store.has(tree):
-            raise SandboxError(
-                f"the materials of {recipe.name} are not known",
-                details=f"the Debian packages that it came from ({tree.name}) are not in the cache",
-                fix=f"sandbox bundle build {tree.name}",
-                id="no-bundle",
-            )
         root = store.tree(tree)
         files = {"/" + str(path.relative_to(root)) for path in debian.closure(root, recipe.image.copies)}
         yield from _packages(root, store.folder(tree) / debian.COPYRIGHTS, files)
