@@ -15,7 +15,6 @@ from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.load_balancers import LoadBalancersStep
 from sandbox.components.addons.step import AddonStep
-from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.config.schema import Spec
@@ -80,32 +79,33 @@ def _charts(site: ClusterSite) -> AddonCharts:
 
 def disused(site: ClusterSite) -> list[Step]:
     """Return the step that disables minikube's own addons that the spec no longer names."""
-    tool = _minikube(site)
-    if tool is None:
+    provider = _minikube(site)
+    if provider is None:
         return []
-    return [MinikubeDisusedStep(tool, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
+    return [MinikubeDisusedStep(provider.minikube, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
 
 
 def of_minikube(site: ClusterSite) -> list[Step]:
     """Return the step for minikube's own addons that the spec names, on a minikube cluster."""
-    tool = _minikube(site)
-    if tool is None:
+    provider = _minikube(site)
+    if provider is None:
         return []
     # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote. Another
     # ingress controller wants the node's ports, which ours may still have.
     requires = ("wiring", "minikube-disused", "ingress", *(("push",) if site.spec.push else ()))
     return [
         MinikubeAddonsStep(
-            minikube=tool, names=site.names, nodes=site.nodes, uses=_of_minikube(site.spec), requires=requires
+            minikube=provider.minikube,
+            names=site.names,
+            nodes=provider.nodes,
+            uses=_of_minikube(site.spec),
+            requires=requires,
         )
     ]
 
 
-def _minikube(site: ClusterSite) -> Minikube | None:
-    """Return the program that has the cluster's own addons; None where the cluster has none."""
-    if not site.spec.cluster.supports.own_addons:
-        return None
-    return site.provider.minikube if isinstance(site.provider, MinikubeProvider) else None
+def _minikube(site: ClusterSite) -> MinikubeProvider | None:
+    return site.provider if isinstance(site.provider, MinikubeProvider) else None
 
 
 def _uses(spec: Spec) -> tuple[WantedAddon, ...]:

@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.addons.catalogue import WantedAddon
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import progress
 from sandbox.names import Names
-from sandbox.provider import Nodes
+from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.process import ToolFailed, last_lines
 from sandbox.system.wait import wait_until
 
 RECORD = "minikube-addons"
-# The engine ends a command that prints nothing for a minute, so a long pull takes several; each continues the one
-# before.
-SECONDS, ATTEMPTS, STILL_PULLING = "45", 12, 124
+PULL = ("timeout", "540", "crictl", "pull")
 # Pods may have an account where the node itself has none.
 NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
 LABEL = "kubernetes.io/minikube-addons"
@@ -46,18 +45,19 @@ def forget_enabled(records: Records, addon: str) -> None:
     records.write(RECORD, {name: by for name, by in read_enabled(records).items() if name != addon})
 
 
-def pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, say: Callable[[str], None]) -> None:
+def pull_images(nodes: DockerNodes, minikube: Minikube, use: WantedAddon, say: Callable[[str], None]) -> None:
     """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
     chosen, registries = (_by_key(use.values.get(name, "")) for name in OPTIONS)
     images = minikube.images(use.source, chosen, registries)
-    problem = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
-    if not problem:
+    missing = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
+    if not missing:
         return
-    keys = [key for key, image in images.items() if image in problem]
+    keys = [key for key, image in images.items() if image in missing]
     others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
+    what = f"{count(len(missing), 'image')} of minikube's addon '{use.source}'"
     raise SandboxError(
-        f"the node cannot pull {_counted(len(problem))} of minikube's addon '{use.source}', which was not enabled",
-        details="\n".join(f"{image}: {reason}" for image, reason in problem.items()),
+        f"the node cannot pull {what}, which was not enabled",
+        details="\n".join(f"{image}: {reason}" for image, reason in missing.items()),
         fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
         f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
         id="addon-image",
@@ -69,24 +69,18 @@ def _by_key(text: str) -> Mapping[str, str]:
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 
-def _unpullable(nodes: Nodes, image: str, say: Callable[[str], None]) -> str | None:
+def _unpullable(nodes: DockerNodes, image: str, say: Callable[[str], None]) -> str | None:
     """Return why the node does not have the image and cannot pull it, or None."""
     node = nodes.control_plane
     if nodes.execute(node, ["crictl", "inspecti", "--quiet", image])[0] == 0:
         return None
     say(f"pulling {image}")
-    for _ in range(ATTEMPTS):
-        status, said = nodes.execute(node, ["timeout", SECONDS, "crictl", "pull", image])
-        if status != STILL_PULLING:
-            break
-    if status == 0 or NEEDS_ACCOUNT.search(said):
+    with nodes.engine.patient():
+        status, output = nodes.execute(node, [*PULL, image])
+    if status == 0 or NEEDS_ACCOUNT.search(output):
         return None
     # containerd quotes the image in each of the layers through which the reason has come.
-    return last_lines(said, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
-
-
-def _counted(images: int) -> str:
-    return "an image" if images == 1 else f"{images} images"
+    return last_lines(output, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +92,7 @@ class MinikubeAddonsStep(NothingToUndo):
 
     minikube: Minikube
     names: Names
-    nodes: Nodes
+    nodes: DockerNodes
     uses: tuple[WantedAddon, ...]
     asked: tuple[WantedAddon, ...] = ()
     requires: tuple[str, ...] = ("wiring",)

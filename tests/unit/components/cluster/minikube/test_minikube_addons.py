@@ -141,7 +141,7 @@ def test_addon_with_missing_images_is_not_enabled_and_named(
 ) -> None:
     said = r"""msg="pulling: failed to resolve \"x.example/a:1\": failed to do request: Head \"https://x\": """
     world.pulls = {"x.example/a:1": (1, f'began\n{said}dial tcp: lookup x.example: no such host"\n')}
-    with pytest.raises(SandboxError, match="cannot pull an image of minikube's addon 'dashboard'") as caught:
+    with pytest.raises(SandboxError, match="cannot pull 1 image of minikube's addon 'dashboard'") as caught:
         step(WantedAddon("dashboard")).apply(NoWork())
     assert caught.value.details == "x.example/a:1: dial tcp: lookup x.example: no such host"
     assert caught.value.id == "addon-image"
