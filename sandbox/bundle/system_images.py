@@ -23,7 +23,7 @@ NODES: Mapping[str, str] = {
     version: f"docker.io/kindest/node:{version}@{digest}" for version, digest in versions().upstream.items()
 }
 # The default is of the minor that the bundle is built with, so that it does not depend on where images come from.
-DEFAULT = next((one for one in NODES if minor(one) == minor(recipes()["node"].version)), next(iter(NODES)))
+DEFAULT = next((tag for tag in NODES if minor(tag) == minor(recipes()["node"].version)), next(iter(NODES)))
 UPSTREAM: Mapping[str, str] = {"node": NODES[DEFAULT], **versions().images}
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
@@ -59,27 +59,25 @@ class OwnImages:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
         if fits(self.kubernetes, kubernetes):
             return
-        known, built = ", ".join(NODES), ", ".join(bundled_nodes())
         if self.source == "upstream":
             raise _unknown(str(kubernetes))
         raise UsageError(
             f"Kubernetes {kubernetes} is not in the bundle",
-            details=f"the bundle's node image runs {self.kubernetes}; it can be built with {built}",
+            details=f"its node image runs {self.kubernetes}; it can be built with {', '.join(bundled_nodes())}",
             fix=f"write `kubernetes: v{minor(self.kubernetes)}` in the spec's `cluster`; if you can reach an image "
-            f"registry, `images: {{source: upstream}}` has {known}",
+            f"registry, `images: {{source: upstream}}` has {', '.join(NODES)}",
         )
 
     def recipe(self, component: str) -> Recipe:
         """Return how the bundle's component is built, in the version that was chosen."""
-        usual, reference = recipes()[component], self.references.get(component)
-        if usual.reference == reference:
-            return usual
-        return next((one for one in recipes().values() if one.base == component and one.reference == reference), usual)
+        default, reference = recipes()[component], self.references.get(component)
+        versions_of = (recipe for recipe in recipes().values() if recipe.base == component)
+        return next((recipe for recipe in versions_of if recipe.reference == reference), default)
 
 
 def require_known(kubernetes: str | None) -> None:
     """Raise UsageError if there is no node image of Kubernetes `kubernetes`, neither published nor to be built."""
-    if not any(fits(one, kubernetes) for one in (*NODES, *bundled_nodes())):
+    if not any(fits(version, kubernetes) for version in (*NODES, *bundled_nodes())):
         raise _unknown(str(kubernetes))
 
 
@@ -96,14 +94,14 @@ def _unknown(kubernetes: str) -> UsageError:
 
 def bundled_nodes() -> Mapping[str, Recipe]:
     """Return how the bundle's node images are built, by their Kubernetes, the newest first."""
-    nodes = {one.version: one for one in recipes().values() if one.node}
+    nodes = {recipe.version: recipe for recipe in recipes().values() if recipe.node}
     return dict(sorted(nodes.items(), key=lambda item: [int(part) for part in item[0][1:].split(".")], reverse=True))
 
 
 def with_kubernetes(names: Iterable[str], kubernetes: str) -> tuple[str, ...]:
     """Return the components `names` in their versions for a Kubernetes such as 1.35 or v1.35.4. Raises UsageError."""
     number = minor(kubernetes)
-    node = next((one for one in bundled_nodes().values() if minor(one.version) == number), None)
+    node = next((recipe for version, recipe in bundled_nodes().items() if minor(version) == number), None)
     if node is None or kubernetes.removeprefix("v") not in (number, node.version.removeprefix("v")):
         raise UsageError(
             f"the bundle cannot be built with Kubernetes {kubernetes}",
@@ -138,24 +136,25 @@ def choose(
     checks. `components` are those that must be in the engine. `mirrors` are asked in place of registries; the digests
     stay. With `prepare` nodes are made as by `prepared`. Raises SandboxError if the images have to be built first.
     """
-    version = next((one for one in (DEFAULT, *NODES) if fits(one, kubernetes)), None)
+    version = next((tag for tag in (DEFAULT, *NODES) if fits(tag, kubernetes)), None)
     pulled = {**UPSTREAM, "node": NODES[version or DEFAULT]}
-    upstream = OwnImages("upstream", {name: published.mirrored(one, mirrors or {}) for name, one in pulled.items()})
+    upstream = OwnImages("upstream", {name: published.mirrored(ref, mirrors or {}) for name, ref in pulled.items()})
     upstream = prepared(upstream) if prepare else upstream
     if wanted == "upstream" or (wanted == "auto" and made_from == "upstream" and version):
         return upstream
     bundled = {name: recipes()[name] for name in UPSTREAM}
     if not fits(bundled["node"].version, kubernetes):
-        bundled["node"] = next((one for tag, one in bundled_nodes().items() if fits(tag, kubernetes)), bundled["node"])
+        others = (recipe for tag, recipe in bundled_nodes().items() if fits(tag, kubernetes))
+        bundled["node"] = next(others, bundled["node"])
     missing = [name for name in components if not has(bundled[name].reference) and not store.has(bundled[name])]
     kept = made_from == "bundle" and not missing and fits(bundled["node"].version, kubernetes)
     if wanted == "auto" and version and not kept:
-        absent = [upstream.pulled(one) for one in components if not has(upstream.references[one])]
-        absent = [one for one in absent if not has(one)]
+        absent = [upstream.pulled(name) for name in components if not has(upstream.references[name])]
+        absent = [reference for reference in absent if not has(reference)]
         if not absent or len(missing) > 1 or can_pull(absent[0]):
             return upstream
     if not missing:
-        return OwnImages("bundle", {name: one.reference for name, one in bundled.items()})
+        return OwnImages("bundle", {name: recipe.reference for name, recipe in bundled.items()})
     if missing == ["node"] and bundled["node"].base:
         raise SandboxError(
             f"the bundle is not built with Kubernetes {kubernetes}",
@@ -204,8 +203,8 @@ def prepared(own: OwnImages) -> OwnImages:
 
     They get names on this machine, which identify what they are made from.
     """
-    names = {one: published.local_name(one, own.references[one]) for one in IN_PODS}
-    made_of = [own.references[one] for one in ("node", *IN_PODS)]
+    names = {component: published.local_name(component, own.references[component]) for component in IN_PODS}
+    made_of = [own.references[component] for component in ("node", *IN_PODS)]
     names["node"] = f"{PREFIX}node:{own.kubernetes}-{machine_node.tag(made_of)}"
     return OwnImages("upstream", {**own.references, **names}, published=own.references)
 
@@ -219,9 +218,9 @@ def in_engine(cluster: Cluster) -> tuple[str, ...]:
 
 def further(names: Iterable[str]) -> tuple[Recipe, ...]:
     """Return the components with the names `sandbox.dev/NAME` that `up` does not need by itself."""
-    called = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
-    found = (recipes()[name] for name in called if name in recipes() and name not in IN_ENGINE)
-    return tuple(recipe for recipe in found if recipe.image)
+    stripped = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
+    components = (recipes()[name] for name in stripped if name in recipes() and name not in IN_ENGINE)
+    return tuple(recipe for recipe in components if recipe.image)
 
 
 def buildx(store: Store) -> Path | None:

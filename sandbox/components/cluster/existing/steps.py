@@ -91,14 +91,13 @@ class TenancyStep:
                 f"the sandbox in {self.namespace} was made by {_owner(record)}, not by {self.owner}",
                 fix="if it is yours all the same: sandbox up --take-over, and then down",
             )
-        found = self.tenant.ours()
-        for live in found:
-            metadata = live["metadata"]
-            self.tenant.delete(live["apiVersion"], live["kind"], metadata["name"], self.namespace, whole=True)
-        wait_until(self._left, what=f"the end of {counted(found)}", timeout=GONE_TIMEOUT)
+        ours = self.tenant.ours()
+        for live in ours:
+            self.tenant.delete(live["apiVersion"], live["kind"], live["metadata"]["name"], self.namespace, whole=True)
+        wait_until(self._left, what=f"the end of {counted(ours)}", timeout=GONE_TIMEOUT)
         ended = self._end_namespace()
         self.forget()
-        return bool(found) or ended
+        return bool(ours) or ended
 
     def forget(self) -> None:
         """Remove the kubeconfig, which is all that this machine has of the cluster."""
@@ -115,14 +114,14 @@ class TenancyStep:
 
         A first one is not left behind then.
         """
-        content, known = self._kubeconfig(), self.names.kubeconfig.exists()
+        content, existed = self._kubeconfig(), self.names.kubeconfig.exists()
         files.make_private_dir(self.names.folder)
         if not self._is_written():
             files.write_atomic(self.names.kubeconfig, content, mode=0o600)
         try:
             self.tenant.groups()
         except ClusterError:
-            if not known:
+            if not existed:
                 self.forget()
             raise
 
@@ -143,17 +142,16 @@ class TenancyStep:
 
     def _require_namespace(self) -> None:
         try:
-            found = self.tenant.get("v1", "Namespace", self.namespace)
+            if self.tenant.get("v1", "Namespace", self.namespace) is not None:
+                return
         except ClusterError as error:
             if error.status != 403:
                 raise
             return  # a user who may not read the namespace may still use it
-        if found is not None:
-            return
+        manifest = namespace(self.namespace)
+        manifest["metadata"]["labels"] = {LABEL: self.names.name}
         try:
-            made = namespace(self.namespace)
-            made["metadata"]["labels"] = {LABEL: self.names.name}
-            Cluster(self.names.kubeconfig).apply(made)
+            Cluster(self.names.kubeconfig).apply(manifest)
         except ClusterError as error:
             if error.status != 403:
                 raise
@@ -164,20 +162,20 @@ class TenancyStep:
             ) from error
 
     def _left(self) -> str | None:
-        found = self.tenant.ours()
-        return f"still there: {counted(found)}" if found else None
+        left = self.tenant.ours()
+        return f"still there: {counted(left)}" if left else None
 
     def _end_namespace(self) -> bool:
         try:
-            found = self.tenant.get("v1", "Namespace", self.namespace)
+            live = self.tenant.get("v1", "Namespace", self.namespace)
         except ClusterError as error:
             if error.status == 403:  # then we cannot have created it
                 return False
             raise
-        if found is None or not self.tenant.owns(found):
+        if live is None or not self.tenant.owns(live):
             return False
         self.tenant.delete("v1", "Namespace", self.namespace)
-        deletion.await_end(self.tenant, [found])
+        deletion.await_end(self.tenant, [live])
         return True
 
 
@@ -201,16 +199,16 @@ class ObjectsStep(NothingToUndo):
     requires: tuple[str, ...] = ("cluster",)
 
     def check(self) -> Status:
-        problem = content_hash.problem(self.place.cluster, self._wanted())
+        problem = content_hash.problem(self.place.cluster, self._manifests())
         return problem or Status(State.READY, self.promises)
 
     def apply(self, work: Work) -> None:
-        cluster, wanted = self.place.cluster, self._wanted()
-        for manifest in wanted:
+        cluster, manifests = self.place.cluster, self._manifests()
+        for manifest in manifests:
             work.say(title(manifest))
             apply_patiently(cluster, manifest, say=work.say)
         work.say("waiting for the pods")
-        wait_ready(cluster, wanted, timeout=TIMEOUT, say=work.say)
+        wait_ready(cluster, manifests, timeout=TIMEOUT, say=work.say)
 
-    def _wanted(self) -> list[dict[str, Any]]:
+    def _manifests(self) -> list[dict[str, Any]]:
         return [content_hash.marked(self.place.cluster.own(manifest)) for manifest in self.make()]

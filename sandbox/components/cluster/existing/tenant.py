@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ class Tenant(Cluster):
         self.namespace = namespace
         self.name = name
 
-    def owns(self, found: Manifest) -> bool:
-        return (found["metadata"].get("labels") or {}).get(LABEL) == self.name
+    def owns(self, live: Manifest) -> bool:
+        return (live["metadata"].get("labels") or {}).get(LABEL) == self.name
 
     def own(self, manifest: Manifest) -> dict[str, Any]:
         """Return the object in our namespace and with our label, whatever its own namespace."""
@@ -58,15 +59,15 @@ class Tenant(Cluster):
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object of this sandbox. Raises NotOurs if it exists without our label."""
-        wanted = self.own(manifest)
-        found = self.find(wanted)
-        if found is not None and not self.owns(found):
-            owner = (found["metadata"].get("labels") or {}).get(LABEL)
+        ours = self.own(manifest)
+        live = self.find(ours)
+        if live is not None and not self.owns(live):
+            owner = (live["metadata"].get("labels") or {}).get(LABEL)
             raise NotOurs(
-                f"{title(wanted)} is there already and is {f'the sandbox {owner!r}' if owner else 'another user'}'s",
+                f"{title(ours)} is there already and is {f'the sandbox {owner!r}' if owner else 'another user'}'s",
                 fix="give yours another name, or the sandbox another namespace: cluster: {namespace: …}",
             )
-        super().apply(wanted, say=say)
+        super().apply(ours, say=say)
 
     def find(self, manifest: Manifest) -> dict[str, Any] | None:
         """Return the object of that kind and name in our namespace, of any owner."""
@@ -75,16 +76,16 @@ class Tenant(Cluster):
     def ours(self) -> list[dict[str, Any]]:
         """Return every object of this sandbox in the namespace, of any kind that can be deleted."""
         with ThreadPoolExecutor(WIDTH) as pool:
-            kinds = [of for found in pool.map(self._deletable, self.groups()) for of in found]
-            listed = pool.map(self._labelled, kinds)
-            return [live for found in listed for live in found if not live["metadata"].get("ownerReferences")]
+            kinds = chain.from_iterable(pool.map(self._deletable, self.groups()))
+            labelled = chain.from_iterable(pool.map(self._labelled, kinds))
+            return [live for live in labelled if not live["metadata"].get("ownerReferences")]
 
     def _deletable(self, version: str) -> list[tuple[str, str]]:
         try:
-            found = self.resources(version)
+            kinds = self.resources(version)
         except ClusterError:  # a server of its own, which does not answer
             return []
-        usable = (kind for kind in found if kind.namespaced and kind.verbs >= {"list", "delete"})
+        usable = (kind for kind in kinds if kind.namespaced and kind.verbs >= {"list", "delete"})
         return [(version, kind.kind) for kind in usable if kind.kind not in DERIVED]
 
     def _labelled(self, of: tuple[str, str]) -> list[dict[str, Any]]:
@@ -131,13 +132,13 @@ def placed(
 ) -> list[dict[str, Any]]:
     """Return the manifests without namespaces: neither Namespace objects nor fields of that name.
 
-    `namespaced` tells of each (apiVersion, kind) whether it is namespaced, `images` maps prefixes of images to those in
-    this cluster, and the pods get the `pull_secret`. Raises UsageError for objects of the whole cluster, and for two
+    `namespaced` says of each (apiVersion, kind) whether it has a namespace, `images` maps prefixes of images to those
+    in this cluster, and the pods get the `pull_secret`. Raises UsageError for objects of the whole cluster, and for two
     that would become one.
     """
-    wanted = [manifest for manifest in manifests if manifest["kind"] != "Namespace"]
+    inner = [manifest for manifest in manifests if manifest["kind"] != "Namespace"]
     wide = [
-        title(manifest) for manifest in wanted if not namespaced.get((manifest["apiVersion"], manifest["kind"]), True)
+        title(manifest) for manifest in inner if not namespaced.get((manifest["apiVersion"], manifest["kind"]), True)
     ]
     if wide:
         raise UsageError(
@@ -147,7 +148,7 @@ def placed(
             "chart renders to, by its values (often `rbac: {create: false}`)",
         )
     seen: dict[tuple[str, str, str], str] = {}
-    for manifest in wanted:
+    for manifest in inner:
         key = (manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"])
         if key in seen:
             raise UsageError(
@@ -155,7 +156,7 @@ def placed(
                 fix="give one of them another name",
             )
         seen[key] = title(manifest)
-    return [_placed(manifest, images, pull_secret, ingress_class) for manifest in wanted]
+    return [_placed(manifest, images, pull_secret, ingress_class) for manifest in inner]
 
 
 def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | None, of: str | None) -> dict[str, Any]:
@@ -186,8 +187,8 @@ def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
 def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the pod specs that an object contains; a user's file may have anything in their place."""
     if manifest["kind"] == "Pod":
-        found = [untyped.at(manifest, "spec")]
+        specs = [untyped.at(manifest, "spec")]
     else:
         template = ("spec", "template", "spec")
-        found = [untyped.at(manifest, *template), untyped.at(manifest, "spec", "jobTemplate", *template)]
-    yield from (spec for spec in found if isinstance(spec, dict))
+        specs = [untyped.at(manifest, *template), untyped.at(manifest, "spec", "jobTemplate", *template)]
+    yield from (spec for spec in specs if isinstance(spec, dict))
