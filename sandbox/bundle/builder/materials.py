@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -82,16 +83,16 @@ def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
 
 def _module_of(go: Path, recipe: Recipe, module: str) -> Iterator[Material]:
     cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
-    found = re.search(rf"{re.escape(module)} (v\S+)", recipe.go_mod.read_text(encoding="utf-8"))
-    version = found[1] if found else recipe.version
+    required = re.search(rf"{re.escape(module)} (v\S+)", recipe.go_mod.read_text(encoding="utf-8"))
+    version = required[1] if required else recipe.version
     yield Material("golang", module, version, _licence(cache, module, version))
 
 
 def _licence(cache: Path, module: str, version: str) -> tuple[str, ...]:
-    folder = cache / re.sub("[A-Z]", lambda found: "!" + found[0].lower(), f"{module}@{version}")
+    folder = cache / re.sub("[A-Z]", lambda capital: "!" + capital[0].lower(), f"{module}@{version}")
     files = {path for pattern in _LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
-    found = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
-    return tuple(sorted(one for one in found if one))
+    names = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
+    return tuple(sorted(filter(None, names)))
 
 
 def _packages(root: Path, copyrights: Path, files: set[str] | None = None) -> Iterator[Material]:
@@ -129,7 +130,7 @@ def bill_of_materials(
     `epoch` (SOURCE_DATE_EPOCH, in seconds) is its time. Without one it has no time, so that the same content always
     gives the same bytes.
     """
-    every = sorted({one for found in materials.values() for one in found})
+    every = sorted(set(chain.from_iterable(materials.values())))
     summed = hashlib.sha256("".join(f"{file.path}\0{file.sha256}\0" for file in files).encode()).hexdigest()
     metadata: dict[str, Any] = {
         "component": {
@@ -143,7 +144,8 @@ def bill_of_materials(
     if epoch is not None:
         metadata["timestamp"] = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     applications = (
-        {"type": "application", "bom-ref": one.path, "name": one.name, "version": one.version} for one in materials
+        {"type": "application", "bom-ref": component.path, "name": component.name, "version": component.version}
+        for component in materials
     )
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -154,19 +156,20 @@ def bill_of_materials(
         "metadata": metadata,
         "components": [*applications, *map(_material_entry, every)],
         "dependencies": [
-            {"ref": "sandbox-bundle", "dependsOn": [one.path for one in materials]},
-            *({"ref": one.path, "dependsOn": [_purl(each) for each in found]} for one, found in materials.items()),
+            {"ref": "sandbox-bundle", "dependsOn": [component.path for component in materials]},
+            *({"ref": part.path, "dependsOn": [*map(_purl, uses)]} for part, uses in materials.items()),
         ],
     }
     return json.dumps(bill, indent=1).encode() + b"\n"
 
 
-def _material_entry(one: Material) -> dict[str, Any]:
-    named = [{"license": {"id" if licences.is_identifier(name) else "name": name}} for name in one.licences]
-    described = {"type": "library", "bom-ref": _purl(one), "name": one.name, "version": one.version, "purl": _purl(one)}
-    return {**described, "licenses": named} if named else described
+def _material_entry(material: Material) -> dict[str, Any]:
+    purl = _purl(material)
+    entry = {"type": "library", "bom-ref": purl, "name": material.name, "version": material.version, "purl": purl}
+    names = [{"license": {"id" if licences.is_identifier(name) else "name": name}} for name in material.licences]
+    return {**entry, "licenses": names} if names else entry
 
 
-def _purl(one: Material) -> str:
-    name = quote(one.name.lower() if one.kind == "golang" else f"debian/{one.name}", safe="/")
-    return f"pkg:{one.kind}/{name}@{quote(one.version, safe='')}"
+def _purl(material: Material) -> str:
+    name = quote(material.name.lower() if material.kind == "golang" else f"debian/{material.name}", safe="/")
+    return f"pkg:{material.kind}/{name}@{quote(material.version, safe='')}"

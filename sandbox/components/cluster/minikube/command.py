@@ -104,17 +104,16 @@ class Minikube:
     def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
         """Create the cluster, or start the existing one; raises MinikubeFailed unless every part of it runs."""
         words = ["start", "--output=json", "--interactive=false", "--wait=all", "--embed-certs", *options]
-        self._told(words, kubeconfig, START_TIMEOUT, say)
-        stopped = self.stopped_parts(kubeconfig)
-        if stopped:
-            told = ", ".join(f"{part} {state}" for part, state in stopped.items())
-            raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {told}", fix=self._logs)
+        self._run_with_events(words, kubeconfig, START_TIMEOUT, say)
+        if stopped := self.stopped_parts(kubeconfig):
+            states = ", ".join(f"{part} {state}" for part, state in stopped.items())
+            raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {states}", fix=self._logs)
 
     def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
         """Return the state of Host, Kubelet, APIServer and Kubeconfig of the first node, in minikube's words."""
         # Its exit status has a bit for each that does not run.
-        said = self._read(["status", "--output=json"], kubeconfig, anyway=True)
-        first = (said[0] if isinstance(said, list) else said) or {"Host": "Nonexistent"}
+        nodes = self._read(["status", "--output=json"], kubeconfig, anyway=True)
+        first = (nodes[0] if isinstance(nodes, list) else nodes) or {"Host": "Nonexistent"}
         return {part: str(first[part]) for part in ("Host", "Kubelet", "APIServer", "Kubeconfig") if part in first}
 
     def stopped_parts(self, kubeconfig: Path | None) -> Mapping[str, str]:
@@ -123,11 +122,11 @@ class Minikube:
 
     def stop(self, kubeconfig: Path | None) -> None:
         """Stop the nodes; they keep their data."""
-        self._told(["stop", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
+        self._run_with_events(["stop", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
 
     def delete(self, kubeconfig: Path) -> None:
         """Delete the profile with its nodes, volumes and network; it need not exist."""
-        self._told(["delete", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
+        self._run_with_events(["delete", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
 
     def write_kubeconfig(self, kubeconfig: Path) -> None:
         """Have the context in `kubeconfig`, which is created if need be, lead to the API server's present address."""
@@ -143,8 +142,8 @@ class Minikube:
 
     def addons(self) -> Mapping[str, bool]:
         """Return every addon of minikube's, and whether it is enabled."""
-        said = self._read(["addons", "list", "--output=json"], None)
-        return {name: about.get("Status") == "enabled" for name, about in said.items()}
+        addons = self._read(["addons", "list", "--output=json"], None)
+        return {name: addon.get("Status") == "enabled" for name, addon in addons.items()}
 
     def images(
         self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
@@ -172,39 +171,41 @@ class Minikube:
     def _config(self) -> Mapping[str, Any] | None:
         """Return the profile's settings, as minikube keeps them; None when there is no such profile."""
         # With --light, no node is asked anything.
-        said = self._read(["profile", "list", "--light", "--output=json"], None)
-        return next((profile["Config"] for profile in said.get("valid") or () if profile["Name"] == self.profile), None)
+        valid = self._read(["profile", "list", "--light", "--output=json"], None).get("valid") or ()
+        return next((profile["Config"] for profile in valid if profile["Name"] == self.profile), None)
 
-    def _told(self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]) -> None:
+    def _run_with_events(
+        self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]
+    ) -> None:
         events = Events(say)
         try:
             # One that went on after a killed command would be in the way of the next one's.
             self._run(words, kubeconfig, timeout, on_line=events.line, bound=True)
         except process.ToolFailed as error:
-            found = events.failure
-            if found is None:
+            failure = events.failure
+            if failure is None:
                 raise MinikubeFailed(error.brief, details=error.details, fix=self._logs) from error
-            details = "\n".join(filter(None, (found.message, last_lines("\n".join(events.warnings), 5))))
+            details = "\n".join(filter(None, (failure.message, last_lines("\n".join(events.warnings), 5))))
             raise MinikubeFailed(
-                f"minikube {words[0]} failed: {found.name or 'unknown'}",
+                f"minikube {words[0]} failed: {failure.name or 'unknown'}",
                 details=last_lines(details),
-                fix=last_lines(found.advice) or self._logs,
+                fix=last_lines(failure.advice) or self._logs,
             ) from error
 
     def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
         try:
-            said = self._run(words, kubeconfig, CALL_TIMEOUT)
+            output = self._run(words, kubeconfig, CALL_TIMEOUT)
         except process.ToolFailed as error:
             if not anyway:
                 raise
-            said = error.output
+            output = error.output
         # Warnings come before it, on the other stream.
-        for line in reversed(said.splitlines()):
+        for line in reversed(output.splitlines()):
             try:
                 return json.loads(line)
             except ValueError:
                 continue
-        raise MinikubeFailed(f"minikube {words[0]} prints no JSON", details=last_lines(said))
+        raise MinikubeFailed(f"minikube {words[0]} prints no JSON", details=last_lines(output))
 
     def _run(
         self,

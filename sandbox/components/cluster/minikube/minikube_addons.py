@@ -100,29 +100,29 @@ class MinikubeAddonsStep(NothingToUndo):
     title: str = "Addons of minikube"
 
     def check(self) -> Status:
-        cluster, there = self._cluster, self.listed()
+        cluster, addons = self._cluster, self.listed()
         uses = self._uses()
         for use in uses:
-            if use.source not in there:
+            if use.source not in addons:
                 return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
-            if not there[use.source]:
+            if not addons[use.source]:
                 return Status(State.ABSENT, f"{use.source} is off")
         if problem := next(self._pending(cluster, uses), None):
             return Status(State.DRIFTED, problem)
         return Status(State.READY, ", ".join(use.source for use in uses) or "none")
 
     def apply(self, work: Work) -> None:
-        cluster, there = self._cluster, self.listed()
+        cluster, addons = self._cluster, self.listed()
         uses = self._uses()
         for use in uses:
-            self._require(use, there)
-        new = [use for use in uses if not there[use.source]]
+            self._require(use, addons)
+        new = [use for use in uses if not addons[use.source]]
         for use in new:
             pull_images(self.nodes, self.minikube, use, work.say)
         # Recorded before it is enabled, so that an interrupted run leaves no addon that nothing disables.
-        known, asked = read_enabled(self._records), {use.source for use in self.uses}
-        mine = [use.source for use in uses if not there[use.source] or use.source in known]
-        self._records.write(RECORD, {name: "spec" if name in asked else "command" for name in mine})
+        enabled, of_spec = read_enabled(self._records), {use.source for use in self.uses}
+        ours = [use.source for use in uses if not addons[use.source] or use.source in enabled]
+        self._records.write(RECORD, {name: "spec" if name in of_spec else "command" for name in ours})
         for use in new:
             work.say(f"enabling {use.source}")
             self._enable(use)
@@ -153,9 +153,9 @@ class MinikubeAddonsStep(NothingToUndo):
     def _records(self) -> Records:
         return Records(self._cluster, self.names)
 
-    def _require(self, use: WantedAddon, there: Mapping[str, bool]) -> None:
-        if use.source not in there:
-            raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(there)}")
+    def _require(self, use: WantedAddon, addons: Mapping[str, bool]) -> None:
+        if use.source not in addons:
+            raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(addons)}")
         if use.source == REGISTRY_CREDS:
             raise UsageError(
                 f"minikube's addon '{REGISTRY_CREDS}' is not supported: minikube asks for its accounts",
@@ -180,9 +180,9 @@ class MinikubeAddonsStep(NothingToUndo):
             ) from error
 
     def _uses(self) -> tuple[WantedAddon, ...]:
-        known = {use.source for use in (*self.uses, *self.asked)}
+        names = {use.source for use in (*self.uses, *self.asked)}
         record = read_enabled(self._records)
-        kept = (WantedAddon(name) for name, by in record.items() if by == "command" and name not in known)
+        kept = (WantedAddon(name) for name, by in record.items() if by == "command" and name not in names)
         return (*self.uses, *self.asked, *kept)
 
     def _pending(self, cluster: Cluster, uses: tuple[WantedAddon, ...]) -> Iterator[str]:
@@ -208,9 +208,8 @@ class MinikubeDisusedStep(NothingToUndo):
     title: str = "Unused minikube addons"
 
     def check(self) -> Status:
-        gone = self._disused(Records.of(self.names))
-        if gone:
-            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(gone)}")
+        if disused := self._disused(Records.of(self.names)):
+            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(disused)}")
         return Status(State.READY, "none")
 
     def apply(self, work: Work) -> None:
@@ -221,5 +220,5 @@ class MinikubeDisusedStep(NothingToUndo):
             forget_enabled(records, addon)
 
     def _disused(self, records: Records) -> list[str]:
-        known = read_enabled(records).items()
-        return sorted(name for name, by in known if by == "spec" and name not in self.used)
+        enabled = read_enabled(records).items()
+        return sorted(name for name, by in enabled if by == "spec" and name not in self.used)
