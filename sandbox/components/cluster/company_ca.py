@@ -69,19 +69,19 @@ def _of_machine(slash: Path) -> bytes:
     if anchors is None:
         return b""
     folder = slash / anchors.place.relative_to("/")
-    found: list[bytes] = []
+    chosen: list[bytes] = []
     for path in sorted(folder.glob(f"*{anchors.suffix}")):
         certificates = _blocks(files.content(path) or b"")
-        found += [block for block in certificates if not in_pem(block) and not _trouble(block)]
-    return _joined(found)
+        chosen += [block for block in certificates if not in_pem(block) and not _trouble(block)]
+    return _joined(chosen)
 
 
 def _blocks(data: bytes) -> list[bytes]:
     return blocks(data.replace(b"\r\n", b"\n"))
 
 
-def _joined(found: list[bytes]) -> bytes:
-    return b"".join(block + b"\n" for block in dict.fromkeys(found))
+def _joined(certificates: list[bytes]) -> bytes:
+    return b"".join(block + b"\n" for block in dict.fromkeys(certificates))
 
 
 def _trouble(pem: bytes) -> str | None:

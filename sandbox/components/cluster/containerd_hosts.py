@@ -32,19 +32,19 @@ LISTING = ("grep", "-r", "-Z", "", str(FOLDER))
 
 def read_listing(output: str) -> dict[PurePosixPath, bytes]:
     """Return the files in the output of LISTING: lines that begin with the file's path and a NUL."""
-    found: dict[PurePosixPath, bytes] = {}
+    files: dict[PurePosixPath, bytes] = {}
     for line in output.splitlines():
         path, nul, rest = line.partition("\0")
         if nul:
             place = PurePosixPath(path)
-            found[place] = found.get(place, b"") + rest.encode() + b"\n"
-    return found
+            files[place] = files.get(place, b"") + rest.encode() + b"\n"
+    return files
 
 
-def stale(found: Mapping[PurePosixPath, bytes], wanted: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
+def stale(files: Mapping[PurePosixPath, bytes], current: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
     """Return the sandbox's files for registries that the spec does not have any more."""
-    kept = frozenset(wanted)
-    return tuple(path for path, content in found.items() if content.startswith(MARK) and path not in kept)
+    kept = frozenset(current)
+    return tuple(path for path, content in files.items() if content.startswith(MARK) and path not in kept)
 
 
 def hosting(*, host: str, container_runtime: str, cluster_network: str) -> dict[str, Any]:

@@ -112,8 +112,8 @@ def _forward(zone: str, nameservers: Sequence[str]) -> str:
 
 def nameservers(text: str) -> tuple[str, ...]:
     """Return all nameservers that a configuration of `corefile` forwards to, each once."""
-    found = re.findall(r"^    forward \S+ ([^{]+) \{$", text, re.MULTILINE)
-    return tuple(dict.fromkeys(server for servers in found for server in servers.split()))
+    forwarded = re.findall(r"^    forward \S+ ([^{]+) \{$", text, re.MULTILINE)
+    return tuple(dict.fromkeys(server for servers in forwarded for server in servers.split()))
 
 
 def config_map(text: str) -> dict[str, Any]:

@@ -96,14 +96,14 @@ class DockerNodes:
     def outside(self) -> tuple[Container, ...]:
         """Return the containers that are not on the network, or on a removed one of its name."""
         network = self.engine.network(self.network)
-        known = ("", network.id if network else "")  # a stopped container that was connected has no network id yet
-        return tuple(node for node in self.all() if node.attached.get(self.network, "none") not in known)
+        valid = ("", network.id if network else "")  # a stopped container that was connected has no network id yet
+        return tuple(node for node in self.all() if node.attached.get(self.network, "none") not in valid)
 
     def standing(self) -> Standing:
-        found = self.engine.container(self.control_plane)
-        if found is None:
+        node = self.engine.container(self.control_plane)
+        if node is None:
             return Standing.ABSENT
-        return Standing.RUNNING if found.running else Standing.STOPPED
+        return Standing.RUNNING if node.running else Standing.STOPPED
 
     def running(self) -> tuple[str, ...]:
         """Return the running nodes; only the one whose name is known where there are no labels."""

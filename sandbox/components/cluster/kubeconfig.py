@@ -109,8 +109,8 @@ def holds(path: Path, name: str, own: Path) -> bool:
     except KubeconfigError:
         return False
     leads = (_named(theirs, "contexts", name) or {}).get("context") or {}
-    wanted = mine["contexts"][0]["context"]
-    return wanted.items() <= leads.items() and all(
+    context = mine["contexts"][0]["context"]
+    return context.items() <= leads.items() and all(
         _named(theirs, kind, name) == _named(mine, kind, name) for kind in ("clusters", "users")
     )
 
@@ -220,15 +220,15 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
     are, since they give another token every hour. Raises UsageError and KubeconfigError.
     """
     files = [(path, read(path)) for path in paths]
-    _, found = _find(files, "contexts", context)
-    if found is None:
-        known = [str(entry.get("name")) for _, content in files for entry in content.get("contexts") or ()]
+    _, entry = _find(files, "contexts", context)
+    if entry is None:
+        names = [str(entry.get("name")) for _, content in files for entry in content.get("contexts") or ()]
         raise UsageError(
             f"there is no context {context!r}",
-            details=f"{', '.join(str(path) for path, _ in files)}: {', '.join(known) or 'none at all'}",
+            details=f"{', '.join(str(path) for path, _ in files)}: {', '.join(names) or 'none at all'}",
             fix="in sandbox.yaml, give `cluster` the context of the cluster that you mean",
         )
-    parts = found.get("context") or {}
+    parts = entry.get("context") or {}
     cluster = _part(files, "clusters", str(parts.get("cluster")), context)
     user = _part(files, "users", str(parts.get("user")), context)
     return _document(context, _entries(context, cluster, user, namespace))
@@ -287,11 +287,11 @@ def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tup
 
 def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, context: str) -> dict[str, Any]:
     """Return the cluster or user of that name, complete. Raises KubeconfigError."""
-    path, found = _find(files, kind, name)
-    if found is None:
+    path, entry = _find(files, kind, name)
+    if entry is None:
         raise KubeconfigError(f"the context {context!r} names {name!r}, which is not among the {kind}")
     try:
-        return _whole(dict(found.get(kind[:-1]) or {}), path.parent)
+        return _whole(dict(entry.get(kind[:-1]) or {}), path.parent)
     except (AttributeError, TypeError, ValueError) as error:
         raise KubeconfigError(f"{name!r} of the {kind} in {path} is not valid", details=str(error)) from error
 

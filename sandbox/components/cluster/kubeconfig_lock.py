@@ -32,7 +32,7 @@ def locked(path: Path) -> Iterator[None]:
     deadline = time.monotonic() + PATIENCE
     try:
         lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        while (held := _take(lock)) is None:
+        while (descriptor := _take(lock)) is None:
             if time.monotonic() > deadline:
                 raise _is_locked(path, lock)
             interruption.pause(0.1)
@@ -43,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.unlink(missing_ok=True)
-        os.close(held)
+        os.close(descriptor)
 
 
 def require_unlocked(path: Path) -> None:

@@ -25,19 +25,19 @@ PREPARE = (
 
 def pause(nodes: DockerNodes) -> bool:
     """Pause every running node until `resume`; returns whether any ran. Raises SandboxError."""
-    running = [one for one in nodes.all() if one.running]
+    running = [node for node in nodes.all() if node.running]
     with ThreadPoolExecutor(WIDTH) as pool:
-        list(pool.map(lambda one: nodes.engine.execute(one.name, PREPARE), running))
+        list(pool.map(lambda node: nodes.engine.execute(node.name, PREPARE), running))
         # Workers first, and the control plane at once after them, before it notices their silence.
         for leads in (False, True):
-            group = [one.name for one in running if (one.labels.get(nodes.role or "") == CONTROL_PLANE) is leads]
+            group = [node.name for node in running if (node.labels.get(nodes.role or "") == CONTROL_PLANE) is leads]
             list(pool.map(nodes.engine.pause, group))
     return bool(running)
 
 
 def resume(nodes: DockerNodes) -> bool:
     """Resume every paused node; returns whether there was any. Raises SandboxError."""
-    paused = [one.name for one in nodes.all() if one.paused]
+    paused = [node.name for node in nodes.all() if node.paused]
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(nodes.engine.start, paused))
         # The script in the node starts the kubelet within a second; a command that asks sooner would find it stopped.

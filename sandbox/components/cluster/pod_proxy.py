@@ -54,7 +54,7 @@ def policy(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]
     """
     both = {**variables, **{name.lower(): value for name, value in variables.items()}}
     kinds = {"containers": "object.spec.containers", "initContainers": "object.spec.?initContainers.orValue([])"}
-    fields = ", ".join(f"{kind}: {found}.map(c, {_container(kind)})" for kind, found in kinds.items())
+    fields = ", ".join(f"{kind}: {expression}.map(c, {_container(kind)})" for kind, expression in kinds.items())
     made = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     spec = {
         "matchConstraints": {
@@ -156,12 +156,12 @@ class PodProxyStep(NothingToUndo):
         variables, policies = self._variables(), _policies(Cluster(self.names.kubeconfig))
         if policies is None:
             return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
-        found = policies.get(POLICY)
+        live = policies.get(POLICY)
         if not variables:
-            return Status(State.DRIFTED, "the proxy of an earlier spec") if found else Status(State.READY, "none")
-        wanted, _ = policy(variables)
-        if (found or {}).get("variables") != wanted["spec"]["variables"]:
-            return Status(State.DRIFTED, "another proxy" if found else "pods do not have it yet")
+            return Status(State.DRIFTED, "the proxy of an earlier spec") if live else Status(State.READY, "none")
+        expected, _ = policy(variables)
+        if (live or {}).get("variables") != expected["spec"]["variables"]:
+            return Status(State.DRIFTED, "another proxy" if live else "pods do not have it yet")
         return Status(State.READY, f"{self.proxied} for the node, and namespaces with {LABEL}=true")
 
     def apply(self, work: Work) -> None:

@@ -102,8 +102,8 @@ class ClusterStep:
 
     def _unready(self) -> str | None:
         """Return which of the running nodes are not ready, and why. Raises ClusterError."""
-        found = node_status.unready(Cluster(self.names.kubeconfig), self.provider.nodes.running())
-        return "; ".join(found) or None
+        unready = node_status.unready(Cluster(self.names.kubeconfig), self.provider.nodes.running())
+        return "; ".join(unready) or None
 
     def _forget_damaged(self) -> None:
         try:

@@ -24,8 +24,8 @@ WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
 
 def silence(engine: Engine, control_plane: str) -> str | None:
     """Return why the API server is not ready, or None."""
-    status, said = engine.execute(control_plane, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
-    return None if status == 0 else said.strip()
+    status, output = engine.execute(control_plane, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
+    return None if status == 0 else output.strip()
 
 
 def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:
@@ -68,7 +68,7 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
     return None
 
 
-def _controller(found: Manifest) -> str:
+def _controller(manifest: Manifest) -> str:
     """Return the uid of the object that made this one; empty when there is none."""
-    owners = found["metadata"].get("ownerReferences") or ()
+    owners = manifest["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")

@@ -92,8 +92,8 @@ class Kind:
         except ToolFailed as error:
             # Neither where in kind it was, nor what kubeadm was about to do.
             lines = error.output.partition(TRACE)[0].splitlines()
-            said = "\n".join(line for line in lines if not re.match(CHATTER, line))
-            error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(said)}"
+            evidence = "\n".join(line for line in lines if not re.match(CHATTER, line))
+            error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(evidence)}"
             raise
 
     def kubeconfig(self, name: str, folder: Path) -> bytes:
@@ -134,10 +134,10 @@ class Kind:
         on_line: Callable[[str], None] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        told = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        variables = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
         if self.podman:
-            told = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "podman"}
-            told["CONTAINER_HOST"] = self.podman  # else the podman command is an engine of its own
+            variables = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "podman"}
+            variables["CONTAINER_HOST"] = self.podman  # else the podman command is an engine of its own
         # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
-        told |= dict.fromkeys(BOTH_CASES, "")
-        process.run([self.program, *arguments], timeout=timeout, env={**told, **(env or {})}, on_line=on_line)
+        variables |= dict.fromkeys(BOTH_CASES, "")
+        process.run([self.program, *arguments], timeout=timeout, env={**variables, **(env or {})}, on_line=on_line)

@@ -26,15 +26,15 @@ echo "$2" | kubectl --kubeconfig=/dev/null --server=https://127.0.0.1:2379 --cer
 
 def name_peers(engine: Engine, control_plane: str) -> None:
     """Have every etcd of the control plane's cluster known by its node's name. Raises SandboxError."""
-    said = _post(engine, control_plane, "list", {})
+    output = _post(engine, control_plane, "list", {})
     try:
-        named = {member["ID"]: (member["name"], member["peerURLs"]) for member in json.loads(said)["members"]}
+        named = {member["ID"]: (member["name"], member["peerURLs"]) for member in json.loads(output)["members"]}
     except (ValueError, LookupError, TypeError) as error:  # kubectl may have said more, and one that joins has no name
-        raise SandboxError(f"the members of etcd on {control_plane} are not known", details=said[-2000:]) from error
+        raise SandboxError(f"the members of etcd on {control_plane} are not known", details=output[-2000:]) from error
     for member, (name, urls) in named.items():
-        wanted = [f"https://{name}:{PORT}"]
-        if urls != wanted:
-            _post(engine, control_plane, "update", {"ID": member, "peerURLs": wanted})
+        by_name = [f"https://{name}:{PORT}"]
+        if urls != by_name:
+            _post(engine, control_plane, "update", {"ID": member, "peerURLs": by_name})
 
 
 def _post(engine: Engine, control_plane: str, what: str, body: dict[str, Any]) -> str:

@@ -27,38 +27,38 @@ class NodeVolumes:
     def record(self, nodes: Sequence[Container]) -> None:
         """Record the volumes of these nodes, and keep recorded volumes of removed nodes that still exist."""
         present = {volume for node in nodes for volume in node.volumes if _UNNAMED.fullmatch(volume)}
-        known, is_ending = self._read()
-        if present - {*known} or is_ending:
-            self._write(sorted({*present, *self._left(known)}), is_ending=False)
+        recorded, is_ending = self._read()
+        if present - {*recorded} or is_ending:
+            self._write(sorted({*present, *self._left(recorded)}), is_ending=False)
 
     def lost(self) -> str | None:
         """Return which volumes remain of nodes that another program removed; None if no such nodes are recorded."""
-        known, is_ending = self._read()
-        if not known or is_ending:
+        recorded, is_ending = self._read()
+        if not recorded or is_ending:
             return None
-        left = self._left(known)
+        left = self._left(recorded)
         return f"what is left of it is deleted: volume {', '.join(left)}" if left else "nothing is left of it"
 
     def begin_end(self) -> None:
         """Record that this program removes the nodes, which may be killed meanwhile."""
-        known, _ = self._read()
-        if known:
-            self._write(known, is_ending=True)
+        recorded, _ = self._read()
+        if recorded:
+            self._write(recorded, is_ending=True)
 
     def remove(self) -> None:
         """Remove what is left of removed nodes. Raises EngineError for a volume that a container uses."""
-        known, _ = self._read()
-        for volume in self._left(known):
+        recorded, _ = self._read()
+        for volume in self._left(recorded):
             self.engine.remove_volume(volume)
         self.names.node_volumes.unlink(missing_ok=True)
 
     def _left(self, volumes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(one for one in volumes if self.engine.volume_labels(one) is not None)
+        return tuple(volume for volume in volumes if self.engine.volume_labels(volume) is not None)
 
     def _read(self) -> tuple[list[str], bool]:
         try:
-            said = files.read_json(self.names.node_volumes)
-            return [one for one in said["volumes"] if _UNNAMED.fullmatch(one)], bool(said["is_ending"])
+            record = files.read_json(self.names.node_volumes)
+            return [volume for volume in record["volumes"] if _UNNAMED.fullmatch(volume)], bool(record["is_ending"])
         except (OSError, ValueError, LookupError, TypeError):
             return [], False
 

@@ -91,11 +91,11 @@ class KindProvider:
         return nodes(self.engine, self.names, self.shape.nodes)
 
     def standing(self) -> Standing:
-        found = self.nodes.standing()
-        if found is Standing.ABSENT:
-            return Standing.STOPPED if self._left() else found
+        standing = self.nodes.standing()
+        if standing is Standing.ABSENT:
+            return Standing.STOPPED if self._left() else standing
         # kind was stopped before it had made the whole cluster.
-        return Standing.PARTIAL if self.engine.read_file(self.names.node, COMPLETE) is None else found
+        return Standing.PARTIAL if self.engine.read_file(self.names.node, COMPLETE) is None else standing
 
     def stale(self) -> str | None:
         """Return what it was made with and the spec no longer says; more workers it can have."""
@@ -301,18 +301,18 @@ class KindProvider:
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
-        there = self.nodes.all()
+        existing = self.nodes.all()
         self._volumes.begin_end()
-        if there:
+        if existing:
             end = partial(self.kind.delete, self.names.cluster)
-            docker_nodes.end_nodes(self.engine, self.names, there, end)
+            docker_nodes.end_nodes(self.engine, self.names, existing, end)
         self._volumes.remove()
         for path in (self.names.kubeconfig, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
         sweep(self.names.folder)
         files.remove_empty(self.names.folder)
-        return bool(there)
+        return bool(existing)
 
     def write_kubeconfig(self) -> None:
         """Write what kind reads in the control plane, as far as a cluster may decide it."""
@@ -335,8 +335,8 @@ class KindProvider:
         """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
 
         def coming() -> str | None:
-            there = {node.name for node in self.nodes.all()}
-            return ", ".join(set(self.nodes.expected) - there) or None
+            existing = {node.name for node in self.nodes.all()}
+            return ", ".join(set(self.nodes.expected) - existing) or None
 
         with contextlib.suppress(WaitTimeout):
             wait_until(coming, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
@@ -344,15 +344,15 @@ class KindProvider:
     def _ask_kubelet(self, error: ToolFailed) -> None:
         """Note what the kubelet of a cluster that could not be created complains of, before it is removed."""
         with contextlib.suppress(SandboxError):
-            status, said = self.engine.execute(self.names.node, ["sh", "-c", COMPLAINTS])
-            for line in said.splitlines() if status == 0 else ():
+            status, output = self.engine.execute(self.names.node, ["sh", "-c", COMPLAINTS])
+            for line in output.splitlines() if status == 0 else ():
                 error.add_note(f"kubelet: {fit(line)}")
 
     def _left(self) -> list[str]:
         if self.engine.container(self.names.node) is not None:
             return []
-        there = (node.name for node in self.nodes.all() if node.labels.get(ROLE) == ROLES[0])
-        return [name for name in there if self.engine.read_file(name, JOINED) is not None]
+        others = (node.name for node in self.nodes.all() if node.labels.get(ROLE) == ROLES[0])
+        return [name for name in others if self.engine.read_file(name, JOINED) is not None]
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())

@@ -67,13 +67,13 @@ class Workers:
     dual: bool = False
 
     def missing(self) -> list[str]:
-        there = {node.name for node in self.nodes.all()}
-        return [name for name in self.wanted if name not in there]
+        existing = {node.name for node in self.nodes.all()}
+        return [name for name in self.wanted if name not in existing]
 
     def unjoined(self) -> list[str]:
         """Return those whose container a command had made when it was killed, before they joined."""
-        there = [node.name for node in self.nodes.all() if node.name in self.wanted]
-        return [name for name in there if self.nodes.read_file(name, JOINED) is None]
+        existing = [node.name for node in self.nodes.all() if node.name in self.wanted]
+        return [name for name in existing if self.nodes.read_file(name, JOINED) is None]
 
     def add(self, name: str, files: Mapping[PurePosixPath, bytes], image: str | None = None) -> None:
         """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
@@ -95,18 +95,18 @@ class Workers:
 
     def silence(self, node: str) -> str | None:
         """Return why a node that starts cannot be used yet, or None."""
-        status, said = self.nodes.engine.execute(node, ["sh", "-c", _CONTAINERD])
-        return None if status == 0 else f"containerd is {said.strip()}"
+        status, output = self.nodes.engine.execute(node, ["sh", "-c", _CONTAINERD])
+        return None if status == 0 else f"containerd is {output.strip()}"
 
     def _document(self, name: str) -> dict[str, Any]:
         """Return what the worker joins with: a token for the next minutes, and its addresses."""
-        said = self._run(self.nodes.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
-        found, container = _JOIN.search(said), self.nodes.engine.container(name)
-        if found is None or container is None:
-            raise SandboxError("kubeadm does not say how to join", details=said)
+        command = self._run(self.nodes.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
+        join, container = _JOIN.search(command), self.nodes.engine.container(name)
+        if join is None or container is None:
+            raise SandboxError("kubeadm does not say how to join", details=command)
         network, control_plane = self.nodes.network, self.nodes.control_plane
         own = [container.addresses[network], *([container.addresses6[network]] if self.dual else [])]
-        return document(self.cluster, name, own, control_plane=control_plane, token=found[1], digest=found[2])
+        return document(self.cluster, name, own, control_plane=control_plane, token=join[1], digest=join[2])
 
     def _run(self, node: str, *argv: str) -> str:
         return succeeded(self.nodes.engine.execute(node, argv), f"`{' '.join(argv[:3])}` failed on {node}")

@@ -93,11 +93,11 @@ class MinikubeProvider:
         return nodes(self.engine, self.minikube.profile)
 
     def standing(self) -> Standing:
-        found = self.nodes.standing()
-        if found is Standing.ABSENT or self.adopted:
-            return found
+        standing = self.nodes.standing()
+        if standing is Standing.ABSENT or self.adopted:
+            return standing
         half = self.engine.read_file(self.minikube.profile, COMPLETE) is None
-        return Standing.PARTIAL if half else found
+        return Standing.PARTIAL if half else standing
 
     def stale(self) -> str | None:
         """Return None: what it was created with is minikube's to know."""
@@ -156,17 +156,17 @@ class MinikubeProvider:
     def delete(self) -> bool:
         """Take our containers off its network and have minikube delete it; an adopted one only loses what is ours."""
         standing = self.nodes.standing()
-        there = standing is not Standing.ABSENT
+        existed = standing is not Standing.ABSENT
         self._leave_network()
         if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
             uninstall(Cluster(self.names.kubeconfig), self.nodes)
         if not self.adopted:
-            if there or self.minikube.inspect():
+            if existed or self.minikube.inspect():
                 self.minikube.delete(self.names.kubeconfig)
             wait_until(self._sweep, what=f"the end of '{self.minikube.profile}'", timeout=60, pause=0.5)
         self.names.kubeconfig.unlink(missing_ok=True)
         files.remove_empty(self.names.folder)
-        return there and not self.adopted
+        return existed and not self.adopted
 
     def write_kubeconfig(self) -> None:
         """Have minikube write the API server's present address: its port changes with every start."""
@@ -179,10 +179,10 @@ class MinikubeProvider:
             copy = str(NODE_FOLDER / archive.name)
             with self.engine.patient():
                 self.engine.copy_file(node, archive, NODE_FOLDER)
-                status, said = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
+                status, output = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
             self.engine.execute(node, ["rm", copy])
             if status != 0:
-                raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(said))
+                raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(output))
 
     def _sweep(self) -> str | None:
         """Remove what minikube leaves, though it reports success, when the engine takes long to end a node.
@@ -224,18 +224,18 @@ def require(minikube: Minikube, *, adopted: bool) -> None:
 
 
 def _require_usable(minikube: Minikube) -> None:
-    profile, found = minikube.profile, minikube.inspect()
-    wanted = f"minikube start --profile {profile} --driver={DRIVER} --container-runtime={RUNTIME}"
-    if found is None:
+    profile, settings = minikube.profile, minikube.inspect()
+    command = f"minikube start --profile {profile} --driver={DRIVER} --container-runtime={RUNTIME}"
+    if settings is None:
         raise UsageError(
             f"there is no minikube profile '{profile}'",
             details="`cluster: {profile: …}` names one of your profiles for the sandbox to move into",
-            fix=f"{wanted}, or leave `profile` out and the sandbox makes its own",
+            fix=f"{command}, or leave `profile` out and the sandbox makes its own",
         )
-    if (found.driver, found.runtime) != (DRIVER, RUNTIME):
+    if (settings.driver, settings.runtime) != (DRIVER, RUNTIME):
         raise UsageError(
             f"the sandbox cannot use the minikube profile '{profile}'",
-            details=f"it runs {found.runtime} by the driver {found.driver}; nodes have to be containers of the "
+            details=f"it runs {settings.runtime} by the driver {settings.driver}; nodes have to be containers of the "
             f"engine and pull with {RUNTIME}",
-            fix=f"make another: {wanted.replace(profile, f'{profile}-{RUNTIME}', 1)}",
+            fix=f"make another: {command.replace(profile, f'{profile}-{RUNTIME}', 1)}",
         )
