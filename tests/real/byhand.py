@@ -15,6 +15,7 @@ from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, co
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.first_objects import PATCHES
 from sandbox.config import schema
+from sandbox.config.schema.cluster_schema import Mount
 from sandbox.kube.api import Cluster
 from sandbox.system.wait import wait_until
 from tests.real import machine
@@ -65,7 +66,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
     patches = folder / "patches"
     patches.mkdir(exist_ok=True)
     places = {resolv: RESOLV_CONF, patches: str(PATCHES)}
-    mounts = tuple(schema.Mount(host=path, node=place, read_only=True) for path, place in places.items())
+    mounts = tuple(Mount(host=path, node=place, read_only=True) for path, place in places.items())
     shape = schema.Cluster(kind=options, mounts=mounts)
     text = config(name, shape, cgroup_version=engine.facts().cgroup_version, tags=tags)
     file = folder / "kind.yaml"
