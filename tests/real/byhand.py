@@ -66,7 +66,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
     patches = folder / "patches"
     patches.mkdir(exist_ok=True)
     places = {resolv: RESOLV_CONF, patches: str(PATCHES)}
-    mounts = tuple(Mount(host=path, node=place, read_only=True) for path, place in places.items())
+    mounts = tuple(Mount.model_construct(host=path, node=place, read_only=True) for path, place in places.items())
     shape = schema.Cluster(kind=options, mounts=mounts)
     text = config(name, shape, cgroup_version=engine.facts().cgroup_version, tags=tags)
     file = folder / "kind.yaml"
