@@ -62,12 +62,10 @@ def call(method, path, body=None):
     return json.loads(response.read() or "null")
 
 
-if command == "env":
-    print(os.environ.get("HELM_USER_" + words[0], ""))
+if command == "repo" and words[0] == "list":
+    print(os.environ.get("HELM_REPOSITORIES") or sys.exit("Error: no repositories to show"))
 if command == "pull":
     import shutil
-    if account := os.environ.get("HELM_REPOSITORY_CONFIG"):
-        shutil.copy(account, os.environ["HELM_ASKED"] + ".account") if os.path.exists(account) else None
     name = plain[0].rpartition("/")[2] + "-" + options["--version"] + ".tgz"
     source = pathlib.Path(os.environ["HELM_REMOTE"], name)
     if not source.exists():
@@ -75,8 +73,7 @@ if command == "pull":
     shutil.copy(source, options["--destination"])
 if command == "dependency":
     import shutil
-    path, folder = os.environ["HELM_REPOSITORY_CONFIG"], pathlib.Path(plain[1])
-    shutil.copy(path, os.environ["HELM_ASKED"] + ".account")
+    folder = pathlib.Path(plain[1])
     names = [line.split()[-1] for line in (folder / "Chart.lock").read_text().splitlines() if "name:" in line]
     (folder / "charts").mkdir(exist_ok=True)
     for archive in sorted(pathlib.Path(os.environ["HELM_REMOTE"]).glob("*.tgz")):

