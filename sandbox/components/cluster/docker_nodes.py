@@ -34,7 +34,7 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Callable[[], None]) -> None:
-    """End `nodes` by calling `end`, once more if they were frozen or are being removed; raises what it raises."""
+    """Call `end`, which ends the nodes; call it again after thawing frozen nodes or awaiting their removal."""
     try:
         end()
     except SandboxError as error:
@@ -94,7 +94,7 @@ class DockerNodes:
         return self.engine.containers(self.mark)
 
     def outside(self) -> tuple[Container, ...]:
-        """Return the containers that are not on the network, or on a removed one of its name."""
+        """Return the containers that are not on the network; a removed network of its name does not count."""
         network = self.engine.network(self.network)
         valid = ("", network.id if network else "")  # a stopped container that was connected has no network id yet
         return tuple(node for node in self.all() if node.attached.get(self.network, "none") not in valid)

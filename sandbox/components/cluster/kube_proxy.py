@@ -31,7 +31,7 @@ class KubeProxyFailed(ClusterError):
 
 @dataclass(frozen=True)
 class KubeProxyStep(NothingToUndo):
-    """Waits for kube-proxy, which comes with the cluster.
+    """Waits for a kube-proxy that the spec configures.
 
     A sandbox's own parts do without it: they ask the API server on their node. As kubeadm configures it, it is left
     alone, because it always starts, in its own time. Its pods are ready while it runs, also for the moments before it

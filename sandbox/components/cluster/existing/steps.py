@@ -100,7 +100,7 @@ class TenancyStep:
         return bool(ours) or ended
 
     def forget(self) -> None:
-        """Remove the kubeconfig, which is all that this machine has of the cluster."""
+        """Remove the only file about the cluster on this machine, its kubeconfig."""
         self.names.kubeconfig.unlink(missing_ok=True)
         files.remove_empty(self.names.folder)
 
@@ -112,7 +112,7 @@ class TenancyStep:
     def connect(self) -> None:
         """Write the kubeconfig from the user's present one. Raises UsageError, ClusterError when no server answers.
 
-        A first one is not left behind then.
+        If no server answers, a kubeconfig that did not exist before is removed again.
         """
         content, existed = self._kubeconfig(), self.names.kubeconfig.exists()
         files.make_private_dir(self.names.folder)
@@ -126,7 +126,7 @@ class TenancyStep:
             raise
 
     def maker(self) -> str | None:
-        """Return who made the sandbox that is there; None where nothing of this sandbox is there yet."""
+        """Return who made this sandbox in the cluster, or None if it is not there."""
         self.connect()
         record = self._record()
         return _owner(record) if record is not None and self.tenant.owns(record) else None

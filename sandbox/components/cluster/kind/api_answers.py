@@ -1,4 +1,4 @@
-"""Waits for an API server to be ready, and for kubelets to report their pods after a start of the nodes."""
+"""Waits after a start of nodes, until the API server is ready and its statuses of pods are current."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox.kube.pod_faults import placed_since
 from sandbox.kube.workload_status import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 
-NEWS = 30.0  # seconds, after which others find out what is wrong with the pods
+NEWS = 30.0  # seconds; later steps then report what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
 
@@ -29,9 +29,9 @@ def silence(engine: Engine, control_plane: str) -> str | None:
 
 
 def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:
-    """Wait until the API server has been told how all pods are `since` their nodes were started.
+    """Wait until every pod's status is newer than the start of its node, which `since` has for each started node.
 
-    Until then it tells how they were before, and all of them would seem to be ready.
+    Before that, pods seem to be ready because they were ready when the node stopped.
     """
     whole = {node: moment.replace(microsecond=0) for node, moment in since.items()}  # as pods have them
     with suppress(WaitTimeout):
@@ -39,11 +39,11 @@ def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:
 
 
 def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
-    """Return an object that is not told of yet, or None.
+    """Return an object whose status is older than the start of a node, or None.
 
-    That is a pod with a sandbox or a container that is said to be from before its node was started: the kubelet tells
-    of it. Static pods are left out, for it may tell of them ten seconds later. Or it is a workload with more ready pods
-    than are ready: the controller manager tells of it, which starts later.
+    The kubelet writes the status of pods: it is old while a sandbox or container in it began before the node did.
+    Static pods are left out, because the kubelet may report them ten seconds later. The controller manager, which
+    starts later, writes the status of workloads: it is old while it counts more ready pods than there are.
     """
     if not since:
         return None
@@ -55,20 +55,20 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
             times = filter(None, [placed_since(pod), *(state.get("startedAt") for state in running)])
             if begun and any(datetime.fromisoformat(time) < begun for time in times):
                 return title(pod)
-        workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}  # told later, so not asked for sooner
+        workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}
     except ClusterError as error:  # the API server has not read its roles yet
         return str(error)
     ready = Counter(_controller(pod) for pod in pods if is_ready(pod))
-    for each in workloads["ReplicaSet"]:
-        ready[_controller(each)] += ready[each["metadata"]["uid"]]
-    for each in chain.from_iterable(workloads.values()):
-        status = each.get("status", {})
-        if (status.get("numberReady") or status.get("readyReplicas") or 0) > ready[each["metadata"]["uid"]]:
-            return title(each)
+    for replica_set in workloads["ReplicaSet"]:
+        ready[_controller(replica_set)] += ready[replica_set["metadata"]["uid"]]
+    for workload in chain.from_iterable(workloads.values()):
+        status = workload.get("status", {})
+        if (status.get("numberReady") or status.get("readyReplicas") or 0) > ready[workload["metadata"]["uid"]]:
+            return title(workload)
     return None
 
 
 def _controller(manifest: Manifest) -> str:
-    """Return the uid of the object that made this one; empty when there is none."""
+    """Return the uid of the object's controller, or an empty text."""
     owners = manifest["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")

@@ -43,9 +43,9 @@ def _scratch(folder: Path | None = None) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One installed kind, working on one network of the engine, or of the Podman at that address.
+    """An installed kind for one network of the engine, or of the Podman at the address `podman`.
 
-    `balancer` is the image that several control planes are behind, in place of the one that kind has by a tag.
+    `balancer` is the image of the load balancer for several control planes; kind itself names one by a tag.
     """
 
     program: Path
@@ -55,7 +55,7 @@ class Kind:
 
     @classmethod
     def find(cls, network: str, *, bundled: Path | None) -> Kind:
-        """Return the kind on the PATH, else the bundle's; MissingTool when there is none."""
+        """Return the kind on the PATH, else the bundle's. Raises MissingTool."""
         program = process.which("kind") or bundled
         if program is None:
             raise MissingTool(
@@ -72,8 +72,8 @@ class Kind:
     def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster, with temporary files in `folder`; returns before the node is Ready.
 
-        What there is of a cluster that cannot be created stays, to be asked why; but where a node's system took longer
-        to start than kind waits, all is tried a second time.
+        After a failure the nodes stay, so that they can be asked for the reason. If a node's systemd took longer to
+        start than kind waits, the cluster is created a second time.
         """
         words = ["create", "cluster", "--retain", "--name", name, "--image", image]
         words += ["--config", str(config)]
@@ -107,7 +107,7 @@ class Kind:
         self._run(["load", "image-archive", archive, "--name", name], timeout=LOAD_TIMEOUT)
 
     def delete(self, name: str) -> None:
-        """Delete the cluster's nodes; gone already is fine."""
+        """Delete the cluster's nodes, if there are any."""
         with _scratch() as place:
             words = ["delete", "cluster", "--name", name, "--kubeconfig"]
             self._run([*words, place / "kubeconfig"], timeout=DELETE_TIMEOUT)

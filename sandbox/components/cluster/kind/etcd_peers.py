@@ -1,9 +1,8 @@
-"""Has the etcds of several control planes know each other by the names of their nodes.
+"""Gives the etcd members of several control planes peer URLs with the names of their nodes.
 
-kubeadm makes each a member by its address, which may be another after a start. What a member is known by is a part of
-etcd's data, and what its command line says counts at its very first start only (etcd, server/etcdserver/bootstrap.go).
-A peer's certificate names its node, too, and a client's is as good if that name leads to where it calls from
-(client/pkg/transport/listener_tls.go).
+kubeadm writes addresses, which may change when nodes start. etcd keeps a member's peer URL in its data and reads its
+command line only at the first start (server/etcdserver/bootstrap.go). A peer's certificate names its node too, and etcd
+accepts it if that name resolves to the address that connects (client/pkg/transport/listener_tls.go).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ echo "$2" | kubectl --kubeconfig=/dev/null --server=https://127.0.0.1:2379 --cer
 
 
 def name_peers(engine: Engine, control_plane: str) -> None:
-    """Have every etcd of the control plane's cluster known by its node's name. Raises SandboxError."""
+    """Write the name of its node into the peer URL of every etcd member. Raises SandboxError."""
     output = _post(engine, control_plane, "list", {})
     try:
         named = {member["ID"]: (member["name"], member["peerURLs"]) for member in json.loads(output)["members"]}

@@ -1,6 +1,6 @@
-"""Records the unnamed volumes of nodes, by which it is known later that nodes were removed by others, and what is left.
+"""Records the unnamed volumes of nodes, to recognise later that other programs removed the nodes, and what is left.
 
-The engine gives such a volume no label, and nothing says later whose it was.
+The engine gives such a volume no label that says whose it is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ _UNNAMED = re.compile(r"[0-9a-f]{64}")  # which the engine makes up itself
 
 @dataclass(frozen=True)
 class NodeVolumes:
-    """The recorded volumes of one sandbox's nodes."""
-
     engine: Engine
     names: Names
 

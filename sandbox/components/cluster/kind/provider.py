@@ -53,16 +53,13 @@ NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new n
 
 
 def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> DockerNodes:
-    """Return the nodes of a sandbox's kind cluster, there or not.
-
-    With `wanted`, those that are yet to come are known too.
-    """
+    """Return the nodes of a sandbox's kind cluster, existing or planned; `wanted` says how many are planned."""
     mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or schema.Nodes())
     return DockerNodes(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 
 def recorded_version(engine: Engine, node: str) -> str:
-    """Return the Kubernetes that a node has by its own record, such as v1.36.3; empty where there is none."""
+    """Return the Kubernetes version in a file of the node, such as v1.36.3; empty without that file."""
     return (engine.read_file(node, VERSION) or b"").decode().strip()
 
 
@@ -98,7 +95,7 @@ class KindProvider:
         return Standing.PARTIAL if self.engine.read_file(self.names.node, COMPLETE) is None else standing
 
     def stale(self) -> str | None:
-        """Return what it was made with and the spec no longer says; more workers it can have."""
+        """Return how the cluster differs from the spec in a way that needs a new one, or None."""
         if left := self._left():
             return f"{self.names.node}, by which it is managed, is gone; {', '.join(left)} still have what it holds"
         recorded = self.engine.read_file(self.names.node, COMPLETE)
@@ -120,7 +117,7 @@ class KindProvider:
         return f"it was made with another {', '.join(other)}" if other else None
 
     def made_of(self) -> str:
-        """Return the Kubernetes that runs and the image that its nodes are made of, as far as they are known."""
+        """Return the version of Kubernetes and the image of the nodes; empty if they are not known."""
         version, node = recorded_version(self.engine, self.names.node), self.engine.container(self.names.node)
         if node is None or not version:
             return ""
@@ -155,11 +152,11 @@ class KindProvider:
         return None
 
     def lost(self) -> str | None:
-        """Return what is left of nodes that were there, and that others removed."""
+        """Return what is left of nodes that another program removed, or None."""
         return self._volumes.lost() if self.standing() is Standing.ABSENT else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Have kind make it; usable as soon as it has storage, while further nodes join."""
+        """Create the cluster with kind; it is usable as soon as its control plane runs, while other nodes join."""
         _ = self._first_files  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
@@ -181,7 +178,7 @@ class KindProvider:
         self._volumes.record(self.nodes.all())
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Have kind make the cluster, and do by its messages what can be done before it has ended."""
+        """Run kind, and prepare nodes and write the kubeconfig as soon as its messages say that this is possible."""
 
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
@@ -219,7 +216,7 @@ class KindProvider:
         self.engine.execute(self.names.node, first_objects.COMMAND)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
-        """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
+        """Start stopped nodes, add missing ones, and write the present nameservers and proxy into all."""
         files.make_private_dir(self.names.folder)
         self._attach(say)
         resting = [node for node in self.nodes.all() if not node.running]
@@ -248,7 +245,7 @@ class KindProvider:
         return cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
-        """Add nodes that the spec has and the cluster lacks, in place of those that never joined too."""
+        """Add workers that the cluster lacks, and replace those that never joined."""
         for name in self._workers.unjoined():
             self.engine.remove_container(name)
         missing = self._workers.missing()
@@ -265,12 +262,12 @@ class KindProvider:
         self._note_complete()
 
     def await_news(self, nodes: Sequence[str]) -> None:
-        """Wait until kubelets and controllers have told of the pods of these nodes."""
+        """Wait until the statuses of pods and workloads are newer than the start of these nodes."""
         since = {node: self.engine.since(node) for node in nodes}
         api_answers.await_news(self.names.kubeconfig, since)
 
     def _attach(self, say: Callable[[str], None]) -> None:
-        """Bring nodes back to the network that they were taken from, or that was removed and is there again.
+        """Connect nodes to the sandbox's network again, from which they were disconnected, or which was recreated.
 
         They are stopped for it: a node looks for a changed address when it starts, and a start by the engine goes to a
         network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
@@ -285,7 +282,7 @@ class KindProvider:
             self.engine.connect_network(network, node.name)
 
     def stop(self) -> bool:
-        """Stop the nodes that run or are paused, and what balances their load; returns whether there were any."""
+        """Stop running and paused nodes and their load balancer; returns whether there were any."""
         running = [node for node in self.nodes.all() if node.has_processes]
         if running and self._has_rivals():
             # A member that does not answer is stopped too.
@@ -300,7 +297,7 @@ class KindProvider:
         return bool(running)
 
     def delete(self) -> bool:
-        """Have kind remove it, and remove the files that were made for it."""
+        """Delete the cluster with kind, its volumes, and its files on this machine."""
         existing = self.nodes.all()
         self._volumes.begin_end()
         if existing:
@@ -315,7 +312,7 @@ class KindProvider:
         return bool(existing)
 
     def write_kubeconfig(self) -> None:
-        """Write what kind reads in the control plane, as far as a cluster may decide it."""
+        """Write the address and certificates of the kubeconfig that kind exports from the control plane."""
         exported = self.kind.kubeconfig(self.names.cluster, self.names.folder)
         files.write_atomic(self.names.kubeconfig, kubeconfig.of_cluster(exported), mode=0o600)
 
@@ -332,7 +329,7 @@ class KindProvider:
         self.engine.stop(name)
 
     def _wait_for_nodes(self) -> None:
-        """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
+        """Wait for nodes that the engine is still creating after kind ended, so that they can be removed."""
 
         def coming() -> str | None:
             existing = {node.name for node in self.nodes.all()}
@@ -342,7 +339,7 @@ class KindProvider:
             wait_until(coming, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
 
     def _ask_kubelet(self, error: ToolFailed) -> None:
-        """Note what the kubelet of a cluster that could not be created complains of, before it is removed."""
+        """Add the last errors of the control plane's kubelet to the error."""
         with contextlib.suppress(SandboxError):
             status, output = self.engine.execute(self.names.node, ["sh", "-c", COMPLAINTS])
             for line in output.splitlines() if status == 0 else ():

@@ -1,7 +1,7 @@
-"""The order in which stopped nodes start, by which each has its address again.
+"""The order in which stopped nodes start, so that each gets its previous address.
 
-The engine gives a container that starts the lowest free address. In another order nodes would exchange addresses, and
-until the last API server's lease is over, after 15 seconds, Service `kubernetes` would lead to a worker, too.
+The engine gives a starting container the lowest free address. In another order nodes would exchange addresses, and
+Service `kubernetes` would lead to a worker until the lease of the previous API server ends after 15 seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ GATEWAY = 1  # the first address of a network, which is the engine's own
 
 
 def by_address(engine: Engine, network: str, stopped: Sequence[str]) -> list[str]:
-    """Return the names of stopped containers in the order of the addresses that they had.
+    """Return the names of stopped containers in the order of their previous addresses.
 
-    What balances the load of control planes has no kubelet that knows its address: it had the one that is left over.
+    The load balancer of control planes has no kubelet that recorded its address: it had the one that is left over.
     """
     if len(stopped) < 2:  # which takes no time to order, as reading a file does
         return list(stopped)

@@ -1,4 +1,4 @@
-"""Adds a worker to a kind cluster that runs, which kind cannot: a container like the others, and kubeadm join."""
+"""Adds a worker to a running kind cluster by a container like the others and `kubeadm join`; kind itself cannot."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def document(
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """The workers of a cluster by the names `wanted`, made after those that are there; `dual` ones have IPv6 too."""
+    """The workers of a cluster, whose names are `wanted`; with `dual` they have IPv6 addresses too."""
 
     nodes: DockerNodes
     cluster: str
@@ -71,15 +71,14 @@ class Workers:
         return [name for name in self.wanted if name not in existing]
 
     def unjoined(self) -> list[str]:
-        """Return those whose container a command had made when it was killed, before they joined."""
+        """Return the workers that have not joined: their command was killed after it had created the container."""
         existing = [node.name for node in self.nodes.all() if node.name in self.wanted]
         return [name for name in existing if self.nodes.read_file(name, JOINED) is None]
 
     def add(self, name: str, files: Mapping[PurePosixPath, bytes], image: str | None = None) -> None:
-        """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
+        """Create the container `name` with `files` and join it as a worker, in place of a lost node of that name.
 
-        It has `files` before it joins. It is of the node image `image`, by default the control plane's.
-        Raises SandboxError; a worker that cannot join is not left behind.
+        `image` is its node image, by default the control plane's. Raises SandboxError after removing the container.
         """
         labels = {ROLE: "worker"}
         self.nodes.engine.run_another(name, self.nodes.control_plane, labels, without=("KUBECONFIG",), image=image)
@@ -99,7 +98,7 @@ class Workers:
         return None if status == 0 else f"containerd is {output.strip()}"
 
     def _document(self, name: str) -> dict[str, Any]:
-        """Return what the worker joins with: a token for the next minutes, and its addresses."""
+        """Return kubeadm's configuration with a token for the next ten minutes."""
         command = self._run(self.nodes.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
         join, container = _JOIN.search(command), self.nodes.engine.container(name)
         if join is None or container is None:

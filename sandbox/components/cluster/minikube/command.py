@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass
 class Events:
-    """Reads a command's output lines, and passes each step to `say`; lines that are not events are not for people."""
+    """Reads the events in a command's output, and passes each step to `say`."""
 
     say: Callable[[str], None]
     failure: Failure | None = None  # the last error with an exit code; others are printed even if all goes well
@@ -129,7 +129,7 @@ class Minikube:
         self._run_with_events(["delete", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
 
     def write_kubeconfig(self, kubeconfig: Path) -> None:
-        """Have the context in `kubeconfig`, which is created if need be, lead to the API server's present address."""
+        """Write the API server's present address into the context in `kubeconfig`, which is created if needed."""
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
     def inspect(self) -> Profile | None:
@@ -148,7 +148,7 @@ class Minikube:
     def images(
         self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
-        """Return the images that an addon is enabled with, by minikube's keys; users may choose some."""
+        """Return the images of an addon by minikube's keys: its own, the profile's, `chosen` and `registries`."""
         # Only the table has the keys; the profile has what was chosen before.
         rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
         own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}

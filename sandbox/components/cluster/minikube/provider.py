@@ -117,7 +117,7 @@ class MinikubeProvider:
         return f"another proxy than {self.proxied}" if behind else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Have minikube create it; minikube changes CoreDNS to the very end, so no other step may begin before."""
+        """Create the profile; other steps begin when minikube has ended, because it changes CoreDNS until then."""
         if self.adopted:
             _require_usable(self.minikube)
         if self.standing() is Standing.PARTIAL:
@@ -131,7 +131,7 @@ class MinikubeProvider:
         self._repair_proxy(say)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
-        """Have minikube start what is stopped, find its API server again, and give containerd the proxy.
+        """Start what is stopped, write the API server's present address, and give containerd the proxy.
 
         minikube leaves the kubelet's unit disabled. A node that `docker restart` or an interrupted `minikube start`
         started therefore runs without Kubernetes.
@@ -154,7 +154,7 @@ class MinikubeProvider:
         return True
 
     def delete(self) -> bool:
-        """Take our containers off its network and have minikube delete it; an adopted one only loses what is ours."""
+        """Disconnect our containers and delete the profile; remove only the sandbox's objects from an adopted one."""
         standing = self.nodes.standing()
         existed = standing is not Standing.ABSENT
         self._leave_network()
@@ -169,7 +169,7 @@ class MinikubeProvider:
         return existed and not self.adopted
 
     def write_kubeconfig(self) -> None:
-        """Have minikube write the API server's present address: its port changes with every start."""
+        """Write the API server's present address: its port changes with every start."""
         files.make_private_dir(self.names.folder)
         self.minikube.write_kubeconfig(self.names.kubeconfig)
 
@@ -185,9 +185,9 @@ class MinikubeProvider:
                 raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(output))
 
     def _sweep(self) -> str | None:
-        """Remove what minikube leaves, though it reports success, when the engine takes long to end a node.
+        """Remove what `minikube delete` leaves, without an error, when the engine takes long to end a node.
 
-        Returns why the engine refuses, such as that it is already removing it.
+        Returns why the engine refuses, for example because it is already removing it, or None.
         """
         try:
             for node in self.nodes.all():
