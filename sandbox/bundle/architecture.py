@@ -42,13 +42,13 @@ ARM64 = Architecture(
     loader="/lib/ld-linux-aarch64.so.1",
     triplet="aarch64-linux-gnu",
 )
-KNOWN = {one.name: one for one in (AMD64, ARM64)}
+KNOWN = {architecture.name: architecture for architecture in (AMD64, ARM64)}
 
 
 def native() -> Architecture:
     """Return this machine's architecture, and its engine's; amd64 on one that no bundle is for."""
     machine = os.uname().machine
-    return next((one for one in KNOWN.values() if machine in (one.name, one.machine)), AMD64)
+    return next((candidate for candidate in KNOWN.values() if machine in (candidate.name, candidate.machine)), AMD64)
 
 
 def named(name: str) -> Architecture:
@@ -58,10 +58,10 @@ def named(name: str) -> Architecture:
     return KNOWN[name]
 
 
-def require(programs: Iterable[Path], wanted: Architecture) -> None:
+def require(programs: Iterable[Path], architecture: Architecture) -> None:
     """Raise SandboxError unless all of the programs are of that architecture."""
     for program in programs:
         with program.open("rb") as file:
             head = file.read(_MACHINE.stop)
-        if head[:4] != _ELF or int.from_bytes(head[_MACHINE], "little") != wanted.elf:
-            raise SandboxError(f"{program.name} is no program for {wanted.name}", details=str(program))
+        if head[:4] != _ELF or int.from_bytes(head[_MACHINE], "little") != architecture.elf:
+            raise SandboxError(f"{program.name} is no program for {architecture.name}", details=str(program))

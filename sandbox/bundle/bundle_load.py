@@ -45,7 +45,7 @@ class Bundle:
         except ValidationError as error:
             raise Damaged(
                 f"{path} is not a bundle that this version can read",
-                details="\n".join(f"{described.NAME}: {one['msg']}" for one in error.errors()[:5]),
+                details="\n".join(f"{described.NAME}: {fault['msg']}" for fault in error.errors()[:5]),
                 fix="save it again, or use the version of sandbox that saved it",
             ) from error
 
@@ -114,19 +114,19 @@ def load(bundle: Bundle, store: Store, project: Path | None = None, *, component
     """
     contents = bundle.contents
     described.require_fit(contents)
-    folders = {one.path: f"{one.name}-{one.digest}" for one in contents.components}
-    wanted = {path: store.root / name for path, name in folders.items() if not store.root.joinpath(name).exists()}
-    wanted = wanted if components else {}
+    folders = {component.path: f"{component.name}-{component.digest}" for component in contents.components}
+    targets = {path: store.root / name for path, name in folders.items() if components}
+    targets = {path: folder for path, folder in targets.items() if not folder.exists()}
     if project is not None and contents.project is not None:
-        wanted[described.PROJECT] = project
-    _require_room(store.root, sum(file.size for file in contents.files if _folder(file) in wanted))
+        targets[described.PROJECT] = project
+    _require_room(store.root, sum(file.size for file in contents.files if _folder(file) in targets))
     partial = store.root / ".load.partial"
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        faults = bundle.scan(lambda file: _writing(file, partial) if _folder(file) in wanted else None)
+        faults = bundle.scan(lambda file: _writing(file, partial) if _folder(file) in targets else None)
         if faults:
             raise damaged(bundle, faults)
-        for path, folder in wanted.items():
+        for path, folder in targets.items():
             if not partial.joinpath(path).exists():
                 continue
             if path == described.PROJECT:

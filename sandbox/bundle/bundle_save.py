@@ -37,7 +37,7 @@ def chosen(store: Store) -> tuple[Recipe, ...]:
 
     Raises SandboxError if a component that `up` needs is not built.
     """
-    nodes = [one.name for one in recipes().values() if one.node and store.has(one)]
+    nodes = [recipe.name for recipe in recipes().values() if recipe.node and store.has(recipe)]
     needed = [name for name in NEEDED if name != "node"] + (nodes or ["node"])
     missing = [name for name in needed if not store.has(recipes()[name])]
     if missing:
@@ -47,7 +47,9 @@ def chosen(store: Store) -> tuple[Recipe, ...]:
             fix="sandbox bundle build " + " ".join(missing),
             id="no-bundle",
         )
-    extra = [one.name for one in recipes().values() if one.image and not one.image.preload and store.has(one)]
+    extra = [
+        recipe.name for recipe in recipes().values() if recipe.image and not recipe.image.preload and store.has(recipe)
+    ]
     tools = [name for name in ONLY_PROGRAMS if store.folder(recipes()[name]).joinpath("bin").exists()]
     return tuple(recipes()[name] for name in dict.fromkeys((*needed, *extra, *tools)))
 
@@ -66,9 +68,9 @@ def save(
     The same cache and the same folder give the same bytes. `epoch` is the time in the bill of materials, in seconds.
     Raises SandboxError.
     """
-    components = {_component(recipe): recipe for recipe in sorted(chosen(store), key=lambda one: one.name)}
+    components = {_component(recipe): recipe for recipe in sorted(chosen(store), key=lambda recipe: recipe.name)}
     made_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
-    places = {path: file for one, recipe in components.items() for path, file in _files(one, recipe, store)}
+    places = {path: file for component, recipe in components.items() for path, file in _files(component, recipe, store)}
     if project is not None:
         places |= _below(described.PROJECT, project[1])
     safe.sweep(into)  # of a save that was killed: others from the same cache have to wait
@@ -80,7 +82,7 @@ def save(
                 listed.append(_described(path, source))
             bill = materials.bill_of_materials(made_of, listed, epoch=epoch)
             listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
-            ordered = tuple(sorted(listed, key=lambda one: one.path))
+            ordered = tuple(sorted(listed, key=lambda file: file.path))
             made = Contents(project=project[0] if project else None, components=tuple(components), files=ordered)
             _write(file, made, places, bill, compress, on_file)
             return made
@@ -119,13 +121,13 @@ def _write(
 ) -> None:
     with _packed(into, compress) as out, tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar:
         _add(tar, described.NAME, io.BytesIO(head := encode(made)), len(head))
-        for one in made.files:
-            on_file(f"writing {one.path}")
-            if one.path == described.SBOM:
-                _add(tar, one.path, io.BytesIO(bill), one.size)
+        for file in made.files:
+            on_file(f"writing {file.path}")
+            if file.path == described.SBOM:
+                _add(tar, file.path, io.BytesIO(bill), file.size)
                 continue
-            with places[one.path].open("rb") as data:
-                _add(tar, one.path, data, one.size, executable=one.executable)
+            with places[file.path].open("rb") as data:
+                _add(tar, file.path, data, file.size, executable=file.executable)
 
 
 def _described(path: str, source: Path) -> File:

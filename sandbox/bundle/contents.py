@@ -88,8 +88,8 @@ def require_fit(contents: Contents) -> None:
             f"the bundle is for {contents.architecture}, this machine is {machine}",
             fix="save one on a machine with this architecture",
         )
-    known = {(name, recipe.digest) for name, recipe in recipes().items()}
-    other = [one.name for one in contents.components if (one.name, one.digest) not in known]
+    available = {(name, recipe.digest) for name, recipe in recipes().items()}
+    other = [component.name for component in contents.components if (component.name, component.digest) not in available]
     if other:
         raise UsageError(
             f"the bundle is for sandbox {contents.sandbox}; {__version__} has other components",

@@ -64,32 +64,32 @@ class ImagesStep(NothingToUndo):
             self.engine.tag(reference, alias)
 
     def _prepare(self, missing: list[str], work: Work) -> None:
-        wanted = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
+        needed = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
         references = self.own.published
-        self._pull_all([name for name in wanted if self.engine.image_id(references[name]) is None], work)
+        self._pull_all([name for name in needed if self.engine.image_id(references[name]) is None], work)
         for name in IN_PODS:
-            if name in wanted:
+            if name in needed:
                 self.engine.tag(references[name], self.own.references[name])
         if "node" in missing:
             images = [self.own.references[name] for name in IN_PODS]
             machine_node.make(self.engine, references["node"], images, self.own.references["node"], work.say)
 
     def _is_bundled(self, component: str) -> bool:
-        further = any(one.name == component for one in self.further)
+        further = any(recipe.name == component for recipe in self.further)
         return further or (self.own.source == "bundle" and component not in self.pulled)
 
     def _recipe(self, component: str) -> Recipe:
-        return next((one for one in self.further if one.name == component), None) or self.own.recipe(component)
+        return next((recipe for recipe in self.further if recipe.name == component), None) or self.own.recipe(component)
 
     def _missing(self) -> list[str]:
-        wanted = {name: self.own.references[name] for name in self.components}
-        wanted |= {one.name: one.reference for one in self.further}
-        wanted |= {name: published.local_name(name, reference) for name, reference in self.pulled.items()}
-        return [name for name, reference in wanted.items() if self.engine.image_id(reference) is None]
+        needed = {name: self.own.references[name] for name in self.components}
+        needed |= {recipe.name: recipe.reference for recipe in self.further}
+        needed |= {name: published.local_name(name, reference) for name, reference in self.pulled.items()}
+        return [name for name, reference in needed.items() if self.engine.image_id(reference) is None]
 
     def _aliases(self) -> list[tuple[str, str]]:
         stable = [(self.own.references[component], alias) for component, alias in ALIASES.items()]
-        return stable + [(one.reference, f"{PREFIX}{one.name}:latest") for one in self.further]
+        return stable + [(recipe.reference, f"{PREFIX}{recipe.name}:latest") for recipe in self.further]
 
     def _pull_all(self, components: list[str], work: Work) -> None:
         """Pull several images at once, and report the progress of each.

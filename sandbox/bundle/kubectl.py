@@ -15,11 +15,11 @@ def find(store: Store, *, purpose: str = "") -> Path:
 
     `purpose` says in the error what needs it. Raises MissingTool.
     """
-    found = process.which("kubectl") or store.tool(recipes()["kubernetes"], "kubernetes")
-    if found is None:
+    program = process.which("kubectl") or store.tool(recipes()["kubernetes"], "kubernetes")
+    if program is None:
         raise MissingTool(
             "kubectl is not installed",
             details=purpose,
             fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
         )
-    return found
+    return program

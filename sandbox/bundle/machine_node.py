@@ -49,7 +49,7 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
     Earlier ones stay, since snapshots may use them. Raises SandboxError.
     """
     box = f"sandbox-node-{name.rpartition('-')[2]}"
-    if any(one.name == box for one in engine.containers(LABEL)):  # left by a killed command
+    if any(container.name == box for container in engine.containers(LABEL)):  # left by a killed command
         engine.remove_container(box)
     config = {
         "Image": published,
@@ -89,20 +89,20 @@ def made(engine: Engine, saved_of: Iterable[str]) -> tuple[Made, ...]:
     An image with an id in `saved_of` is used too: the images of snapshots cannot be made again. Other images have the
     label too, such as those that users make from nodes: only those with our names count.
     """
-    used = {*saved_of, *(one.image for one in engine.containers(LABEL))}
-    found = []
+    used = {*saved_of, *(container.image for container in engine.containers(LABEL))}
+    images = []
     for name in sorted(engine.labelled_images(f"{OWNER}={os.getuid()}")):
         image = engine.inspect_image(name) if name.startswith(NAME) else None
         if image is not None:
             below = engine.inspect_image(str(image["Parent"])) if image.get("Parent") else None
             size = int(image.get("Size", 0)) - int((below or {}).get("Size", 0))
-            found.append(Made(name, size, image["Id"] in used))
-    return tuple(found)
+            images.append(Made(name, size, image["Id"] in used))
+    return tuple(images)
 
 
 def prune(engine: Engine, unused: Sequence[Made]) -> tuple[Made, ...]:
     """Remove node images, and return those that were removed: not one that a sandbox has begun to use meanwhile."""
-    return tuple(one for one in unused if engine.remove_image(one.image))
+    return tuple(image for image in unused if engine.remove_image(image.image))
 
 
 @contextmanager

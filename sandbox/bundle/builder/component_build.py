@@ -63,11 +63,11 @@ def outlook(store: Store, only: Sequence[str] = ()) -> str:
 
 def native_only(names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return which components can only be built on a machine of their architecture: packages configure themselves."""
-    found: list[str] = []
+    apart: list[str] = []
     for name, recipe in _with_needs(names or default()).items():  # each after those it needs
-        if recipe.debian or recipe.node or not set(found).isdisjoint(recipe.needs):
-            found.append(name)
-    return tuple(found)
+        if recipe.debian or recipe.node or not set(apart).isdisjoint(recipe.needs):
+            apart.append(name)
+    return tuple(apart)
 
 
 def default() -> tuple[str, ...]:

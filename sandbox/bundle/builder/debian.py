@@ -20,15 +20,15 @@ DATABASE = "var/lib/dpkg"
 
 def require() -> Path:
     """Return this machine's debootstrap. Raises MissingTool if it, or Debian's keys, are not installed."""
-    found = process.which("debootstrap", extra=[Path("/usr/sbin")])
-    if found is None:
+    program = process.which("debootstrap", extra=[Path("/usr/sbin")])
+    if program is None:
         raise MissingTool(
             "debootstrap is not installed",
             details="the bundle's node image is a small Debian system",
             fix="apt-get install debootstrap debian-archive-keyring, then run `sandbox bundle build` again",
         )
     apt.require()
-    return found
+    return program
 
 
 def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
@@ -38,8 +38,8 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
     """
     if spec.configured:
         signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
-        wanted = ("--variant=minbase", f"--include={','.join(spec.packages)}")
-        argv: list[str | Path] = [require(), *signed, *wanted, spec.suite, root, apt.mirror()]
+        packages = ("--variant=minbase", f"--include={','.join(spec.packages)}")
+        argv: list[str | Path] = [require(), *signed, *packages, spec.suite, root, apt.mirror()]
         process.run(argv, timeout=apt.TIMEOUT, on_line=on_line, nice=True)
         apt.upgrade(spec.suite, root, on_line)
     else:
@@ -56,16 +56,16 @@ def closure(root: Path, paths: Iterable[str]) -> list[Path]:
 
     Symbolic links are followed inside `root`, and both ends are returned.
     """
-    found: dict[Path, None] = {}
+    closure: dict[Path, None] = {}
     for path in paths:
         for entry in _chain(root, Path(path)):
-            found[entry] = None
+            closure[entry] = None
             if not entry.is_symlink():
                 files = [each for inside in _contents(entry) for each in _resolved(root, inside)]
-                found.update(dict.fromkeys(files))
+                closure.update(dict.fromkeys(files))
                 for library in _libraries(root, [file for file in files if not file.is_symlink()]):
-                    found.update(dict.fromkeys(_chain(root, library)))
-    return [path for path in found if path.is_symlink() or not path.is_dir()]
+                    closure.update(dict.fromkeys(_chain(root, library)))
+    return [path for path in closure if path.is_symlink() or not path.is_dir()]
 
 
 def _contents(entry: Path) -> list[Path]:
@@ -77,7 +77,9 @@ def _resolved(root: Path, path: Path) -> list[Path]:
     if not path.is_symlink():
         return [path]
     try:
-        return [one for one in _chain(root, Path("/") / path.relative_to(root)) if one.is_symlink() or one.is_file()]
+        return [
+            part for part in _chain(root, Path("/") / path.relative_to(root)) if part.is_symlink() or part.is_file()
+        ]
     except FileNotFoundError:
         return [path]
 
@@ -112,7 +114,7 @@ def _normal(path: Path) -> Path:
 
 def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
     loader = native().loader  # a tree of packages is made on the machine that it is for
-    found: dict[Path, None] = {}
+    libraries: dict[Path, None] = {}
     for program in programs:
         if program.read_bytes()[:4] != b"\x7fELF":
             continue
@@ -121,10 +123,10 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
             listing = process.run(["chroot", root, loader, "--list", inside], timeout=30)
         except process.ToolFailed:
             continue  # statically linked
-        found[Path(loader)] = None
+        libraries[Path(loader)] = None
         for match in re.finditer(r"=> (/\S+)", listing):
-            found[Path(match[1])] = None
-    return list(found)
+            libraries[Path(match[1])] = None
+    return list(libraries)
 
 
 def _unpack(root: Path) -> None:

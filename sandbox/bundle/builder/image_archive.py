@@ -211,10 +211,10 @@ def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None
 
 
 def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = tar.extractfile(name)
-    if found is None:
+    file = tar.extractfile(name)
+    if file is None:
         raise tarfile.ReadError(f"{name} is not a file")
-    return found
+    return file
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -55,10 +55,10 @@ def of_debian(text: str) -> tuple[str, ...]:
     """Return the licences in a package's copyright file: SPDX identifiers, or Debian's names where SPDX has none."""
     stated = [name for line in _STATED.findall(text) for name in re.split(r",?\s+(?:and|or|with)\s+|[,|]", line)]
     named = stated or _COMMON.findall(text)
-    found = {_spdx(name.strip()) for name in named if name.strip()}
-    if not found and (known := recognise(text)):
-        found = {known}
-    return tuple(sorted(found))
+    names = {_spdx(name.strip()) for name in named if name.strip()}
+    if not names and (name := recognise(text)):
+        names = {name}
+    return tuple(sorted(names))
 
 
 def is_identifier(name: str) -> bool:
