@@ -63,6 +63,7 @@ EFFECTS = {
     "credentials": "the accounts of its pods are changed",
     "renew": "its certificates are replaced",
     "enable": "an addon is installed in its cluster",
+    "restart": "the pods of a workload are replaced",
     "disable": "an addon is removed from its cluster, with everything the addon created",
 }
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
 
 import click
 
+from sandbox.app import addon_changes
+from sandbox.app.addon_changes import Row
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, changing_option, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import laid_out, show_json
-
-if TYPE_CHECKING:
-    from sandbox.app.addon_changes import Row
-
-
-def _rows() -> Any:
-    from sandbox.app.addon_changes import Row
-
-    return tuple[Row, ...]
+from sandbox.cli.options import begin, change_options, output_option, spec_options
 
 
 @click.group("addons", cls=Group)
@@ -33,8 +24,8 @@ def addons() -> None:
 
 @addons.command("list")
 @spec_options
-@output_option(_rows)
-def list_(file: Path | None, name: str | None, *, output: str) -> None:
+@output_option(tuple[Row, ...])
+def list_() -> None:
     """List all addons by topic, who enabled them, and their state, size and URL.
 
     The size is that of a chart's images, which is known once they were fetched. The real images of an addon marked
@@ -44,23 +35,20 @@ def list_(file: Path | None, name: str | None, *, output: str) -> None:
     sandbox addons list
     sandbox addons list -o json
     """
-    begin()
-    from sandbox.app import addon_changes
+    call = begin()
+    rows = addon_changes.listed(call.sandbox())
+    call.show(rows, _lines(rows))
 
-    rows = addon_changes.listed(sandbox_of(file, name))
-    if output == "json":
-        show_json(rows)
-        return
+
+def _lines(rows: Sequence[Row]) -> Iterator[str]:
     width = max(len(row.name) for row in rows)
     for topic in sorted({row.topic for row in rows}):
-        click.echo(f"{topic}:")
+        yield f"{topic}:"
         for row in (row for row in rows if row.topic == topic):
-            by = f" ({row.by})" if row.by else ""
-            head = f"{row.name:<{width}}  {row.state + by:<16}  {_size(row):>7} "
-            first, *rest = laid_out(head, f"{row.about} (untested)" if row.untested else row.about)
-            click.echo("\n".join((f"  {first}", *rest)))
-            for line in filter(None, (row.detail, row.url)):
-                click.echo(f"  {'':<{width}}  {line}")
+            state = f"{row.state} ({row.by})" if row.by else row.state
+            about = f"{row.about} (untested)" if row.untested else row.about
+            yield f"  {row.name:<{width}}  {state:<16}  {_size(row):>7}  {about}"
+            yield from (f"  {'':<{width}}  {line}" for line in (row.detail, row.url) if line)
 
 
 def _size(row: Row) -> str:
@@ -73,9 +61,8 @@ def _size(row: Row) -> str:
 @addons.command("enable")
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
-@changing_option
-@progress_option
-def enable(addon: str, file: Path | None, name: str | None, *, yes: bool, progress: str) -> None:
+@change_options()
+def enable(addon: str) -> None:
     """Install ADDON in this cluster: a name from `list`, or a folder such as ./my-addon.
 
     It waits until the addon is ready, and prints the URL of its page.
@@ -84,10 +71,8 @@ def enable(addon: str, file: Path | None, name: str | None, *, yes: bool, progre
     sandbox addons enable grafana
     sandbox addons enable ./my-addon -n demo
     """
-    begin("stopping", "changes of this run are rolled back; run it again to enable the addon")
-    from sandbox.app import addon_changes
-
-    enabled = addon_changes.enable(sandbox_of(file, name, yes=yes, progress=progress), addon)
+    call = begin("stopping", "changes of this run are rolled back; run it again to enable the addon")
+    enabled = addon_changes.enable(call.sandbox(), addon)
     for line in filter(None, (enabled.url, *enabled.instructions)):
         click.echo(line)
 
@@ -95,15 +80,11 @@ def enable(addon: str, file: Path | None, name: str | None, *, yes: bool, progre
 @addons.command("disable")
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
-@changing_option
-@progress_option
-def disable(addon: str, file: Path | None, name: str | None, *, yes: bool, progress: str) -> None:
+@change_options()
+def disable(addon: str) -> None:
     """Remove ADDON and everything it created.
 
     \b
     sandbox addons disable metrics-server
     """
-    begin("stopping", "run it again to remove the rest")
-    from sandbox.app import addon_changes
-
-    addon_changes.disable(sandbox_of(file, name, yes=yes, progress=progress), addon)
+    addon_changes.disable(begin("stopping", "run it again to remove the rest").sandbox(), addon)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from sandbox import __version__
 from sandbox.cli import output
-from sandbox.cli.groups import FORMS, Lazy, LazyCommand
-from sandbox.errors import SandboxError
+from sandbox.cli.groups import Lazy, LazyCommand
 
 # A command is imported when it is called; help and completion show only its summary, the first paragraph of its help.
 SECTIONS = {
@@ -26,27 +24,28 @@ SECTIONS = {
             "status:status",
             "Show the state of every component, and where Services are reached; exit code 1 unless all are ready.",
         ),
-        "list": LazyCommand("status:list_", "List the sandboxes of this machine."),
+        "list": LazyCommand("listing:list_", "List the sandboxes of this machine."),
         "snapshot": LazyCommand("snapshot:snapshot", "Save a sandbox with all its data, and restore it."),
     },
     "Your project": {
-        "init": LazyCommand(
-            "init:init", "Write a commented sandbox.yaml for the files in this folder; never overwrite a file."
-        ),
+        "init": LazyCommand("init:init", "Write a sandbox.yaml for the files in this folder; never overwrite a file."),
         "dev": LazyCommand(
             "dev:dev", "Run `up`, then build, push, apply and roll out every change of the project's files."
         ),
         "logs": LazyCommand(
-            "logs:logs", "Show the logs of the project's pods, or of one workload, each line with its pod."
+            "workloads:logs", "Show the logs of the project's pods, or of one workload, each line with its pod."
         ),
         "exec": LazyCommand(
-            "execute:execute",
+            "workloads:execute",
             "Run COMMAND (default: a shell) in the newest running pod of WORKLOAD, with this terminal.",
         ),
         "restart": LazyCommand(
-            "restart_workload:restart", "Replace the pods of WORKLOAD, and wait until the new ones are ready."
+            "workloads:restart", "Replace the pods of WORKLOAD, and wait until the new ones are ready."
         ),
-        "open": LazyCommand("open_page:open_page", "Open the page of a host in the browser."),
+        "open": LazyCommand(
+            "open_page:open_page",
+            "Open the page of HOST (default: the sandbox's first host) in the browser, and print its URL.",
+        ),
         "push-images": LazyCommand(
             "push_images:push_images",
             "Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.",
@@ -111,32 +110,9 @@ ELSEWHERE = {
 }
 
 
-class _Root(Lazy):
-    """The whole command line; an error is also reported to programs, in the form they asked for."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            if not output.is_unread(sys.stdout):
-                raise
-            ctx.exit(0)  # as `head` closes its end early
-        except (click.exceptions.Exit, click.exceptions.Abort, click.ClickException):
-            raise
-        except Exception as error:
-            from sandbox.cli.error_handler import logged, tell_programs, understood
-
-            found = understood(error) or logged(error)
-            if isinstance(found, SandboxError) and tell_programs(found, ctx.meta.get(FORMS, {})):
-                ctx.exit(found.exit_code)
-            if found is error:
-                raise
-            raise found from error
-
-
 @click.group(
-    cls=_Root,
-    sections=SECTIONS,
+    cls=Lazy,
+    table=SECTIONS,
     elsewhere=ELSEWHERE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -156,19 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = sandbox.main(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        from sandbox.cli.error_handler import report_usage
-
-        code = report_usage(error, words)
-    except SystemExit as end:  # how click ends a completion
-        code = end.code if isinstance(end.code, int) else 1
+        code = sandbox.main(words, prog_name="sandbox", standalone_mode=False)
     except BaseException as error:
         from sandbox.cli.error_handler import report
 
-        code = report(error)
+        code = report(error, words)
     _leave(code if isinstance(code, int) else 0)
 
 

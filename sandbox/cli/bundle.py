@@ -5,25 +5,30 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from sandbox.app import chosen_spec, context
+from sandbox.app.export_project import export
+from sandbox.app.session import Task
+from sandbox.bundle import bundle_load, bundle_save
+from sandbox.bundle.architecture import named, native
+from sandbox.bundle.builder import component_build
+from sandbox.bundle.contents import Component
+from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose, with_kubernetes
+from sandbox.cli.export import tell
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, name_option, output_option, progress_option, session
-from sandbox.cli.output import note, show_json
+from sandbox.cli.options import Call, begin, name_option, output_option, progress_option
+from sandbox.engine import Engine, EngineError
+from sandbox.errors import UsageError
 from sandbox.quantities import count, megabytes
-
-if TYPE_CHECKING:
-    from sandbox.app.session import Task
-    from sandbox.bundle.contents import Component
-    from sandbox.bundle.recipe import Recipe
-    from sandbox.bundle.store import Store
+from sandbox.system import process
 
 PATIENCE = 7200.0  # seconds; a build of everything may have to end first
 _file = click.argument("file", type=click.Path(path_type=Path))
@@ -39,13 +44,7 @@ def bundle() -> None:
 @click.option("--kubernetes", metavar="VERSION", help="Build the node image of this Kubernetes, such as 1.35.")
 @click.option("--architecture", metavar="NAME", help="Build for machines of amd64 or arm64.  [default: this machine's]")
 @progress_option
-def build(
-    components: tuple[str, ...],
-    *,
-    kubernetes: str | None,
-    architecture: str | None,
-    progress: str,
-) -> None:
+def build(components: tuple[str, ...], *, kubernetes: str | None, architecture: str | None) -> None:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
     The first build takes about a quarter of an hour on two cores; if nothing changed, the next one ends at once. It
@@ -60,43 +59,34 @@ def build(
     sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35}
     sandbox bundle build --architecture arm64 kind etcd
     """
-    begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
+    call = begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
     if kubernetes is not None:
-        from sandbox.bundle.builder.component_build import default
-        from sandbox.bundle.system_images import with_kubernetes
-
-        components = with_kubernetes((*components, "node") if components else default(), kubernetes)
-    _build(progress, components, architecture)
+        components = with_kubernetes((*components, "node") if components else component_build.default(), kubernetes)
+    _build(call, components, architecture)
 
 
 @bundle.command("ensure")
 @progress_option
-def ensure(*, progress: str) -> None:
+def ensure() -> None:
     """Get the images and tools that `up` needs: use existing ones, else pull them, else build them.
 
     \b
     sandbox bundle ensure
     """
-    begin("stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
-    from sandbox.app import context
-    from sandbox.bundle.store import Store
-    from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose
-    from sandbox.engine import Engine, EngineError
-    from sandbox.system import process
-
+    call = begin("stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
     engine = Engine.connect()
     store = Store(context.home().bundle)
     own = choose("auto", lambda name: engine.image_id(name) is not None, store, can_pull=engine.can_pull)
     if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
-        note(progress, "no images here yet: trying to pull one")
+        call.say("no images here yet: trying to pull one")
         try:
             engine.pull(UPSTREAM["busybox"])
         except EngineError as error:
-            note(progress, f"no image registry can be reached ({error.details}); building the images instead")
+            call.say(f"no image registry can be reached ({error.details}); building the images instead")
             # Images of addons are built when they are needed: `up` needs none.
-            _build(progress, NEEDED)
+            _build(call, NEEDED)
     if process.which("kind") is None and sys.platform == "linux":
-        _build(progress, ("kind",))
+        _build(call, ("kind",))
 
 
 @dataclass(frozen=True)
@@ -112,32 +102,28 @@ class BundleComponent:
 @bundle.command("list")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @output_option(tuple[BundleComponent, ...])
-def list_(file: Path | None, *, output: str) -> None:
+def list_(file: Path | None) -> None:
     """List the components of this machine's bundle, or of FILE, with versions and sizes.
 
     \b
     sandbox bundle list
     sandbox bundle list all.bundle -o json
     """
-    begin()
-    from sandbox.app import context
-    from sandbox.bundle.bundle_load import opened
-    from sandbox.bundle.recipe import recipes
-    from sandbox.bundle.store import Store
-
+    call = begin()
     if file is None:
         store = Store(context.home().bundle)
-        rows = [_row(one, _size(store.folder(one)) if store.has(one) else None) for one in recipes().values()]
+        sizes = {recipe.name: _size(store.folder(recipe)) for recipe in recipes().values() if store.has(recipe)}
+        rows = [_row(recipe, sizes.get(recipe.name)) for recipe in recipes().values()]
     else:
-        with opened(file) as found:
+        with bundle_load.opened(file) as found:
             contents = found.contents
-        rows = [_row(one, sum(part.size for part in contents.of(one))) for one in contents.components]
-    if output == "json":
-        show_json(rows)
-        return
-    for row in rows:
-        size = "not built" if row.bytes is None else megabytes(row.bytes)
-        click.echo(f"{row.name:<24} {row.version:<10} {row.digest}  {size:>10}")
+        rows = [_row(part, sum(file.size for file in contents.of(part))) for part in contents.components]
+    lines = (
+        f"{row.name:<24} {row.version:<10} {row.digest}  "
+        f"{'not built' if row.bytes is None else megabytes(row.bytes):>10}"
+        for row in rows
+    )
+    call.show(rows, lines)
 
 
 @bundle.command("save")
@@ -145,7 +131,7 @@ def list_(file: Path | None, *, output: str) -> None:
 @name_option("Also write this sandbox.")
 @click.option("--raw", is_flag=True, help="Do not compress: a larger file, faster to save and load.")
 @progress_option
-def save(file: Path, name: str | None, *, raw: bool, progress: str) -> None:
+def save(file: Path, *, raw: bool) -> None:
     """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
     With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
@@ -158,30 +144,24 @@ def save(file: Path, name: str | None, *, raw: bool, progress: str) -> None:
     sandbox bundle save --raw /media/stick/sandbox.bundle
     sandbox bundle save demo.bundle -n demo   for: sandbox up --from demo.bundle
     """
-    begin("stopping")
-    from sandbox.bundle import bundle_save
-    from sandbox.bundle.bundle_load import opened
-
-    with _at_work(file, progress) as (store, task), _exported(name, progress, task.say) as project:
+    call = begin("stopping")
+    with _at_work(call, file) as (store, task), _exported(call) as project:
         bundle_save.save(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=task.say)
         task.done = megabytes(file.stat().st_size)
-    with opened(file) as saved:
+    with bundle_load.opened(file) as saved:
         click.echo(f"{saved.identity}  {file}")
 
 
 @bundle.command("load")
 @_file
 @progress_option
-def load(file: Path, *, progress: str) -> None:
+def load(file: Path) -> None:
     """Load a bundle file, after checking all of it. Needs no network.
 
     \b
     sandbox bundle load sandbox.bundle && sandbox up
     """
-    begin("stopping")
-    from sandbox.bundle import bundle_load
-
-    with _at_work(file, progress) as (store, task), bundle_load.opened(file) as found:
+    with _at_work(begin("stopping"), file) as (store, task), bundle_load.opened(file) as found:
         task.say(f"checking and unpacking {megabytes(found.contents.size)}")
         bundle_load.load(found, store)
         task.done = "loaded"
@@ -199,8 +179,6 @@ def verify(file: Path) -> None:
     sandbox bundle verify all.bundle
     """
     begin()
-    from sandbox.bundle import bundle_load
-
     with bundle_load.opened(file) as found:
         faults = found.scan(lambda _: None)
         if faults:
@@ -211,24 +189,22 @@ def verify(file: Path) -> None:
     click.echo(f"{words} on {contents.architecture}: nothing changed, complete", err=True)
 
 
-def _build(progress: str, components: tuple[str, ...], architecture: str | None = None) -> None:
-    from sandbox.app import context
-    from sandbox.bundle.architecture import named, native
-    from sandbox.bundle.builder import component_build
-    from sandbox.bundle.store import Store
-
+def _build(call: Call, components: tuple[str, ...], architecture: str | None = None) -> None:
+    call.patience = PATIENCE
     home = context.home()
     target = named(architecture) if architecture else native()
     store = Store(home.bundle).across(target)
-    caller = session(progress, PATIENCE)
-    if said := component_build.outlook(store, components):
-        caller.say(said)
-    with caller.locked(home.bundle, "the bundle", "bundle") if said else nullcontext():  # another may build for long
-        component_build.build(store, caller.report, only=components)
+    outlook = component_build.outlook(store, components)
+    if outlook:
+        call.say(outlook)
+    session = call.session
+    # Only then: another command may build for long.
+    with session.locked(home.bundle, "the bundle", "bundle") if outlook else nullcontext():
+        component_build.build(store, session.report, only=components)
     if target != native():
-        caller.say(f"built in {store.root}, for {home.bundle} there")
+        call.say(f"built in {store.root}, for {home.bundle} there")
         if not components:
-            caller.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
+            call.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
 
 
 def _row(component: Component | Recipe, size: int | None) -> BundleComponent:
@@ -241,8 +217,6 @@ def _size(folder: Path) -> int:
 
 def _epoch() -> int | None:
     """Return the time for reproducible builds (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
-    from sandbox.errors import UsageError
-
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if text is None:
         return None
@@ -252,26 +226,20 @@ def _epoch() -> int | None:
 
 
 @contextmanager
-def _exported(name: str | None, progress: str, say: Callable[[str], None]) -> Iterator[tuple[str, Path] | None]:
+def _exported(call: Call) -> Iterator[tuple[str, Path] | None]:
     """Yield the sandbox NAME, exported to a folder for the length of the block, or nothing without a name."""
-    if name is None:
+    if call.name is None:
         yield None
         return
-    from sandbox.app import chosen_spec, context
-    from sandbox.app.export_project import export
-    from sandbox.cli.export import tell
-
     with tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder:
-        told = export(chosen_spec.brought_up(name), Path(folder), say)
-        yield name, Path(folder)
-    tell(told, partial(note, progress))
+        exported = export(chosen_spec.brought_up(call.name), Path(folder), call.say)
+        yield call.name, Path(folder)
+    tell(exported, call.say)
 
 
 @contextmanager
-def _at_work(file: Path, progress: str) -> Iterator[tuple[Store, Task]]:
-    from sandbox.app import context
-    from sandbox.bundle.store import Store
-
-    home, caller = context.home(), session(progress, PATIENCE)
-    with caller.locked(home.bundle, "the bundle", "bundle"), caller.task(f"Bundle {file}") as task:
+def _at_work(call: Call, file: Path) -> Iterator[tuple[Store, Task]]:
+    home = context.home()
+    call.patience = PATIENCE
+    with call.session.locked(home.bundle, "the bundle", "bundle"), call.session.task(f"Bundle {file}") as task:
         yield Store(home.bundle), task

@@ -7,22 +7,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.certs_trust import trust, untrust
+from sandbox.app import certificate_renewal, context
+from sandbox.app.certificate_places import Places, find_places
+from sandbox.app.certificate_renewal import Outcome
+from sandbox.cli import prompts
+from sandbox.cli.certs_trust import no_certificates, trust, untrust
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, find_spec, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import require_terminal, show_json
+from sandbox.cli.options import begin, change_options, output_option, spec_options
+from sandbox.components.certificates.export_formats import FORMATS, public_roots
+from sandbox.components.certificates.keystore import ISSUING, LEAF, ROOT, Entry, Keystore, inventory
+from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
+from sandbox.errors import UsageError
 from sandbox.quantities import count
-
-if TYPE_CHECKING:
-    from sandbox.app.certificate_places import Places
-    from sandbox.components.certificates.keystore import Entry
+from sandbox.system import files
 
 COLORS = {"good": "green", "due": "yellow", "broken": "red"}
-DEPTH = {"root": 0, "issuing": 1, "leaf": 2}
+DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}
 BINARY = "p12"
 STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, which must not be replaced
 
@@ -65,7 +68,7 @@ class Certificates:
 @certs.command("show")
 @spec_options
 @output_option(Certificates)
-def show(file: Path | None, name: str | None, *, output: str) -> int:
+def show() -> int:
     """Show root, issuing CA and leaves: expiry, where deployed, where trusted.
 
     Exit code 1 if one is missing or not usable.
@@ -74,36 +77,26 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox certs show
     sandbox certs show -n demo -o json
     """
-    begin()
-    from sandbox.app import context
-    from sandbox.app.certificate_places import find_places
-    from sandbox.components.certificates.keystore import ISSUING, ROOT, Keystore, inventory
-
-    spec = find_spec(file, name)
-    names = context.home().sandbox(spec.name)
+    call = begin()
+    names = context.home().sandbox(call.spec().name)
     entries = inventory(Keystore(names.keys), now=datetime.now(UTC))
     places = find_places(names, entries)
-    if output == "json":
-        rows = [_row(entry, places) for entry in entries]
-        show_json(Certificates(name=spec.name, cluster_reachable=places.reachable, certificates=rows))
-    elif not entries:
-        click.echo(f"no certificates yet in {names.keys}; sandbox up makes them", err=True)
-    else:
-        for line in _tree(entries, places):
-            click.echo(line)
-        if not places.reachable:
-            click.echo("cluster not reachable: the Secrets with these certificates are unknown", err=True)
-    whole = {ROOT, ISSUING} <= {one.role for one in entries}
-    return 0 if whole and all(one.condition.usable for one in entries) else 1
+    rows = [_row(entry, places) for entry in entries]
+    result = Certificates(name=names.name, cluster_reachable=places.reachable, certificates=rows)
+    none = f"no certificates yet in {names.keys}; sandbox up makes them"
+    call.show(result, (line for row in rows for line in _lines(row)), none=none)
+    if rows and not places.reachable and call.output == "text":
+        click.echo("cluster not reachable: the Secrets with these certificates are unknown", err=True)
+    whole = {ROOT, ISSUING} <= {entry.role for entry in entries}
+    return 0 if whole and all(entry.condition.usable for entry in entries) else 1
 
 
 @certs.command("renew")
 @spec_options
 @click.option("--authority", is_flag=True, help="Renew the issuing CA too; the trusted root stays.")
 @click.option("--root", is_flag=True, help="Renew everything; then trust the new root everywhere.")
-@click.option("--yes", is_flag=True, help="Change the root, or a sandbox of another file, without asking.")
-@progress_option
-def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str) -> int:
+@change_options("Change the root, or a sandbox of another file, without asking.")
+def renew(*, authority: bool, root: bool) -> int:
     """Renew the leaves now and wait until they are served.
 
     You rarely need this: `sandbox up` renews certificates after two thirds of their lifetime. --authority also replaces
@@ -113,31 +106,24 @@ def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, y
     sandbox certs renew
     sandbox certs renew -n demo --root
     """
-    begin("stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
-    from sandbox.app import certificate_renewal
-    from sandbox.app.certificate_renewal import Outcome
+    call = begin("stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
 
-    sandbox = sandbox_of(file, name, yes=yes, progress=progress)
-    say = sandbox.session.say
-    renewal = certificate_renewal.renew(
-        sandbox,
-        authority=authority,
-        root=root,
-        agreed=lambda: yes or _agree_to_new_root(),
-    )
+    def agreed() -> bool:
+        if not call.yes:
+            warning = "the root changes, and browsers and tools must then trust the new one"
+            prompts.agree(warning, (), "create a new root?")
+        return True
+
+    renewal = certificate_renewal.renew(call.sandbox(), authority=authority, root=root, agreed=agreed)
     match renewal.outcome:
         case Outcome.CERT_MANAGER:
-            say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
-            return 0
-        case Outcome.DECLINED:
-            say("nothing was changed")
-            return 1
+            call.say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
         case Outcome.WRITTEN:
-            say("the cluster is not reachable; `sandbox up` puts the new certificates there")
-    for entry in renewal.leaves:
-        click.echo(f"renewed {entry}")
+            call.say("the cluster is not reachable; `sandbox up` puts the new certificates there")
+    for name in renewal.leaves:
+        click.echo(f"renewed {name}")
     if renewal.replaced_root:
-        say("the root has changed; trust it with: sandbox certs trust")
+        call.say("the root has changed; trust it with: sandbox certs trust")
     return 0
 
 
@@ -145,7 +131,7 @@ def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, y
 @spec_options
 @click.option("--format", "form", type=click.Choice(["pem", "bundle", "p12"]), required=True, help="See above.")
 @click.option("--out", type=click.Path(path_type=Path, allow_dash=True), required=True, help="A file; - is stdout.")
-def export(file: Path | None, name: str | None, *, form: str, out: Path) -> None:
+def export(*, form: str, out: Path) -> None:
     """Write the root certificate for programs that do not use a system trust store. Never writes a key.
 
     \b
@@ -162,17 +148,10 @@ def export(file: Path | None, name: str | None, *, form: str, out: Path) -> None
     sandbox certs export --format pem --out root.pem
     sandbox certs export -n demo --format p12 --out trust.p12
     """
-    begin()
-    from sandbox.app import context
-    from sandbox.components.certificates.export_formats import FORMATS, public_roots
-    from sandbox.components.certificates.keystore import Keystore
-    from sandbox.errors import SandboxError, UsageError
-    from sandbox.system import files
-
-    spec = find_spec(file, name)
-    root = Keystore(context.home().sandbox(spec.name).keys).root
+    names = context.home().sandbox(begin().spec().name)
+    root = Keystore(names.keys).root
     if not root.has_cert:
-        raise SandboxError(f"{spec.name} has no certificates yet", fix="sandbox up makes them", id="authority")
+        raise no_certificates(names)
     to_stdout = str(out) in STDOUT
     if form == BINARY and to_stdout and sys.stdout.isatty():
         raise UsageError("a truststore is binary and cannot be shown on a terminal", fix="give --out a file")
@@ -214,53 +193,24 @@ def _row(entry: Entry, places: Places) -> Certificate:
     )
 
 
-def _tree(entries: Sequence[Entry], places: Places) -> Iterator[str]:
-    """Yield each certificate below the one that signed it, with its facts below its name."""
-    for index, one in enumerate(entries):
-        depth = DEPTH[one.role]
-        rest = entries[index + 1 :]
-        more = bool(rest) and DEPTH[rest[0].role] == depth
-        below = bool(rest) and DEPTH[rest[0].role] > depth
-        branch = "   " * (depth - 1) + ("├─ " if more else "└─ ") if depth else ""
-        trunk = "   " * (depth - 1) + ("│  " if more else "   ") if depth else ""
-        yield f"{branch}{click.style(one.name, bold=True)}   {_standing(one)}"
-        for title, words in _facts(one, places):
-            yield f"{trunk}{'│' if below else ' '}  {title:<9}{words}"
-
-
-def _standing(one: Entry) -> str:
-    color = COLORS[one.condition.state.value]
-    if one.condition.state.value == "good" and one.facts is not None:
-        return click.style(f"{count(one.facts.days_left, 'day')} left until {one.facts.not_after:%Y-%m-%d}", fg=color)
-    return click.style(one.condition.reason, fg=color)
-
-
-def _facts(one: Entry, places: Places) -> Iterator[tuple[str, str]]:
-    from sandbox.components.certificates.keystore import LEAF, ROOT
-    from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
-
-    if one.facts is not None:
-        if one.facts.subject:
-            yield "subject", one.facts.subject
-        if one.facts.authority:
-            yield "permits", ", ".join((*one.facts.permitted, *map(str, LOOPBACK_NETWORKS)))
-        else:
-            yield "hosts", ", ".join(one.facts.hosts)
-        yield "SHA-256", one.facts.sha256
-    yield "file", str(one.file)
-    if one.role == ROOT and places.stores(one) is not None:
-        yield (
-            "trusted",
-            ", ".join(places.stores(one) or ()) or "not in any trust store; add it with: sandbox certs trust",
-        )
-    if one.role != ROOT and places.reachable:
-        held = places.secrets(one)
-        if held or one.role == LEAF:
-            yield "Secrets", ", ".join(held or ()) or "none"
-
-
-def _agree_to_new_root() -> bool:
-    warning = "the root changes: browsers and tools must then trust the new one"
-    require_terminal(warning, details="stdin is not a terminal")
-    click.echo(warning, err=True)
-    return click.confirm("create a new root?", err=True)
+def _lines(row: Certificate) -> Iterator[str]:
+    """Yield a certificate with its facts below its name, indented below the one that signed it."""
+    standing = row.reason
+    if row.state == "good" and row.not_after:
+        standing = f"{count(row.days_left, 'day')} left until {row.not_after[:10]}"
+    indent = "    " * DEPTH[row.role]
+    yield f"{indent}{click.style(row.name, bold=True)}   {click.style(standing, fg=COLORS[row.state])}"
+    permits = (*row.permitted, *map(str, LOOPBACK_NETWORKS)) if row.role != LEAF and row.sha256 else ()
+    stores = row.stores if row.stores != () else ("not in any trust store; add it with: sandbox certs trust",)
+    facts = (
+        ("subject", row.subject),
+        ("permits", ", ".join(permits)),
+        ("hosts", ", ".join(row.hosts) if row.role == LEAF else ""),
+        ("SHA-256", row.sha256),
+        ("file", row.file),
+        ("trusted", ", ".join(stores or ())),
+        ("Secrets", ", ".join(row.secrets or ())),
+    )
+    for title, words in facts:
+        if words:
+            yield f"{indent}    {title:<9}{words}"

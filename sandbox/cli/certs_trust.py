@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.options import begin, dry_run_option, find_spec, name_option, spec_options, yes_option
-from sandbox.cli.output import has_terminal, require_terminal
+from sandbox.app import chosen_spec, context
+from sandbox.app.trusted_stores import TrustedStores, root_of
+from sandbox.cli import output, prompts
+from sandbox.cli.options import Call, begin, dry_run_option, name_option, spec_options, yes_option
+from sandbox.components.certificates.facts import describe
 from sandbox.errors import SandboxError
+from sandbox.names import Names
 from sandbox.quantities import count
-
-if TYPE_CHECKING:
-    from sandbox.app.trusted_stores import TrustedStores
-    from sandbox.truststore.trust_plan import Performer, Plan
+from sandbox.truststore.change import Kind
+from sandbox.truststore.trust_plan import Performer, Plan
+from sandbox.truststore.trusted_root import Entry
 
 
 @click.command("trust")
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     "--store",
     "kinds",
     multiple=True,
-    type=click.Choice(["system", "nss", "java", "python"]),
+    type=click.Choice([kind.value for kind in Kind]),
     help="Only this store; may be repeated.  [default: those of system, nss and java that exist]",
 )
-@yes_option
+@yes_option()
 @dry_run_option
-def trust(file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+def trust(*, kinds: tuple[str, ...]) -> None:
     """Add the root to this machine's trust stores, after asking; `untrust` removes it.
 
     The root can only sign for the sandbox's domain, localhost and loopback addresses. The root that it replaces is
@@ -51,32 +52,28 @@ def trust(file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: b
     sandbox certs trust
     sandbox certs trust -n demo --store nss --yes
     """
-    begin()
-    from sandbox.app import context
-    from sandbox.app.trusted_stores import TrustedStores, root_of
-    from sandbox.truststore.trusted_root import Entry
-
-    names = context.home().sandbox(find_spec(file, name).name)
+    call = begin()
+    names = context.home().sandbox(call.spec().name)
     if not names.root_certificate.is_file():
-        raise SandboxError(f"{names.name} has no certificates yet", fix="sandbox up makes them", id="authority")
+        raise no_certificates(names)
     root = root_of(names.root_certificate)
-    with TrustedStores.locked() as at:
-        planned = at.plan_trust(root, names.name, kinds)
+    with TrustedStores.locked() as stores:
+        plan = stores.plan_trust(root, names.name, kinds)
         lines = [f"the root certificate of the sandbox {names.name}", *_facts(names.root_certificate.read_bytes())]
-        if not _change(at, lines, planned, "change these stores?", yes=yes, dry_run=dry_run, sandbox=names.name):
+        if not _change(call, stores, lines, plan, sandbox=names.name):
             return
-        at.record.write(Entry(root, names.name))
-        at.record.forget(at.replaced(root, names.name))
+        stores.record.write(Entry(root, names.name))
+        stores.record.forget(stores.replaced(root, names.name))
     if "python" in kinds:
-        for line in at.shell_lines(root):
+        for line in stores.shell_lines(root):
             click.echo(line)
 
 
 @click.command("untrust")
 @name_option("Only the root of this sandbox.  [default: of all]")
-@yes_option
+@yes_option()
 @dry_run_option
-def untrust(name: str | None, *, yes: bool, dry_run: bool) -> None:
+def untrust() -> None:
     """Remove the root of one sandbox, or of all, from every store that `trust` added it to.
 
     Nothing else in the stores changes. You can still run it when the sandbox is gone.
@@ -85,69 +82,56 @@ def untrust(name: str | None, *, yes: bool, dry_run: bool) -> None:
     sandbox certs untrust
     sandbox certs untrust -n demo --yes
     """
-    begin()
-    from sandbox.app.trusted_stores import TrustedStores
+    call = begin()
+    with TrustedStores.locked() as stores:
+        roots = stores.roots(call.name)
+        plan = stores.plan_untrust(roots)
+        lines = [f"{root.common_name}, SHA-256 {root.sha256}" for root in sorted(roots, key=lambda root: root.label)]
+        if not plan.changes:
+            lines = ["no store holds a root that sandbox certs trust put there"]
+        if _change(call, stores, lines, plan):
+            stores.record.forget(roots)
 
-    with TrustedStores.locked() as at:
-        meant = at.roots(name)
-        planned = at.plan_untrust(meant)
-        lines = [f"{root.common_name}, SHA-256 {root.sha256}" for root in sorted(meant, key=lambda one: one.label)]
-        about = lines if planned.changes else ["no store holds a root that sandbox certs trust put there"]
-        if _change(at, about, planned, "remove these?", yes=yes, dry_run=dry_run):
-            at.record.forget(meant)
+
+def no_certificates(names: Names) -> SandboxError:
+    """Return the error for a sandbox without certificates; its name may be mistyped."""
+    if not names.folder.exists():
+        return chosen_spec.unknown(names.name)
+    return SandboxError(f"{names.name} has no certificates yet", fix="sandbox up makes them", id="authority")
 
 
-def _change(
-    at: TrustedStores,
-    about: Sequence[str],
-    planned: Plan,
-    question: str,
-    *,
-    yes: bool,
-    dry_run: bool,
-    sandbox: str = "",
-) -> bool:
-    """Show the changes, ask, and make them; return whether the stores are then as planned.
-
-    Raises UsageError where there is no terminal.
-    """
-    from sandbox.truststore.change import Kind
-    from sandbox.truststore.trust_plan import Performer
-
-    performer = Performer(at.machine, at_terminal=has_terminal())
-    for line in (*about, *_lines(planned, performer)):
-        click.echo(line, err=not dry_run)
-    if dry_run:
+def _change(call: Call, stores: TrustedStores, about: Sequence[str], plan: Plan, *, sandbox: str = "") -> bool:
+    """Show the changes, ask, and make them; return whether the stores are then as planned."""
+    performer = Performer(stores.machine, at_terminal=output.has_terminal())
+    lines = [*about, *_lines(plan, performer)]
+    if call.dry_run or call.yes or not plan.changes:
+        click.echo("\n".join(lines), err=not call.dry_run)
+    if call.dry_run:
         return False
-    performer.require_tools(planned.changes)
-    if not planned.changes:
+    performer.require_tools(plan.changes)
+    if not plan.changes:
         return True
-    if not yes:
-        require_terminal("this asks before it changes a store, and stdin is not a terminal")
-        if not click.confirm(question, err=True):
-            click.echo("nothing was changed", err=True)
-            return False
-    at.note_before(planned, sandbox)
-    performer.perform(planned.changes, lambda one: click.echo(f"✓ {one.title}", err=True))
-    if any(one.kind is Kind.NSS for one in planned.changes):
+    if not call.yes:
+        prompts.agree("trust stores of this machine would change", lines, "change these stores?")
+    stores.note_before(plan, sandbox)
+    performer.perform(plan.changes, lambda change: click.echo(f"✓ {change.title}", err=True))
+    if any(change.kind is Kind.NSS for change in plan.changes):
         click.echo("restart running browsers to apply the change", err=True)
     return True
 
 
-def _lines(planned: Plan, performer: Performer) -> list[str]:
+def _lines(plan: Plan, performer: Performer) -> list[str]:
     lines = []
-    for change in planned.changes:
-        lines += ["", click.style(change.title, bold=True), *(f"  $ {line}" for line in performer.shown(change))]
-    if planned.unchanged:
-        lines += ["", *(f"already there, in {place}" for place in planned.unchanged)]
-    if not planned.changes:
+    for change in plan.changes:
+        lines += ["", change.title, *(f"  $ {line}" for line in performer.shown(change))]
+    if plan.unchanged:
+        lines += ["", *(f"already there, in {place}" for place in plan.unchanged)]
+    if not plan.changes:
         lines += ["", "nothing to change"]
-    return [*lines, *(f"note: {note}" for note in planned.notes)]
+    return [*lines, *(f"note: {note}" for note in plan.notes)]
 
 
 def _facts(pem: bytes) -> list[str]:
-    from sandbox.components.certificates.facts import describe
-
     facts = describe(pem, now=datetime.now(UTC))
     permitted = f"{', '.join(facts.permitted)} with all names below, 127.0.0.0/8 and ::1, and nothing else"
     return [

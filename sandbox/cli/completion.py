@@ -65,14 +65,13 @@ def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """List the workloads of the sandbox that the command means, if its cluster answers."""
-    from sandbox.app import context, project_workloads
-    from sandbox.cli.options import find_spec
+    from sandbox.app import project_workloads
+    from sandbox.cli.options import CALL, Call
     from sandbox.errors import SandboxError
-    from sandbox.kube.api import Cluster
 
     try:
-        names = context.home().sandbox(find_spec(ctx.params.get("file"), ctx.params.get("name")).name)
-        known = project_workloads.listed(Cluster(names.kubeconfig), None)
+        _, cluster, namespace = ctx.meta.get(CALL, Call()).running()
+        known = project_workloads.listed(cluster, namespace)
     except SandboxError:
         return []
     return [CompletionItem(one.name, help=one.title) for one in known if one.name.startswith(incomplete)]

@@ -6,19 +6,21 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from sandbox.app import chosen_spec, spec_check
+from sandbox.app.context import default_file
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import output_option, spec_options
-from sandbox.cli.output import show_json
+from sandbox.cli.options import call, output_option, spec_options
+from sandbox.config import problems
+from sandbox.config import schema as spec_schema
+from sandbox.config.yaml_text import KeyPath
+from sandbox.errors import UsageError
+from sandbox.images import images_yaml
 from sandbox.quantities import count
-
-if TYPE_CHECKING:
-    from sandbox.config.yaml_text import KeyPath
 
 # The account in a URL, such as a proxy's, up to the last @: a password may have one.
 _SECRET = re.compile(r"(://)[^/\s]+@")
@@ -53,7 +55,7 @@ class ConfigValue:
 @config.command("validate")
 @spec_options
 @output_option(ValidConfig)
-def validate(file: Path | None, name: str | None, *, output: str) -> None:
+def validate() -> None:
     """Check the spec, its images and its manifests.
 
     Errors name file, line and key; the exit code is 2. Needs neither an engine nor a cluster.
@@ -63,49 +65,47 @@ def validate(file: Path | None, name: str | None, *, output: str) -> None:
     sandbox config validate -f demo/sandbox.yaml
     sandbox config validate -o json
     """
-    from sandbox.app import chosen_spec, spec_check
-    from sandbox.app.context import default_file
-
+    file, name = call().file, call().name
     spec = chosen_spec.written(file, name)
     checked = spec_check.check(spec)
-    if output == "json":
-        numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
-        show_json(ValidConfig(name=spec.name, domain=spec.domain, **numbers, notes=checked.notes))
-        return
+    numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
+    result = ValidConfig(name=spec.name, domain=spec.domain, **numbers, notes=checked.notes)
     counted = (count(number, noun) for noun, number in checked.counts.items())
-    click.echo(f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}")
-    for note in checked.notes:
-        click.echo(f"note   {note}", err=True)
+    call().show(result, [f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}"])
+    notes = [*checked.notes]
     if file is None and name is None and not default_file():
-        click.echo("note   there is no sandbox.yaml here: this is the default spec; write one: sandbox init", err=True)
+        notes.append("there is no sandbox.yaml here: this is the default spec; write one: sandbox init")
+    for note in notes if call().output == "text" else ():
+        click.echo(f"note   {note}", err=True)
 
 
 @config.command("show")
 @spec_options
 @output_option(tuple[ConfigValue, ...])
-def show(file: Path | None, name: str | None, *, output: str) -> None:
+def show() -> None:
     """Show every key with its value and its origin.
 
     \b
     sandbox config show
     sandbox config show -n demo -o json
     """
-    from sandbox.app import chosen_spec
-    from sandbox.config import problems
-
+    file, name = call().file, call().name
     spec = chosen_spec.written(file, name)
-    origins: dict[tuple[str | int, ...], str] = {("name",): "command line"} if name and file is None else {}
+    origins: dict[KeyPath, str] = {("name",): "command line"} if name and file is None else {}
     rows = [
         (path, value, origins.get(path) or str(spec.origin(*path)))
         for path, value in _leaves(spec.model_dump(mode="json"))
     ]
-    if output == "json":
-        show_json([ConfigValue(".".join(map(str, path)), value, origin) for path, value, origin in rows])
-        return
     width = max(len(problems.dotted(path)) for path, *_ in rows)
-    for path, value, origin in rows:
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{problems.dotted(path):<{width}} {shown:<40} {click.style(origin, dim=True)}")
+    lines = (
+        f"{problems.dotted(path):<{width}} {_text(value):<40} {click.style(origin, dim=True)}"
+        for path, value, origin in rows
+    )
+    call().show([ConfigValue(".".join(map(str, path)), value, origin) for path, value, origin in rows], lines)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @config.command("schema")
@@ -122,16 +122,12 @@ def schema(which: tuple[str, ...]) -> None:
     sandbox config schema edge status
     sandbox config schema event
     """
-    from sandbox.config import schema as spec_schema
-    from sandbox.errors import UsageError
-    from sandbox.images import images_yaml
-
     name = " ".join(which) or "sandbox"
     files = {"sandbox": spec_schema.schema, "images": images_yaml.schema}
     if name in files:
         click.echo(json.dumps(files[name](), indent=2))
         return
-    from sandbox.cli import schemas
+    from sandbox.cli import schemas  # which imports every command
 
     if name not in (names := schemas.names()):
         raise UsageError(f"there is no schema of '{name}'", fix=f"one of {', '.join((*files, *names))}")

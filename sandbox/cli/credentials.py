@@ -6,19 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
+from sandbox.app.pod_accounts import PodAccounts
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, changing_option, output_option, sandbox_of, spec_options
-from sandbox.cli.output import show_json
+from sandbox.cli.options import Call, begin, change_options, output_option, spec_options
+from sandbox.components.credentials.pod_logins import PodLogin
+from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import UsageError
-
-if TYPE_CHECKING:
-    from sandbox.app.pod_accounts import PodAccounts
-    from sandbox.components.credentials.pod_logins import PodLogin
-    from sandbox.config.schema.credentials_schema import Credentials
 
 _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
 
@@ -72,8 +71,8 @@ class Accounts:
     "--namespace", "namespaces", multiple=True, help="Only in this namespace; may be repeated.  [default: all]"
 )
 @click.option("--secret", help="The name of the Secret.  [default: minikube's, such as gcr-secret]")
-@changing_option
-def add(kind: str, file: Path | None, name: str | None, *, yes: bool, **given: Any) -> None:
+@change_options()
+def add(kind: str, **given: Any) -> None:
     """Add accounts of KIND until `remove` or `down`; for permanent ones use `credentials:` in sandbox.yaml.
 
     \b
@@ -82,47 +81,39 @@ def add(kind: str, file: Path | None, name: str | None, *, yes: bool, **given: A
     sandbox credentials add ecr --profile work --region eu-central-1
     sandbox credentials add acr --registry demo.azurecr.io --from principal.json
     """
-    with _changing(file, name, yes=yes) as accounts:
-        click.echo(_line(accounts.add(_entry(kind, given))))
+    call, entry = begin("stopping"), _entry(kind, given)
+    with _changing(call) as accounts:
+        click.echo(_line(accounts.add(entry)))
 
 
 @credentials.command("list")
 @spec_options
 @output_option(Accounts)
-def list_(file: Path | None, name: str | None, *, output: str) -> None:
+def list_() -> None:
     """List the cluster's accounts, their namespaces and expiry. Shows no secret.
 
     \b
     sandbox credentials list
     sandbox credentials list -n demo -o json
     """
-    begin()
-    from sandbox.app.pod_accounts import PodAccounts
-
-    spec = sandbox_of(file, name).spec
-    accounts = PodAccounts.of(spec)
-    logins = accounts.all()
-    if output == "json":
-        rows = [_row(login) for _, login in sorted(logins.items())]
-        show_json(Accounts(name=spec.name, credentials=rows))
-        return
-    for _, login in sorted(logins.items()):
-        click.echo(_line(login))
-    if not logins:
-        click.echo("no credentials; add some with: sandbox credentials add", err=True)
+    call = begin()
+    spec = call.sandbox().spec
+    logins = [login for _, login in sorted(PodAccounts.of(spec).all().items())]
+    result = Accounts(name=spec.name, credentials=list(map(_row, logins)))
+    call.show(result, map(_line, logins), none="no credentials; add some with: sandbox credentials add")
 
 
 @credentials.command("remove")
 @click.argument("secret")
 @spec_options
-@changing_option
-def remove(secret: str, file: Path | None, name: str | None, *, yes: bool) -> None:
+@change_options()
+def remove(secret: str) -> None:
     """Remove the accounts that are listed as SECRET from all pods.
 
     \b
     sandbox credentials remove dpr-secret
     """
-    with _changing(file, name, yes=yes) as accounts:
+    with _changing(begin("stopping")) as accounts:
         accounts.remove(secret)
         click.echo(f"removed {secret}")
 
@@ -132,14 +123,14 @@ def remove(secret: str, file: Path | None, name: str | None, *, yes: bool) -> No
 @click.option(
     "--secret", "secrets", multiple=True, help="Only the account in this Secret; may be repeated.  [default: all]"
 )
-@changing_option
-def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...], yes: bool) -> None:
+@change_options()
+def refresh(*, secrets: tuple[str, ...]) -> None:
     """Read the files again and get new tokens now.
 
     \b
     sandbox credentials refresh
     """
-    with _changing(file, name, yes=yes) as accounts:
+    with _changing(begin("stopping")) as accounts:
         renewed = accounts.refresh(secrets)
         for secret in renewed.done:
             click.echo(f"renewed {_line(accounts.login(secret))}")
@@ -151,22 +142,14 @@ def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...], ye
 
 
 @contextmanager
-def _changing(file: Path | None, name: str | None, *, yes: bool) -> Iterator[PodAccounts]:
-    begin("stopping")
-    from sandbox.app.pod_accounts import PodAccounts
-
-    sandbox = sandbox_of(file, name, yes=yes)
+def _changing(call: Call) -> Iterator[PodAccounts]:
+    sandbox = call.sandbox()
     with sandbox.alone("credentials"):
         yield PodAccounts.of(sandbox.spec)
 
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
     """Return the entry that the options describe. Raises UsageError for options that the kind does not have."""
-    from pydantic import TypeAdapter, ValidationError
-    from pydantic_core import to_json
-
-    from sandbox.config.schema.credentials_schema import Credentials
-
     fields: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
     if given["source"]:
         fields["file"] = given["source"].absolute()

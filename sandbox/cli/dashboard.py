@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from sandbox.cli.options import begin, sandbox_of, spec_options
+from sandbox.cli.options import begin, spec_options
 from sandbox.cli.output import has_desktop
+from sandbox.dashboard.watch import watch
 
 
 @click.command("dashboard")
 @spec_options
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of the page.  [default: a free one]")
 @click.option("--browser/--no-browser", default=None, help="Open the page in a browser.  [default: if there is one]")
-def dashboard(file: Path | None, name: str | None, *, port: int | None, browser: bool | None) -> None:
+def dashboard(*, port: int | None, browser: bool | None) -> None:
     """Serve a live, read-only page of all sandboxes, until Ctrl-C.
 
     The page is on 127.0.0.1 and needs the address with its token. It shows the steps of the sandbox whose spec you
@@ -23,11 +22,8 @@ def dashboard(file: Path | None, name: str | None, *, port: int | None, browser:
     \b
     sandbox dashboard
     """
-    begin()
-    from sandbox.dashboard.watch import watch
-
     open_browser = has_desktop() if browser is None else browser
-    with watch(sandbox_of(file, name), port=port or 0) as page:
+    with watch(begin().sandbox(), port=port or 0) as page:
         click.echo(page.url)
         if open_browser and (trouble := page.open_in_browser()):
             click.echo(

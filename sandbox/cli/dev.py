@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-from sandbox.cli.options import begin, lock_options, progress_option, session, spec_options
-
-if TYPE_CHECKING:
-    pass
+from sandbox.app import chosen_spec, context
+from sandbox.app.core import Sandbox
+from sandbox.app.dev.file_watch import FileWatch
+from sandbox.app.dev.loop import DevLoop
+from sandbox.cli import prompts
+from sandbox.cli.dev_output import DevOutput
+from sandbox.cli.options import begin, change_options, spec_options
+from sandbox.cli.summary import welcome
+from sandbox.system import files
 
 LEFT = "the sandbox stays up: sandbox dev goes on, sandbox down takes it down"
 
@@ -20,20 +22,8 @@ LEFT = "the sandbox stays up: sandbox dev goes on, sandbox down takes it down"
 @click.option("--once", is_flag=True, help="Bring everything up to date, wait until it is ready, and exit.")
 @click.option("--logs/--no-logs", default=True, help="Show the logs of the project's pods.")
 @click.option("--poll", is_flag=True, help="Compare all files periodically, where folders send no events.")
-@click.option("--yes", is_flag=True, help="As for `sandbox up`.")
-@lock_options
-@progress_option
-def dev(
-    file: Path | None,
-    name: str | None,
-    *,
-    once: bool,
-    logs: bool,
-    poll: bool,
-    yes: bool,
-    patience: float,
-    progress: str,
-) -> None:
+@change_options("As for `sandbox up`.")
+def dev(*, once: bool, logs: bool, poll: bool) -> None:
     """Run `up`, then build, push, apply and roll out every change of the project's files.
 
     \b
@@ -43,32 +33,22 @@ def dev(
 
     Files with a `sync` rule in images.yaml are copied into running containers instead of built.
     """
-    begin("leaving", LEFT)
-    from sandbox.app import chosen_spec, context
-    from sandbox.app.core import Sandbox
-    from sandbox.app.dev.file_watch import FileWatch
-    from sandbox.app.dev.loop import DevLoop
-    from sandbox.cli import prompts
-    from sandbox.cli.dev_output import report_for
-    from sandbox.cli.summary import welcome
-    from sandbox.system import files
-
-    caller = session(progress, patience)
-    file = chosen_spec.file_to_bring_up(file, name)
-    prompts.confirm_new(file, name, caller.say, ask=not yes)
+    call = begin("leaving", LEFT)
+    file = chosen_spec.file_to_bring_up(call.file, call.name)
+    prompts.confirm_new(file, call.name, call.say, ask=not call.yes)
     # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
-    file = context.meant_file(file, name)
+    file = context.meant_file(file, call.name)
     if file and not once:
         files.require_regular(file)  # a pipe can be read once, and would then be an empty spec
     loop = DevLoop(
-        choose=lambda: Sandbox(chosen_spec.choose(file, name), session=caller),
+        choose=lambda: Sandbox(chosen_spec.choose(file, call.name), session=call.session),
         file=file,
-        report=report_for(progress),
-        agreement=prompts.Asking(caller.say, yes=yes),
+        report=DevOutput(call.progress),
+        agreement=prompts.Asking(call.say, yes=bool(call.yes)),
         logs=logs,
         watch=FileWatch(polling=poll),
     )
     if once:
-        welcome(loop.once().resolved, progress=progress)
+        welcome(loop.once().resolved, call)
     else:
-        loop.run(lambda sandbox: welcome(sandbox.resolved, progress=progress))
+        loop.run(lambda sandbox: welcome(sandbox.resolved, call))

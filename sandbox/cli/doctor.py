@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +13,21 @@ from click.shell_completion import CompletionItem
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, find_spec, output_option, seconds, spec_options
-from sandbox.cli.output import show_json
+from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
 from sandbox.quantities import count
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `doctor archive` and every trace need only some of it
     from sandbox.config.schema import Spec
     from sandbox.doctor.check import Row
     from sandbox.doctor.doctor_context import DoctorContext
+
+COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
 
 def _rows() -> Any:
     from sandbox.doctor.check import Row
 
     return tuple[Row, ...]
-
-
-COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
 
 class _WithDefault(Group):
@@ -69,60 +67,58 @@ def doctor() -> None:
 @click.option(
     "--seconds", type=seconds(1), metavar="SECONDS", default=3, help="How long to wait for slow answers.  [default: 3]"
 )
-def machine(file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
+def machine(*, fix: bool, seconds: float) -> int:
     """Check the engine, the machine and the sandbox's components (the default). Takes three seconds at most.
 
     \b
     sandbox doctor machine
     """
-    begin()
     from sandbox.app import diagnosis
 
-    return _show(diagnosis.rows(find_spec(file, name), file=file, name=name, fix=fix, seconds=seconds), output)
+    call = begin()
+    return _show(call, diagnosis.rows(call.spec(), file=call.file, name=call.name, fix=fix, seconds=seconds))
 
 
 @doctor.command("tls")
 @click.argument("host", shell_complete=completion.hosts)
 @spec_options
 @output_option(_rows)
-def tls(host: str, file: Path | None, name: str | None, *, output: str) -> int:
+def tls(host: str) -> int:
     """Trace a request to https://HOST (or HOST:PORT), up to the first step that fails.
 
     \b
     sandbox doctor tls app.demo.sandbox.localhost
-    sandbox doctor tls app.demo.sandbox.localhost:8443 demo
+    sandbox doctor tls app.demo.sandbox.localhost:8443 -n demo
     """
-    begin()
     from sandbox.doctor.tls.tls_pipeline import examine
 
-    given = file is not None or name is not None
-    return _show(examine(_context(find_spec(file, name), file, name), host, named=given), output)
+    call = begin()
+    return _show(call, examine(_context(call), host, named=call.file is not None or call.name is not None))
 
 
 @doctor.command("service")
 @click.argument("service", metavar="[NAMESPACE/]SERVICE")
 @spec_options
 @output_option(_rows)
-def service(service: str, file: Path | None, name: str | None, *, output: str) -> int:
+def service(service: str) -> int:
     """Trace a connection to a Service, hop by hop, up to the first that fails.
 
     The hops are this machine, the edge, the node, kube-proxy, the EndpointSlice and the pods.
 
     \b
     sandbox doctor service shop/db
-    sandbox doctor service db demo -o json
+    sandbox doctor service db -n demo -o json
     """
-    begin()
     from sandbox.doctor.service_checks import examine
 
-    return _show(examine(_context(find_spec(file, name), file, name), service), output)
+    return _trace(examine, service)
 
 
 @doctor.command("pod")
 @click.argument("pod", metavar="[NAMESPACE/]POD")
 @spec_options
 @output_option(_rows)
-def pod(pod: str, file: Path | None, name: str | None, *, output: str) -> int:
+def pod(pod: str) -> int:
     """Find why a pod does not run: its containers' reasons and last lines, its node, its events.
 
     POD is the name of a pod, or of the workload that makes it.
@@ -131,81 +127,79 @@ def pod(pod: str, file: Path | None, name: str | None, *, output: str) -> int:
     sandbox doctor pod web
     sandbox doctor pod shop/web-5d8f-x2x9 -n demo
     """
-    begin()
     from sandbox.doctor.pod_checks import examine
 
-    return _show(examine(_context(find_spec(file, name), file, name), pod), output)
+    return _trace(examine, pod)
 
 
 @doctor.command("network")
 @spec_options
 @output_option(_rows)
 @click.option("--to", metavar="HOST[:PORT]", help="The server to reach.  [default: registry.k8s.io:443]")
-def network(file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
+def network(*, to: str | None) -> int:
     """Trace egress from a temporary pod: names, this machine, TCP, TLS.
 
     \b
     sandbox doctor network
     sandbox doctor network -n demo --to git.example.com:8443
     """
-    begin()
     from sandbox.app.chosen_spec import require_own_cluster
     from sandbox.doctor.egress_checks import DESTINATION, examine
 
-    spec = find_spec(file, name)
+    call = begin()
+    spec = call.spec()
     require_own_cluster(spec, "a pod from which egress can be tested")
-    return _show(examine(_context(spec, file, name), to or DESTINATION), output)
+    return _show(call, examine(_context(call, spec), to or DESTINATION))
 
 
 @doctor.command("archive")
 @spec_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]",
-)
-def archive(file: Path | None, name: str | None, *, output: Path | None) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]")
+def archive(*, out: Path | None) -> None:
     """Collect logs, states and settings in one archive without secrets, also of a broken sandbox.
 
     \b
     sandbox doctor archive
-    sandbox doctor archive -n demo -o demo.tar.gz
+    sandbox doctor archive -n demo --out demo.tar.gz
     """
-    begin()
     from sandbox.app.views.known_sandboxes import require_known
     from sandbox.support_bundle import support_archive
 
-    if name is not None:
-        require_known(name)
-    spec = find_spec(file, name)
-    path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    call = begin()
+    if call.name is not None:
+        require_known(call.name)
+    spec = call.spec()
+    path = out or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     support_archive.require_absent(path)
-    files = support_archive.make(path, spec, _context(spec, file, name))
+    files = support_archive.make(path, spec, _context(call, spec))
     click.echo(path)
     click.echo(f"{count(files, 'file')}, secrets removed; check it before you share it", err=True)
 
 
-def _context(spec: Spec, file: Path | None, name: str | None) -> DoctorContext:
+def _trace(examine: Callable[[DoctorContext, str], Iterable[Row]], subject: str) -> int:
+    call = begin()
+    return _show(call, examine(_context(call), subject))
+
+
+def _context(call: Call, spec: Spec | None = None) -> DoctorContext:
     """Return what the checks of a trace use, which are made one after another."""
     from sandbox.app.diagnosis import PATIENT, context_of
 
-    return context_of(spec, file=file, name=name, seconds=PATIENT)
+    return context_of(spec or call.spec(), file=call.file, name=call.name, seconds=PATIENT)
 
 
-def _show(found: Iterable[Row], output: str) -> int:
+def _show(call: Call, rows: Iterable[Row]) -> int:
+    """Print each row as soon as it is known."""
     from sandbox.app.diagnosis import lines
     from sandbox.doctor.check import has_errors
 
     shown = []
-    for row in found:
+    for row in rows:
         shown.append(row)
-        if output == "text":
-            first, *rest = lines(row)
-            click.echo(click.style(first[0], fg=COLORS[row.status.value]) + first[1:])
-            for line in rest:
-                click.echo(line)
+        if call.output == "text":
+            text = "\n".join(lines(row))
+            click.echo(click.style(text[0], fg=COLORS[row.status.value]) + text[1:])
             sys.stdout.flush()
-    if output == "json":
-        show_json(shown)
+    if call.output == "json":
+        call.show(shown, ())
     return 1 if has_errors(shown) else 0

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from sandbox.cli.options import begin, changing_option, lock_options, named_spec_options, progress_option, sandbox_of
+from sandbox.app import chosen_spec
+from sandbox.cli.options import begin, call, change_options, named_spec_options
 
 
 @click.command("down")
 @named_spec_options
 @click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
-@changing_option
-@lock_options
-@progress_option
-def down(file: Path | None, name: str | None, *, purge: bool, yes: bool, patience: float, progress: str) -> None:
+@change_options()
+def down(*, purge: bool) -> None:
     """Remove a sandbox: its containers, network, volumes and kubeconfig entries.
 
     The registry's data and the certificates stay for the next `up`, unless you give --purge. What pods have stored in
@@ -25,11 +22,9 @@ def down(file: Path | None, name: str | None, *, purge: bool, yes: bool, patienc
     sandbox down
     sandbox down demo --purge
     """
+    file, name = call().file, call().name
     again = " ".join(("sandbox down", *((name,) if name else ()), *(("--purge",) if purge else ())))
-    begin("stopping", f"interrupted; run `{again}` again to remove the rest")
-    from sandbox.app import chosen_spec
-
-    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
+    sandbox = begin("stopping", f"interrupted; run `{again}` again to remove the rest").sandbox()
     if not sandbox.down(purge=purge):
         hint = "" if name is None else "; list all with: sandbox list"
         if name is None and file is None and (meant := chosen_spec.meant_here()):

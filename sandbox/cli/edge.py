@@ -5,33 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import click
+import segno
 
-from sandbox.cli import completion
+from sandbox.app import edge_ports, edge_routes
+from sandbox.app.edge_ports import PortStatus
+from sandbox.app.views.known_sandboxes import require_known
+from sandbox.app.views.overview import host_urls
+from sandbox.cli import completion, edge_status
+from sandbox.cli.edge_status import EdgeStatus, port_line
 from sandbox.cli.groups import Group
-from sandbox.cli.options import PORT, begin, find_spec, name_option, output_option, session, spec_options
-from sandbox.cli.output import show_json, show_list
-
-
-def _status() -> Any:
-    from sandbox.cli.edge_status import EdgeStatus
-
-    return EdgeStatus
-
-
-def _added() -> Any:
-    from sandbox.components.edge.route import AddedRoute
-
-    return tuple[AddedRoute, ...]
-
-
-def _ports() -> Any:
-    from sandbox.app.edge_ports import PortStatus
-
-    return tuple[PortStatus, ...]
+from sandbox.cli.options import PORT, begin, name_option, output_option, spec_options
+from sandbox.components.edge.route import AddedRoute
+from sandbox.doctor.tls.tls_context import parse
 
 
 @dataclass(frozen=True)
@@ -47,8 +34,8 @@ def edge() -> None:
 
 
 @edge.command("status")
-@output_option(_status)
-def status(*, output: str) -> int:
+@output_option(EdgeStatus)
+def status() -> int:
     """Show every route with the health of its servers.
 
     Connections and bytes are counted per server, since HAProxy last started a new worker. Exit code 1 if the edge is
@@ -58,19 +45,13 @@ def status(*, output: str) -> int:
     sandbox edge status
     sandbox edge status -o json
     """
-    begin()
-    from sandbox.cli import edge_status
-
-    found = edge_status.read()
-    if output == "json":
-        show_json(found.result)
-    else:
-        for line in found.lines():
-            click.echo(line)
-        if found.edge.running and not found.edge.answers:
-            click.echo(
-                "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
-            )
+    call = begin()
+    found, edge = edge_status.read()
+    call.show(found, found.lines())
+    if edge.running and not edge.answers and call.output == "text":
+        click.echo(
+            "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
+        )
     return 0 if found.is_healthy else 1
 
 
@@ -79,7 +60,7 @@ def status(*, output: str) -> int:
 @spec_options
 @click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
 @output_option(Urls)
-def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, output: str) -> None:
+def url(host: str | None, *, qr: bool) -> None:
     """Print the URL of HOST, or of every host of the sandbox.
 
     For a Service (NAMESPACE/SERVICE instead of HOST), print the URLs of its ports of this machine and of its address
@@ -93,30 +74,15 @@ def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, outp
     sandbox edge url shop/db
     sandbox edge url -o json
     """
-    begin()
+    call = begin()
     if host and "://" in host:  # as browsers show it
-        from sandbox.doctor.tls.tls_context import parse
-
         host, _ = parse(host)
-    if name:
-        from sandbox.app.views.known_sandboxes import require_known
-
-        require_known(name)
-    if host and "/" in host:
-        from sandbox.app import edge_ports
-
-        found, qr = edge_ports.places(find_spec(file, name).name, host), False
-    else:
-        from sandbox.app.views.overview import host_urls
-
-        found = host_urls(find_spec(file, name).name, host, for_others=qr)
-    if output == "json":
-        show_json(Urls(found))
-        return
-    for one in found:
-        click.echo(one)
-        if qr:
-            click.echo(_code(one))
+    if call.name:
+        require_known(call.name)
+    name = call.spec().name
+    is_service = host is not None and "/" in host
+    urls = edge_ports.places(name, host) if host and is_service else host_urls(name, host, for_others=qr)
+    call.show(Urls(urls), (f"{url}\n{_code(url)}" if qr and not is_service else url for url in urls))
 
 
 @edge.group("route", cls=Group)
@@ -133,7 +99,7 @@ def route() -> None:
 @click.argument("host")
 @click.argument("upstream")
 @name_option("The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
-def add(host: str, upstream: str, *, name: str | None) -> None:
+def add(host: str, upstream: str) -> None:
     """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
 
     HOST is in the domain of a sandbox, whose CA can issue for no other. The edge is a container. On Linux it cannot
@@ -143,11 +109,8 @@ def add(host: str, upstream: str, *, name: str | None) -> None:
     \b
     sandbox edge route add api.demo.sandbox.localhost localhost:3000
     """
-    begin()
-    from sandbox.app import edge_routes
-
-    url = edge_routes.add(session(), host, upstream, name=name)
-    click.echo(f"{url} routes to {upstream}")
+    call = begin()
+    click.echo(f"{edge_routes.add(call.session, host, upstream, name=call.name)} routes to {upstream}")
     if trouble := edge_routes.trouble(host):
         click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
         click.echo(trouble.advice, err=True)
@@ -161,26 +124,22 @@ def remove(host: str) -> None:
     \b
     sandbox edge route remove api.demo.sandbox.localhost
     """
-    begin()
-    from sandbox.app import edge_routes
-
-    edge_routes.remove(session(), host)
+    edge_routes.remove(begin().session, host)
     click.echo(f"{host} is no longer routed")
 
 
 @route.command("list")
-@output_option(_added)
-def list_(*, output: str) -> None:
+@output_option(tuple[AddedRoute, ...])
+def list_() -> None:
     """List the routes that `add` added.
 
     \b
     sandbox edge route list
     """
-    begin()
-    from sandbox.app import edge_routes
-
-    none = "no routes; add one with: sandbox edge route add HOST UPSTREAM"
-    show_list(edge_routes.added(), output, lambda one: f"{one.host} → {one.to}   sandbox {one.sandbox}", none=none)
+    call = begin()
+    added = edge_routes.added()
+    lines = (f"{route.host} → {route.to}   sandbox {route.sandbox}" for route in added)
+    call.show(added, lines, none="no routes; add one with: sandbox edge route add HOST UPSTREAM")
 
 
 @edge.group("port", cls=Group)
@@ -198,7 +157,7 @@ def port() -> None:
 @click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
 @name_option("The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
-def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool) -> None:
+def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
 
     PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number,
@@ -209,52 +168,42 @@ def add_port(port: int | str, to: str, *, name: str | None, proxy_protocol: bool
     sandbox edge port add 5432 shop/db
     sandbox edge port add auto shop/cache:6379 -n demo
     """
-    begin()
-    from sandbox.app import edge_ports
-    from sandbox.cli.edge_status import port_line
-
+    call = begin()
     number = None if port == "auto" else int(port)
-    added = edge_ports.add(session(), number, to, name=name, proxy=proxy_protocol)
-    click.echo(port_line(added))
+    click.echo(port_line(edge_ports.add(call.session, number, to, name=call.name, proxy=proxy_protocol)))
 
 
 @port.command("remove")
 @click.argument("port", type=PORT)
 @name_option("The sandbox, if several have the port.")
-def remove_port(port: int | str, *, name: str | None) -> None:
+def remove_port(port: int | str) -> None:
     """Remove a port that `add` added.
 
     \b
     sandbox edge port remove 5432
     """
-    begin()
-    from sandbox.app import edge_ports
-
+    call = begin()
     if port == "auto":
         raise click.UsageError("which port? sandbox edge port list shows them")
-    edge_ports.remove(session(), int(port), name=name)
+    edge_ports.remove(call.session, int(port), name=call.name)
     click.echo(f"port {port} removed")
 
 
 @port.command("list")
-@output_option(_ports)
-def list_ports(*, output: str) -> None:
+@output_option(tuple[PortStatus, ...])
+def list_ports() -> None:
     """List all ports of Services, with the number of pods ready for each.
 
     \b
     sandbox edge port list
     """
-    begin()
-    from sandbox.app import edge_ports
-    from sandbox.cli.edge_status import port_line
-
+    call = begin()
+    ports = edge_ports.statuses()
     none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE"
-    show_list(edge_ports.statuses(), output, port_line, none=none)
+    call.show(ports, map(port_line, ports), none=none)
 
 
 def _code(url: str) -> str:
-    import segno
-
     out = io.StringIO()
     segno.make(url, micro=False).terminal(out, compact=True)
     return out.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,9 +14,9 @@ from sandbox.app.edge_state import EdgeState
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.route_status import ENDS, RouteStatus
+from sandbox.components.edge.route_status import ENDS
 from sandbox.components.edge.shared_edge import NOT_RUNNING
-from sandbox.engine import Engine
+from sandbox.engine import Bind, Engine
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.quantities import count
 
@@ -54,82 +54,60 @@ class EdgeStatus:
     tls: Sequence[PortStatus]
     load_balancers: Sequence[Balanced]
 
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeReport:
-    """The edge as it is now, with what it routes to Services.
-
-    `days_left` are those of the certificate for each sandbox's hosts whose TLS ends at the edge, None without one.
-    """
-
-    edge: EdgeState
-    days_left: Mapping[str, int | None]
-    ports: Sequence[PortStatus]
-    load_balancers: Sequence[Balanced]
-
     @property
     def is_healthy(self) -> bool:
-        down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in self.edge.routes)
-        return self.edge.running and not down and all(one.ready != 0 for one in self.ports)
-
-    @property
-    def result(self) -> EdgeStatus:
-        return EdgeStatus(
-            running=self.edge.running,
-            ports=[ListeningPort(bind.address, bind.port) for bind in self.edge.listens],
-            routes=[self._route(route) for route in self.edge.routes],
-            tcp=[port for port in self.ports if not port.host],
-            tls=[port for port in self.ports if port.host],
-            load_balancers=self.load_balancers,
-        )
+        down = any(route.servers and all(server.health == "DOWN" for server in route.servers) for route in self.routes)
+        return self.running and not down and all(port.ready != 0 for port in (*self.tcp, *self.tls))
 
     def lines(self) -> Iterator[str]:
-        if self.edge.running:
-            yield f"listens on {', '.join(map(str, self.edge.listens))}"
-        else:
-            yield NOT_RUNNING
-        for route in self.edge.routes:
-            yield from self._route_lines(route)
-        yield from map(port_line, self.ports)
+        binds = ", ".join(str(Bind(port.address, port.port)) for port in self.ports)
+        yield f"listens on {binds}" if self.running else NOT_RUNNING
+        for route in self.routes:
+            yield from _route_lines(route)
+        yield from map(port_line, (*self.tcp, *self.tls))
         yield from map(_load_balancer_line, self.load_balancers)
 
-    def _route(self, route: RouteStatus) -> EdgeRoute:
-        return EdgeRoute(
-            host=route.host,
-            sandbox=route.sandbox,
-            mode=route.mode,
-            upstreams=route.upstreams,
-            servers=route.servers,
-            certificate_days_left=self.days_left[route.sandbox] if route.mode == ENDS else None,
-        )
 
-    def _route_lines(self, route: RouteStatus) -> Iterator[str]:
-        host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)
-        yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"
-        if route.mode == ENDS:
-            days = self.days_left[route.sandbox]
-            yield "    certificate " + ("is missing" if days is None else f"{count(days, 'day')} left")
-        for server in route.servers:
-            health = click.style(server.health, fg=COLORS.get(server.health))
-            yield (
-                f"    {server.address or server.name} {health} {server.last_check}   "
-                f"{server.current} open, {server.total} in all, {server.bytes_in} B in, {server.bytes_out} B out"
-            )
-
-
-def read() -> EdgeReport:
-    """Return the status of this user's edge. Raises SandboxError."""
+def read() -> tuple[EdgeStatus, EdgeState]:
+    """Return the status of this user's edge, with what it routes to Services. Raises SandboxError."""
     home = context.home()
     engine = Engine.connect()
-    edge = edge_state.read(home, engine)
-    known = routes.load(home.edge)
-    ending = {one.sandbox for one in edge.routes if one.mode == ENDS}
-    return EdgeReport(
-        edge=edge,
-        days_left={name: _days_left(home, name) for name in ending},
-        ports=edge_ports.statuses(),
-        load_balancers=edge_ports.balanced(known, home, engine),
+    edge, ports = edge_state.read(home, engine), edge_ports.statuses()
+    ending = {route.sandbox for route in edge.routes if route.mode == ENDS}
+    days_left = {name: _days_left(home, name) for name in ending}
+    status = EdgeStatus(
+        running=edge.running,
+        ports=[ListeningPort(bind.address, bind.port) for bind in edge.listens],
+        routes=[
+            EdgeRoute(
+                host=route.host,
+                sandbox=route.sandbox,
+                mode=route.mode,
+                upstreams=route.upstreams,
+                servers=route.servers,
+                certificate_days_left=days_left[route.sandbox] if route.mode == ENDS else None,
+            )
+            for route in edge.routes
+        ],
+        tcp=[port for port in ports if not port.host],
+        tls=[port for port in ports if port.host],
+        load_balancers=edge_ports.balanced(routes.load(home.edge), home, engine),
     )
+    return status, edge
+
+
+def _route_lines(route: EdgeRoute) -> Iterator[str]:
+    host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)
+    yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"
+    if route.mode == ENDS:
+        days = route.certificate_days_left
+        yield "    certificate " + ("is missing" if days is None else f"{count(days, 'day')} left")
+    for server in route.servers:
+        health = click.style(server.health, fg=COLORS.get(server.health))
+        yield (
+            f"    {server.address or server.name} {health} {server.last_check}   "
+            f"{server.current} open, {server.total} in all, {server.bytes_in} B in, {server.bytes_out} B out"
+        )
 
 
 def port_line(port: PortStatus) -> str:
@@ -155,4 +133,4 @@ def _load_balancer_line(service: Balanced) -> str:
 def _days_left(home: Home, sandbox: str) -> int | None:
     """Return the days that the certificate for a sandbox's hosts that end at the edge has left; None without one."""
     entries = inventory(Keystore(home.sandbox(sandbox).keys), now=datetime.now(UTC))
-    return next((one.facts.days_left for one in entries if one.name == EDGE_LEAF and one.facts), None)
+    return next((entry.facts.days_left for entry in entries if entry.name == EDGE_LEAF and entry.facts), None)

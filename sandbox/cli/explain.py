@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 import click
 
+from sandbox.advice import registry
 from sandbox.cli import completion
-from sandbox.cli.options import output_option
-from sandbox.cli.output import show_json
+from sandbox.cli.options import call, output_option
+from sandbox.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -24,26 +26,17 @@ class ErrorAdvice:
 @click.command("explain")
 @click.argument("id", required=False, shell_complete=completion.errors)
 @output_option(tuple[ErrorAdvice, ...])
-def explain(id: str | None, *, output: str) -> None:
+def explain(id: str | None) -> None:
     """Explain an error by the id in its first line; without an id, list all.
 
     \b
     sandbox explain port-in-use
     """
-    import difflib
-
-    from sandbox.advice import registry
-    from sandbox.errors import UsageError
-
-    known = registry()
-    if id is not None and id not in known:
-        near = difflib.get_close_matches(id, known, n=1)
+    rows = [ErrorAdvice(name, *about) for name, about in registry().items() if id in (None, name)]
+    if not rows:
+        near = difflib.get_close_matches(str(id), registry(), n=1)
         raise UsageError(f"no error has the id '{id}'", fix=" ".join(("sandbox explain", *near)))
-    chosen = known if id is None else {id: known[id]}
-    if output == "json":
-        show_json([ErrorAdvice(name, *about) for name, about in chosen.items()])
-    elif id is None:
-        for name, about in chosen.items():
-            click.echo(f"{name:<20} {about.title}")
+    if id is None:
+        call().show(rows, (f"{row.id:<20} {row.title}" for row in rows))
     else:
-        click.echo("\n\n".join((f"{id}: {known[id].title}", known[id].meaning, known[id].advice)))
+        call().show(rows, ("\n\n".join((f"{id}: {row.title}", row.meaning, row.advice)) for row in rows))

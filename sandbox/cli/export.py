@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.options import begin, name_option, progress_option, session
-
-if TYPE_CHECKING:
-    from sandbox.app.export_project import Exported
-    from sandbox.cli.prompts import Say
+from sandbox.app import chosen_spec, export_project
+from sandbox.app.export_project import Exported
+from sandbox.cli.options import begin, name_option, progress_option
 
 
 @click.command("export")
 @click.argument("folder", type=click.Path(path_type=Path))
 @name_option()
 @progress_option
-def export(folder: Path, name: str | None, *, progress: str) -> None:
+def export(folder: Path) -> None:
     """Write a sandbox to a folder that recreates it elsewhere.
 
     FOLDER gets the spec, manifests, images by digest, and versions of the sandbox as it was last brought
@@ -29,20 +27,17 @@ def export(folder: Path, name: str | None, *, progress: str) -> None:
     sandbox up --from demo/
     sandbox bundle save demo.bundle -n demo   the same with the system
     """
-    begin("stopping")
-    from sandbox.app import chosen_spec, export_project
-
-    spec = chosen_spec.brought_up(name)
-    caller = session(progress)
-    with caller.task(f"Export of {spec.name}") as task:
-        told = export_project.export(spec, folder, task.say)
+    call = begin("stopping")
+    spec = chosen_spec.brought_up(call.name)
+    with call.session.task(f"Export of {spec.name}") as task:
+        exported = export_project.export(spec, folder, task.say)
         task.done = str(folder)
-    tell(told, caller.say)
+    tell(exported, call.say)
 
 
-def tell(told: Exported, say: Say) -> None:
+def tell(exported: Exported, say: Callable[[str], None]) -> None:
     """Print what is missing elsewhere, and what must not be given to everybody."""
-    for line in told.left_out:
+    for line in exported.left_out:
         say(f"left out: {line}")
-    for line in told.carried:
+    for line in exported.carried:
         say(f"secret included: {line}")

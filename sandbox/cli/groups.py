@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-
-# The key of a context's `meta` for the output forms that were asked for: {"output": …, "progress": …}.
-FORMS = "sandbox.forms"
+from click.shell_completion import CompletionItem
 
 
 class Group(click.Group):
-    """A group that suggests a name for a mistyped one, and shows the whole first sentence of each command's help."""
+    """A group that shows its commands in their order, with the whole first paragraph of each one's help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
-    def summary(self, ctx: click.Context, name: str) -> str:
-        """Return the first paragraph of a command's help."""
-        command = self.get_command(ctx, name)
-        return first_paragraph(command.help or "") if command else ""
+    def sections(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the summaries of commands by the heading that help shows above them."""
+        return {"Commands": {name: first_paragraph(command.help or "") for name, command in self.commands.items()}}
+
+    def near(self, ctx: click.Context, name: str) -> str | None:
+        """Return what was probably meant by a name that no command has."""
+        return next(iter(difflib.get_close_matches(name, self.list_commands(ctx), n=1)), None)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that was typed; an unknown name fails with the nearest one, except in completion."""
-        if (
-            not ctx.resilient_parsing
-            and args
-            and not args[0].startswith("-")
-            and self.get_command(ctx, args[0]) is None
-        ):
-            near = self.near(ctx, args[0])
-            hint = f" Did you mean '{near}'?" if near else ""
-            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            meant = self.near(ctx, args[0])
+            ctx.fail(f"No such command '{args[0]}'." + (f" Did you mean '{meant}'?" if meant else ""))
         return super().resolve_command(ctx, args)
 
-    def near(self, ctx: click.Context, name: str) -> str | None:
-        """Return what was meant by a name that no command has, if that can be guessed."""
-        import difflib
-
-        return next(iter(difflib.get_close_matches(name, self.list_commands(ctx), n=1)), None)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
+        for heading, summaries in self.sections().items():
+            with formatter.section(heading):
+                formatter.write_dl([*summaries.items()])
 
 
 class LazyCommand(NamedTuple):
@@ -68,44 +54,43 @@ class LazyCommand(NamedTuple):
 class Lazy(Group):
     """A group whose commands are imported only when they are called.
 
-    `sections` are the commands by the heading that help shows above them; `elsewhere` are names of other tools'
-    commands, with what does the same here.
+    `table` has the commands by the heading that help shows above them; `elsewhere` has names of other tools' commands,
+    with what does the same here.
     """
 
     def __init__(
         self,
         *arguments: Any,
-        sections: Mapping[str, Mapping[str, LazyCommand]],
+        table: Mapping[str, Mapping[str, LazyCommand]],
         elsewhere: Mapping[str, str],
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        self.sections = sections
-        self.table = {name: command for section in sections.values() for name, command in section.items()}
-        self.elsewhere = elsewhere
-
-    def near(self, ctx: click.Context, name: str) -> str | None:
-        return self.elsewhere.get(name) or super().near(ctx, name)
+        self._table = table
+        self._elsewhere = elsewhere
+        self._lazy = {name: command for section in table.values() for name, command in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.table)
+        return list(self._lazy)
+
+    def sections(self) -> Mapping[str, Mapping[str, str]]:
+        return {
+            heading: {name: command.summary for name, command in section.items()}
+            for heading, section in self._table.items()
+        }
+
+    def near(self, ctx: click.Context, name: str) -> str | None:
+        return self._elsewhere.get(name) or super().near(ctx, name)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = self.table.get(cmd_name)
+        entry = self._lazy.get(cmd_name)
         return entry.load() if entry else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for heading, commands in self.sections.items():
-            with formatter.section(heading):
-                formatter.write_dl([(name, command.summary) for name, command in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names without importing what they stand for; then options."""
-        from click.shell_completion import CompletionItem
-
         items = [
             CompletionItem(name, help=command.summary)
-            for name, command in self.table.items()
+            for name, command in self._lazy.items()
             if name.startswith(incomplete)
         ]
         return items or super().shell_complete(ctx, incomplete)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import shlex
 
 import click
 
+from sandbox.app.views import resolvable_names
+from sandbox.app.views.resolvable_names import Change
+from sandbox.cli import output, prompts
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, dry_run_option, find_spec, name_option, spec_options, yes_option
-from sandbox.cli.output import has_terminal, require_terminal
-
-if TYPE_CHECKING:
-    from sandbox.app.views.resolvable_names import Change
+from sandbox.cli.options import Call, begin, dry_run_option, name_option, spec_options, yes_option
 
 
 @click.group("hosts", cls=Group)
@@ -26,9 +24,9 @@ def hosts() -> None:
 
 @hosts.command("install")
 @spec_options
-@yes_option
+@yes_option()
 @dry_run_option
-def install(file: Path | None, name: str | None, *, yes: bool, dry_run: bool) -> None:
+def install() -> None:
     """Add a line for each host of the sandbox to the hosts file, after asking; `uninstall` removes them.
 
     The sandbox must be up. Lines of before are replaced. It needs root, by sudo.
@@ -37,17 +35,15 @@ def install(file: Path | None, name: str | None, *, yes: bool, dry_run: bool) ->
     sandbox hosts install
     sandbox hosts install -n demo --dry-run
     """
-    begin()
-    from sandbox.app.views import resolvable_names
-
-    _change(resolvable_names.install(find_spec(file, name).name), yes=yes, dry_run=dry_run)
+    call = begin()
+    _change(call, resolvable_names.install(call.spec().name))
 
 
 @hosts.command("uninstall")
 @name_option("Only the lines of this sandbox.  [default: of all]")
-@yes_option
+@yes_option()
 @dry_run_option
-def uninstall(name: str | None, *, yes: bool, dry_run: bool) -> None:
+def uninstall() -> None:
     """Remove the lines of one sandbox, or of all, from the hosts file.
 
     No other line changes. You can still run it when the sandbox is gone.
@@ -56,30 +52,21 @@ def uninstall(name: str | None, *, yes: bool, dry_run: bool) -> None:
     sandbox hosts uninstall
     sandbox hosts uninstall -n demo --yes
     """
-    begin()
-    from sandbox.app.views import resolvable_names
-
-    _change(resolvable_names.uninstall(name), yes=yes, dry_run=dry_run)
+    call = begin()
+    _change(call, resolvable_names.uninstall(call.name))
 
 
-def _change(change: Change, *, yes: bool, dry_run: bool) -> None:
+def _change(call: Call, change: Change) -> None:
     """Show, ask, do. Raises UsageError where there is no terminal."""
-    import shlex
-
-    from sandbox.app.views.resolvable_names import command, perform
-
-    at_terminal = has_terminal()
-    for line in (*change.shown, *(f"note: {note}" for note in change.notes)):
-        click.echo(line, err=not dry_run)
-    if not change.shown:
-        click.echo("nothing to change", err=not dry_run)
-        return
-    click.echo(f"  $ {shlex.join(command('FILE', at_terminal=at_terminal))}", err=not dry_run)
-    if dry_run:
-        return
-    if not yes:
-        require_terminal("this asks before it changes the hosts file, and stdin is not a terminal")
-        if not click.confirm("change it?", err=True):
-            click.echo("nothing was changed", err=True)
-            return
-    perform(change, at_terminal=at_terminal)
+    at_terminal = output.has_terminal()
+    lines = [*change.shown, *(f"note: {note}" for note in change.notes)]
+    if change.shown:
+        lines.append(f"  $ {shlex.join(resolvable_names.command('FILE', at_terminal=at_terminal))}")
+    else:
+        lines.append("nothing to change")
+    if call.dry_run or call.yes or not change.shown:
+        click.echo("\n".join(lines), err=not call.dry_run)
+    else:
+        prompts.agree("the hosts file would change", lines, "change it?")
+    if change.shown and not call.dry_run:
+        resolvable_names.perform(change, at_terminal=at_terminal)

@@ -13,7 +13,6 @@ from typing import cast
 
 from sandbox.app.context import home
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home
 from sandbox.sanitize import fit
 from sandbox.system import files
 
@@ -46,12 +45,15 @@ def start(*, verbose: bool) -> None:
     logging.raiseExceptions = False  # nor does a log that is full later
     logger = logging.getLogger("sandbox")
     logger.setLevel(logging.DEBUG)
-    try:
-        logger.handlers = [_log_file(place)]
-    except (OSError, SandboxError) as error:
-        logger.handlers = [logging.NullHandler()]
-        sys.stderr.write(f"{place.log} cannot be written, so nothing is logged: {error}\n")
     logger.propagate = False
+    try:
+        files.make_private_dir(place.state)
+        file: logging.Handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
+    except (OSError, SandboxError) as error:
+        file = logging.NullHandler()
+        sys.stderr.write(f"{place.log} cannot be written, so nothing is logged: {error}\n")
+    file.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))
+    logger.handlers = [file]
     if verbose:
         shown = logging.StreamHandler(sys.stderr)
         shown.setFormatter(_Fit())
@@ -74,10 +76,3 @@ class _Log(RotatingFileHandler):
             self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=files.private
         )
         return cast("TextIOWrapper", opened)
-
-
-def _log_file(place: Home) -> logging.Handler:
-    files.make_private_dir(place.state)
-    handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
-    handler.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))
-    return handler

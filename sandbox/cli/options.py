@@ -1,28 +1,136 @@
-"""Options that several commands share, and their meaning."""
+"""The options that several commands share, and what they mean: a command gets their values as its `Call`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandbox.cli import log, output, signals
 from sandbox.cli.completion import sandboxes
-from sandbox.cli.groups import FORMS
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # slow to import, and not needed by every command
     from sandbox.app.core import Sandbox
     from sandbox.app.session import Session
     from sandbox.config.schema import Spec
+    from sandbox.kube.api import Cluster
+    from sandbox.names import Names
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
-NAMED = "sandbox.named"  # the key of a context's `meta` for the argument NAME
+CALL = "sandbox.call"  # the key of a context's `meta` for the Call
 
 Command = Callable[..., Any]
+
+
+@dataclass
+class Call:
+    """The shared options of one command line; `yes` is None for commands that change nothing."""
+
+    file: Path | None = None
+    name: str | None = None
+    yes: bool | None = None
+    dry_run: bool = False
+    output: str = "text"
+    progress: str = "auto"
+    patience: float = PATIENCE
+
+    @cached_property
+    def session(self) -> Session:
+        """Return this command's session: others see it as it was typed, and messages go to stderr by `--progress`."""
+        from sandbox.app.session import Session
+
+        return Session(
+            command=log.command_line(),
+            patience=self.patience,
+            say=lambda line: output.note(self.progress, line),
+            report=output.reporter(self.progress),
+        )
+
+    def say(self, line: str) -> None:
+        self.session.say(line)
+
+    def spec(self) -> Spec:
+        """Return the spec that -f or -n name, or neither. Raises UsageError."""
+        from sandbox.app import chosen_spec
+
+        with self._offering_last_spec():
+            return chosen_spec.find(self.file, self.name)
+
+    def sandbox(self) -> Sandbox:
+        """Return the sandbox that -f or -n name, or neither. Raises UsageError.
+
+        A command with `--yes` asks before it changes the sandbox of another file.
+        """
+        from sandbox.app import chosen_spec
+        from sandbox.app.core import Sandbox
+
+        with self._offering_last_spec():
+            chosen = chosen_spec.choose(self.file, self.name)
+        if self.yes is None:
+            return Sandbox(chosen, session=self.session)
+        from sandbox.cli.prompts import Asking
+
+        sandbox = Sandbox(chosen, session=self.session, agreement=Asking(self.say, yes=self.yes))
+        if self.file is None and self.name:
+            sandbox.note_origin()
+        return sandbox
+
+    def running(self) -> tuple[Names, Cluster, str | None]:
+        """Return the sandbox, its cluster, and in an existing cluster the only namespace that it may use."""
+        from sandbox.app import context
+        from sandbox.app.session import wake_paused
+        from sandbox.kube.api import Cluster
+        from sandbox.plan import providers
+
+        names = context.home().sandbox(self.spec().name)
+        wake_paused(names)
+        return names, Cluster(names.kubeconfig), providers.namespace(names)
+
+    def show(self, result: Any, lines: Iterable[str], *, none: str = "") -> None:
+        """Print a result on stdout, as JSON or as lines; where there are no lines, print `none` on stderr."""
+        if self.output == "json":
+            output.show_json(result)
+        elif text := "\n".join(lines):
+            click.echo(text)
+        elif none:
+            click.echo(none, err=True)
+
+    @contextmanager
+    def _offering_last_spec(self) -> Iterator[None]:
+        """Add to an error in the file how to go by the spec of the last `up` from it, if there was one."""
+        from sandbox.app import chosen_spec
+        from sandbox.errors import BadFile
+
+        try:
+            yield
+        except BadFile as error:
+            if not error.fix and (name := chosen_spec.up_from(self.file)):
+                error.fix = f"correct it; or go by the spec of the last up, with: -n {name}"
+            raise
+
+
+def call() -> Call:
+    found: Call = click.get_current_context().meta.setdefault(CALL, Call())
+    return found
+
+
+def begin(doing: str | None = None, after: str = "") -> Call:
+    """Start the log and, with `doing`, have signals end the command in an orderly way.
+
+    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
+    Raises UsageError where no file may be made.
+    """
+    log.start(verbose=click.get_current_context().obj)
+    if doing is not None:
+        signals.catch(doing, after, events=call().progress == "json")
+    return call()
 
 
 class _Port(click.IntRange):
@@ -36,42 +144,47 @@ class _Port(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
+PORT = _Port(1, 65535)
+
+
 def seconds(at_least: float) -> click.FloatRange:
     """Take seconds up to a day: with more than a day, the system's own timers fail."""
     return click.FloatRange(at_least, 24 * 60 * 60)
 
 
-PORT = _Port(1, 65535)
-
-changing_option = click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-file_option = click.option(
-    "-f",
-    "--file",
-    type=click.Path(path_type=Path),
-    help="The spec.  [default: sandbox.yaml here or in a folder above]",
-)
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Put a value into the Call; the argument NAME comes before `-n`, and `-q` before `--progress`."""
+    kept: Call = ctx.meta.setdefault(CALL, Call())
+    name = "name" if param.name == "named" else str(param.name)
+    if name == "name" and value and kept.name and value != kept.name:
+        raise click.UsageError(f"NAME is {kept.name}, and -n is {value}: give one of them")
+    if value is not None and not (name == "progress" and kept.progress == "quiet"):
+        setattr(kept, name, value)
 
 
-def _from_argument(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Return the name that `-n` gives, or the argument NAME, which is read first."""
-    named = ctx.meta.pop(NAMED, None)
-    if value and named and value != named:
-        raise click.UsageError(f"NAME is {named}, and -n is {value}: give one of them")
-    return value or named
-
-
-def _keep_argument(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    ctx.meta[NAMED] = value
+def _shared(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    return click.option(*names, expose_value=False, callback=_keep, **settings)
 
 
 def name_option(help: str = "The sandbox.  [default: that of the spec]") -> Callable[[Command], Command]:
-    return click.option("-n", "--name", help=help, shell_complete=sandboxes, callback=_from_argument)
+    return _shared("-n", "--name", help=help, shell_complete=sandboxes)
+
+
+def file_option(*names: str) -> Callable[[Command], Command]:
+    help = "The spec.  [default: sandbox.yaml here or in a folder above]"
+    return _shared(*names, type=click.Path(path_type=Path), help=help)
+
+
+def yes_option(help: str = "Do not ask.") -> Callable[[Command], Command]:
+    return _shared("--yes", is_flag=True, help=help)
+
+
+dry_run_option = _shared("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 
 
 def spec_options(command: Command) -> Command:
-    return name_option()(file_option(command))
+    """Add `-n NAME` and `-f FILE`."""
+    return name_option()(file_option("-f", "--file")(command))
 
 
 def named_spec_options(command: Command) -> Command:
@@ -83,36 +196,38 @@ def named_spec_options(command: Command) -> Command:
         shell_complete=sandboxes,
         is_eager=True,
         expose_value=False,
-        callback=_keep_argument,
+        callback=_keep,
     )
     return argument(spec_options(command))
 
 
 def progress_option(command: Command) -> Command:
     """Add `--progress` and `-q`: the form of messages on stderr."""
-    command = click.option(
-        "-q", "--quiet", "progress", flag_value="quiet", type=str, help="Show errors only, like --progress quiet."
-    )(command)
-    return click.option(
+    text = "Show errors only, like --progress quiet."
+    quiet = _shared("-q", "--quiet", "progress", flag_value="quiet", type=str, is_eager=True, help=text)
+    choice = _shared(
         "--progress",
         type=click.Choice(["auto", "plain", "json", "quiet"]),
         default="auto",
         envvar="SANDBOX_PROGRESS",
         help="Choose how progress is shown on stderr.",
-        callback=_remembered,
-    )(command)
+    )
+    return choice(quiet(command))
 
 
-def lock_options(command: Command) -> Command:
-    """Add `--lock-timeout`: how long to wait for another command on the same sandbox, in seconds."""
-    return click.option(
+def change_options(
+    help: str = "Do not ask about a sandbox of another file.",
+) -> Callable[[Command], Command]:
+    """Add the options of a command that changes a sandbox: `--yes`, `--lock-timeout`, `--progress` and `-q`."""
+    timeout = _shared(
         "--lock-timeout",
         "patience",
         type=seconds(0),
         default=PATIENCE,
         metavar="SECONDS",
         help=f"How long to wait while another command works on the same sandbox.  [default: {PATIENCE:.0f}]",
-    )(command)
+    )
+    return lambda command: yes_option(help)(timeout(progress_option(command)))
 
 
 class OutputOption(click.Option):
@@ -129,7 +244,7 @@ class OutputOption(click.Option):
 
 def output_option(result: Any) -> Callable[[Command], Command]:
     """Add `-o text|json`: the form of the result on stdout. See OutputOption for `result`."""
-    return click.option(
+    return _shared(
         "-o",
         "--output",
         cls=OutputOption,
@@ -137,88 +252,4 @@ def output_option(result: Any) -> Callable[[Command], Command]:
         type=click.Choice(["text", "json"]),
         default="text",
         help="Choose the form of the result on stdout.",
-        callback=_remembered,
     )
-
-
-def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Keep the choice where an error of the command is shown from: `FORMS` of the context's `meta`."""
-    ctx.meta.setdefault(FORMS, {})[param.name] = value
-    return value
-
-
-def begin(doing: str | None = None, after: str = "") -> None:
-    """Start the log and, with `doing`, have signals end the command in an orderly way.
-
-    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
-    Raises UsageError where no file may be made.
-    """
-    from sandbox.cli import log, signals
-
-    ctx = click.get_current_context()
-    log.start(verbose=ctx.obj)
-    if doing is not None:
-        signals.catch(doing, after, events=ctx.params.get("progress") == "json")
-
-
-def session(progress: str = "auto", patience: float = PATIENCE) -> Session:
-    """Return this command's session: others see it as it was typed, and messages go to stderr by `--progress`."""
-    from sandbox.app.session import Session
-    from sandbox.cli.log import command_line
-    from sandbox.cli.output import note, reporter
-
-    return Session(
-        command=command_line(),
-        patience=patience,
-        say=lambda line: note(progress, line),
-        report=reporter(progress),
-    )
-
-
-def sandbox_of(
-    file: Path | None,
-    name: str | None,
-    *,
-    yes: bool | None = None,
-    progress: str = "auto",
-    patience: float = PATIENCE,
-) -> Sandbox:
-    """Return the sandbox that FILE or NAME mean, or neither. Raises UsageError.
-
-    Commands that change it pass `yes`, the answer to whether it may be another file's; None has that refused.
-    """
-    from sandbox.app import chosen_spec
-    from sandbox.app.core import Sandbox
-
-    with _offering_last_spec(file):
-        chosen = chosen_spec.choose(file, name)
-    caller = session(progress, patience)
-    if yes is None:
-        return Sandbox(chosen, session=caller)
-    from sandbox.cli.prompts import Asking
-
-    sandbox = Sandbox(chosen, session=caller, agreement=Asking(caller.say, yes=yes))
-    if file is None and name:
-        sandbox.note_origin()
-    return sandbox
-
-
-def find_spec(file: Path | None, name: str | None) -> Spec:
-    from sandbox.app import chosen_spec
-
-    with _offering_last_spec(file):
-        return chosen_spec.find(file, name)
-
-
-@contextmanager
-def _offering_last_spec(file: Path | None) -> Iterator[None]:
-    """Add to the error for a mistake in FILE how to go by the spec of the last `up` from it, if there was one."""
-    from sandbox.app import chosen_spec
-    from sandbox.errors import BadFile
-
-    try:
-        yield
-    except BadFile as error:
-        if not error.fix and (name := chosen_spec.up_from(file)):
-            error.fix = f"correct it; or go by the spec of the last up, with: -n {name}"
-        raise

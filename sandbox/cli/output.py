@@ -1,20 +1,14 @@
-"""What commands write: the progress of steps on stderr, and results on stdout, for people or as JSON.
-
-Standard output and error are used as they are: closed, a pipe that no one reads, or unable to show every character.
-"""
+"""What commands write: the progress of steps on stderr, and results on stdout, for people or as JSON."""
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import select
-import shutil
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -30,19 +24,16 @@ from sandbox.sanitize import fit
 
 PROGRESS_EVERY = 10.0  # seconds
 DETAILED = ("progress", "finished", "unchanged", "failed")  # events that always have a detail
-INDENT = "  "  # of a row's further lines, below its mark
-_PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 
 
 def prepare() -> None:
-    """Have characters that the locale cannot encode shown in plain letters, and replace closed streams."""
-    codecs.register_error("plain", _plain)
+    """Replace characters that the locale cannot encode, and streams that are closed."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # until the process ends
         elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="plain")
+            stream.reconfigure(errors="replace")
 
 
 def flush() -> None:
@@ -83,12 +74,6 @@ def require_terminal(brief: str, *, details: str = "", fix: str = "add --yes") -
     """Raise UsageError where the question cannot be answered that a command is about to ask."""
     if not has_terminal():
         raise UsageError(brief, details=details, fix=fix, id="consent")
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):  # an error of reading
-        raise error
-    return "".join(_PLAIN.get(one, "?") for one in error.object[error.start : error.end]), error.end
 
 
 def reporter(progress: str) -> Reporter:
@@ -145,16 +130,6 @@ class Lines:
 def show_json(value: Any) -> None:
     """Print a result for programs, of the type that the command's `output_option` has."""
     click.echo(as_text(value))
-
-
-def show_list(found: Sequence[Any], output: str, line: Callable[[Any], str], *, none: str) -> None:
-    """Print what a command lists: as JSON, or a `line` for each; where there are `none`, that on stderr."""
-    if output == "json":
-        show_json(found)
-    elif found:
-        click.echo("\n".join(map(line, found)))
-    else:
-        click.echo(none, err=True)
 
 
 def as_text(value: Any) -> str:
@@ -251,19 +226,3 @@ class JsonLines(Reporter):
         more: dict[str, Any] = {"detail": detail} if detail or event in DETAILED else {}
         more |= {} if seconds is None else {"seconds": round(seconds, 3)}
         self._events.add(event, step=step, **more)
-
-
-def laid_out(head: str, detail: str) -> list[str]:
-    """Lay a row of a table out: in one line, or in lines that fit a narrow terminal, with the detail below the head.
-
-    What pods and manifests say in them does not control the terminal.
-    """
-    head, detail = fit(head), fit(detail)
-    line = f"{head} {detail}".rstrip()
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    if not width or len(line) + len(INDENT) <= width:
-        return [line]
-    space = max(width - len(INDENT), 10)
-    rows = textwrap.wrap(" ".join(head.split()), space)
-    rows += [f"  {row}" for row in textwrap.wrap(detail, max(space - 2, 10))]
-    return [rows[0], *(f"{INDENT}{row}" for row in rows[1:])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from sandbox.app import chosen_spec, context
 from sandbox.app.agreement import OtherOrigin, Tenancy
 from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.app.project import consent
-from sandbox.cli.output import has_terminal, require_terminal
+from sandbox.cli import output
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home
@@ -29,6 +29,17 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
 Say = Callable[[str], None]
 
 
+def agree(brief: str, shown: Iterable[str] = (), question: str = "go on?", *, fix: str = "add --yes") -> None:
+    """Show what would change, and ask. Raises UsageError without a terminal, and SandboxError for a no."""
+    lines = [fit(line) for line in shown]
+    output.require_terminal(
+        f"{brief}: this needs your agreement, and stdin is not a terminal", details="\n".join(lines), fix=fix
+    )
+    click.echo("\n  ".join((f"{brief}:", *lines)), err=True)
+    if not click.confirm(question, err=True):
+        raise SandboxError("nothing was changed", id="declined")
+
+
 class Asking:
     """Asks at the terminal, unless `yes`, or `take_over` for what another person made.
 
@@ -41,35 +52,33 @@ class Asking:
         self._take_over = take_over
 
     def other_origin(self, other: OtherOrigin) -> bool:
-        """Ask, unless `yes`."""
-        if not self._yes:
-            if not has_terminal():
-                raise other.error(_fix(other))
-            click.echo(f"{other.brief}:", err=True)
-            _confirm(other.details)
+        self._allow(other.error(_fix(other)))
         return True
+
+    def lost(self, refusal: UsageError) -> None:
+        self._allow(refusal)
+
+    def _allow(self, refusal: UsageError) -> None:
+        """Ask, unless `yes`; without a terminal `refusal` is the error."""
+        if not self._yes:
+            if not output.has_terminal():
+                raise refusal
+            agree(refusal.brief, refusal.details.splitlines())
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer a cluster that the user made by hand, and keep a yes in a new sandbox.yaml."""
-        found = _offered(spec, home, engine, self._say)
-        if found is None:
+        cluster = _offered(spec, home, engine, self._say)
+        if cluster is None:
             return None
         if not _is_interactive():
-            _tell_how(spec, found, self._say)
+            _tell_how(spec, cluster, self._say)
             return None
-        if not click.confirm(f"use {'both' if found.registry else 'it'} for '{spec.name}', in a namespace?", err=True):
+        what = "both" if cluster.registry else "it"
+        if not click.confirm(f"use {what} for '{spec.name}', in a namespace?", err=True):
             return None
-        _keep(spec, found, file, self._say)
+        _keep(spec, cluster, file, self._say)
         self._yes = True  # also to a sandbox in that cluster
-        return found
-
-    def lost(self, refusal: UsageError) -> None:
-        """Ask, unless `yes`."""
-        if not self._yes:
-            if not has_terminal():
-                raise refusal
-            click.echo(f"{refusal.brief}:", err=True)
-            _confirm(refusal.details)
+        return cluster
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Return the steps that are named, and the stale ones whose recreation the user agrees to now."""
@@ -87,22 +96,18 @@ class Asking:
         if wanted.maker and self._take_over:
             self._say(f"taking over '{wanted.name}' in {wanted.namespace} of {wanted.context} from {wanted.maker}")
             return
-        if wanted.maker and not has_terminal():
+        if wanted.maker and not output.has_terminal():
             raise wanted.taken()
         if self._yes and not wanted.maker:
             return
-        said = (
-            f"context    {wanted.context} ({wanted.server})\n"
-            f"namespace  {wanted.namespace}: {wanted.why}\n"
-            f"what       objects labelled {LABEL}={wanted.name} in that namespace, and no others; the namespace itself "
-            "if it does not exist; `sandbox down` removes all of it"
-        )
-        require_terminal(
-            "up asks before it first changes an existing cluster, and stdin is not a terminal", details=said
-        )
         new = f"taken over from {wanted.maker}" if wanted.maker else "created"
-        click.echo(f"'{wanted.name}' would be {new} in an existing cluster:", err=True)
-        _confirm(said)
+        shown = (
+            f"context    {wanted.context} ({wanted.server})",
+            f"namespace  {wanted.namespace}: {wanted.why}",
+            f"what       objects labelled {LABEL}={wanted.name} in that namespace, and no others; the namespace itself "
+            "if it does not exist; `sandbox down` removes all of it",
+        )
+        agree(f"'{wanted.name}' would be {new} in an existing cluster", shown)
 
 
 class Telling:
@@ -116,8 +121,8 @@ class Telling:
         return False
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
-        if found := _offered(spec, home, engine, self._say):
-            _tell_how(spec, found, self._say)
+        if cluster := _offered(spec, home, engine, self._say):
+            _tell_how(spec, cluster, self._say)
         return None
 
     def lost(self, refusal: UsageError) -> None:
@@ -141,16 +146,15 @@ def trusts(project: Fetched, home: Home, *, trusted: bool, ask: bool) -> bool:
     if not trusted:
         if not ask:
             return False
-        said = f"from     {fit(str(origin))}\nread it  {project.root}"
-        if not has_terminal():
+        shown = (f"from     {fit(str(origin))}", f"read it  {project.root}")
+        if not output.has_terminal():
             raise UsageError(
                 "this sandbox comes from elsewhere and would run with your rights on this machine",
-                details=said,
+                details="\n".join(shown),
                 fix="read it, then add --trust",
                 id="untrusted",
             )
-        click.echo("this sandbox comes from elsewhere and runs with your rights on this machine:", err=True)
-        _confirm(said, "trust it?")
+        agree("this sandbox comes from elsewhere and runs with your rights on this machine", shown, "trust it?")
     consent.note(home, origin)
     return True
 
@@ -163,19 +167,22 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
     if file is None and name is None and not default_file():
         if found := project_file():
             say(f"there is no {DEFAULT_FILE} here, so nothing of {found} runs; `sandbox init` writes one")
-            is_new = chosen_spec.remembered(Spec().name) is None
-            if is_new and ask and _is_interactive() and not click.confirm("create a sandbox without it?", err=True):
-                raise SandboxError("nothing was changed", fix="sandbox init", id="declined")
+            if chosen_spec.remembered(Spec().name) is None:
+                _confirm_new("create a sandbox without it?", "sandbox init", ask)
         return
     if name is None or context.home().sandbox(name).spec.exists() or (file and chosen_spec.read(file).name == name):
         return
     spec = f"the spec of {file}" if file else "the default spec"
     if meant := chosen_spec.near(name):
         say(f"there is no sandbox '{name}' yet; did you mean '{meant}'?")
-        if ask and _is_interactive() and not click.confirm(f"create '{name}', with {spec}?", err=True):
-            raise SandboxError("nothing was changed", fix=f"sandbox up {meant}", id="declined")
+        _confirm_new(f"create '{name}', with {spec}?", f"sandbox up {meant}", ask)
     elif file:
         say(f"'{name}' is new and gets {spec}")
+
+
+def _confirm_new(question: str, fix: str, ask: bool) -> None:
+    if ask and _is_interactive() and not click.confirm(question, err=True):
+        raise SandboxError("nothing was changed", fix=fix, id="declined")
 
 
 def project_file() -> str | None:
@@ -184,7 +191,7 @@ def project_file() -> str | None:
     from sandbox.init.compose import FILES
 
     names = (*FILES, *skaffold.FILES, tiltfile.FILE, "Dockerfile", "Containerfile", "Chart.yaml", "kustomization.yaml")
-    return next((one for one in names if Path(one).is_file()), None)
+    return next((name for name in names if Path(name).is_file()), None)
 
 
 def _fix(other: OtherOrigin) -> str:
@@ -201,50 +208,40 @@ def _is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _confirm(said: str, question: str = "go on?") -> None:
-    for line in said.splitlines():
-        click.echo(f"  {line}", err=True)
-    if not click.confirm(question, err=True):
-        raise SandboxError("nothing was changed", id="declined")
-
-
 def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> UserCluster | None:
     """Show and return the first cluster to offer; None where the spec names one or the sandbox exists already."""
     if spec.says("cluster") or chosen_spec.remembered(spec.name):
         return None
     from sandbox.app import existing_clusters
 
-    found = next(iter(existing_clusters.find(engine, home)), None)
-    if found:
-        registry = f" and its registry {found.registry} are" if found.registry else " is"
-        say(f"the kind cluster {found.context}{registry} on this machine, not created by sandbox")
-    return found
+    cluster = next(iter(existing_clusters.find(engine, home)), None)
+    if cluster:
+        registry = f" and its registry {cluster.registry} are" if cluster.registry else " is"
+        say(f"the kind cluster {cluster.context}{registry} on this machine, not created by sandbox")
+    return cluster
 
 
-def _tell_how(spec: Spec, found: UserCluster, say: Say) -> None:
+def _tell_how(spec: Spec, cluster: UserCluster, say: Say) -> None:
     say(f"  '{spec.name}' gets its own cluster; to use that one, write in sandbox.yaml:")
-    _show(found, say)
+    for line in _yaml(cluster).splitlines():
+        say(f"    {line}")
 
 
-def _keep(spec: Spec, found: UserCluster, file: Path | None, say: Say) -> None:
+def _keep(spec: Spec, cluster: UserCluster, file: Path | None, say: Say) -> None:
     file = file or default_file()
     if file is None:
         from sandbox.system import files
 
-        text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(found)}\n"
+        text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(cluster)}\n"
         files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
         say(f"wrote {DEFAULT_FILE} to keep this choice")
         return
     say(f"write in {file} to keep this choice:")
-    _show(found, say)
-
-
-def _show(found: UserCluster, say: Say) -> None:
-    for line in _yaml(found).splitlines():
+    for line in _yaml(cluster).splitlines():
         say(f"    {line}")
 
 
-def _yaml(found: UserCluster) -> str:
+def _yaml(cluster: UserCluster) -> str:
     import yaml
 
-    return yaml.safe_dump(found.spec, default_flow_style=None, sort_keys=False).rstrip()
+    return yaml.safe_dump(cluster.spec, default_flow_style=None, sort_keys=False).rstrip()

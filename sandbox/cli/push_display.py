@@ -1,13 +1,14 @@
-"""The progress of a push on stderr: lines for people, JSON lines for programs, a live display, or nothing."""
+"""The progress of a push on stderr: the steps of a Reporter for people, events with digests for programs."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Self, TextIO
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
-from sandbox.cli.output import Events, Lines, is_lively
+from sandbox.cli.output import Events, reporter
 from sandbox.images.progress import Observer
 from sandbox.quantities import count, megabytes
 from sandbox.sanitize import fit
@@ -15,29 +16,23 @@ from sandbox.sanitize import fit
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
     from sandbox.images.progress import Result
+    from sandbox.report import Reporter
+
+EVERY = 0.5  # seconds between two reports of sent bytes
 
 
-def push_display(progress: str) -> PushDisplay:
+def push_display(progress: str, say: Callable[[str], None], step: str) -> PushDisplay:
     """Return the display for `--progress auto|plain|json|quiet`; to be used as a context manager."""
-    match progress:
-        case "quiet":
-            return PushDisplay()
-        case "json":
-            return JsonPushDisplay(sys.stderr)
-        case "auto" if is_lively(sys.stderr):
-            from sandbox.cli.live_output import LivePushDisplay
-
-            return LivePushDisplay()
-        case _:
-            return PlainPushDisplay(sys.stderr)
+    return JsonPushDisplay() if progress == "json" else StepPushDisplay(reporter(progress), say, step)
 
 
 class PushDisplay(Observer):
-    """An Observer of a push that shows nothing, and counts the bytes that were sent."""
+    """An Observer of a push that counts the bytes that were sent."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self._counting = threading.Lock()
+        self._shown = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -48,49 +43,73 @@ class PushDisplay(Observer):
     def close(self) -> None:
         """Leave the terminal as it was found."""
 
-    def verifying(self, images: int) -> Observer:
-        """Return what is told how images are read back."""
-        return Observer()
-
     def sent(self, size: int) -> None:
         with self._counting:
             self.bytes += size
+            if time.monotonic() - self._shown < EVERY:
+                return
+            self._shown = time.monotonic()
+        self.show_sent()
+
+    def show_sent(self) -> None:
+        """Show how many bytes were sent."""
 
 
-class PlainPushDisplay(PushDisplay):
-    """A line for each image, when it is done."""
+class StepPushDisplay(PushDisplay):
+    """Shows a push as one running step, and each image as a finished one."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, reporter: Reporter, say: Callable[[str], None], step: str) -> None:
         super().__init__()
-        self._lines = Lines(out)
+        self._reporter, self._say, self._step = reporter, say, step
+        self._total = 0
+        self._began = time.monotonic()
+        self._runs = False
+
+    def __enter__(self) -> Self:
+        self._runs = True
+        self._reporter.began(self._step)
+        return self
+
+    def close(self) -> None:
+        if self._runs:
+            self._reporter.interrupted(self._step)
+        self._runs = False
 
     def building(self, target: str) -> None:
-        self._lines.add(f"building {target}")
+        self._reporter.progress(self._step, f"building {target}")
 
     def noted(self, line: str) -> None:
-        self._lines.add(line)
+        self._say(line)
 
     def planned(self, images: int, blobs: int, size: int) -> None:
-        self._lines.add(f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}")
+        self._total = size
+        words = f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}"
+        self._reporter.progress(self._step, words)
+
+    def spared(self, size: int) -> None:
+        with self._counting:
+            self._total -= size
+
+    def show_sent(self) -> None:
+        rate = self.bytes / max(time.monotonic() - self._began, EVERY)
+        whole = f" of {megabytes(max(self._total, self.bytes))}" if self._total else ""
+        self._reporter.progress(self._step, f"{megabytes(self.bytes)}{whole}, {megabytes(rate)}/s")
 
     def finished(self, result: Result) -> None:
-        self._lines.add(f"{self._lines.mark(good=True)} {row(result)}")
-        for one in result.notes:
-            self._lines.add(f"  {fit(one)}")
+        self._reporter.finished(result.target, f"{result.action.value}, {megabytes(result.size)}", result.seconds)
+        for line in result.notes:
+            self._say(f"  {fit(line)}")
 
     def failed(self, target: str, error: SandboxError) -> None:
-        self._lines.add(f"{self._lines.mark(good=False)} {target:<40} {error.brief}")
+        self._reporter.failed(target, error.brief)
 
 
 class JsonPushDisplay(PushDisplay):
     """One JSON object an event: {time, event, image?, …}; sent bytes are reported twice a second."""
 
-    EVERY = 0.5
-
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._events = Events(out)
-        self._told = 0.0
+        self._events = Events(sys.stderr)
 
     def building(self, target: str) -> None:
         self._events.add("building", image=target)
@@ -101,12 +120,8 @@ class JsonPushDisplay(PushDisplay):
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._events.add("planned", images=images, blobs=blobs, bytes=size)
 
-    def sent(self, size: int) -> None:
-        super().sent(size)
-        now = time.monotonic()
-        if now - self._told >= self.EVERY:
-            self._told = now
-            self._events.add("sent", bytes=self.bytes)
+    def show_sent(self) -> None:
+        self._events.add("sent", bytes=self.bytes)
 
     def finished(self, result: Result) -> None:
         seconds = round(result.seconds, 3)
@@ -115,8 +130,3 @@ class JsonPushDisplay(PushDisplay):
 
     def failed(self, target: str, error: SandboxError) -> None:
         self._events.add("failed", image=target, id=error.id, error=error.brief)
-
-
-def row(result: Result) -> str:
-    """Return in a line how an image was pushed."""
-    return f"{result.target:<40} {result.action.value:<9} {megabytes(result.size):>10}  {result.seconds:5.1f} s"

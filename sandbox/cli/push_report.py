@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
-
-import click
 
 from sandbox.quantities import count, megabytes
 
@@ -133,39 +131,37 @@ def forecast(forecasts: Sequence[Forecast], unlisted: Sequence[str]) -> PushFore
         )
         for image in forecasts
     ]
-    return PushForecast(
-        images=images,
-        bytes=sum(image.bytes for image in images),
-        exact=all(image.exact for image in images),
-        unlisted=unlisted,
-    )
+    size, exact = sum(image.bytes for image in images), all(image.exact for image in images)
+    return PushForecast(images=images, bytes=size, exact=exact, unlisted=unlisted)
 
 
 def why(error: SandboxError) -> Reason:
     return Reason(error.id, error.brief, error.details, error.fix)
 
 
-def show_results(results: Sequence[Result]) -> None:
-    """Print each image with its digest, ready to be pasted."""
-    for one in results:
-        click.echo(one.target if "@" in one.target else f"{one.target}@{one.digest}")
+def push_lines(push: Push) -> Iterator[str]:
+    """Yield each image with its digest, ready to be pasted."""
+    for image in push.images:
+        if image.digest:
+            yield image.image if "@" in image.image else f"{image.image}@{image.digest}"
 
 
-def show_forecasts(forecasts: Sequence[Forecast]) -> None:
-    """Print the plan, one line for each image."""
-    for one in forecasts:
-        word = "error" if one.error else one.action.value if one.action else "built"
-        click.echo(f"{word:<9} {one.target:<40} {_cost(one)}".rstrip())
+def forecast_lines(plan: PushForecast) -> Iterator[str]:
+    for image in plan.images:
+        word = "error" if image.error else image.action or "built"
+        yield f"{word:<9} {image.image:<40} {_cost(image)}".rstrip()
+    for name in plan.unlisted:
+        yield f"deleted   {name}"
 
 
-def _cost(one: Forecast) -> str:
-    if one.error:
-        return one.error.brief
-    if one.action is None:
+def _cost(image: ImageForecast) -> str:
+    if image.error:
+        return image.error
+    if image.action is None:
         return "then pushed"
-    if not one.blobs:
+    if not image.blobs:
         return ""
-    blobs = count(one.blobs, "blob")
-    if one.exact:
-        return f"{blobs}, {megabytes(one.size)}"
-    return f"{blobs}, at most {megabytes(one.size)}" if one.size else f"{blobs} at most"
+    blobs = count(image.blobs, "blob")
+    if image.exact:
+        return f"{blobs}, {megabytes(image.bytes)}"
+    return f"{blobs}, at most {megabytes(image.bytes)}" if image.bytes else f"{blobs} at most"

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from sandbox.app import snapshots
+from sandbox.cli import prompts
 from sandbox.cli.groups import Group
-from sandbox.cli.options import (
-    begin,
-    changing_option,
-    lock_options,
-    output_option,
-    progress_option,
-    sandbox_of,
-    spec_options,
-)
-from sandbox.cli.output import require_terminal, show_json
+from sandbox.cli.options import begin, change_options, output_option, spec_options
+from sandbox.cli.summary import welcome
 from sandbox.quantities import megabytes
-
-if TYPE_CHECKING:
-    from sandbox.snapshot.snapshot_store import Listed, Manifest
+from sandbox.snapshot.snapshot_store import Listed, Manifest
 
 
 @dataclass(frozen=True)
@@ -57,12 +47,8 @@ def snapshot() -> None:
 @snapshot.command("save")
 @click.argument("snapshot", required=False)
 @spec_options
-@changing_option
-@lock_options
-@progress_option
-def save(
-    snapshot: str | None, file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str
-) -> None:
+@change_options()
+def save(snapshot: str | None) -> None:
     """Save a sandbox, running or stopped, as SNAPSHOT (default: the present time).
 
     A running sandbox is paused for a few seconds. The files contain nodes, registry, certificates with keys, and the
@@ -72,27 +58,15 @@ def save(
     sandbox snapshot save
     sandbox snapshot save before-upgrade -n demo
     """
-    begin("stopping", "no snapshot was saved, and the sandbox is as before")
-    from sandbox.app import snapshots
-
-    snapshots.save(sandbox_of(file, name, yes=yes, progress=progress, patience=patience), snapshot, megabytes)
+    call = begin("stopping", "no snapshot was saved, and the sandbox is as before")
+    snapshots.save(call.sandbox(), snapshot, megabytes)
 
 
 @snapshot.command("restore")
 @click.argument("snapshot", required=False)
 @spec_options
-@click.option("--yes", is_flag=True, help="Replace the existing sandbox without asking, also one of another file.")
-@lock_options
-@progress_option
-def restore(
-    snapshot: str | None,
-    file: Path | None,
-    name: str | None,
-    *,
-    yes: bool,
-    patience: float,
-    progress: str,
-) -> None:
+@change_options("Replace the existing sandbox without asking, also one of another file.")
+def restore(snapshot: str | None) -> None:
     """Restore SNAPSHOT (default: the newest) and start it.
 
     It replaces the existing sandbox and its data. If it cannot be restored completely, the existing one stays.
@@ -101,36 +75,33 @@ def restore(
     sandbox snapshot restore
     sandbox snapshot restore before-upgrade -n demo --yes
     """
-    begin("stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
-    from sandbox.app import snapshots
-    from sandbox.cli.summary import welcome
+    call = begin("stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
+    sandbox = call.sandbox()
 
-    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
-    snapshots.restore(sandbox, snapshot, lambda manifest: None if yes else _ask(manifest, sandbox.name))
-    welcome(sandbox.resolved, progress=progress)
+    def ask(manifest: Manifest) -> None:
+        if not call.yes:
+            warning = f"sandbox '{sandbox.name}' exists; its cluster, registry and certificates would be replaced"
+            fix = f"add --yes, or save it first: sandbox snapshot save SNAPSHOT -n {sandbox.name}"
+            prompts.agree(warning, (), f"replace it by '{manifest.snapshot}'?", fix=fix)
+
+    snapshots.restore(sandbox, snapshot, ask)
+    welcome(sandbox.resolved, call)
 
 
 @snapshot.command("list")
 @output_option(tuple[Snapshot, ...])
-def list_(*, output: str) -> None:
+def list_() -> None:
     """List the snapshots of all sandboxes, with their sizes, and what is damaged.
 
     \b
     sandbox snapshot list
     sandbox snapshot list -o json
     """
-    begin()
-    from sandbox.app import snapshots
-
-    found = snapshots.store().listed()
-    if output == "json":
-        show_json([_row(one) for one in found])
-        return
-    if not found:
-        click.echo("no snapshots; save one with: sandbox snapshot save SNAPSHOT", err=True)
-    for one in found:
-        click.echo(_line(one))
-    for one in found:
+    call = begin()
+    listed = snapshots.store().listed()
+    none = "no snapshots; save one with: sandbox snapshot save SNAPSHOT"
+    call.show(list(map(_row, listed)), map(_line, listed), none=none)
+    for one in listed if call.output == "text" else ():
         if one.damage:
             click.echo(f"damaged: {one.damage}", err=True)
             click.echo(f"  to remove it: sandbox snapshot delete {one.snapshot} -n {one.sandbox}", err=True)
@@ -139,53 +110,38 @@ def list_(*, output: str) -> None:
 @snapshot.command("delete")
 @click.argument("snapshot")
 @spec_options
-@changing_option
-@lock_options
-def delete(snapshot: str, file: Path | None, name: str | None, *, yes: bool, patience: float) -> None:
+@change_options()
+def delete(snapshot: str) -> None:
     """Remove a snapshot.
 
     \b
     sandbox snapshot delete before-upgrade
     sandbox snapshot delete before-upgrade -n demo
     """
-    begin()
-    from sandbox.app import snapshots
-
-    sandbox = sandbox_of(file, name, yes=yes, patience=patience)
+    sandbox = begin().sandbox()
     snapshots.delete(sandbox, snapshot)
     click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox.name}'", err=True)
 
 
-def _line(one: Listed) -> str:
+def _line(listed: Listed) -> str:
     made, facts = "-", ""
-    if one.manifest:
-        made = one.manifest.made.astimezone().strftime("%Y-%m-%d %H:%M")
-        facts = f"{megabytes(one.manifest.bytes):>10}  {one.manifest.kubernetes}"
-    return f"{one.sandbox:<20} {one.snapshot:<24} {made:<16}  {facts}{'  damaged' if one.damage else ''}".rstrip()
+    if listed.manifest:
+        made = listed.manifest.made.astimezone().strftime("%Y-%m-%d %H:%M")
+        facts = f"{megabytes(listed.manifest.bytes):>10}  {listed.manifest.kubernetes}"
+    damaged = "  damaged" if listed.damage else ""
+    return f"{listed.sandbox:<20} {listed.snapshot:<24} {made:<16}  {facts}{damaged}".rstrip()
 
 
-def _row(one: Listed) -> Snapshot:
+def _row(listed: Listed) -> Snapshot:
     """Return a snapshot as JSON; of a manifest that cannot be read nothing is known."""
-    row = Snapshot(snapshot=one.snapshot, sandbox=one.sandbox, damage=one.damage)
-    if one.manifest is None:
+    row = Snapshot(snapshot=listed.snapshot, sandbox=listed.sandbox, damage=listed.damage)
+    if (manifest := listed.manifest) is None:
         return row
     return replace(
         row,
-        made=one.manifest.model_dump(mode="json")["made"],
-        release=one.manifest.release,
-        kubernetes=one.manifest.kubernetes,
-        parts=[SnapshotPart(part.file, part.bytes, part.sha256) for part in one.manifest.parts],
-        bytes=one.manifest.bytes,
+        made=manifest.model_dump(mode="json")["made"],
+        release=manifest.release,
+        kubernetes=manifest.kubernetes,
+        parts=[SnapshotPart(part.file, part.bytes, part.sha256) for part in manifest.parts],
+        bytes=manifest.bytes,
     )
-
-
-def _ask(manifest: Manifest, name: str) -> None:
-    """Ask before an existing sandbox is replaced. Raises UsageError if the question cannot be asked, Abort for a no."""
-    warning = f"sandbox '{name}' exists; its cluster, registry and certificates would be replaced"
-    require_terminal(
-        warning,
-        details="stdin is not a terminal; nothing was changed",
-        fix=f"add --yes, or save it first: sandbox snapshot save SNAPSHOT -n {name}",
-    )
-    click.echo(warning, err=True)
-    click.confirm(f"replace it by '{manifest.snapshot}'?", err=True, abort=True)

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from sandbox.cli.options import (
-    begin,
-    changing_option,
-    lock_options,
-    named_spec_options,
-    output_option,
-    progress_option,
-    sandbox_of,
-    spec_options,
-)
-
-if TYPE_CHECKING:
-    from sandbox.app.core import Sandbox
-
-
-def _result() -> Any:
-    from sandbox.cli.summary import Up
-
-    return Up
+from sandbox.app import chosen_spec
+from sandbox.app.core import Sandbox
+from sandbox.cli.options import begin, change_options, named_spec_options, output_option, spec_options
+from sandbox.cli.summary import Up, welcome
 
 
 @click.command("start")
 @named_spec_options
-@click.option("--yes", is_flag=True, help="Do not ask about a sandbox of another file, or a cluster that is lost.")
-@output_option(_result)
-@lock_options
-@progress_option
-def start(file: Path | None, name: str | None, *, yes: bool, output: str, patience: float, progress: str) -> None:
+@output_option(Up)
+@change_options("Do not ask about a sandbox of another file, or a cluster that is lost.")
+def start() -> None:
     """Start a stopped sandbox, and wait until its hosts respond.
 
     It needs no files: the sandbox contains what `up` applied and pushed. To apply changes of your files, use
@@ -44,20 +24,16 @@ def start(file: Path | None, name: str | None, *, yes: bool, output: str, patien
     sandbox start
     sandbox start demo
     """
-    begin("stopping", "run `sandbox start` again to continue")
-    from sandbox.cli.summary import welcome
-
-    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
+    call = begin("stopping", "run `sandbox start` again to continue")
+    sandbox = call.sandbox()
     sandbox.start()
-    welcome(sandbox.resolved, output, progress=progress)
+    welcome(sandbox.resolved, call)
 
 
 @click.command("stop")
 @named_spec_options
-@changing_option
-@lock_options
-@progress_option
-def stop(file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str) -> None:
+@change_options()
+def stop() -> None:
     """Stop a sandbox's containers; keep all data.
 
     It then uses no processor time and no memory, and stays stopped when the engine or the machine restarts, until
@@ -67,8 +43,7 @@ def stop(file: Path | None, name: str | None, *, yes: bool, patience: float, pro
     sandbox stop
     sandbox stop demo
     """
-    begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
-    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
+    sandbox = begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`").sandbox()
     if not sandbox.stop():
         _note_idle(sandbox)
     sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
@@ -76,10 +51,8 @@ def stop(file: Path | None, name: str | None, *, yes: bool, patience: float, pro
 
 @click.command("pause")
 @spec_options
-@changing_option
-@lock_options
-@progress_option
-def pause(file: Path | None, name: str | None, *, yes: bool, patience: float, progress: str) -> None:
+@change_options()
+def pause() -> None:
     """Pause a sandbox until it is used: no processor time, all memory kept.
 
     The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
@@ -89,8 +62,7 @@ def pause(file: Path | None, name: str | None, *, yes: bool, patience: float, pr
     sandbox pause
     sandbox pause -n demo
     """
-    begin("stopping", "the sandbox is not paused; run `sandbox pause` again")
-    sandbox = sandbox_of(file, name, yes=yes, progress=progress, patience=patience)
+    sandbox = begin("stopping", "the sandbox is not paused; run `sandbox pause` again").sandbox()
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
     else:
@@ -99,8 +71,6 @@ def pause(file: Path | None, name: str | None, *, yes: bool, patience: float, pr
 
 def _note_idle(sandbox: Sandbox) -> None:
     """Print that a sandbox did not run. Raises UsageError where there is none."""
-    from sandbox.app import chosen_spec
-
     if chosen_spec.remembered(sandbox.name) is None:
         raise chosen_spec.unknown(sandbox.name)
     sandbox.session.say(f"sandbox '{sandbox.name}' was not running")

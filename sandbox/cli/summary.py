@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
 
 from sandbox.app.views.overview import Addresses, addresses
-from sandbox.cli.output import show_json
+from sandbox.cli.options import Call
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind
 
@@ -27,19 +27,12 @@ class Up:
     root_certificate: str
 
 
-def welcome(spec: ResolvedSpec, output: str = "text", *, progress: str) -> None:
-    """Print the sandbox's addresses on stdout, for people unless `progress` is quiet, or as `output` json."""
-    if output == "text" and progress == "quiet":
+def welcome(spec: ResolvedSpec, call: Call) -> None:
+    """Print the sandbox's addresses on stdout; none for people who want it quiet."""
+    if call.output == "text" and call.progress == "quiet":
         return
     found = addresses(spec)
-    if output == "json":
-        show_json(_result(spec, found))
-    else:
-        _show(spec, found)
-
-
-def _result(spec: ResolvedSpec, found: Addresses) -> Up:
-    return Up(
+    result = Up(
         name=spec.name,
         urls=[url for host in found.hosts for url in found.urls(host)],
         network_urls=found.exposure.urls,
@@ -48,27 +41,25 @@ def _result(spec: ResolvedSpec, found: Addresses) -> Up:
         kubeconfig=str(found.kubeconfig),
         root_certificate=str(found.root_certificate),
     )
+    call.show(result, _lines(spec, found))
 
 
-def _show(spec: ResolvedSpec, found: Addresses) -> None:
+def _lines(spec: ResolvedSpec, found: Addresses) -> Iterator[str]:
     for host in found.hosts:
-        click.echo(found.urls(host)[0] + "".join(f"   and :{port}" for port in found.ports[1:]))
-    click.echo(f"registry    {found.registry}   (sandbox push-images)")
-    click.echo(
-        f"kubectl     --context {found.context}"
-        if found.context
-        else f"kubectl     --kubeconfig {shlex.quote(str(found.kubeconfig))}"
-    )
+        yield found.urls(host)[0] + "".join(f"   and :{port}" for port in found.ports[1:])
+    yield f"registry    {found.registry}   (sandbox push-images)"
+    kubeconfig = shlex.quote(str(found.kubeconfig))
+    yield f"kubectl     --context {found.context}" if found.context else f"kubectl     --kubeconfig {kubeconfig}"
     if spec.takes_https_ports:  # else neither the way nor the certificate is the sandbox's
-        click.echo(f"trust       {found.root_certificate}")
-        click.echo(f"try         {_curl(spec, found)}")
+        yield f"trust       {found.root_certificate}"
+        yield f"try         {_curl(spec, found)}"
     for note in found.notes:
-        click.echo(f"{click.style('note', fg='yellow')}        {note}")
+        yield f"{click.style('note', fg='yellow')}        {note}"
     exposure = found.exposure
     if exposure.access.open:
-        click.echo(f"{click.style('network', fg='yellow')}     {exposure.warning}")
+        yield f"{click.style('network', fg='yellow')}     {exposure.warning}"
         for url in exposure.urls:
-            click.echo(f"            {url}")
+            yield f"            {url}"
 
 
 def _curl(spec: ResolvedSpec, found: Addresses) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import click
 
-from sandbox.cli.options import PORT, begin, lock_options, named_spec_options, output_option, progress_option, session
-from sandbox.cli.output import show_json
+from sandbox.app import chosen_spec, context
+from sandbox.app.core import BROUGHT, Sandbox
+from sandbox.cli import prompts
+from sandbox.cli.options import PORT, Call, begin, change_options, named_spec_options, output_option
+from sandbox.cli.summary import Up, welcome
+from sandbox.config import resolve
+from sandbox.config.resolve import PortChoice
 from sandbox.errors import UsageError
+from sandbox.plan.lifecycle import Found
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable
-
-if TYPE_CHECKING:
-    from sandbox.config.resolve import PortChoice
-    from sandbox.plan.lifecycle import Found
 
 VERBS: Mapping[str, Literal["make", "repair", "rebuild", "look at"]] = {
     "absent": "make",
@@ -49,12 +50,6 @@ class Plan:
     steps: Sequence[Change]
 
 
-def _result() -> Any:
-    from sandbox.cli.summary import Up
-
-    return Up | Plan
-
-
 @click.command("up")
 @named_spec_options
 @click.option(
@@ -84,18 +79,12 @@ def _result() -> Any:
     metavar="STEP",
     help="Allow STEP to be recreated, if the spec needs it; its data is lost.",
 )
-@click.option(
-    "--yes",
-    is_flag=True,
-    help="Do not ask about NAME, a sandbox of another file, lost data, or a first change to an existing cluster.",
-)
 @click.option("--take-over", is_flag=True, help="Take over the sandbox of another person in an existing cluster.")
-@output_option(_result)
-@lock_options
-@progress_option
+@output_option(Up | Plan)
+@change_options(
+    "Do not ask about NAME, a sandbox of another file, lost data, or a first change to an existing cluster."
+)
 def up(
-    file: Path | None,
-    name: str | None,
     *,
     source: str | None,
     identity: str | None,
@@ -106,11 +95,7 @@ def up(
     only_plan: bool,
     check: bool,
     recreate: tuple[str, ...],
-    yes: bool,
     take_over: bool,
-    output: str,
-    patience: float,
-    progress: str,
 ) -> int:
     """Create a sandbox, or repair it; change nothing if all is well.
 
@@ -127,53 +112,47 @@ def up(
     if check and not only_plan:
         raise UsageError("--check is for --plan", fix="add --plan, or leave --check out")
     if keep:
-        begin("stopping", "created components are kept; run `sandbox up` again to continue")
+        call = begin("stopping", "created components are kept; run `sandbox up` again to continue")
     else:
-        begin("rolling back the changes of this run", KEPT)
-    from sandbox.app import chosen_spec, context
-    from sandbox.app.core import BROUGHT, Sandbox
-    from sandbox.cli import prompts
-    from sandbox.cli.summary import welcome
-    from sandbox.config import resolve
-
-    caller = session(progress, patience)
-    with chosen_spec.from_source(source, file, caller, identity=identity, trusted=trust) as project:
+        call = begin("rolling back the changes of this run", KEPT)
+    with chosen_spec.from_source(source, call.file, call.session, identity=identity, trusted=trust) as project:
         if project is not None:
-            if not prompts.trusts(project, context.home(), trusted=trust, ask=not only_plan or output == "json"):
+            ask = not only_plan or call.output == "json"
+            if not prompts.trusts(project, context.home(), trusted=trust, ask=ask):
                 click.echo(fit(project.file.read_text(encoding="utf-8", errors="replace")), nl=False)
-                caller.say(
-                    f"this is the spec's own text; before you trust {project.origin}, nothing else of it is read"
-                )
+                call.say(f"this is the spec's own text; before you trust {project.origin}, nothing else of it is read")
                 return 1 if check else 0
-            project.complete(context.home(), caller)
+            project.complete(context.home(), call.session)
         ports = tuple(resolve.ports(https_ports, registry_port))
-        file = chosen_spec.file_to_bring_up(file, name) if project is None else file
-        chosen = chosen_spec.choose(file, name, ports, project=project)
+        file = chosen_spec.file_to_bring_up(call.file, call.name) if project is None else call.file
+        chosen = chosen_spec.choose(file, call.name, ports, project=project)
         if project is None:
-            prompts.confirm_new(file, name, caller.say, ask=not (yes or only_plan))
-        sandbox = Sandbox(chosen, session=caller)
-        if file is None and name:
+            prompts.confirm_new(file, call.name, call.say, ask=not (call.yes or only_plan))
+        sandbox = Sandbox(chosen, session=call.session)
+        if file is None and call.name:
             sandbox.note_origin()
         if only_plan:
-            found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))
-            return 1 if _show(sandbox.name, found, recreate, output) and check else 0
-        agreement = prompts.Asking(caller.say, yes=yes, take_over=take_over)
+            found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(call.say))
+            return 1 if _show(call, sandbox.name, found, recreate) and check else 0
+        agreement = prompts.Asking(call.say, yes=bool(call.yes), take_over=take_over)
         sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
-    welcome(sandbox.resolved, output, progress=progress)
+    welcome(sandbox.resolved, call)
     return 0
 
 
-def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bool:
+def _show(call: Call, name: str, found: Found, recreate: Collection[str]) -> bool:
     """Print what would be created, repaired and recreated, why, and what would be lost; return whether anything."""
-    changing = [(step, s) for step, s in found if s.state.value != "ready"]
+    changing = [(step, status) for step, status in found if status.state.value != "ready"]
     rows = [Change(step.name, step.title, VERBS[s.state.value], s.detail, s.loses) for step, s in changing]
-    if output == "json":
-        show_json(Plan(name, changes=bool(rows), steps=rows))
-        return bool(rows)
-    for row, (step, _) in zip(rows, changing, strict=True):
-        click.echo(fit(f"{row.action:<7} {row.title:<44} {row.detail}".rstrip()))
-        if row.loses:
-            way = f"--recreate {step.name}" if isinstance(step, Rebuildable) else "sandbox down"
-            consent = "agreed to" if step.name in recreate else f"only with {way}"
-            click.echo(fit(f"        deletes: {row.loses}; {consent}"))
+    rebuildable = {step.name for step, _ in changing if isinstance(step, Rebuildable)}
+    call.show(Plan(name, changes=bool(rows), steps=rows), _lines(rows, rebuildable, recreate))
     return bool(rows)
+
+
+def _lines(rows: Sequence[Change], rebuildable: Collection[str], recreate: Collection[str]) -> Iterator[str]:
+    for row in rows:
+        yield fit(f"{row.action:<7} {row.title:<44} {row.detail}".rstrip())
+        if row.loses:
+            way = f"--recreate {row.step}" if row.step in rebuildable else "sandbox down"
+            consent = "agreed to" if row.step in recreate else f"only with {way}"
+            yield fit(f"        deletes: {row.loses}; {consent}")

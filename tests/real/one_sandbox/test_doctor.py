@@ -141,7 +141,7 @@ def test_a_support_archive_has_what_a_report_needs_and_no_secret(
 ) -> None:
     """`doctor archive` of a running sandbox → journals, pods' words, events and states; no key, no Secret's data."""
     names, path = up.names, tmp_path / "report.tar.gz"
-    command("doctor", "archive", "-o", str(path))
+    command("doctor", "archive", "--out", str(path))
     with tarfile.open(path) as tar:
         read = {one.name.partition("/")[2]: tar.extractfile(one) for one in tar}
         texts = {name: file.read().decode() for name, file in read.items() if file}

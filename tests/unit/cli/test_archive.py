@@ -71,13 +71,13 @@ def test_an_archive_tells_everything_but_secrets(folder: Path) -> None:
 
 
 def test_without_anything_there_is_an_archive_too(tmp_path: Path) -> None:
-    assert run("doctor", "archive", "-o", "out.tar.gz", cwd=tmp_path).code == 0
+    assert run("doctor", "archive", "--out", "out.tar.gz", cwd=tmp_path).code == 0
     assert "no Docker Engine answers" in texts(tmp_path / "out.tar.gz")["engine.json"]
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine.tar.gz").write_text("mine")
-    found = run("doctor", "archive", "-o", "mine.tar.gz", cwd=tmp_path)
+    found = run("doctor", "archive", "--out", "mine.tar.gz", cwd=tmp_path)
     assert (found.code, (tmp_path / "mine.tar.gz").read_text()) == (2, "mine")
     assert "exists already" in found.stderr and os.listdir(tmp_path) == ["mine.tar.gz"]  # noqa: PTH208
 

@@ -1,9 +1,7 @@
-"""What can be typed is known without what carries it out, so that help and completion are there at once."""
+"""The help of every command."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -14,25 +12,6 @@ from sandbox.cli.app import sandbox
 from sandbox.components.certificates.export_formats import FORMATS
 from sandbox.oci.compression import Compression
 from sandbox.truststore.change import Kind
-from tests.unit.cli.test_main import HEAVY
-
-# Imports every command there is, and says what came along.
-LOOK = """
-import sys
-from sandbox.cli.app import COMMANDS
-for command in COMMANDS.values():
-    command.load()
-print(*sys.modules)
-"""
-
-
-def test_no_command_imports_what_it_needs_only_when_it_is_called() -> None:
-    argv = [sys.executable, "-c", LOOK]
-    found = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120).stdout.split()
-    assert "sandbox.cli.up" in found
-    assert not {*HEAVY, "sandbox.config", "sandbox.components", "sandbox.engine", "sandbox.system", "sandbox.app"} & {
-        *found
-    }
 
 
 def helps(command: click.Command, parent: click.Context | None = None) -> Iterator[str]:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.app.dev.loop import DevLoop
 from sandbox.cli.dev import dev
-from sandbox.cli.dev_output import report_for
+from sandbox.cli.dev_output import DevOutput
 from sandbox.errors import SandboxError
 from tests.support import in_process
 
@@ -33,7 +33,7 @@ def tell(report: DevReport) -> None:
 
 
 def test_each_phase_and_each_line_of_a_pod_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(report_for("plain"))
+    tell(DevOutput("plain"))
     assert capsys.readouterr().err.splitlines() == [
         "watching /else, app; Ctrl-C leaves, and all stays up",
         "─ app/a.py",
@@ -52,7 +52,7 @@ def test_each_phase_and_each_line_of_a_pod_is_printed(capsys: pytest.CaptureFixt
 
 
 def test_programs_read_one_json_object_an_event(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(report_for("json"))
+    tell(DevOutput("json"))
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     names = ["watching", "changed", "progress", "phase", "ready", "copied", "log", "failed", "crashed"]
     assert [one["event"] for one in events] == names
@@ -64,7 +64,7 @@ def test_programs_read_one_json_object_an_event(capsys: pytest.CaptureFixture[st
 
 
 def test_quiet_leaves_errors_and_crashes(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(report_for("quiet"))
+    tell(DevOutput("quiet"))
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "error[failed]: building failed"
     assert said[2].startswith("✗ web-1 web ended")

@@ -85,7 +85,7 @@ def test_json_is_as_published(engine: Labelled) -> None:
 
 
 def test_without_a_terminal_and_without_yes_nothing_goes(engine: Labelled) -> None:
-    with pytest.raises(UsageError, match="asks before") as caught:
+    with pytest.raises(UsageError, match="would be removed") as caught:
         run()
     assert caught.value.id == "consent" and OLD in caught.value.details
     assert engine.images.keys() == SIZES.keys()

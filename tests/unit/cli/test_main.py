@@ -140,8 +140,7 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "folder").mkdir()
     refused: list[tuple[str, Callable[[Path], object]]] = [("loop/in", Path.stat), ("folder", Path.read_bytes)]
-    circle = [("loop", Path.resolve)] if sys.version_info < (3, 13) else []
-    for path, use in [*refused, *circle, ("folder", Path.unlink)]:
+    for path, use in [*refused, ("folder", Path.unlink)]:
         place = tmp_path / path
         found = run("status", cwd=tmp_path, before=failing(partial(use, place)))
         assert found.code == 1 and found.stderr.startswith(f"error[file]: {place} cannot be used\n")
@@ -217,11 +216,9 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert isinstance(group, Lazy)
-    context = click.Context(group)
-    command = group.get_command(context, name)
+    command = group.get_command(click.Context(group), name)
     assert command is not None
-    assert command.help is not None
-    assert first_paragraph(command.help) == group.summary(context, name) != ""
+    assert first_paragraph(command.help or "") == COMMANDS[name].summary != ""
 
 
 def test_a_mistyped_command_gets_a_suggestion(tmp_path: Path) -> None:
@@ -296,11 +293,19 @@ def test_usage_error_is_an_event_where_that_is_asked(tmp_path: Path, monkeypatch
     assert (found.code, found.stdout, json.loads(found.stderr)["event"]) == (2, "", "error")
     monkeypatch.setenv("SANDBOX_PROGRESS", "json")
     assert json.loads(run("up", "--bad", cwd=tmp_path).stderr)["id"] == "usage"
-    assert run("status", "--bad", cwd=tmp_path).stderr.startswith("Usage: ")
 
 
-def test_usage_error_of_logs_takes_its_file_for_a_file(tmp_path: Path) -> None:
-    assert run("doctor", "archive", "-o", "json", "--bad", cwd=tmp_path).stdout == ""
+def test_usage_errors_have_the_form_of_all_errors(tmp_path: Path) -> None:
+    found = run("status", "--bad", cwd=tmp_path)
+    assert found.stderr.splitlines() == [
+        "error[usage]: No such option '--bad'.",
+        "  Usage: sandbox status [OPTIONS] [NAME]",
+        "fix: see: sandbox status --help",
+    ]
+
+
+def test_options_of_another_program_ask_for_no_json(tmp_path: Path) -> None:
+    assert run("exec", "web", "-n", "A B", "--", "psql", "-o", "json", cwd=tmp_path).stdout == ""
 
 
 @pytest.mark.parametrize(

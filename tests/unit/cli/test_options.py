@@ -12,7 +12,7 @@ from sandbox.app import context
 from sandbox.app.chosen_spec import find as find_spec
 from sandbox.app.chosen_spec import written
 from sandbox.cli.doctor import machine
-from sandbox.cli.options import named_spec_options, progress_option
+from sandbox.cli.options import call, named_spec_options, progress_option
 from sandbox.cli.up import up
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
@@ -72,8 +72,8 @@ def test_spec_without_cluster_means_the_existing_one(folder: Path) -> None:
 def test_quiet_is_a_way_of_progress(words: list[str], environment: dict[str, str], progress: str) -> None:
     @click.command()
     @progress_option
-    def command(progress: str) -> None:
-        click.echo(progress)
+    def command() -> None:
+        click.echo(call().progress)
 
     assert CliRunner(env=environment).invoke(command, words).output == f"{progress}\n"
 
@@ -89,8 +89,8 @@ def test_seconds_that_no_clock_counts_are_refused(option: str, typed: str) -> No
 def test_name_is_an_argument_or_an_option() -> None:
     @click.command()
     @named_spec_options
-    def show(file: Path | None, name: str | None) -> None:
-        click.echo(name)
+    def show() -> None:
+        click.echo(call().name or "")
 
     for words in (["demo"], ["-n", "demo"], ["--name", "demo"], ["demo", "-n", "demo"]):
         assert in_process.run(show, *words).output == "demo\n"

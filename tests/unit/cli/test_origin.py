@@ -14,7 +14,7 @@ from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
 from sandbox.app.ports import Occupant, Wanted, taken
 from sandbox.app.project import consent as agreements
-from sandbox.cli import prompts
+from sandbox.cli import output, prompts
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root
 from sandbox.cli.down import down
@@ -126,7 +126,7 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
     repository: Path, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool
 ) -> None:
     """`up --from GIT` at a terminal → one question, whose answer is kept; Enter declines."""
-    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     ran = run("--from", f"file://{repository}", typed=typed)
     assert f"file://{repository}, commit " in ran.stderr and "trust it?" in ran.stderr
     assert isinstance(ran.exception, Reached) is goes_on
@@ -209,7 +209,7 @@ def test_name_of_another_origin_is_refused(repository: Path, tmp_path: Path) -> 
 
 
 def test_changed_origin_prompts_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     assert refused(typed="n\n").id == "declined"
@@ -272,6 +272,7 @@ CHANGES = (
     "credentials remove x",
     "credentials refresh",
     "certs renew",
+    "restart web",
     "addons enable metrics-server",
     "addons disable metrics-server",
 )
@@ -319,7 +320,7 @@ def test_no_command_changes_another_folders_sandbox(changing: Path, command: str
 
 
 def test_removal_of_another_folders_sandbox_is_asked(changing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     ran = change("down", typed="n\n")
     assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
     assert "the sandbox is removed, with all data of its pods" in ran.stderr

@@ -38,8 +38,7 @@ def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
 
 def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tuple[BaseException | None, str]:
     """Ask at a terminal; what came of it, and what was shown."""
-    for module in (output, prompts):
-        monkeypatch.setattr(module, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
 
     @click.command()
     def command() -> None:

@@ -244,9 +244,10 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     with pytest.raises(UsageError, match="stdin is not a terminal") as caught:
         run(folder, registry, "--prune")
     assert "team/tool:1" in caught.value.details
-    monkeypatch.setattr("sandbox.cli.push_images.has_terminal", lambda: True)
-    result = run(folder, registry, "--prune", typed="n\n")
-    assert "delete 1 tag from" in result.stderr
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
+    with pytest.raises(SandboxError) as declined:
+        run(folder, registry, "--prune", typed="n\n")
+    assert declined.value.id == "declined"
     assert registry.tags == {"app:1", "team/tool:1"}
     assert "deleted   team/tool:1" in run(folder, registry, "--prune", "--dry-run").stdout
     assert registry.tags == {"app:1", "team/tool:1"}
@@ -301,11 +302,6 @@ def test_progress_can_be_read_by_programs_or_be_absent(folder: Path, registry: S
     (folder / "images.lock.yaml").unlink()
     assert run(folder, registry, "--progress", "quiet").stderr == ""
     assert "✓ app:1" in run(folder, registry, "--progress", "plain").stderr
-
-
-def test_the_schema_needs_no_manifest() -> None:
-    result = CliRunner().invoke(command, ["--schema"], obj=False, standalone_mode=False)
-    assert json.loads(result.stdout)["properties"]["images"]["type"] == "array"
 
 
 @pytest.fixture

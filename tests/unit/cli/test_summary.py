@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import click
 import pytest
 
 from sandbox.cli import summary
+from sandbox.cli.options import Call
 from sandbox.config.schema import ResolvedSpec
 
 
@@ -24,7 +26,8 @@ def _welcome(
     found = SimpleNamespace(
         hosts=(host,),
         ports=ports,
-        exposure=SimpleNamespace(access=SimpleNamespace(open=False)),
+        exposure=SimpleNamespace(access=SimpleNamespace(open=False), urls=()),
+        kubeconfig=Path("/kubeconfig"),
         registry="localhost:5001",
         context="sandbox-demo",
         root_certificate=Path("/root.crt"),
@@ -33,8 +36,9 @@ def _welcome(
         urls=lambda one: (f"https://{one}:8443/",),
     )
     monkeypatch.setattr(summary, "addresses", lambda spec: found)
-    spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"), takes_https_ports=own)  # noqa: S104
-    summary.welcome(cast("ResolvedSpec", spec), progress=progress)
+    spec = SimpleNamespace(name="demo", edge=SimpleNamespace(listen="0.0.0.0"), takes_https_ports=own)  # noqa: S104
+    with click.Context(click.Command("up")):
+        summary.welcome(cast("ResolvedSpec", spec), Call(progress=progress))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from sandbox.cli import prompts, up
+from sandbox.cli.options import Call
 from sandbox.plan.lifecycle import survey
 from tests.support.fakes import FakeStep
 
@@ -29,7 +30,7 @@ def agreed(*named: str) -> set[str]:
 
 
 def test_plan_names_created_repaired_recreated_and_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    assert up._show("demo", survey(plan()), (), "text")
+    assert up._show(Call(), "demo", survey(plan()), ())
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["repair", "Registry", "half"],
@@ -38,12 +39,12 @@ def test_plan_names_created_repaired_recreated_and_lost(capsys: pytest.CaptureFi
         ["look", "at", "Dns", "waits", "for", "cluster"],
         ["make", "Addons"],
     ]
-    up._show("demo", survey(plan()), ("cluster",), "text")
+    up._show(Call(), "demo", survey(plan()), ("cluster",))
     assert "its data; agreed to" in capsys.readouterr().out
 
 
 def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    up._show("demo", survey(plan()), (), "json")
+    up._show(Call(output="json"), "demo", survey(plan()), ())
     found = json.loads(capsys.readouterr().out)
     assert (found["name"], found["changes"]) == ("demo", True)
     assert [(row["step"], row["action"], row["loses"]) for row in found["steps"]] == [
@@ -52,7 +53,7 @@ def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> No
         ("dns", "look at", ""),
         ("addons", "make", ""),
     ]
-    assert not up._show("demo", survey(plan()[:1]), (), "json")
+    assert not up._show(Call(output="json"), "demo", survey(plan()[:1]), ())
     assert json.loads(capsys.readouterr().out) == {"name": "demo", "changes": False, "steps": []}
 
 

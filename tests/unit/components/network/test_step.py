@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.cli import prompts, up
+from sandbox.cli.options import Call
 from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
 from sandbox.engine import ContainerSpec, EngineError, Network
 from sandbox.errors import SandboxError
@@ -87,7 +88,7 @@ def test_ipv6_is_enabled_unless_the_network_is_in_use(
     with pytest.raises(MustRebuild, match="cannot be updated in place") as refused:
         lifecycle.up([step], Silent())
     assert refused.value.fix == "sandbox down, then sandbox up   (or put the spec back as it was)"
-    assert not up._show("demo", [], (), "text") and up._show("demo", [(step, found)], (), "text")
+    assert not up._show(Call(), "demo", [], ()) and up._show(Call(), "demo", [(step, found)], ())
     assert "deletes: everything in the cluster; only with sandbox down" in capsys.readouterr().out
     assert prompts.Asking(print).recreate([(step, found)], ()) == ()
     with pytest.raises(SandboxError, match="has no IPv6") as caught:

@@ -1,0 +1,112 @@
+"""`sandbox logs`, `exec` and `restart`: what people do all day with the workloads of a project."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+
+import click
+
+from sandbox.app import project_workloads
+from sandbox.app.dev.pod_watch import PodWatch
+from sandbox.app.pod_logs import PodLogs
+from sandbox.bundle import kubectl
+from sandbox.bundle.store import Store
+from sandbox.cli import completion
+from sandbox.cli.dev_output import PodLines
+from sandbox.cli.options import begin, change_options, file_option, name_option, spec_options
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+class _Duration(click.ParamType[int]):
+    """Seconds, written as 30s, 5m or 2h."""
+
+    name = "duration"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+)([smh])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time: write 30s, 5m or 2h", param, ctx)
+        return int(match[1]) * UNITS[match[2]]
+
+
+@click.command("logs")
+@click.argument("workload", required=False, shell_complete=completion.workloads)
+@name_option()
+@file_option("--file")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines, and with new pods, until Ctrl-C.")
+@click.option("--tail", type=click.IntRange(0), default=100, show_default=True, help="Lines of each container.")
+@click.option("--since", type=_Duration(), metavar="TIME", help="Lines of this time only, such as 30s, 5m or 2h.")
+@click.option("--previous", is_flag=True, help="Of the run before the last restart.")
+def logs(workload: str | None, *, follow: bool, tail: int, since: int | None, previous: bool) -> None:
+    """Show the logs of the project's pods, or of one workload, each line with its pod.
+
+    WORKLOAD is a name such as web, deployment/web or shop/web. A container that was restarted after an error begins
+    with the last lines of the run that failed.
+
+    \b
+    sandbox logs
+    sandbox logs web -f
+    sandbox logs shop/web --since 5m
+    sandbox logs db --previous
+    """
+    names, cluster, namespace = begin().running()
+    meant = project_workloads.find(cluster, workload, namespace) if workload else None
+    pod_logs, lines = PodLogs(cluster, meant, namespace), PodLines()
+    count = pod_logs.show(lines.log, lines=tail, since=since, previous=previous)
+    if follow:
+        PodWatch(lambda: cluster, pod_logs.pods, lines, names.cluster, logs=True).begin()
+        threading.Event().wait()  # until Ctrl-C
+    if not count:
+        click.echo("no lines", err=True)
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("workload", shell_complete=completion.workloads)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@spec_options
+@click.option("-c", "--container", metavar="NAME", help="The container.  [default: the first of the pod]")
+def execute(workload: str, command: tuple[str, ...], *, container: str | None) -> None:
+    """Run COMMAND (default: a shell) in the newest running pod of WORKLOAD, with this terminal.
+
+    The exit code is that of the command.
+
+    \b
+    sandbox exec web
+    sandbox exec db -- psql -U postgres
+    sandbox exec shop/web -c sidecar -- cat /etc/hosts
+    """
+    names, cluster, namespace = begin().running()
+    pod = project_workloads.running_pod(cluster, project_workloads.find(cluster, workload, namespace))
+    program = kubectl.find(Store(names.home.bundle))
+    terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
+    chosen = ["--container", container] if container else []
+    # The shell that most images have; bash where there is one.
+    shell = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
+    place = ["--namespace", pod["metadata"]["namespace"], pod["metadata"]["name"]]
+    argv = ["kubectl", "--kubeconfig", str(names.kubeconfig), "exec", *terminal, *chosen, *place, "--"]
+    os.execv(program, [*argv, *(command or shell)])  # noqa: S606
+
+
+@click.command("restart")
+@click.argument("workload", shell_complete=completion.workloads)
+@spec_options
+@change_options()
+def restart(workload: str) -> None:
+    """Replace the pods of WORKLOAD, and wait until the new ones are ready.
+
+    \b
+    sandbox restart web
+    sandbox restart shop/statefulset/db
+    """
+    call = begin("stopping", "the roll-out goes on in the cluster")
+    sandbox = call.sandbox()
+    with sandbox.alone("restart"):
+        _, cluster, namespace = call.running()
+        found = project_workloads.find(cluster, workload, namespace)
+        with sandbox.session.task(f"Restart of {found.title}") as task:
+            project_workloads.restart(cluster, found, task.say)
+            task.done = "ready"
