@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +34,14 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     """
     certificate = ""
     try:
-        with _connected(host, address, port, root) as connection:
-            certificate = _certificate(connection)
+        host.encode("idna")  # as the TLS handshake does, which leaves a socket open where it fails
+        with (
+            socket.create_connection((address, port), timeout=TIMEOUT) as plain,
+            _context(root).wrap_socket(plain, server_hostname=host) as connection,
+        ):
+            certificate = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+            # Else the request waits until the server has acknowledged the end of the handshake, 40 ms with Traefik.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = connection.makefile("rb").read(SHOWN).decode(errors="replace")
     except ssl.SSLError as error:
@@ -52,32 +55,14 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     return Answer(int(words[1]), page=answer, certificate=certificate)
 
 
-@contextmanager
-def _connected(host: str, address: str, port: int, root: Path | None) -> Iterator[ssl.SSLSocket]:
-    host.encode("idna")  # as the next line does, which leaves a socket open where it fails
-    with socket.create_connection((address, port), timeout=TIMEOUT) as plain:
-        # Otherwise the request waits until the server has acknowledged the end of the handshake, 40 ms with Traefik.
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with (_trusting(root) if root else _trusting_any()).wrap_socket(plain, server_hostname=host) as connection:
-            yield connection
-
-
-def _certificate(connection: ssl.SSLSocket) -> str:
-    return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
-
-
-def _trusting(root: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(root))
+def _context(root: Path | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if root:
+        context.load_verify_locations(root)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     # The file may hold a chain of which clients have the end: then every certificate in it counts as a root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-@functools.cache
-def _trusting_any() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context

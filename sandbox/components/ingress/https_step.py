@@ -91,14 +91,10 @@ class HttpsStep(NothingToUndo):
                 say=work.say,
             )
         except WaitTimeout as late:
-            causes = tuple(backends.faults(Cluster(self.names.kubeconfig), ingresses, hosts))
-            if not causes:
-                raise
-            raise WaitTimeout(
-                late.brief,
-                details="\n".join((late.details, *causes)),
-                fix="correct the Ingress, or what it names, then run: sandbox up",
-            ) from late
+            if causes := tuple(backends.faults(Cluster(self.names.kubeconfig), ingresses, hosts)):
+                late.details = "\n".join((late.details, *causes))
+                late.fix = "correct the Ingress, or what it names, then run: sandbox up"
+            raise
 
     def renew(self, say: Say) -> None:
         """Return once the domain and all hosts serve their present certificates; restarts applications that do not.
@@ -136,7 +132,7 @@ class HttpsStep(NothingToUndo):
         return self._first([partial(self._ask_domain, bind, wanted) for bind in self.binds])
 
     def _first(self, questions: Iterable[Callable[[], str | None]]) -> str | None:
-        """Ask at once, as often as the edge has nodes to send requests to; return the first trouble, or None."""
+        """Ask in parallel, as often as the edge has nodes to send requests to; return the first trouble, or None."""
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(question) for question in questions for _ in range(self.ways)]
             return next((trouble for trouble in (answer.result() for answer in asked) if trouble), None)
@@ -148,12 +144,11 @@ class HttpsStep(NothingToUndo):
         answer = https_probe.ask(
             self.domain, address=address, port=bind.port, root=self.root or self.names.root_certificate
         )
-        if answer.status is not None:
-            return self._difference(f"{address}:{bind.port}", answer.certificate, wanted)
-        # The certificate that is served matters most when it is not trusted.
-        served = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
-        difference = served and self._difference(f"{address}:{bind.port}", served, wanted)
-        return difference or f"{address}:{bind.port}: {answer.trouble}"
+        place, served = f"{address}:{bind.port}", answer.certificate
+        if answer.status is None:  # the certificate that is served matters most when it is not trusted
+            served = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
+        difference = self._difference(place, served, wanted) if served else None
+        return difference or (f"{place}: {answer.trouble}" if answer.status is None else None)
 
     def _difference(self, place: str, served_pem: str, wanted: Facts) -> str | None:
         served = describe(served_pem.encode(), now=datetime.now(UTC))
@@ -186,7 +181,8 @@ class HttpsStep(NothingToUndo):
         """Return an Ingress whose class nothing serves, also while the controller still serves its hosts."""
         if self.namespace is not None or not ingresses:
             return None
-        return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
+        found = unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
+        return next((f"{ingress} has the class '{name}'" for ingress, name in found.items()), None)
 
     def _ask(self, host: str, path: str) -> str | None:
         """Return what is wrong with the host's answer; without a path, the page for unknown hosts is fine too."""

@@ -67,12 +67,11 @@ class Page:
 
 
 def render(name: str, hosts: Iterable[str], *, port: int) -> str:
-    """Return the page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
     links = "".join(
         f'<li><a href="https://{html.escape(host)}{port_suffix(port)}/">{html.escape(host)}</a></li>\n'
         for host in sorted(hosts)
     )
-    none = "<p>`sandbox up` has not seen any yet.</p>".replace("`sandbox up`", "<code>sandbox up</code>")
+    none = "<p><code>sandbox up</code> has not seen any yet.</p>"
     content = f"<ul>\n{links}</ul>" if links else none
     return Template(controller.template_text("page.html")).substitute(
         title=_TITLE, name=html.escape(name), hosts=content
@@ -80,7 +79,7 @@ def render(name: str, hosts: Iterable[str], *, port: int) -> str:
 
 
 def is_default(page: str) -> bool:
-    """Tell whether a page, or its beginning, is the page that unknown hosts get."""
+    """Tell whether a page, or the first kilobyte of one, is the page that unknown hosts get."""
     return f"<title>{_TITLE}" in page
 
 

@@ -76,21 +76,14 @@ class IngressStep(NothingToUndo):
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
     def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[ObjectKey, ...]:
-        """Return objects of an earlier controller that this one lacks, except for classes that others made since."""
-        dropped = (applied_record.read(records, RECORD) or applied_record.Applied()).dropped(
-            tuple(map(ObjectKey.of, manifests))
-        )
-        return tuple(key for key in dropped if key.kind != "IngressClass" or _is_marked(records.cluster, key))
+        """Return the objects that an earlier spec asked for, such as classes, and this one does not."""
+        applied = applied_record.read(records, RECORD) or applied_record.Applied()
+        return applied.dropped(tuple(map(ObjectKey.of, manifests)))
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
         return list(map(content_hash.marked, self.controller.manifests(trusted=trusted)))
-
-
-def _is_marked(cluster: Cluster, key: ObjectKey) -> bool:
-    live = object_keys.find(cluster, key)
-    return live is not None and bool(content_hash.mark(live))
 
 
 def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> None:

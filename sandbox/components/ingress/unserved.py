@@ -18,11 +18,8 @@ Ingress = Mapping[str, Any]
 
 
 def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
-    """Raise SandboxError for an Ingress of the domain, or of every host, whose class nothing in the cluster serves."""
-    inside = [{"kind": "Ingress", **ingress} for ingress in ingresses if _is_inside(ingress, domain)]
-    classes = _classes(cluster)
-    foreign = {title(ingress): name for ingress in inside if (name := foreign_class(ingress, classes))}
-    if foreign:
+    """Raise SandboxError for an Ingress of the domain, or of every host, that nothing in the cluster serves."""
+    if foreign := passed_over(cluster, ingresses, domain):
         (ingress, name), *others = foreign.items()
         raise SandboxError(
             f"{ingress} has the class '{name}', which no controller here serves",
@@ -32,15 +29,17 @@ def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str)
         )
 
 
-def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> str | None:
-    """Return an Ingress of the domain, or of every host, that only classes without a controller have, or None."""
-    classes = _classes(cluster)
+def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> dict[str, str]:
+    """Return the Ingresses of the domain, or of every host, that no controller serves, with their classes."""
+    classes = [item["metadata"]["name"] for item in cluster.list("networking.k8s.io/v1", "IngressClass")]
     served = set(hosts_of([ingress for ingress in ingresses if not foreign_class(ingress, classes)]))
-    for ingress in ingresses:
-        name = foreign_class(ingress, classes)
-        if name and _is_inside(ingress, domain) and not served.intersection(hosts_of([ingress])):
-            return f"{title({'kind': 'Ingress', **ingress})} has the class '{name}'"
-    return None
+    return {
+        title({"kind": "Ingress", **ingress}): name
+        for ingress in ingresses
+        if (name := foreign_class(ingress, classes))
+        and _is_inside(ingress, domain)
+        and not served.intersection(hosts_of([ingress]))
+    }
 
 
 def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]) -> None:
@@ -103,8 +102,7 @@ def notes(
         for host in sorted(set(ingress_hosts(ingress))):
             if tls and host in tls:
                 yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
-                continue
-            if not is_below(host, domain) and host not in hosts:
+            elif not is_below(host, domain) and host not in hosts:
                 own = f"{host.partition('.')[0]}.{domain}"
                 yield (
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
@@ -158,10 +156,6 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (entry.get("secretName") for entry in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
-
-
-def _classes(cluster: Cluster) -> list[str]:
-    return [item["metadata"]["name"] for item in cluster.list("networking.k8s.io/v1", "IngressClass")]
 
 
 def _is_inside(ingress: Ingress, domain: str) -> bool:

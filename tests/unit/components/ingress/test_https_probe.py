@@ -14,7 +14,6 @@ import pytest
 
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import describe
-from sandbox.components.ingress import https_probe
 from sandbox.components.ingress.https_probe import ask
 from tests.support.ports import free_port
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki, presenting
@@ -63,15 +62,6 @@ def test_any_status_over_a_trusted_connection_is_an_answer(pki: Pki, tmp_path: P
     assert (answer.status, answer.trouble) == (status, "")
     assert describe(answer.certificate.encode(), now=NOW).hosts == (DOMAIN,)
     assert asked[0].startswith(f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n".encode())
-
-
-def test_request_does_not_wait_for_what_was_sent_before(pki: Pki, tmp_path: Path) -> None:
-    """With Nagle's algorithm it waits for the acknowledgement of the handshake's end, which servers may delay."""
-    with (
-        serving(pki, b"", tmp_path) as (port, _),
-        https_probe._connected(DOMAIN, "127.0.0.1", port, None) as connection,
-    ):
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize(

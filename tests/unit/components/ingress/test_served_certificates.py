@@ -1,4 +1,4 @@
-"""Hosts that serve an earlier certificate: told, given the time to read the new one, and restarted if needed."""
+"""Hosts that serve an earlier certificate are named, and their workloads restarted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import https_probe, served_certificates
 from sandbox.components.ingress.served_certificates import ANNOTATION, ServedCertificates
 from sandbox.errors import SandboxError
-from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Names
 from sandbox.system.wait import WaitTimeout
@@ -68,9 +67,7 @@ def app(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
 def certificates(
     names: Names, keystore: Keystore, app: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> ServedCertificates:
-    monkeypatch.setattr(served_certificates, "PATIENCE", 0.2)
     monkeypatch.setattr(served_certificates, "TIMEOUT", 0.5)
-    monkeypatch.setattr(served_certificates, "SETTLE", 0)
     return ServedCertificates(
         cluster=Cluster(names.kubeconfig),
         keystore=keystore,
@@ -121,17 +118,6 @@ def test_an_application_that_keeps_the_old_one_is_restarted(
     assert certificates.outdated(()) == []
 
 
-def test_pods_that_are_still_ending_are_waited_for(
-    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer
-) -> None:
-    metadata = {"name": "app-1", "namespace": "shop", "labels": {"app": "app"}, "deletionTimestamp": "2026-01-01"}
-    server.objects["/api/v1/namespaces/shop/pods/app-1"] = {"metadata": metadata}
-    new = renew(secrets)
-    with pytest.raises(WaitTimeout, match="the old pods") as caught:
-        certificates.renew((), lambda line: app.present(new))
-    assert caught.value.details == "app-1 is ending"
-
-
 def test_kinds_that_the_user_may_not_list_are_left_out(
     certificates: ServedCertificates,
     secrets: SecretsStep,
@@ -151,19 +137,6 @@ def test_kinds_that_the_user_may_not_list_are_left_out(
     certificates.renew((), lambda line: app.present(new))
     assert mark(server)
     assert certificates.outdated(()) == []
-
-
-def test_an_application_that_reads_it_again_is_left_alone(
-    certificates: ServedCertificates,
-    secrets: SecretsStep,
-    server: ApiServer,
-    app: TlsServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    new = renew(secrets)
-    monkeypatch.setattr(readiness, "refresh_pods", lambda *place, **how: app.present(new))
-    certificates.renew((), pytest.fail)
-    assert mark(server) is None
 
 
 def test_a_restart_that_does_not_help_is_an_error(

@@ -50,7 +50,7 @@ def test_class_of_another_controller_is_named_with_a_fix(
 ) -> None:
     served = [ingress(ingressClassName="nginx"), ingress(says={OLD: "nginx"}), ingress()]
     with pytest.raises(SandboxError) as caught:
-        require_classes(cluster, [*served, foreign], DOMAIN)
+        require_classes(cluster, [foreign], DOMAIN)
     assert caught.value.brief == f"Ingress shop/web has the class '{named}', which no controller here serves"
     assert fix in caught.value.fix
     require_classes(cluster, [foreign], "other.localhost")  # what is not of the domain is not waited for
@@ -60,16 +60,16 @@ def test_class_of_another_controller_is_named_with_a_fix(
 
 def test_host_that_only_a_foreign_class_has_is_passed_over(cluster: Cluster) -> None:
     foreign = ingress(ingressClassName="alb")
-    assert passed_over(cluster, [foreign], DOMAIN) == "Ingress shop/web has the class 'alb'"
-    assert passed_over(cluster, [foreign], "other.localhost") is None
-    assert passed_over(cluster, [foreign, ingress(ingressClassName="nginx")], DOMAIN) is None
-    assert passed_over(cluster, [ingress()], DOMAIN) is None
+    assert passed_over(cluster, [foreign], DOMAIN) == {"Ingress shop/web": "alb"}
+    assert passed_over(cluster, [foreign], "other.localhost") == {}
+    assert passed_over(cluster, [foreign, ingress(ingressClassName="nginx")], DOMAIN) == {}
+    assert passed_over(cluster, [ingress()], DOMAIN) == {}
 
 
 def test_foreign_class_without_hosts_is_an_error_for_every_domain(cluster: Cluster) -> None:
     bookinfo = ingress(says={OLD: "istio"})
     del bookinfo["spec"]["rules"][0]["host"]
-    assert passed_over(cluster, [bookinfo], DOMAIN) == "Ingress shop/web has the class 'istio (by annotation)'"
+    assert passed_over(cluster, [bookinfo], DOMAIN) == {"Ingress shop/web": "istio (by annotation)"}
     with pytest.raises(SandboxError, match=r"the class 'istio \(by annotation\)', which no controller here serves"):
         require_classes(cluster, [bookinfo], DOMAIN)
 
