@@ -95,7 +95,6 @@ class Cluster:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
 
     def trouble(self) -> str | None:
-        """Return why the API server does not answer or is not ready, None if it is."""
         try:
             self._call("GET", "/readyz", text=True)
         except ClusterError as error:
@@ -230,7 +229,6 @@ class Cluster:
             raise ClusterError(f"the log of {namespace}/{pod} ends", details=str(error)) from error
 
     def socket(self, path: str, protocol: str) -> Any:
-        """Open a WebSocket to the API server. Raises Unanswered."""
         return self._transport.socket(path, protocol)
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
@@ -304,7 +302,6 @@ class Cluster:
         text: bool = False,
         needs: str = "",
     ) -> Any:
-        """Return the answer to a request: a JSON object that has the key it `needs`, or text."""
         accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":

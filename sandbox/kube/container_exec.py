@@ -20,8 +20,6 @@ PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Executed:
-    """The result of a command: its status, its output, and its errors."""
-
     status: int
     output: bytes
     complaints: str

@@ -188,7 +188,6 @@ def _advice(place: str) -> str:
 
 
 def kustomization(folder: Path) -> Path | None:
-    """Return the file by which `kubectl kustomize` renders the folder, if there is one."""
     return next((file for name in KUSTOMIZATIONS if is_file(file := folder / name)), None)
 
 

@@ -14,8 +14,6 @@ from sandbox.kube.deletion import is_leaving
 
 @dataclass(frozen=True, order=True)
 class ObjectKey:
-    """The API version, kind, namespace and name of an object."""
-
     api_version: str
     kind: str
     namespace: str | None

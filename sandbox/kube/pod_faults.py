@@ -66,8 +66,6 @@ PLACED = "PodReadyToStartContainers"
 
 
 class Outlook(Enum):
-    """Whether a container that does not run may still start."""
-
     OPEN = "may start yet"
     POOR = "cannot start unless something else changes, which is yet to come up"
     NONE = "cannot start"

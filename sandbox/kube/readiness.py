@@ -63,8 +63,6 @@ UNREADY = 10.0  # seconds
 
 @dataclass(frozen=True)
 class _Trouble:
-    """Why a workload is not ready: its `state`, its pods' faults, the evidence, and the fix."""
-
     state: str
     ended: bool = False
     outlook: Outlook = Outlook.OPEN
@@ -105,8 +103,6 @@ def wait_ready(
 
 
 class _Waiting:
-    """The workloads of one `wait_ready`."""
-
     def __init__(self, cluster: Cluster, manifests: Iterable[Manifest], say: Say) -> None:
         self._cluster, self._say = cluster, say
         self._workloads = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
@@ -127,7 +123,6 @@ class _Waiting:
         return "\n".join(f"{name}: {trouble}" for name, trouble in troubles.items()) or None
 
     def _troubles(self, now: float) -> Mapping[str, _Trouble]:
-        """Return what is wrong with the workloads that exist, by their titles."""
         pairs = [(manifest, _live(self._cluster, manifest)) for manifest in self._workloads]
         present = [(manifest, live) for manifest, live in pairs if live and not is_leaving(live)]
         self._workloads = [manifest for manifest, _ in present]  # a ready one may crash while others come up
@@ -285,7 +280,6 @@ def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
 
 
 def _last(events: Sequence[Manifest], reason: str, name: str) -> str:
-    """Return the message of the last event with a reason about an object; empty without one."""
     messages = [
         str(event.get("message", "")).strip()
         for event in events

@@ -30,8 +30,6 @@ _making = threading.Lock()
 
 @dataclass(frozen=True)
 class Record:
-    """A record that this user's commands wrote."""
-
     name: str
     labels: Mapping[str, str]
     data: Data
@@ -63,7 +61,6 @@ class Records:
         return record.data if record else None
 
     def list(self, selector: str) -> tuple[Record, ...]:
-        """Return the records that match `selector`."""
         live = self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)
         return tuple(filter(None, map(self._record, live)))
 
@@ -88,7 +85,6 @@ class Records:
         return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
 
     def _record(self, live: Mapping[str, Any]) -> Record | None:
-        """Return the record in a ConfigMap, None for one without our seal."""
         metadata, data, key = live["metadata"], live.get("data") or {}, self._key()
         labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")
         if key is None or not hmac.compare_digest(

@@ -14,7 +14,6 @@ def offered(service: Manifest, protocol: str) -> Sequence[Manifest]:
 
 
 def endpoint_slices(cluster: Cluster, namespace: str, service: str) -> Sequence[dict[str, Any]]:
-    """Return the EndpointSlices of a Service. Raises ClusterError."""
     selector = f"kubernetes.io/service-name={service}"
     return cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
 

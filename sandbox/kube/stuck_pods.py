@@ -41,7 +41,6 @@ def replace(cluster: Cluster, live: Manifest, say: Say) -> None:
 
 
 def _stuck(live: Manifest, pods: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each broken pod of an earlier revision, and its state."""
     newest = live["status"].get("updateRevision")
     for pod in pods:
         name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}

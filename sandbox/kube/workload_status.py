@@ -58,7 +58,6 @@ def _job_progress(job: Mapping[str, Any]) -> str | None:
 
 
 def _rollout_progress(live: Mapping[str, Any]) -> str | None:
-    """Return what a Deployment, StatefulSet or DaemonSet lacks of its pods."""
     status, spec = live.get("status") or {}, live.get("spec") or {}
     if spec.get("paused"):  # then nothing changes until another resumes it
         return None
@@ -94,7 +93,6 @@ def lacks_pods(live: Mapping[str, Any]) -> bool:
 
 
 def is_seen(live: Mapping[str, Any]) -> bool:
-    """Return whether the workload's controller knows its present spec."""
     seen = (live.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= live["metadata"].get("generation", 1))
 
@@ -115,7 +113,6 @@ def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
 
 
 def conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
-    """Return the conditions of a type in the status of a workload or pod."""
     every = (live.get("status") or {}).get("conditions") or ()
     return (condition for condition in every if condition.get("type") == kind)
 

@@ -47,7 +47,6 @@ def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
 
 
 def find(record: Path) -> Detached | None:
-    """Return the recorded process, if it still runs."""
     try:
         content = files.read_json(record)
         child = Detached(int(content["pid"]), str(content["started"]))

@@ -29,14 +29,12 @@ def lines(sandbox: str, hosts: Iterable[str], address: str) -> tuple[str, ...]:
 
 
 def placed(text: str, sandbox: str, hosts: Iterable[str], address: str) -> str:
-    """Return the text with those lines in place of the sandbox's previous ones."""
     rest = removed(text, sandbox)
     whole = rest if not rest or rest.endswith("\n") else rest + "\n"
     return whole + "".join(f"{line}\n" for line in lines(sandbox, hosts, address))
 
 
 def removed(text: str, sandbox: str | None) -> str:
-    """Return the text without the lines of the sandbox, or of all."""
     return "".join(line for line in text.splitlines(keepends=True) if not _is_of(line, sandbox))
 
 

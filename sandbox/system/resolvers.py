@@ -76,7 +76,6 @@ def split(output: Mapping[str, str]) -> Upstream | None:
 
 
 def resolv_conf(servers: Iterable[str], search: Iterable[str] = ()) -> str:
-    """Return the text of a resolv.conf (resolv.conf(5))."""
     lines = [f"nameserver {server}" for server in servers]
     domains = " ".join(search)
     return "\n".join([*lines, *([f"search {domains}"] if domains else []), ""])

@@ -14,8 +14,6 @@ Found = TypeVar("Found")
 
 
 class WaitTimeout(SandboxError):
-    """A state was not reached in time; `details` holds the last state seen."""
-
     id = "timeout"
 
 

@@ -84,7 +84,6 @@ class AddonCharts:
         return tuple(ObjectKey.of(manifest) for manifest in objects if manifest["kind"] == "CustomResourceDefinition")
 
     def install(self, use: ChartUse, work: Work) -> None:
-        """Install or upgrade the release, and wait. Raises SandboxError."""
         self._step(use).apply(Progress(work.say))
 
     def uninstall(self, addon: str, say: Say) -> None:

@@ -58,15 +58,11 @@ class AddonChart(_Model):
 
 
 class Page(_Model):
-    """The Service behind https://ADDON.DOMAIN."""
-
     service: str
     port: int
 
 
 class Login(_Model):
-    """A user name, and the Secret that has its password."""
-
     user: str
     secret: str
     key: str

@@ -123,7 +123,6 @@ class AddonManager:
 
     @property
     def cluster(self) -> Cluster:
-        """Return the sandbox's cluster. Raises ClusterError when there is none."""
         return Cluster(self.images.sandbox.kubeconfig)
 
     def _install(self, chosen: ChosenAddon, before: Record | None, *, last: bool, work: Work) -> None:
@@ -157,11 +156,9 @@ class AddonManager:
         )
 
     def url(self, chosen: ChosenAddon) -> str | None:
-        """Return the URL of the addon's page, None for an addon without one."""
         return self._url(chosen.name) if self.host(chosen) else None
 
     def host(self, chosen: ChosenAddon) -> str | None:
-        """Return the host of the addon's page, None for an addon without one."""
         return self._host(chosen.name) if self.served and chosen.addon.about.page else None
 
     def instructions(self, chosen: ChosenAddon) -> tuple[str, ...]:

@@ -38,7 +38,6 @@ class Record:
 
     @property
     def title(self) -> str:
-        """The name of the record in the cluster."""
         return f"addon-{self.name}"
 
     def data(self) -> dict[str, str]:
@@ -68,7 +67,6 @@ def fill(content: Any, values: Mapping[str, str]) -> Any:
 
 
 def used(content: Any) -> frozenset[str]:
-    """Return the names of the placeholders in `content`."""
     match content:
         case str():
             return frozenset(_PLACEHOLDER.findall(content))
@@ -88,7 +86,6 @@ def load(chosen: ChosenAddon) -> Objects:
 
 
 def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
-    """Apply the objects in their order. Raises ClusterError."""
     for manifest in objects:
         apply_patiently(cluster, manifest, say=say)
 
@@ -107,7 +104,6 @@ def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition])
 
 
 def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
-    """Yield the conditions that do not hold yet, with their messages."""
     for expected in conditions:
         key = ObjectKey(expected.apiVersion, expected.kind, expected.namespace, expected.name)
         status = (object_keys.find(cluster, key) or {}).get("status") or {}

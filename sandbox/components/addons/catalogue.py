@@ -33,13 +33,11 @@ class Addon:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Its manifests, in the order of their paths."""
         paths = manifests.files(self.folder)
         return tuple(path for path in paths if path != self.folder / FILE and path.is_file())
 
 
 def read_addon(folder: Path) -> Addon:
-    """Return the addon in `folder`, an absolute path. Raises UsageError."""
     if not re.fullmatch(LABEL, folder.name):
         raise UsageError(
             f"the folder {folder} cannot be an addon",
@@ -84,7 +82,6 @@ def find_addon(source: str) -> Addon:
 
 
 def without_minikubes(spec: Spec) -> list[Addon]:
-    """Return the addons of the spec that are not minikube's. Raises UsageError."""
     return [find_addon(use.addon) for use in spec.addons if not is_minikubes(spec, use.addon)]
 
 
@@ -125,7 +122,6 @@ class ChosenAddon:
 
     @property
     def chart_values(self) -> dict[str, str]:
-        """The chart's values in the spec, by their paths."""
         return {key: value for key, value in self.values.items() if key not in self.addon.about.values}
 
 

@@ -39,8 +39,6 @@ class ChartChanged(SandboxError):
 
 
 class LockedChart(BaseModel):
-    """A chart, its full source, and the digest of its archive."""
-
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     chart: str
@@ -49,8 +47,6 @@ class LockedChart(BaseModel):
 
 
 class ChartLock(BaseModel):
-    """The content of the lock file."""
-
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     version: Format = Field(CURRENT, alias="apiVersion")
@@ -79,7 +75,6 @@ class ChartArchives:
         )
 
     def missing(self, charts: Iterable[AnyChart]) -> list[AnyChart]:
-        """Return the charts that `find` does not find. Raises UsageError."""
         return [chart for chart in charts if self.find(chart) is None]
 
     def pull_all(self, charts: Sequence[AnyChart], helm: Helm, say: Say) -> None:

@@ -104,7 +104,6 @@ class ChartsStep(NothingToUndo):
 
     @property
     def program(self) -> Helm:
-        """Return helm. Raises MissingTool."""
         return Helm.find(self.store)
 
     def _release(self, name: str, namespace: str) -> Release | None:

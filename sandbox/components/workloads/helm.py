@@ -151,7 +151,6 @@ class Helm:
         self._run([self.program, command, *options, "--", chart.name], kubeconfig, chart.name, say)
 
     def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
-        """Uninstall the release with all its objects."""
         options = [f"--namespace={namespace}", "--wait"]
         self._run([self.program, "uninstall", *options, "--", name], kubeconfig, name, say)
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +88,9 @@ class ImageNames:
             return None
         if reference.digest:  # exactly these bytes are wanted, and no others may replace them
             return next((image for image in self.brought if reference in (image.names or ())), None)
-        candidates = self._by_last.get(_last(reference.path), ())
-        named = [image for image in candidates if any(_means(reference, each) for each in image.names or ())]
-        own = [image for image in candidates if self._is_own(reference, image)]
-        alike = [image for image in candidates if image.built and image.names is None and _is_alike(reference, image)]
+        named = [image for image in self.brought if any(_means(reference, each) for each in image.names or ())]
+        own = [image for image in self.brought if self._is_own(reference, image)]
+        alike = [image for image in self.brought if image.built and image.names is None and _is_alike(reference, image)]
         images = named or own or ([] if self.is_ours(name) else alike)
         if len(images) > 1:
             raise UsageError(
@@ -102,18 +100,7 @@ class ImageNames:
             )
         return images[0] if images else None
 
-    @cached_property
-    def _by_last(self) -> Mapping[str, Sequence[Brought]]:
-        """Return the images by the last parts of all their names: every name that means one ends in such a part."""
-        images: dict[str, list[Brought]] = {}
-        for image in self.brought:
-            paths = [reference.path for reference in (image.source, *(image.names or ())) if reference]
-            for last in {_last(path) for path in (image.target.repository, *paths)}:
-                images.setdefault(last, []).append(image)
-        return images
-
     def is_ours(self, name: str) -> bool:
-        """Return whether the name means the sandbox's registry, and no other."""
         host, slash, _ = name.partition("/")
         return bool(slash) and host in (self.prefix, *self.hosts)
 
@@ -152,7 +139,6 @@ class ImageNames:
         return {"images": dict(full), "fields": {kind: list(map(list, paths)) for kind, paths in self.fields.items()}}
 
     def require(self, objects: Sequence[Manifest]) -> None:
-        """Raise SandboxError for images that are `missing`."""
         if missing := self.missing(objects):
             raise SandboxError(
                 f"nothing provides the {plural(len(missing), 'image')} {', '.join(missing)}",
