@@ -41,6 +41,8 @@ from sandbox.kube.workload_status import (
 from sandbox.system.wait import wait_until
 
 EVERY = 0.5  # seconds between two reads of the workloads and their pods
+# Once one workload has failed, others that are still starting get this long to fail as well: one error names all.
+SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
 # The scheduler's words for a pod whose needs no node will meet by itself, unlike a taint or a claim that is not bound.
@@ -109,6 +111,7 @@ class _Waiting:
         self._begun = time.monotonic()
         self._unprobed: set[str] = set()  # those that came up meanwhile, and are ready whenever their programs run
         self._steady_since: float | None = None
+        self._failed_since: float | None = None
         self._crashes: dict[str, int] | None = None  # by title, as of when nothing was starting any more
 
     def state(self) -> str | None:
@@ -118,7 +121,10 @@ class _Waiting:
         self._steady_since = None if troubles else self._steady_since or now
         if self._steady_since is not None and self._unprobed and now < self._steady_since + STEADY:
             return f"{', '.join(self._unprobed)}: ready for a moment"
-        if failed := self._failed(troubles):
+        failed = self._failed(troubles)
+        self._failed_since = (self._failed_since or now) if failed else None
+        patience = 0.0 if all(trouble.ended or trouble.evidence for trouble in troubles.values()) else SETTLING
+        if self._failed_since is not None and now >= self._failed_since + patience:
             raise _failure({name: trouble for name, trouble in troubles.items() if name in failed or trouble.evidence})
         return "\n".join(f"{name}: {trouble}" for name, trouble in troubles.items()) or None
 
