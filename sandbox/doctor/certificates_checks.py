@@ -12,35 +12,32 @@ from sandbox.quantities import count
 
 DEFAULT = "default"
 RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}"
+RENEW_AUTHORITY = "sandbox certs renew{which} --authority"
 
 
-def authority(context: DoctorContext) -> Finding:
+def valid(context: DoctorContext) -> Finding:
     keystore, domains = Keystore(context.names.keys), context.spec.vouched
     root = keystore.inspect_root(domains, now=context.now)
     if root.state is CertificateState.ABSENT:
-        return skipped("sandbox up creates it")
+        return skipped("sandbox up creates them")
     if not root.usable:
         return error(f"root: {root.reason}", root.advice(RENEW_ROOT))
     issuing = keystore.inspect_issuing(domains, now=context.now)
     if not issuing.usable:
-        return error(f"issuing CA: {issuing.reason}")
+        return error(f"issuing CA: {issuing.reason}", RENEW_AUTHORITY)
+    leaves = [entry for entry in inventory(keystore, now=context.now) if entry.role == LEAF]
+    if broken := [f"{leaf.name}: {leaf.condition.reason}" for leaf in leaves if not leaf.condition.usable]:
+        return error("; ".join(broken))
     if root.reason:
         return warn(f"root: {root.reason}", RENEW_ROOT)
     if issuing.reason:
-        return warn(f"issuing CA: {issuing.reason}")
+        return warn(f"issuing CA: {issuing.reason}", RENEW_AUTHORITY)
+    if due := [f"{leaf.name}: {leaf.condition.reason}" for leaf in leaves if leaf.condition.reason]:
+        return warn("; ".join(due))
     facts = describe(context.names.root_certificate.read_bytes(), now=context.now)
-    return ok(f"the root has {count(facts.days_left, 'day')} left and is limited to {', '.join(facts.permitted)}")
-
-
-def leaves(context: DoctorContext) -> Finding:
-    found = [one for one in inventory(Keystore(context.names.keys), now=context.now) if one.role == LEAF]
-    if not found:
-        return skipped("sandbox up issues them")
-    lives = ", ".join(f"{one.name} {count(one.facts.days_left, 'day')} left" for one in found if one.facts)
-    reasons = [f"{one.name}: {one.condition.reason}" for one in found if one.condition.reason]
-    if all(one.condition.usable for one in found):
-        return warn("; ".join(reasons)) if reasons else ok(lives)
-    return error("; ".join(reasons))
+    days = [f"{leaf.name} {count(leaf.facts.days_left, 'day')}" for leaf in leaves if leaf.facts]
+    lives = ", ".join([f"the root has {count(facts.days_left, 'day')} left", *days])
+    return ok(f"{lives}; limited to {', '.join(facts.permitted)}")
 
 
 def trusted(context: DoctorContext) -> Finding:
@@ -54,16 +51,7 @@ def trusted(context: DoctorContext) -> Finding:
 
 CHECKS = (
     Check(
-        "certificates.authority",
-        "root and issuing CA are usable",
-        "sandbox certs renew{which} --authority",
-        authority,
-    ),
-    Check(
-        "certificates.leaves",
-        "server certificates are valid and not about to expire",
-        "sandbox certs renew{which}",
-        leaves,
+        "certificates.valid", "root, issuing CA and server certificates are usable", "sandbox certs renew{which}", valid
     ),
     Check("certificates.trusted", "this machine trusts the sandbox's root", "sandbox certs trust{which}", trusted),
 )

@@ -1,15 +1,15 @@
-"""A check of the doctor: what it inspects, the row it gives, running many at once, and the repair of some."""
+"""A check of the doctor: what it inspects, the row it gives, running many at once or in order, and repairs."""
 
 from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import Generic, Protocol, TypeVar
 
-from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.doctor_context import DoctorContext, NoEngine
 from sandbox.errors import SandboxError
 from sandbox.sanitize import fit
 
@@ -49,7 +49,6 @@ class Row:
     fix: str
 
     def as_json(self) -> dict[str, str]:
-        """Return the row as `-o json` prints it."""
         return {**asdict(self), "status": self.status.value}
 
 
@@ -58,26 +57,22 @@ def ok(evidence: str) -> Finding:
 
 
 def warn(evidence: str, fix: str = "") -> Finding:
-    """Return the finding that something works but may surprise."""
     return Finding(Status.WARN, evidence, fix)
 
 
 def error(evidence: str, fix: str = "") -> Finding:
-    """Return the finding that something does not work, or will not."""
     return Finding(Status.ERROR, evidence, fix)
 
 
 def skipped(reason: str) -> Finding:
-    """Return the finding that nothing was checked, with the reason."""
     return Finding(Status.SKIPPED, reason)
 
 
 def failed(trouble: SandboxError | OSError) -> Finding:
     """Return the finding that the check itself failed."""
     if isinstance(trouble, SandboxError):
-        return error(
-            ": ".join(part for part in (trouble.brief, *trouble.details.splitlines()[-1:]) if part), trouble.fix
-        )
+        parts = (trouble.brief, *trouble.details.splitlines()[-1:])
+        return error(": ".join(part for part in parts if part), trouble.fix)
     return error(str(trouble))
 
 
@@ -86,13 +81,12 @@ def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
 
     In both, `{which}` is replaced by the arguments that name the sandbox.
     """
-    evidence = fit(finding.evidence)
-    told = (finding.fix or fix).replace(WHICH, which) if finding.status in FIXABLE else ""
-    return Row(id, finding.status, evidence, told)
+    advice = (finding.fix or fix).replace(WHICH, which) if finding.status in FIXABLE else ""
+    return Row(id, finding.status, fit(finding.evidence), advice)
 
 
 def has_errors(rows: Iterable[Row]) -> bool:
-    return any(one.status is Status.ERROR for one in rows)
+    return any(row.status is Status.ERROR for row in rows)
 
 
 class Subject(Protocol):
@@ -127,50 +121,44 @@ def run(checks: Sequence[Check[SubjectT]], subject: SubjectT, *, seconds: float)
     """
     deadline = time.monotonic() + seconds
     pool = ThreadPoolExecutor(WIDTH)
-    asked = [pool.submit(finding, check, subject) for check in checks]
-    wait(asked, max(0.0, deadline - time.monotonic()))
+    futures = [pool.submit(checked, check, subject) for check in checks]
+    wait(futures, max(0.0, deadline - time.monotonic()))
     pool.shutdown(wait=False, cancel_futures=True)
     late = warn(f"no answer within {round(seconds, 1):g} s")
     return tuple(
-        row(check.id, one.result() if one.done() and not one.cancelled() else late, fix=check.fix, which=subject.which)
-        for check, one in zip(checks, asked, strict=True)
+        future.result()
+        if future.done() and not future.cancelled()
+        else row(check.id, late, fix=check.fix, which=subject.which)
+        for check, future in zip(checks, futures, strict=True)
     )
 
 
-def with_engine(context: DoctorContext) -> EngineProbe:
-    """Return the engine. Raises NoEngine if there is none; the check of the engine reports why."""
-    if isinstance(context.docker, SandboxError):
-        raise NoEngine
-    return context.docker
-
-
-class NoEngine(Exception):
-    """A check needs the engine, and there is none."""
-
-
-def finding(check: Check[SubjectT], subject: SubjectT) -> Finding:
-    """Run one check in this thread; a check that fails gives a finding too."""
-    try:
-        return check.inspect(subject)
-    except NoEngine:
-        return skipped("needs the Docker Engine")
-    except (SandboxError, OSError) as trouble:
-        return failed(trouble)
+def follow(checks: Iterable[Check[SubjectT]], subject: SubjectT) -> Iterator[Row]:
+    """Run checks one after another, and yield each row at once; the checks after the first error are skipped."""
+    wrong = ""
+    for check in checks:
+        if wrong:
+            yield row(check.id, skipped(f"not checked: {wrong} failed"), fix="", which="")
+            continue
+        result = checked(check, subject)
+        wrong = check.id if result.status is Status.ERROR else ""
+        yield result
 
 
 def checked(check: Check[SubjectT], subject: SubjectT) -> Row:
-    """Run one check in this thread, and return its row."""
-    return row(check.id, finding(check, subject), fix=check.fix, which=subject.which)
-
-
-def unchecked(check: Check[SubjectT], failed: str) -> Row:
-    """Return the row of a check that makes no sense since the check with the id `failed` has failed."""
-    return row(check.id, skipped(f"not checked: {failed} failed"), fix="", which="")
+    """Return the row of one check; a check that fails has one too."""
+    try:
+        finding = check.inspect(subject)
+    except NoEngine:
+        finding = skipped("needs the Docker Engine")
+    except (SandboxError, OSError) as trouble:
+        finding = failed(trouble)
+    return row(check.id, finding, fix=check.fix, which=subject.which)
 
 
 def repair(checks: Sequence[Check[DoctorContext]], rows: Sequence[Row], context: DoctorContext) -> tuple[Row, ...]:
     """Repair what is safe to repair, and return the rows with those checks run again."""
-    return tuple(_repaired(check, one, context) for check, one in zip(checks, rows, strict=True))
+    return tuple(_repaired(check, before, context) for check, before in zip(checks, rows, strict=True))
 
 
 def _repaired(check: Check[DoctorContext], before: Row, context: DoctorContext) -> Row:

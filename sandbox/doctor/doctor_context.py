@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLong
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
@@ -16,13 +16,16 @@ from sandbox.kube.api import Cluster
 from sandbox.names import Home, Names
 
 
+class NoEngine(Exception):
+    """A check needs the engine, and there is none; the check of the engine reports why."""
+
+
 @dataclass(frozen=True)
 class EngineProbe:
-    """An engine that answered: the connection, its facts, and the time (aware) when it was asked."""
+    """An engine that answered, and its facts."""
 
     engine: Engine
     facts: Facts
-    asked: datetime
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,18 @@ class DoctorContext:
     @property
     def names(self) -> Names:
         return self.home.sandbox(self.spec.name)
+
+    @property
+    def probe(self) -> EngineProbe:
+        """Return the engine. Raises NoEngine."""
+        if isinstance(self.docker, SandboxError):
+            raise NoEngine
+        return self.docker
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine. Raises NoEngine."""
+        return self.probe.engine
 
     @property
     def cluster(self) -> Cluster:
@@ -72,5 +87,4 @@ def probe_engine(seconds: float) -> EngineProbe | SandboxError:
 
 def _reach() -> EngineProbe:
     engine = Engine.connect()
-    asked = datetime.now(UTC)
-    return EngineProbe(engine, engine.facts(), asked)
+    return EngineProbe(engine, engine.facts())

@@ -14,7 +14,6 @@ from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.pod_faults import faults
-from sandbox.names import HOST
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 
@@ -59,8 +58,7 @@ def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
         "name": "doctor",
         "image": image,
         "command": list(command),
-        # For ping.
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": ["NET_RAW"]}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}},
     }
     return {
@@ -78,6 +76,13 @@ def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def command(*, host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
+    """Return the command line for the pod: it looks `host` up, empty for an address, and sends to `target`."""
+    data = (base64.b64encode(part).decode() for part in (first, then))
+    script = files.packaged(__package__, "scripts/egress.sh")
+    return ["busybox", "sh", "-c", script, "outbound", host, target, str(port), *data, *nameservers]
+
+
 @dataclass(frozen=True)
 class Part:
     """The output of one attempt, and whether it succeeded."""
@@ -86,12 +91,13 @@ class Part:
     succeeded: bool
 
     @property
-    def last(self) -> str:
+    def last_line(self) -> str:
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         return re.sub(r"^[*;\s]+", "", lines[-1]) if lines else "no answer"
 
     @property
     def addresses(self) -> tuple[str, ...]:
+        """Return the addresses in the answer of nslookup, which begins after those of the nameserver."""
         _, _, answer = self.output.partition("Name:")
         return tuple(dict.fromkeys(re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)))
 
@@ -100,26 +106,19 @@ class Part:
         return self.succeeded or "NXDOMAIN" in self.output or bool(self.addresses)
 
 
-def command(*, host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
-    """Return the command line for the pod: it looks `host` up, empty for an address, and sends to `target`."""
-    sent = (base64.b64encode(each).decode() for each in (first, then))
-    script = files.packaged(__package__, "scripts/egress.sh")
-    return ["busybox", "sh", "-c", script, "outbound", HOST, host, target, str(port), *sent, *nameservers]
-
-
 def read(log: str) -> dict[str, Part]:
     """Return the parts of a pod's log by their titles."""
-    found: dict[str, Part] = {}
+    parts: dict[str, Part] = {}
     title, lines = "", list[str]()
     for line in log.splitlines():
-        word = line.removeprefix("=== ") if line.startswith("=== ") else None
-        if word is None:
+        mark = line.removeprefix("=== ") if line.startswith("=== ") else None
+        if mark is None:
             lines.append(line)
-        elif word.startswith("status "):
-            found[title] = Part("\n".join(lines), word == "status 0")
+        elif mark.startswith("status "):
+            parts[title] = Part("\n".join(lines), mark == "status 0")
         else:
-            title, lines = word, []
-    return found
+            title, lines = mark, []
+    return parts
 
 
 def received(part: Part) -> tuple[str, bytes]:
@@ -139,7 +138,7 @@ class Refused(Exception):
 class Hello:
     """A TLS client that asks for `host`; another program carries its bytes.
 
-    It trusts this machine's store and the certificates in `company` (PEM), of whom it tells when it meets them.
+    It trusts this machine's store and the certificates in `company` (PEM), whose name it reports when it meets them.
     """
 
     def __init__(self, host: str, company: bytes = b"") -> None:
@@ -147,14 +146,14 @@ class Hello:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context, own = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if company:
-            for each in (context, own):
-                each.load_verify_locations(cadata=company.decode())
-        self._opening: list[Any] = [one["subject"] for one in own.get_ca_certs()]
+            for store in (context, own):
+                store.load_verify_locations(cadata=company.decode())
+        self._companies: list[Any] = [authority["subject"] for authority in own.get_ca_certs()]
         self._client = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         with suppress(ssl.SSLWantReadError):
             self._client.do_handshake()
-        self.first_words = self._outgoing.read()
-        """The ClientHello (RFC 8446, section 4.1.2)."""
+        self.client_hello = self._outgoing.read()
+        """RFC 8446, section 4.1.2."""
 
     def judge(self, answer: bytes) -> str:
         """Return the protocol and the issuer, from the server's first flight. Raises Refused.
@@ -179,5 +178,5 @@ class Hello:
         certificate: Any = client.getpeercert()  # typeshed has one type for all of its fields
         issuer = {name: value for part in certificate["issuer"] for name, value in part}
         by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed CA"
-        opened = ", the company's CA: TLS is opened on the way" if certificate["issuer"] in self._opening else ""
+        opened = ", the company's CA: TLS is opened on the way" if certificate["issuer"] in self._companies else ""
         return f"{client.version()}, the certificate for {self.host} is by {by}{opened}"

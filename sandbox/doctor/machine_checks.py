@@ -1,4 +1,4 @@
-"""Checks of this machine: disks, kernel limits, proxy variables, modes of the user's files."""
+"""Checks of the engine and of this machine: what they can do, disk, kernel limits, proxies, modes of files."""
 
 from __future__ import annotations
 
@@ -9,50 +9,85 @@ from pathlib import Path
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from sandbox.components.network import proxy_settings
-from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn, with_engine
+from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.engine import endpoint, engine_limits
+from sandbox.errors import SandboxError
 from sandbox.plan import providers
 from sandbox.system import files, inotify
 
 GIB = 1 << 30
-OTHERS = 0o077
+CPUS = 2
+MEMORY, COMFORTABLE_MEMORY = 2 * GIB, 4 * GIB
+DISK, COMFORTABLE_DISK = 3 * GIB, 10 * GIB
 SPARE = 8  # inotify instances; a node needs about 25
+OTHERS = 0o077
 ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a disk and a kernel of its own"
 
 
-def engine_disk(context: DoctorContext) -> Finding:
-    docker = with_engine(context)
-    if docker.facts.local and not _is_elsewhere(context):
-        return _room(docker.facts.root, needed=3 * GIB, comfort=10 * GIB)
-    said = _in_node(context, "df", "-Pk", "/var").splitlines()[1:]
-    if not said:
+def engine(context: DoctorContext) -> Finding:
+    if isinstance(context.docker, SandboxError):
+        return failed(context.docker)
+    facts = context.docker.facts
+    name = "Podman" if facts.podman else "Docker Engine"
+    kind = "rootless" if facts.rootless else "rootful"
+    evidence = f"{name} {facts.version}, API {facts.api}, {kind}, cgroup v{facts.cgroup_version}, {facts.system}"
+    refusal = engine_limits.refusal(facts) if context.spec.cluster.supports.whole_cluster else None
+    return error(f"{evidence}: {refusal.brief}", refusal.fix) if refusal else ok(evidence)
+
+
+def local(context: DoctorContext) -> Finding:
+    if context.probe.facts.local:
+        return ok("reached through a socket of this machine")
+    place = endpoint.find(context.environment, Path.home())
+    if place.is_here:
+        return ok(f"reached at {place.host} of this machine (by {place.origin})")
+    return error(f"the engine runs on {place.host}: ports that it publishes on 127.0.0.1 are there, not here")
+
+
+def resources(context: DoctorContext) -> Finding:
+    if not context.spec.cluster.supports.whole_cluster:
+        return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this engine's")
+    facts = context.probe.facts
+    evidence = f"{facts.cpus} CPUs, {facts.memory / GIB:.1f} GiB of memory"
+    if facts.memory < MEMORY:
+        return error(f"{evidence}; a cluster needs {MEMORY // GIB} GiB")
+    if facts.memory < COMFORTABLE_MEMORY or facts.cpus < CPUS:
+        return warn(f"{evidence}; {COMFORTABLE_MEMORY // GIB} GiB and {CPUS} CPUs leave room for applications")
+    return ok(evidence)
+
+
+def disk(context: DoctorContext) -> Finding:
+    facts = context.probe.facts
+    if facts.local and not _is_elsewhere(context):
+        root = next(folder for folder in (facts.root, *facts.root.parents) if files.is_dir(folder))
+        free, place = shutil.disk_usage(root).free, str(facts.root)
+    elif lines := _in_node(context, "df", "-Pk", "/var").splitlines()[1:]:
+        free, place = int(lines[0].split()[3]) << 10, "the engine's machine"
+    else:
         return skipped(ELSEWHERE)
-    free = int(said[0].split()[3]) << 10
-    return _judged(free, f"{free / GIB:.1f} GiB free on the engine's machine", needed=3 * GIB, comfort=10 * GIB)
-
-
-def own_disk(context: DoctorContext) -> Finding:
-    rooms = [_room(path, needed=GIB // 4, comfort=GIB) for path in (context.home.cache, context.home.state)]
-    return max(rooms, key=lambda one: (one.status is Status.ERROR, one.status is Status.WARN))
+    evidence = f"{free / GIB:.1f} GiB free on {place}"
+    if free < DISK:
+        return error(f"{evidence}; {DISK // GIB} are needed")
+    return warn(evidence) if free < COMFORTABLE_DISK else ok(evidence)
 
 
 def watches(context: DoctorContext) -> Finding:
     if _is_elsewhere(context):
-        said = _in_node(context, "cat", *(str(inotify.SYSCTL / name) for name in inotify.LEAST)).split()
-        if len(said) != len(inotify.LEAST):
+        values = _in_node(context, "cat", *(str(inotify.SYSCTL / name) for name in inotify.LEAST)).split()
+        if len(values) != len(inotify.LEAST):
             return skipped(ELSEWHERE)
-        found, used = dict(zip(inotify.LEAST, map(int, said), strict=True)), 0
+        limits, used = dict(zip(inotify.LEAST, map(int, values), strict=True)), 0
     else:
         try:
-            found = inotify.limits()
+            limits, used = inotify.limits(), inotify.used()
         except OSError:
             return skipped("only Linux has inotify limits")
-        used = inotify.used()
-    evidence = ", ".join(f"{name} {value}" for name, value in found.items())
+    evidence = ", ".join(f"{name} {value}" for name, value in limits.items())
     evidence += f", of which {used} are in use" if used else ""
-    if used > found["max_user_instances"] - SPARE:
+    if used > limits["max_user_instances"] - SPARE:
         return error(evidence)
-    return warn(evidence) if any(found[name] < least for name, least in inotify.LEAST.items()) else ok(evidence)
+    return warn(evidence) if any(limits[name] < least for name, least in inotify.LEAST.items()) else ok(evidence)
 
 
 def raise_limits(context: DoctorContext) -> None:
@@ -77,97 +112,75 @@ def proxy(context: DoctorContext) -> Finding:
     lost = [host for host in hosts if not proxy_bypass_environment(host, proxies)]
     if not lost:
         return ok(f"{where}, not for the sandbox's hosts")
-    wanted = ",".join(("localhost", "127.0.0.1", f".{context.spec.domain}"))
+    spared = ",".join(("localhost", "127.0.0.1", f".{context.spec.domain}"))
     # Two commands: a shell sets nothing before it has read all words of one.
-    fix = f'export NO_PROXY="${{no_proxy:-$NO_PROXY}},{wanted}"; export no_proxy="$NO_PROXY"'
+    fix = f'export NO_PROXY="${{no_proxy:-$NO_PROXY}},{spared}"; export no_proxy="$NO_PROXY"'
     return warn(f"{where}, also for {', '.join(lost)}", fix)
 
 
-def state_folder(context: DoctorContext) -> Finding:
-    folder = context.home.state
-    if not folder.exists():
-        return skipped("it does not exist yet")
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    fix = f"chmod 700 {shlex.quote(str(folder))}"
-    return (
-        error(f"{folder} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{folder} is readable for its user only")
+def own_files(context: DoctorContext) -> Finding:
+    exposed = {
+        path: f"{stat.S_IMODE(path.stat().st_mode):04o}" for path in _own_files(context) if path.stat().st_mode & OTHERS
+    }
+    if not exposed:
+        return ok("the sandbox's files and your kubeconfig are readable for their user only")
+    return error(
+        ", ".join(f"{path} has mode {mode}" for path, mode in exposed.items()),
+        f"chmod go= {shlex.join(map(str, exposed))}",
     )
 
 
-def kubeconfig(context: DoctorContext) -> Finding:
-    path = context.home.kubeconfig
-    if not path.exists():
-        return skipped("it does not exist")
-    if not path.is_file():  # such as /dev/null, which everyone has to write to
-        return skipped(f"{path} is not a regular file")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    fix = f"chmod 600 {shlex.quote(str(path))}"
-    return warn(f"{path} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{path} is readable for its user only")
+def close_files(context: DoctorContext) -> None:
+    for path in _own_files(context):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+
+
+def _own_files(context: DoctorContext) -> list[Path]:
+    state, kubeconfig = context.home.state, context.home.kubeconfig
+    # KUBECONFIG may be a device such as /dev/null, which everyone has to write to.
+    return [*([state] if state.is_dir() else []), *([kubeconfig] if kubeconfig.is_file() else [])]
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
     if not isinstance(context.docker, EngineProbe) or context.docker.engine.shares_network() is not False:
         return False
-    # One without root has a network of its own, and its files here.
+    # An engine without root has a network of its own, and its files here.
     return not (context.docker.facts.rootless and context.docker.facts.root.exists())
 
 
 def _in_node(context: DoctorContext, *argv: str) -> str:
-    engine, name = with_engine(context).engine, providers.control_plane(context.names)
+    engine, name = context.engine, providers.control_plane(context.names)
     node = engine.container(name) if name else None
     if node is None or not node.running:
         return ""
-    status, said = engine.execute(node.name, argv)
-    return said if status == 0 else ""
-
-
-def _room(path: Path, *, needed: int, comfort: int) -> Finding:
-    there = next(place for place in (path, *path.parents) if files.is_dir(place))
-    free = shutil.disk_usage(there).free
-    return _judged(free, f"{free / GIB:.1f} GiB free at {path}", needed=needed, comfort=comfort)
-
-
-def _judged(free: int, evidence: str, *, needed: int, comfort: int) -> Finding:
-    if free < needed:
-        return error(evidence + f"; {needed / GIB:g} are needed")
-    return warn(evidence) if free < comfort else ok(evidence)
+    status, output = engine.execute(node.name, argv)
+    return output if status == 0 else ""
 
 
 CHECKS = (
+    Check("engine.reachable", "a Docker Engine answers and can run nodes", "sudo systemctl start docker", engine),
+    Check("engine.local", "the engine runs on this machine", "unset DOCKER_HOST, or docker context use default", local),
+    Check(
+        "engine.resources",
+        "the engine has enough CPUs and memory for a cluster",
+        "give the engine's machine more (Docker Desktop: Settings, Resources), or stop other containers",
+        resources,
+    ),
     Check(
         "machine.disk.engine",
         "the engine's disk has free space",
         "docker system df shows what uses it; docker builder prune and docker image prune free some",
-        engine_disk,
+        disk,
     ),
-    Check(
-        "machine.disk.own",
-        "the disk of the sandbox's folders has free space",
-        "free some space in your home folder",
-        own_disk,
-    ),
-    Check(
-        "machine.inotify",
-        "the kernel's inotify limits are high enough",
-        inotify.RAISE,
-        watches,
-        raise_limits,
-    ),
+    Check("machine.inotify", "the kernel's inotify limits are high enough", inotify.RAISE, watches, raise_limits),
     Check("machine.proxy", "the environment's proxy is not used for the sandbox", "add the hosts to NO_PROXY", proxy),
 )
 OWN_FILES = (
     Check(
         "files.own",
-        "the sandbox's files are readable for their user only",
-        "chmod 700 ~/.local/state/sandbox",
-        state_folder,
-        lambda context: files.make_private_dir(context.home.state),
-    ),
-    Check(
-        "files.kubeconfig",
-        "your kubeconfig is readable for you only",
-        "chmod 600 ~/.kube/config",
-        kubeconfig,
-        lambda context: context.home.kubeconfig.chmod(0o600),
+        "the sandbox's files and your kubeconfig are readable for you only",
+        "chmod go= ~/.local/state/sandbox ~/.kube/config",
+        own_files,
+        close_files,
     ),
 )

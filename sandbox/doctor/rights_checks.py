@@ -1,106 +1,72 @@
-"""Checks of the rights in the namespace of an existing cluster, and what does not work without them."""
+"""The check of the rights in the namespace of an existing cluster, and what does not work without them."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
-from functools import lru_cache, partial
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 from sandbox.components.cluster import kubeconfig
-from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn
+from sandbox.doctor.check import WIDTH, Check, Finding, error, ok, warn
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.kube.api import Cluster, ServerAway
+from sandbox.kube.api import Cluster
 from sandbox.system import files
 
 CHANGE = ("get", "list", "create", "patch", "delete")
-# Group, resource and verbs, as in the Role of docs/existing.md.
-Rights = tuple[tuple[str, str, tuple[str, ...]], ...]
 RBAC = "rbac.authorization.k8s.io"
-OBJECTS: Rights = (("", "configmaps", CHANGE), ("", "secrets", CHANGE))
-REGISTRY: Rights = (("apps", "deployments", CHANGE), ("", "services", CHANGE), ("", "pods", CHANGE))
-DISK: Rights = (("", "persistentvolumeclaims", CHANGE),)
-TUNNEL: Rights = (("", "pods", ("get", "list")), ("", "pods/portforward", ("create",)))
-INGRESS: Rights = (
-    ("", "serviceaccounts", CHANGE),
-    (RBAC, "roles", CHANGE),
-    (RBAC, "rolebindings", CHANGE),
-    ("", "services", ("watch",)),
-    ("", "secrets", ("watch",)),
-    ("", "configmaps", ("watch",)),
-    ("discovery.k8s.io", "endpointslices", ("get", "list", "watch")),
-    ("networking.k8s.io", "ingresses", (*CHANGE, "watch")),
-    ("networking.k8s.io", "ingresses/status", ("update",)),
-)
-ROLE = "ask for the Role of docs/existing.md in that namespace"
-_connecting = threading.Lock()
+DISK = "the registry's disk, whose data is lost with its pod"
+# Group, resource and verbs by what needs them, as in the Role of docs/existing.md.
+NEEDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+    "every component": (("", "configmaps", CHANGE), ("", "secrets", CHANGE)),
+    "the registry": (("apps", "deployments", CHANGE), ("", "services", CHANGE), ("", "pods", CHANGE)),
+    DISK: (("", "persistentvolumeclaims", CHANGE),),
+    "port-forwards": (("", "pods", ("get", "list")), ("", "pods/portforward", ("create",))),
+    "the ingress": (
+        ("", "serviceaccounts", CHANGE),
+        (RBAC, "roles", CHANGE),
+        (RBAC, "rolebindings", CHANGE),
+        ("", "services", ("watch",)),
+        ("", "secrets", ("watch",)),
+        ("", "configmaps", ("watch",)),
+        ("discovery.k8s.io", "endpointslices", ("get", "list", "watch")),
+        ("networking.k8s.io", "ingresses", (*CHANGE, "watch")),
+        ("networking.k8s.io", "ingresses/status", ("update",)),
+    ),
+}
 
 
-def reached(context: DoctorContext) -> Finding:
-    _cluster(context).groups()
-    return ok(f"{context.spec.cluster.context} answers")
-
-
-def namespace(context: DoctorContext) -> Finding:
+def rights(context: DoctorContext) -> Finding:
     cluster, name = _cluster(context), str(context.spec.namespace)
-    if not any(cluster.may("get", "", "namespaces", place, name) for place in (None, name)):
-        return ok(f"you may not read {name}; `up` finds out whether it exists")
-    if cluster.get("v1", "Namespace", name):
-        return ok(f"{name} exists")
-    if cluster.may("create", "", "namespaces", None):
-        return ok(f"{name} does not exist, and you may create it")
-    return error(f"{name} does not exist, and you may not create it")
-
-
-def _needs(rights: Rights, context: DoctorContext) -> Finding:
-    cluster, namespace = _cluster(context), str(context.spec.namespace)
-    refused: dict[str, list[str]] = {}
-    for group, resource, verbs in rights:
-        for verb in verbs:
-            if not cluster.may(verb, group, resource, namespace):
-                refused.setdefault(resource, []).append(verb)
-    if not refused:
-        return ok(", ".join(dict.fromkeys(resource for _, resource, _ in rights)))
-    lacks = "; ".join(f"{resource}: {', '.join(verbs)}" for resource, verbs in refused.items())
-    return error(f"you may not: {lacks}")
-
-
-def _disk(context: DoctorContext) -> Finding:
-    found = _needs(DISK, context)
-    return (
-        warn(f"{found.evidence}; the registry's data is lost with its pod") if found.status is Status.ERROR else found
-    )
-
-
-def _asked(inspect: Callable[[DoctorContext], Finding], context: DoctorContext) -> Finding:
-    try:
-        return inspect(context)
-    except ServerAway:
-        return skipped("the cluster does not answer")
-
-
-def _needing(rights: Rights) -> Callable[[DoctorContext], Finding]:
-    return partial(_asked, partial(_needs, rights))
+    readable = any(cluster.may("get", "", "namespaces", place, name) for place in (None, name))
+    if readable and not cluster.get("v1", "Namespace", name):
+        if cluster.may("create", "", "namespaces", None):
+            return ok(f"{name} does not exist, and you may create it")
+        return error(f"{name} does not exist, and you may not create it", "name another namespace, or ask for it")
+    questions = [
+        (part, group, resource, verb)
+        for part, needs in NEEDS.items()
+        for group, resource, verbs in needs
+        for verb in verbs
+    ]
+    with ThreadPoolExecutor(WIDTH) as pool:
+        allowed = pool.map(lambda question: cluster.may(question[3], question[1], question[2], name), questions)
+        refused = [question for question, may in zip(questions, allowed, strict=True) if not may]
+    missing: dict[str, list[str]] = {}
+    for part, _, resource, verb in refused:
+        missing.setdefault(part, []).append(f"{verb} {resource}")
+    if not missing:
+        return ok(f"you have the rights in {name}")
+    lacks = "; ".join(f"for {part}: {', '.join(rights)}" for part, rights in missing.items())
+    return (warn if missing.keys() == {DISK} else error)(f"in {name} you may not, {lacks}")
 
 
 def _cluster(context: DoctorContext) -> Cluster:
-    """Return the existing cluster by the user's own kubeconfig, since there may be no sandbox yet.
-
-    All checks share one connection: a login by a program takes a second or two of the three that all may take.
-    """
+    """Return the existing cluster by the user's own kubeconfig, since there may be no sandbox yet."""
     spec, home = context.spec, context.home
     paths = (home.kubeconfig, *home.other_kubeconfigs)
     content = kubeconfig.single_context(paths, str(spec.cluster.context), str(spec.namespace))
-    with _connecting:
-        return _connected(content, home.state)
-
-
-@lru_cache(maxsize=1)
-def _connected(content: bytes, folder: Path) -> Cluster:
     # A program that logs in runs in the kubeconfig's folder, also when the login is renewed: it has to stay.
-    files.make_private_dir(folder)
-    path = folder / f"doctor-{os.getpid()}.kubeconfig"
+    files.make_private_dir(home.state)
+    path = home.state / f"doctor-{os.getpid()}.kubeconfig"
     files.write_atomic(path, content, mode=0o600)
     try:
         return Cluster(path)
@@ -110,30 +76,9 @@ def _connected(content: bytes, folder: Path) -> Cluster:
 
 CHECKS = (
     Check(
-        "rights.cluster",
-        "the cluster of the context answers",
-        "see `kubectl config get-contexts`",
-        reached,
-    ),
-    Check(
         "rights.namespace",
-        "its namespace exists or can be created",
-        "set another in `cluster`, or ask for it",
-        partial(_asked, namespace),
-    ),
-    Check("rights.objects", "rights that every component needs: ConfigMaps and Secrets", ROLE, _needing(OBJECTS)),
-    Check(
-        "rights.registry",
-        "rights for the registry in the namespace",
-        f"{ROLE}, or use `registry.external`",
-        _needing(REGISTRY),
-    ),
-    Check("rights.disk", "rights for the registry's disk", ROLE, partial(_asked, _disk)),
-    Check("rights.tunnel", "rights for port-forwards to ingress and registry", ROLE, _needing(TUNNEL)),
-    Check(
-        "rights.ingress",
-        "rights for Traefik in the namespace",
-        f"{ROLE}, or set ingress.controller to none",
-        _needing(INGRESS),
+        "you have the rights that a sandbox needs in the namespace",
+        "ask for the Role of docs/existing.md; or do without the part: `registry.external`, ingress.controller: none",
+        rights,
     ),
 )

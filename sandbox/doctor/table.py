@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from sandbox.doctor import (
     certificates_checks,
-    engine_checks,
     leftovers_checks,
     machine_checks,
     network_checks,
     rights_checks,
-    tools_checks,
     wiring_checks,
 )
 from sandbox.doctor.check import Check
 from sandbox.doctor.doctor_context import DoctorContext
 
-FAST = (
-    *engine_checks.CHECKS,
-    *machine_checks.CHECKS,
-    *network_checks.CHECKS,
-    *network_checks.PORTS,
-    *tools_checks.CHECKS,
-)
+FAST = (*machine_checks.CHECKS, *network_checks.CHECKS)
 CHECKS = (
     *FAST,
     *machine_checks.OWN_FILES,

@@ -54,9 +54,8 @@ def test_engine_on_another_kernel_is_not_this_machine_s(rootless: bool, tmp_path
     assert (facts.rootless, facts.cgroup_version) == (rootless, 2)
     if rootless:
         ran = app.command("up", status=4)
-        assert "error[engine-rootless]" in ran.err and "Delegate=yes" in rows["engine.cgroups"]["fix"]
+        assert "error[engine-rootless]" in ran.err and "Delegate=yes" in rows["engine.reachable"]["fix"]
     else:
-        assert rows["engine.cgroups"]["evidence"] == "cgroup v2"
-    assert rows["engine.clock"]["status"] == "ok"
+        assert "cgroup v2" in rows["engine.reachable"]["evidence"]
     for one in ("machine.disk.engine", "machine.inotify"):
         assert rows[one]["status"] == "skipped" and "a kernel of its own" in rows[one]["evidence"]

@@ -25,10 +25,6 @@ READS_ENVIRONMENT = {
     "system/process.py": "programs inherit it",
     "truststore/stores.py": "JAVA_HOME and SUDO_USER are facts of the machine",
 }
-# Besides capabilities themselves, each with its reason.
-ASKS_FOR_PROVIDER = {
-    "doctor/tools_checks.py": "a check about minikube, which any sandbox may have",
-}
 CONSTRUCTS_STEPS = {
     "app/addon_changes.py": "an addon that a command enables is a walk over one step",
     "components/addons/addon_charts.py": "the chart of an addon is installed by the step for the user's charts",
@@ -77,7 +73,7 @@ def test_steps_are_constructed_in_plan_only() -> None:
 
 
 def test_provider_is_asked_for_its_capabilities_and_not_its_name() -> None:
-    assert having(asks_for_provider) == set(ASKS_FOR_PROVIDER)
+    assert having(asks_for_provider) == set()
 
 
 def test_printed_commands_quote_their_paths() -> None:

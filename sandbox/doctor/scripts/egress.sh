@@ -1,17 +1,15 @@
 #!/bin/sh
-# Tries the connections out of the cluster from a pod. Arguments: the name of this machine in pods, the host (empty for an
-# address), the target of the connection, its port, what to send first and then (both base64), and the nameservers. It
-# pauses after sending, because a server may take the end of input for a hang-up.
+# Tries the connections out of the cluster from a pod. Arguments: the host (empty for an address), the target of the
+# connection, its port, what to send first and then (both base64), and the nameservers. It pauses after sending, because
+# a server may take the end of input for a hang-up.
 b=busybox
 ask() { $b timeout 6 $b nslookup -type=a -timeout=2 -retry=2 "$@"; }
 part() { echo "=== $1"; shift; "$@" 2>&1; echo "=== status $?"; }
-machine=$1 host=$2 target=$3 port=$4 first=$5 then=$6
-shift 6
+host=$1 target=$2 port=$3 first=$4 then=$5
+shift 5
 part cluster ask kubernetes.default.svc.cluster.local.
 for server; do part "server $server" ask "${host:-example.com}." "$server"; done
 [ -z "$host" ] || part name ask "$host."
-part here ask "$machine."
-part ping $b ping -c 1 -W 2 "$machine"
 case $target in
 *[!0-9.]*) address=$(ask "$target." 2>/dev/null | $b awk '/^Name:/ {n = 1} n && /^Address:/ {print $2; exit}') ;;
 *) address=$target ;;

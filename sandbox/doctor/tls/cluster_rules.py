@@ -32,10 +32,10 @@ class Rule:
     namespace: str
     name: str
     host: str
-    class_name: str | None
-    passthrough: bool
-    secret: str | None
     backends: tuple[Backend, ...]
+    class_name: str | None = None
+    passthrough: bool = False
+    secret: str | None = None
     trouble: str = ""
 
     def __str__(self) -> str:
@@ -54,40 +54,39 @@ def find(cluster: Cluster, host: str, namespace: str | None = None) -> tuple[Rul
 
 
 def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[Rule]:
-    for one in cluster.list(*INGRESS, namespace):
-        metadata, spec = one["metadata"], one.get("spec") or {}
+    for ingress in cluster.list(*INGRESS, namespace):
+        metadata, spec = ingress["metadata"], ingress.get("spec") or {}
         annotations = metadata.get("annotations") or {}
         for rule in spec.get("rules") or ([{}] if spec.get("defaultBackend") else ()):
             pattern = rule.get("host") or ""
             if pattern and not _is_for(pattern, host, labels=1):
                 continue
             paths = (rule.get("http") or {}).get("paths") or ()
-            wanted = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
+            targets = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
+            services = [target["service"] for target in targets if target.get("service")]
             yield Rule(
                 kind="Ingress",
                 namespace=metadata["namespace"],
                 name=metadata["name"],
                 host=pattern,
+                backends=tuple(
+                    dict.fromkeys(Backend(service["name"], backends.number(service)) for service in services)
+                ),
                 class_name=spec.get("ingressClassName") or annotations.get(INGRESS_CLASS),
                 passthrough=annotations.get(PASSTHROUGH) == "true",
                 secret=_secret(spec.get("tls") or (), host),
-                backends=_unique(
-                    Backend(service["name"], backends.number(service))
-                    for each in wanted
-                    if (service := each.get("service"))
-                ),
             )
 
 
 def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
     try:
-        found = cluster.list(*HTTP_ROUTE)
+        routes = cluster.list(*HTTP_ROUTE)
     except ClusterError as error:
         if error.status == 404:  # a cluster without the Gateway API
             return
         raise
-    for one in found:
-        metadata, spec = one["metadata"], one.get("spec") or {}
+    for route in routes:
+        metadata, spec = route["metadata"], route.get("spec") or {}
         names = spec.get("hostnames") or ("",)
         pattern = next((name for name in names if not name or _is_for(name, host, labels=None)), None)
         if pattern is None:
@@ -99,11 +98,10 @@ def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
             namespace=metadata["namespace"],
             name=metadata["name"],
             host=pattern,
-            class_name=None,
-            passthrough=False,
-            secret=None,
-            backends=_unique(Backend(ref["name"], ref.get("port"), ref.get("namespace") or "") for ref in services),
-            trouble=_refusal(one.get("status") or {}),
+            backends=tuple(
+                dict.fromkeys(Backend(ref["name"], ref.get("port"), ref.get("namespace") or "") for ref in services)
+            ),
+            trouble=_refusal(route.get("status") or {}),
         )
 
 
@@ -115,17 +113,13 @@ def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
 
 
 def _secret(entries: Iterable[Mapping[str, Any]], host: str) -> str | None:
-    wanted = (one for one in entries if any(_is_for(each, host, labels=1) for each in one.get("hosts") or ()))
-    return next((str(one["secretName"]) for one in wanted if one.get("secretName")), None)
+    fitting = (entry for entry in entries if any(_is_for(name, host, labels=1) for name in entry.get("hosts") or ()))
+    return next((str(entry["secretName"]) for entry in fitting if entry.get("secretName")), None)
 
 
 def _refusal(status: Mapping[str, Any]) -> str:
-    conditions = [each for parent in status.get("parents") or () for each in parent.get("conditions") or ()]
+    conditions = [condition for parent in status.get("parents") or () for condition in parent.get("conditions") or ()]
     if not conditions:
         return "no Gateway has accepted it"
-    bad = next((each for each in conditions if each.get("status") == "False"), None)
+    bad = next((condition for condition in conditions if condition.get("status") == "False"), None)
     return f"{bad.get('type')} is False: {bad.get('message', '')}" if bad else ""
-
-
-def _unique(backends: Iterable[Backend]) -> tuple[Backend, ...]:
-    return tuple(dict.fromkeys(backends))

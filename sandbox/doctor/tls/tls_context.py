@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
-from sandbox.components.certificates import pem, subject_names
 from sandbox.components.certificates.facts import Facts, describe
-from sandbox.components.certificates.subject_names import check_host
+from sandbox.components.certificates.subject_names import check_host, parse_address
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress import controller, traefik
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.doctor.tls import cluster_rules as rules
+from sandbox.doctor.tls import cluster_rules
 from sandbox.doctor.tls.cluster_rules import Rule
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
@@ -28,22 +26,10 @@ from sandbox.names import Names
 from sandbox.plan import providers, saved_spec
 
 TIMEOUT = 5.0
-OF_WEB = ("h2", "http/1.1")
+WEB_PROTOCOLS = ("h2", "http/1.1")
 # Some servers refuse a client that offers others than theirs (PostgreSQL: SSL Session Encryption, section on ALPN).
-OF_SERVICES = ("postgresql", "tds/8.0", "mqtt", *OF_WEB)
+SERVICE_PROTOCOLS = ("postgresql", "tds/8.0", "mqtt", *WEB_PROTOCOLS)
 _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*).*", re.DOTALL | re.IGNORECASE)  # of a URL, as browsers show one
-
-
-@dataclass(frozen=True)
-class Match:
-    """A host's route, and the rule that chose it: `exact`, `suffix` or `default`.
-
-    `name` is the route's host or domain that fits.
-    """
-
-    route: Route
-    by: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -56,13 +42,24 @@ class RequestTrace:
     named: bool
 
     @cached_property
-    def match(self) -> Match | None:
-        """Return the route for the host; None if the edge has no routes."""
-        return choose(routes.load(self.context.home.edge), self.host)
+    def known_routes(self) -> Sequence[Route]:
+        return routes.load(self.context.home.edge)
+
+    @cached_property
+    def route(self) -> Route | None:
+        """Return the route that names the host or its domain, as the edge chooses it."""
+        named = (route for route in self.known_routes if self.host in route.named)
+        return next(named, None) or routes.holder(self.known_routes, self.host)
+
+    @property
+    def answering_route(self) -> Route | None:
+        """Return the route, else the newest one, whose page for unknown hosts the edge shows."""
+        return self.route or (self.known_routes[-1] if self.known_routes else None)
 
     @cached_property
     def names(self) -> Names:
-        return self.context.home.sandbox(self.match.route.name) if self.match else self.context.names
+        route = self.answering_route
+        return self.context.home.sandbox(route.name) if route else self.context.names
 
     @property
     def which(self) -> str:
@@ -70,12 +67,13 @@ class RequestTrace:
 
     @property
     def domain(self) -> str:
-        return self.match.route.domain if self.match else self.context.spec.domain
+        route = self.answering_route
+        return route.domain if route else self.context.spec.domain
 
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
-        edge = self.context.spec.edge
-        return self.match.route.listen if self.match else tuple((edge.listen, port) for port in edge.ports)
+        route, edge = self.answering_route, self.context.spec.edge
+        return route.listen if route else tuple((edge.listen, port) for port in edge.ports)
 
     @property
     def port(self) -> int:
@@ -83,32 +81,57 @@ class RequestTrace:
 
     @property
     def address(self) -> str:
-        found = next((address for address, port in self.listen if port == self.port), "127.0.0.1")
-        return Bind(found, self.port).asked_at
-
-    @cached_property
-    def served(self) -> Served:
-        """Return what is presented to a client that asks for the host. Raises OSError."""
-        return handshake(self.host, self.address, self.port, OF_SERVICES if self.service else OF_WEB)
-
-    @cached_property
-    def root(self) -> str:
-        path = self.names.root_certificate
-        return path.read_text(encoding="utf-8") if path.exists() else ""
-
-    @cached_property
-    def is_ours(self) -> bool:
-        return bool(self.root) and read(self.served, self.root).rooted
+        address = next((address for address, port in self.listen if port == self.port), "127.0.0.1")
+        return Bind(address, self.port).asked_at
 
     @property
     def server(self) -> str:
-        hosts = self.match.route.hosts if self.match else ()
-        return next((one.to for one in hosts if one.host == self.host and one.to), "")
+        """Return the server outside the cluster that the edge routes the host to, if any."""
+        hosts = self.route.hosts if self.route else ()
+        return next((host.to for host in hosts if host.host == self.host and host.to), "")
 
     @property
     def service(self) -> str:
-        ports = self.match.route.tls_hosts if self.match else ()
-        return next((one.to for one in ports if one.host == self.host), "")
+        """Return the Service that the edge routes the host's TLS to, if any."""
+        ports = self.route.tls_hosts if self.route else ()
+        return next((port.to for port in ports if port.host == self.host), "")
+
+    @cached_property
+    def served(self) -> Served:
+        """Return what is presented to a client that asks for the host, whatever certificate it is. Raises OSError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(list(SERVICE_PROTOCOLS if self.service else WEB_PROTOCOLS))
+        with self._connected(context) as connection:
+            pem = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+            version, cipher = connection.version() or "", (connection.cipher() or ("",))[0]
+            protocol = connection.selected_alpn_protocol() or "http/1.1"
+            return Served(describe(pem.encode(), now=self.context.now), f"{version}, {cipher}, {protocol}")
+
+    def refusal(self, root: Path | None) -> str | None:
+        """Return why a strict client refuses the certificate (RFC 5280, the default since Python 3.13), or None.
+
+        It trusts only the file `root`, or the system's trust store for None. Raises OSError.
+        """
+        context = ssl.create_default_context(cafile=str(root) if root else None)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.set_alpn_protocols(list(SERVICE_PROTOCOLS if self.service else WEB_PROTOCOLS))
+        try:
+            with self._connected(context):
+                return None
+        except ssl.SSLCertVerificationError as refused:
+            return refused.verify_message
+
+    @contextlib.contextmanager
+    def _connected(self, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+        # An address is not a server name (RFC 6066, section 3), but a certificate may be for one.
+        name = self.host if context.check_hostname or not parse_address(self.host) else None
+        with (
+            socket.create_connection((self.address, self.port), timeout=TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=name) as connection,
+        ):
+            yield connection
 
     @property
     def cluster(self) -> Cluster:
@@ -134,7 +157,15 @@ class RequestTrace:
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """Return what the cluster has for the host. Raises ClusterError."""
-        return rules.find(self.cluster, self.host, self.namespace)
+        return cluster_rules.find(self.cluster, self.host, self.namespace)
+
+
+@dataclass(frozen=True)
+class Served:
+    """The server's certificate, and the negotiated version, cipher and protocol."""
+
+    certificate: Facts
+    negotiated: str
 
 
 def parse(text: str) -> tuple[str, int | None]:
@@ -147,97 +178,3 @@ def parse(text: str) -> tuple[str, int | None]:
             f"{port!r} is not a port", fix="write HOST or HOST:PORT, as in app.demo.sandbox.localhost:8443"
         )
     return check_host(host.lower()), int(port)
-
-
-def choose(known: tuple[Route, ...], host: str) -> Match | None:
-    """Return the route that the edge's configuration chooses for `host`; `known` are sorted from the oldest."""
-    for route in known:
-        if host in route.named or host in route.domains:
-            return Match(route=route, by="exact", name=host)
-    domains = [(domain, route) for route in known for domain in route.domains]
-    for domain, route in sorted(domains, key=lambda each: -len(each[0])):
-        if host.endswith("." + domain):
-            return Match(route=route, by="suffix", name=domain)
-    return Match(route=known[-1], by="default", name=known[-1].domain) if known else None
-
-
-@dataclass(frozen=True)
-class Served:
-    """The chain that the server presented (PEM, its own certificate first), and the negotiated protocol."""
-
-    chain: tuple[str, ...]
-    version: str
-    cipher: str
-    protocol: str
-
-    def facts(self, *, now: datetime) -> tuple[Facts, ...]:
-        """Return the facts of each certificate in the chain."""
-        return tuple(describe(one.encode(), now=now) for one in self.chain)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A chain compared with a root: whether it ends there, where it breaks, and which hosts are not permitted."""
-
-    rooted: bool
-    broken: str = ""
-    outside: str = ""
-
-
-def handshake(host: str, address: str, port: int, protocols: Sequence[str] = OF_WEB) -> Served:
-    """Connect to `address`:`port`, ask for `host` by one of the protocols (ALPN), and accept any certificate.
-
-    Raises OSError.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(list(protocols))
-    # An address is not a server name (RFC 6066, section 3).
-    name = None if subject_names.parse_address(host) else host
-    with (
-        socket.create_connection((address, port), timeout=TIMEOUT) as plain,
-        context.wrap_socket(plain, server_hostname=name) as connection,
-    ):
-        cipher = connection.cipher()
-        return Served(
-            _chain(connection),
-            connection.version() or "",
-            cipher[0] if cipher else "",
-            connection.selected_alpn_protocol() or "http/1.1",
-        )
-
-
-def read(served: Served, root_pem: str) -> Reading:
-    """Follow the chain from the server's own certificate to the root in `root_pem`."""
-    chain = [pem.load_certificates(one.encode())[0] for one in served.chain]
-    root = pem.load_certificates(root_pem.encode())[0]
-    whole = chain[-1] == root
-    path = chain if whole else [*chain, root]
-    for signed, signer in pairwise(path):
-        if not pem.is_signed_by(signed, signer):
-            if signer == root and not whole:
-                return Reading(False)
-            return Reading(
-                False, broken=f"{_title(signed.subject)} is not signed by the next, {_title(signer.subject)}"
-            )
-    hosts = pem.hosts_of(chain[0])
-    for authority in path[1:]:
-        permitted = pem.permitted_domains(authority)
-        outside = [host for host in hosts if permitted and not subject_names.is_inside(host, permitted)]
-        if outside:
-            may_not = f"{_title(authority.subject)} is limited to {', '.join(permitted)}"
-            return Reading(True, outside=f"{may_not}, not for {', '.join(outside)}")
-    return Reading(True)
-
-
-def _title(subject: Any) -> str:
-    return str(subject.rfc4514_string()) or "the server's certificate"
-
-
-def _chain(connection: ssl.SSLSocket) -> tuple[str, ...]:
-    # Public since Python 3.13, as DER; before that, only the object below the socket has it.
-    if hasattr(connection, "get_unverified_chain"):
-        return tuple(ssl.DER_cert_to_PEM_cert(der) for der in connection.get_unverified_chain())
-    found = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
-    return tuple(one.public_bytes() for one in found or ())

@@ -4,46 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.doctor.check import Check, Row, Status, run, unchecked
+from sandbox.doctor.check import Check, Row, follow
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.doctor.tls import cluster_checks, edge_checks, verifiers
+from sandbox.doctor.tls import cluster_checks, edge_checks
 from sandbox.doctor.tls.tls_context import RequestTrace, parse
 
-PATIENCE = 90.0  # seconds for one group
-
-# The checks of a group run in parallel.
-STEPS: tuple[tuple[Check[RequestTrace], ...], ...] = (
-    (
-        Check(
-            "tls.name",
-            "the host's name resolves to this machine",
-            "add it to /etc/hosts: sandbox hosts install -n NAME",
-            edge_checks.name,
-        ),
+CHECKS: tuple[Check[RequestTrace], ...] = (
+    Check(
+        "tls.name",
+        "the host's name resolves to this machine",
+        "add it to /etc/hosts: sandbox hosts install -n NAME",
+        edge_checks.name,
     ),
-    (Check("tls.port", "the edge listens at the request's address", "sandbox up{which}", edge_checks.port),),
-    (Check("tls.route", "the edge has a route for the host", "sandbox up{which}", edge_checks.route),),
-    (
-        Check(
-            "tls.handshake",
-            "the TLS handshake succeeds",
-            "sandbox status{which}; if the node or the ingress is not ready, sandbox up{which}",
-            edge_checks.handshake,
-        ),
+    Check("tls.route", "the edge has the port, and a route for the host", "sandbox up{which}", edge_checks.route),
+    Check(
+        "tls.handshake",
+        "the TLS handshake succeeds",
+        "sandbox status{which}; if the node or the ingress is not ready, sandbox up{which}",
+        edge_checks.handshake,
     ),
-    (
-        Check(
-            "tls.certificate",
-            "the certificate is valid for the host",
-            "sandbox certs renew{which}",
-            edge_checks.certificate,
-        ),
+    Check(
+        "tls.certificate",
+        "the certificate is valid for the host",
+        "sandbox certs renew{which}",
+        edge_checks.certificate,
     ),
-    (Check("tls.chain", "the certificate chain ends at the sandbox's root", "sandbox up{which}", edge_checks.chain),),
-    verifiers.CHECKS,
-    (Check("tls.rule", "an Ingress or HTTPRoute has the host", "kubectl create ingress", cluster_checks.rule),),
-    (Check("tls.endpoints", "its Services have ready pods", "kubectl describe pods", cluster_checks.endpoints),),
-    (Check("tls.answer", "the application answers", "kubectl logs", cluster_checks.answer),),
+    Check(
+        "tls.chain",
+        "the chain of a sandbox's certificate ends at its root",
+        "sandbox certs renew{which} --authority",
+        edge_checks.chain,
+    ),
+    Check("tls.trusted", "this machine's programs accept it", "sandbox certs trust{which}", edge_checks.trusted),
+    Check("tls.rule", "an Ingress or HTTPRoute has the host", "kubectl create ingress", cluster_checks.rule),
+    Check("tls.endpoints", "its Services have ready pods", "kubectl describe pods", cluster_checks.endpoints),
+    Check("tls.answer", "the application answers", "kubectl logs", cluster_checks.answer),
 )
 
 
@@ -53,12 +48,4 @@ def examine(context: DoctorContext, text: str, *, named: bool) -> Iterator[Row]:
     `named` tells whether the user named the sandbox of `context`. Raises UsageError if `text` is not a host.
     """
     host, port = parse(text)
-    trace = RequestTrace(context, host, port, named)
-    stopped = ""
-    for group in STEPS:
-        if stopped:
-            yield from (unchecked(check, stopped) for check in group)
-            continue
-        for one in run(group, trace, seconds=PATIENCE):
-            stopped = stopped or (one.id if one.status is Status.ERROR else "")
-            yield one
+    yield from follow(CHECKS, RequestTrace(context, host, port, named))

@@ -39,17 +39,14 @@ def rows(command: CommandLine, *arguments: str, status: int | None = None) -> di
 
 def test_a_sandbox_that_is_up_has_no_errors(command: CommandLine) -> None:
     found = rows(command, status=0)
-    ours = ("wiring.", "ports.", "certificates.authority", "certificates.leaves", "engine.reachable")
+    ours = ("wiring.", "ports.", "certificates.valid", "engine.reachable")
     assert {id for id, row in found.items() if id.startswith(ours) and row["status"] != "ok"} == set()
 
 
-def test_every_client_accepts_the_domain(command: CommandLine) -> None:
+def test_request_for_the_domain_has_no_errors(command: CommandLine) -> None:
     found = rows(command, "tls", DOMAIN, status=0)
     assert {row["status"] for row in found.values()} <= {"ok", "warn", "skipped"}
-    clients = {id: row for id, row in found.items() if id.startswith("tls.verifier.")}
-    for name in ("openssl", "curl", "python"):
-        assert clients[f"tls.verifier.{name}"]["evidence"].startswith("accepts")
-    assert all(row["status"] == "skipped" or row["evidence"].startswith("accepts") for row in clients.values())
+    assert (found["tls.chain"]["status"], found["tls.trusted"]["status"]) == ("ok", "warn")
     assert found["tls.certificate"]["evidence"].startswith("the sandbox's certificate for its domain")
 
 

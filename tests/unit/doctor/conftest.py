@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,4 +31,10 @@ def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " -n demo")
+    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts()), now, " -n demo")
+
+
+def with_facts(context: DoctorContext, **facts: Any) -> DoctorContext:
+    """The context with an engine that reports other facts."""
+    assert isinstance(context.docker, EngineProbe)
+    return replace(context, docker=replace(context.docker, facts=replace(context.docker.facts, **facts)))

@@ -30,30 +30,31 @@ def test_before_the_first_up_there_is_nothing_to_judge(context: DoctorContext) -
     assert {check.inspect(context).status for check in certificates_checks.CHECKS} == {Status.SKIPPED}
 
 
-def test_fresh_ones_are_well(context: DoctorContext) -> None:
+def test_fresh_certificates_are_valid(context: DoctorContext) -> None:
     issue(context)
-    found = certificates_checks.authority(context)
-    assert found.status is Status.OK and context.spec.domain in found.evidence
-    found = certificates_checks.leaves(context)
-    assert found.status is Status.OK and found.evidence.startswith("default ")
+    finding = certificates_checks.valid(context)
+    assert finding.status is Status.OK and context.spec.domain in finding.evidence
+    assert "default 89 days" in finding.evidence
 
 
 @pytest.mark.fault(28)
-@pytest.mark.parametrize(("days", "status"), [(65, Status.WARN), (91, Status.ERROR)])
-def test_leaf_is_reported_before_and_after_its_end(context: DoctorContext, days: int, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("days", "status", "evidence", "fix"),
+    [
+        (65, Status.WARN, "default: ", ""),
+        (91, Status.ERROR, "default: ", ""),
+        (400, Status.ERROR, "issuing CA: ", "sandbox certs renew{which} --authority"),
+        (800, Status.ERROR, "root: ", "sandbox certs renew{which} --root, then sandbox certs trust{which}"),
+        (-10, Status.ERROR, "root: ", "set this machine's clock; where it is right, "),
+    ],
+)
+def test_certificate_near_its_end_is_reported(
+    context: DoctorContext, days: int, status: Status, evidence: str, fix: str
+) -> None:
     """Certificates near their end → a row of the doctor."""
     issue(context)
-    found = certificates_checks.leaves(later(context, days))
-    assert found.status is status and found.evidence.startswith("default: ")
-
-
-def test_authority_near_its_end_is_reported_with_a_fix(context: DoctorContext) -> None:
-    issue(context)
-    assert certificates_checks.authority(later(context, 300)).status is Status.WARN
-    assert certificates_checks.authority(later(context, 400)).status is Status.ERROR
-    found = certificates_checks.authority(later(context, 800))
-    assert found.status is Status.ERROR and found.fix.startswith("sandbox certs renew") and "--root" in found.fix
-    assert certificates_checks.authority(later(context, -10)).fix.startswith("set this machine's clock; where it is")
+    finding = certificates_checks.valid(later(context, days))
+    assert finding.status is status and finding.evidence.startswith(evidence) and finding.fix.startswith(fix)
 
 
 @pytest.mark.fault(30)
@@ -62,7 +63,7 @@ def test_a_key_that_others_can_read_is_an_error(context: DoctorContext) -> None:
     """A key with mode 0644 → an error of the doctor."""
     issue(context)
     (context.names.keys / "issuing.key").chmod(0o644)
-    found = certificates_checks.authority(context)
+    found = certificates_checks.valid(context)
     assert found.status is Status.ERROR and "0644" in found.evidence
 
 

@@ -13,14 +13,18 @@ import pytest
 
 from sandbox.app import context
 from sandbox.doctor import machine_checks
-from sandbox.doctor.check import Check, Finding, NoEngine, Row, Status, ok, repair, run
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, Finding, Row, Status, error, failed, follow, ok, repair, row, run, skipped, warn
+from sandbox.doctor.doctor_context import DoctorContext, NoEngine
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER
 from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.cli import test_main
+
+
+def giving(finding: Finding, context: DoctorContext) -> Finding:
+    return finding
 
 
 def raising(trouble: Exception, context: DoctorContext) -> Finding:
@@ -66,39 +70,59 @@ def test_failing_check_is_a_row(context: DoctorContext, trouble: Exception, stat
     assert (found.status, found.evidence) == (status, evidence)
 
 
-def test_a_bug_is_not_hidden(context: DoctorContext) -> None:
-    with pytest.raises(ZeroDivisionError):
-        run([Check("a", "", "fix", partial(raising, ZeroDivisionError()))], context, seconds=30)
+def test_checks_after_the_first_error_are_skipped(context: DoctorContext) -> None:
+    results = {"a": warn("odd", "look"), "b": error("bad", "kill{which}"), "c": ok("fine")}
+    rows = list(follow([Check(id, "", "fix", partial(giving, finding)) for id, finding in results.items()], context))
+    assert rows == [
+        Row("a", Status.WARN, "odd", "look"),
+        Row("b", Status.ERROR, "bad", "kill -n demo"),
+        Row("c", Status.SKIPPED, "not checked: b failed", ""),
+    ]
 
 
-def repaired(context: DoctorContext, *ids: str) -> dict[str, Row]:
-    checks: list[Check[DoctorContext]] = [one for one in CHECKS if one.id in ids]
-    return {one.id: one for one in repair(checks, run(checks, context, seconds=30), context)}
+@pytest.mark.parametrize("finding", [warn("odd"), error("bad"), failed(SandboxError("no")), failed(OSError("no"))])
+def test_failing_row_always_has_a_fix(finding: Finding) -> None:
+    assert row("x", finding, fix="sandbox up{which}", which=" -n demo").fix == "sandbox up -n demo"
+
+
+@pytest.mark.parametrize("finding", [ok("fine"), skipped("not there")])
+def test_passing_row_has_no_fix(finding: Finding) -> None:
+    assert row("x", finding, fix="sandbox up", which="").fix == ""
+
+
+@pytest.mark.security(6)
+def test_account_in_a_url_is_hidden() -> None:
+    """A URL with an account in a row of the doctor → shown without it."""
+    assert row("x", error("tcp://me:secret@host:1 is a@b"), fix="f", which="").evidence == "tcp://host:1 is a@b"
+
+
+def repaired(context: DoctorContext, id: str) -> Row:
+    checks: list[Check[DoctorContext]] = [check for check in CHECKS if check.id == id]
+    (row,) = repair(checks, run(checks, context, seconds=30), context)
+    return row
 
 
 @pytest.mark.fault(49)
 @pytest.mark.security(14, 19)
 def test_modes_are_tightened(context: DoctorContext) -> None:
-    """The kubeconfig and the sandbox's folder are open to others → rows of the doctor; --fix closes both."""
-    context.home.state.mkdir(parents=True)
-    context.home.state.chmod(0o755)
-    context.home.kubeconfig.write_text("x")
-    context.home.kubeconfig.chmod(0o644)
-    own = machine_checks.state_folder(context)
-    assert (own.status, own.fix) == (Status.ERROR, f"chmod 700 {context.home.state}")
-    assert machine_checks.kubeconfig(context).status is Status.WARN
-    found = repaired(context, "files.own", "files.kubeconfig")
-    assert {row.status for row in found.values()} == {Status.OK}
-    assert "(repaired: " in found["files.kubeconfig"].evidence and "0644" in found["files.kubeconfig"].evidence
-    assert stat.S_IMODE(context.home.state.stat().st_mode) == 0o700
-    assert stat.S_IMODE(context.home.kubeconfig.stat().st_mode) == 0o600
+    """The kubeconfig and the sandbox's folder are open to others → a row of the doctor; --fix closes both."""
+    state, path = context.home.state, context.home.kubeconfig
+    state.mkdir(parents=True)
+    state.chmod(0o755)
+    path.write_text("x")
+    path.chmod(0o644)
+    exposed = machine_checks.own_files(context)
+    assert (exposed.status, exposed.fix) == (Status.ERROR, f"chmod go= {state} {path}")
+    repaired_row = repaired(context, "files.own")
+    assert repaired_row.status is Status.OK
+    assert "(repaired: " in repaired_row.evidence and "0644" in repaired_row.evidence
+    assert (stat.S_IMODE(state.stat().st_mode), stat.S_IMODE(path.stat().st_mode)) == (0o700, 0o600)
 
 
 def test_kubeconfig_that_is_a_device_keeps_its_mode(context: DoctorContext) -> None:
     os.mkfifo(context.home.kubeconfig)
     context.home.kubeconfig.chmod(0o666)
-    found = repaired(context, "files.kubeconfig")["files.kubeconfig"]
-    assert (found.status, found.fix) == (Status.SKIPPED, "")
+    assert repaired(context, "files.own").status is Status.OK
     assert stat.S_IMODE(context.home.kubeconfig.stat().st_mode) == 0o666
 
 
@@ -112,7 +136,7 @@ def test_limits_are_raised_and_never_lowered(
     monkeypatch.setattr(inotify, "used", lambda: used)
     (tmp_path / "max_user_watches").write_text("999999\n")
     (tmp_path / "max_user_instances").write_text(f"{limit}\n")
-    assert repaired(context, "machine.inotify")["machine.inotify"].status is Status.OK
+    assert repaired(context, "machine.inotify").status is Status.OK
     assert (tmp_path / "max_user_watches").read_text() == "999999\n"
 
 
@@ -128,7 +152,7 @@ def test_row_that_may_not_be_fixed_stays(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_text", refused)
-    row = repaired(context, "machine.inotify")["machine.inotify"]
+    row = repaired(context, "machine.inotify")
     assert row.status is Status.WARN and "sudo sysctl" in row.fix
 
 
@@ -138,7 +162,7 @@ def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, o
     """An empty network of our name, ours, another user's or no sandbox's → --fix removes ours and leaves the other."""
     other = {LABEL: "demo", OWNER: "bob:4711:/home/bob/.local/state/sandbox"}
     engine.create_network(NETWORK, {"ours": context.names.labels, "another's": other, "no one's": {}}[owner])
-    repaired(context, "leftovers.networks")
+    repaired(context, "leftovers.objects")
     assert (NETWORK in engine.networks) is (owner != "ours")
 
 
@@ -151,6 +175,6 @@ def test_check_changes_nothing_and_fix_runs_the_command(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     found = test_main.run("doctor", "--fix", "-o", "json", cwd=tmp_path)
     rows = {one["id"]: one for one in json.loads(found.stdout)}
-    assert rows["files.kubeconfig"]["status"] == "ok" and rows["engine.reachable"]["status"] == "error"
+    assert rows["files.own"]["status"] == "ok" and rows["engine.reachable"]["status"] == "error"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.access(path, os.R_OK)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -83,9 +82,7 @@ def test_error_of_another_command_is_explained(
     engine.create_network(NETWORK, {LABEL: ""})
     publish = {80: (Bind("127.0.0.1", 443),)}
     engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
-    monkeypatch.setattr(
-        diagnosis, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts(), datetime.now(UTC))
-    )
+    monkeypatch.setattr(diagnosis, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts()))
     error = SandboxError("it broke", fix="repair it")
     diagnosis.explain(error, Spec(name="demo"))
     error_handler.report(error)

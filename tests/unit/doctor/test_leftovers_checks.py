@@ -1,12 +1,12 @@
-"""What is told of things that belong to no one."""
+"""Containers, networks and volumes that belong to no sandbox."""
 
 from __future__ import annotations
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
-from sandbox.doctor import leftovers_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.leftovers_checks import leftovers
 from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE, LABEL
 from tests.support.fakes import NETWORK, FakeEngine
@@ -21,36 +21,35 @@ def start(context: DoctorContext, engine: FakeEngine, name: str, sandbox: str) -
 
 
 def test_no_leftovers_is_ok(context: DoctorContext) -> None:
-    assert {check.inspect(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
+    assert leftovers(context).status is Status.OK
 
 
-def test_a_sandbox_with_everything_is_well(context: DoctorContext, engine: FakeEngine) -> None:
-    context.names.folder.mkdir(parents=True)
+def test_sandbox_with_everything_has_no_leftovers(context: DoctorContext, engine: FakeEngine) -> None:
     context.names.keys.mkdir(parents=True)
     routes.save(context.home.edge, Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), 1.0))
     for name, owner in ((context.names.node, "demo"), (context.names.registry, "demo"), (EDGE, "")):
         start(context, engine, name, owner)
     engine.create_volume(context.names.volume, context.names.labels)
-    assert {check.inspect(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
+    assert leftovers(context).status is Status.OK
 
 
-def test_data_that_down_kept_is_well(context: DoctorContext, engine: FakeEngine) -> None:
+def test_data_that_down_kept_is_no_leftover(context: DoctorContext, engine: FakeEngine) -> None:
     context.names.keys.mkdir(parents=True)
     engine.create_volume(context.names.volume, context.names.labels)
-    assert leftovers_checks.volumes(context).status is Status.OK
+    assert leftovers(context).status is Status.OK
 
 
-def test_containers_and_data_without_an_owner_are_named(context: DoctorContext, engine: FakeEngine) -> None:
+def test_leftovers_are_named_with_the_commands_that_remove_them(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, "sandbox-old-registry", "old")
-    engine.create_volume("sandbox-gone-registry", context.home.sandbox("gone").labels)
-    found = leftovers_checks.containers(context)
-    assert (found.status, found.fix) == (Status.WARN, "sandbox down old")
-    found = leftovers_checks.volumes(context)
-    assert (found.status, found.fix) == (Status.WARN, "sandbox down gone --purge")
-
-
-def test_unused_edge_and_network_are_named(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, EDGE, "")
-    assert leftovers_checks.containers(context).fix == f"docker rm -f {EDGE}"
-    engine.remove_container(EDGE)
-    assert leftovers_checks.networks(context).status is Status.WARN
+    engine.create_volume("sandbox-gone-registry", context.home.sandbox("gone").labels)
+    engine.create_network("sandbox-lost", context.home.sandbox("lost").labels)
+    finding = leftovers(context)
+    assert finding.status is Status.WARN
+    assert finding.evidence == f"of no sandbox: sandbox-old-registry, {EDGE}, sandbox-gone-registry, sandbox-lost"
+    assert finding.fix.splitlines() == [
+        "sandbox down gone --purge",
+        "sandbox down old",
+        f"docker rm -f {EDGE}",
+        "docker network rm sandbox-lost",
+    ]

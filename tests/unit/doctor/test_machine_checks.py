@@ -1,11 +1,13 @@
-"""What the doctor says of the machine, with files of the kernel's in a folder of the test's."""
+"""What the doctor reports of the engine and the machine, with the kernel's files in a folder of the test."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -13,14 +15,60 @@ import pytest
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor import machine_checks
-from sandbox.doctor.check import Finding, Status
+from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.plan import saved_spec
 from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
-from tests.unit.doctor.conftest import IMAGE
-from tests.unit.doctor.test_engine_checks import told
+from tests.unit.doctor.conftest import IMAGE, with_facts
+
+
+@pytest.mark.fault(19, 60)
+@pytest.mark.parametrize(
+    ("check", "facts", "status", "words"),
+    [
+        (machine_checks.engine, {}, Status.OK, "Docker Engine"),
+        (machine_checks.engine, {"version": "4.3.1", "podman": True}, Status.OK, "Podman 4.3.1"),
+        (machine_checks.engine, {"podman": True, "rootless": True}, Status.ERROR, "rootless Podman"),
+        (machine_checks.engine, {"cgroup_version": 1}, Status.OK, "cgroup v1"),
+        (machine_checks.engine, {"cgroup_version": 1, "rootless": True}, Status.ERROR, "needs cgroup v2"),
+        (machine_checks.local, {}, Status.OK, "a socket of this machine"),
+        (machine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
+        (machine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),
+        (machine_checks.resources, {"cpus": 1}, Status.WARN, "1 CPUs"),
+        (machine_checks.resources, {"cpus": 2, "memory": 4 << 30}, Status.OK, "2 CPUs, 4.0 GiB"),
+    ],
+)
+def test_engine_is_judged_by_its_facts(
+    context: DoctorContext, check: Any, facts: Any, status: Status, words: str
+) -> None:
+    """An engine with little memory, one CPU, cgroup v1, or elsewhere → a row of the doctor for each."""
+    finding = check(with_facts(context, **facts))
+    assert finding.status is status and words in finding.evidence
+
+
+@pytest.mark.fault(61)
+def test_engine_that_runs_no_node_is_fine_for_an_existing_cluster(context: DoctorContext) -> None:
+    """A rootless engine, and a namespace of a cluster that exists → no row says that the engine runs no cluster."""
+    cluster = Cluster(provider="existing", context="team", namespace="mine")
+    existing = replace(context, spec=context.spec.model_copy(update={"cluster": cluster}))
+    assert machine_checks.engine(with_facts(existing, rootless=True, cgroup_version=1)).status is Status.OK
+    assert machine_checks.resources(with_facts(existing, memory=1 << 30)).status is Status.SKIPPED
+
+
+@pytest.mark.fault(60)
+@pytest.mark.security(6)
+def test_password_of_a_remote_engine_is_hidden(context: DoctorContext) -> None:
+    """DOCKER_HOST with an account → shown without it."""
+    variables = {"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"}
+    finding = machine_checks.local(replace(with_facts(context, local=False), environment=variables))
+    assert finding.status is Status.ERROR and finding.evidence.startswith("the engine runs on build.example.com:")
+
+
+def test_engine_behind_a_port_of_this_machine_is_local(context: DoctorContext) -> None:
+    near = replace(with_facts(context, local=False), environment={"DOCKER_HOST": "tcp://127.0.0.1:2375"})
+    assert machine_checks.local(near).status is Status.OK
 
 
 @pytest.mark.fault(18)
@@ -72,7 +120,7 @@ def test_inotify_is_skipped_without_linux(
 
 
 @pytest.mark.fault(61)
-@pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.watches])
+@pytest.mark.parametrize("check", [machine_checks.disk, machine_checks.watches])
 def test_engine_of_another_kernel_is_not_judged_by_this_one(
     context: DoctorContext, engine: FakeEngine, check: Any
 ) -> None:
@@ -85,10 +133,10 @@ def test_engine_of_another_kernel_is_not_judged_by_this_one(
 def test_disk_of_an_engine_without_root_is_this_machines(
     context: DoctorContext, engine: FakeEngine, tmp_path: Path
 ) -> None:
-    found = machine_checks.engine_disk(told(context, rootless=True, root=tmp_path))
-    assert found.evidence.endswith(f"at {tmp_path}")
+    found = machine_checks.disk(with_facts(context, rootless=True, root=tmp_path))
+    assert found.evidence.partition(";")[0].endswith(f"on {tmp_path}")
     engine.shares = False
-    assert machine_checks.engine_disk(told(context, root=tmp_path)).status is Status.SKIPPED
+    assert machine_checks.disk(with_facts(context, root=tmp_path)).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -112,36 +160,28 @@ def test_other_machines_disk_and_limits_are_read_in_the_node(
     engine.run(ContainerSpec(name=node, image=IMAGE, command=("x",), labels={}, network=NETWORK))
     engine.programs["df"] = lambda box, argv: (0, f"Filesystem 1024-blocks Used Available\n/dev/vda 1 1 {free} 1% /\n")
     engine.programs["cat"] = lambda box, argv: (0, f"{watches}\n512\n")
-    found = (machine_checks.engine_disk(context), machine_checks.watches(context))
+    found = (machine_checks.disk(context), machine_checks.watches(context))
     assert tuple(one.status for one in found) == statuses
 
 
-def test_free_space_is_of_the_nearest_existing_folder(context: DoctorContext) -> None:
-    assert str(context.home.cache) in machine_checks.own_disk(context).evidence
-
-
-def test_fuller_of_two_disks_decides(context: DoctorContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = {context.home.state: Status.WARN, context.home.cache: Status.ERROR}
-    monkeypatch.setattr(machine_checks, "_room", lambda path, **_: Finding(free[path], str(path)))
-    assert machine_checks.own_disk(context) == Finding(Status.ERROR, str(context.home.cache))
-
-
-def test_folder_that_may_not_be_read_is_on_the_disk_above(tmp_path: Path) -> None:
+def test_disk_is_that_of_the_nearest_folder_that_may_be_read(context: DoctorContext, tmp_path: Path) -> None:
     unseen = tmp_path / ("x" * 300) / "data"  # as one below a folder of root's, this raises an OSError
-    assert machine_checks._room(unseen, needed=0, comfort=0).evidence.endswith(f" free at {unseen}")
+    assert machine_checks.disk(with_facts(context, root=unseen)).evidence.partition(";")[0].endswith(f" on {unseen}")
 
 
 @pytest.mark.fault(16)
-def test_a_full_disk_is_an_error(context: DoctorContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("free", "status"), [(1 << 30, Status.ERROR), (5 << 30, Status.WARN), (1 << 40, Status.OK)])
+def test_full_disk_is_an_error(
+    context: DoctorContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, status: Status
+) -> None:
     """Less room than is needed → the doctor says how much there is and how much is needed."""
-    monkeypatch.setattr(machine_checks, "GIB", 1 << 60)
-    found = machine_checks._room(tmp_path, needed=1 << 60, comfort=1 << 61)
-    assert found.status is Status.ERROR and "1 are needed" in found.evidence
-    assert machine_checks._room(tmp_path, needed=0, comfort=1 << 60).status is Status.WARN
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    finding = machine_checks.disk(with_facts(context, root=tmp_path))
+    assert finding.status is status and ("3 are needed" in finding.evidence) == (status is Status.ERROR)
 
 
 def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> None:
-    assert machine_checks.engine_disk(told(context, local=False)).status is Status.SKIPPED
+    assert machine_checks.disk(with_facts(context, local=False)).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(

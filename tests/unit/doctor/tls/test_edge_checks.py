@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 
+from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
@@ -31,16 +36,9 @@ from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
 
 def test_unresolvable_name_is_reported(trace: RequestTrace) -> None:
-    found = edge_checks.name(asking(trace, "nosuch.invalid"))
-    assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
-
-
-def test_name_that_an_ingress_has_is_for_names_install(trace: RequestTrace, cluster: ApiServer) -> None:
-    host = "app.nosuch.invalid"
-    routes.save(trace.context.home.edge, replace(routes.load(trace.context.home.edge)[0], domain="nosuch.invalid"))
-    assert edge_checks.name(asking(trace, host)).fix.endswith(f"'echo 127.0.0.1 {host} >> /etc/hosts'")
-    ingress(cluster, host)
-    assert edge_checks.name(asking(trace, host)).fix == "sandbox hosts install -n demo"
+    finding = edge_checks.name(asking(trace, "nosuch.invalid"))
+    assert finding.status is Status.ERROR and finding.fix.startswith("sandbox hosts install -n demo")
+    assert finding.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
 
 
 def test_first_part_of_a_name_comes_with_the_whole_one(trace: RequestTrace) -> None:
@@ -54,31 +52,40 @@ def test_name_is_checked_to_resolve_here(trace: RequestTrace) -> None:
     assert edge_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
 
 
-def test_port_owner_is_nobody_the_edge_or_another_user(trace: RequestTrace, engine: FakeEngine) -> None:
-    assert edge_checks.port(trace).status is Status.ERROR
+@pytest.fixture
+def edge(trace: RequestTrace, engine: FakeEngine) -> Iterator[ContainerSpec]:
+    """The edge's container, which publishes the request's port."""
+    engine.create_network(NETWORK, {LABEL: ""})
+    publish = {8443: (Bind("127.0.0.1", trace.port),)}
+    ours = {LABEL: "", **trace.context.home.labels}
+    spec = ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=ours, network=NETWORK, publish=publish)
     with closing(socket.create_server(("127.0.0.1", trace.port))):
-        found = edge_checks.port(trace)
-        assert found.status is Status.ERROR and "(pid " in found.evidence
-        engine.create_network(NETWORK, {LABEL: ""})
-        publish = {8443: (Bind("127.0.0.1", trace.port),)}
-        theirs, ours = {LABEL: ""}, {LABEL: "", **trace.context.home.labels}
-        spec = ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=theirs, network=NETWORK, publish=publish)
         engine.run(spec)
-        unknown = f"{EDGE} of an unknown owner, and this user's state folder does not know its sandbox"
-        assert edge_checks.port(trace).evidence == f"127.0.0.1:{trace.port} is used by {unknown}"
-        marked = labelled.edge(engine, trace.context.home)
-        engine.remove_container(EDGE)
-        for name in (EDGE, marked):
-            engine.run(replace(spec, name=name, labels=ours))
-            found = edge_checks.port(trace)
-            assert (found.status, found.evidence) == (Status.OK, f"127.0.0.1:{trace.port} is the edge's")
-            engine.remove_container(name)
+        yield spec
 
 
-def test_a_route_by_its_rules(trace: RequestTrace, context: DoctorContext) -> None:
+def test_closed_port_is_an_error(trace: RequestTrace) -> None:
+    assert edge_checks.route(trace).evidence == f"no process listens on 127.0.0.1:{trace.port}"
+
+
+def test_port_of_a_process_or_another_user_is_an_error(
+    trace: RequestTrace, engine: FakeEngine, edge: ContainerSpec
+) -> None:
+    engine.remove_container(EDGE)
+    finding = edge_checks.route(trace)
+    assert finding.status is Status.ERROR and "(pid " in finding.evidence
+    engine.run(replace(edge, labels={LABEL: ""}))
+    unknown = f"{EDGE} of an unknown owner, and this user's state folder does not know its sandbox"
+    assert edge_checks.route(trace).evidence == f"127.0.0.1:{trace.port} is used by {unknown}"
+    engine.remove_container(EDGE)
+    engine.run(replace(edge, name=labelled.edge(engine, trace.context.home)))
     assert edge_checks.route(trace).status is Status.OK
-    found = edge_checks.route(asking(trace, "x.example.com"))
-    assert found.status is Status.ERROR and "page for unknown hosts" in found.evidence
+
+
+def test_host_without_a_route_is_an_error(trace: RequestTrace, context: DoctorContext, edge: ContainerSpec) -> None:
+    assert edge_checks.route(trace).evidence.endswith("is the edge's, which routes it to the sandbox demo")
+    finding = edge_checks.route(asking(trace, "x.example.com"))
+    assert finding.status is Status.ERROR and "page for unknown hosts" in finding.evidence
     other = replace(trace, named=True, context=replace(context, spec=context.spec.model_copy(update={"name": "other"})))
     assert edge_checks.route(other).status is Status.ERROR
     routes.remove(context.home.edge, "demo")
@@ -156,13 +163,8 @@ def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, defaul
     deep = asking(trace, f"a.b.{DOMAIN}")
     with serve(default):
         found = edge_checks.certificate(deep)
-    assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence and "certs:" in found.fix
-    ingress(cluster, deep.host)
-    with serve(default):
-        found = edge_checks.certificate(replace(deep))
-    key = f"certs: {{secrets: [{{secret: a-tls, namespace: web, hosts: [{deep.host}]}}]}}"
-    named = f"Ingress web/app: tls: [{{hosts: [{deep.host}], secretName: a-tls}}]"
-    assert found.fix == f"add a certificate to sandbox.yaml: {key}; and in {named}; then sandbox up -n demo"
+    assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence
+    assert f"certs: {{secrets: [{{secret: a-tls, hosts: [a.b.{DOMAIN}]}}]}}" in found.fix
     with serve(default):
         found = edge_checks.certificate(asking(trace, "shop.example.test"))
     assert "edge: {hosts: [{host: shop.example.test, terminate: true}]}" in found.fix
@@ -179,52 +181,55 @@ def test_expired_and_not_yet_valid_are_reported(
     assert found.status is Status.ERROR and found.fix == "correct the clock"
 
 
-def test_foreign_certificate_is_an_error_unless_a_secret_has_it(
+def test_certificate_of_another_issuer_is_named(
     trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
 ) -> None:
-    pki = make_pki(DOMAIN, now=trace.context.now)
-    foreign = make_leaf(pki.issuing, (HOST,), now=trace.context.now)
-    with serve(foreign):
-        assert edge_checks.certificate(trace).evidence.startswith("third party: ")
-        assert edge_checks.chain(trace).status is Status.ERROR
-        ingress(cluster, HOST, name="broken", tls=[{"hosts": [HOST], "secretName": "broken"}])
-        cluster.objects["/api/v1/namespaces/web/secrets/broken"] = {"data": {"tls.crt": "bm9uZQ=="}}
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Acme")])
+    start, end = trace.context.now - timedelta(days=1), trace.context.now + timedelta(days=9)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+    with serve(KeyPair(pem.dump_key(key), pem.dump_certificate(builder.sign(key, SHA256())))):
+        assert edge_checks.certificate(trace).evidence.startswith("issued by CN=Acme: ")
+        assert edge_checks.chain(trace).evidence == "CN=Acme, which is not the sandbox's root"
+        finding = edge_checks.trusted(trace)
+        assert finding.status is Status.WARN and finding.fix == edge_checks.ANOTHER_ISSUER
         ingress(cluster, HOST, tls=[{"hosts": [HOST], "secretName": "mine"}])
-        data = {"tls.crt": base64.b64encode(foreign.cert_pem).decode()}
-        cluster.objects["/api/v1/namespaces/web/secrets/mine"] = {"data": data}
-        again = replace(trace)
-        assert edge_checks.certificate(again).evidence.startswith("the Secret web/mine: ")
-        found = edge_checks.chain(again)
-    assert found.status is Status.WARN and "not the sandbox's root" in found.evidence
+        assert edge_checks.certificate(replace(trace)).evidence.startswith("the Secret web/mine: ")
 
 
-def test_a_chain_in_the_wrong_order(trace: RequestTrace, serve: Serve, default: KeyPair, keystore: Keystore) -> None:
-    end = b"-----END CERTIFICATE-----\n"
-    leaf = default.cert_pem.split(end)[0] + end
-    root = trace.names.root_certificate.read_bytes()
-    with serve(KeyPair(default.key_pem, leaf + root)):
-        found = edge_checks.chain(trace)
-    assert found.status is Status.ERROR and "is not signed by the next" in found.evidence
+def test_certificate_of_an_earlier_root_is_an_error(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
+    earlier = make_pki(DOMAIN, now=trace.context.now)
+    with serve(make_leaf(earlier.issuing, (HOST,), now=trace.context.now)):
+        finding = edge_checks.chain(trace)
+    assert finding.status is Status.ERROR and "is not the sandbox's present CA" in finding.evidence
 
 
-def test_a_chain_without_its_issuer(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
+def test_chain_without_its_issuer_is_an_error(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     end = b"-----END CERTIFICATE-----\n"
     with serve(KeyPair(default.key_pem, default.cert_pem.split(end)[0] + end)):
-        found = edge_checks.chain(trace)
-    assert found.status is Status.ERROR and "does not send its issuer's" in found.evidence
+        finding = edge_checks.chain(trace)
+    assert finding.status is Status.ERROR and finding.fix == edge_checks.CHAIN
 
 
-def test_certificate_outside_its_cas_constraints_is_reported(
+def test_certificate_outside_its_cas_constraints_is_an_error(
     trace: RequestTrace, serve: Serve, keystore: Keystore, default: KeyPair
 ) -> None:
     rogue = rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))
     with serve(rogue):
-        found = edge_checks.chain(trace)
-    assert found.status is Status.ERROR and "not for bank.example.com" in found.evidence
+        finding = edge_checks.chain(asking(trace, "bank.example.com"))
+    assert finding.status is Status.ERROR and "permitted subtree violation" in finding.evidence
 
 
-def test_without_a_root_the_chain_is_not_checked(trace: RequestTrace, serve: Serve, tmp_path: Path) -> None:
-    pki = make_pki(DOMAIN)
-    with serve(make_leaf(pki.issuing, (HOST,), now=trace.context.now)):
-        found = edge_checks.chain(trace)
-    assert found.status is Status.ERROR and "has no root" in found.evidence
+def test_missing_root_is_an_error(trace: RequestTrace) -> None:
+    finding = edge_checks.chain(trace)
+    assert finding.status is Status.ERROR and "has no root" in finding.evidence
+
+
+def test_root_in_the_trust_store_makes_the_certificate_trusted(
+    trace: RequestTrace, serve: Serve, default: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(default):
+        assert "unable to get local issuer certificate" in edge_checks.trusted(trace).evidence
+        monkeypatch.setenv("SSL_CERT_FILE", str(trace.names.root_certificate))
+        assert edge_checks.trusted(trace).status is Status.OK
