@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -149,7 +148,6 @@ class Door:
         self._version = version
         self._patience = _Patience()
         self._kept = KeptAnswers[Any]()
-        self._info_asked: datetime | None = None
 
     def keeping(self) -> AbstractContextManager[None]:
         """Keep what the engine answers in the block, which changes nothing."""
@@ -166,7 +164,6 @@ class Door:
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, asked once per connection: the engine runs other programs for it."""
-        self._info_asked = datetime.now(UTC)
         found = self._get("/info")
         if not isinstance(found, dict) or "ServerVersion" not in found:
             raise Refused("what it says of itself is not what a Docker Engine says")

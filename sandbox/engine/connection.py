@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,12 @@ _connections: dict[Endpoint, Engine] = {}
 
 @dataclass(frozen=True)
 class Facts:
-    """The answer of `GET /info` (Docker Engine API): memory in bytes, `time` the engine's clock, None when unreadable.
+    """The answer of `GET /info` (Docker Engine API): memory in bytes.
 
     `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
     volumes, may be a folder of this machine. `isolating` is whether it isolates containers by special means, such as
     user namespaces, `limits` whether it can limit their processes, memory and processor time. `runtime` is what starts
-    its containers by default, `architecture` that of its machine as images have it. `proxies` maps http, https and no
-    to what the engine itself uses. `podman`: it is Podman, not Docker. `asked`: this machine's time of the question.
+    its containers by default, `architecture` that of its machine as images have it. `podman`: it is Podman, not Docker.
     """
 
     version: str
@@ -55,11 +53,8 @@ class Facts:
     cpus: int
     memory: int
     root: Path
-    time: datetime | None
-    proxies: Mapping[str, str]
     podman: bool = False
     limits: bool = True
-    asked: datetime | None = None
 
     @property
     def is_hardened(self) -> bool:
@@ -74,7 +69,6 @@ class Facts:
 
 def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
     """Return the facts in an engine's answer; `api` is the version spoken with it."""
-    proxies = {"http": info.get("HttpProxy"), "https": info.get("HttpsProxy"), "no": info.get("NoProxy")}
     options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
     return Facts(
         version=str(info["ServerVersion"]),
@@ -89,18 +83,8 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         cpus=int(info.get("NCPU") or 0),
         memory=int(info.get("MemTotal") or 0),
         root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
-        time=_moment(str(info.get("SystemTime") or "")),
-        proxies={name: str(value) for name, value in proxies.items() if value},
         limits=all(info.get(one, True) for one in ("PidsLimit", "MemoryLimit", "CPUShares")),
     )
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
 
 
 class Engine(Images, Containers, Networks, Volumes):
@@ -148,7 +132,7 @@ class Engine(Images, Containers, Networks, Volumes):
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
             facts = read_facts(self._info, api=self._version, local=local)
-            return replace(facts, podman=self._podman, asked=self._info_asked)
+            return replace(facts, podman=self._podman)
 
     @property
     def place(self) -> Endpoint | None:
