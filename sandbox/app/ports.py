@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from sandbox.components.edge import container as edge_container
 from sandbox.components.edge import edge_folder, lan_access, routes
 from sandbox.components.edge.route import Host, Route
+from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Container, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
@@ -177,13 +178,15 @@ def registry_tunnel(spec: Spec, home: Home) -> int | None:
 
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
-    """Return the port that the sandbox's registry container publishes, running or not, or that of its tunnel."""
+    """Return the port of the sandbox's registry container, running or not, else of its volume, or of its tunnel."""
     if not spec.cluster.supports.containers:
         return registry_tunnel(spec, machine.home)
-    name = machine.home.sandbox(machine.name).registry
-    container = next((one for one in machine.ours if one.name == name), None)
-    binds = container.published.get(REGISTRY_PORT, frozenset()) if container else frozenset()
-    return next((bind.port for bind in binds), None)
+    names = machine.home.sandbox(machine.name)
+    container = next((one for one in machine.ours if one.name == names.registry), None)
+    if container is None:
+        port = (machine.engine.volume_labels(names.volume) or {}).get(container_step.PORT, "")
+        return int(port) if port.isdigit() else None
+    return next((bind.port for bind in container.published.get(REGISTRY_PORT, ())), None)
 
 
 class PortRefused(SandboxError):

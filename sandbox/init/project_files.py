@@ -6,7 +6,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,13 @@ def name_of(folder: str, findings: Findings) -> str:
     return next(filter(None, map(as_name, map(without_accents, names))), "app")
 
 
-def registry_port(findings: Findings) -> int | None:
-    """Return the port of this machine's registry that the manifests' images name, if it is a single one."""
-    ports = {int(match[1]) for image in findings.images if (match := _LOCAL.fullmatch(image))}
+def registry_port(findings: Findings, targets: Collection[str]) -> int | None:
+    """Return the port of this machine that images have in manifests and that something else pushes, if it is one.
+
+    Images that `up` pushes, the `targets`, need no port.
+    """
+    matches = [match for image in findings.images if (match := _LOCAL.fullmatch(image))]
+    ports = {int(match[1]) for match in matches if match[2] not in targets}
     port = ports.pop() if len(ports) == 1 else 0
     return port if 0 < port < 65536 else None
 
@@ -78,18 +82,18 @@ def files(name: str, findings: Findings) -> dict[str, str]:
     if findings.items and findings.fronts:
         written[web_services.FILE] = web_services.ingresses(findings.fronts, f"{name}{DOMAIN_SUFFIX}")
         apply.append(web_services.FILE)
-    written[SPEC] = _spec(name, findings, apply)
+    written[SPEC] = _spec(name, findings, apply, registry_port(findings, targets.values()))
     if findings.unfiltered:
         written[IGNORED] = _ignored(path for path in written if not path.endswith(".Dockerfile"))
     return written
 
 
-def _spec(name: str, findings: Findings, apply: list[Any]) -> str:
+def _spec(name: str, findings: Findings, apply: list[Any], port: int | None) -> str:
     spec: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
     if domain := domain_of(findings.hosts):
         spec["domain"] = domain
     spec["cluster"] = {"kubernetes": f"v{minor(DEFAULT)}"}  # the same on every machine, whatever its images come from
-    if port := registry_port(findings):
+    if port:
         spec["registry"] = {"port": port}
     if findings.needs_gateway_api:
         spec["ingress"] = {"gateway_api": True}

@@ -10,7 +10,7 @@ RUN: tuple[tuple[str, int], ...] = (
     ("sandbox config schema", 0),
     ("sandbox config schema status", 0),
     ("sandbox up --plan", 2),
-    ("sandbox up --https-port auto --registry-port auto", 0),
+    ("sandbox up --https-port auto", 0),
     ("sandbox up", 0),
     ("sandbox up -o json --progress json", 0),
     ("sandbox status", 0),

@@ -49,6 +49,8 @@ done
 """
 READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
 MADE = "dev.sandbox.registry"  # the label with a digest of all its settings
+# The label of its volume with the port that it had first, which `auto` takes again after `down`.
+PORT = "dev.sandbox.registry-port"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ class Registry:
     def _serve(self, more: Mapping[str, str], say: Callable[[str], None]) -> None:
         labelled.make_room(self.engine, self.names.registry, self.names.home)
         if self.storage is None:
-            self.engine.create_volume(self.names.volume, self.names.labels)
+            self.engine.create_volume(self.names.volume, {**self.names.labels, PORT: str(self.port)})
         self.engine.run(self._spec(more))
         self._publish(say)
 

@@ -14,9 +14,9 @@ class Registry(Document):
     """The sandbox's private image registry, plain HTTP."""
 
     port: AutoPort = Field(
-        default=5001,
+        default="auto",
         description="The registry's port on 127.0.0.1; images are localhost:PORT/NAME. auto: 5001, else the next "
-        "free one, kept as long as the registry exists.",
+        "free one, kept as long as the registry's data.",
     )
     tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
         default=(),

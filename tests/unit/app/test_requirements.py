@@ -26,6 +26,7 @@ from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Port, RegistryRoute, Route
+from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.engine.connection import read_facts
@@ -392,6 +393,12 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
     engine.boxes["sandbox-demo-registry"].running = False
     resolved = resolve(https("auto", registry="auto"), place, engine)
     assert (resolved.edge.ports, resolved.registry.port) == ((mine,), registry)
+
+
+def test_auto_port_of_the_registry_is_kept_with_its_volume(place: Home, engine: FakeEngine) -> None:
+    kept = free_port()
+    engine.create_volume("sandbox-demo-registry", {container_step.PORT: str(kept)})
+    assert resolve(https("auto", registry="auto"), place, engine).registry.port == kept
 
 
 def test_port_of_a_stopped_registry_is_awaited_elsewhere(place: Home, engine: FakeEngine) -> None:

@@ -368,7 +368,7 @@ def test_a_spec_that_is_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
 
 
 def test_clashing_ports_of_the_command_line_are_a_usage_error(tmp_path: Path) -> None:
-    found = run("up", "--https-port", "5001", cwd=tmp_path)
+    found = run("up", "--https-port", "5001", "--registry-port", "5001", cwd=tmp_path)
     assert found.code == 2
     assert "5001" in found.stderr
 

@@ -78,7 +78,7 @@ def test_every_key_is_optional() -> None:
             "kind": None,
         },
         "images": {"source": "auto", "mirror": None},
-        "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
+        "registry": {"port": "auto", "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
         "ingress": {
             "controller": "traefik",
@@ -140,7 +140,7 @@ def test_resolved_spec_differs_in_its_ports_only() -> None:
 
 
 def test_port_of_a_disabled_registry_clashes_with_nothing() -> None:
-    assert parse("registry: {external: 'localhost:5000'}\nedge: {ports: [443, 5001]}").registry.port == 5001
+    parse("registry: {port: 5001, external: 'localhost:5000'}\nedge: {ports: [443, 5001]}")
 
 
 @pytest.mark.parametrize(
@@ -587,8 +587,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         (
-            "name: a\nedge:\n  ports:\n  - 443\n  - 5001\n",
-            "5: edge.ports[1]: 5001 is the registry's port; choose another",
+            "registry: {port: 5001}\nedge:\n  tcp:\n  - {port: 5001, to: a/b}\n",
+            "4: edge.tcp[0].port: 5001 is the registry's port; choose another",
             "",
         ),
     ],
@@ -802,7 +802,6 @@ def test_unsupported_settings_of_existing_clusters_are_refused(text: str, said: 
         ("[{port: 5432, to: 'shop/db:70000'}]", "must have a port from 1 to 65535"),
         ("[{port: auto, to: shop/db}]", "because `port` is auto"),
         ("[{port: 443, to: 'shop/db:1'}]", "443 is one of the edge's HTTPS ports"),
-        ("[{port: 5001, to: 'shop/db:1'}]", "5001 is the registry's port"),
         ("[{port: 7000, to: 'shop/db:1'}, {port: 7000, to: 'shop/x:1'}]", "7000 is given twice"),
         ("[{port: 7000, to: 'shop/db:1', udp: true}]", "unknown key"),
     ],
