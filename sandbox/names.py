@@ -44,6 +44,11 @@ def is_below(host: str, domain: str) -> bool:
     return host == domain or host.endswith(f".{domain}")
 
 
+def moved_host(host: str, base: str, domain: str) -> str:
+    """Return a host of the domain `base` as it is called below `domain`; another host as it is."""
+    return host if is_below(host, domain) or not is_below(host, base) else host.removesuffix(base) + domain
+
+
 @dataclass(frozen=True)
 class Home:
     """The folders and files of the user that the sandbox may touch.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sandbox.app import chosen_spec
+from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.config.schema import Spec, apply_schema
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
@@ -73,13 +74,15 @@ class OtherOrigin:
     """A sandbox that a command is about to change, but that another spec than the present one brought up.
 
     `doing` is a key of EFFECTS. With `is_moved` the earlier spec is gone and this one is the same, in another folder.
+    A new sandbox with a name of its `own` leaves the earlier one as it is.
     """
 
     name: str
     doing: str
     before: str
     now: Origin
-    is_moved: bool
+    is_moved: bool = False
+    own: str | None = None
 
     @property
     def brief(self) -> str:
@@ -88,7 +91,8 @@ class OtherOrigin:
     @property
     def details(self) -> str:
         moved = "\nThis spec is the same: the folder was probably moved." if self.is_moved else ""
-        return f"before  {self.before}\nnow     {self.now}\n{EFFECTS[self.doing]}{moved}"
+        effect = f"it stays, and '{self.own}' is created for this folder" if self.own else EFFECTS[self.doing]
+        return f"before  {self.before}\nnow     {self.now}\n{effect}{moved}"
 
     def error(self, fix: str) -> UsageError:
         """Return the error of a command that may not change it."""
@@ -174,6 +178,13 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
     is_moved = _is_moved(names, origin)
     if agreement.other_origin(OtherOrigin(names.name, doing, before, origin, is_moved)) and is_moved:
         saved_spec.record_origin(names, origin)
+
+
+def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) -> None:
+    """Ask before a new sandbox gets a name of its own, since that of another file has its name. Raises SandboxError."""
+    before = chosen.beside and replaced(names.home.sandbox(chosen.beside), chosen.origin)
+    if chosen.beside and before and chosen.origin:
+        agreement.other_origin(OtherOrigin(chosen.beside, "up", before, chosen.origin, own=names.name))
 
 
 def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:

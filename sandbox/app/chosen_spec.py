@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from string import digits
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file, spec_in
+from sandbox.config.checkout import own_name
 from sandbox.config.resolve import Override, changed, load, with_bundle, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
+from sandbox.config.schema.values import as_name
 from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import saved_spec
 
@@ -32,20 +35,25 @@ def find(file: Path | None, name: str | None) -> Spec:
 
 
 def written(
-    file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, called: str | None = None
+    file: Path | None,
+    name: str | None,
+    overrides: Sequence[Override] = (),
+    *,
+    called: str | None = None,
+    naming: Callable[[str, str], str] | None = None,
 ) -> Spec:
     """Read the spec of FILE, else of `default_file`, else take the default one; with the values of `overrides`.
 
     With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name; with both it is
-    FILE's spec under that name. A fetched FILE without a name in it is named after the folder `called`. Raises
-    UsageError.
+    FILE's spec under that name. A fetched FILE without a name in it is named after the folder `called`. Otherwise
+    `naming` chooses its name. Raises UsageError.
     """
     file = meant_file(file, name)
     if file is None:
         known = Spec() if name is None else _known(Spec.default(name))
         return changed(known, overrides, called=f"the spec of '{known.name}'")
     renamed = (Override(("name",), name, "NAME"),) if name else ()
-    return read(file, (*overrides, *renamed), called=called)
+    return read(file, (*overrides, *renamed), called=called, naming=naming)
 
 
 def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
@@ -73,17 +81,51 @@ def _known(default: Spec) -> Spec:
     return default
 
 
-def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
-    """Read the spec in `file`; without a name in it, it gets the name `called` or `default_name`. Raises UsageError."""
-    return load(file, overrides, called=called or default_name(file))
+@dataclass
+class _Naming:
+    """Chooses the name of the spec in `file`, which it keeps, also after a change of its worktree's branch.
 
-
-def default_name(file: Path) -> str:
-    """Choose the name of a sandbox whose spec in `file` has none; characters that no name may have are left out later.
-
-    Links are not followed: the folder is named as the user sees it.
+    Where the sandbox of another file has the name, and this one is new, it gets one of its own `beside` that; then
+    `taken` is the name.
     """
-    return Path(os.path.abspath(file.parent)).name  # noqa: PTH100
+
+    file: Path
+    beside: bool = False
+    taken: str | None = None
+
+    def __call__(self, base: str, own: str) -> str:
+        place, origin = home(), Origin.of(self.file)
+        known = saved_spec.names_from(place, origin)
+        if own in known:
+            return own
+        folder = Path(origin.source).parent
+        digest = hashlib.sha256(bytes(folder)).hexdigest()[:4]
+        another = own_name(own, digest if as_name(folder.name) == own else folder.name)
+        if another in known:
+            return another
+        if not saved_spec.is_of_another_file(place.sandbox(own), origin):
+            earlier_branches = (name for name in known if own != base and name.startswith(f"{base}-"))
+            return next(earlier_branches, own)
+        is_kept = place.sandbox(another).keys.exists()  # they outlive `down`
+        if self.beside and not is_kept:
+            self.taken = own
+        return another if self.beside or is_kept else own
+
+
+def read(
+    file: Path,
+    overrides: Sequence[Override] = (),
+    *,
+    called: str | None = None,
+    naming: Callable[[str, str], str] | None = None,
+) -> Spec:
+    """Read the spec in `file`; without a name in it, it is named after its checkout, or the folder `called`.
+
+    Raises UsageError.
+    """
+    if called:
+        return load(file, overrides, called=called)
+    return load(file, overrides, naming=naming or _Naming(file))
 
 
 def remembered(name: str) -> ResolvedSpec | None:
@@ -201,13 +243,15 @@ class ChosenSpec:
     """A spec as it was written, and how it was named.
 
     `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `project`
-    is the project that was fetched for it, if any.
+    is the project that was fetched for it, if any. `beside` is the sandbox of another file that has the spec's own
+    name, if this one is new and gets another.
     """
 
     spec: Spec
     origin: Origin | None = None
     file: Path | None = None
     project: Fetched | None = None
+    beside: str | None = None
 
     @property
     def fetched(self) -> Fetched | None:
@@ -216,12 +260,23 @@ class ChosenSpec:
 
 
 def choose(
-    file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, project: Fetched | None = None
+    file: Path | None,
+    name: str | None,
+    overrides: Sequence[Override] = (),
+    *,
+    project: Fetched | None = None,
+    beside: bool = False,
 ) -> ChosenSpec:
-    """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError."""
+    """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError.
+
+    With `beside`, it gets a name of its own where the sandbox of another file has its name.
+    """
     file = project.file if project else file
-    spec = written(file, name, overrides, called=project.called if project else None)
-    chosen = ChosenSpec(spec=spec, file=file, project=project)
+    called = project.called if project else None
+    meant = meant_file(file, name)
+    naming = _Naming(meant, beside=beside) if meant else None
+    spec = written(file, name, overrides, called=called, naming=naming)
+    chosen = ChosenSpec(spec=spec, file=file, project=project, beside=naming.taken if naming else None)
     if fetched := chosen.fetched:
         spec = with_bundle(spec) if fetched.origin.kind == "bundle" else spec
         return replace(chosen, spec=with_own_cluster(spec), origin=fetched.origin)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from sandbox.app import context, machine_plan, ports, requirements, spec_files
-from sandbox.app.agreement import Agreement, agree_on_origin
+from sandbox.app.agreement import Agreement, agree_on_origin, agree_on_own_name
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.core import Sandbox, explaining, keeping, survey
 from sandbox.app.ports import PortTaken
@@ -74,6 +74,7 @@ class Preflight:
 
     def _agreed(self, home: Home) -> tuple[Spec, Engine]:
         sandbox, chosen, spec = self.sandbox, self.chosen, self.sandbox.spec
+        agree_on_own_name(sandbox.names, chosen, self.agreement)
         agree_on_origin(sandbox.names, chosen.origin, "up", self.agreement)
         if not sandbox.names.spec.exists():
             sandbox.note_earlier_names()

@@ -18,7 +18,7 @@ MAX_SETTINGS = 12  # of a program in a note
 
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-@click.option("-n", "--name", help="The sandbox's name.  [default: the folder's]")
+@click.option("-n", "--name", help="Write this name for the sandbox.  [default: none: it is named after the folder]")
 @click.option(
     "--profile",
     "profiles",
@@ -35,7 +35,9 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     """
     from sandbox.app import context
     from sandbox.bundle.store import Store
+    from sandbox.config.checkout import of_folder
     from sandbox.config.schema import Spec
+    from sandbox.config.schema.values import as_name
     from sandbox.errors import UsageError
     from sandbox.init import project_files
     from sandbox.init.detect import look
@@ -49,10 +51,10 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
             fix="check it with `sandbox config validate`, or move it away",
         )
     findings = look(folder, Store(context.home().bundle), profiles)
-    called = project_files.name_of(project_files.called(folder.absolute()), findings)
-    name = Spec.default(name).name if name else called
-    _write(folder, project_files.files(name, findings))
-    for note in (*findings.notes, *_advice(name, findings)):
+    checkout = of_folder(folder.absolute()).name
+    project = Spec.default(name).name if name else project_files.name_of(checkout, findings)
+    _write(folder, project_files.files(project, findings, is_named=bool(name) or not as_name(checkout)))
+    for note in (*findings.notes, *_advice(project, findings)):
         # A name in a project could begin a line of its own.
         click.echo(f"note  {fit(note)}".replace("\n", " "), err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")

@@ -6,22 +6,24 @@ The last step, `ResolvedSpec.of` with the ports that this machine has free, is i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sandbox.config import loader
+from sandbox.config.checkout import Checkout, of_folder, own_name
 from sandbox.config.schema import KeyPairFiles, Spec
 from sandbox.config.schema.apply_schema import below
-from sandbox.config.schema.values import as_name
+from sandbox.config.schema.values import as_name, is_domain
 from sandbox.config.yaml_source import Giver, Source, ValueOrigin
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import BadFile
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 PortChoice = int | Literal["auto"]
+# Chooses a name by the base name, which is written or that of the checkout, and the one with a worktree's branch.
+Naming = Callable[[str, str], str]
 # The keys that a spec without a provider takes from the existing sandbox.
 MADE_WITH = ("provider", "profile", "context", "namespace")
 
@@ -43,18 +45,24 @@ def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[
         yield Override(("registry", "port"), registry, "--registry-port")
 
 
-def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
+def load(
+    path: Path,
+    overrides: Sequence[Override] = (),
+    *,
+    called: str | None = None,
+    naming: Naming = lambda base, own: own,
+) -> Spec:
     """Return the spec in the file `path`, with paths relative to the file's folder made absolute. Raises UsageError.
 
-    A spec without a name is named after its folder, or the folder `called`, as far as that is a valid name.
+    A spec without a name is named after its checkout, or the folder `called`, as far as that is a valid name. Unless an
+    override is its name, `naming` chooses it: from the base name, and from the one of its own that a worktree has.
     """
-    name = as_name(called or Path(os.path.abspath(path.parent)).name)  # noqa: PTH100  # links are not followed
-    spec = loader.load(
-        path,
-        Spec,
-        create="`sandbox init` writes one; -f FILE names another",
-        amend=partial(_amended, name=name, overrides=overrides),
-    )
+    checkout = Checkout(called) if called else of_folder(Path(os.path.abspath(path.parent)))  # noqa: PTH100  # keeps links
+
+    def amended(source: Source) -> Source:
+        return _overridden(_named(source, checkout, overrides, naming), overrides)
+
+    spec = loader.load(path, Spec, create="`sandbox init` writes one; -f FILE names another", amend=amended)
     if not spec.says("name"):
         raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
     return _absolute(spec, _folder(path))
@@ -70,7 +78,7 @@ def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> Any
     source = Source()
     for key, value in spec.model_dump(mode="json", exclude_defaults=True).items():
         source = source.merged((key,), value, spec.origin(key).giver)
-    return loader.validated(_amended(source, overrides=overrides), Spec, origin=called)
+    return loader.validated(_overridden(source, overrides), Spec, origin=called)
 
 
 def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
@@ -103,10 +111,32 @@ def with_bundle(spec: AnySpec) -> AnySpec:
     return spec.changed({"images": images}, {("images", "source"): ValueOrigin(Giver.FILE, "the project")})
 
 
-def _amended(source: Source, *, name: str | None = None, overrides: Sequence[Override]) -> Source:
+def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], naming: Naming) -> Source:
+    """Return the document with the sandbox's name, and with the domain that follows from it."""
     at = source.places.get(("name",))
-    if name and (at is None or at.blank):
+    base = as_name(checkout.name) if at is None or at.blank else source.data["name"]
+    if not isinstance(base, str) or not base or as_name(base) != base:
+        return source  # refused where it is written
+    own = own_name(base, checkout.branch) if checkout.branch else base
+    name = next((each.value for each in overrides if each.path == ("name",)), None) or naming(base, own)
+    domain = source.data.get("domain")
+    if name != source.data.get("name"):
         source = source.merged(("name",), name, Giver.FOLDER)
+    if name == base or as_name(name) != name or (domain and not is_domain(domain)):
+        return source
+    base_domain = domain or f"{base}.sandbox.localhost"
+    if domain:
+        source = source.merged(("domain",), _domain_of(name, base, domain), Giver.FOLDER)
+    return source if source.data.get("base_domain") else source.merged(("base_domain",), base_domain, Giver.FOLDER)
+
+
+def _domain_of(name: str, base: str, domain: str) -> str:
+    """Return the domain of a sandbox whose spec is written for the name `base` and the `domain`."""
+    first, _, rest = domain.partition(".")
+    return f"{name}.{rest if first == base else domain}"
+
+
+def _overridden(source: Source, overrides: Sequence[Override]) -> Source:
     for one in overrides:
         source = source.merged(one.path, one.value, Giver.OPTION, one.option)
     return source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -26,16 +25,11 @@ def label(text: str) -> str:
 
     A longer text is cut and ends in a part of its digest, so that texts which begin alike have different names.
     """
-    name = as_name(without_accents(text), most=None)
+    name = as_name(text, most=None)
     if len(name) <= MAX_NAME:
         return name or "app"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     return f"{name[: MAX_NAME - len(digest) - 1].strip('-')}-{digest}"
-
-
-def without_accents(text: str) -> str:
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def labels(texts: Iterable[str]) -> dict[str, str]:

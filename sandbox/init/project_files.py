@@ -7,7 +7,6 @@ import math
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -30,7 +29,6 @@ from sandbox.init.detected import (
     is_called,
     last_part,
     untagged,
-    without_accents,
 )
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.oci import reference as references
@@ -38,23 +36,16 @@ from sandbox.oci.reference import parse_target
 
 DOMAIN_SUFFIX = ".sandbox.localhost"
 KEYS = "# All keys: docs/spec.md, or `sandbox config show`.\n"
-# Names of folders that tell what is in them, and not the project's name.
-KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kubernetes", "kustomize", "manifests"}
 _LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 _PLAIN = re.compile(r"[\w./][\w./+-]*(:[\w./+-]+)*", re.ASCII)
 
 
-def called(folder: Path) -> str:
-    """Return the project's name: that of its folder, or of the one above if the folder's only tells its kind."""
-    return folder.parent.name if folder.name.lower() in KINDS and folder.parent.name else folder.name
-
-
-def name_of(folder: str, findings: Findings) -> str:
-    """Return the sandbox's name: that in the manifests' hosts, the compose project's, or the folder's."""
+def name_of(checkout: str, findings: Findings) -> str:
+    """Return the project's name: that in the manifests' hosts, the compose project's, or the checkout's."""
     matches = (re.fullmatch(rf".+\.([^.]+){re.escape(DOMAIN_SUFFIX)}", host) for host in findings.hosts)
     in_hosts = {match[1] for match in matches if match}
-    names = (*(in_hosts if len(in_hosts) == 1 else ()), findings.project, folder)
-    return next(filter(None, map(as_name, map(without_accents, names))), "app")
+    names = (*(in_hosts if len(in_hosts) == 1 else ()), findings.project, checkout)
+    return next(filter(None, map(as_name, names)), "app")
 
 
 def registry_port(findings: Findings, targets: Collection[str]) -> int | None:
@@ -68,8 +59,11 @@ def registry_port(findings: Findings, targets: Collection[str]) -> int | None:
     return port if 0 < port < 65536 else None
 
 
-def files(name: str, findings: Findings) -> dict[str, str]:
-    """Return the texts of the files by their paths in the folder."""
+def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str, str]:
+    """Return the texts of the files of the project `name` by their paths in the folder.
+
+    Unless it `is_named` so, the sandbox is named after its checkout, and the spec tells the domain of the hosts.
+    """
     targets = dict(_targets(name, findings))
     written = {} if findings.items else dict(_objects(name, findings, targets))
     has_objects = bool(written)
@@ -82,18 +76,22 @@ def files(name: str, findings: Findings) -> dict[str, str]:
     if findings.items and findings.fronts:
         written[web_services.FILE] = web_services.ingresses(findings.fronts, f"{name}{DOMAIN_SUFFIX}")
         apply.append(web_services.FILE)
-    written[SPEC] = _spec(name, findings, apply, registry_port(findings, targets.values()))
+    spec = {"name": name} if is_named else {}
+    domain = f"{name}{DOMAIN_SUFFIX}"
+    if own := domain_of(findings.hosts):
+        spec["domain"] = own
+    elif not is_named and any(domain in text for text in (*findings.hosts, *written.values())):
+        spec["base_domain"] = domain
+    written[SPEC] = _spec(spec, name, findings, apply, targets.values())
     if findings.unfiltered:
         written[IGNORED] = _ignored(path for path in written if not path.endswith(".Dockerfile"))
     return written
 
 
-def _spec(name: str, findings: Findings, apply: list[Any], port: int | None) -> str:
-    spec: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
-    if domain := domain_of(findings.hosts):
-        spec["domain"] = domain
+def _spec(head: Mapping[str, str], name: str, findings: Findings, apply: list[Any], targets: Collection[str]) -> str:
+    spec: dict[str, Any] = {"apiVersion": CURRENT, **head}
     spec["cluster"] = {"kubernetes": f"v{minor(DEFAULT)}"}  # the same on every machine, whatever its images come from
-    if port:
+    if port := registry_port(findings, targets):
         spec["registry"] = {"port": port}
     if findings.needs_gateway_api:
         spec["ingress"] = {"gateway_api": True}

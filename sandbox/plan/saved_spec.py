@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,6 +118,14 @@ def origin(names: Names) -> Origin | None:
         return Origin.model_validate_json(names.origin.read_bytes())
     except (OSError, ValueError):  # pydantic's errors are ValueErrors
         return None
+
+
+def is_of_another_file(names: Names, where: Origin) -> bool:
+    """Return whether another file brought the sandbox up that is still there: not one that was moved."""
+    known = origin(names) if names.spec.exists() else None
+    if known is None or known.kind != "file" or where.may_replace(known):
+        return False
+    return os.path.lexists(known.source)
 
 
 def record_origin(names: Names, where: Origin) -> None:

@@ -10,6 +10,7 @@ from sandbox.config.resolve import load
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.kube import manifests
+from sandbox.names import is_below
 
 DEMOS = Path(__file__).parents[2] / "fixtures" / "demos"
 
@@ -23,4 +24,4 @@ def test_a_demo_runs_only_what_it_pushes(demo: str) -> None:
     pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
     assert {container["image"] for pod in pods for container in pod["containers"]} <= pushed
     hosts = [rule["host"] for one in objects if one["kind"] == "Ingress" for rule in one["spec"]["rules"]]
-    assert hosts and all(host == spec.domain or host.endswith(f".{spec.domain}") for host in hosts)
+    assert hosts and all(is_below(host, spec.base_domain) for host in hosts)

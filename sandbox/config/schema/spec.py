@@ -23,7 +23,7 @@ from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_n
 from sandbox.config.yaml_source import Giver, ValueOrigin
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import UsageError
-from sandbox.names import is_below
+from sandbox.names import is_below, moved_host
 
 
 class Spec(Document):
@@ -36,11 +36,17 @@ class Spec(Document):
     name: Name = Field(
         default="sandbox",
         description="The sandbox's name: in its containers, its kubectl context and its domain; by default that of "
-        "this file's folder.",
+        "this file's folder. A linked git worktree adds its branch: shop-fix-login.",
     )
     domain: Domain = Field(
         default_factory=lambda data: f"{data['name']}.sandbox.localhost",
-        description="The domain whose hosts the sandbox answers; by default NAME.sandbox.localhost.",
+        description="The domain whose hosts the sandbox answers; by default NAME.sandbox.localhost. A sandbox with "
+        "another name than this file's has it with that name: shop-fix-login.example.com.",
+    )
+    base_domain: Domain = Field(
+        default_factory=lambda data: data["domain"],
+        description="The domain of the hosts in this file and in manifests, which are served below the sandbox's own "
+        "domain; by default the domain of a sandbox with this file's name.",
     )
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
     images: Images = Field(default=Images(), description="The sandbox's own images.")
@@ -147,11 +153,29 @@ class Spec(Document):
 
     def placed(self, origins: Mapping[KeyPath, ValueOrigin]) -> Self:
         """Return the spec with the origins of its values. Raises Misfits where they do not fit together."""
-        spec = self.model_copy()
+        spec = self.model_copy(update=self._moved_hosts() if self.base_domain != self.domain else {})
         spec._origins = origins
         if wrong := misfits(spec):
             raise Misfits(*wrong)
         return spec
+
+    def _moved_hosts(self) -> dict[str, Any]:
+        """Return the parts that name hosts, with those of the base domain below the sandbox's own."""
+
+        def moved(host: str) -> str:
+            name, colon, port = host.partition(":")
+            return f"{moved_host(name, self.base_domain, self.domain)}{colon}{port}"
+
+        def renamed(entries: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple(entry.model_copy(update={"host": moved(entry.host)}) for entry in entries)
+
+        secrets = (each.model_copy(update={"hosts": tuple(map(moved, each.hosts))}) for each in self.certs.secrets)
+        edge = {"hosts": renamed(self.edge.hosts), "tls": renamed(self.edge.tls)}
+        return {
+            "certs": self.certs.model_copy(update={"secrets": tuple(secrets)}),
+            "edge": self.edge.model_copy(update=edge),
+            "registry": self.registry.model_copy(update={"tls": tuple(map(moved, self.registry.tls))}),
+        }
 
     @property
     def _known_origins(self) -> Mapping[KeyPath, ValueOrigin]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -57,7 +58,9 @@ def checked_name(value: str) -> str:
 
 def as_name(text: str, *, most: int | None = MAX_NAME) -> str:
     """Return what of the text can be a sandbox's name, of at most so many characters; empty where nothing can."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:most].strip("-")
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].strip("-")
 
 
 def _subdomain(value: str) -> str:
@@ -155,6 +158,13 @@ def _domain(value: str) -> str:
     if value.rpartition(".")[2].isdigit():
         raise ValueError("must not end in a number: browsers take that for an IP address")
     return value
+
+
+def is_domain(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(_domain(value))
+    except ValueError:
+        return False
 
 
 def _number_as_text(value: Any) -> Any:

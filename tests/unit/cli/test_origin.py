@@ -29,7 +29,7 @@ from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support import in_process
 from tests.support.fakes import FakeEngine, NoWork
-from tests.support.repositories import committed, made
+from tests.support.repositories import committed, git, made
 
 MOUNT = "name: demo\ncluster: {mounts: [{host: /, node: /host}]}\n"
 
@@ -214,6 +214,62 @@ def test_changed_origin_prompts_at_a_terminal(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     assert refused(typed="n\n").id == "declined"
     assert reached(typed="y\n").name == "demo"
+
+
+def clones(tmp_path: Path, *folders: str) -> list[str]:
+    """The specs of two or more clones of one project, the first of which is up."""
+    files = [tmp_path / folder / "sandbox.yaml" for folder in folders]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("domain: shop.example.com\n")
+    brought_up({"name": "shop"}, Origin.of(files[0]))
+    return list(map(str, files))
+
+
+def test_second_clone_gets_a_name_of_its_own_after_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` in a second clone → one question or --yes; then every command there means the clone's own sandbox."""
+    first, second, third = clones(tmp_path, "a/shop", "b/shop", "c/shop")
+    error = refused("-f", second)
+    assert error.id == "other-origin" and first in error.details
+    own = error.fix.split("'")[1]
+    assert error.fix == f"add --yes to create '{own}' beside it" and own.startswith("shop-") and len(own) == 9
+    assert reached("-f", second, "--yes").name == own
+    assert "`up` asks, or takes --yes" in run("-f", second, "--plan").stderr
+    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    assert reached("-f", second, typed="y\n").domain == f"{own}.example.com"
+    assert refused("-f", second, typed="n\n").id == "declined"
+    names = brought_up({"name": own}, Origin.of(Path(second)))
+    assert reached("-f", second).name == own, "it is not asked again"
+    assert change(f"config validate -f {second}").output.startswith(f"valid: name {own},")
+    assert reached("-f", first).name == "shop"
+    assert reached("-f", third, "--yes").name not in ("shop", own)
+    RememberedStep(names, ResolvedSpec(name=own)).undo()
+    assert refused("-f", second, typed="n\n").id == "declined"
+    names.keys.mkdir(parents=True)
+    assert reached("-f", second).name == own, "its certificates are kept, and so is its name"
+
+
+def test_clone_in_a_folder_of_another_name_is_named_after_it(tmp_path: Path) -> None:
+    _, second = clones(tmp_path, "shop", "copy")
+    Path(second).write_text("name: shop\n")
+    assert reached("-f", second, "--yes").name == "shop-copy"
+
+
+def test_explicit_name_in_a_clone_means_the_sandbox_of_that_name(tmp_path: Path) -> None:
+    _, second = clones(tmp_path, "a/shop", "b/shop")
+    assert refused("-f", second, "-n", "shop").id == "other-origin"
+    assert reached("-f", second, "-n", "shop", "--yes").name == "shop"
+
+
+def test_worktree_keeps_its_name_when_its_branch_changes(tmp_path: Path) -> None:
+    folder = made(tmp_path / "shop", {"sandbox.yaml": ""})
+    git(folder, "worktree", "add", "-b", "one", "../work")
+    file = tmp_path / "work" / "sandbox.yaml"
+    assert reached("-f", str(file)).name == "shop-one"
+    brought_up({"name": "shop-one"}, Origin.of(file))
+    git(file.parent, "switch", "-c", "two")
+    assert reached("-f", str(file)).name == "shop-one"
+    assert reached("-f", str(folder / "sandbox.yaml")).name == "shop"
 
 
 def test_record_without_an_origin_is_accepted(tmp_path: Path) -> None:

@@ -88,6 +88,36 @@ def test_each_value_knows_who_gave_it(file: Path) -> None:
     assert ResolvedSpec.of(spec, registry=5005, https=(9443,)).origin("registry", "port").giver is Giver.FILE
 
 
+MOVED = """\
+name: shop
+domain: {domain}
+certs: {{secrets: [{{secret: tls, hosts: [pay.{domain}]}}]}}
+registry: {{tls: ['hub.{domain}:8443']}}
+edge: {{hosts: [a.{domain}, other.test], tls: [{{host: db.{domain}, to: 'shop/db:5432'}}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "domain"),
+    [("shop.sandbox.localhost", "fix.sandbox.localhost"), ("dev.example.com", "fix.dev.example.com")],
+)
+def test_domain_and_hosts_of_the_file_follow_another_name(file: Path, base: str, domain: str) -> None:
+    written(file, MOVED.format(domain=base))
+    plain, spec = resolve.load(file), resolve.load(file, [resolve.Override(("name",), "fix", "NAME")])
+    assert (plain.domain, plain.base_domain, plain.certs.secrets[0].hosts) == (base, base, (f"pay.{base}",))
+    assert (spec.name, spec.domain, spec.base_domain) == ("fix", domain, base)
+    assert (spec.certs.secrets[0].hosts, spec.registry.tls) == ((f"pay.{domain}",), (f"hub.{domain}:8443",))
+    assert [one.host for one in spec.edge.hosts] == [f"a.{domain}", "other.test"]
+    assert spec.edge.tls[0].host == f"db.{domain}"
+    saved = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
+    assert ResolvedSpec.read(saved.model_dump_json().encode()) == saved
+
+
+def test_base_domain_is_that_of_the_manifests(file: Path) -> None:
+    spec = resolve.load(written(file, "base_domain: shop.example.com\nedge: {hosts: [a.shop.example.com]}\n"))
+    assert (spec.domain, spec.edge.hosts[0].host) == ("demo.sandbox.localhost", "a.demo.sandbox.localhost")
+
+
 def test_origin_does_not_count_in_comparison(file: Path) -> None:
     spec = resolve.load(written(file, "name: demo\nregistry: {port: auto}\n"))
     assert spec == Spec(name="demo")

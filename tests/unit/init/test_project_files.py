@@ -42,7 +42,7 @@ def container(app: App) -> dict[str, Any]:
 def test_programs_become_images_and_objects(tmp_path: Path) -> None:
     folder = written(tmp_path, Findings((WEB, DB)))
     spec = load(folder / "sandbox.yaml")
-    assert (spec.name, spec.push) == ("shop", folder / "images.yaml")
+    assert (spec.base_domain, spec.push) == ("shop.sandbox.localhost", folder / "images.yaml")
     assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
     everything = manifests.load(applied(spec.apply))
     assert [(each["kind"], each["metadata"]["name"]) for each in everything] == [
@@ -62,12 +62,14 @@ def test_spec_has_the_lines_that_matter_only(tmp_path: Path) -> None:
     text = (written(tmp_path, Findings((WEB,))) / "sandbox.yaml").read_text()
     assert text.splitlines()[1:] == [
         "apiVersion: sandbox.dev/v1",
-        "name: shop",
+        "base_domain: shop.sandbox.localhost",
         "cluster: {kubernetes: v1.36}",
         "push: images.yaml",
         "apply:",
         "- k8s/",
     ]
+    named = project_files.files("shop", Findings((WEB,)), is_named=True)["sandbox.yaml"]
+    assert "\nname: shop\n" in named and "domain" not in named
 
 
 def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> None:
@@ -82,7 +84,6 @@ def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> N
     folder = written(tmp_path, findings)
     assert yaml.safe_load((folder / "sandbox.yaml").read_text()) == {
         "apiVersion": "sandbox.dev/v1",
-        "name": "shop",
         "domain": "shop.test",
         "cluster": {"kubernetes": "v1.36"},
         "registry": {"port": 5004},
@@ -106,7 +107,7 @@ def test_project_named_as_a_registry_is_in_no_image_s_name() -> None:
 
 def test_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
     assert [path.name for path in written(tmp_path, Findings()).iterdir()] == ["sandbox.yaml"]
-    assert load(tmp_path / "sandbox.yaml").name == "shop"
+    assert load(tmp_path / "sandbox.yaml", called="shop").base_domain == "shop.sandbox.localhost"
 
 
 @pytest.mark.parametrize(
@@ -123,11 +124,6 @@ def test_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
 )
 def test_name_is_that_of_hosts_compose_or_folder(folder: str, hosts: tuple[str, ...], project: str, name: str) -> None:
     assert project_files.name_of(folder, Findings(hosts=hosts, project=project)) == name
-
-
-def test_folder_called_by_its_kind_has_the_name_above() -> None:
-    paths = map(Path, ("/p/podinfo/kustomize", "/p/shop", "/k8s"))
-    assert list(map(project_files.called, paths)) == ["podinfo", "shop", "k8s"]
 
 
 @pytest.mark.parametrize(

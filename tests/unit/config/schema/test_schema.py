@@ -65,6 +65,7 @@ def test_every_key_is_optional() -> None:
         "apiVersion": "sandbox.dev/v1",
         "name": "sandbox",
         "domain": "sandbox.sandbox.localhost",
+        "base_domain": "sandbox.sandbox.localhost",
         "cluster": {
             "provider": "kind",
             "profile": None,
@@ -231,7 +232,7 @@ ONE_LABEL = (
     "certificate directly below a single label"
 )
 ADDRESS = "must be an IP address, without a port"
-ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, edge, "
+ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, cluster, images, registry, push, ingress, edge, "
 
 
 @pytest.mark.fault(42)
@@ -672,6 +673,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "apiVersion": "sandbox.dev/v1",
         "name": draw(labels),
         "domain": domain,
+        "base_domain": domain,
         "cluster": {
             "provider": "kind",
             "profile": None,

@@ -1,0 +1,87 @@
+"""The checkout that a spec is in, read without git: the project's name, and the branch of a linked worktree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.config.schema.values import as_name
+
+# Names of folders that tell what is in them, and not the project's name.
+KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kubernetes", "kustomize", "manifests"}
+# A name with a branch in it: with several control planes a sandbox's name may have 32 characters.
+MAX_OWN_NAME = 32
+HEADS = "ref: refs/heads/"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The name of a project, and the branch of its linked worktree; in the main worktree, or without git, none."""
+
+    name: str
+    branch: str = ""
+
+
+def of_folder(folder: Path) -> Checkout:
+    """Return the checkout that a folder is in, which is named after the repository's main folder.
+
+    A folder below is named after itself, since a repository may have several sandboxes.
+    """
+    top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
+    git = _git_folder(top) if top else None
+    common = _common_folder(git) if git else None
+    place = folder
+    while place != top and place.name.lower() in KINDS and place.parent.name:
+        place = place.parent
+    name = _main_name(common) if common and place == top else place.name
+    return Checkout(name, _branch(git) or git.name if git and common else "")
+
+
+def branch_of(folder: Path) -> str:
+    """Return the branch that is checked out in a folder; empty for none."""
+    top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
+    git = _git_folder(top) if top else None
+    return _branch(git) if git else ""
+
+
+def own_name(name: str, suffix: str) -> str:
+    """Return NAME-SUFFIX as the name of a sandbox; a longer one is cut, and ends in a part of its digest."""
+    whole = as_name(f"{name}-{suffix}", most=None)
+    if len(whole) <= MAX_OWN_NAME:
+        return whole
+    digest = hashlib.sha256(f"{name}-{suffix}".encode()).hexdigest()[:4]
+    return f"{whole[: MAX_OWN_NAME - len(digest) - 1].rstrip('-')}-{digest}"
+
+
+def _git_folder(top: Path) -> Path | None:
+    """Return the folder with a worktree's HEAD: `.git`, or what the file `.git` names (gitrepository-layout)."""
+    place = top / ".git"
+    if place.is_dir():
+        return place
+    key, _, path = _text(place).partition(": ")
+    return top / path if key == "gitdir" else None
+
+
+def _common_folder(git: Path) -> Path | None:
+    """Return the repository's own folder, for a linked worktree only: others, and submodules, have no `commondir`."""
+    path = _text(git / "commondir")
+    return Path(os.path.normpath(git / path)) if path else None
+
+
+def _main_name(common: Path) -> str:
+    """Return the name of the folder that has `.git`; a bare repository is called NAME.git, or is in a hidden folder."""
+    return common.parent.name if common.name.startswith(".") else common.name.removesuffix(".git")
+
+
+def _branch(git: Path) -> str:
+    head = _text(git / "HEAD")
+    return head.removeprefix(HEADS) if head.startswith(HEADS) else ""
+
+
+def _text(file: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return file.read_text(encoding="utf-8").strip()
+    return ""
