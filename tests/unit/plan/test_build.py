@@ -106,9 +106,9 @@ def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | No
 
 
 def resolved(spec: Spec) -> ResolvedSpec:
-    """The spec as it is, for none of these leaves a port open."""
+    """The spec with the usual port of the registry."""
     https = tuple(port for port in spec.edge.ports if port != "auto")
-    return ResolvedSpec.of(spec, registry=int(spec.registry.port), https=https)
+    return ResolvedSpec.of(spec, registry=5001 if spec.registry.port == "auto" else spec.registry.port, https=https)
 
 
 def one(kind: type[S], steps: dict[str, Step]) -> S:

@@ -42,7 +42,7 @@ def test_changed_keys_are_named(names: Names) -> None:
         {"name": "demo", "domain": "other.example.org", "addons": ({"addon": "metrics-server"},)}
     )
     found = RememberedStep(names, changed).check()
-    assert (found.state, found.detail) == (State.DRIFTED, "other domain, addons")
+    assert (found.state, found.detail) == (State.DRIFTED, "other domain, base_domain, addons")
 
 
 def test_unreadable_spec_is_rewritten_by_up_refused_by_others(names: Names) -> None:

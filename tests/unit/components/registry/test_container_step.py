@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry import container_step
-from sandbox.components.registry.container_step import DATA, MADE, Registry, RegistryStep
+from sandbox.components.registry.container_step import DATA, MADE, PORT, Registry, RegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Names
@@ -59,7 +59,7 @@ def test_registry_is_served_by_the_edge_with_data_in_a_volume(
     box = engine.boxes[names.registry]
     assert engine.publisher(step.registry.port) == names.registry and not box.spec.forwarded
     assert (Bind("127.0.0.1", step.registry.port),) in engine.boxes[EDGE].spec.publish.values()
-    assert engine.volumes[names.volume] == names.labels
+    assert engine.volumes[names.volume] == {**names.labels, PORT: str(step.registry.port)}
     assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
     assert box.spec.environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] == "/var/lib/registry"
