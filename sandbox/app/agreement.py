@@ -182,9 +182,9 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
 
 def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) -> None:
     """Ask before a new sandbox gets a name of its own, since that of another file has its name. Raises SandboxError."""
-    before = chosen.beside and replaced(names.home.sandbox(chosen.beside), chosen.origin)
-    if chosen.beside and before and chosen.origin:
-        agreement.other_origin(OtherOrigin(chosen.beside, "up", before, chosen.origin, own=names.name))
+    before = chosen.taken and replaced(names.home.sandbox(chosen.taken), chosen.origin)
+    if chosen.taken and before and chosen.origin:
+        agreement.other_origin(OtherOrigin(chosen.taken, "up", before, chosen.origin, own=names.name))
 
 
 def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:

@@ -85,12 +85,12 @@ def _known(default: Spec) -> Spec:
 class _Naming:
     """Chooses the name of the spec in `file`, which it keeps, also after a change of its worktree's branch.
 
-    Where the sandbox of another file has the name, and this one is new, it gets one of its own `beside` that; then
+    Where the sandbox of another file has the name, and this one is new, it gets another if it `may_rename`; then
     `taken` is the name.
     """
 
     file: Path
-    beside: bool = False
+    may_rename: bool = False
     taken: str | None = None
 
     def __call__(self, base: str, own: str) -> str:
@@ -107,9 +107,9 @@ class _Naming:
             earlier_branches = (name for name in known if own != base and name.startswith(f"{base}-"))
             return next(earlier_branches, own)
         is_kept = place.sandbox(another).keys.exists()  # they outlive `down`
-        if self.beside and not is_kept:
+        if self.may_rename and not is_kept:
             self.taken = own
-        return another if self.beside or is_kept else own
+        return another if self.may_rename or is_kept else own
 
 
 def read(
@@ -243,7 +243,7 @@ class ChosenSpec:
     """A spec as it was written, and how it was named.
 
     `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `project`
-    is the project that was fetched for it, if any. `beside` is the sandbox of another file that has the spec's own
+    is the project that was fetched for it, if any. `taken` is the sandbox of another file that has the spec's own
     name, if this one is new and gets another.
     """
 
@@ -251,7 +251,7 @@ class ChosenSpec:
     origin: Origin | None = None
     file: Path | None = None
     project: Fetched | None = None
-    beside: str | None = None
+    taken: str | None = None
 
     @property
     def fetched(self) -> Fetched | None:
@@ -265,18 +265,18 @@ def choose(
     overrides: Sequence[Override] = (),
     *,
     project: Fetched | None = None,
-    beside: bool = False,
+    may_rename: bool = False,
 ) -> ChosenSpec:
     """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError.
 
-    With `beside`, it gets a name of its own where the sandbox of another file has its name.
+    With `may_rename`, it gets a name of its own where the sandbox of another file has its name.
     """
     file = project.file if project else file
     called = project.called if project else None
     meant = meant_file(file, name)
-    naming = _Naming(meant, beside=beside) if meant else None
+    naming = _Naming(meant, may_rename=may_rename) if meant else None
     spec = written(file, name, overrides, called=called, naming=naming)
-    chosen = ChosenSpec(spec=spec, file=file, project=project, beside=naming.taken if naming else None)
+    chosen = ChosenSpec(spec=spec, file=file, project=project, taken=naming.taken if naming else None)
     if fetched := chosen.fetched:
         spec = with_bundle(spec) if fetched.origin.kind == "bundle" else spec
         return replace(chosen, spec=with_own_cluster(spec), origin=fetched.origin)

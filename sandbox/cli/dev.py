@@ -41,7 +41,7 @@ def dev(*, once: bool, logs: bool, poll: bool) -> None:
     if file and not once:
         files.require_regular(file)  # a pipe can be read once, and would then be an empty spec
     loop = DevLoop(
-        choose=lambda: Sandbox(chosen_spec.choose(file, call.name, beside=True), session=call.session),
+        choose=lambda: Sandbox(chosen_spec.choose(file, call.name, may_rename=True), session=call.session),
         file=file,
         report=DevOutput(call.progress),
         agreement=prompts.Asking(call.say, yes=bool(call.yes)),

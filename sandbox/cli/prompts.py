@@ -199,7 +199,7 @@ def _fix(other: OtherOrigin) -> str:
     if other.is_moved:
         return "add --yes; the answer is kept"
     if other.own:
-        return f"add --yes to create '{other.own}' beside it"
+        return f"add --yes to create '{other.own}' next to it"
     if other.doing in ("up", "dev"):
         another = f"create another one from this spec: sandbox {other.doing} ANOTHER-NAME"
         return f"add --yes to replace it; or {another}; or run: sandbox down {other.name}"

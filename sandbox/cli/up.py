@@ -125,7 +125,7 @@ def up(
             project.complete(context.home(), call.session)
         ports = tuple(resolve.ports(https_ports, registry_port))
         file = chosen_spec.file_to_bring_up(call.file, call.name) if project is None else call.file
-        chosen = chosen_spec.choose(file, call.name, ports, project=project, beside=True)
+        chosen = chosen_spec.choose(file, call.name, ports, project=project, may_rename=True)
         if project is None:
             prompts.confirm_new(file, call.name, call.say, ask=not (call.yes or only_plan))
         sandbox = Sandbox(chosen, session=call.session)

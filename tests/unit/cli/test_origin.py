@@ -232,10 +232,10 @@ def test_second_clone_gets_a_name_of_its_own_after_a_question(tmp_path: Path, mo
     error = refused("-f", second)
     assert error.id == "other-origin" and first in error.details
     own = error.fix.split("'")[1]
-    assert error.fix == f"add --yes to create '{own}' beside it" and own.startswith("shop-") and len(own) == 9
+    assert error.fix == f"add --yes to create '{own}' next to it" and own.startswith("shop-") and len(own) == 9
     assert reached("-f", second, "--yes").name == own
     assert "`up` asks, or takes --yes" in run("-f", second, "--plan").stderr
-    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     assert reached("-f", second, typed="y\n").domain == f"{own}.example.com"
     assert refused("-f", second, typed="n\n").id == "declined"
     names = brought_up({"name": own}, Origin.of(Path(second)))
