@@ -25,7 +25,7 @@ EXACT, SUFFIX = f"{FOLDER}/exact.map", f"{FOLDER}/suffix.map"
 _GLOBAL = """\
 global
   log stdout format raw local0 notice
-{user}{cases}  noreuseport
+{user}  noreuseport
   maxconn 8192
   maxpipes 128
   tune.pipesize 524288
@@ -121,7 +121,7 @@ def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: 
     )
     user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
     return {
-        "haproxy.cfg": _GLOBAL.format(user=user, cases=haproxy_registry.CASES) + "".join(sections),
+        "haproxy.cfg": _GLOBAL.format(user=user) + "".join(sections),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.ending),
         "exact.map": _map(dict(_exact(routes))),
         "suffix.map": _map(dict(_suffixes(routes))),

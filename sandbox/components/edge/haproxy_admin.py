@@ -11,7 +11,7 @@ import io
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,20 +82,6 @@ class Control:
     def servers(self) -> tuple[Server, ...]:
         rows = csv.DictReader(io.StringIO(self.ask("@1 show stat").lstrip("# ").strip()))
         return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
-
-    def trust(self, servers: Sequence[Server], *, healthy: bool) -> None:
-        """Take servers as `healthy` without checking them, or check them again."""
-        for server in servers:
-            place = f"{server.backend}/{server.name}"
-            commands = (f"disable health {place}", f"set server {place} health up")
-            for command in commands if healthy else (f"enable health {place}",):
-                self.ask(f"@1 {command}")
-
-    def cut(self, servers: Sequence[Server]) -> None:
-        """End the connections to servers, including those of workers from before reloads."""
-        for worker in self.workers():
-            for server in servers:
-                self.ask(f"@!{worker} shutdown sessions server {server.backend}/{server.name}")
 
     def workers(self) -> tuple[int, ...]:
         """Return the processes that serve connections, the present one first."""

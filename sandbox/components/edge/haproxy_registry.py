@@ -14,18 +14,6 @@ from sandbox.components.edge.route import LOOPBACK, RegistryRoute
 from sandbox.engine import Bind
 
 _HOSTS = ("localhost", LOOPBACK, "[::1]")
-_HEADERS = [
-    "Content-Length",
-    "Content-Type",
-    "Docker-Content-Digest",
-    "Docker-Upload-UUID",
-    "Link",
-    "Location",
-    "Range",
-]
-# HAProxy writes names of headers in lower case, but scripts look for some as they are usually written.
-CASES = "".join(f"  h1-case-adjust {name.lower()} {name}\n" for name in _HEADERS)
-
 # Layers pass from socket to socket within the kernel, and the registry makes its own address (Location) from the Host
 # of the request.
 _SECTIONS = """
@@ -34,7 +22,6 @@ frontend {name}
 {listens}  timeout http-request 30s
   timeout http-keep-alive 1m
   timeout client 1h
-  option h1-case-adjust-bogus-client
   acl known req.hdr(host),host_only,lower -m str {hosts}
   acl page req.hdr(origin) -m found
   http-request return status 403 content-type application/json string '{refusal}' if !known or page

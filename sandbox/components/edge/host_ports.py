@@ -1,8 +1,8 @@
 """Ports that are routed to Services: the objects for them in the cluster, and where the edge connects.
 
-Next to each Service the sandbox has one of its own, a NodePort with the same selector. The edge reaches it by any node,
-whatever happens to pods and nodes, and the user's Service is not changed. `up`, `dev` and `sandbox edge port` keep both
-in step.
+Next to each Service the sandbox creates another of type NodePort, with the same selector. The edge reaches it by any
+node, whatever happens to pods and nodes, and the user's Service is not changed. `up`, `dev` and `sandbox edge port`
+keep both in step.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.components import content_hash
 from sandbox.components.edge.route import Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.kube.api import Cluster, Manifest
@@ -34,7 +35,6 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read a text that the spec's schema has accepted."""
         namespace, _, rest = text.partition("/")
         service, _, port = rest.partition(":")
         return cls(namespace, service, port)
@@ -73,18 +73,17 @@ class HostPorts:
 
         A Service that does not exist is no fault of the sandbox: the user may create it later.
         """
-        cluster, wanted = self._cluster, _targets(ports)
+        cluster, targets = self._cluster, _targets(ports)
         copies = {_target_of(service): service for service in cluster.list("v1", "Service", selector=_IS_OURS)}
-        if stray := copies.keys() - wanted.keys():
+        if stray := copies.keys() - targets.keys():
             return Status(State.DRIFTED, f"{min(stray)} is no longer in the spec")
-        manifests, missing = _services(cluster, wanted)
+        manifests, missing = _services(cluster, targets)
         for to, manifest in manifests.items():
             if to not in copies:
                 return Status(State.ABSENT, f"{to} is not routed yet")
-            live = copies[to]
-            if _ports(live) != _ports(manifest) or live["spec"].get("selector") != manifest["spec"]["selector"]:
+            if content_hash.mark(copies[to]) != content_hash.mark(manifest):
                 return Status(State.DRIFTED, f"{to} has changed")
-            if node_ports.get(to) != _node_port(live):
+            if node_ports.get(to) != _node_port(copies[to]):
                 return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
         return Status(State.READY, "; ".join((", ".join(f"{port} → {port.to}" for port in ports), *missing)))
 
@@ -93,22 +92,14 @@ class HostPorts:
 
         Returns the port of every node for each Service, and what is missing in words.
         """
-        cluster, wanted = self._cluster, _targets(ports)
+        cluster, targets = self._cluster, _targets(ports)
         for service in cluster.list("v1", "Service", selector=_IS_OURS):
-            if _target_of(service) not in wanted:
+            if _target_of(service) not in targets:
                 cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
-        node_ports = {}
-        manifests, missing = _services(cluster, wanted)
-        for to, manifest in manifests.items():
-            live = cluster.live(manifest)
-            if live is not None and _ports(live) != _ports(manifest):
-                kept = {"nodePort": number} if (number := _node_port(live)) else {}
-                cluster.change(live, {"spec": {"ports": [{**port, **kept} for port in manifest["spec"]["ports"]]}})
-            cluster.apply(manifest)
-            live = cluster.live(manifest)
-            if live is not None and (number := _node_port(live)):
-                node_ports[to] = number
-        return node_ports, missing
+        manifests, missing = _services(cluster, targets)
+        cluster.apply_all(tuple(manifests.values()))
+        node_ports = {to: _node_port(cluster.live(manifest) or {"spec": {}}) for to, manifest in manifests.items()}
+        return {to: number for to, number in node_ports.items() if number}, missing
 
     def offered(self, target: Target) -> Sequence[int]:
         """Return the numbers of the TCP ports that the target's Service has. Raises SandboxError."""
@@ -168,10 +159,6 @@ def _node_port(live: Manifest) -> int | None:
     return next((port.get("nodePort") for port in live["spec"].get("ports") or ()), None)
 
 
-def _ports(service: Manifest) -> list[tuple[Any, Any]]:
-    return [(port.get("port"), port.get("targetPort")) for port in service["spec"].get("ports") or ()]
-
-
 def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return the sandbox's Services for ports of users', and why those without pods have none."""
     services = {to: _service(cluster, target) for to, target in targets.items()}
@@ -206,4 +193,4 @@ def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) 
     number = port["port"]
     served = {"name": "port", "protocol": "TCP", "port": number, "targetPort": port.get("targetPort", number)}
     spec = {"type": "NodePort", "selector": dict(selector), "ports": [served]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    return content_hash.marked({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})

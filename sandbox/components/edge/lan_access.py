@@ -44,13 +44,13 @@ def access(spec: Spec, keystore: Keystore) -> Access:
     return Access(True, vouched, tuple(domain for domain in wanted if domain not in vouched))
 
 
-def warning(found: Access, spec: ResolvedSpec) -> str:
-    """Return, in a line, what users must know of a sandbox that is open."""
+def warning(access: Access, spec: ResolvedSpec) -> str:
+    """Return the warning about a sandbox that is open, in one line."""
     ports = ", ".join(map(str, spec.edge.ports))
-    said = f"open to this machine's networks: {spec.edge.listen}, port {ports}"
-    if not found.unvouched:
-        return said
-    return f"{said}; no certificate for {', '.join(found.unvouched)}, {RENEW} makes a root for it"
+    text = f"open to this machine's networks: {spec.edge.listen}, port {ports}"
+    if not access.unvouched:
+        return text
+    return f"{text}; no certificate for {', '.join(access.unvouched)}, {RENEW} makes a root for it"
 
 
 def is_open(listen: str) -> bool:

@@ -21,8 +21,8 @@ from sandbox.step import NothingToUndo, State, Status, Work
 class EdgeStep:
     """The sandbox's route in the edge's container.
 
-    It leads to `nodes` on `network`, looked up when needed, at each of which the ingress answers, for `proof` too. It
-    `grows` where there are several nodes.
+    It leads to `nodes` on `network`, which are looked up when needed; the ingress answers at each of them, for `proof`
+    too. It `grows` where there are several nodes.
     """
 
     engine: Engine
@@ -193,10 +193,10 @@ class ForwardedPortsStep(NothingToUndo):
         cluster = Cluster(self.names.kubeconfig)
         if not _may_forward(cluster, self.namespace):
             return Status(State.ABSENT, f"port-forwards are not allowed in {self.namespace}")
-        services = dict.fromkeys(Target.parse(one.to).service for one in self.ports)
-        missing = [one for one in services if cluster.get("v1", "Service", one, self.namespace) is None]
-        said = (f"there is no Service {one} in {self.namespace}" for one in missing)
-        return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in self.ports), *said)))
+        services = dict.fromkeys(Target.parse(port.to).service for port in self.ports)
+        missing = (name for name in services if cluster.get("v1", "Service", name, self.namespace) is None)
+        notes = (f"there is no Service {name} in {self.namespace}" for name in missing)
+        return Status(State.READY, "; ".join((", ".join(f"{port} → {port.to}" for port in self.ports), *notes)))
 
     def apply(self, work: Work) -> None:
         if not _may_forward(Cluster(self.names.kubeconfig), self.namespace):

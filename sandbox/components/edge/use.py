@@ -63,26 +63,34 @@ class Use:
 
     def read(self) -> UseCounts:
         servers = self._servers()
-        healthy = all(one.health != "DOWN" for one in servers)
+        healthy = all(server.health != "DOWN" for server in servers)
         # The open connections to the API server's port, each by its ends; none where that is unknown.
         api = tcp_connections.to_port(self._api_port) if self._api_port else frozenset()
-        return UseCounts(sum(one.total for one in servers), sum(one.current for one in servers), api, healthy)
+        total, current = sum(server.total for server in servers), sum(server.current for server in servers)
+        return UseCounts(total, current, api, healthy)
 
     def trust_servers(self, *, healthy: bool) -> None:
         """Have the edge take the sandbox's nodes as `healthy` without checking them, or check them again."""
         with contextlib.suppress(OSError):  # then no client reaches the sandbox by the edge either
-            self.control.trust(self._servers(), healthy=healthy)
+            for server in self._servers():
+                place = f"{server.backend}/{server.name}"
+                commands = (f"disable health {place}", f"set server {place} health up")
+                for command in commands if healthy else (f"enable health {place}",):
+                    self.control.ask(f"@1 {command}")
 
     def cut(self) -> None:
-        """Have the edge end its connections to the sandbox."""
+        """Have the edge end its connections to the sandbox, including those of workers from before reloads."""
         with contextlib.suppress(OSError):
-            self.control.cut(self._servers())
+            servers = self._servers()
+            for worker in self.control.workers():
+                for server in servers:
+                    self.control.ask(f"@!{worker} shutdown sessions server {server.backend}/{server.name}")
 
     def _servers(self) -> Sequence[Server]:
         """Return the sandbox's servers; none where the edge does not answer."""
         own, more = self.names.name, (f"{self.names.name}:", f"{PREFIX}{self.names.name}:")
         with contextlib.suppress(OSError):
-            return [one for one in self.control.servers() if one.backend == own or one.backend.startswith(more)]
+            return [each for each in self.control.servers() if each.backend == own or each.backend.startswith(more)]
         return ()
 
     @cached_property

@@ -122,26 +122,6 @@ def test_changed_selector_is_drift_and_followed(step: PortsStep, server: ApiServ
     assert step.check().state is State.READY
 
 
-def test_second_port_of_our_service_is_drift_and_removed(step: PortsStep, server: ApiServer) -> None:
-    """Another program adds a port to the sandbox's own Service → `up` removes it, which an apply alone does not."""
-    server.objects[THEIRS] = service()
-    step.apply(NoWork())
-    given = server.admit
-
-    def merged(manifest: dict[str, Any]) -> dict[str, Any]:
-        there = server.objects.get(OURS, {"spec": {"ports": []}})["spec"]["ports"]
-        new = [one["port"] for one in manifest["spec"]["ports"]]
-        manifest["spec"]["ports"] += [one for one in there if one["port"] not in new]
-        return given(manifest)
-
-    server.admit = merged
-    server.objects[OURS]["spec"]["ports"].append({"name": "more", "port": 1, "targetPort": 1})
-    assert (step.check().state, step.check().detail) == (State.DRIFTED, "shop/db:5432 has changed")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert [one["nodePort"] for one in server.objects[OURS]["spec"]["ports"]] == [30100]
-
-
 def test_the_second_service_is_removed_with_its_port(step: PortsStep, server: ApiServer, place: Home) -> None:
     server.objects[THEIRS] = service()
     step.apply(NoWork())
