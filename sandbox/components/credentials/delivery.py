@@ -31,10 +31,6 @@ class Delivery:
     nodes: NodeLogins
     secrets: PullSecrets
 
-    def lacks(self, login: PodLogin) -> bool:
-        """Tell whether the login has to be requested again to bring it where it is missing."""
-        return bool(self.secrets.pending(login)) or (not login.namespaces and self.nodes.lacks(login))
-
     def pending(self) -> str | None:
         """Return the first place that lacks what it should have, or has what it should not."""
         logins = self.logins.read().values()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from sandbox.components.credentials.docker_auths import auths
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.engine import Engine
@@ -28,10 +27,6 @@ class NodeLogins:
 
     engine: Engine
     nodes: tuple[str, ...]
-
-    def lacks(self, login: PodLogin) -> bool:
-        written: Mapping[str, Any] = self._read(self.nodes[0])[LOGINS].get(login.secret, {})
-        return written.get("issued") != login.issued
 
     def pending(self, logins: Collection[PodLogin]) -> str | None:
         """Return the first node whose file does not have exactly these logins."""
@@ -70,9 +65,8 @@ class NodeLogins:
             LOGINS: kept,
         }
         for name, login in fresh.items():
-            accounts = auths(login.accounts)
-            content["auths"] |= accounts
-            content[LOGINS][name] = {"issued": login.issued.isoformat(), "hosts": list(accounts)}
+            content["auths"] |= login.auths
+            content[LOGINS][name] = {"issued": login.issued.isoformat(), "hosts": list(login.auths)}
         return content
 
     def _read(self, node: str) -> dict[str, Any]:

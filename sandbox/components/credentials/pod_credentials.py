@@ -73,11 +73,11 @@ class PodCredentials:
         if dropped:
             delivery.forget(dropped)
         added = [login.entry for name, login in logins.items() if login.origin == "command" and name not in spec]
-        now = datetime.now(UTC)
+        now, incomplete = datetime.now(UTC), delivery.pending()
         fresh: dict[PodLogin, Login] = {}
         for entry in (*spec.values(), *added):
             login = logins.get(entry.secret)
-            if login is None or _change(entry, login, now) or delivery.lacks(login):
+            if login is None or incomplete or _change(entry, login, now):
                 say(entry.secret)
                 origin: Origin = "spec" if entry.secret in spec else "command"
                 fresh |= requested(entry, origin, self.environ, now=now)

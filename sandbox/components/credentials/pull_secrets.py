@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.credentials.docker_auths import auths
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.kube.api import Cluster, ClusterError
@@ -118,7 +117,7 @@ class PullSecrets:
 
 
 def _secret(pod_login: PodLogin, login: Login, space: str) -> dict[str, Any]:
-    data = json.dumps({"auths": auths(login.accounts)}).encode()
+    data = json.dumps({"auths": login.auths}).encode()
     return {
         "apiVersion": "v1",
         "kind": "Secret",

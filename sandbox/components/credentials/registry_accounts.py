@@ -72,17 +72,12 @@ def mint(entry: Credentials, environ: Mapping[str, str], *, now: datetime) -> Lo
 
 
 def resolved(entry: Credentials, environ: Mapping[str, str]) -> Credentials:
-    """Return `entry` with what the environment decides written down, so that a renewal elsewhere means the same.
-
-    Keys in the environment are not written down.
-    """
+    """Return `entry` with the file that the environment names, so that a change of the file is noticed."""
     match entry:
         case Docker(file=None):
             return entry.model_copy(update={"file": docker_config_file(environ).absolute()})
         case Gcr(file=None):
             return entry.model_copy(update={"file": gcp.default_file(environ).absolute()})
-        case Ecr():
-            return entry.model_copy(update=aws.decided(entry, environ))
         case _:
             return entry
 

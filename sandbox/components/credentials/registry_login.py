@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from sandbox.config import json_text
 from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.oci.docker_config import HUB_KEY
 from sandbox.system import files
 
 SKEW = timedelta(minutes=5)
@@ -53,13 +55,28 @@ class Login:
     def find(self, host: str) -> Credential | None:
         return next((account for pattern, account in self.accounts.items() if matches(pattern, host)), None)
 
+    @property
+    def auths(self) -> dict[str, dict[str, str]]:
+        """Return `auths` of Docker's config.json, which the kubelet and pull Secrets use too.
+
+        Docker Hub is named by the address of its first version.
+        """
+        return {
+            HUB_KEY if host == "docker.io" else host: {
+                "username": account.username,
+                "password": account.password,
+                "auth": base64.b64encode(f"{account.username}:{account.password}".encode()).decode(),
+            }
+            for host, account in self.accounts.items()
+        }
+
 
 @dataclass(frozen=True)
 class Validity:
     """From when to when an account is valid."""
 
     issued: datetime
-    expires: datetime | None = field(default=None)
+    expires: datetime | None = None
 
     @property
     def renewal(self) -> datetime | None:
@@ -67,11 +84,11 @@ class Validity:
         return None if self.expires is None else self.issued + (self.expires - self.issued) * 2 / 3
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether it should have been renewed; a start in the future shows that the clock was set back."""
+        # A start in the future shows that the clock was set back.
         return self.renewal is not None and (now >= self.renewal or now < self.issued - SKEW)
 
 
 def matches(pattern: str, host: str) -> bool:
-    """Tell whether a registry's host matches: `*` stands for a part within one label, as in the kubelet (KEP-2133)."""
+    """Compare a registry's host, where `*` stands for a part within one label, as in the kubelet (KEP-2133)."""
     wanted, given = pattern.split("."), host.split(".")
     return len(wanted) == len(given) and all(map(fnmatchcase, given, wanted))

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.credentials.cloud_sdk import how_to_install
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Ecr, Gcr
 from tests.unit.components.credentials.conftest import refusal
@@ -28,7 +27,7 @@ Write = Callable[[Any], Path]
     ],
 )
 def test_absent_library_is_named_with_its_command(
-    entry: Credentials, package: str, brief: str, write: Write, monkeypatch: pytest.MonkeyPatch
+    entry: Credentials, package: str, brief: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, name)
@@ -37,17 +36,12 @@ def test_absent_library_is_named_with_its_command(
     error = refusal(lambda: mint(entry, environ, now=datetime.now(UTC)))
     assert error.brief == brief
     assert f"credentials of kind {entry.kind} need" in error.details
-    assert f"kube-sandbox[{entry.kind}]" in error.fix
-    assert error.id == "credentials"
-
-
-def test_command_is_of_the_way_sandbox_was_installed(tmp_path: Path) -> None:
-    python = tmp_path / "bin" / "python"
-    assert how_to_install("ecr", tmp_path) == f"{python} -m pip install 'kube-sandbox[ecr]'"
-    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nuv = 0.13.9\n")
-    assert how_to_install("gcr", tmp_path) == f"uv pip install --python {python} 'kube-sandbox[gcr]'"
+    assert error.fix == f"{sys.executable} -m pip install 'kube-sandbox[{entry.kind}]'"
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (tmp_path / "pipx_metadata.json").write_text("{}")
-    assert how_to_install("acr", tmp_path) == "pipx runpip kube-sandbox install 'kube-sandbox[acr]'"
+    error = refusal(lambda: mint(entry, environ, now=datetime.now(UTC)))
+    assert error.fix == f"pipx runpip kube-sandbox install 'kube-sandbox[{entry.kind}]'"
+    assert error.id == "credentials"
 
 
 def test_no_library_is_imported_before_it_is_needed() -> None:
