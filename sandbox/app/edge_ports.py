@@ -12,7 +12,7 @@ from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up, require_known
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import edge_folder, host_ports, routes
-from sandbox.components.edge.host_ports import HostPorts, Target
+from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.config import loader
@@ -21,7 +21,7 @@ from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
-from sandbox.names import EDGE, Home, Names
+from sandbox.names import EDGE, Home
 from sandbox.plan import providers
 from sandbox.system import files, host_network
 
@@ -154,14 +154,18 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
     Without `port` it is the Service's port, or the next free one. A Service without its port in `to` is used at the
-    one of that number, or the only one that it has. Raises SandboxError.
+    one of that number. Raises SandboxError.
     """
     loader.require(ServicePort, to)
+    if port is None and ":" not in to:
+        raise UsageError(
+            f"{to!r} must be NAMESPACE/SERVICE:PORT, because the port of this machine is auto",
+            fix=f"sandbox edge port add auto {to}:PORT",
+        )
     home, engine = user_home(), Engine.connect()
     route = _route(home, name)
     with session.alone(route.name, "port"):
-        served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, port)}"
-        target = Port(port or 0, served, proxy)
+        target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy)
         _require_port(home, route.name, target)
         chosen = choose(home, engine, route, port, target)
         take_in(home, engine, route.name, session.say)
@@ -250,33 +254,6 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
     except ServerAway as error:
         away = not_up(name, str(error))
         say(f"{away.brief}; this takes effect with: {away.fix}")
-
-
-def _served(names: Names, service: str, wanted: int | None) -> int:
-    """Return the port of NAMESPACE/NAME that is meant without one: the only one it has, else the `wanted` number.
-
-    Raises UsageError where neither is known, SandboxError where a cluster that could tell does not answer.
-    """
-    namespace, _, name = service.partition("/")
-    offered: Sequence[int] = ()
-    try:
-        offered = HostPorts(names).offered(Target(namespace, name, ""))
-    except ServerAway as error:
-        if wanted is None:
-            raise not_up(names.name, str(error)) from error
-    except ClusterError:
-        pass
-    if len(offered) == 1:
-        return offered[0]
-    if wanted is None:
-        has = f"it has: {', '.join(map(str, offered))}"
-        none = "no Service of that name has a TCP port"
-        raise UsageError(
-            f"{service!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto",
-            details=has if offered else none,
-            fix=f"sandbox edge port add auto {service}:{offered[0] if offered else 'PORT'}",
-        )
-    return wanted
 
 
 def _require_port(home: Home, name: str, port: Port) -> None:

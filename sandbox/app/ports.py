@@ -21,7 +21,6 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, REGISTRY_PORT, Home
 from sandbox.system import files, host_network
 from sandbox.system.host_network import FORWARDER
-from sandbox.system.wait import WaitTimeout, wait_until
 
 LOCAL = "127.0.0.1"
 PREFERRED_HTTPS = (443, 8443)
@@ -31,7 +30,6 @@ EDGE_TCP = ("edge: {tcp: [{port: %s}]}", "")
 REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
-LETS_GO = 5.0  # seconds; tools that forward ports look every few seconds which ports there are
 PATIENCE = 5.0  # seconds; others hold the lock of a claim only for a moment
 
 
@@ -72,12 +70,6 @@ def _claim(spec: ResolvedSpec, machine: Machine) -> AbstractContextManager[None]
     return hold(home.claims, spec.name, claims)
 
 
-def has_usual_https(home: Home) -> bool:
-    """Tell whether a new sandbox can have the usual HTTPS ports, which sandboxes of one user share."""
-    own = {port for route in routes.load(home.edge) for _, port in route.listen}
-    return all(port in own or host_network.is_free(LOCAL, port) for port in PREFERRED_HTTPS)
-
-
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves. Raises UsageError."""
     named = (*(one.host for one in spec.edge.hosts), *(one.host for one in spec.edge.tls))
@@ -96,48 +88,37 @@ def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
 
 
 def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
-    given = (spec.registry.port, *spec.edge.ports, *(one.port for one in spec.edge.tcp))
-    fixed = {port for port in given if port != "auto"}
-    remembered = _remembered_https(spec, machine)
-    preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
-    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(EDGE, bind, *HTTPS))
+    """Choose a port for each `auto`: the one that the sandbox has, else the usual one, else the next that is free."""
+    route = routes.find(routes.load(machine.home.edge), spec.name)
+    spoken_for = {spec.registry.port, *spec.edge.ports, *(port.port for port in spec.edge.tcp)}
+
+    def choose(wanted: Wanted, before: int | None, usual: int) -> int:
+        for port in chain(() if before is None else (before,), (usual,), host_network.after(usual)):
+            at = replace(wanted, bind=Bind(wanted.bind.address, port))
+            if port not in spoken_for and not any(problems(at, machine)):
+                spoken_for.add(port)
+                return port
+        raise SandboxError("no port of this machine is free", fix="stop some of the programs that listen")
+
+    https = Wanted(EDGE, Bind(spec.edge.listen, 0), *HTTPS)
+    held = [port for _, port in (route.listen if route else ())]
     chosen: list[int] = []
-    for before, usual, port in zip(remembered, preferred, spec.edge.ports, strict=False):
-        chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
+    for number, port in enumerate(spec.edge.ports):
+        before, usual = held[number] if number < len(held) else None, PREFERRED_HTTPS[min(number, 1)]
+        chosen.append(choose(https, before, usual) if port == "auto" else port)
     registry = spec.registry.port
     if registry == "auto":
         owner = machine.home.sandbox(spec.name).registry
-        usable = _usable(machine, LOCAL, lambda bind: Wanted(owner, bind, *REGISTRY))
-        registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
-    spoken_for = {*fixed, *chosen, registry}
-    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen), tcp=_tcp(spec, machine, spoken_for))
-
-
-def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
-    """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
-    route = _route(spec, machine)
-    before = {port.to: port.port for port in route.ports if not port.host} if route else {}
-    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(EDGE, bind, *EDGE_TCP))
-    chosen: list[int] = []
-    for port in spec.edge.tcp:
-        number = port.port
-        if number == "auto":
-            number = _first(before.get(port.target), port.usual, spoken_for | set(chosen), usable)
-        chosen.append(number)
-    return chosen
-
-
-def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
-    before = () if remembered is None else (remembered,)
-    for port in chain(before, (preferred,), host_network.after(preferred)):
-        if port not in spoken_for and usable(port):
-            return port
-    raise SandboxError("no port of this machine is free", fix="stop some of the programs that listen")
-
-
-def _usable(machine: Machine, address: str, wanted: Callable[[Bind], Wanted]) -> Callable[[int], bool]:
-    """Return a function that tells whether the sandbox can have a port of that address, as it is `wanted`."""
-    return lambda port: not any(problems(wanted(Bind(address, port)), machine))
+        registry = choose(
+            Wanted(owner, Bind(LOCAL, 0), *REGISTRY), _remembered_registry(spec, machine), PREFERRED_REGISTRY
+        )
+    service = Wanted(EDGE, Bind(spec.edge.listen, 0), *EDGE_TCP)
+    routed = {port.to: port.port for port in route.ports if not port.host} if route else {}
+    tcp = [
+        choose(service, routed.get(port.target), port.usual) if port.port == "auto" else port.port
+        for port in spec.edge.tcp
+    ]
+    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen), tcp=tcp)
 
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
@@ -159,18 +140,6 @@ def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     return [Wanted(home.sandbox(spec.name).registry, Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]
 
 
-def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
-    """Yield the ports of the sandbox's route, in their order, and then None for ever."""
-    route = _route(spec, machine)
-    yield from (port for _, port in (route.listen if route else ()))
-    while True:
-        yield None
-
-
-def _route(spec: Spec, machine: Machine) -> Route | None:
-    return routes.find(routes.load(machine.home.edge), spec.name)
-
-
 def registry_tunnel(spec: Spec, home: Home) -> int | None:
     """Return the port of this machine for the registry of a sandbox without containers, or None."""
     registry = routes.registry_of(home.edge, spec.name)
@@ -189,22 +158,14 @@ def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
     return next((bind.port for bind in container.published.get(REGISTRY_PORT, ())), None)
 
 
-class PortRefused(SandboxError):
-    """A port that the sandbox cannot listen on; `in_spec` is the fix for a command without options for ports."""
-
-    def __init__(self, brief: str, *, details: str, fix: Callable[[Wanted], str], wanted: Wanted) -> None:
-        super().__init__(brief, details=details, fix=fix(wanted))
-        self.in_spec = fix(replace(wanted, option=""))
-
-
-class PortTaken(PortRefused):
+class PortTaken(SandboxError):
     """A port that the sandbox is to listen on belongs to another user, or to this user's sandbox `holder`."""
 
     id = "port-in-use"
     holder = ""
 
 
-class PortForbidden(PortRefused):
+class PortForbidden(SandboxError):
     """A port that only root may listen on, where the engine does not run as root."""
 
     id = "port-forbidden"
@@ -279,8 +240,6 @@ class Machine:
             return _container(other, self.home)
         if bind in self.listening:
             return Occupant(f"container {self.edge}")
-        if publishers and not self.engine.shares_network():
-            _await_forwarder(bind)
         if host_network.is_free(bind.address, bind.port):
             return None
         return None if self._gives_up(bind.port) else self._stranger(bind.port)
@@ -321,17 +280,6 @@ class Machine:
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
 
 
-def _await_forwarder(bind: Bind) -> None:
-    """Wait until the tool of the engine's machine no longer forwards the port of a container that has stopped."""
-    with suppress(WaitTimeout):  # then another program has it
-        wait_until(
-            lambda: None if host_network.is_free(bind.address, bind.port) else "taken",
-            what=str(bind),
-            timeout=LETS_GO,
-            pause=0.1,
-        )
-
-
 def _sandbox(name: str) -> Occupant:
     return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`", name)
 
@@ -346,29 +294,20 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and suggests the next free one."""
     bind = wanted.bind
     free = host_network.next_free(bind.address, bind.port)
-    remedy = "" if wanted.command else f"{occupant.remedy}, or "
+    spec = f"in sandbox.yaml: {wanted.key % free}; `auto` takes the next free one"
+    if wanted.command:
+        fix = f"use another port: {wanted.command % free}   (`auto` takes the next free one)"
+    elif wanted.option:
+        fix = f"{occupant.remedy}, or use another port: sandbox up {wanted.option % free}   ({spec})"
+    else:
+        fix = f"{occupant.remedy}, or use another port: {spec}"
     error = PortTaken(
         f"port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
-        fix=lambda one: f"{remedy}use another port: {_another(one, free)}",
-        wanted=wanted,
+        fix=fix,
     )
     error.holder = occupant.sandbox
     return error
-
-
-def _elsewhere(wanted: Wanted) -> str:
-    port = host_network.ALTERNATIVE
-    if wanted.command:
-        return wanted.command % port
-    return f"sandbox up {wanted.option % port}" if wanted.option else f"in sandbox.yaml: {wanted.key % port}"
-
-
-def _another(wanted: Wanted, port: int) -> str:
-    if wanted.command:
-        return f"{wanted.command % port}   (`auto` takes the next free one)"
-    where = f"in sandbox.yaml: {wanted.key % port}; `auto` takes the next free one"
-    return f"sandbox up {wanted.option % port}   ({where})" if wanted.option else where
 
 
 def _container(found: Container, home: Home) -> Occupant:
@@ -386,21 +325,18 @@ def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
     bind, lowest = wanted.bind, host_network.first_unprivileged()
     if bind.port >= lowest or not machine.engine.facts().rootless or host_network.may_bind_all(FORWARDER):
         return None
-    more = (
-        f"\nor for the engine's {FORWARDER}: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
-        "&& systemctl --user restart docker"
-    )
+    port = host_network.ALTERNATIVE
+    option = f"sandbox up {wanted.option % port}" if wanted.option else f"in sandbox.yaml: {wanted.key % port}"
     return PortForbidden(
         f"port {bind.port} may only be used by root",
         details=f"the Docker Engine runs without root, and ports below {lowest} are root's "
         "(sysctl net.ipv4.ip_unprivileged_port_start)",
-        fix=lambda one: (
-            f"{_elsewhere(one)}\n"
-            f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
-            f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
-            f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}"
-        ),
-        wanted=wanted,
+        fix=f"{wanted.command % port if wanted.command else option}\n"
+        f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
+        f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
+        "sudo tee /etc/sysctl.d/50-sandbox.conf)\n"
+        f"or for the engine's {FORWARDER}: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
+        "&& systemctl --user restart docker",
     )
 
 

@@ -17,7 +17,6 @@ from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
-from sandbox.app.ports import PortRefused
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import parts as chart_parts
 from sandbox.config.schema import Chart, RemoteChart, Spec
@@ -133,11 +132,7 @@ class DevLoop:
         return True
 
     def _bring_up(self, sandbox: Sandbox, prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple) -> None:
-        try:
-            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=prepared)
-        except PortRefused as error:
-            error.fix = error.in_spec
-            raise
+        sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=prepared)
 
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
         with sandbox.alone("dev"):

@@ -101,11 +101,6 @@ class HostPorts:
         node_ports = {to: _node_port(cluster.live(manifest) or {"spec": {}}) for to, manifest in manifests.items()}
         return {to: number for to, number in node_ports.items() if number}, missing
 
-    def offered(self, target: Target) -> Sequence[int]:
-        """Return the numbers of the TCP ports that the target's Service has. Raises SandboxError."""
-        service = self._cluster.get("v1", "Service", target.service, target.namespace)
-        return [port["port"] for port in offered(service, "tcp")] if service else ()
-
     def mismatch(self, port: Port) -> tuple[str, bool]:
         """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
 

@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -146,15 +145,6 @@ def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> N
     resolved = check(wanted, place, engine)
     assert (resolved.registry.port, resolved.edge.ports) == (wanted.registry.port, wanted.edge.ports)
     assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
-
-
-def test_usual_ports_of_the_users_own_edge_are_for_new_ones(
-    place: Home, taken: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ports, "PREFERRED_HTTPS", (taken,))
-    assert not ports.has_usual_https(place)
-    routes.save(place.edge, Route("other", "other.localhost", "node", ((LOCAL, taken),)))
-    assert ports.has_usual_https(place)
 
 
 def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine: FakeEngine, folder: Path) -> None:
@@ -401,18 +391,6 @@ def test_auto_port_of_the_registry_is_kept_with_its_volume(place: Home, engine: 
     assert resolve(https("auto", registry="auto"), place, engine).registry.port == kept
 
 
-def test_port_of_a_stopped_registry_is_awaited_elsewhere(place: Home, engine: FakeEngine) -> None:
-    """The tool of the engine's machine forwards it for a moment more → `start` does not take it for another's."""
-    wanted = spec()
-    run(engine, place, "sandbox-demo-registry", int(wanted.registry.port))
-    engine.boxes["sandbox-demo-registry"].running = False
-    with socket.create_server((LOCAL, wanted.registry.port)) as forwarder:
-        closing = threading.Timer(0.3, forwarder.close)
-        closing.start()
-        check(wanted, place, engine)
-        closing.join()
-
-
 def test_auto_lets_go_of_a_port_that_a_user_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
     assert taken not in resolve(https("auto"), place, engine).edge.ports
@@ -434,14 +412,6 @@ def test_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, engin
     )
     with reserve(wanted, place, engine):
         check(other, place, engine)
-
-
-def test_fix_for_a_command_without_options_is_the_spec(place: Home, engine: FakeEngine, taken: int) -> None:
-    with pytest.raises(PortTaken) as caught:
-        check(https(taken), place, engine)
-    assert "sandbox up --https-port" in caught.value.fix
-    assert "use another port: in sandbox.yaml: edge: {ports: [" in caught.value.in_spec
-    assert "sandbox up --" not in caught.value.in_spec
 
 
 @pytest.mark.fault(12)

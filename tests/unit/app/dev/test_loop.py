@@ -18,9 +18,7 @@ from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Copies, Rounds
-from sandbox.app.ports import Occupant, PortTaken, Wanted, taken
 from sandbox.config.resolve import load
-from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromBuild
 from sandbox.oci.reference import parse_target
@@ -232,15 +230,6 @@ def test_an_up_that_fails_is_tried_again_at_a_change(stage: Stage, loop: DevLoop
     stage.save("app/a", "again")
     loop.next(stage.sandbox)
     assert stage.ups == 4 and images(stage.rounds[0]) == ["app:latest"]
-
-
-def test_port_that_is_taken_has_no_option_of_dev_as_fix(stage: Stage, loop: DevLoop) -> None:
-    wanted = Wanted("sandbox-edge", Bind("127.0.0.1", 443), "edge: {ports: [%s]}", "--https-port %s")
-    stage.up_fails = taken(wanted, Occupant("httpd"))
-    for bring_up in (loop.once, lambda: loop.up(stage.sandbox)):
-        with pytest.raises(PortTaken) as caught:
-            bring_up()
-        assert caught.value.fix.startswith("stop it, or use another port: in sandbox.yaml: edge: {ports: [")
 
 
 @pytest.mark.fault(65)
