@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sandbox.app import chosen_spec, context, machine_plan, pausing
+from sandbox.app.agreement import Agreement, Refusal, agree_on_loss, agree_on_origin, agree_on_tenancy, replaced
 from sandbox.app.chosen_spec import ChosenSpec
+from sandbox.app.machine_plan import explaining, keeping, survey
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.kube import api_transport
 from sandbox.names import Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
@@ -29,7 +30,6 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
     import http.client
     import ssl
 
-    from sandbox.app.agreement import Agreement
     from sandbox.images.image_push import ImagePush
 
 # Steps that depend on the user's files: while those are corrected, the rest of the sandbox may stay.
@@ -97,11 +97,10 @@ class Sandbox:
         one of `spared` fails, all else stays. `agreement` is asked instead of the sandbox's own. The steps are
         `prepared` before they are checked.
         """
-        from sandbox.app.agreement import agree_on_loss, agree_on_tenancy
-        from sandbox.app.preflight import Preflight
+        from sandbox.app import preflight
 
         agreement = agreement or self._agrees
-        with Preflight(self, self._chosen, agreement).surveyed(recreate, prepared) as ready:
+        with preflight.surveyed(self, self._chosen, agreement, recreate, prepared) as ready:
             self._was_there = any(
                 step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
             )
@@ -130,8 +129,6 @@ class Sandbox:
 
     @property
     def _agrees(self) -> Agreement:
-        from sandbox.app.agreement import Refusal
-
         return self._agreement or Refusal()
 
     @contextmanager
@@ -146,14 +143,10 @@ class Sandbox:
 
     def agree_on_origin(self, doing: str) -> None:
         """Have the user agree to a change of a sandbox that another spec brought up."""
-        from sandbox.app.agreement import agree_on_origin
-
         agree_on_origin(self.names, self._chosen.origin, doing, self._agrees)
 
     def note_origin(self) -> None:
         """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""
-        from sandbox.app.agreement import replaced
-
         with suppress(SandboxError):  # a file that cannot be read tells nothing
             file = context.default_file()
             if file and chosen_spec.read(file).name == self.name and (known := replaced(self.names, Origin.of(file))):
@@ -166,20 +159,19 @@ class Sandbox:
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
-        from sandbox.app.agreement import agree_on_loss
-        from sandbox.app.preflight import Preflight
+        from sandbox.app import preflight
 
         agreement = agreement or self._agrees
-        with Preflight(self, self._chosen, agreement, only_plan=True).surveyed(recreate) as ready:
+        with preflight.surveyed(self, self._chosen, agreement, recreate) as ready:
             agree_on_loss(self.name, ready.found, agreement)
             return ready.found
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
         from sandbox.app import remains
-        from sandbox.app.project import checkouts, consent
+        from sandbox.app.project import source
 
-        home = context.home()
+        home, origin = context.home(), saved_spec.origin(self.names)
         with self.alone("down", anywhere=True):
             pausing.watch_unused(self.names, None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
@@ -195,9 +187,10 @@ class Sandbox:
             removed = lifecycle.down(steps, self.session.report)
             remains.forget_addons(self.names)
             if purge:
-                consent.sweep(home)
+                if origin:
+                    source.distrust(home, origin)
                 remains.sweep(home, self.name)
-        checkouts.sweep(home)
+        source.sweep(home)
         self._resolved = None
         return removed or any(helped)
 
@@ -215,7 +208,6 @@ class Sandbox:
     def start_locked(self) -> None:
         """Start it as `start` does; the caller holds the lock."""
         from sandbox.app import ports
-        from sandbox.app.agreement import agree_on_loss
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
@@ -368,27 +360,3 @@ class Sandbox:
             found.load_verify_locations(self.root_certificate)
             found.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return found
-
-
-@contextmanager
-def explaining(spec: Spec) -> Iterator[None]:
-    try:
-        yield
-    except SandboxError as error:
-        from sandbox.app import diagnosis  # and the doctor, which nothing else needs
-
-        diagnosis.explain(error, spec)
-        raise
-
-
-@contextmanager
-def keeping(engine: Engine, names: Names) -> Iterator[None]:
-    """Keep what the engine and the API server answer in the block, which changes nothing."""
-    with engine.keeping(), api_transport.keeping(names.kubeconfig):
-        yield
-
-
-def survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
-    """Check every step. Raises SandboxError."""
-    with keeping(engine, names):
-        return lifecycle.survey(steps, report or Silent())

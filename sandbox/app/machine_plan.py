@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,12 @@ from sandbox.app.context import environ, home, keychain
 from sandbox.app.views import known_sandboxes
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
-from sandbox.errors import UsageError
-from sandbox.names import REGISTRY_PORT, Home
-from sandbox.plan import saved_spec, used_engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube import api_transport
+from sandbox.names import REGISTRY_PORT, Home, Names
+from sandbox.plan import lifecycle, saved_spec, used_engine
+from sandbox.plan.lifecycle import Found
+from sandbox.report import Reporter, Silent
 from sandbox.step import Step
 
 if TYPE_CHECKING:
@@ -123,3 +128,27 @@ def _registry_port(spec: Spec) -> int | None:
     container = engine.container(names.registry)
     binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
     return next((bind.port for bind in binds), None)
+
+
+@contextmanager
+def explaining(spec: Spec) -> Iterator[None]:
+    try:
+        yield
+    except SandboxError as error:
+        from sandbox.app import diagnosis  # and the doctor, which nothing else needs
+
+        diagnosis.explain(error, spec)
+        raise
+
+
+@contextmanager
+def keeping(engine: Engine, names: Names) -> Iterator[None]:
+    """Keep what the engine and the API server answer in the block, which changes nothing."""
+    with engine.keeping(), api_transport.keeping(names.kubeconfig):
+        yield
+
+
+def survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
+    """Check every step. Raises SandboxError."""
+    with keeping(engine, names):
+        return lifecycle.survey(steps, report or Silent())

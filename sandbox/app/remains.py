@@ -20,6 +20,7 @@ def sweep(home: Home, name: str) -> None:
     if not _is_any_left(home):
         for folder in (home.edge, home.forwards, home.networks):
             _remove(home, folder)
+        shutil.rmtree(home.agreed, ignore_errors=True)
         parents = (home.state / one for one in ("certificates", "mirrors", "charts"))
         for folder in (home.claims, home.sandboxes, *parents):
             files.remove_empty(folder)

@@ -12,7 +12,6 @@ import click
 from sandbox.app import chosen_spec, context
 from sandbox.app.agreement import OtherOrigin, Tenancy
 from sandbox.app.context import DEFAULT_FILE, default_file
-from sandbox.app.project import consent
 from sandbox.cli import output
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
@@ -140,8 +139,10 @@ def trusts(project: Fetched, home: Home, *, trusted: bool, ask: bool) -> bool:
 
     Unless `ask`, returns False instead of asking. Raises UsageError without a terminal, and SandboxError for a no.
     """
+    from sandbox.app.project import source
+
     origin = project.origin
-    if not origin.is_fetched or consent.has(home, origin):
+    if not origin.is_fetched or source.is_trusted(home, origin):
         return True
     if not trusted:
         if not ask:
@@ -155,7 +156,7 @@ def trusts(project: Fetched, home: Home, *, trusted: bool, ask: bool) -> bool:
                 id="untrusted",
             )
         agree("this sandbox comes from elsewhere and runs with your rights on this machine", shown, "trust it?")
-    consent.note(home, origin)
+    source.trust(home, origin)
     return True
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import context
-from sandbox.app.project import consent
+from sandbox.app.project import source
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.kube.api import Cluster
@@ -116,10 +116,10 @@ def test_own_folder_with_its_name_is_refused(fetched: Fetched, tmp_path: Path) -
 def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
     """`down` of a fetched sandbox → its copies go; the answer goes with --purge only."""
     home, came_from = context.home(), saved_spec.origin(fetched.names)
-    assert came_from and consent.has(home, came_from)
+    assert came_from and source.is_trusted(home, came_from)
     copies = [*applied(fetched.first.apply), *applied(fetched.spec.apply)]
     fetched.command("down", NAME)
     assert not any(path.exists() for path in copies)
     fetched.command("down", NAME, "--purge")
     assert not fetched.names.folder.exists()
-    assert not consent.has(home, came_from)
+    assert not source.is_trusted(home, came_from)

@@ -1,22 +1,28 @@
-"""The sources of a sandbox besides a file: a folder, a git repository, or a bundle file with a project in it."""
+"""The sources of a sandbox besides a file: a folder, a git repository, or a bundle file with a project in it.
+
+What is fetched is copied to the cache, one copy for each revision, and runs only after the user trusts that revision.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app.context import DEFAULT_FILE
-from sandbox.app.project import checkouts
 from sandbox.app.project.git_repository import Repository
 from sandbox.app.session import Session
 from sandbox.bundle import bundle_load
 from sandbox.bundle.bundle_load import Bundle, opened
 from sandbox.bundle.store import Store
+from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
@@ -26,7 +32,7 @@ from sandbox.system import files
 
 @dataclass(frozen=True)
 class Fetched:
-    """A spec that was found: its file, the folder of its project, and the name for a spec that has none.
+    """A project: the file of its spec, its folder, and the name for a spec that has none.
 
     `bundle` is the bundle file, whose components are loaded only after the user agrees.
     """
@@ -45,6 +51,19 @@ class Fetched:
             _require_identity(bundle, self.origin.revision)
             session.say(f"{self.bundle}: checking and unpacking")
             bundle_load.load(bundle, Store(home.bundle))
+
+    def require_no_data(self, spec: Spec) -> None:
+        """Raise UsageError for data inside the project: each commit has another copy, which would begin without it."""
+        folders = {f"cluster.mounts[{index}].host": mount.host for index, mount in enumerate(spec.cluster.mounts)}
+        if spec.registry.storage:
+            folders["registry.storage"] = spec.registry.storage
+        for key, path in folders.items():
+            if files.is_inside(self.root, path):
+                raise UsageError(
+                    f"{key} is a folder of a project from elsewhere",
+                    details=f"{path}: each commit has another copy of the project, and nodes write into it",
+                    fix="clone it yourself and name the folder: sandbox up --from FOLDER",
+                )
 
 
 @contextmanager
@@ -68,18 +87,60 @@ def fetched(source: str, home: Home, session: Session, *, identity: str | None =
     if identity is not None and not is_file:
         raise UsageError("--identity is for bundle files", fix="leave it out")
     if is_folder:
-        file = _existing(path / DEFAULT_FILE, source)
-        yield Fetched(file, path, Origin.of(file))
+        _require_spec(path / DEFAULT_FILE, source)
+        yield Fetched(path / DEFAULT_FILE, path, Origin.of(path / DEFAULT_FILE))
         return
-    with checkouts.in_use(home):
+    files.make_private_dir(home.projects)
+    with _locked(home, fcntl.LOCK_SH):
         if repository is None:
             project = _unpacked(path, home, session, identity=identity)
         else:
             session.say(str(repository))
             project = _cloned(repository, home)
-        checkouts.require_no_links_out(project.root)
-        _existing(project.file, source)
+        _require_no_links_out(project.root)
+        _require_spec(project.file, source)
         yield project
+
+
+def is_trusted(home: Home, origin: Origin) -> bool:
+    """Return whether the user trusts this revision: a commit, or the identity of a bundle."""
+    return _answer(home, origin).exists()
+
+
+def trust(home: Home, origin: Origin) -> None:
+    files.write_private(_answer(home, origin), f"{origin.key}\n".encode())
+
+
+def distrust(home: Home, origin: Origin) -> None:
+    _answer(home, origin).unlink(missing_ok=True)
+    files.remove_empty(home.agreed)
+
+
+def _answer(home: Home, origin: Origin) -> Path:
+    return home.agreed / hashlib.sha256(origin.key.encode()).hexdigest()
+
+
+def sweep(home: Home) -> None:
+    """Remove the copies that no saved spec names; does nothing while a command may be choosing one."""
+    if not home.projects.is_dir():
+        return
+    with suppress(BlockingIOError), _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        specs = [*home.sandboxes.rglob("spec.json"), *home.snapshots.rglob("spec.json")]
+        texts = [spec.read_text(errors="replace", encoding="utf-8") for spec in specs]
+        for folder in home.projects.iterdir():
+            if not any(f"/{folder.name}" in text for text in texts):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(home: Home, how: int) -> Iterator[None]:
+    """Lock the copies; the lock ends with the process, however it ends."""
+    descriptor = os.open(home.projects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None) -> Fetched:
@@ -119,20 +180,11 @@ def _cloned(repository: Repository, home: Home) -> Fetched:
         clone = Path(partial) / "clone"
         commit = repository.clone(clone)
         root = _place(home, f"{name}-{commit[:12]}", f"{repository.url} {commit}")
-        try:
+        if not root.exists():
             clone.rename(root)
-        except OSError:  # it is there already
-            if not root.is_dir():
-                raise
     origin = Origin(kind="git", source=str(repository), revision=commit)
     called = Path(repository.below).name or repository.name
     return Fetched(root / repository.below / DEFAULT_FILE, root, origin, called)
-
-
-def _existing(file: Path, source: object) -> Path:
-    if not file.is_file():
-        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="create one with: sandbox init")
-    return file
 
 
 def _place(home: Home, name: str, identity: str) -> Path:
@@ -141,3 +193,19 @@ def _place(home: Home, name: str, identity: str) -> Path:
     Its name has the whole digest: another project could be made to have the same short one.
     """
     return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()}"
+
+
+def _require_spec(file: Path, source: str) -> None:
+    if not file.is_file():
+        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="create one with: sandbox init")
+
+
+def _require_no_links_out(root: Path) -> None:
+    """Raise UsageError for a link in the project that leads out of it: programs that read it would follow the link."""
+    for path in root.rglob("*"):
+        if path.is_symlink() and not files.is_inside(root, path):
+            raise UsageError(
+                f"{path.relative_to(root)} of the project is a link to a place outside",
+                details=f"{path} -> {os.path.realpath(path)}",
+                fix="if you trust it, clone it yourself and name the folder: sandbox up --from FOLDER",
+            )

@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
 from sandbox.app.ports import Occupant, Wanted, taken
-from sandbox.app.project import consent as agreements
 from sandbox.cli import output, prompts
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root
@@ -142,21 +141,6 @@ def test_fetched_spec_is_not_parsed_before_an_answer(tmp_path: Path, more: tuple
     source = f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'apply: [../../up.yaml'})}"
     ran = run("--from", source, *more)
     assert ("apply: [../../up.yaml" in ran.stdout) if more else ("untrusted" in repr(vars(ran.exception)))
-
-
-def test_answers_are_removed_when_no_sandbox_has_their_source() -> None:
-    home = context.home()
-    ours, other = (Origin(kind="git", source=f"file:///x/{name}", revision="1" * 40) for name in ("a", "a/b"))
-    later = ours.model_copy(update={"revision": "2" * 40})
-    bundle = Origin(kind="bundle", source="/x", revision="sha256:0")
-    names = brought_up({"name": "demo"}, later)
-    for origin in (ours, later, other, bundle):
-        agreements.note(home, origin)
-    agreements.sweep(home)
-    assert [agreements.has(home, one) for one in (ours, later, other, bundle)] == [True, True, False, False]
-    names.origin.unlink()
-    agreements.sweep(home)
-    assert not agreements.has(home, ours)
 
 
 @pytest.mark.security(17)

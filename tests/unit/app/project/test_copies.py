@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
 from sandbox.app import context
-from sandbox.app.project import checkouts
+from sandbox.app.project import source
+from sandbox.app.project.source import Fetched
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support.fakes import NoWork
@@ -28,8 +31,9 @@ def test_data_inside_a_fetched_project_is_refused(tmp_path: Path, text: str, key
     root = tmp_path / "demo-abc"
     root.mkdir()
     (root / "sandbox.yaml").write_text(f"name: demo\n{text}\n")
+    project = Fetched(root / "sandbox.yaml", root, Origin(kind="git"))
     with pytest.raises(UsageError) as refused:
-        checkouts.require_no_data(load(root / "sandbox.yaml"), root)
+        project.require_no_data(load(root / "sandbox.yaml"))
     assert refused.value.brief.startswith(f"{key} is a folder of a project")
 
 
@@ -40,11 +44,11 @@ def test_only_unused_copies_are_swept() -> None:
         folder.mkdir(parents=True)
     spec = ResolvedSpec.of(Spec(name="demo", apply=(ours / "k8s",)), registry=5001, https=(443,))
     RememberedStep(home.sandbox("demo"), spec).apply(NoWork())
-    with checkouts.in_use(home), checkouts.in_use(home):
-        checkouts.sweep(home)
+    with source._locked(home, fcntl.LOCK_SH), source._locked(home, fcntl.LOCK_SH):
+        source.sweep(home)
         assert unused.exists(), "a command may have chosen it"
-    checkouts.sweep(home)
+    source.sweep(home)
     assert ours.exists() and not unused.exists() and not killed.exists()
     RememberedStep(home.sandbox("demo"), spec).undo()
-    checkouts.sweep(home)
+    source.sweep(home)
     assert not ours.exists()
