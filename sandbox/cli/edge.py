@@ -199,7 +199,7 @@ def list_ports() -> None:
     """
     call = begin()
     ports = edge_ports.statuses()
-    none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE"
+    none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE:PORT"
     call.show(ports, map(port_line, ports), none=none)
 
 

@@ -114,7 +114,7 @@ def machine(trace: ServiceTrace) -> Finding:
     if ways:
         return ok(", ".join(ways))
     tcp = offered(trace.service, "TCP")
-    chosen = f":{tcp[0]['port']}" if len(tcp) > 1 else ""
+    chosen = f":{tcp[0]['port']}" if tcp else ":PORT"
     of = f" -n {trace.context.names.name}" if trace.which else ""
     fix = f"sandbox edge port add auto {trace.place}{chosen}{of}"
     return warn("only pods reach it, and an Ingress if there is one", fix)
@@ -162,7 +162,7 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
     Check(
         "service.machine",
         "this machine has a way to it: an open port that the edge routes, or its address",
-        "sandbox edge port add auto NAMESPACE/SERVICE; sandbox up{which}",
+        "sandbox edge port add auto NAMESPACE/SERVICE:PORT; sandbox up{which}",
         machine,
     ),
     Check(

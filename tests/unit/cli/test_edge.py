@@ -250,28 +250,12 @@ def test_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: 
     assert step.check().state is State.READY
 
 
-@pytest.mark.parametrize("chosen", [False, True])
-@pytest.mark.usefixtures("step")
-def test_port_of_a_service_with_one_needs_no_number(place: Home, cluster: ApiServer, *, chosen: bool) -> None:
-    cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["ports"][0]["port"] = (number := free_port())
-    port = free_port() if chosen else number
-    run("port", "add", str(port) if chosen else "auto", "shop/db")
-    ((_, added),) = routes.added_ports(place.edge)
-    assert (added.port, added.to) == (port, f"shop/db:{number}")
-
-
 @pytest.mark.usefixtures("step", "place")
 def test_port_of_a_service_with_several_is_asked_for(cluster: ApiServer) -> None:
     cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["ports"] += [{"port": 9187, "name": "metrics"}]
     with pytest.raises(UsageError, match="it has: 5432, 9187") as caught:
         run("port", "add", "7000", "shop/db")
     assert caught.value.fix == "sandbox edge port add 7000 shop/db:PORT, with one of these"
-    with pytest.raises(UsageError, match="with a number, because the port is auto") as caught:
-        run("port", "add", "auto", "shop/db")
-    assert (caught.value.details, caught.value.fix) == (
-        "it has: 5432, 9187",
-        "sandbox edge port add auto shop/db:5432",
-    )
 
 
 @pytest.mark.usefixtures("step", "place")
@@ -290,14 +274,6 @@ def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Ho
     assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
 
 
-def test_auto_port_by_the_service_alone_needs_its_cluster(place: Home, cluster: ApiServer, step: EdgeStep) -> None:
-    kubeconfig(place.sandbox("demo").kubeconfig, free_port())
-    with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
-        run("port", "add", "auto", "shop/db")
-    assert (caught.value.id, caught.value.fix) == ("not-up", "sandbox up demo")
-    assert routes.load(place.edge)[0].every_port == ()
-
-
 def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
     port = free_port()
     run("port", "add", str(port), "shop/db:5432")
@@ -311,7 +287,7 @@ def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Ho
     ("words", "brief"),
     [
         (("7000", "db"), "must be NAMESPACE/SERVICE"),
-        (("auto", "shop/later"), "with a number, because the port is auto"),
+        (("auto", "shop/later"), "because the port of this machine is auto"),
         (("443", "shop/db:5432"), "has port 443 already"),
         (("7000", "shop/db", "-n", "none"), "there is no sandbox 'none'"),
     ],

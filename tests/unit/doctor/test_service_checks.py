@@ -78,7 +78,7 @@ def test_a_service_that_works_has_no_error(context: DoctorContext, world: ApiSer
     assert list(found) == [check.id for check in CHECKS]
     assert {one.status for one in found.values()} == {Status.OK, Status.WARN}
     assert found["service.machine"].evidence.startswith("only pods reach it")
-    assert found["service.machine"].fix == "sandbox edge port add auto shop/db -n demo"
+    assert found["service.machine"].fix == "sandbox edge port add auto shop/db:5432 -n demo"
     assert found["service.endpoints"].evidence == "10.244.0.5"
     assert found["service.pod"].evidence == "10.244.0.5:5432 accept connections"
     assert rows(context, "db") == found
