@@ -65,7 +65,6 @@ class Enabled:
 
 
 def listed(sandbox: Sandbox) -> list[Row]:
-    """List all addons with their state and who enabled them. Raises SandboxError."""
     manager, minikube = _managers(sandbox.spec)
     up = trouble_of(sandbox.names.kubeconfig) is None
     records = manager.records() if up else {}
@@ -138,7 +137,6 @@ def disable(sandbox: Sandbox, addon: str) -> None:
 
 
 def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
-    """Return the manager of the sandbox's own addons and, on a minikube cluster, the step for minikube's."""
     chosen_spec.require_own_cluster(spec, "an addon")
     context.trust(spec)
     steps, _, _ = machine_plan.steps(spec)

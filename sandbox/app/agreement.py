@@ -95,7 +95,6 @@ class OtherOrigin:
         return f"before  {self.before}\nnow     {self.now}\n{effect}{moved}"
 
     def error(self, fix: str) -> UsageError:
-        """Return the error of a command that may not change it."""
         return UsageError(self.brief, details=self.details, fix=fix, id="other-origin")
 
 
@@ -218,7 +217,6 @@ def _relative(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
 
 
 def replaced(names: Names, origin: Origin | None) -> str | None:
-    """Return the other source that the sandbox was brought up from, if there is one."""
     if origin is None or not names.spec.exists():
         return None
     known = saved_spec.origin(names)

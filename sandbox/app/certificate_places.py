@@ -40,7 +40,6 @@ class Places:
         return self.by_fingerprint.get(one.facts.sha256, ())
 
     def stores(self, one: Entry) -> tuple[str, ...] | None:
-        """Return the trust stores that hold the root; None for other certificates."""
         return self.trusting if one.role == ROOT else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +51,8 @@ def written(
     """
     file = meant_file(file, name)
     if file is None:
-        known = Spec() if name is None else _known(Spec.default(name))
+        spec = Spec() if name is None else Spec.default(name)
+        known = spec if name is None else _saved(name) or spec
         return changed(known, overrides, called=f"the spec of '{known.name}'")
     renamed = (Override(("name",), name, "NAME"),) if name else ()
     return read(file, (*overrides, *renamed), called=called, naming=naming)
@@ -72,13 +74,6 @@ def origin_of(file: Path | None, name: str | None) -> Origin | None:
     if file is not None:
         return Origin.of(file)
     return None if name and home().sandbox(name).spec.exists() else Origin()
-
-
-def _known(default: Spec) -> Spec:
-    """Return the saved spec of a sandbox; the default one when there is none, or none that can be read."""
-    with suppress(SandboxError):
-        return remembered(default.name) or default
-    return default
 
 
 @dataclass
@@ -129,8 +124,14 @@ def read(
 
 
 def remembered(name: str) -> ResolvedSpec | None:
-    """Load the spec of the last `up` of a sandbox, if there is one. Raises SandboxError."""
     return saved_spec.load(home().sandbox(name))
+
+
+def _saved(name: str) -> ResolvedSpec | None:
+    """Load the same; None also for a spec that cannot be read."""
+    with suppress(SandboxError):
+        return remembered(name)
+    return None
 
 
 def brought_up(name: str | None) -> ResolvedSpec:
@@ -153,12 +154,10 @@ def unknown(name: str) -> UsageError:
 
 
 def brought_up_names() -> list[str]:
-    """Return the names of the sandboxes that were brought up, and not taken down for good."""
     return [one.name for one in home().known() if one.spec.exists()]
 
 
 def up_from(file: Path | None) -> str | None:
-    """Return the name of the sandbox that was brought up from the file, by default from `default_file`, if any was."""
     place = meant_file(file, None)
     return next(iter(saved_spec.names_from(home(), Origin.of(place))), None) if place else None
 
@@ -171,27 +170,17 @@ def meant_here() -> str | None:
 
 
 def near(name: str) -> str | None:
-    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
+    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for.
+
+    Names that differ only in a number are meant so.
+    """
     others = brought_up_names()
     with suppress(SandboxError):  # a file that cannot be read tells nothing
         file = default_file()
         others += [read(file).name] if file else []
-    return next((one for one in others if _is_mistyped(name, one)), None)
-
-
-def _is_mistyped(name: str, meant: str) -> bool:
-    """Tell whether a name is probably another one mistyped; where a number or a word differs, that is intended."""
-    import difflib  # of no use to commands that go well
-
-    if name.replace("-", "") == meant.replace("-", ""):
-        return name != meant
-    words, others = name.split("-"), meant.split("-")
-    if len(words) != len(others):
-        return False
-    differing = [(a.strip(digits), b.strip(digits)) for a, b in zip(words, others, strict=True) if a != b]
-    return len(differing) == 1 and all(
-        a != b and difflib.SequenceMatcher(a=a, b=b).ratio() >= 0.7 for a, b in differing
-    )
+    plain = str.maketrans("", "", digits)
+    others = [other for other in others if other.translate(plain) != name.translate(plain)]
+    return next(iter(difflib.get_close_matches(name, others, 1, 0.8)), None)
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:
@@ -216,10 +205,7 @@ def require_kind(spec: Spec, command: str) -> None:
 
 def as_made(spec: AnySpec) -> AnySpec:
     """Return the spec with the present cluster, where it does not say how to make one."""
-    known = None
-    with suppress(SandboxError):  # a spec that cannot be read tells nothing
-        known = remembered(spec.name)
-    return with_existing_cluster(spec, known)
+    return with_existing_cluster(spec, _saved(spec.name))
 
 
 def shell(spec: Spec) -> Spec:
@@ -228,13 +214,12 @@ def shell(spec: Spec) -> Spec:
     What is inside the cluster goes with it: that it could not be made now must not keep it from being removed.
     """
     update: dict[str, object] = {"push": None, "apply": (), "addons": (), "ingress": Ingress()}
-    with suppress(SandboxError):  # a spec that cannot be read tells nothing
-        if known := remembered(spec.name):
-            update |= {
-                "cluster": known.cluster,
-                "edge": spec.edge.model_copy(update={"ports": known.edge.ports}),
-                "registry": spec.registry.model_copy(update={"port": known.registry.port}),
-            }
+    if known := _saved(spec.name):
+        update |= {
+            "cluster": known.cluster,
+            "edge": spec.edge.model_copy(update={"ports": known.edge.ports}),
+            "registry": spec.registry.model_copy(update={"port": known.registry.port}),
+        }
     return spec.model_copy(update=update)
 
 
@@ -255,7 +240,6 @@ class ChosenSpec:
 
     @property
     def fetched(self) -> Fetched | None:
-        """Return the project, if it was fetched from elsewhere."""
         return self.project if self.project and self.project.origin.is_fetched else None
 
 

@@ -62,7 +62,6 @@ def home() -> Home:
 
 
 def _home_folder() -> Path:
-    """Return the home folder. Raises UsageError for none, or a relative one, which would be another everywhere."""
     fix = "set HOME to your own folder"
     try:
         folder = Path.home()
@@ -121,7 +120,6 @@ def spec_in(folder: Path) -> Path | None:
 
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
-    """Read the accounts that the spec's `credentials` name, then those of `docker login`."""
     from sandbox.components.credentials.keychains import keychain
 
     return keychain(entries, environ())
@@ -159,5 +157,4 @@ def trust(spec: Spec) -> None:
 
 @functools.cache
 def _certificates() -> str:
-    """Return the user's own file of certificates, as it was before `trust`."""
     return os.environ.get(CERTIFICATES, "")

@@ -142,7 +142,6 @@ class Sandbox:
             yield
 
     def agree_on_origin(self, doing: str) -> None:
-        """Have the user agree to a change of a sandbox that another spec brought up."""
         agree_on_origin(self.names, self._chosen.origin, doing, self._agrees)
 
     def note_origin(self) -> None:
@@ -153,12 +152,10 @@ class Sandbox:
                 self.session.say(f"'{self.name}' was brought up from {known}, not from {file}")
 
     def note_earlier_names(self) -> None:
-        """Name the other sandboxes that this spec brought up, such as before its name was changed."""
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):
             self.session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
-        """Check every part as `up` does first; changes nothing."""
         from sandbox.app import preflight
 
         agreement = agreement or self._agrees
@@ -206,7 +203,6 @@ class Sandbox:
             self.start_locked()
 
     def start_locked(self) -> None:
-        """Start it as `start` does; the caller holds the lock."""
         from sandbox.app import ports
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
@@ -248,7 +244,6 @@ class Sandbox:
             return held
 
     def status(self) -> Found:
-        """Check every part; changes nothing, but wakes it."""
         wake_paused(self.names)
         engine = Engine.connect()
         with keeping(engine, self.names):
@@ -257,7 +252,6 @@ class Sandbox:
             return survey(steps, engine, self.names)
 
     def parts(self) -> tuple[Part, ...]:
-        """Check every part, for programs; changes nothing."""
         return tuple(Part(step.name, step.title, status.state.value, status.detail) for step, status in self.status())
 
     def push(self, manifest: str | os.PathLike[str]) -> None:

@@ -66,7 +66,6 @@ def context_of(
 
 
 def lines(row: Row) -> list[str]:
-    """Format a row for people, its mark first."""
     first = f"{MARKS[row.status.value]} {row.id:<{WIDTH}} {row.evidence}"
     rest = row.fix.splitlines()
     return [first, *(f"  {'fix:' if at == 0 else '':<{WIDTH}} {line}" for at, line in enumerate(rest))]

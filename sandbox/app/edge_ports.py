@@ -50,7 +50,6 @@ class Reached:
 
 
 def load_balancers(route: Route, home: Home) -> tuple[Balanced, ...]:
-    """Return the Services of type LoadBalancer of one sandbox. Raises SandboxError."""
     names = home.sandbox(route.name)
     services = Cluster(names.kubeconfig).list("v1", "Service", providers.namespace(names))
     return tuple(_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer")
@@ -70,7 +69,6 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
 
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
-    """Return the Services of the sandbox `name`; none if it is not up."""
     route = routes.find(routes.load(home.edge), name)
     return _reached(route, home, engine) if route else ()
 
@@ -146,7 +144,6 @@ def places(name: str, service: str) -> tuple[str, ...]:
 
 
 def statuses() -> tuple[PortStatus, ...]:
-    """Return the status of every port."""
     return tuple(_status(route, port) for route in routes.load(user_home().edge) for port in route.every_port)
 
 
@@ -173,7 +170,6 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
 
 
 def remove(session: Session, port: int, *, name: str | None) -> None:
-    """Remove a port that was added. Raises SandboxError."""
     home = user_home()
     added = routes.added_ports(home.edge)
     found = [one for one, known in added if known.port == port and name in (None, one)]
@@ -219,7 +215,6 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
 
 
 def _route(home: Home, name: str | None) -> Route:
-    """Return the route of the sandbox `name`, else that of the only one that is up. Raises UsageError."""
     known = routes.load(home.edge)
     if name is None and len(known) > 1:
         up = ", ".join(route.name for route in known)

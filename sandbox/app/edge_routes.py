@@ -31,7 +31,6 @@ UNRESOLVED = "MAINT"  # HAProxy's state of a server whose name has no address
 
 
 def added() -> Sequence[AddedRoute]:
-    """List the hosts that were added."""
     return routes.load_added(user_home().edge)
 
 
@@ -60,7 +59,6 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
 
 
 def remove(session: Session, host: str) -> None:
-    """Remove a route that was added. Raises SandboxError."""
     home = user_home()
     found = next((one for one in routes.load_added(home.edge) if one.host == host), None)
     if found is None:
@@ -132,7 +130,6 @@ def _issue(home: Home, route: Route) -> None:
 
 
 def _take_in(home: Home, route: Route, session: Session) -> None:
-    """Have a running edge follow the route; `up` starts one that does not run."""
     names = home.sandbox(route.name)
     edge = Edge.running(Engine.connect(), names)
     if edge is None:

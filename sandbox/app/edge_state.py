@@ -27,7 +27,6 @@ class EdgeState:
 
 
 def read(home: Home, engine: Engine) -> EdgeState:
-    """Return the state of the edge. Raises SandboxError."""
     edge = EdgeContainer.of(engine, home)
     found = edge.find()
     running = found is not None and found.running

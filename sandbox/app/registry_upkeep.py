@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -66,19 +65,8 @@ class Pruning:
             return f"sandbox down {self.whose} --purge   (in an existing cluster no garbage is collected)"
         if self.whose:
             return f"sandbox images gc -n {self.whose}"
-        if name := self._container():
-            # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
-            again = f"docker exec {name} registry garbage-collect {CONFIG_FILE} && docker restart {name}"
-            return f"{again}   (while nothing is pushed; registry 2 has its settings in /etc/docker/registry)"
+        # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
         return f"registry garbage-collect {CONFIG_FILE}   (where it runs, while nothing is pushed; then restart it)"
-
-    def _container(self) -> str | None:
-        """Return the container that a registry on this machine runs in, if any."""
-        where = address.parse(self.registry)
-        if where.is_loopback:
-            with contextlib.suppress(SandboxError):
-                return Engine.connect().publisher(where.port)
-        return None
 
 
 def require_no_sandbox(registry: str) -> None:

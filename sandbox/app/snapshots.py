@@ -58,6 +58,5 @@ def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], 
 
 
 def delete(sandbox: Sandbox, snapshot: str) -> None:
-    """Remove a snapshot. Raises SandboxError."""
     with sandbox.alone("delete", anywhere=True):
         store().delete(sandbox.name, snapshot)

@@ -24,17 +24,14 @@ from sandbox.step import Step
 
 
 def addons(site: ClusterSite) -> Step:
-    """Return the addons that the spec or a command asked for."""
     return AddonStep(_manager(site), requires=("wiring", *(("push",) if site.spec.push else ())))
 
 
 def load_balancers(site: ClusterSite) -> LoadBalancersStep:
-    """Return the step that brings MetalLB for Services of type LoadBalancer."""
     return LoadBalancersStep(_manager(site))
 
 
 def _manager(site: ClusterSite) -> AddonManager:
-    """Return what installs addons; their images are the bundle's or in a known registry."""
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
     images = AddonImages(

@@ -56,7 +56,6 @@ def trust(site: ClusterSite) -> TrustStep:
 
 
 def secrets(site: ClusterSite) -> list[Step]:
-    """Return the TLS Secrets: the user's own, and those that the sandbox or cert-manager issues."""
     names, default, wanted = site.names, provided(site.spec), issued(site.spec, site.keystore)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
@@ -84,7 +83,6 @@ def default(spec: Spec) -> str:
 
 
 def provided(spec: Spec) -> Provided | None:
-    """Return the user's own default certificate, if any."""
     if spec.certs.default is None:
         return None
     from sandbox.components.certificates.user_certificate import Provided  # and cryptography

@@ -29,7 +29,6 @@ from sandbox.step import Step
 
 
 def cluster(site: ClusterSite) -> list[Step]:
-    """Return the cluster, its context for kubectl, and its DNS and proxy."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
     can = spec.cluster.supports
     version = site.own.kubernetes if can.node_image else spec.cluster.provider
@@ -72,7 +71,6 @@ def node_images(site: ClusterSite) -> list[Step]:
 
 
 def _come_with_images(site: ClusterSite) -> bool:
-    """Tell whether the nodes are made, or will be, from the present node image, which contains all of them."""
     if not site.spec.cluster.supports.node_image:
         return False
     node = site.engine.container(site.names.node)

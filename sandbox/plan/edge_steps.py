@@ -21,7 +21,6 @@ from sandbox.system.process import which
 
 
 def edge(site: ClusterSite, lan: Access) -> Step:
-    """Return the sandbox's route: to its nodes, or by port-forwards where the spec asks for them."""
     spec, names, binds = site.spec, site.names, site.binds
     image = site.own.references["haproxy"]
     if spec.runs_process:

@@ -135,19 +135,16 @@ class TenantSite(Site):
         return ("registry",) if self.spec.registry.external else ("registry", "edge")
 
     def image(self, component: str) -> str:
-        """Return the name of a component's image, as a user manifest would have it."""
         if not self.brings:
             return self.own.references[component]
         return f"{self.spec.registry.local_names[0]}/{self.target(component)}"
 
     @staticmethod
     def target(component: str) -> Target:
-        """Return the place in the registry that a component of the bundle is pushed to."""
         _, _, tag = recipes()[component].reference.rpartition(":")
         return Target(f"sandbox/{component}", tag)
 
     def forward(self, name: str, target: str, port: int) -> Forward:
-        """Return a port-forward to a port of a pod through the API server."""
         return Forward(name, target, str(port), self.place.namespace, str(self.names.kubeconfig))
 
     def images(self) -> Mapping[str, str]:
@@ -172,7 +169,6 @@ class TenantSite(Site):
 
 
 def _images(site: TenantSite) -> list[Step]:
-    """Return the step for images in the engine: the edge's, and those that a push reads or builds from."""
     entries = registry_steps.readable(site.spec.push).entries if site.spec.push else ()
     needed = _edge(site) or any(isinstance(one, FromDaemon | FromBuild) for one in entries)
     return [registry_steps.images(site)] if needed else []

@@ -20,7 +20,6 @@ from sandbox.step import Step
 
 
 def controller(site: ClusterSite) -> list[Step]:
-    """Return the ingress controller, or none where the user brings one. Raises SandboxError if it is not available."""
     if site.spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
     return [
@@ -38,7 +37,6 @@ def controller(site: ClusterSite) -> list[Step]:
 
 
 def proof(site: ClusterSite) -> list[Step]:
-    """Return the last steps, after the controller: the page for unknown hosts, and the HTTPS check."""
     spec, names = site.spec, site.names
     if spec.ingress.controller == "none":
         return []
@@ -84,7 +82,6 @@ def _page(site: ClusterSite) -> Page:
 
 
 def _gateway_files(site: ClusterSite) -> Path:
-    """Return the folder with the CustomResourceDefinitions of the Gateway API, perhaps still to be downloaded."""
     if site.own.source == "upstream":
         return site.home.manifests
     store, recipe = site.store, recipes()["gateway-api"]

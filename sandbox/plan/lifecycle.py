@@ -300,8 +300,6 @@ class _Walk:
 
 @dataclass(frozen=True)
 class _Event:
-    """What the walk hears of a step: that it is usable, or that it has ended, perhaps with an error."""
-
     step: Step
     ended: bool = False
     error: BaseException | None = None

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
-    """Return the provider of the sandbox's cluster. Raises MissingTool."""
     return _MAKERS[spec.cluster.provider](spec, names, engine, own, environ)
 
 
@@ -167,7 +166,6 @@ def upstream(spec: Spec) -> Upstream:
 
 
 def dns(spec: Spec, names: Names, engine: Engine, network: str) -> Dns:
-    """Return what pods resolve, on the network of the nodes."""
     from sandbox.components.cluster.dns import Dns
 
     return Dns(
@@ -191,7 +189,6 @@ def company(spec: Spec) -> CompanyCa:
 
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
-    """Return the outbound proxy settings of nodes and pods, if there is a proxy."""
     from sandbox.components.cluster.pod_proxy import Proxied
 
     return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=_proxies(spec, environ))

@@ -24,7 +24,6 @@ from sandbox.step import Step
 
 
 def registry(site: ClusterSite) -> Step:
-    """Return the sandbox's own registry, or the external one of the spec."""
     spec = site.spec.registry
     if spec.external:
         from sandbox.components.registry.external_step import ExternalRegistryStep
@@ -43,7 +42,6 @@ def registry(site: ClusterSite) -> Step:
 
 
 def mirrors(site: ClusterSite) -> list[Step]:
-    """Return the mirrors of upstream registries, of this spec or left by an earlier one."""
     upstreams = site.spec.registry.mirrors
     if not upstreams and not site.names.mirrors.exists():
         return []
@@ -64,7 +62,6 @@ def mirrors(site: ClusterSite) -> list[Step]:
 
 
 def behind_ingress(site: ClusterSite) -> list[Step]:
-    """Return the registries in the cluster that nodes reach through the ingress, if there are any."""
     hosts = site.spec.registry.tls
     if not hosts:
         return []
@@ -75,12 +72,10 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
 
 
 def push(site: ClusterSite) -> list[Step]:
-    """Return the push of the spec's images, if any. Raises UsageError for a list that cannot be read."""
     return [push_of(site, site.spec.push)] if site.spec.push else []
 
 
 def push_of(site: ClusterSite, manifest: Path) -> PushStep:
-    """Return the push of a list of images. Raises UsageError for one that cannot be read."""
     return PushStep(
         site.engine,
         readable(manifest),
@@ -154,7 +149,6 @@ def accounts(site: ClusterSite) -> list[Step]:
 
 
 def readable(manifest: Path) -> LockFile:
-    """Return the images of the manifest with its lock. Raises if either cannot be read."""
     images = LockFile.of(manifest)
     images.read()
     return images

@@ -55,7 +55,6 @@ class RememberedStep:
 
 
 def save(names: Names, spec: ResolvedSpec) -> None:
-    """Save the spec of a sandbox. Raises SandboxError."""
     files.write_private(names.spec, spec.model_dump_json(indent=2).encode() + b"\n")
 
 
@@ -111,7 +110,6 @@ def provider(names: Names) -> tuple[str, str | None]:
 
 
 def origin(names: Names) -> Origin | None:
-    """Return where that spec came from; None if unknown."""
     from sandbox.config.schema.origin_schema import Origin
 
     try:
@@ -138,7 +136,6 @@ def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
 
 
 def names_from(home: Home, where: Origin | None) -> tuple[str, ...]:
-    """Return the sandboxes that a spec from there brought up."""
     if where is None or not where.source:
         return ()
     saved = ((sandbox, origin(sandbox)) for sandbox in home.known() if sandbox.spec.exists())

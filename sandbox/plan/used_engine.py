@@ -39,7 +39,6 @@ class UsedEngine:
             return None
 
     def record(self, names: Names) -> None:
-        """Record that the sandbox is brought up on this engine. Raises SandboxError."""
         if self != UsedEngine.read(names):
             files.write_private(names.engine, json.dumps({"id": self.id, "address": self.address}).encode())
 
@@ -66,7 +65,6 @@ def other(names: Names) -> str | None:
 
 
 def require(names: Names) -> None:
-    """Raise UsageError for a sandbox that was brought up on another engine."""
     if before := other(names):
         raise UsageError(
             f"'{names.name}' was brought up on another engine",
@@ -77,7 +75,6 @@ def require(names: Names) -> None:
 
 
 def remedy(names: Names, before: str) -> str:
-    """Return what to do about a sandbox that was brought up on the engine `before`."""
     return (
         f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
         f"sandbox down {names.name}"

@@ -89,7 +89,6 @@ class Manifest(BaseModel, frozen=True):
 
 
 def part(path: Path) -> Part:
-    """Return the entry of a file with its present content."""
     return Part(file=path.name, bytes=path.stat().st_size, sha256=files.sha256(path))
 
 
@@ -140,7 +139,6 @@ class Store:
         )
 
     def place(self, sandbox: str, snapshot: str) -> Path:
-        """Return the folder of a snapshot, whether or not it exists. Raises UsageError if the name is invalid."""
         if not re.fullmatch(LABEL, snapshot):
             raise UsageError(
                 f"{snapshot!r} cannot name a snapshot", fix="use up to 63 lower-case letters, digits and hyphens"

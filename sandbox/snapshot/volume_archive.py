@@ -94,7 +94,6 @@ fi
         self._run(script, {"/volume": volume}, what="restored")
 
     def drop(self, volume: str, below: str) -> None:
-        """Remove the folder `below` of a volume."""
         self._run(f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="restored")
 
     def _run(self, script: str, places: Mapping[str, str], *, what: str, exchange: Exchange | None = None) -> None:

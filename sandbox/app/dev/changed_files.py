@@ -108,7 +108,6 @@ class Project:
         return tuple(one for one in self.entries if one.target in affected)
 
     def _asked(self, entry: Entry, changed: Iterable[Path]) -> Entry | Copied | None:
-        """Return the image if the files require that it is pushed, or those to copy instead; None if neither."""
         source = _source(entry)
         inside = [path for path in changed if source and path.is_relative_to(source)]
         if source is None or not inside:
@@ -134,7 +133,6 @@ class Project:
 
 
 def _source(entry: Entry) -> Path | None:
-    """Return the file or folder that an image is made from; None if it comes from elsewhere."""
     match entry:
         case FromBuild():
             return entry.context

@@ -48,7 +48,6 @@ class DevLoop:
     _left: DevWork = field(default_factory=DevWork)  # what failed, and is tried again with the next change
 
     def once(self) -> Sandbox:
-        """Bring everything up to date and wait until it is ready. Raises SandboxError."""
         sandbox = self.choose()
         self._bring_up(sandbox)
         return sandbox
@@ -195,7 +194,6 @@ def _renamed(before: str, now: str) -> UsageError:
 
 
 def project_of(file: Path | None, spec: Spec) -> Project:
-    """Return the files that a spec, read from `file`, is made of, as far as they can be read."""
     entries: tuple[Entry, ...] = ()
     if spec.push is not None:
         with suppress(SandboxError):  # reported by `up`, and read again when it changes

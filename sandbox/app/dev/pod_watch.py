@@ -112,7 +112,6 @@ def failed_lives(pod: Manifest) -> Iterator[Life]:
 
 
 def undo_command(pod: Manifest, context: str) -> str:
-    """Return the command that undoes the roll-out that made a pod, if a Deployment did."""
     metadata = pod["metadata"]
     owners = [one for one in metadata.get("ownerReferences") or () if one.get("kind") == "ReplicaSet"]
     label = (metadata.get("labels") or {}).get("pod-template-hash", "")
@@ -127,7 +126,6 @@ def _statuses(pod: Manifest) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return how a container ended the last time."""
     for key in ("state", "lastState"):
         state = status.get(key)
         if isinstance(state, dict) and isinstance(state.get("terminated"), dict):

@@ -143,7 +143,6 @@ class Rounds:
         return True
 
     def _built(self, entry: Entry) -> Entry:
-        """Return the entry to push: the engine's image, if it is built."""
         if not isinstance(entry, FromBuild) or self.push is None:
             return entry
         engine = self.push.engine
@@ -161,7 +160,6 @@ class Rounds:
         return results
 
     def _rolled_out(self) -> None:
-        """Upgrade the charts, apply the objects, and wait until the workloads are ready."""
         releases = self.charts and replace(self.charts, programs=self._programs)
         if releases and releases.check().state is not State.READY:
             with timed(self.report, "helm", ", ".join(chart.name for chart in releases.charts)):
@@ -196,6 +194,5 @@ class Rounds:
 
 
 def _in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the images, those first that others are made from."""
     built = [one for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for one in wave]
     return [*(one for one in entries if not isinstance(one, FromBuild)), *built]

@@ -78,7 +78,6 @@ def require_known(name: str) -> None:
 
 
 def require_up(names: Names) -> None:
-    """Raise SandboxError unless the sandbox's cluster answers."""
     from sandbox.kube.api import trouble_of
 
     if (trouble := trouble_of(names.kubeconfig)) is not None:

@@ -48,7 +48,6 @@ class Addresses:
     notes: tuple[str, ...]
 
     def urls(self, host: str) -> tuple[str, ...]:
-        """Return the URLs of a host, that of the first port first."""
         return tuple(lan_access.url(host, port) for port in self.ports)
 
 
@@ -65,14 +64,12 @@ class AnsweredHosts:
 
 
 def exposure(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Exposure:
-    """Find who besides this machine reaches `hosts` of the sandbox. Raises SandboxError."""
     found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
     outside = tuple(found.urls(spec, hosts)) if found.open else ()
     return Exposure(found, outside, warning(found, spec) if found.open else "")
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:
-    """Return the addresses of a sandbox that is up. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
     from sandbox.components.ingress import served_hosts, unserved
     from sandbox.components.ingress.served_hosts import hosts_of_secrets
@@ -148,7 +145,6 @@ def _route(home: Home, name: str) -> Route:
 
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
-    """Return every host that the cluster or the edge answers, else the domain itself."""
     from sandbox.components.ingress import served_hosts
     from sandbox.kube.api import Cluster, ServerAway
 

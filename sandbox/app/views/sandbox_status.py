@@ -35,8 +35,6 @@ class Network:
 
 @dataclass(frozen=True)
 class SandboxStatus:
-    """`sandbox status`."""
-
     name: str
     steps: Sequence[StepState]
     network: Network
@@ -52,7 +50,6 @@ class SandboxStatus:
 
 
 def read(sandbox: Sandbox) -> SandboxStatus:
-    """Check every component. Raises SandboxError."""
     wake_paused(sandbox.names)
     engine = Engine.connect()
     with engine.keeping():
