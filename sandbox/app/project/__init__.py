@@ -1,1 +1,1 @@
-"""Projects from elsewhere: fetched, kept as copies, and trusted by revision."""
+"""The files of a sandbox's project: checked, exported, or fetched from elsewhere and trusted by revision."""
