@@ -170,17 +170,22 @@ def meant_here() -> str | None:
 
 
 def near(name: str) -> str | None:
-    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for.
-
-    Names that differ only in a number are meant so.
-    """
+    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
     others = brought_up_names()
     with suppress(SandboxError):  # a file that cannot be read tells nothing
         file = default_file()
         others += [read(file).name] if file else []
-    plain = str.maketrans("", "", digits)
-    others = [other for other in others if other.translate(plain) != name.translate(plain)]
-    return next(iter(difflib.get_close_matches(name, others, 1, 0.8)), None)
+    return next((other for other in others if _is_mistyped(name, other)), None)
+
+
+def _is_mistyped(name: str, meant: str) -> bool:
+    """Return whether one word differs a little; where a number or a whole word differs, that is intended."""
+    words, others = name.split("-"), meant.split("-")
+    differing = [(a.strip(digits), b.strip(digits)) for a, b in zip(words, others, strict=False) if a != b]
+    if len(words) != len(others) or len(differing) != 1:
+        return False
+    word, other = differing[0]
+    return word != other and difflib.SequenceMatcher(a=word, b=other).ratio() >= 0.7
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:
