@@ -19,7 +19,7 @@ from sandbox.plan import saved_spec
 from sandbox.step import State
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
-    from sandbox.app.existing_clusters import UserCluster
+    from sandbox.app.project.existing_clusters import UserCluster
     from sandbox.engine import Engine
     from sandbox.plan.lifecycle import Found
     from sandbox.step import Step

@@ -120,7 +120,7 @@ class Sandbox:
                     spared=spared,
                 )
             if not ready.spec.runs_process:
-                from sandbox.app import edge_ports
+                from sandbox.app.edge import edge_ports
 
                 edge_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
             pausing.watch_unused(self.names, ready.spec.pause_seconds)
@@ -203,7 +203,7 @@ class Sandbox:
             self.start_locked()
 
     def start_locked(self) -> None:
-        from sandbox.app import ports
+        from sandbox.app.edge import ports
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
@@ -299,7 +299,7 @@ class Sandbox:
     def resolved(self) -> ResolvedSpec:
         """Return the spec with the ports that the sandbox has, also those that the spec leaves open."""
         if self._resolved is None:
-            from sandbox.app import ports
+            from sandbox.app.edge import ports
 
             self._resolved = ports.resolve(self.spec, context.home(), Engine.connect())
         return self._resolved
@@ -323,7 +323,7 @@ class Sandbox:
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
-        from sandbox.app import edge_request
+        from sandbox.app.edge import edge_request
 
         return edge_request.get(self.url(host, path), self.resolved.edge.listen, context or self.ssl_context())
 

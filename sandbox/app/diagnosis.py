@@ -8,7 +8,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.app import context, ports
+from sandbox.app import context
+from sandbox.app.edge import ports
 from sandbox.app.session import wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.doctor.check import LEAST, Row, Status, repair, run

@@ -40,7 +40,7 @@ def steps(
 
     Without its `origin`, the spec is from where the last `up` had it.
     """
-    from sandbox.app import ports
+    from sandbox.app.edge import ports
     from sandbox.bundle import system_images
     from sandbox.plan import build as plan_build  # and every component
 
@@ -120,7 +120,7 @@ def _registry_port(spec: Spec) -> int | None:
     """Return the port of this machine that now leads to the sandbox's own registry, or None. Raises NameTaken."""
     engine, names = Engine.connect(), home().sandbox(spec.name)
     if not spec.cluster.supports.containers:
-        from sandbox.app import ports
+        from sandbox.app.edge import ports
 
         return ports.registry_tunnel(spec, names.home)
     used_engine.require(names)

@@ -7,11 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.app import context, machine_plan, ports, requirements, spec_files
+from sandbox.app import context, machine_plan, requirements
 from sandbox.app.agreement import Agreement, agree_on_origin, agree_on_own_name
 from sandbox.app.chosen_spec import ChosenSpec
+from sandbox.app.edge import ports
+from sandbox.app.edge.ports import PortTaken
 from sandbox.app.machine_plan import explaining, keeping, survey
-from sandbox.app.ports import PortTaken
+from sandbox.app.project import spec_files
 from sandbox.components.network import proxy_settings
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine

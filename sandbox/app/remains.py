@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from sandbox.app import ports
+from sandbox.app.edge import ports
 from sandbox.components.edge import routes
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from sandbox.app import addon_changes
-from sandbox.app.addon_changes import Row
+from sandbox.app.running import addon_changes
+from sandbox.app.running.addon_changes import Row
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, change_options, output_option, spec_options

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from sandbox.app import chosen_spec, context
-from sandbox.app.export_project import export
+from sandbox.app.project.export_project import export
 from sandbox.app.session import Task
 from sandbox.bundle import bundle_load, bundle_save
 from sandbox.bundle.architecture import named, native

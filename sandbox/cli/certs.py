@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from sandbox.app import certificate_renewal, context
-from sandbox.app.certificate_places import Places, find_places
-from sandbox.app.certificate_renewal import Outcome
+from sandbox.app import context
+from sandbox.app.running import certificate_renewal
+from sandbox.app.running.certificate_places import Places, find_places
+from sandbox.app.running.certificate_renewal import Outcome
 from sandbox.cli import prompts
 from sandbox.cli.certs_trust import no_certificates, trust, untrust
 from sandbox.cli.groups import Group

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from sandbox.app import chosen_spec, context
-from sandbox.app.trusted_stores import TrustedStores, root_of
+from sandbox.app.running.trusted_stores import TrustedStores, root_of
 from sandbox.cli import output, prompts
 from sandbox.cli.options import Call, begin, dry_run_option, name_option, spec_options, yes_option
 from sandbox.components.certificates.facts import describe

@@ -65,7 +65,7 @@ def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """List the workloads of the sandbox that the command means, if its cluster answers."""
-    from sandbox.app import project_workloads
+    from sandbox.app.running import project_workloads
     from sandbox.cli.options import CALL, Call
     from sandbox.errors import SandboxError
 

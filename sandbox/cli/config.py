@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from sandbox.app import chosen_spec, spec_check
+from sandbox.app import chosen_spec
 from sandbox.app.context import default_file
+from sandbox.app.project import spec_check
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import call, output_option, spec_options

@@ -12,7 +12,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from sandbox.app.pod_accounts import PodAccounts
+from sandbox.app.running.pod_accounts import PodAccounts
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, change_options, output_option, spec_options
 from sandbox.components.credentials.pod_logins import PodLogin

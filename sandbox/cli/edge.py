@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import click
 import segno
 
-from sandbox.app import edge_ports, edge_routes
-from sandbox.app.edge_ports import PortStatus
+from sandbox.app.edge import edge_ports, edge_routes
+from sandbox.app.edge.edge_ports import PortStatus
 from sandbox.app.views.known_sandboxes import require_known
 from sandbox.app.views.overview import host_urls
 from sandbox.cli import completion, edge_status

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import click
 
-from sandbox.app import context, edge_ports, edge_state
-from sandbox.app.edge_ports import Balanced, PortStatus
-from sandbox.app.edge_state import EdgeState
+from sandbox.app import context
+from sandbox.app.edge import edge_ports, edge_state
+from sandbox.app.edge.edge_ports import Balanced, PortStatus
+from sandbox.app.edge.edge_state import EdgeState
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import Server

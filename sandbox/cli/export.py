@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from sandbox.app import chosen_spec, export_project
-from sandbox.app.export_project import Exported
+from sandbox.app import chosen_spec
+from sandbox.app.project import export_project
+from sandbox.app.project.export_project import Exported
 from sandbox.cli.options import begin, name_option, progress_option
 
 

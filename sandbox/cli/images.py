@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import click
 
-from sandbox.app import context, machine_plan, registry_upkeep, snapshots
+from sandbox.app import context, machine_plan
+from sandbox.app.running import registry_upkeep, snapshots
 from sandbox.bundle import machine_node
 from sandbox.cli import prompts
 from sandbox.cli.groups import Group

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sandbox.app import chosen_spec, cluster_access
+from sandbox.app import chosen_spec
+from sandbox.app.running import cluster_access
 from sandbox.cli.options import begin, spec_options
 
 

@@ -20,7 +20,7 @@ from sandbox.sanitize import fit
 from sandbox.step import Rebuildable, State
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
-    from sandbox.app.existing_clusters import UserCluster
+    from sandbox.app.project.existing_clusters import UserCluster
     from sandbox.app.project.source import Fetched
     from sandbox.engine import Engine
     from sandbox.plan.lifecycle import Found
@@ -215,7 +215,7 @@ def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> UserCluster | 
     """Show and return the first cluster to offer; None where the spec names one or the sandbox exists already."""
     if spec.says("cluster") or chosen_spec.remembered(spec.name):
         return None
-    from sandbox.app import existing_clusters
+    from sandbox.app.project import existing_clusters
 
     cluster = next(iter(existing_clusters.find(engine, home)), None)
     if cluster:

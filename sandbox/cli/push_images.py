@@ -18,7 +18,7 @@ from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
-    from sandbox.app.registry_upkeep import Pruning
+    from sandbox.app.running.registry_upkeep import Pruning
     from sandbox.images.image_push import ImagePush, Repair
     from sandbox.images.progress import Result
 
@@ -145,7 +145,7 @@ def _verify(work: ImagePush, results: Sequence[Result], display: PushDisplay, ca
 
 def _repair(sandbox: Sandbox | None) -> Repair | None:
     """Return a function that puts damaged blobs aside; None for a registry that is not the sandbox's own container."""
-    from sandbox.app import registry_upkeep
+    from sandbox.app.running import registry_upkeep
 
     if sandbox is None or not sandbox.spec.cluster.supports.containers:
         return None
@@ -158,7 +158,7 @@ def _repair(sandbox: Sandbox | None) -> Repair | None:
 
 
 def _pruning(work: ImagePush, whose: str, *, in_cluster: bool) -> Pruning:
-    from sandbox.app.registry_upkeep import Pruning, require_no_sandbox
+    from sandbox.app.running.registry_upkeep import Pruning, require_no_sandbox
 
     if not whose:
         require_no_sandbox(work.registry)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from sandbox.app import snapshots
+from sandbox.app.running import snapshots
 from sandbox.cli import prompts
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, change_options, output_option, spec_options

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from sandbox.app import chosen_spec
-from sandbox.app.edge_ports import Reached
+from sandbox.app.edge.edge_ports import Reached
 from sandbox.app.views import sandbox_status
 from sandbox.app.views.sandbox_status import SandboxStatus, StepState
 from sandbox.cli.options import begin, named_spec_options, output_option

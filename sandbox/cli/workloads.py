@@ -9,9 +9,9 @@ import threading
 
 import click
 
-from sandbox.app import project_workloads
 from sandbox.app.dev.pod_watch import PodWatch
-from sandbox.app.pod_logs import PodLogs
+from sandbox.app.running import project_workloads
+from sandbox.app.running.pod_logs import PodLogs
 from sandbox.bundle import kubectl
 from sandbox.bundle.store import Store
 from sandbox.cli import completion

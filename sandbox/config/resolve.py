@@ -1,6 +1,6 @@
 """The spec of a sandbox: its file, the command line and the last `up`, merged and then validated once.
 
-The last step, `ResolvedSpec.of` with the ports that this machine has free, is in `sandbox.app.ports`.
+The last step, `ResolvedSpec.of` with the ports that this machine has free, is in `sandbox.app.edge.ports`.
 """
 
 from __future__ import annotations

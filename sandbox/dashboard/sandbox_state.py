@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sandbox.app import edge_state
+from sandbox.app.edge import edge_state
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Route

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.app import context, edge_ports
+from sandbox.app import context
 from sandbox.app.core import Sandbox
-from sandbox.app.edge_ports import Reached
+from sandbox.app.edge import edge_ports
+from sandbox.app.edge.edge_ports import Reached
 from sandbox.app.session import wake_paused
 from sandbox.app.views.overview import Exposure, exposure
 from sandbox.engine import Engine

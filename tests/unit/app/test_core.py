@@ -19,8 +19,10 @@ from click.testing import CliRunner
 import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
-from sandbox.app import machine_plan, ports, requirements, snapshots
+from sandbox.app import machine_plan, requirements
 from sandbox.app.agreement import Refusal, agree_on_origin, replaced
+from sandbox.app.edge import ports
+from sandbox.app.running import snapshots
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
 from sandbox.cli.prompts import Asking

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import context, edge_ports
+from sandbox.app import context
 from sandbox.app.core import Sandbox
+from sandbox.app.edge import edge_ports
 from sandbox.app.views import overview
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import ports, remains
+from sandbox.app import remains
+from sandbox.app.edge import ports
 from sandbox.components.edge import edge_folder, forwarder, routes
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Route

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import ports, requirements
-from sandbox.app.ports import PortForbidden, PortTaken, reserve, resolve
+from sandbox.app import requirements
+from sandbox.app.edge import ports
+from sandbox.app.edge.ports import PortForbidden, PortTaken, reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.store import Store
@@ -472,7 +473,7 @@ CHOOSER = """
 import sys
 from pathlib import Path
 from sandbox.names import Home
-from sandbox.app.ports import reserve
+from sandbox.app.edge.ports import reserve
 from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]
@@ -519,7 +520,7 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     """A claim on a port left by a process that is gone → it blocks no process."""
     port = free_port()
     code = (
-        "import os, sys; from pathlib import Path; from sandbox.app import ports as claims\n"
+        "import os, sys; from pathlib import Path; from sandbox.app.edge import ports as claims\n"
         f"with claims.hold(Path(sys.argv[1]), 'a', [('edge', {port})]): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[3])

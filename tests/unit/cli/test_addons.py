@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox.app import addon_changes
-from sandbox.app.addon_changes import Row
+from sandbox.app.running import addon_changes
+from sandbox.app.running.addon_changes import Row
 from sandbox.cli import addons
 from sandbox.errors import UsageError
 from tests.support import in_process

@@ -11,8 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sandbox.app import context, existing_clusters, ports
-from sandbox.app.existing_clusters import UserCluster
+from sandbox.app import context
+from sandbox.app.edge import ports
+from sandbox.app.project import existing_clusters
+from sandbox.app.project.existing_clusters import UserCluster
 from sandbox.cli import prompts
 from sandbox.cli.up import up as command
 from sandbox.config.resolve import load

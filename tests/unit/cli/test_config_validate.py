@@ -24,6 +24,7 @@ spec: {group: example.com, names: {kind: Widget}}
 ---
 """
 
+
 @pytest.mark.parametrize(
     ("objects", "notes"),
     [

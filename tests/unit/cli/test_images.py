@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import snapshots
+from sandbox.app.running import snapshots
 from sandbox.bundle import machine_node
 from sandbox.cli import images
 from sandbox.engine import ContainerSpec, Engine

@@ -10,9 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context, ports
+from sandbox.app import context
 from sandbox.app.core import Sandbox
-from sandbox.app.ports import Occupant, Wanted, taken
+from sandbox.app.edge import ports
+from sandbox.app.edge.ports import Occupant, Wanted, taken
 from sandbox.cli import output, prompts
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root

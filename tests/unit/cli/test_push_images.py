@@ -12,8 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context, machine_plan, registry_upkeep
-from sandbox.app.registry_upkeep import Pruning
+from sandbox.app import context, machine_plan
+from sandbox.app.running import registry_upkeep
+from sandbox.app.running.registry_upkeep import Pruning
 from sandbox.app.session import Session
 from sandbox.cli import images as registry_commands
 from sandbox.cli import output

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import context, trusted_stores
+from sandbox.app import context
+from sandbox.app.running import trusted_stores
 from sandbox.errors import SandboxError
 from sandbox.system import files
 from sandbox.truststore.trusted_root import in_pem

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import edge_request
+from sandbox.app.edge import edge_request
 from sandbox.components.certificates.authority import make_self_signed
 from tests.support.http_server import Handler, answering
 from tests.support.tls import presenting

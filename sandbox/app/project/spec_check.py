@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.app import context, spec_files
+from sandbox.app import context
+from sandbox.app.project import spec_files
 from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue

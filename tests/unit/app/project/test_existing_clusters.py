@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import existing_clusters
-from sandbox.app.existing_clusters import UserCluster
+from sandbox.app.project import existing_clusters
+from sandbox.app.project.existing_clusters import UserCluster
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import Home
 from tests.support.api_server import ApiServer, kubeconfig, serving

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import project_workloads
+from sandbox.app.running import project_workloads
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names

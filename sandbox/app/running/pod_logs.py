@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.app.dev.dev_report import Container
 from sandbox.app.dev.pod_watch import failed_lives, started_lives
-from sandbox.app.project_workloads import Workload, is_system
+from sandbox.app.running.project_workloads import Workload, is_system
 from sandbox.kube.api import Cluster
 from sandbox.sanitize import fit
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sandbox.app.context import home as user_home
-from sandbox.app.ports import EDGE_TCP, Machine, Wanted, problems
+from sandbox.app.edge.ports import EDGE_TCP, Machine, Wanted, problems
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up, require_known
 from sandbox.components.cluster.dns import service_name

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import edge_ports
+from sandbox.app.edge import edge_ports
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Port

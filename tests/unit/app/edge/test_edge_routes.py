@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sandbox.app import edge_routes
+from sandbox.app.edge import edge_routes
 from sandbox.components.edge import haproxy_admin
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.engine import Engine

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import snapshots
+from sandbox.app.running import snapshots
 from sandbox.components.cluster.kind import provider
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.app import cluster_access
+from sandbox.app.running import cluster_access
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import addon_changes
+from sandbox.app.running import addon_changes
 from sandbox.components.addons.addon_objects import Record
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError

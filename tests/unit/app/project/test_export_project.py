@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.app.export_project import Exported, export
+from sandbox.app.project.export_project import Exported, export
 from sandbox.components.workloads.chart_archives import lock
 from sandbox.config.resolve import load
 from sandbox.config.schema import Chart, RemoteChart, ResolvedSpec, Spec
