@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.images.progress import Observer
+from sandbox.images.lockfile import Promise
 from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_build import build_all
@@ -22,155 +19,124 @@ from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.client import Client, Clients
+from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
-from sandbox.oci.image import Image, MissingBlob, narrow
+from sandbox.oci.image import Image, narrow
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 
 LARGEST_CONFIG = 8 << 20
 
-
-@dataclass(frozen=True)
-class FoundImage:
-    """An image, the digest of its source, and the platforms it was reduced to, if it was."""
-
-    image: Image
-    source: str
-    platforms: tuple[str, ...] = ()
+Outcome = Image | SandboxError
 
 
-Outcome = FoundImage | SandboxError
+class Lookup:
+    """Finds the images of entries; what it opens lives as long as `stack`.
 
+    `platform` is what tags of other registries are reduced to.
+    """
 
-class Remembering:
-    """A Docker Engine that is asked about each image once, and whose answers are kept."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self.known: dict[str, Mapping[str, Any] | None] = {}
-
-    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        if name not in self.known:
-            self.known[name] = self._daemon.inspect_image(name)
-        return self.known[name]
-
-    def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        return self._daemon.save(names)
-
-    def build(self, context: Path, tag: str, **options: Any) -> None:
-        self._daemon.build(context, tag, **options)
-        self.known.pop(tag, None)
-
-    def tag(self, reference: str, name: str) -> None:
-        self._daemon.tag(reference, name)
-        self.known.pop(name, None)
-
-    def remove_image(self, name: str) -> bool:
-        self.known.pop(name, None)
-        return self._daemon.remove_image(name)
-
-    def root(self) -> Path:
-        return self._daemon.root()
-
-    @property
-    def is_podman(self) -> bool:
-        return self._daemon.is_podman
-
-    def id(self, name: str) -> str:
-        return str((self.known.get(name) or {}).get("Id", ""))
-
-
-class Elsewhere:
-    """The entries whose images are not in the Docker Engine, read concurrently."""
-
-    def __init__(self, pool: Executor, clients: Clients, platform: str) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        clients: Clients,
+        destination: Destination,
+        daemon: Daemon | None,
+        access: EngineAccess,
+        compression: Compression,
+        stack: contextlib.ExitStack,
+        platform: str,
+    ) -> None:
+        self.destination = destination
         self._clients = clients
+        self._daemon = daemon
+        self._access = access
+        self._stack = stack
         self._platform = platform
+        self._engine: DaemonImages | CompressedImages | None = None
+        if daemon:
+            images = DaemonImages(daemon, destination, access, stack)
+            raw = compression is Compression.RAW
+            self._engine = images if raw else CompressedImages(images, compression, destination, access.spool, stack)
 
-    def begin(self, entries: Sequence[Entry]) -> dict[Target, Future[Outcome]]:
-        """Start reading the documents; blobs are read later, by the same clients."""
-        begun: dict[Target, Future[Outcome]] = {}
-        for entry in entries:
-            if not isinstance(entry, FromDaemon | FromBuild):
-                begun[entry.target] = self._pool.submit(self._read, entry, self._source(entry))
-        return begun
+    def built(
+        self, entries: Sequence[Entry], say: Callable[[str], None]
+    ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
+        """Build what must be built; return the entries whose images the engine has then, and the failures."""
+        local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
+        if self._daemon is None:
+            return [], {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
+        made: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
+        if building := [entry for entry in local if isinstance(entry, FromBuild)]:
+            made |= build_all(building, self._daemon, say, self._access.buildx)
+        ready = [one for entry in local if isinstance(one := made[entry.target], FromDaemon)]
+        return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
+
+    def sources(self, local: Sequence[FromDaemon]) -> dict[Target, Promise]:
+        """Return the engine's ids of images, before anything of them is read."""
+        contents = {entry.target: self._daemon.inspect_image(entry.image) if self._daemon else None for entry in local}
+        return {target: Promise(str((content or {}).get("Id", "")), "") for target, content in contents.items()}
+
+    def images(self, entries: Sequence[Entry], local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
+        """Read the documents of the engine's images `local`, and of those of `entries` that come from elsewhere."""
+        others = [entry for entry in entries if isinstance(entry, FromRegistry | FromArchive | FromLayout)]
+        found = self.destination.pool.map(self._elsewhere, others)
+        return dict(zip((entry.target for entry in others), found, strict=True)) | self._of_engine(local)
+
+    def saved(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
+        """Have the engine save images whose layers its folders do not give."""
+        if self._engine:
+            self._engine.stop_reading()
+        return self._of_engine(local)
+
+    def _of_engine(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
+        images = self._engine.images(local) if self._engine and local else {}
+        return {entry.target: _narrowed(entry, images[entry.target], entry.image) for entry in local}
+
+    def _elsewhere(self, entry: FromRegistry | FromArchive | FromLayout) -> Outcome:
+        try:
+            source = self._source(entry)
+            image = source.image()
+        except SandboxError as error:
+            return error
+        if image.source not in (None, image.root.digest):  # the source has reduced it
+            return _checked(entry.target, replace(image, platforms=entry.platforms or (self._platform,)))
+        return _narrowed(entry, image, str(entry.target))
 
     def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Archive | Layout | Remote:
         match entry:
             case FromArchive():
-                return Archive(entry.path, entry.image)
+                return Archive(entry.path, entry.image, self._stack)
             case FromLayout():
                 return Layout(entry.path, entry.image)
             case FromRegistry():
                 client = self._clients.at(api_host(entry.image))
                 return Remote(client, entry.image, self._platform, entry.platforms)
 
-    def _read(self, entry: FromRegistry | FromArchive | FromLayout, source: Archive | Layout | Remote) -> Outcome:
-        try:
-            image = source.image()
-            reduced = image.source not in (None, image.root.digest)
-            if entry.platforms and not reduced:
-                image = narrow(image, entry.platforms, str(entry.target), lambda blob: _small(image, blob))
-            platforms = entry.platforms or ((self._platform,) if reduced else ())
-            return _found(entry.target, image, image.source or image.root.digest, platforms)
-        except SandboxError as error:
-            return error
+
+def promises(found: Mapping[Target, Outcome]) -> dict[Target, Promise]:
+    """Return the digests of images, as a lock promises them."""
+    return {
+        target: Promise(image.source or image.root.digest, image.root.digest)
+        for target, image in found.items()
+        if isinstance(image, Image)
+    }
 
 
-def built(
-    entries: Sequence[Entry], daemon: Daemon | None, observer: Observer, buildx: Path | None = None
-) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
-    """Return the entries whose images the engine has, after building those that must be built; and the failures."""
-    local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
-    if daemon is None:
-        none = {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
-        return [], dict[Target, SandboxError](none)
-    made: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
-    if building := [entry for entry in local if isinstance(entry, FromBuild)]:
-        made |= build_all(building, daemon, observer.building, buildx)
-    ready = [one for entry in local if isinstance(one := made[entry.target], FromDaemon)]
-    return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
-
-
-def of_engine(
-    compression: Compression,
-    daemon: Daemon,
-    destination: Destination,
-    stack: contextlib.ExitStack,
-    access: EngineAccess,
-) -> DaemonImages | CompressedImages:
-    """Return the source of the engine's images, layers compressed as asked; its resources live as long as `stack`."""
-    if compression is Compression.RAW:
-        return DaemonImages(daemon, destination, access, stack)
-    return CompressedImages(compression, daemon, destination, access, stack)
-
-
-def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
-    """Return the result for an image of the engine; `client` reads what the target registry has already."""
-    if isinstance(image, SandboxError):
-        return image
+def _narrowed(entry: Entry, image: Outcome, name: str) -> Outcome:
+    """Reduce an image to the platforms of its entry."""
+    if isinstance(image, SandboxError) or not entry.platforms:
+        return image if isinstance(image, SandboxError) else _checked(entry.target, image)
     whole = image
-
-    def read(blob: Descriptor) -> bytes:
-        try:
-            return _small(whole, blob)
-        except MissingBlob:
-            with client.blob(entry.target.repository, blob.digest) as chunks:
-                return _bytes(blob, chunks)
-
     try:
-        if entry.platforms:
-            image = narrow(whole, entry.platforms, entry.image, read)
-        return _found(entry.target, image, source, entry.platforms)
+        image = narrow(whole, entry.platforms, name, lambda blob: _small(whole, blob))
     except SandboxError as error:
         return error
+    return _checked(entry.target, replace(image, platforms=entry.platforms))
 
 
-def _found(target: Target, image: Image, source: str, platforms: tuple[str, ...]) -> FoundImage:
-    """Return an image for its target. Raises BadImage if that is the digest of another, under which none looks for it.
+def _checked(target: Target, image: Image) -> Outcome:
+    """Return an image for its target; an error if that is the digest of another, under which none looks for it.
 
     Fewer platforms, or layers as the engine has them, make another image. CNCF distribution takes what is named by
     sha512, but stores it by sha256, and its garbage collection deletes it.
@@ -178,26 +144,22 @@ def _found(target: Target, image: Image, source: str, platforms: tuple[str, ...]
     indexes = (manifests.parse(one) for one in image.documents if one.media_type in manifests.INDEXES)
     children = (child for one in indexes if isinstance(one, manifests.Index) for child in one.manifests)
     if odd := next((one for one in (*image.blobs, *children) if not one.digest.startswith("sha256:")), None):
-        raise BadImage(
+        return BadImage(
             f"{target} cannot be pushed: registries keep content by sha256",
             details=f"the image contains {odd}",
             fix="build or copy it again with digests of sha256",
         )
     if target.digest and target.digest != image.root.digest:
-        raise BadImage(
+        return BadImage(
             f"{target} would be another image here",
             details=f"its digest would be {image.root.digest}",
             fix="add `as: name:tag`, or leave out `platforms:`",
         )
-    return FoundImage(image, source, platforms)
+    return image
 
 
 def _small(image: Image, blob: Descriptor) -> bytes:
-    with image.origin.open(blob) as chunks:
-        return _bytes(blob, chunks)
-
-
-def _bytes(blob: Descriptor, chunks: Iterator[bytes]) -> bytes:
     if blob.size > LARGEST_CONFIG:
         raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
-    return b"".join(digests.verified(chunks, blob.digest, blob.size))
+    with image.origin.open(blob) as chunks:
+        return b"".join(digests.verified(chunks, blob.digest, blob.size))

@@ -15,7 +15,6 @@ from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result
 from sandbox.images.push import push
 from sandbox.images.sources.engine_container import ContainerFiles
-from sandbox.images.sources.engine_files import Opening
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci import address
 from sandbox.oci.client import Client
@@ -115,23 +114,17 @@ class ImagePush:
 
     def push(self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
         """Push every image to the registry. Raises PushFailed and the errors of `push`."""
-        engine = self.engine
         return push(
             self.entries,
             self.registry,
-            engine,
+            self.engine,
             observer,
             thorough=thorough,
             fail_fast=fail_fast,
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
-            access=EngineAccess(
-                reading=self.file.reading,
-                container=self._container(engine, observer) if engine else None,
-                spool=self.local.spool,
-                buildx=self.local.buildx() if any(isinstance(one, FromBuild) for one in self.entries) else None,
-            ),
+            access=self._access(observer),
         )
 
     def run(self, say: Callable[[str], None]) -> Sequence[Result]:
@@ -181,18 +174,22 @@ class ImagePush:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
-            reading=self.file.reading,
-            container=self._container(self.engine, Observer()) if self.engine else None,
+            access=self._access(Observer()),
         )
 
-    def _container(self, engine: Engine, observer: Observer) -> Opening:
+    def _access(self, observer: Observer) -> EngineAccess:
         def announce() -> None:
             if (spool := self.local.spool) and not (announced := spool / ANNOUNCED).exists():
                 observer.noted(READS)
                 files.make_private_dir(spool)
                 announced.touch()
 
-        return partial(ContainerFiles, engine, started=announce)
+        return EngineAccess(
+            reading=self.file.reading,
+            container=partial(ContainerFiles, self.engine, started=announce) if self.engine else None,
+            spool=self.local.spool,
+            buildx=self.local.buildx() if any(isinstance(entry, FromBuild) for entry in self.entries) else None,
+        )
 
 
 class _Saying(Observer):

@@ -49,8 +49,8 @@ class Drift(SandboxError):
         super().__init__(f"{count} not what the lock says", details=details, fix=FIX)
 
 
-def broken_promises(promises: Mapping[Target, Promise], found: Mapping[Target, Promise]) -> dict[str, str]:
-    """Return the images of `found` that differ from their promise, each with what was promised and what was found.
+def require(promises: Mapping[Target, Promise], found: Mapping[Target, Promise]) -> None:
+    """Raise Drift for images of `found` that differ from their promise.
 
     An empty digest is not known yet. An image whose digest in the registry is the promised one is right, whatever its
     source: an engine with the containerd store gives other ids than one with the classic store.
@@ -64,7 +64,8 @@ def broken_promises(promises: Mapping[Target, Promise], found: Mapping[Target, P
             lines[str(target)] = f"the lock was made from {promise.source}, its source is now {now.source or 'absent'}"
         elif now.digest:
             lines[str(target)] = f"the lock says {promise.digest}, it would become {now.digest}"
-    return lines
+    if lines:
+        raise Drift(lines)
 
 
 HEADER = """\

@@ -72,30 +72,15 @@ class Observer:
         """Report that an image could not be pushed."""
 
 
-class Ending(Observer):
-    """Passes progress on, and ends uploads at their next piece once the run is over or the command interrupted.
+class Ending:
+    """Ends uploads at their next piece once the run is over or the command interrupted; `observer` gets the progress.
 
     An upload that ends in the middle is one the registry never commits.
     """
 
     def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+        self.observer = observer
         self._over = threading.Event()
-
-    def building(self, target: str) -> None:
-        self._observer.building(target)
-
-    def planned(self, images: int, blobs: int, size: int) -> None:
-        self._observer.planned(images, blobs, size)
-
-    def spared(self, size: int) -> None:
-        self._observer.spared(size)
-
-    def finished(self, result: Result) -> None:
-        self._observer.finished(result)
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        self._observer.failed(target, error)
 
     def end(self) -> None:
         """Let every upload end."""
@@ -109,4 +94,4 @@ class Ending(Observer):
 
     def sent(self, size: int) -> None:
         self.check()
-        self._observer.sent(size)
+        self.observer.sent(size)

@@ -6,20 +6,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from sandbox.errors import SandboxError
-from sandbox.images.image_lookup import Elsewhere, FoundImage, Outcome, Remembering, built, of_engine, outcome
-from sandbox.images.images_yaml import Entry, FromDaemon
-from sandbox.images.lockfile import Drift, Promise, broken_promises
+from sandbox.images.image_lookup import Lookup, Outcome, promises
+from sandbox.images.images_yaml import Entry
+from sandbox.images.lockfile import Promise, require
 from sandbox.images.progress import Action, Ending, Observer, Result
-from sandbox.images.sources.compressed import CompressedImages
-from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.engine_files import Unreadable
 from sandbox.images.sources.image_source import Daemon, EngineAccess
-from sandbox.images.transfer import BlobInventory, Destination, Fact, Plan, Transfer, carry, plan_transfers, publish
+from sandbox.images.transfer import BlobInventory, Carried, Destination, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
@@ -28,8 +25,7 @@ from sandbox.oci.image import Image, host_platform
 from sandbox.oci.reference import Target
 from sandbox.system import interruption
 
-LIMIT = 6  # requests at once
-SMALL_BODY = 1 << 20  # bytes
+LIMIT = 8  # requests at once
 _DAMAGED = (Unreadable, DigestMismatch)
 
 log = logging.getLogger(__name__)
@@ -80,36 +76,42 @@ def push(
     """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
     `daemon` is needed only for images of the Docker Engine, which are read and built as `access` says. At most `limit`
-    large blobs and `limit` small requests are sent at once, over all images. `platform` (`os/architecture`) is what
-    tags of other registries are reduced to, by default this machine's. `thorough` tests every blob in every repository,
-    even where an unchanged tag vouches for it. `compression` is for raw layers of the engine. `keychain` has accounts
-    at registries. One image's failure does not stop the others, unless `fail_fast`. Raises PushFailed at the end,
-    RegistryError when there is no registry, and Drift, before anything is pushed, when an image is not what was
-    `promised`.
+    requests are sent at once. `platform` (`os/architecture`) is what tags of other registries are reduced to, by
+    default this machine's. `thorough` tests every blob in every repository, even where an unchanged tag vouches for it.
+    `compression` is for raw layers of the engine. `keychain` has accounts at registries. One image's failure does not
+    stop the others, unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry, and
+    Drift, before anything is sent, when an image is not what was `promised`.
     """
-    ending, access = Ending(observer or Observer()), access or EngineAccess()
+    ending = Ending(observer or Observer())
+    access = access or EngineAccess()
+    with looking_up(
+        registry, daemon, ending, access, compression, keychain, limit=limit, platform=platform, thorough=thorough
+    ) as lookup:
+        return _Run(lookup, ending, promised or {}, fail_fast=fail_fast)(entries)
+
+
+@contextlib.contextmanager
+def looking_up(
+    registry: str,
+    daemon: Daemon | None,
+    ending: Ending,
+    access: EngineAccess,
+    compression: Compression,
+    keychain: Keychain | None,
+    *,
+    limit: int = LIMIT,
+    platform: str | None = None,
+    thorough: bool = False,
+) -> Iterator[Lookup]:
+    """Yield what finds images for the registry, which must answer. Raises RegistryError."""
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, keychain)
         client = clients.at(registry)
         client.ping()
-        folders = stack.enter_context(contextlib.ExitStack())
+        files = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(limit, ending))
-        heavy = stack.enter_context(workers(limit, ending))
-        destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
-        engine = Remembering(daemon) if daemon else None
-        source = of_engine(compression, engine, destination, folders, access) if engine else None
-        run = _Run(
-            destination=destination,
-            heavy=heavy,
-            ending=ending,
-            elsewhere=Elsewhere(pool, clients, platform or host_platform()),
-            engine=engine,
-            source=source,
-            fail_fast=fail_fast,
-            promised=promised or {},
-            buildx=access.buildx,
-        )
-        return run(entries)
+        destination = Destination(client, BlobInventory(client, thorough=thorough), ending.sent, pool)
+        yield Lookup(clients, destination, daemon, access, compression, files, platform or host_platform())
 
 
 @contextlib.contextmanager
@@ -125,144 +127,134 @@ def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
-@dataclass(kw_only=True)
 class _Run:
-    """One call of `push`; `heavy` has the threads for large blobs, so that small ones do not queue behind them.
+    """One call of `push`."""
 
-    Images come from `elsewhere` and, if there is an `engine`, from that by `source`.
-    """
-
-    destination: Destination
-    heavy: Executor
-    ending: Ending
-    elsewhere: Elsewhere
-    engine: Remembering | None
-    source: DaemonImages | CompressedImages | None
-    fail_fast: bool
-    promised: Mapping[Target, Promise]
-    buildx: Path | None
-    read: frozenset[Target] = frozenset()  # images of the engine's folders; those that are damaged are saved
-    begun: float = field(default_factory=time.monotonic)
+    def __init__(self, lookup: Lookup, ending: Ending, promised: Mapping[Target, Promise], *, fail_fast: bool) -> None:
+        self._lookup = lookup
+        self._destination = lookup.destination
+        self._ending = ending
+        self._promised = promised
+        self._fail_fast = fail_fast
+        self._begun = time.monotonic()
+        self._readable: frozenset[Target] = frozenset()  # images that are saved if the engine's folders are damaged
 
     def __call__(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
-        futures = self.elsewhere.begin(entries)
-        local, failed = built(entries, self.engine, self.ending, self.buildx)
-        if self.promised:
-            self._require({target: future.result() for target, future in futures.items()}, local)
-        done: dict[Target, Result | SandboxError] = dict(failed)
-        if not (failed and self.fail_fast):
-            self.read = frozenset(entry.target for entry in local)
-            found = self._from_engine(local)
-            done |= self._pushed(found | {target: future.result() for target, future in futures.items()})
-            if damaged := [entry for entry in local if isinstance(done.get(entry.target), _DAMAGED)]:
+        local, done = self._lookup.built(entries, self._ending.observer.building)
+        results: dict[Target, Result | SandboxError] = dict(done)
+        if not (done and self._fail_fast):
+            if self._promised:
+                require(self._promised, self._lookup.sources(local))
+            found: dict[Target, Outcome] = {**done, **self._lookup.images(entries, local)}
+            require(self._promised, promises(found))
+            self._readable = frozenset(entry.target for entry in local)
+            results = self._push(found)
+            if damaged := [entry for entry in local if isinstance(results.get(entry.target), _DAMAGED)]:
                 log.info("saved after all: %s", ", ".join(str(entry.target) for entry in damaged))
-                self.read = frozenset()
-                done |= self._pushed(self._from_engine(damaged))
-        results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
-        failures = {e.target: error for e in entries if isinstance(error := done.get(e.target), SandboxError)}
+                self._readable = frozenset()
+                results |= self._push(self._lookup.saved(damaged))
+        pushed = tuple(result for entry in entries if isinstance(result := results.get(entry.target), Result))
+        failures = {e.target: error for e in entries if isinstance(error := results.get(e.target), SandboxError)}
         if failures:
-            raise PushFailed(results, failures, [e.target for e in entries if e.target not in done])
-        return results
+            raise PushFailed(pushed, failures, [e.target for e in entries if e.target not in results])
+        return pushed
 
-    def _from_engine(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
-        if not (self.engine and self.source and local):
-            return {}
-        if not self.read:
-            self.source.stop_reading()
-        images, client = self.source.resolve(local), self.destination.client
-        return {e.target: outcome(e, images[e.target], self.engine.id(e.image), client) for e in local}
-
-    def _pushed(self, found: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
-        failures = {target: self._lost(target, one) for target, one in found.items() if isinstance(one, SandboxError)}
-        if failures and self.fail_fast:
-            return dict(failures)
-        return {**failures, **self._move({t: one for t, one in found.items() if isinstance(one, FoundImage)})}
-
-    def _require(self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon]) -> None:
-        """Raise Drift unless everything that is known before sending is as promised."""
-        now = {
-            t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, FoundImage)
-        }
-        if self.engine:
-            list(self.destination.pool.map(self.engine.inspect_image, [entry.image for entry in local]))
-            now |= {entry.target: Promise(self.engine.id(entry.image), "") for entry in local}
-        if lines := broken_promises(self.promised, now):
-            raise Drift(lines)
-
-    def _move(self, found: Mapping[Target, FoundImage]) -> dict[Target, Result | SandboxError]:
-        """Transfer all blobs, and publish each image as soon as its own are in place."""
-        images = {target: one.image for target, one in found.items()}
-        pool = self.destination.pool
-        list(pool.map(self._vouch, images.items()))
-        plan = plan_transfers(images)
-        self.ending.planned(len(images), len(plan.transfers), plan.size)
-        pending = {target: set(plan.needs(target)) for target in images}
+    def _push(self, found: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
+        """Transfer all blobs, then publish the images whose own are in place."""
         done: dict[Target, Result | SandboxError] = {}
-        publishing = {t: pool.submit(self._publish, t, found[t], plan) for t in images if not pending[t]}
-        carrying = {
-            (self.heavy if transfer.blob.size > SMALL_BODY else pool).submit(self._carry, transfer): transfer
-            for transfer in plan.transfers
+        for target, error in found.items():
+            if isinstance(error, SandboxError):
+                done[target] = self._failed(target, error)
+        images = {target: image for target, image in found.items() if isinstance(image, Image)}
+        if done and self._fail_fast:
+            return done
+        pool = self._destination.pool
+        images = dict(zip(images, pool.map(self._vouched, images.items()), strict=True))
+        transfers = plan_transfers(images)
+        self._ending.observer.planned(len(images), len(transfers), sum(one.blob.size for one in transfers))
+        carried = [
+            (transfer, one)
+            for transfer, one in zip(transfers, pool.map(self._carry, transfers), strict=True)
+            if one is not None
+        ]
+        lost = {
+            (repository, transfer.blob.digest): error
+            for transfer, one in carried
+            for repository, error in one.failures.items()
         }
-        for future in as_completed(carrying):
-            transfer = carrying[future]
-            try:
-                lost = future.result()
-            except interruption.Interrupted:
-                interruption.check()  # the whole command, rather than this run
-                continue
-            for target in transfer.targets:
-                pending[target].discard(transfer.blob.digest)
-                if target.repository in lost and target not in done:
-                    done[target] = self._lost(target, lost[target.repository])
-                elif not pending[target] and target not in done:
-                    publishing[target] = pool.submit(self._publish, target, found[target], plan)
-        for target, publication in publishing.items():
-            with contextlib.suppress(interruption.Interrupted):
-                done[target] = publication.result()
-        interruption.check()
-        return done
+        ready: dict[Target, Image] = {}
+        for target, image in images.items():
+            places = [(target.repository, blob.digest) for blob in image.blobs]
+            if failed := next((lost[place] for place in places if place in lost), None):
+                done[target] = self._failed(target, failed)
+            elif all(self._destination.inventory.is_confirmed(*place) for place in places):
+                ready[target] = image
+        published = pool.map(lambda item: self._publish(item[0], item[1], carried), ready.items())
+        return done | {target: result for target, result in zip(ready, published, strict=True) if result}
 
-    def _carry(self, transfer: Transfer) -> dict[str, SandboxError]:
-        self.ending.check()
-        lost = carry(transfer, self.destination)
-        if not self.destination.inventory.uploaded(transfer.blob.digest):
-            self.ending.spared(transfer.blob.size)
-        return lost
+    def _vouched(self, item: tuple[Target, Image]) -> Image:
+        """Let the image's tag vouch for the blobs, if it names this very image already."""
+        target, image = item
+        if not image.published:
+            with contextlib.suppress(SandboxError):  # reported when the image is published
+                name = target.tag or image.root.digest
+                same = self._destination.client.manifest_digest(target.repository, name) == image.root.digest
+                image = replace(image, published=same)
+        if image.published:
+            self._destination.inventory.vouch(target.repository, image.blobs)
+        return image
 
-    def _lost(self, target: Target, error: SandboxError) -> SandboxError:
-        """Record that an image has failed, and with `fail_fast` all others too; one that may be saved has not yet."""
-        if not (target in self.read and isinstance(error, _DAMAGED)):
-            self.ending.failed(str(target), error)
-            if self.fail_fast:
-                self.ending.end()
+    def _carry(self, transfer: Transfer) -> Carried | None:
+        """Carry a transfer out; None where the run has ended meanwhile, because another failed."""
+        try:
+            self._ending.check()
+            carried = carry(transfer, self._destination)
+        except interruption.Interrupted:
+            interruption.check()  # the whole command, rather than this run
+            return None
+        if self._fail_fast and any(self._is_final(transfer.first, error) for error in carried.failures.values()):
+            self._ending.end()
+        if not carried.sent:
+            self._ending.observer.spared(transfer.blob.size)
+        return carried
+
+    def _is_final(self, target: Target, error: SandboxError) -> bool:
+        return not (target in self._readable and isinstance(error, _DAMAGED))
+
+    def _failed(self, target: Target, error: SandboxError) -> SandboxError:
+        if self._is_final(target, error):
+            self._ending.observer.failed(str(target), error)
         return error
 
-    def _vouch(self, item: tuple[Target, Image]) -> None:
-        """Let the tag vouch for the blobs, if it already names this very image."""
-        (target, image), name = item, item[0].tag or item[1].root.digest
-        with contextlib.suppress(SandboxError):  # reported when the image is published
-            if self.destination.inventory.named(target.repository, name) == image.root.digest:
-                self.destination.inventory.vouch(target.repository, name, image.root, image.blobs)
-
-    def _publish(self, target: Target, found: FoundImage, plan: Plan) -> Result | SandboxError:
-        self.ending.check()
-        image = found.image
+    def _publish(
+        self, target: Target, image: Image, carried: Sequence[tuple[Transfer, Carried]]
+    ) -> Result | SandboxError | None:
+        """Publish an image whose blobs are in place; None where the run has ended meanwhile."""
         try:
-            if lines := broken_promises(self.promised, {target: Promise(found.source, image.root.digest)}):
-                raise Drift(lines)
-            written = publish(target, image, self.destination)
+            self._ending.check()
+            if not image.published:
+                publish(target, image, self._destination)
+        except interruption.Interrupted:
+            interruption.check()
+            return None
         except SandboxError as error:
-            return self._lost(target, error)
-        charged, inventory = plan.charges(target), self.destination.inventory
-        size = sum(inventory.uploaded(blob.digest) for blob in charged)
-        unique = sum(blob.size for blob in charged if inventory.uploaded(blob.digest))
-        unchanged = not written and all(
-            inventory.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
-        )
-        action = Action.UPLOADED if size else Action.SKIPPED if unchanged else Action.MOUNTED
-        seconds = time.monotonic() - self.begun
+            if self._fail_fast:
+                self._ending.end()
+            return self._failed(target, error)
+        sent = [(transfer.blob.size, one.sent) for transfer, one in carried if one.sent and transfer.first == target]
+        size = sum(all_sent for _, all_sent in sent)
+        blobs = {blob.digest for blob in image.blobs}
+        brought = any(target.repository in one.brought for transfer, one in carried if transfer.blob.digest in blobs)
         result = Result(
-            str(target), image.root.digest, action, size, seconds, image.notes, unique, found.source, found.platforms
+            target=str(target),
+            digest=image.root.digest,
+            action=Action.UPLOADED if size else Action.SKIPPED if image.published and not brought else Action.MOUNTED,
+            size=size,
+            seconds=time.monotonic() - self._begun,
+            notes=image.notes,
+            unique=sum(once for once, _ in sent),
+            source=image.source or image.root.digest,
+            platforms=image.platforms,
         )
-        self.ending.finished(result)
+        self._ending.observer.finished(result)
         return result

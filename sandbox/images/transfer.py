@@ -1,30 +1,21 @@
-"""The transfer of all images of a run to one registry: what it has, the plan, each blob once, documents and tags."""
+"""The transfer of all images of a run to one registry: what it has, each blob once, documents and tags."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from enum import Enum
-from functools import cached_property
+from functools import partial
+from typing import NamedTuple
 
 from sandbox.errors import SandboxError
-from sandbox.images.progress import Observer
 from sandbox.oci.client import Client, OpenBlob
 from sandbox.oci.image import Image, MissingBlob, Origin
-from sandbox.oci.manifest import Descriptor, Document
+from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage, RegistryError
 from sandbox.oci.reference import Target
-
-
-class Fact(Enum):
-    """How it became known that a blob is in a repository."""
-
-    FOUND = "found"
-    MOUNTED = "mounted"
-    UPLOADED = "uploaded"
 
 
 class BlobInventory:
@@ -38,237 +29,171 @@ class BlobInventory:
     def __init__(self, client: Client, *, thorough: bool = False) -> None:
         self._client = client
         self._thorough = thorough
-        self._lock = threading.Lock()
-        self._sizes: dict[tuple[str, str], int] = {}
-        self._absent: set[tuple[str, str]] = set()
+        self._sizes: dict[tuple[str, str], int | None] = {}  # None: the repository does not have the blob
         self._vouched: set[tuple[str, str]] = set()
-        self._tags: dict[tuple[str, str], str | None] = {}
         self._homes: dict[str, tuple[str, int]] = {}
-        self._facts: dict[tuple[str, str], Fact] = {}
-        self._uploaded: dict[str, int] = {}
+        self._turns: dict[str, threading.Lock] = {}
 
     def size(self, repository: str, digest: str) -> int | None:
         """Return the size of a blob that is in `repository`, else None; asks the registry once."""
         key = (repository, digest)
-        known = self._sizes.get(key)
-        if known is None and key in self._vouched and digest in self._homes:
-            known = self._homes[digest][1]
-            self.add(repository, digest, known, Fact.FOUND)
-        if known is None and key not in self._absent:
-            known = self._client.blob_size(repository, digest)
-            if known is None:
-                self._absent.add(key)
-            else:
-                self.add(repository, digest, known, Fact.FOUND)
-        return known
+        with self._turns.setdefault(digest, threading.Lock()):  # several images may need it at the same moment
+            if key not in self._sizes:
+                home = self._homes.get(digest) if key in self._vouched else None
+                size = home[1] if home else self._client.blob_size(repository, digest)
+                if size is None:
+                    self._sizes[key] = None
+                else:
+                    self.add(repository, digest, size)
+            return self._sizes[key]
 
-    def named(self, repository: str, name: str) -> str | None:
-        """Return the digest of what a tag or digest names, None when there is nothing; asks the registry once."""
-        key = (repository, name)
-        if key not in self._tags:
-            self._tags[key] = self._client.manifest_digest(repository, name)
-        return self._tags[key]
-
-    def note(self, repository: str, name: str, digest: str | None) -> None:
-        """Record what a tag or digest was found to name, None for nothing, so that it is not looked up again."""
-        self._tags[repository, name] = digest
-
-    def vouch(self, repository: str, name: str, root: Document, blobs: Iterable[Descriptor]) -> None:
-        """Record that a tag or digest names `root` and that the registry therefore vouches for all of `blobs`."""
-        self._tags[repository, name] = root.digest
+    def vouch(self, repository: str, blobs: Iterable[Descriptor]) -> None:
+        """Record that a tag in `repository` names an image with these blobs."""
         if not self._thorough:
-            with self._lock:
-                self._vouched.update((repository, blob.digest) for blob in blobs)
+            self._vouched.update((repository, blob.digest) for blob in blobs)
 
     def anywhere(self, digest: str) -> tuple[str, int] | None:
         """Return a repository known to hold the blob, and the blob's size, without asking."""
-        with self._lock:
-            return self._homes.get(digest)
+        return self._homes.get(digest)
 
-    def has(self, repository: str, digest: str) -> bool:
-        """Tell whether the blob is in `repository`, or known to be in another one, from where it can be mounted."""
-        return self.size(repository, digest) is not None or self.anywhere(digest) is not None
+    def is_confirmed(self, repository: str, digest: str) -> bool:
+        """Tell, without asking, whether the registry has said that the blob is in `repository`."""
+        return self._sizes.get((repository, digest)) is not None
 
-    def add(self, repository: str, digest: str, size: int, fact: Fact) -> None:
-        with self._lock:
-            self._sizes[repository, digest] = size
-            self._homes.setdefault(digest, (repository, size))
-            self._facts.setdefault((repository, digest), fact)
-            if fact is Fact.UPLOADED:
-                self._uploaded[digest] = self._uploaded.get(digest, 0) + size
-
-    def fact(self, repository: str, digest: str) -> Fact | None:
-        return self._facts.get((repository, digest))
-
-    def uploaded(self, digest: str) -> int:
-        return self._uploaded.get(digest, 0)
+    def add(self, repository: str, digest: str, size: int) -> None:
+        self._homes.setdefault(digest, (repository, size))
+        self._sizes[repository, digest] = size
 
 
 @dataclass(frozen=True)
 class Destination:
     """A registry and how to use it.
 
-    `client` speaks to it, `inventory` knows what it has; `observer` gets the progress of threads in `pool`.
+    `client` speaks to it, `inventory` knows what it has; `sent` is called with numbers of bytes by threads of `pool`.
     """
 
     client: Client
     inventory: BlobInventory
-    observer: Observer
+    sent: Callable[[int], None]
     pool: Executor
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One blob, and the repositories that need it.
-
-    It is sent to `repositories[0]` at most once, from the first of `origins` that can give it, and mounted into the
-    other repositories from there.
-    """
+    """One blob, the repositories that need it, the origins that may give it, and the first image that needs it."""
 
     blob: Descriptor
     repositories: tuple[str, ...]
     origins: tuple[Origin, ...]
-    targets: tuple[Target, ...]
+    first: Target
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All transfers, the largest first, so that no large one runs alone at the end."""
+class Carried(NamedTuple):
+    """The number of bytes sent for a transfer, the repositories that got the blob now, and why others did not."""
 
-    transfers: tuple[Transfer, ...]
-
-    @property
-    def size(self) -> int:
-        return sum(transfer.blob.size for transfer in self.transfers)
-
-    def needs(self, target: Target) -> frozenset[str]:
-        """Return the digests of the blobs that must be in place before the documents of `target`."""
-        return frozenset(transfer.blob.digest for transfer in self._of.get(target, ()))
-
-    def charges(self, target: Target) -> tuple[Descriptor, ...]:
-        """Return the blobs whose cost counts for `target`: those it is the first to need."""
-        return tuple(transfer.blob for transfer in self._of.get(target, ()) if target == transfer.targets[0])
-
-    @cached_property
-    def _of(self) -> Mapping[Target, Sequence[Transfer]]:
-        found: dict[Target, list[Transfer]] = {}
-        for transfer in self.transfers:
-            for target in transfer.targets:
-                found.setdefault(target, []).append(transfer)
-        return found
+    sent: int
+    brought: Collection[str]
+    failures: Mapping[str, SandboxError]
 
 
-def plan_transfers(images: Mapping[Target, Image]) -> Plan:
-    blobs: dict[str, Descriptor] = {}
-    repositories: dict[str, dict[str, None]] = {}
-    origins: dict[str, dict[int, Origin]] = {}
-    targets: dict[str, dict[Target, None]] = {}
+def plan_transfers(images: Mapping[Target, Image]) -> list[Transfer]:
+    """Return one transfer for each blob, the largest first, so that no large one runs alone at the end."""
+    needed: dict[str, list[tuple[Target, Image, Descriptor]]] = {}
     for target, image in images.items():
         for blob in image.blobs:
-            blobs.setdefault(blob.digest, blob)
-            repositories.setdefault(blob.digest, {})[target.repository] = None
-            origins.setdefault(blob.digest, {})[id(image.origin)] = image.origin
-            targets.setdefault(blob.digest, {})[target] = None
-    transfers = (
-        Transfer(blob, tuple(repositories[digest]), tuple(origins[digest].values()), tuple(targets[digest]))
-        for digest, blob in blobs.items()
-    )
-    return Plan(tuple(sorted(transfers, key=lambda transfer: (-transfer.blob.size, transfer.blob.digest))))
+            needed.setdefault(blob.digest, []).append((target, image, blob))
+    transfers = [
+        Transfer(
+            blob=uses[0][2],
+            repositories=tuple(dict.fromkeys(target.repository for target, _, _ in uses)),
+            origins=tuple({id(image.origin): image.origin for _, image, _ in uses}.values()),
+            first=uses[0][0],
+        )
+        for uses in needed.values()
+    ]
+    return sorted(transfers, key=lambda transfer: (-transfer.blob.size, transfer.blob.digest))
 
 
-def carry(transfer: Transfer, destination: Destination) -> dict[str, SandboxError]:
-    """Carry out a transfer; return the repositories that did not get the blob, each with the reason."""
-    digest, repositories, inventory = transfer.blob.digest, transfer.repositories, destination.inventory
-    failures: dict[str, SandboxError] = {}
+def carry(transfer: Transfer, destination: Destination) -> Carried:
+    """Send the blob to one repository that lacks it, and mount it from there into the others."""
+    digest, inventory = transfer.blob.digest, destination.inventory
     try:
-        lacking = [name for name in repositories if inventory.size(name, digest) is None]
-        while lacking and inventory.anywhere(digest) is None:
-            try:
-                _send(transfer, lacking[0], destination)
-            except RegistryError as error:
-                if error.transient:
-                    raise
-                failures[lacking[0]] = error  # this repository is closed to us; others may not be
-            del lacking[0]
+        lacking = [name for name in transfer.repositories if inventory.size(name, digest) is None]
     except SandboxError as error:
-        return dict.fromkeys(repositories, error)
-    for repository in lacking:
+        return Carried(0, (), dict.fromkeys(transfer.repositories, error))
+    sent, brought, failures = 0, list[str](), dict[str, SandboxError]()
+    while lacking:
+        repository = lacking.pop(0)
         try:
-            _mount(transfer, repository, destination)
+            sent += _bring(transfer, repository, destination)
+            brought.append(repository)
         except SandboxError as error:
             failures[repository] = error
-    return failures
+            is_refused = isinstance(error, RegistryError) and not error.transient  # others may take it
+            if inventory.anywhere(digest) is None and not is_refused:
+                failures |= dict.fromkeys(lacking, error)
+                break
+    return Carried(sent, brought, failures)
 
 
-def _send(transfer: Transfer, repository: str, destination: Destination) -> None:
-    """Send the blob from the first origin that can give it completely."""
-    problem: SandboxError | None = None
-    for origin in transfer.origins:
+def _bring(transfer: Transfer, repository: str, destination: Destination) -> int:
+    """Bring the blob into a repository; return the number of bytes sent.
+
+    It is mounted from a repository that has it; if the registry refuses that, it is copied through this machine. Else
+    the first origin that can give it completely is read.
+    """
+    client, inventory, blob = destination.client, destination.inventory, transfer.blob
+    openings: list[OpenBlob] = [partial(origin.open, blob) for origin in transfer.origins]
+    begun: str | None = None
+    if home := inventory.anywhere(blob.digest):
+        openings = [partial(client.blob, home[0], blob.digest)]
         try:
-            blob = _observed(lambda: origin.open(transfer.blob), destination.observer)  # noqa: B023
-            destination.client.upload(repository, transfer.blob, blob)
+            begun = client.mount(repository, blob.digest, home[0])
+            if begun is None:
+                inventory.add(repository, blob.digest, blob.size)
+                return 0
+        except RegistryError as error:
+            if error.transient:
+                raise
+    problem: SandboxError | None = None
+    for open_blob in openings:
+        try:
+            client.upload(repository, blob, partial(_observed, open_blob, destination.sent), begun=begun)
         except SandboxError as error:
             problem = problem or error
         else:
-            destination.inventory.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
-            return
-    raise problem or SandboxError(f"no source has {transfer.blob.digest}")
+            inventory.add(repository, blob.digest, blob.size)
+            return blob.size
+    raise problem or SandboxError(f"no source has {blob.digest}")
 
 
-def _mount(transfer: Transfer, repository: str, destination: Destination) -> None:
-    """Mount the blob from a repository that has it; if the registry refuses, copy it through this machine."""
-    digest, client, inventory = transfer.blob.digest, destination.client, destination.inventory
-    place = inventory.anywhere(digest)
-    if place is None:
-        raise SandboxError(f"{digest} is in no repository of the registry")
-    source = place[0]
-    try:
-        begun = client.mount(repository, digest, source)
-        if begun is None:
-            inventory.add(repository, digest, transfer.blob.size, Fact.MOUNTED)
-            return
-    except RegistryError as error:
-        if error.transient:
-            raise
-        begun = None
-    copy = _observed(lambda: client.blob(source, digest), destination.observer)
-    client.upload(repository, transfer.blob, copy, begun=begun)
-    inventory.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
+@contextlib.contextmanager
+def _observed(open_blob: OpenBlob, sent: Callable[[int], None]) -> Iterator[Iterator[bytes]]:
+    with open_blob() as chunks:
+        yield _counted(chunks, sent)
 
 
-def _observed(open_blob: OpenBlob, observer: Observer) -> OpenBlob:
-    @contextlib.contextmanager
-    def opened() -> Iterator[Iterator[bytes]]:
-        with open_blob() as chunks:
-            yield _counted(chunks, observer)
-
-    return opened
-
-
-def _counted(chunks: Iterator[bytes], observer: Observer) -> Iterator[bytes]:
+def _counted(chunks: Iterator[bytes], sent: Callable[[int], None]) -> Iterator[bytes]:
     """Count what a source gives, whose own failure must not pass for one of the registry's connection."""
     try:
         for chunk in chunks:
-            observer.sent(len(chunk))
+            sent(len(chunk))
             yield chunk
     except OSError as error:
         raise BadImage("a layer cannot be read to its end", details=str(error)) from error
 
 
-def publish(target: Target, image: Image, destination: Destination) -> bool:
-    """Publish `image` as `target`; returns False if it was already. Raises MissingBlob, RegistryError.
+def publish(target: Target, image: Image, destination: Destination) -> None:
+    """Publish `image` as `target`. Raises MissingBlob, RegistryError.
 
-    Nothing is published, and nothing is reported as done, before the registry has confirmed every blob in this
-    repository.
+    Nothing is published before the registry has confirmed every blob in this repository.
     """
-    client, inventory = destination.client, destination.inventory
+    client = destination.client
     for blob in image.blobs:
-        if inventory.fact(target.repository, blob.digest) is None:
+        if not destination.inventory.is_confirmed(target.repository, blob.digest):
             raise MissingBlob(f"{target} is not complete in the registry", details=f"missing: {blob.digest}")
     root = image.root
     name = target.tag or root.digest
-    if inventory.named(target.repository, name) == root.digest:
-        return False
     for document in image.documents[:-1]:
         client.put_manifest(target.repository, document.digest, document)
     client.put_manifest(target.repository, name, root)
@@ -279,4 +204,3 @@ def publish(target: Target, image: Image, destination: Destination) -> bool:
             details=f"pushed {root.digest}, the registry says {found}",
             fix="see who else writes this tag, then push again",
         )
-    return True

@@ -63,7 +63,7 @@ class _Reading:
             for blob in tree.blobs:
                 needs.setdefault(blob, {}).setdefault(target.repository, []).append(target)
         largest = sorted(needs, key=lambda blob: -blob.size)
-        self._ending.planned(len(wanted), len(largest), sum(blob.size for blob in largest))
+        self._ending.observer.planned(len(wanted), len(largest), sum(blob.size for blob in largest))
         damaged = set[str]()
         for blob, found in zip(largest, self._pool.map(lambda one: self._blob(one, needs[one]), largest), strict=True):
             damaged |= {blob.digest} if found else set()

@@ -40,7 +40,8 @@ class Image:
 
     `documents` are in the order in which a registry accepts them: children first, the one that gets the tag last.
     `blobs` are its configurations and layers, each once. `notes` are for the user. `source` is the digest of the image
-    at its source, if it differs from its own: an index that was reduced.
+    at its source, if it differs from its own; `platforms` are those that an index was reduced to. `published`: its
+    target's tag names it already.
     """
 
     documents: tuple[Document, ...]
@@ -48,6 +49,8 @@ class Image:
     origin: Origin
     notes: tuple[str, ...] = ()
     source: str | None = None
+    platforms: tuple[str, ...] = ()
+    published: bool = False
 
     @property
     def root(self) -> Document:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import lzma
 import posixpath
 import tarfile
+import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
 from sandbox.images.sources.layout import LARGEST_DOCUMENT
+from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
 from sandbox.system.tar_members import ZSTD, LimitedMember
@@ -22,35 +26,58 @@ from sandbox.system.tar_members import ZSTD, LimitedMember
 # Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
 SWELL = 1100
 ROOM = 1 << 20
-MOST_MEMBERS = 100_000  # all are kept in memory; an image has some for each layer
 MOST_LINKS = 16
-_MODES = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zX": "xz"}
 # What reading raises for a file that is incomplete or not packed correctly.
 BROKEN = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, *tar_members.BROKEN)
 
 
-@dataclass(frozen=True)
-class _Place:
-    offset: int
-    size: int
+def unnamed_file(folder: Path | None, stack: contextlib.ExitStack) -> IO[bytes]:
+    """Return a new file in `folder`, else where the system has temporary files, open as long as `stack`."""
+    if folder:
+        files.make_private_dir(folder)
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the stack
+    stack.callback(_close, file)
+    return file
+
+
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # of a full disk, which was reported
+        file.close()
+
+
+def _open_zstd(path: Path) -> IO[bytes]:  # before 3.14 Python's own does not know zstd
+    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+
+
+_OPENERS: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zX": lzma.open,
+    ZSTD: _open_zstd,
+}
 
 
 @dataclass(frozen=True)
 class Members:
-    """The regular files of the tar at `path`, each with its place; usable by several threads."""
+    """The regular files of the archive at `path`, whose tar is in `file`: the first byte and the size of each."""
 
     path: Path
-    places: Mapping[str, _Place]
+    file: Path
+    places: Mapping[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, path: Path) -> Members:
-        """Read the table of a tar, compressed or not. Raises SandboxError."""
+    def of(cls, path: Path, stack: contextlib.ExitStack) -> Members:
+        """Read the table of a tar; a compressed one is unpacked into a file that lasts as long as `stack`.
+
+        Raises SandboxError.
+        """
         if path.is_dir():
             raise BadImage(f"{path} is a folder, not an archive", fix="write `from: layout` for an OCI layout")
         files.require_regular(path)  # a pipe would be waited for
         try:
-            with _opened(path) as tar:
-                return cls(path, _places(tar, path.stat().st_size * SWELL + ROOM))
+            file = _unpacked(path, stack)
+            with tarfile.open(file, "r:", tarinfo=LimitedMember) as tar:
+                return cls(path, file, _places(tar, file.stat().st_size))
         except BROKEN as error:
             raise BadImage(
                 f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
@@ -60,60 +87,54 @@ class Members:
         return name in self.places
 
     def size(self, name: str) -> int:
-        return self.places[name].size
+        return self.places[name][1]
 
     def document(self, name: str) -> bytes | None:
         if name not in self.places:
             return None
         if self.size(name) > LARGEST_DOCUMENT:
             raise BadImage(f"{name} in {self.path} is too large", details=f"{self.size(name)} bytes")
-        with self.open(name) as file:
-            return file.read()
+        return b"".join(self.chunks(name))
 
-    @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
-        with contextlib.ExitStack() as stack:
-            try:
-                tar = stack.enter_context(_opened(self.path))
-                # By its place: in the tar its name may be another, such as `./index.json`.
-                place = self.places[name].offset
-                member = next((one for one in tar if one.isfile() and one.offset_data == place), None)
-                file = tar.extractfile(member) if member else None
-            except BROKEN as error:
-                raise BadImage(f"{self.path} cannot be read", details=str(error)) from error
-            if file is None:
-                raise BadImage(f"{name} in {self.path} is not a file")
-            yield file
+    def chunks(self, name: str) -> Generator[bytes]:
+        start, left = self.places[name]
+        try:
+            with self.file.open("rb") as file:
+                file.seek(start)
+                while left and (chunk := file.read(min(left, CHUNK))):
+                    left -= len(chunk)
+                    yield chunk
+        except OSError as error:
+            raise BadImage(f"{self.path} cannot be read", details=str(error)) from error
+        if left:
+            raise BadImage(f"{self.path} ends within {name}", fix="write the archive again")
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+def _unpacked(path: Path, stack: contextlib.ExitStack) -> Path:
     with path.open("rb") as file:
         head = file.read(len(ZSTD))
-        if head != ZSTD:
-            # By "r:*" Python's gzip would look for its beginning in a gigabyte of zeros.
-            kind = next((kind for magic, kind in _MODES.items() if head.startswith(magic)), "")
-            with tarfile.open(path, f"r:{kind}", tarinfo=LimitedMember) as tar:  # type: ignore[call-overload]
-                yield tar
-            return
-        file.seek(0)  # before 3.14 Python's own does not know zstd
-        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
-        with tarfile.open(fileobj=reader, mode="r|", tarinfo=LimitedMember) as tar:
-            yield tar
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    if opener is None:
+        return path
+    unpacked, most = unnamed_file(None, stack), path.stat().st_size * SWELL + ROOM
+    with contextlib.closing(opener(path)) as packed:
+        while chunk := packed.read(CHUNK):
+            if unpacked.tell() > most:
+                raise tarfile.ReadError(f"it would be more than {most} bytes")
+            unpacked.write(chunk)
+    unpacked.flush()
+    return Path(f"/proc/self/fd/{unpacked.fileno()}")
 
 
-def _places(tar: tarfile.TarFile, most: int) -> dict[str, _Place]:
-    places: dict[str, _Place] = {}
+def _places(tar: tarfile.TarFile, end: int) -> dict[str, tuple[int, int]]:
+    places: dict[str, tuple[int, int]] = {}
     links: dict[str, str] = {}
-    for number, member in enumerate(tar):
-        # One below zero led tarfile in circles: CVE-2025-8194.
-        if not 0 <= member.size <= most - member.offset_data:
+    for member in tar:
+        if not 0 <= member.size <= end - member.offset_data:  # below zero, tarfile goes in circles: CVE-2025-8194
             raise tarfile.ReadError(f"{member.name} would be {member.size} bytes")
-        if number >= MOST_MEMBERS:
-            raise tarfile.ReadError(f"more than {MOST_MEMBERS} members")
         name = posixpath.normpath(member.name)
         if member.isfile():
-            places[name] = _Place(member.offset_data, member.size)
+            places[name] = (member.offset_data, member.size)
         elif member.issym():
             links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
         elif member.islnk():

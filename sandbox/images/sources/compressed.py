@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO
 
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.sources.archive_members import unnamed_file
 from sandbox.images.sources.docker_engine import DaemonImages, InRegistry
-from sandbox.images.sources.docker_save import unnamed_file
-from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected
-from sandbox.images.transfer import Destination, Transfer, carry
+from sandbox.images.sources.image_source import Inspected
+from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.compression import Compression, compressed
@@ -31,62 +31,55 @@ class CompressedImages:
     """All images of a run that are in the engine, as DaemonImages gives them, but with compressed layers.
 
     An existing tag tells which compressed layers belong to which raw ones, so unchanged layers are neither read nor
-    compressed again. Layers of an engine with the containerd store stay as they were made.
+    compressed again. Layers of an engine with the containerd store stay as they were made. The compressed layers are in
+    files in `folder` that last as long as `stack`.
     """
 
     def __init__(
         self,
+        raw: DaemonImages,
         kind: Compression,
-        daemon: Daemon,
         destination: Destination,
-        access: EngineAccess,
+        folder: Path | None,
         stack: contextlib.ExitStack,
     ) -> None:
+        self._raw = raw
         self._kind = kind
-        self._daemon = daemon
-        self._destination = destination
         self._client = destination.client
         self._inventory = destination.inventory
+        self._pool = destination.pool
+        self._folder = folder
         self._stack = stack
-        self._folder = access.spool
-        self._images = DaemonImages(daemon, destination, access, stack)
         self._known: dict[str, Descriptor] = {}  # compressed layers by the digests of the raw ones
-        self._unsent: dict[str, IO[bytes]] = {}
-        self._over = threading.Event()
 
-    def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        classic = [image for entry in entries if (image := self._inspect(entry)) is not None]
-        trees = list(self._destination.pool.map(self._tagged, classic))
+    def images(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
+        classic = [
+            image
+            for image in self._pool.map(self._raw.inspect, entries)
+            if isinstance(image, Inspected) and not image.is_document
+        ]
         found: dict[Target, Image | SandboxError] = {
-            image.target: tree.image(InRegistry()) for image, tree in zip(classic, trees, strict=True) if tree
+            image.target: tagged
+            for image, tagged in zip(classic, self._pool.map(self._tagged, classic), strict=True)
+            if tagged
         }
-        waiting = [image for image in classic if image.target not in found]
+        changed = [image for image in classic if image.target not in found]
         present = {
             digest: layer
-            for image in waiting
+            for image in changed
             for digest in image.diff_ids
             if (layer := self._known.get(digest)) and self._has(image.repository, layer)
         }
-        raw = self._images.read(waiting, present)
-        names = {image.target for image in classic}
-        plain = [entry for entry in entries if entry.target not in names]
-        return found | self._compressed(raw, present) | (self._images.resolve(plain) if plain else {})
+        found |= self._compressed(self._raw.read(changed, present), present)
+        others = [entry for entry in entries if entry.target not in found]
+        return found | (self._raw.images(others) if others else {})
 
     def stop_reading(self) -> None:
-        """Have the engine save images from now on."""
-        self._images.stop_reading()
+        self._raw.stop_reading()
 
-    def _inspect(self, entry: FromDaemon) -> Inspected | None:
-        """Return the description of an image in the classic store; None for one that DaemonImages takes or explains."""
-        with contextlib.suppress(SandboxError):
-            content = self._daemon.inspect_image(entry.image)
-            if content is not None and not content.get("Descriptor"):
-                return Inspected.of(entry.target, entry.image, content)
-        return None
-
-    def _tagged(self, image: Inspected) -> Tree | None:
+    def _tagged(self, image: Inspected) -> Image | None:
         """Return the image behind the target's tag if it is this one, complete; else record its layers as known."""
-        with contextlib.suppress(SandboxError):
+        with contextlib.suppress(SandboxError):  # the push reports problems of the registry
             document = self._client.manifest(image.repository, image.target.tag or str(image.target.digest))
             content = manifests.parse(document) if document else None
             if document is None or not isinstance(content, Manifest):
@@ -103,7 +96,8 @@ class CompressedImages:
             self._known |= zip(diff_ids, content.layers, strict=True)
             blobs = tuple(dict.fromkeys((content.config, *content.layers)))
             if content.config.digest == image.id and all(self._has(image.repository, blob) for blob in blobs):
-                return Tree((document,), blobs)
+                tree = Tree((document,), blobs)
+                return replace(tree.image(InRegistry(self._client, image.repository)), source=image.id, published=True)
         return None
 
     def _has(self, repository: str, blob: Descriptor) -> bool:
@@ -114,69 +108,67 @@ class CompressedImages:
     def _compressed(
         self, raw: Mapping[Target, Image | SandboxError], present: Mapping[str, Descriptor]
     ) -> dict[Target, Image | SandboxError]:
-        """Compress the layers that are not `present`, several at once, and send each as soon as it is compressed."""
-        missing: dict[str, tuple[Descriptor, Target, Image]] = {}
-        for target, image in raw.items():
-            if isinstance(image, Image):
-                layers = [blob for blob in image.blobs if blob.media_type == OCI_LAYER and blob.digest not in present]
-                missing = {blob.digest: (blob, target, image) for blob in layers} | missing
+        """Compress the layers that are not `present`, one on each core."""
+        missing = {
+            blob: image.origin
+            for image in raw.values()
+            if isinstance(image, Image)
+            for blob in image.blobs
+            if blob.media_type == OCI_LAYER and blob.digest not in present
+        }
         pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compress")
         try:
-            made = pool.map(lambda of: self._sent(*of), missing.values())
-            made_layers = {**present, **dict(zip(missing, made, strict=True))}
-        except BaseException:
-            self._over.set()
-            raise
+            packed = dict(zip(missing, pool.map(lambda item: self._packed(*item), missing.items()), strict=True))
         finally:
             pool.shutdown(cancel_futures=True)
+        layers: dict[str, Descriptor | SandboxError] = dict(present)
+        spooled = {}
+        for blob, result in packed.items():
+            if isinstance(result, SandboxError):
+                layers[blob.digest] = result
+            else:
+                layers[blob.digest], spooled[result[0].digest] = result
         return {
-            target: image if isinstance(image, SandboxError) else self._image(image, made_layers)
+            target: image if isinstance(image, SandboxError) else _image(image, layers, spooled)
             for target, image in raw.items()
         }
 
-    def _image(self, image: Image, layers: Mapping[str, Descriptor | SandboxError]) -> Image | SandboxError:
-        content = manifests.parse(image.root)
-        if not isinstance(content, Manifest) or any(layer.digest not in layers for layer in content.layers):
-            return image
-        made = [layers[layer.digest] for layer in content.layers]
-        failed = next((layer for layer in made if isinstance(layer, SandboxError)), None)
-        if failed:
-            return failed
-        tree = Tree.of(content.config, [layer for layer in made if isinstance(layer, Descriptor)])
-        return tree.image(_Spooled(self._unsent, image.origin))
+    def _packed(self, layer: Descriptor, origin: Origin) -> tuple[Descriptor, IO[bytes]] | SandboxError:
+        """Compress a layer into a file."""
+        file, size = unnamed_file(self._folder, self._stack), 0
+        try:
+            with origin.open(layer) as chunks:
+                packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self._kind))
+                for piece in packed:
+                    interruption.check()
+                    size += self._write(file, piece)
+        except SandboxError as error:
+            return error
+        return Descriptor(self._kind.media_type, packed.digest, size), file
 
-    def _sent(self, layer: Descriptor, target: Target, image: Image) -> Descriptor | SandboxError:
-        """Compress a layer and send it; its copy on disk stays only where that fails, for another try."""
-        with contextlib.ExitStack() as stack:
-            file = unnamed_file(self._folder, stack)
-            try:
-                with image.origin.open(layer) as chunks:
-                    blob = self._packed(digests.verified(chunks, layer.digest, layer.size), file)
-            except SandboxError as error:
-                return error
-            spooled = _Spooled({blob.digest: file}, image.origin)
-            if carry(Transfer(blob, (target.repository,), (spooled,), ()), self._destination):
-                self._unsent[blob.digest] = file
-                self._stack.enter_context(stack.pop_all())
-            return blob
+    def _write(self, file: IO[bytes], piece: bytes) -> int:
+        try:
+            count = file.write(piece)
+            file.flush()
+        except OSError as error:
+            place = self._folder or tempfile.gettempdir()
+            raise files.refused(f"layers cannot be compressed in {place}", error) from error
+        return count
 
-    def _packed(self, chunks: Iterator[bytes], file: IO[bytes]) -> Descriptor:
-        size = 0
-        packed = Measured(compressed(self._until_over(chunks), self._kind))
-        for piece in packed:
-            try:
-                size += file.write(piece)
-            except OSError as error:
-                place = self._folder or tempfile.gettempdir()
-                raise files.refused(f"layers cannot be compressed in {place}", error) from error
-        file.flush()
-        return Descriptor(self._kind.media_type, packed.digest, size)
 
-    def _until_over(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            if self._over.is_set():
-                raise interruption.Interrupted
-            yield chunk
+def _image(
+    image: Image, layers: Mapping[str, Descriptor | SandboxError], spooled: Mapping[str, IO[bytes]]
+) -> Image | SandboxError:
+    content = manifests.parse(image.root)
+    if not isinstance(content, Manifest) or any(layer.digest not in layers for layer in content.layers):
+        return image
+    packed = []
+    for layer in content.layers:
+        found = layers[layer.digest]
+        if isinstance(found, SandboxError):
+            return found
+        packed.append(found)
+    return replace(Tree.of(content.config, packed).image(_Spooled(spooled, image.origin)), source=image.source)
 
 
 @dataclass(frozen=True)

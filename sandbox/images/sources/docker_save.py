@@ -6,9 +6,9 @@ import contextlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from sandbox.errors import Away, SandboxError
+from sandbox.images.sources.archive_members import unnamed_file
 from sandbox.images.sources.image_source import Daemon, Inspected
 from sandbox.images.sources.image_tar import Archive
 from sandbox.oci.image import Image, MissingBlob
@@ -17,58 +17,40 @@ from sandbox.oci.reference import Target
 from sandbox.system import files, interruption
 
 
-def unnamed_file(folder: Path | None, stack: contextlib.ExitStack) -> IO[bytes]:
-    """Return a new file in `folder`, else where the system has temporary files, open as long as `stack`."""
-    if folder:
-        files.make_private_dir(folder)
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the stack
-    stack.callback(_close, file)
-    return file
+def saved_images(
+    daemon: Daemon, images: Sequence[Inspected], folder: Path | None, stack: contextlib.ExitStack
+) -> dict[Target, Image | SandboxError]:
+    """Save all at once, because they share layers, into a file in `folder` that lasts as long as `stack`.
+
+    Where the engine refuses one image, it saves none of them; then each is saved alone.
+    """
+    if not images:
+        return {}
+    try:
+        archive = _save(daemon, list(dict.fromkeys(image.name for image in images)), folder, stack)
+    except SandboxError as error:
+        if len(images) == 1 or isinstance(error, Away):
+            return {image.target: error for image in images}
+        return {t: one for image in images for t, one in saved_images(daemon, [image], folder, stack).items()}
+    return {image.target: _image(archive, image, stack) for image in images}
 
 
-def _close(file: IO[bytes]) -> None:
-    with contextlib.suppress(OSError):  # of a full disk, which was reported
-        file.close()
-
-
-class Saved:
-    """Images that `daemon` saves, in files in `folder` that last as long as `stack`."""
-
-    def __init__(self, daemon: Daemon, folder: Path | None, stack: contextlib.ExitStack) -> None:
-        self._daemon = daemon
-        self._folder = folder
-        self._stack = stack
-
-    def images(self, wanted: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Save all at once, because they share layers. Where the engine refuses one image, it saves none of them."""
-        if not wanted:
-            return {}
+def _save(daemon: Daemon, names: Sequence[str], folder: Path | None, stack: contextlib.ExitStack) -> Path:
+    file = unnamed_file(folder, stack)
+    for chunk in daemon.save(names):
+        interruption.check()
         try:
-            archive = self._save(list(dict.fromkeys(image.name for image in wanted)))
-        except SandboxError as error:
-            if len(wanted) == 1 or isinstance(error, Away):
-                return {image.target: error for image in wanted}
-            return {target: one for image in wanted for target, one in self.images([image]).items()}
-        return {image.target: _image(archive, image) for image in wanted}
-
-    def _save(self, names: Sequence[str]) -> Path:
-        file = unnamed_file(self._folder, self._stack)
-        for chunk in self._daemon.save(names):
-            interruption.check()
-            try:
-                file.write(chunk)
-            except OSError as error:
-                raise files.refused(
-                    f"images cannot be saved in {self._folder or tempfile.gettempdir()}", error
-                ) from error
-        file.flush()
-        return Path(f"/proc/self/fd/{file.fileno()}")
+            file.write(chunk)
+        except OSError as error:
+            raise files.refused(f"images cannot be saved in {folder or tempfile.gettempdir()}", error) from error
+    file.flush()
+    return Path(f"/proc/self/fd/{file.fileno()}")
 
 
-def _image(archive: Path, image: Inspected) -> Image | SandboxError:
+def _image(archive: Path, image: Inspected, stack: contextlib.ExitStack) -> Image | SandboxError:
     for name in (image.id, image.name):
         try:
-            return Archive(archive, name).image()
+            return Archive(archive, name, stack).image()
         except MissingBlob as error:
             return image.incomplete(error.details.removeprefix("missing: "))
         except BadImage as error:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_files import Opening
 from sandbox.oci.image import MissingBlob
+from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 
 
@@ -16,37 +19,24 @@ class Daemon(Protocol):
     """The Docker Engine, as far as images are concerned. Every method raises SandboxError."""
 
     @property
-    def is_podman(self) -> bool:
-        """Tell whether it is Podman, which has a builder of its own and no BuildKit."""
+    def is_podman(self) -> bool: ...
 
-    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        """Return the engine's description of an image (`GET /images/{name}/json`), None if it has none of that name."""
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None: ...
 
-    def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        """Yield one tar with all these images (`GET /images/get`), in chunks of any size.
+    def save(self, names: Sequence[str]) -> Iterator[bytes]: ...
 
-        A generator may be closed early.
-        """
+    def build(self, context: Path, tag: str, **options: Any) -> None: ...
 
-    def build(self, context: Path, tag: str, **options: Any) -> None:
-        """Build the Dockerfile of a folder by the legacy builder and name the image `tag`.
+    def tag(self, reference: str, name: str) -> None: ...
 
-        `options` are `dockerfile`, `args`, `stage`, `cache_from`, as far as they are given.
-        """
+    def remove_image(self, name: str) -> bool: ...
 
-    def tag(self, reference: str, name: str) -> None:
-        """Give a local image a name, perhaps one that it has: then the engine records that it was given now."""
-
-    def remove_image(self, name: str) -> bool:
-        """Remove a name of an image and, with its last one, the image."""
-
-    def root(self) -> Path:
-        """Return the folder where the engine keeps everything, on its own machine."""
+    def root(self) -> Path: ...
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """The engine's description of an image before anything is saved.
+    """The engine's description of an image before anything is read: `content` is the answer of `GET /images/{name}`.
 
     `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
     the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
@@ -54,13 +44,30 @@ class Inspected:
 
     target: Target
     name: str
-    id: str
-    diff_ids: tuple[str, ...]
-    is_document: bool = False
+    content: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def of(cls, target: Target, name: str, content: Mapping[str, Any]) -> Self:
-        return cls(target, name, str(content["Id"]), layers_of(content), bool(content.get("Descriptor")))
+    def of(cls, entry: FromDaemon, daemon: Daemon) -> Inspected:
+        """Ask the engine for an image. Raises SandboxError."""
+        content = daemon.inspect_image(entry.image)
+        if content is None:
+            raise BadImage(
+                f"the Docker Engine has no image {entry.image}",
+                fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
+            )
+        return cls(entry.target, entry.image, content)
+
+    @property
+    def id(self) -> str:
+        return str(self.content["Id"])
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        return layers_of(self.content)
+
+    @property
+    def is_document(self) -> bool:
+        return bool(self.content.get("Descriptor"))
 
     @property
     def repository(self) -> str:
@@ -78,16 +85,25 @@ def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple((content.get("RootFS") or {}).get("Layers") or ())
 
 
+class NotSaved(SandboxError):
+    """Stands for the content of an image that a real push would save."""
+
+    def __init__(self, image: Inspected) -> None:
+        super().__init__("a dry run saves nothing")
+        self.image = image
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineAccess:
-    """How a push gets at images of the Docker Engine, besides having it save them.
+    """How a push gets at images of the Docker Engine.
 
-    With `reading`, layers come from the engine's own folders, by a `container` where this user may not read them. In
-    the folder `spool` layers are compressed, and images saved. `buildx` is the program for images that are built, where
-    the docker CLI does not have it.
+    With `reading`, layers come from the engine's own folders, by a `container` where this user may not read them; with
+    `saving`, the engine saves what these do not give. In the folder `spool` layers are compressed, and images saved.
+    `buildx` is the program for images that are built, where the docker CLI does not have it.
     """
 
     reading: bool = True
+    saving: bool = True
     container: Opening | None = None
     spool: Path | None = None
     buildx: Path | None = None

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.images.sources.archive_members import BROKEN, Members
+from sandbox.images.sources.archive_members import Members
 from sandbox.images.sources.layout import is_short_for, same, select, verified
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.digest import CHUNK, Measured
+from sandbox.oci.digest import Measured
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
@@ -30,10 +29,14 @@ _FIX = "write the archive again: docker save -o FILE IMAGE"
 
 @dataclass(frozen=True)
 class Archive:
-    """The archive at `path`, and the image `name` in it; without a name it must hold exactly one."""
+    """The archive at `path`, and the image `name` in it; without a name it must hold exactly one.
+
+    A compressed one is unpacked into a file that lasts as long as `stack`.
+    """
 
     path: Path
-    name: str | None = None
+    name: str | None
+    stack: contextlib.ExitStack
 
     def image(self) -> Image:
         """Read it. Raises SandboxError when it is no image archive, MissingBlob when it is not complete.
@@ -42,7 +45,7 @@ class Archive:
         of Docker saved it; everything else keeps the manifest that the archive has, or the index: the table of
         `docker save` has one platform of it only.
         """
-        members = Members.of(self.path)
+        members = Members.of(self.path, self.stack)
         saved, index = members.document("manifest.json"), members.document("index.json")
         root = self._root(index, needed=saved is None) if index is not None else None
         entry = self._chosen(_list(saved), root) if saved is not None else None
@@ -126,8 +129,8 @@ class Pieces:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        with self.members.open(self.places[blob.digest]) as file:
-            yield _chunks(file)
+        with contextlib.closing(self.members.chunks(self.places[blob.digest])) as chunks:
+            yield chunks
 
 
 def _id(entry: Mapping[str, Any]) -> str:
@@ -143,23 +146,14 @@ def _goes_by(entry: Mapping[str, Any], name: str) -> bool:
 
 def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
     """Describe a raw layer, whose digest is its diff id (the upload checks it), or measure a compressed one."""
-    with members.open(name) as file:
-        head = file.read(4)
-        suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
-        if not suffix:
-            return Descriptor(OCI_LAYER, diff_id, members.size(name))
-        measured = Measured(itertools.chain([head], _chunks(file)))
-        for _ in measured:
-            pass
+    head = next(members.chunks(name), b"")
+    suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
+    if not suffix:
+        return Descriptor(OCI_LAYER, diff_id, members.size(name))
+    measured = Measured(members.chunks(name))
+    for _ in measured:
+        pass
     return Descriptor(OCI_LAYER + suffix, measured.digest, members.size(name))
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    try:
-        while chunk := file.read(CHUNK):
-            yield chunk
-    except BROKEN as error:
-        raise BadImage("an image archive cannot be read to its end", details=str(error), fix=_FIX) from error
 
 
 def _list(saved: bytes) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.oci import manifest as manifests
-from sandbox.oci.image import walk
+from sandbox.oci.image import Image, walk
 from sandbox.oci.manifest import CONTAINERD_NAME
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import parse as reference
@@ -36,6 +36,11 @@ OTHER = TestImage((layer(2),), "other")
 ARM = {"os": "linux", "architecture": "arm64"}
 EMPTY = index()
 NOTHING = {"mediaType": OCI_INDEX, "digest": digest_of(EMPTY), "size": len(EMPTY)}
+
+
+def image_of(path: Path, name: str | None = None) -> Image:
+    with contextlib.ExitStack() as stack:
+        return Archive(path, name, stack).image()
 
 
 def archive(path: Path, files: dict[str, bytes]) -> Path:
@@ -86,7 +91,7 @@ def test_archive_without_an_image_is_an_error(tmp_path: Path, registry: Simulato
 def test_table_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
     path = archive(tmp_path / "a.tar", {"manifest.json": said})
     with pytest.raises(BadImage, match=r"manifest\.json of an image archive is not valid"):
-        Archive(path, "app:1").image()
+        image_of(path, "app:1")
 
 
 def test_saved_image_without_layers_is_pushed(tmp_path: Path, registry: Simulator) -> None:
@@ -128,9 +133,9 @@ def test_images_without_names_are_chosen_as_the_error_says(
 
 def test_saved_image_is_chosen_by_the_id_that_docker_shows(tmp_path: Path) -> None:
     short = digest_of(OTHER.config).removeprefix("sha256:")[:12]
-    assert digest_of(OTHER.config) in {blob.digest for blob in Archive(saved_by_id(tmp_path), short).image().blobs}
+    assert digest_of(OTHER.config) in {blob.digest for blob in image_of(saved_by_id(tmp_path), short).blobs}
     with pytest.raises(BadImage, match="has no image"):
-        Archive(saved_by_id(tmp_path), short[:11]).image()
+        image_of(saved_by_id(tmp_path), short[:11])
 
 
 def saved_index(folder: Path) -> tuple[Path, bytes]:
@@ -160,7 +165,7 @@ def test_saved_index_keeps_all_its_platforms(tmp_path: Path, registry: Simulator
 def test_saved_image_is_chosen_by_the_id_of_its_index(tmp_path: Path) -> None:
     path, top = saved_index(tmp_path)
     short = digest_of(top).removeprefix("sha256:")[:12]
-    assert Archive(path, short).image().root.data == top
+    assert image_of(path, short).root.data == top
 
 
 def test_image_with_a_layer_by_sha512_is_refused(tmp_path: Path, registry: Simulator) -> None:
@@ -177,7 +182,7 @@ def test_image_with_a_layer_by_sha512_is_refused(tmp_path: Path, registry: Simul
 
 def test_folder_and_file_that_are_mixed_up_say_so(tmp_path: Path) -> None:
     with pytest.raises(BadImage) as caught:
-        Archive(nameless(tmp_path / "layout")).image()
+        image_of(nameless(tmp_path / "layout"))
     assert "from: layout" in caught.value.fix
     with pytest.raises(BadImage) as caught:
         Layout(archive(tmp_path / "a.tar", {})).image()
@@ -210,7 +215,7 @@ def test_packed_archive_that_is_damaged_is_refused(tmp_path: Path, pack: Callabl
     for number in range(0, len(packed), 7):
         path.write_bytes(packed[:number] + bytes([packed[number] ^ 4]) + packed[number + 1 :])
         with contextlib.suppress(SandboxError):
-            image = Archive(path).image()
+            image = image_of(path)
             for blob in image.blobs:
                 with image.origin.open(blob) as chunks:
                     list(chunks)
@@ -222,7 +227,7 @@ def test_packed_archive_that_is_damaged_is_refused(tmp_path: Path, pack: Callabl
 def test_archive_with_a_wrong_number_in_a_header_is_refused(tmp_path: Path, record: str) -> None:
     (tmp_path / "a.tar").write_bytes(with_record(record))
     with pytest.raises(BadImage, match="not a readable tar archive"):
-        Archive(tmp_path / "a.tar").image()
+        image_of(tmp_path / "a.tar")
 
 
 def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:
