@@ -1,17 +1,14 @@
-"""Where a registry listens, whether that is this machine, and which of localhost's two addresses answers."""
+"""Where a registry listens, and whether that is this machine."""
 
 from __future__ import annotations
 
 import ipaddress
-import socket
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from sandbox.errors import UsageError
 from sandbox.system import host_network
 
-LOOPBACKS = ("127.0.0.1", "::1")
-CONNECT_SECONDS = 2.0
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -53,23 +50,6 @@ def parse(text: str) -> Address:
         raise _refused(text, "expected only a scheme, a host and a port")
     scheme = parts.scheme or ("http" if Address("http", host, 80).is_loopback else "https")
     return Address(scheme, host, port or _PORTS[scheme])
-
-
-def dial(address: Address) -> Address:
-    """Return `address` with `localhost` replaced by a loopback address where something listens, 127.0.0.1 first.
-
-    Ports published on 127.0.0.1 only refuse clients that resolve localhost to ::1. When neither answers, 127.0.0.1 is
-    returned, and the first request reports the error.
-    """
-    if address.host != "localhost":
-        return address
-    for host in LOOPBACKS:
-        try:
-            socket.create_connection((host, address.port), timeout=CONNECT_SECONDS).close()
-        except OSError:
-            continue
-        return Address(address.scheme, host, address.port)
-    return Address(address.scheme, LOOPBACKS[0], address.port)
 
 
 def of_url(url: str) -> Address | None:

@@ -13,19 +13,16 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import unquote
 from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.request import parse_http_list
 
 from sandbox.config import json_text
 from sandbox.oci.address import Address, of_url
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
-from sandbox.oci.oci_errors import RegistryError, from_response
-
-# It begins at the beginning of a word, and no word is read again: a header may be one word of 64 KiB.
-_PARAMETER = re.compile(r'(?<![\w-])(?:([A-Za-z][\w-]*+)\s++)?([\w-]++)\s*+=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
-_BARE_BASIC = re.compile(r"(?:^|,)\s*Basic\s*(?:,|$)", re.IGNORECASE)
-_ESCAPED = re.compile(r"\\(.)")
+from sandbox.oci.oci_errors import RegistryError
 
 
 @dataclass(frozen=True)
@@ -47,17 +44,21 @@ def parse_challenge(header: str) -> Challenge | None:
 
 def takes_password(header: str) -> bool:
     """Tell whether `header` offers the Basic scheme (RFC 7617), or says only its name, as some servers do."""
-    return "basic" in _challenges(header) or _BARE_BASIC.search(header) is not None
+    return "basic" in _challenges(header)
 
 
 def _challenges(header: str) -> dict[str, dict[str, str]]:
     """Return the parameters of each scheme, by its name in lower case (RFC 9110, 11.6.1)."""
     found: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
-    for scheme, key, quoted, bare in _PARAMETER.findall(header):
-        if scheme:
+    for part in parse_http_list(header):
+        scheme, _, parameter = part.partition(" ")
+        if "=" in scheme:
+            parameter = part
+        else:
             current = found.setdefault(scheme.lower(), {})
-        current[key.lower()] = _ESCAPED.sub(r"\1", quoted) or bare
+        key, _, value = parameter.partition("=")
+        current[key.strip().lower()] = unquote(value.strip())
     return found
 
 
@@ -100,8 +101,8 @@ LIFETIME, LONGEST = 60.0, 86_400.0
 MARGIN = 10.0
 CLIENT = "sandbox"
 
-Exchange = Callable[[str, Mapping[str, str], Mapping[str, str] | None], tuple[int, bytes]]
-"""Asks a token server: URL, headers, and a form to POST or None to GET; gives status and body."""
+Exchange = Callable[[str, Mapping[str, str], Mapping[str, str] | None], bytes]
+"""Asks a token server: URL, headers, and a form to POST or None to GET; gives the body of its answer."""
 
 
 @dataclass(frozen=True)
@@ -214,17 +215,14 @@ class Authorization:
             answer = self._exchange(url, {"Authorization": account.basic} if account and account.basic else {}, None)
         return self._read(challenge.realm, answer, wanted, begun)
 
-    def _read(self, realm: str, answer: tuple[int, bytes], wanted: Grants, begun: float) -> _Token:
-        status, body = answer
-        action = f"a token from {realm.partition('?')[0]}"
-        if status != 200:
-            raise self.denied(from_response(action, status, self.redacted(body.decode(errors="replace")).encode()))
+    def _read(self, realm: str, answer: bytes, wanted: Grants, begun: float) -> _Token:
         content: Any = None
         with suppress(ValueError):
-            content = json_text.document(body)
+            content = json_text.document(answer)
         value = (content.get("token") or content.get("access_token")) if isinstance(content, dict) else None
         if not isinstance(value, str) or not value:
-            raise RegistryError("a token server gave no token", details=f"the answer for {action} holds none")
+            details = f"the answer for a token from {realm.partition('?')[0]} holds none"
+            raise RegistryError("a token server gave no token", details=details)
         seconds = content.get("expires_in")
         lifetime = min(seconds, LONGEST) if isinstance(seconds, int | float) and seconds > 0 else LIFETIME
         return _Token(value, wanted, self._clock(), begun + lifetime - min(MARGIN, lifetime / 4))

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import random
+import itertools
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Self
+from urllib.parse import quote
 
 from sandbox.config import json_text
+from sandbox.errors import SandboxError
 from sandbox.oci import address as addresses
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.address import Address
 from sandbox.oci.credential import Keychain
-from sandbox.oci.manifest import Document
+from sandbox.oci.http_session import NoResponse, Response
+from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError, contradicted
-from sandbox.oci.transport import Answer, Transport
-from sandbox.oci.uploads import OpenBlob, Uploads
+from sandbox.oci.transport import TRIES, Transport, pause
 from sandbox.system import interruption
 
 MOST_PAGES = 10_000
 # Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
 _NAME = re.compile(r"[\w./-]+", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}")  # longer ones are no sizes, and Python reads none of thousands of digits
-log = logging.getLogger(__name__)
+_NEXT = re.compile(r"""<([^<>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
 _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
+_OCTETS = {"Content-Type": "application/octet-stream"}
+# What a registry says about an upload it forgot or mixed up; our bytes were checked, so they are not to blame.
+_SPOILT = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID"}
 
-__all__ = ["Client", "OpenBlob"]
+OpenBlob = Callable[[], AbstractContextManager[Iterator[bytes]]]
 
 
-class Client(Uploads):
+class Client:
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
     `keychain` is asked for an account when the registry requires one. Every method raises RegistryError. Requests that
@@ -46,17 +52,13 @@ class Client(Uploads):
         keychain: Keychain | None = None,
         sleep: Callable[[float], None] = interruption.pause,
         clock: Callable[[], float] = time.monotonic,
-        luck: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(Transport(url, keychain=keychain, sleep=sleep, clock=clock, luck=luck))
+        self._transport = Transport(url, keychain=keychain, sleep=sleep, clock=clock)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._transport.close()
 
     @property
@@ -68,76 +70,122 @@ class Client(Uploads):
         self._transport.send("GET", "/v2/", wanted=(200, 401))
 
     def manifest(self, repository: str, reference: str) -> Document | None:
-        """Return the manifest or index that a tag or digest names, checked against its digest.
-
-        None when there is none.
-        """
-        answer = self._transport.send(
+        """Return the manifest or index that a tag or digest names, checked against its digest, if there is one."""
+        response = self._transport.send(
             "GET", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
         )
-        if answer.status == 404:
+        if response.status_code == 404:
             return None
-        document = manifests.document(answer.content, answer.header("Content-Type").partition(";")[0].strip())
-        if digests.is_digest(reference) and digests.of(answer.content, reference) != reference:
+        content = response.content
+        document = manifests.document(content, response.header("Content-Type").partition(";")[0].strip())
+        if digests.is_digest(reference) and digests.of(content, reference) != reference:
             raise RegistryError(
                 f"digest mismatch: {self.url} returned different content for {repository}@{reference}",
                 details=f"its digest is {document.digest}",
                 fix="remove the image from that registry and push it again",
             )
-        said = answer.header("Docker-Content-Digest")
-        if digests.is_digest(said) and said != (found := digests.of(answer.content, said)):
-            raise contradicted(self.url, f"{repository}:{reference}", said, found)
+        claimed = response.header("Docker-Content-Digest")
+        if digests.is_digest(claimed) and claimed != (digest := digests.of(content, claimed)):
+            raise contradicted(self.url, f"{repository}:{reference}", claimed, digest)
         return document
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
-        """Return the digest that a tag names; None when there is none.
-
-        Costs a HEAD if the registry sends the digest.
-        """
-        answer = self._transport.send(
+        """Return the digest that a tag names, if there is one; costs a HEAD if the registry sends the digest."""
+        response = self._transport.send(
             "HEAD", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
         )
-        if answer.status == 404:
+        if response.status_code == 404:
             return None
-        known = answer.header("Docker-Content-Digest")
+        claimed = response.header("Docker-Content-Digest")
         if digests.is_digest(reference):
-            self._confirm(answer, reference, f"{repository}@{reference}")
-        if digests.is_digest(known):
-            return known
+            self._confirm(response, reference, f"{repository}@{reference}")
+        if digests.is_digest(claimed):
+            return claimed
         document = self.manifest(repository, reference)
         return document.digest if document else None
 
     def put_manifest(self, repository: str, reference: str, document: Document) -> None:
         """Store `document` under a tag or its digest; the registry refuses it while something it names is missing."""
-        answer = self._transport.send(
+        response = self._transport.send(
             "PUT",
             f"/v2/{repository}/manifests/{reference}",
             wanted=(200, 201, 202),
             headers={"Content-Type": document.media_type},
             data=document.data,
         )
-        self._confirm(answer, document.digest, f"{repository}:{reference}")
+        self._confirm(response, document.digest, f"{repository}:{reference}")
+
+    def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
+        self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
 
     def blob_size(self, repository: str, digest: str) -> int | None:
-        """Return the size in bytes of a blob in `repository`; None when it is not there, or not in this repository."""
-        answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
-        if answer.status == 404:
+        """Return the size in bytes of a blob; None when it is not there, or not in this repository."""
+        response = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
+        if response.status_code == 404:
             return None
-        self._confirm(answer, digest, f"the blob {digest} of {repository}")
-        size = answer.header("Content-Length")
+        self._confirm(response, digest, f"the blob {digest} of {repository}")
+        size = response.header("Content-Length")
         return int(size) if _SIZE.fullmatch(size) else 0
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
         """Yield the bytes of a blob, in chunks, not verified."""
-        answer = self._transport.send("GET", f"/v2/{repository}/blobs/{digest}", wanted=(200,), stream=True)
-        with contextlib.closing(answer):
-            self._confirm(answer, digest, f"the blob {digest} of {repository}")
-            yield answer.chunks()
+        response = self._transport.send("GET", f"/v2/{repository}/blobs/{digest}", wanted=(200,), stream=True)
+        with contextlib.closing(response):
+            self._confirm(response, digest, f"the blob {digest} of {repository}")
+            yield _chunks(response)
 
-    def delete_manifest(self, repository: str, reference: str) -> None:
-        """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
-        self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
+    def mount(self, repository: str, digest: str, source: str) -> str | None:
+        """Link the blob of the repository `source` into `repository` without sending it.
+
+        Returns None when that is done; otherwise the URL of the upload that the registry has begun instead (answer
+        202), which must be used or cancelled.
+        """
+        response = self._transport.send(
+            "POST",
+            f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
+            wanted=(201, 202),
+        )
+        return None if response.status_code == 201 else self._location(response)
+
+    def begin(self, repository: str) -> str:
+        """Begin an upload; its URL must be used unchanged."""
+        return self._location(
+            self._transport.send("POST", f"/v2/{repository}/blobs/uploads/", wanted=(202,), headers=_OCTETS)
+        )
+
+    def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
+        """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
+
+        `begun` is an upload that `mount` has begun. The bytes are verified on the way; DigestMismatch for others. After
+        a failure that may pass, the registry is asked first whether it has the blob after all.
+        """
+        for attempt in itertools.count():
+            url, begun = begun or self.begin(repository), None
+            try:
+                with open_blob() as chunks:
+                    self._put(url, blob, chunks)
+            except RegistryError as error:
+                if error.status == 401 and error.transient and attempt + 1 < TRIES:
+                    begun = url  # the token expired before the body began; there is another by now
+                    continue
+                self.cancel(url)
+                if not (error.transient or _SPOILT & {*error.codes}) or attempt + 1 >= TRIES:
+                    raise
+                self._transport.sleep(pause(attempt, error.retry_after))
+                if self.blob_size(repository, blob.digest) is not None:
+                    return
+            except SandboxError:
+                self.cancel(url)
+                raise
+            else:
+                return
+
+    def cancel(self, upload: str) -> None:
+        """Have the registry drop an upload that will not be finished, if it still answers; `images gc` drops others."""
+        with contextlib.suppress(SandboxError):
+            self._transport.send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=False)
 
     def tags(self, repository: str) -> tuple[str, ...]:
         return tuple(self._pages(f"/v2/{repository}/tags/list", "tags"))
@@ -147,40 +195,93 @@ class Client(Uploads):
 
     def _pages(self, url: str, key: str) -> Iterator[str]:
         for _ in range(MOST_PAGES):
-            answer = self._transport.send("GET", url, wanted=(200, 404))
-            if answer.status == 404:
+            response = self._transport.send("GET", url, wanted=(200, 404))
+            if response.status_code == 404:
                 return
-            yield from self._names(answer, key)
-            url = answer.following
-            if not url:
+            yield from self._names(response, key)
+            # The next page of a list: `Link: <…>; rel="next"` (RFC 8288).
+            following = _NEXT.search(response.header("Link"))
+            if not following:
                 return
+            url = self._transport.resolve(response, following[1].strip())
         raise RegistryError(f"a list of {self.url} does not end", details=f"{MOST_PAGES} pages and more of {key}")
 
-    def _names(self, answer: Answer, key: str) -> list[str]:
-        try:
-            found = json_text.document(answer.content).get(key) or []
-            if all(_NAME.fullmatch(name) for name in found):
-                return list(found)
-        except (ValueError, TypeError, AttributeError):
-            pass
+    def _names(self, response: Response, key: str) -> list[str]:
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            names = json_text.document(response.content).get(key) or []
+            if all(_NAME.fullmatch(name) for name in names):
+                return list(names)
         raise RegistryError(
             f"{self.url} returned no list of {key}",
-            details=f"{answer.action}: {answer.content[:100].decode(errors='replace')}",
+            details=f"GET {response.url.partition('?')[0]}: {response.content[:100].decode(errors='replace')}",
             fix="check that this is a registry and not a web server or a proxy",
         )
 
+    def _put(self, upload: str, blob: Descriptor, chunks: Iterator[bytes]) -> None:
+        body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
+        response = self._transport.send(
+            "PUT",
+            f"{upload}{'&' if '?' in upload else '?'}digest={quote(blob.digest, safe='')}",
+            wanted=(201,),
+            repeat=False,
+            headers=_OCTETS,
+            data=body if blob.size else b"".join(body),
+        )
+        self._confirm(response, blob.digest, "a blob it was sent")
+
+    def _location(self, response: Response) -> str:
+        location = response.header("Location")
+        if not location:
+            raise RegistryError(
+                f"{self.url} does not say where to send an upload",
+                details=f"status {response.status_code} without a Location header",
+                fix="check that this is a registry and not a web server or a proxy",
+            )
+        return self._transport.resolve(response, location)
+
+    def _confirm(self, response: Response, digest: str, subject: str) -> None:
+        """Refuse a response about `subject` in which the registry itself gives another digest."""
+        claimed = response.header("Docker-Content-Digest")
+        if digests.contradicts(claimed, digest):
+            raise contradicted(self.url, subject, claimed, digest)
+
+
+def _chunks(response: Response) -> Iterator[bytes]:
+    try:
+        yield from response.chunks()
+    except NoResponse as error:
+        raise RegistryError(
+            f"{response.url.partition('?')[0]} broke off", details=str(error), transient=True
+        ) from error
+
+
+class _Sized:
+    """An iterator of known size, so that requests sends a Content-Length and no chunks."""
+
+    def __init__(self, chunks: Iterator[bytes], size: int) -> None:
+        self._chunks = chunks
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
 
 class Clients:
-    """Makes clients that live as long as `stack`, one for each address."""
+    """Makes clients that live as long as `stack`, one for each address. Safe for use by several threads."""
 
     def __init__(self, stack: contextlib.ExitStack, keychain: Keychain | None) -> None:
         self._stack = stack
         self._keychain = keychain
+        self._lock = threading.Lock()
         self._clients: dict[Address, Client] = {}
 
     def at(self, url: str) -> Client:
         """Return the client of the registry at `url` (see Client). Raises UsageError."""
         address = addresses.parse(url)
-        if address not in self._clients:
-            self._clients[address] = self._stack.enter_context(Client(str(address), keychain=self._keychain))
-        return self._clients[address]
+        with self._lock:
+            if address not in self._clients:
+                self._clients[address] = self._stack.enter_context(Client(str(address), keychain=self._keychain))
+            return self._clients[address]

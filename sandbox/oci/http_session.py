@@ -1,7 +1,6 @@
 """HTTP to a registry, its token server and the stores it redirects to, by one session of `requests`.
 
-Redirects follow rules of our own: no header with a secret is sent to another host. Answers are read completely, up to a
-limit; only blobs are streamed.
+Bodies of answers are read completely, up to a limit; only blobs are streamed.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +18,13 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import LocationValueError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.config.schema.values import proxy_fault
 from sandbox.oci.address import Address, joined, of_url
 from sandbox.oci.address_guard import Guard
-from sandbox.oci.oci_errors import RegistryError, is_transient
+from sandbox.oci.digest import CHUNK
+from sandbox.oci.oci_errors import RegistryError
 from sandbox.sanitize import deepest
 
 # Seconds: to connect, until the next byte of an answer to a question, and of an answer to an upload.
@@ -39,7 +38,6 @@ MOST_CONNECTIONS = 32
 
 Body = bytes | Iterable[bytes] | Mapping[str, str] | None
 
-_HEADERS = {"User-Agent": "sandbox", "Accept": "*/*", "Accept-Encoding": "identity"}
 _TRANSIENT: tuple[type[Exception], ...] = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
@@ -66,29 +64,25 @@ class NoResponse(Exception):
 
 @dataclass
 class Response:
-    """A response to a request for `url`.
-
-    `read` yields the body in pieces of about the given size, once, and raises NoResponse. `content` is the body, once
-    it was read completely.
-    """
+    """A response from `url`: after redirects, not always the one that was asked. A streamed one must be closed."""
 
     status_code: int
     url: str
     headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
-    read: Callable[[int], Iterator[bytes]] = lambda _: iter(())
-    close: Callable[[], None] = lambda: None
     content: bytes = b""
-
-    @property
-    def ok(self) -> bool:
-        return self.status_code < 400
-
-    @property
-    def is_redirect(self) -> bool:
-        return self.status_code in (301, 302, 303, 307, 308) and bool(self.header("Location"))
+    answer: requests.Response | None = field(default=None, repr=False)
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body of a streamed response. Raises NoResponse when it breaks off."""
+        with translated():
+            yield from self.answer.iter_content(CHUNK) if self.answer else ()
+
+    def close(self) -> None:
+        if self.answer:
+            self.answer.close()
 
 
 class HttpSession:
@@ -100,6 +94,8 @@ class HttpSession:
     def __init__(self, home: Address) -> None:
         self._session = _Session()
         self._session.trust_env = not home.is_loopback
+        self._session.max_redirects = REDIRECTS
+        self._session.headers.update({"User-Agent": "sandbox", "Accept-Encoding": "identity"})
         adapter = _Adapter(Guard(home.host, near=home.is_loopback), pool_maxsize=MOST_CONNECTIONS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -120,39 +116,25 @@ class HttpSession:
     ) -> Response:
         """Return the response to a request; redirects of GET and HEAD are followed, if `follow`.
 
-        `authorization` is sent to the scheme, host and port of `url` only. Raises NoResponse, and RegistryError for a
-        redirect that must not be followed and for a response that is too large.
+        Raises NoResponse, and RegistryError for a redirect that must not be followed and for a response that is too
+        large.
         """
-        origin = of_url(url)
-        for _ in range(REDIRECTS + 1):
-            secret = {"Authorization": authorization} if authorization and of_url(url) == origin else {}
-            response = self._send(method, url, {**_HEADERS, **headers, **secret}, data)
-            if not follow or method not in QUESTIONS or not response.is_redirect:
-                return response if stream and response.ok else _whole(response)
-            _whole(response).close()  # read, for the connection to be used again
-            url = _redirect(origin, url, joined(url, response.header("Location")))
-        raise RegistryError(f"{origin} redirects in circles", details=f"more than {REDIRECTS} redirects")
-
-    def _send(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
         proxy = self._proxy(url)
-        timeout = (CONNECT_TIMEOUT, QUESTION_TIMEOUT if method in QUESTIONS else UPLOAD_TIMEOUT)
-        with _translated(proxy):
+        secret = {"Authorization": authorization} if authorization else {}
+        with translated(proxy):
             answer = self._session.request(
                 method,
                 url,
-                headers=headers,
+                headers={**headers, **secret},
                 data=data,
                 auth=_as_given,
-                allow_redirects=False,
+                allow_redirects=follow and method in QUESTIONS,
                 stream=True,
-                timeout=timeout,
+                timeout=(CONNECT_TIMEOUT, QUESTION_TIMEOUT if method in QUESTIONS else UPLOAD_TIMEOUT),
             )
-
-        def read(size: int) -> Iterator[bytes]:
-            with _translated(proxy):
-                yield from answer.iter_content(size)
-
-        return Response(answer.status_code, answer.url, answer.headers, read, answer.close)
+            streams = stream and answer.ok
+            content = b"" if streams else _whole(answer)
+        return Response(answer.status_code, answer.url, answer.headers, content, answer if streams else None)
 
     def _proxy(self, url: str) -> str:
         """Return the proxy for a URL, without its account.
@@ -161,7 +143,7 @@ class HttpSession:
         """
         if not self._session.trust_env:
             return ""
-        with _translated():
+        with translated():
             proxies = self._session.merge_environment_settings(url, {}, True, None, None)["proxies"]
         proxy: str = requests.utils.select_proxy(url, proxies) or ""
         full = proxy if "://" in proxy else f"http://{proxy}"
@@ -173,10 +155,20 @@ class HttpSession:
 
 
 class _Session(requests.Session):
-    """A session that follows no redirects, and does not prepare to: requests would read the body of one at once."""
+    """A session that sends accounts to no other host, and follows nothing to where others could change the answer."""
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """See requests.Session."""
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        here, there = of_url(response.url), of_url(str(prepared_request.url))
+        # A Location that this and requests read differently is refused.
+        same = there == of_url(joined(response.url, response.headers.get("Location", "")))
+        if not there or not same or (here and here.scheme == "https" and there.scheme != "https"):
+            raise RegistryError(
+                f"{here} redirects to an address that is not allowed",
+                details=f"{response.url.partition('?')[0]} leads to {str(prepared_request.url).partition('?')[0]}",
+                fix="tell the registry's owner: https must lead to https",
+            )
+        if here != there:
+            prepared_request.headers.pop("Authorization", None)
 
 
 class _Guarded(HTTPConnection):
@@ -226,24 +218,18 @@ def _trusting() -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _translated(proxy: str = "") -> Iterator[None]:
+def translated(proxy: str = "") -> Iterator[None]:
+    """Turn the errors of requests in the block into NoResponse."""
     try:
         yield
-    # One is of urllib3, which requests does not translate everywhere, the other of a header that no server can be sent.
-    except (LocationValueError, UnicodeEncodeError) as error:
-        raise NoResponse(str(error), proxy=proxy) from error
     except requests.exceptions.ReadTimeout:  # a frozen server would be silent at the next try as well
         raise NoResponse("it accepts connections and does not answer", proxy=proxy) from None
     except requests.RequestException as error:
         untrusted = isinstance(error, requests.exceptions.SSLError) and not isinstance(deepest(error), _CLOSED)
         transient = isinstance(error, _TRANSIENT) and not untrusted
         raise NoResponse(str(error), transient=transient, untrusted=untrusted, proxy=proxy) from error
-
-
-def may_pass(result: Response | Exception) -> bool:
-    if isinstance(result, Exception):
-        return isinstance(result, NoResponse) and result.transient
-    return is_transient(result.status_code)
+    except ValueError as error:  # of urllib3, for a URL or a header that no server can be sent
+        raise NoResponse(str(error), proxy=proxy) from error
 
 
 def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -251,38 +237,19 @@ def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _redirect(origin: Address | None, before: str, url: str) -> str:
-    """Return `url`, if it may be followed: not where others could read and change what a registry protects.
-
-    Its address is tested when it is connected to.
-    """
-    here, there = of_url(before), of_url(url)
-    if there is None or (here and here.scheme == "https" and there.scheme != "https"):
-        raise RegistryError(
-            f"{origin} redirects to an address that is not allowed",
-            details=f"{before.partition('?')[0]} leads to {url.partition('?')[0]}",
-            fix="tell the registry's owner: https must lead to https",
-        )
-    return url
-
-
-def _whole(response: Response) -> Response:
-    """Return a response with its body, of which a refusal may be cut short.
-
-    Raises NoResponse, and RegistryError for a body over the limit.
-    """
-    most = LARGEST if response.ok else LARGEST_REFUSAL
+def _whole(answer: requests.Response) -> bytes:
+    """Return the body, of which a refusal may be cut short. Raises RegistryError for one over the limit."""
+    most = LARGEST if answer.ok else LARGEST_REFUSAL
     body = bytearray()
-    for chunk in response.read(1 << 16):
+    for chunk in answer.iter_content(1 << 16):
         body += chunk
         if len(body) > most:
-            response.close()
-            if response.ok:
+            answer.close()
+            if answer.ok:
                 raise RegistryError(
                     "an answer of a registry is too large",
-                    details=f"{response.url.partition('?')[0]}: more than {most} bytes",
+                    details=f"{answer.url.partition('?')[0]}: more than {most} bytes",
                     fix="check the address, or tell the registry's owner",
                 )
             break
-    response.content = bytes(body[:most])
-    return response
+    return bytes(body[:most])

@@ -20,7 +20,7 @@ class RegistryError(SandboxError):
     """A registry refused a request, or could not be reached (`status` is then None).
 
     `codes` are those of the Distribution specification, "Error Codes". `transient` says that the same request may
-    succeed later: the connection broke, the server failed (5xx) or asked us to slow down (429).
+    succeed later: the connection broke, the server failed (5xx) or asked us to slow down (429), until `retry_after`.
     """
 
     id = "registry"
@@ -34,11 +34,13 @@ class RegistryError(SandboxError):
         status: int | None = None,
         codes: tuple[str, ...] = (),
         transient: bool = False,
+        retry_after: str = "",
     ) -> None:
         super().__init__(brief, details=details, fix=fix)
         self.status = status
         self.codes = codes
         self.transient = transient
+        self.retry_after = retry_after
 
 
 class BadImage(SandboxError):
@@ -47,33 +49,27 @@ class BadImage(SandboxError):
     id = "image"
 
 
-def from_response(action: str, status: int, body: bytes) -> RegistryError:
+def from_response(action: str, status: int, body: bytes, retry_after: str = "") -> RegistryError:
     codes, messages = _read(body)
-    if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
-        return RegistryError(
-            "the registry's disk is full",
-            details="\n".join((f"{action}: HTTP status {status}", *messages)),
-            fix="free space there: for the sandbox's own registry, sandbox images gc or docker system prune",
-            status=status,
-            codes=codes,
-        )
-    if status == 413:
-        return RegistryError(
-            f"the registry refused {action}",
-            details="\n".join(("HTTP status 413: the body is too large", *messages)),
-            fix="raise the limit of the proxy before the registry (nginx: client_max_body_size 0)",
-            status=status,
-            codes=codes,
-        )
     if not codes and status in (401, 403):
         codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
+    brief, transient = f"the registry refused {action}", is_transient(status)
+    fix = next((_FIXES[code] for code in codes if code in _FIXES), "")
+    lines = (f"HTTP status {status}", *messages)
+    if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
+        brief, transient, lines = "the registry's disk is full", False, (f"{action}: {lines[0]}", *messages)
+        fix = "free space there: for the sandbox's own registry, sandbox images gc or docker system prune"
+    elif status == 413:
+        lines = ("HTTP status 413: the body is too large", *messages)
+        fix = "raise the limit of the proxy before the registry (nginx: client_max_body_size 0)"
     return RegistryError(
-        f"the registry refused {action}",
-        details="\n".join((f"HTTP status {status}", *messages)),
-        fix=next((_FIXES[code] for code in codes if code in _FIXES), ""),
+        brief,
+        details="\n".join(lines),
+        fix=fix,
         status=status,
         codes=codes,
-        transient=is_transient(status),
+        transient=transient,
+        retry_after=retry_after,
     )
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from sandbox.oci import address, address_guard, http_session
 from sandbox.oci.client import Client
-from sandbox.oci.http_session import LARGEST, HttpSession, Response
+from sandbox.oci.http_session import LARGEST, HttpSession, NoResponse
 from sandbox.oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, image_manifest
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
 from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
+from tests.unit.oci.answers import answer_all
 
 DATA = b"a blob"
 BLOB = ("app", digest_of(DATA))
@@ -134,50 +135,32 @@ def test_registry_behind_a_tunnel_may_redirect_to_another(names: Names, store: S
         assert read(registry) == DATA
 
 
-def redirecting(monkeypatch: pytest.MonkeyPatch, place: str) -> list[str]:
-    """Have every answer redirect to a place; returns what is asked for."""
-    asked: list[str] = []
-
-    def send(_: object, method: str, url: str, *args: object) -> Response:
-        asked.append(url)
-        return Response(307, url, {"Location": place})
-
-    monkeypatch.setattr(HttpSession, "_send", send)
-    return asked
-
-
 @pytest.mark.security(10, 11)
 def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """A redirect from https to http, where a manifest could be anybody's → refused."""
-    asked = redirecting(monkeypatch, "http://store.example/blob")
+    asked = answer_all(monkeypatch, lambda _: (307, {"Location": "http://store.example/blob"}))
     home = address.parse("https://registry.example")
     with pytest.raises(RegistryError, match="is not allowed"):
         HttpSession(home).request("GET", "https://registry.example/v2/", {})
-    assert asked == ["https://registry.example/v2/"]
+    assert asked == [("https://registry.example/v2/", "")]
 
 
 @pytest.mark.security(11)
 def test_redirect_that_programs_read_differently_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that redirects to `EVIL\\@REGISTRY`, the registry's own for some programs → refused, nothing is sent."""
-    asked = redirecting(monkeypatch, "https://evil.example\\@registry.example/blob")
+    asked = answer_all(monkeypatch, lambda _: (307, {"Location": "https://evil.example\\@registry.example/blob"}))
     home = address.parse("https://registry.example")
     with pytest.raises(RegistryError, match="is not allowed"):
         HttpSession(home).request("GET", "https://registry.example/v2/", {}, authorization="Bearer canary")
-    assert asked == ["https://registry.example/v2/"]
+    assert asked == [("https://registry.example/v2/", "Bearer canary")]
 
 
-def test_redirect_to_what_no_name_can_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [f"https://{'a' * 64}.example/blob", "http://[bad/"])
+def test_redirect_to_what_no_name_can_be_is_an_error(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """A label has more characters than DNS lets it have."""
-    sent = HttpSession._send
-
-    def send(self: HttpSession, method: str, url: str, *args: Any) -> Response:
-        if url.startswith("https://registry"):
-            return Response(307, url, {"Location": f"https://{'a' * 64}.example/blob"})
-        return sent(self, method, url, *args)
-
-    monkeypatch.setattr(HttpSession, "_send", send)
+    answer_all(monkeypatch, lambda _: (307, {"Location": place}))
     found = HttpSession(address.parse("https://registry.example"))
-    with contextlib.closing(found), pytest.raises(RegistryError):
+    with contextlib.closing(found), pytest.raises((RegistryError, NoResponse)):
         found.request("GET", "https://registry.example/v2/", {})
 
 

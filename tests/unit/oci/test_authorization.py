@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from sandbox.oci.authorization import needed_grants, read_scope, write_scopes
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential, CredentialsUnusable, redacted
-from sandbox.oci.http_session import Body, HttpSession, Response
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
@@ -142,17 +144,22 @@ def test_upload_whose_url_names_no_repository_has_its_token(
 ) -> None:
     """Google's Artifact Registry has uploads at /artifacts-uploads/…, and other requests go on meanwhile."""
     place, sent = "/artifacts-uploads/namespaces/one", list[str]()
-    send = HttpSession._send
+    send = HTTPAdapter.send
 
-    def elsewhere(self: HttpSession, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
-        if place not in url:
-            found = send(self, method, url, headers, data)
-            return replace(found, headers={**found.headers, "Location": place}) if method == "POST" else found
-        sent.append(headers["Authorization"].removeprefix("Bearer "))
-        return Response(201, url, {"Location": f"{place}/more"})
+    def elsewhere(self: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if place not in str(request.url):
+            found = send(self, request, **options)
+            if request.method == "POST":
+                found.headers["Location"] = place
+            return found
+        sent.append(request.headers["Authorization"].removeprefix("Bearer "))
+        found = requests.Response()
+        found.status_code, found.url, found.request, found.raw = 201, str(request.url), request, io.BytesIO()
+        found.headers["Location"] = f"{place}/more"
+        return found
 
     with signed_in(registry) as client:
-        monkeypatch.setattr(HttpSession, "_send", elsewhere)
+        monkeypatch.setattr(HTTPAdapter, "send", elsewhere)
         upload = client.begin("one")
         client.blob_size("two", BLOB.digest)
         client.upload("one", BLOB, lambda: contextlib.nullcontext(iter([DATA])), begun=upload)
@@ -261,7 +268,7 @@ def test_a_token_server_that_stumbles_is_asked_again(registry: Simulator, answer
 def test_a_busy_token_server_is_given_the_time_it_asks_for(registry: Simulator) -> None:
     slept: list[float] = []
     registry.faults = [Fault("GET", "/auth", 429, retry_after="7"), Fault("GET", "/auth", 429)]
-    with Client(registry.url, keychain=Keys(ACCOUNT), sleep=slept.append, luck=lambda: 0.0) as client:
+    with Client(registry.url, keychain=Keys(ACCOUNT), sleep=slept.append) as client:
         assert client.blob_size("app", BLOB.digest) is None
     assert slept == [7.0, 0.4]
 
@@ -352,7 +359,7 @@ def test_circles_and_distant_redirects_into_this_machine_end(registry: Simulator
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
         registry.redirect_blobs = registry.url
-        with pytest.raises(RegistryError, match="circles"), client.blob("app", BLOB.digest):
+        with pytest.raises(RegistryError, match="no usable connection"), client.blob("app", BLOB.digest):
             pass
 
 

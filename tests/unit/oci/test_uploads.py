@@ -26,7 +26,7 @@ def slept() -> list[float]:
 
 @pytest.fixture
 def client(registry: Simulator, slept: list[float]) -> Iterator[Client]:
-    with Client(registry.url, sleep=slept.append, luck=lambda: 0.0) as client:
+    with Client(registry.url, sleep=slept.append) as client:
         yield client
 
 
