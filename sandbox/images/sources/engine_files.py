@@ -57,55 +57,31 @@ class OpenedFiles:
 
 
 def _contents(folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Generator[bytes]:
-    with contextlib.closing(_Folders(folder)) as folders:
-        for name, size in zip(names, sizes, strict=True):
-            file, left = folders.open(name), size
-            try:
-                while left and (piece := os.read(file, min(left, CHUNK))):
+    for name, size in zip(names, sizes, strict=True):
+        left = size
+        try:
+            with open(_opened(folder, name), "rb", buffering=0) as file:
+                while left and (piece := file.read(min(left, CHUNK))):
                     left -= len(piece)
                     yield piece
-            except OSError as error:
-                raise _unreadable(name, error) from error
-            finally:
-                os.close(file)
-            if left:
-                raise Unreadable("a file in the engine's folder is too short", details=repr(name))
-
-
-class _Folders:
-    """The folders on the way to the last file stay open, for its neighbours."""
-
-    def __init__(self, root: Path) -> None:
-        try:
-            self._open = [(b"", os.open(root, _FOLDER))]
         except OSError as error:
-            raise _unreadable(bytes(root), error) from error
-
-    def close(self) -> None:
-        while self._open:
-            os.close(self._open.pop()[1])
-
-    def open(self, name: bytes) -> int:
-        *folders, base = name.split(b"/")
-        try:
-            file = os.open(base, _FILE, dir_fd=self._folder(folders))
-        except OSError as error:
-            raise _unreadable(name, error) from error
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            os.close(file)
-            raise Unreadable("the engine's folder contains something that is not a file", details=repr(name))
-        return file
-
-    def _folder(self, names: list[bytes]) -> int:
-        same = 0
-        while same < min(len(names), len(self._open) - 1) and names[same] == self._open[same + 1][0]:
-            same += 1
-        while len(self._open) > same + 1:
-            os.close(self._open.pop()[1])
-        for name in names[same:]:
-            self._open.append((name, os.open(name, _FOLDER, dir_fd=self._open[-1][1])))
-        return self._open[-1][1]
+            brief = f"{os.fsdecode(name)} in the engine's folder cannot be read"
+            raise Unreadable(brief, details=str(error)) from error
+        if left:
+            raise Unreadable("a file in the engine's folder is too short", details=repr(name))
 
 
-def _unreadable(name: bytes, error: OSError) -> Unreadable:
-    return Unreadable(f"{os.fsdecode(name)} in the engine's folder cannot be read", details=str(error))
+def _opened(root: Path, name: bytes) -> int:
+    """Open a file below `root`; a link on the way, even of a folder, is an error."""
+    *folders, base = name.split(b"/")
+    with contextlib.ExitStack() as stack:
+        folder = os.open(root, _FOLDER)
+        stack.callback(os.close, folder)
+        for part in folders:
+            folder = os.open(part, _FOLDER, dir_fd=folder)
+            stack.callback(os.close, folder)
+        file = os.open(base, _FILE, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError("it is not a file")
+    return file

@@ -10,7 +10,6 @@ import contextlib
 import io
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 LARGEST = 256 << 20  # bytes of a document
 # Of the system, and of Docker Desktop's virtual machine.
 CONTAINERDS = (Path("/var/lib/containerd"), Path("/var/lib/desktop-containerd/daemon"))
-METACOPY = Path("/sys/module/overlay/parameters/metacopy")
 SPLIT = "tar-split.json.gz"
 
 Content = Mapping[str, Any]  # the engine's description of an image
@@ -98,13 +96,7 @@ def overlay_root(content: Content) -> Path:
     upper = str((driver.get("Data") or {}).get("UpperDir") or "")
     if driver.get("Name") != "overlay2" or not upper:
         raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
-    root = Path(upper).parent.parent.parent
-    if re.fullmatch(r"\d+\.\d+", root.name):
-        raise Unreadable("the engine maps users", details=str(root))
-    with contextlib.suppress(OSError):
-        if METACOPY.read_text(encoding="ascii").strip() == "Y":
-            raise Unreadable("the kernel's overlay keeps parts of files apart (metacopy)")
-    return root
+    return Path(upper).parent.parent.parent
 
 
 def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, access: Access) -> dict[str, Image]:

@@ -7,21 +7,18 @@ tar/storage: one JSON object a line). Both together give the exact bytes that th
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.config import json_text
 from sandbox.images.sources.engine_files import Unreadable
 from sandbox.oci.digest import CHUNK
 
-LONGEST_LINE = 8 << 20
-BLOCK = 256 << 10
-_SEGMENT, _CONTENT = 2, 1
+_FILE, _SEGMENT = 1, 2
 
 
 @dataclass(frozen=True)
@@ -36,24 +33,27 @@ class TarSplit:
     @classmethod
     def of(cls, data: bytes) -> TarSplit:
         names, sizes, headers = [], [], 0
-        for entry in _entries(data):
-            if entry.get("type") == _SEGMENT:
-                headers += _payload_size(entry)
-            elif length := _length(entry):
-                names.append(_name(entry))
-                sizes.append(length)
+        for payload, name, size in _entries(data):
+            headers += len(payload)
+            if size:
+                names.append(name)
+                sizes.append(size)
         return cls(data, headers + sum(sizes), tuple(names), tuple(sizes))
 
     def tar(self, contents: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the tar with the `contents` of its files, which come one after another, in pieces of any size."""
-        return _gathered(self._pieces(_Stream(contents)))
-
-    def _pieces(self, contents: _Stream) -> Iterator[bytes | memoryview]:
-        for entry in _entries(self.data):
-            if entry.get("type") == _SEGMENT:
-                yield _payload(entry)
-            else:
-                yield from contents.take(_length(entry))
+        stream = _Stream(contents)
+        waiting: list[bytes | memoryview] = []
+        length = 0
+        for payload, _, size in _entries(self.data):
+            for piece in stream.take(size) if size else (payload,):
+                waiting.append(piece)
+                length += len(piece)
+                if length >= CHUNK:
+                    yield b"".join(waiting)
+                    waiting, length = [], 0
+        if length:
+            yield b"".join(waiting)
 
 
 class _Stream:
@@ -61,89 +61,39 @@ class _Stream:
         self._pieces = pieces
         self._piece = memoryview(b"")
 
-    def take(self, size: int) -> Iterator[bytes | memoryview]:
+    def take(self, size: int) -> Iterator[memoryview]:
         while size:
-            if not self._piece:
-                if not (piece := next(self._pieces, b"")):
-                    raise Unreadable("the files of a layer are too short")
-                if len(piece) <= size:
-                    size -= len(piece)
-                    yield piece
-                    continue
-                self._piece = memoryview(piece)
-            part, self._piece = self._piece[:size], self._piece[size:]
+            if not self._piece and not (piece := memoryview(next(self._pieces, b""))):
+                raise Unreadable("the files of a layer are too short")
+            piece = self._piece or piece
+            part, self._piece = piece[:size], piece[size:]
             size -= len(part)
             yield part
 
 
-def _gathered(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
-    waiting: list[bytes | memoryview] = []
-    size = 0
-    for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= CHUNK:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    if size:
-        yield b"".join(waiting)
-
-
-def _entries(data: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the entries in order, many decoded at a time: a layer may have a hundred thousand."""
+def _entries(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield each entry in order: bytes of the tar, or a file's path below the layer's folder and its size."""
     try:
-        with gzip.open(io.BytesIO(data)) as file:
-            rest = b""
-            while len(rest) < LONGEST_LINE and (block := file.read(BLOCK)):
-                lines, _, rest = (rest + block).rpartition(b"\n")
-                yield from _decoded(lines)
-            yield from _decoded(rest)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise Unreadable("the engine's tar-split.json.gz cannot be read", details=str(error)) from error
+        with gzip.open(io.BytesIO(data)) as lines:
+            for line in lines:
+                yield _parsed(json.loads(line))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        raise Unreadable("the engine's tar-split.json.gz cannot be read", details=repr(error)[:200]) from error
 
 
-def _decoded(lines: bytes) -> list[dict[str, Any]]:
-    """Decode lines of JSON objects; no line break in a string is literal."""
-    entries: list[Any] = json_text.document(b"[" + lines.strip().replace(b"\n", b",") + b"]")
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError("an entry is no object")
-    return entries
-
-
-def _length(entry: dict[str, Any]) -> int:
-    """Return the number of bytes a file has in the tar; 0 for anything but a non-empty regular file."""
-    length = entry.get("size", 0)
-    if entry.get("type") != _CONTENT or not isinstance(length, int) or length < 0:
-        raise _odd(str(entry)[:200])
-    return length
-
-
-def _payload_size(entry: dict[str, Any]) -> int:
-    text = entry.get("payload") or ""
-    if not isinstance(text, str):
-        raise _odd(str(entry)[:200])
-    return len(text) // 4 * 3 - text.count("=", -2)
-
-
-def _payload(entry: dict[str, Any]) -> bytes:
-    try:
-        return binascii.a2b_base64(entry.get("payload") or b"", strict_mode=True)
-    except (ValueError, TypeError) as error:
-        raise _odd(str(error)) from error
+def _parsed(entry: dict[str, Any]) -> tuple[bytes, bytes, int]:
+    kind, size = entry["type"], entry.get("size", 0)
+    if kind == _SEGMENT:
+        return base64.b64decode(entry.get("payload") or b"", validate=True), b"", 0
+    if kind != _FILE or not isinstance(size, int) or size < 0:
+        raise ValueError(f"an entry is not understood: {entry}")
+    return b"", _name(entry) if size else b"", size
 
 
 def _name(entry: dict[str, Any]) -> bytes:
-    """Return the path below the layer's folder; `name_raw` is for one that is not UTF-8."""
-    try:
-        raw = entry.get("name_raw")
-        name = base64.b64decode(raw, validate=True) if raw else str(entry["name"]).encode()
-    except (KeyError, ValueError, TypeError) as error:
-        raise _odd(str(error)) from error
+    raw = entry.get("name_raw")  # of a name that is not UTF-8
+    name = base64.b64decode(raw, validate=True) if raw else str(entry["name"]).encode()
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if not parts or b".." in parts or b"\0" in name:
-        raise _odd(f"a file outside of the layer's folder: {name!r}")
+        raise ValueError(f"a file outside of the layer's folder: {name!r}")
     return b"/".join(parts)
-
-
-def _odd(details: str) -> Unreadable:
-    return Unreadable("the engine's tar-split.json.gz has an entry that is not understood", details=details)

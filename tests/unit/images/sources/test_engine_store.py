@@ -147,21 +147,9 @@ def test_names_that_are_not_utf8_are_read() -> None:
         {"GraphDriver": None},
         {"GraphDriver": {"Name": "overlay2", "Data": None}},
         {"GraphDriver": {"Name": "btrfs", "Data": {"UpperDir": "/"}}},
-        {"GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": "/var/lib/docker/1000.1000/overlay2/a/diff"}}},
     ],
 )
 def test_an_engine_of_another_kind_is_not_read(content: Mapping[str, Any]) -> None:
-    with pytest.raises(Unreadable):
-        engine_store.overlay_root(content)
-
-
-def test_a_kernel_with_metacopy_is_not_read(
-    tmp_path: Path, engine: ReadableEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = engine.inspect_image("app:1") or {}
-    engine_store.overlay_root(content)
-    (tmp_path / "metacopy").write_text("Y\n", encoding="ascii")
-    monkeypatch.setattr(engine_store, "METACOPY", tmp_path / "metacopy")
     with pytest.raises(Unreadable):
         engine_store.overlay_root(content)
 
