@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache, partial
 
@@ -20,7 +20,7 @@ REPOSITORY = "sandbox/canary"
 @cache
 def document() -> Document:
     """Return the canary's manifest: one layer with one file, for the nodes' platform, as containerd requires."""
-    config, layer = (_descriptor(media_type, data) for media_type, data in _blobs())
+    config, layer = _blobs()
     return image_manifest(config, (layer,))
 
 
@@ -30,44 +30,37 @@ def place(client: Client) -> str:
     It has no tag, so that it is in no list; a garbage collection may remove it, and the next call pushes it again.
     """
     if find(client) is None:
-        manifest = document()
-        for media_type, data in _blobs():
-            client.upload(REPOSITORY, _descriptor(media_type, data), partial(_open, data))
-        client.put_manifest(REPOSITORY, manifest.digest, manifest)
-    return _name()
-
-
-def find(client: Client) -> str | None:
-    there = client.manifest_digest(REPOSITORY, document().digest)
-    return None if there is None else _name()
-
-
-def _name() -> str:
+        for blob, data in _blobs().items():
+            client.upload(REPOSITORY, blob, partial(_opened, data))
+        client.put_manifest(REPOSITORY, document().digest, document())
     return f"{REPOSITORY}@{document().digest}"
 
 
+def find(client: Client) -> str | None:
+    digest = client.manifest_digest(REPOSITORY, document().digest)
+    return f"{REPOSITORY}@{digest}" if digest else None
+
+
 @cache
-def _blobs() -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-    said = b"pulled\n"
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+def _blobs() -> Mapping[Descriptor, bytes]:
+    content, packed = b"pulled\n", io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         info = tarfile.TarInfo("canary")
-        info.size, info.mode = len(said), 0o444
-        tar.addfile(info, io.BytesIO(said))
-    data = layer.getvalue()
+        info.size, info.mode = len(content), 0o444
+        tar.addfile(info, io.BytesIO(content))
+    layer = packed.getvalue()
     system, architecture = host_platform().split("/")
-    config = {
-        "architecture": architecture,
-        "os": system,
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [digests.of(data)]},
-    }
-    return (OCI_CONFIG, canonical(config)), (OCI_LAYER, data)
+    config = canonical(
+        {
+            "architecture": architecture,
+            "os": system,
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [digests.of(layer)]},
+        }
+    )
+    blobs = {OCI_CONFIG: config, OCI_LAYER: layer}
+    return {Descriptor(kind, digests.of(data), len(data)): data for kind, data in blobs.items()}
 
 
-def _descriptor(media_type: str, data: bytes) -> Descriptor:
-    return Descriptor(media_type, digests.of(data), len(data))
-
-
-def _open(data: bytes) -> AbstractContextManager[Iterator[bytes]]:
+def _opened(data: bytes) -> AbstractContextManager[Iterator[bytes]]:
     return contextlib.nullcontext(iter((data,)))

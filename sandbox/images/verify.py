@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
 
 from sandbox.errors import SandboxError
 from sandbox.images.progress import Ending, Observer
@@ -23,7 +22,7 @@ class VerifyFailed(SandboxError):
 
     id = "verify-failed"
 
-    def __init__(self, faults: Mapping[Target, tuple[str, ...]], damaged: frozenset[str]) -> None:
+    def __init__(self, faults: Mapping[Target, Collection[str]], damaged: frozenset[str]) -> None:
         lines = [f"{target}: {fault}" for target, found in faults.items() for fault in found]
         count = f"{len(faults)} images are" if len(faults) > 1 else "1 image is"
         super().__init__(
@@ -43,75 +42,69 @@ def verify(wanted: Mapping[Target, str], client: Client, observer: Observer) -> 
     faults.
     """
     ending = Ending(observer)
+    faults: dict[Target, list[str]] = {target: [] for target in wanted}
+    needs: dict[Descriptor, dict[str, list[Target]]] = {}
+    damaged = set[str]()
     with workers(LIMIT, ending) as pool:
-        return _Reading(client, pool, ending)(wanted)
-
-
-class _Reading:
-    def __init__(self, client: Client, pool: ThreadPoolExecutor, ending: Ending) -> None:
-        self._client = client
-        self._pool = pool
-        self._ending = ending
-
-    def __call__(self, wanted: Mapping[Target, str]) -> int:
-        faults: dict[Target, list[str]] = {target: [] for target in wanted}
-        needs: dict[Descriptor, dict[str, list[Target]]] = {}
-        for target, tree in zip(wanted, self._pool.map(self._tree, wanted.items()), strict=True):
-            if isinstance(tree, str):
-                faults[target].append(tree)
+        for target, tree in zip(wanted, pool.map(lambda item: _tree(client, *item), wanted.items()), strict=True):
+            if isinstance(tree, SandboxError):
+                faults[target].append(_words(tree))
                 continue
             for blob in tree.blobs:
                 needs.setdefault(blob, {}).setdefault(target.repository, []).append(target)
         largest = sorted(needs, key=lambda blob: -blob.size)
-        self._ending.observer.planned(len(wanted), len(largest), sum(blob.size for blob in largest))
-        damaged = set[str]()
-        for blob, found in zip(largest, self._pool.map(lambda one: self._blob(one, needs[one]), largest), strict=True):
-            damaged |= {blob.digest} if found else set()
-            for repository, fault in found.items():
+        size = sum(blob.size for blob in largest)
+        observer.planned(len(wanted), len(largest), size)
+        found = pool.map(lambda blob: _blob_faults(client, blob, needs[blob], ending), largest)
+        for blob, wrong in zip(largest, found, strict=True):
+            for repository, fault in wrong.items():
+                damaged.add(blob.digest)
                 for target in needs[blob][repository]:
                     faults[target].append(fault)
-        if wrong := {target: tuple(found) for target, found in faults.items() if found}:
-            raise VerifyFailed(wrong, frozenset(damaged))
-        return sum(blob.size for blob in largest)
+    if harmed := {target: found for target, found in faults.items() if found}:
+        raise VerifyFailed(harmed, frozenset(damaged))
+    return size
 
-    def _tree(self, item: tuple[Target, str]) -> Tree | str:
-        target, digest = item
-        try:
-            root = self._client.manifest(target.repository, target.tag or digest)
-            if root is None:
-                return "the registry has no such tag" if target.tag else "the registry does not have it"
-            if root.digest != digest:
-                return f"its tag names {root.digest} instead of {digest}"
-            return walk(root, lambda child: self._child(target.repository, child))
-        except SandboxError as error:
-            return _words(error)
 
-    def _child(self, repository: str, child: Descriptor) -> Document:
-        document = self._client.manifest(repository, child.digest)
+def _tree(client: Client, target: Target, digest: str) -> Tree | SandboxError:
+    def child(descriptor: Descriptor) -> Document:
+        document = client.manifest(target.repository, descriptor.digest)
         if document is None:
-            raise MissingBlob(f"{child.digest} ({child.platform or child.media_type}) is not there")
+            raise MissingBlob(f"{descriptor.digest} ({descriptor.platform or descriptor.media_type}) is not there")
         return document
 
-    def _blob(self, blob: Descriptor, repositories: Mapping[str, object]) -> dict[str, str]:
-        """Return what is wrong with a blob, by repository: its bytes in the first, its presence in the others."""
-        wrong: dict[str, str] = {}
-        first, *others = repositories
+    try:
+        root = client.manifest(target.repository, target.tag or digest)
+        if root is None:
+            return MissingBlob("the registry has no such tag" if target.tag else "the registry does not have it")
+        if root.digest != digest:
+            return MissingBlob(f"its tag names {root.digest} instead of {digest}")
+        return walk(root, child)
+    except SandboxError as error:
+        return error
+
+
+def _blob_faults(client: Client, blob: Descriptor, repositories: Collection[str], ending: Ending) -> dict[str, str]:
+    """Return what is wrong with a blob, by repository: its bytes in the first, its presence in the others."""
+    wrong: dict[str, str] = {}
+    first, *others = repositories
+    try:
+        with client.blob(first, blob.digest) as chunks:
+            for chunk in digests.verified(chunks, blob.digest, blob.size):
+                ending.sent(len(chunk))
+    except SandboxError as error:
+        wrong[first] = f"{blob.digest} ({blob.media_type}): {_words(error)}"
+    for repository in others:
         try:
-            with self._client.blob(first, blob.digest) as chunks:
-                for chunk in digests.verified(chunks, blob.digest, blob.size):
-                    self._ending.sent(len(chunk))
+            size = client.blob_size(repository, blob.digest)
         except SandboxError as error:
-            wrong[first] = f"{blob.digest} ({blob.media_type}): {_words(error)}"
-        for repository in others:
-            try:
-                size = self._client.blob_size(repository, blob.digest)
-                if size is None:
-                    wrong[repository] = f"{blob.digest} ({blob.media_type}) is not there"
-                elif size != blob.size:
-                    wrong[repository] = f"{blob.digest} has {size} bytes instead of {blob.size}"
-            except SandboxError as error:
-                wrong[repository] = f"{blob.digest}: {_words(error)}"
-        return wrong
+            wrong[repository] = f"{blob.digest}: {_words(error)}"
+            continue
+        if size is None:
+            wrong[repository] = f"{blob.digest} ({blob.media_type}) is not there"
+        elif size != blob.size:
+            wrong[repository] = f"{blob.digest} has {size} bytes instead of {blob.size}"
+    return wrong
 
 
 def _words(error: SandboxError) -> str:

@@ -16,9 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, image_manifest, parse, reduced
 from sandbox.oci.oci_errors import BadImage
 
-DEEPEST = 4
-# Of all documents below an index, which are kept in memory: their number, and bytes.
-MOST, LARGEST = 1000, 64 << 20
+DEEPEST, MOST = 4, 1000  # indexes in indexes, and manifests in one
 
 
 class Origin(Protocol):
@@ -73,67 +71,42 @@ class Tree:
         return Image(self.documents, self.blobs, origin, self.notes)
 
 
-def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name: str = "") -> Tree:
+def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name: str = "", depth: int = 0) -> Tree:
     """Follow `root` down to its blobs; `read` returns a child document, or None when it is not there.
 
     `name` is what the image is called in errors. An index may lack platforms, as when an engine has fetched one of
     several: existing ones are kept, under an index reduced to them, or without an index when it is a single image.
     Raises MissingBlob when no platform is there, and BadImage for an index that lists nothing at all, or too much.
     """
-    return _Walk(read, name)(root, deep=0)
-
-
-class _Walk:
-    """One walk: each document is read and followed once, however often indexes list it, and each other."""
-
-    def __init__(self, read: Callable[[Descriptor], Document | None], name: str) -> None:
-        self._read = read
-        self._name = name
-        self._trees: dict[str, Tree | None] = {}
-        self._size = 0
-
-    def __call__(self, root: Document, *, deep: int) -> Tree:
-        if deep > DEEPEST:
-            raise BadImage(f"{root.digest} nests indexes more than {DEEPEST} deep", fix="build the image again")
-        content = parse(root)
-        if not isinstance(content, Index):
-            return _single(root, content)
-        if not content.manifests:
-            raise BadImage(
-                f"{self._name or root.digest} holds no image",
-                details=f"the index {root.digest} lists no manifests",
-                fix="build or copy the image again with the tool that made it",
-            )
-        listed = {child.digest: child for child in content.manifests}
-        trees = {digest: tree for digest, child in listed.items() if (tree := self._child(child, deep + 1))}
-        missing = [child for child in listed.values() if child.digest not in trees]
-        below = {digest: tree.documents[-1].descriptor for digest, tree in trees.items()}
-        if not missing and all(digest == found.digest for digest, found in below.items()):
-            return _joined(root, list(trees.values()))
-        images = [digest for digest in trees if not listed[digest].is_attestation]
-        lost = [child.platform or child.digest for child in missing if not child.is_attestation]
-        notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
-        if not images:
-            lacking = ", ".join(child.digest for child in missing)
-            raise MissingBlob(f"none of the platforms of {root.digest} is there", details=f"missing: {lacking}")
-        if len(images) == 1:
-            only = trees[images[0]]
-            return Tree(only.documents, only.blobs, only.notes + notes)
-        joined = _joined(reduced(root, below), list(trees.values()))
-        return Tree(joined.documents, joined.blobs, joined.notes + notes)
-
-    def _child(self, child: Descriptor, deep: int) -> Tree | None:
-        """Return what is below and including a child, None when it is not there."""
-        if child.digest not in self._trees:
-            if len(self._trees) >= MOST or self._size > LARGEST:
-                raise BadImage(
-                    f"{self._name or 'an index'} has more than {MOST} manifests, or {LARGEST >> 20} MB of them",
-                    fix="name one of them by its digest",
-                )
-            document = self._read(child)
-            self._size += len(document.data) if document else 0
-            self._trees[child.digest] = self(document, deep=deep) if document else None
-        return self._trees[child.digest]
+    content = parse(root)
+    if not isinstance(content, Index):
+        return _single(root, content)
+    listed = {child.digest: child for child in content.manifests}
+    if depth > DEEPEST or len(listed) > MOST:
+        raise BadImage(f"{name or root.digest} has more than {MOST} manifests", fix="name one of them by its digest")
+    if not listed:
+        raise BadImage(
+            f"{name or root.digest} holds no image",
+            details=f"the index {root.digest} lists no manifests",
+            fix="build or copy the image again with the tool that made it",
+        )
+    trees = {
+        digest: walk(document, read, name=name, depth=depth + 1)
+        for digest, child in listed.items()
+        if (document := read(child))
+    }
+    missing = [child for child in listed.values() if child.digest not in trees]
+    below = {digest: tree.documents[-1].descriptor for digest, tree in trees.items()}
+    if not missing and all(digest == descriptor.digest for digest, descriptor in below.items()):
+        return _joined(root, list(trees.values()))
+    images = [digest for digest in trees if not listed[digest].is_attestation]
+    if not images:
+        lacking = ", ".join(child.digest for child in missing)
+        raise MissingBlob(f"none of the platforms of {root.digest} is there", details=f"missing: {lacking}")
+    tree = trees[images[0]] if len(images) == 1 else _joined(reduced(root, below), list(trees.values()))
+    lost = [child.platform or child.digest for child in missing if not child.is_attestation]
+    notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
+    return replace(tree, notes=tree.notes + notes)
 
 
 def _single(root: Document, content: Manifest) -> Tree:

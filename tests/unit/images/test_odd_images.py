@@ -292,30 +292,6 @@ def test_an_index_of_too_many_is_refused() -> None:
         walk(manifests.document(index(*listed)), lambda child: None)
 
 
-def test_indexes_that_list_the_same_are_each_followed_once() -> None:
-    """A thousand ways lead to each manifest."""
-    known, below, read = dict[str, bytes](), [APP.descriptor()], list[str]()
-    for level in range(4):
-        every = [index(*below, {**NOTHING, "digest": digest_of(b"%d %d" % (level, one))}) for one in range(30)]
-        known |= {digest_of(one): one for one in every}
-        below = [{"mediaType": OCI_INDEX, "digest": digest_of(one), "size": len(one)} for one in every]
-
-    def give(child: manifests.Descriptor) -> manifests.Document | None:
-        read.append(child.digest)
-        data = known.get(child.digest, APP.manifest if child.digest == digest_of(APP.manifest) else None)
-        return manifests.document(data) if data else None
-
-    walk(manifests.document(every[0]), give)
-    assert len(read) == len(set(read)) < 4 * 61
-
-
-def test_documents_of_too_many_bytes_are_refused() -> None:
-    large = manifests.canonical({**json.loads(APP.manifest), "annotations": {"a": "x" * (9 << 20)}})
-    listed = [{**APP.descriptor(), "digest": digest_of(str(number).encode())} for number in range(20)]
-    with pytest.raises(BadImage, match="or 64 MB of them"):
-        walk(manifests.document(index(*listed)), lambda child: manifests.Document(manifests.OCI_MANIFEST, large))
-
-
 def test_a_document_that_nests_without_end_is_refused() -> None:
     deep = b'{"schemaVersion": 2, "layers": ' + b"[" * 100_000
     with pytest.raises(BadImage, match="not JSON"):
