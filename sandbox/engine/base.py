@@ -6,7 +6,6 @@ import errno
 import functools
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
@@ -127,12 +126,6 @@ def unreachable(said: str, place: Endpoint) -> MissingTool:
     )
 
 
-class _Patience(threading.local):
-    """The least number of seconds that requests of a thread may take."""
-
-    seconds: int = 0
-
-
 def endpoint_at(address: str) -> dict[str, Any]:
     """Return the engine's settings for a container's place in a network, at the IPv4 address or, without one, any."""
     return {"IPAMConfig": {"IPv4Address": address}} if address else {}
@@ -146,7 +139,6 @@ class Door:
     def __init__(self, place: Endpoint | None, version: str = OLDEST_API) -> None:
         self._place = place
         self._version = version
-        self._patience = _Patience()
         self._kept = KeptAnswers[Any]()
 
     def keeping(self) -> AbstractContextManager[None]:
@@ -171,15 +163,27 @@ class Door:
 
     @functools.cached_property
     def _client(self) -> docker.DockerClient:
+        return self._connected(CALL_TIMEOUT)
+
+    @property
+    def _api(self) -> Any:
+        return self._client.api
+
+    @functools.cached_property
+    def _slow(self) -> Any:
+        """The same for calls that may take long: an engine sends nothing while it loads, saves or pulls."""
+        return self._connected(LONG_TIMEOUT).api
+
+    def _connected(self, timeout: int) -> docker.DockerClient:
         place = self._place
         assert place is not None  # noqa: S101  # an engine of tests has no address
-        options: dict[str, Any] = {"version": self._version, "timeout": CALL_TIMEOUT, "max_pool_size": 16}
+        options: dict[str, Any] = {"version": self._version, "timeout": timeout, "max_pool_size": 16}
         try:
             if place.is_ssh:
                 from sandbox.engine.ssh_channel import SshAdapter
 
                 client = docker.DockerClient(base_url="unix:///ssh", **options)  # a name, replaced below
-                client.api.mount("http+docker://", SshAdapter(place, CALL_TIMEOUT))
+                client.api.mount("http+docker://", SshAdapter(place, timeout))
             else:
                 client = docker.DockerClient(**{**kwargs_from_env(), "base_url": place.url}, **options)
         except TLSParameterError as error:
@@ -202,32 +206,13 @@ class Door:
             # The environment and netrc are for servers elsewhere, and each call would look everything up:
             # REQUESTS_CA_BUNDLE would even override DOCKER_CERT_PATH.
             client.api.trust_env = False
-        # The library has one attribute for the timeout of requests in all threads.
-        client.api._set_request_timeout = self._timed
         return client
-
-    @property
-    def _api(self) -> Any:
-        return self._client.api
 
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
-        """Yield the client library, for other modules of this package; errors in the block become EngineErrors."""
-        with translated(doing), self.patient():
-            yield self._api
-
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Let the calls of this thread take long: an engine sends nothing while it loads, saves or pulls."""
-        before, self._patience.seconds = self._patience.seconds, LONG_TIMEOUT
-        try:
-            yield
-        finally:
-            self._patience.seconds = before
-
-    def _timed(self, request: dict[str, Any]) -> dict[str, Any]:
-        seconds = request.get("timeout", CALL_TIMEOUT)
-        return {**request, "timeout": seconds and max(seconds, self._patience.seconds)}  # None: for ever
+        """Yield the client library for calls that may take long; errors in the block become EngineErrors."""
+        with translated(doing):
+            yield self._slow
 
     def _ask(
         self,
@@ -243,7 +228,7 @@ class Door:
         Raises NotThere, Refused, OSError.
         """
         target = f"/v{self._version}{quote(path, safe='/:@')}" + (f"?{urlencode(query)}" if query else "")
-        return self._send(method, target, body, timeout and max(timeout, self._patience.seconds))
+        return self._send(method, target, body, timeout)
 
     def _send(self, method: str, target: str, body: object = None, timeout: float | None = CALL_TIMEOUT) -> Response:
         kind = "application/x-tar" if isinstance(body, bytes) else "application/json"

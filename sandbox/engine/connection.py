@@ -21,8 +21,6 @@ from sandbox.errors import MissingTool
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
 
-# The first release that drops packets from outside for ports that are published on the loopback.
-HARDENED = 28
 FIRST_ANSWER = 15
 FIRST_CONNECTION = 5
 # A machine's architecture as kernels name it, and as images do (OCI image specification, "platform").
@@ -35,10 +33,9 @@ _connections: dict[Endpoint, Engine] = {}
 class Facts:
     """The answer of `GET /info` (Docker Engine API): memory in bytes.
 
-    `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
-    volumes, may be a folder of this machine. `isolating` is whether it isolates containers by special means, such as
-    user namespaces, `limits` whether it can limit their processes, memory and processor time. `runtime` is what starts
-    its containers by default, `architecture` that of its machine as images have it. `podman`: it is Podman, not Docker.
+    `local`: it is reached through a socket of this machine; only then `root`, where it keeps images and volumes, may be
+    a folder of this machine. `limits`: it can limit the processes, memory and processor time of containers.
+    `architecture` is that of its machine, as images have it.
     """
 
     version: str
@@ -47,18 +44,12 @@ class Facts:
     system: str
     architecture: str
     rootless: bool
-    isolating: bool
     cgroup_version: int
-    runtime: str
     cpus: int
     memory: int
     root: Path
     podman: bool = False
     limits: bool = True
-
-    @property
-    def is_hardened(self) -> bool:
-        return self.release >= (HARDENED,)
 
     @property
     def release(self) -> tuple[int, ...]:
@@ -77,9 +68,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         system=str(info.get("OperatingSystem") or ""),
         architecture=_PLATFORMS.get(machine := str(info.get("Architecture") or ""), machine),
         rootless="name=rootless" in options or bool(info.get("Rootless")),  # of Docker, of Podman
-        isolating=not {"name=rootless", "name=userns", "name=selinux"}.isdisjoint(options),
         cgroup_version=int(info.get("CgroupVersion") or 2),
-        runtime=str(info.get("DefaultRuntime") or "runc"),
         cpus=int(info.get("NCPU") or 0),
         memory=int(info.get("MemTotal") or 0),
         root=Path(info.get("DockerRootDir") or "/var/lib/docker"),

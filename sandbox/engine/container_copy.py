@@ -111,8 +111,7 @@ def run_script(
     with engine.api("copying volumes") as api:
 
         def create() -> str:
-            with engine.patient():
-                return str(api.create_container_from_config(body, name)["Id"])
+            return str(api.create_container_from_config(body, name)["Id"])
 
         def remove(container: str) -> None:
             api.remove_container(container, force=True, v=True)

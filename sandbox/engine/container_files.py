@@ -58,7 +58,7 @@ class ContainerFiles(Door):
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         """Copy a file of this machine, however large, into a folder that a container has."""
         with source.open("rb") as data, translated(f"copying {source.name} into {name}"):
-            self._api.put_archive(name, str(folder), _packed(source.name, data))
+            self._slow.put_archive(name, str(folder), _packed(source.name, data))
 
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sandbox.engine.base import EngineError, NotThere, Refused, endpoint_at, translated, uninterrupted
+from sandbox.engine.base import LONG_TIMEOUT, EngineError, NotThere, Refused, endpoint_at, translated, uninterrupted
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, ListedContainer
 from sandbox.system import interruption
@@ -159,8 +159,8 @@ class Containers(ContainerFiles):
         """
 
         def create() -> None:
-            with self.patient():
-                self._ask("POST", "/containers/create", {"name": name}, {**config, "HostConfig": dict(host)})
+            body = {**config, "HostConfig": dict(host)}
+            self._ask("POST", "/containers/create", {"name": name}, body, timeout=LONG_TIMEOUT)
 
         with translated(f"making container {name}"):
             uninterrupted(create, lambda _: self.remove_container(name))
@@ -214,12 +214,12 @@ class Containers(ContainerFiles):
 
     def stop(self, name: str) -> None:
         """Stop a container; it keeps what it holds. Stopped already is fine."""
-        with translated(f"stopping container {name}"), self.patient():
-            self._ask("POST", f"/containers/{name}/stop")
+        with translated(f"stopping container {name}"):
+            self._ask("POST", f"/containers/{name}/stop", timeout=LONG_TIMEOUT)
 
     def wait(self, name: str) -> int:
         """Wait for a container to end, and return its exit status."""
-        with translated(f"waiting for container {name}"), self.patient():
+        with translated(f"waiting for container {name}"):
             return int(self._ask("POST", f"/containers/{name}/wait", timeout=None).json()["StatusCode"])
 
     def pause(self, name: str) -> None:
@@ -235,28 +235,20 @@ class Containers(ContainerFiles):
                     return
 
     def keep_stopped(self, name: str) -> None:
-        """Let a container that was stopped stay so when the engine restarts, and one that was not start again."""
-        self._restart(name, "unless-stopped")
+        """Let a container that was stopped stay so when the engine restarts, and one that was not start again.
+
+        One that keeps policies as they were made is let be: Podman before 5, which restarts nothing by itself.
+        """
+        with translated(f"changing container {name}"):
+            try:
+                self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": "unless-stopped"}})
+            except NotThere:
+                self._inspect(name)  # it is the container that is not there
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name; it goes on as it is."""
         with translated(f"renaming container {name}"):
             self._ask("POST", f"/containers/{name}/rename", {"name": new})
-
-    def let_end(self, name: str) -> None:
-        """Let a container stay ended once it ends, whatever the reason."""
-        self._restart(name, "no")
-
-    def _restart(self, name: str, policy: str) -> None:
-        """Have the engine restart a container by another policy; one that keeps policies as they were made is let be.
-
-        That is Podman before 5, which restarts nothing by itself when the machine does.
-        """
-        with translated(f"changing container {name}"):
-            try:
-                self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": policy}})
-            except NotThere:
-                self._inspect(name)  # it is the container that is not there
 
     def signal(self, name: str, signal: str) -> None:
         with translated(f"signalling container {name}"):
@@ -265,16 +257,6 @@ class Containers(ContainerFiles):
     def logs(self, name: str, *, lines: int = 15) -> str:
         with translated(f"reading the log of {name}"):
             return str(self._api.logs(name, tail=lines).decode(errors="replace"))
-
-    def follow(self, name: str) -> Iterator[str]:
-        """Yield the lines that a container writes, until it ends."""
-        with translated(f"reading the log of {name}"), self.patient():
-            rest = b""
-            for piece in self._api.logs(name, stream=True, follow=True):
-                *lines, rest = (rest + piece).split(b"\n")
-                yield from (line.decode(errors="replace") for line in lines)
-            if rest:
-                yield rest.decode(errors="replace")
 
     @contextmanager
     def attached(self, name: str, *, timeout: float) -> Iterator[socket.socket]:
@@ -319,7 +301,7 @@ class Containers(ContainerFiles):
         return {path: found.get(path) for path in wanted}
 
     def _run(self, name: str, argv: Sequence[str]) -> tuple[int, bytes]:
-        with translated(f"running {argv[0]} in {name}"), self.patient():
+        with translated(f"running {argv[0]} in {name}"):
             run = self._api.exec_create(name, list(argv))["Id"]
             # The library's exec_start reads the socket below the response's buffer, and loses output that is in it.
             output = b"".join(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.base import Door, EngineError, NotThere, Refused, translated
+from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, NotThere, Refused, translated
 from sandbox.engine.image_pull import Pull
 from sandbox.system import files, interruption
 
@@ -82,15 +82,9 @@ class Images(Door):
         found: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
         return found
 
-    def image_ids(self) -> Mapping[str, str]:
-        """Return the ids of all images that have names, by name and tag, from one list."""
-        with translated("listing images"):
-            found = self._get("/images/json")
-        return {name: str(one["Id"]) for one in found for name in one.get("RepoTags") or ()}
-
     def load(self, archive: Path) -> None:
-        with translated(f"loading {archive.name}"), archive.open("rb") as data, self.patient():
-            for event in self._api.load_image(data, quiet=True):
+        with translated(f"loading {archive.name}"), archive.open("rb") as data:
+            for event in self._slow.load_image(data, quiet=True):
                 if "error" in event:
                     raise EngineError(f"loading {archive.name} failed", details=str(event["error"]))
 
@@ -98,9 +92,9 @@ class Images(Door):
         """Pull `name:tag@digest` from its registry; `say` gets the progress, about once a second."""
         pull, said = Pull(started=time.monotonic()), 0.0
         name, _, digest = reference.partition("@")
-        with translated(f"pulling {name}"), self.patient():
+        with translated(f"pulling {name}"):
             # The digest in place of a tag, as the API has no field for both.
-            for event in self._api.pull(name, tag=digest or None, stream=True, decode=True):
+            for event in self._slow.pull(name, tag=digest or None, stream=True, decode=True):
                 interruption.check()
                 if "error" in event:
                     raise EngineError(f"pulling {name} failed", details=str(event["error"]))
@@ -133,8 +127,9 @@ class Images(Door):
     def commit(self, container: str, name: str, config: Mapping[str, Any]) -> None:
         """Commit a container's files, without volumes, as an image called `name` with that `Config`."""
         repository, _, tag = name.rpartition(":")
-        with translated(f"making image {name}"), self.patient():
-            self._ask("POST", "/commit", {"container": container, "repo": repository, "tag": tag}, dict(config))
+        query = {"container": container, "repo": repository, "tag": tag}
+        with translated(f"making image {name}"):
+            self._ask("POST", "/commit", query, dict(config), timeout=LONG_TIMEOUT)
 
     def labelled_images(self, label: str) -> tuple[str, ...]:
         with translated("listing images"):
@@ -152,8 +147,8 @@ class Images(Door):
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of one `docker save` of all `names`; closing the iterator ends it early."""
-        with translated("saving images"), self.patient():
-            api = self._api
+        with translated("saving images"):
+            api = self._slow
             url = api._url("/images/get")
             response = api._get(url, params={"names": list(names)}, stream=True)
             api._raise_for_status(response)
@@ -175,8 +170,8 @@ class Images(Door):
         names = {"args": "buildargs", "stage": "target"}
         more = {names.get(key, key): value for key, value in options.items()}
         # Packed here: the client reads no ignore file but .dockerignore, and sends a byte order mark as part of it.
-        patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._api
-        with translated(f"building {tag}"), self.patient():
+        patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._slow
+        with translated(f"building {tag}"):
             given = process_dockerfile(more.pop("dockerfile", None), str(context))
             with tar(str(context), exclude=patterns, dockerfile=given) as packed:
                 more |= {"fileobj": packed, "custom_context": True, "dockerfile": given[0]}

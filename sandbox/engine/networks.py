@@ -10,15 +10,12 @@ from typing import Any
 
 from sandbox.engine.base import Door, NotThere, Refused, translated
 from sandbox.engine.engine_values import Network
-from sandbox.system import host_network
 
 _CHANCES = 3
 # Podman's own API, in the first version that all releases since 4.0 support.
 _LIBPOD = "/v4.0.0/libpod"
 # The option with a bridge's name; without it libnetwork names it by the network's id (drivers/bridge/bridge_linux.go).
 _BRIDGE_NAME = "com.docker.network.bridge.name"
-# The ranges that an engine uses by default, without the smaller ones at the end (libnetwork, ipamutils).
-_RANGES = tuple(IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32))
 
 
 class Networks(Door):
@@ -79,10 +76,6 @@ class Networks(Door):
         The engine gives containers on a `halved` network addresses of the lower half only.
         """
         with translated(f"making network {name}"):
-            if halved and (free := self._free_range()):
-                with suppress(Refused):  # another network got it meanwhile, or something unseen here has it
-                    self._create(name, labels, subnet6, **_halved(free))
-                    return
             made = self._create(name, labels, subnet6)
             for chance in range(_CHANCES if halved else 0):
                 # Only the engine knows which range is free, and accepts a part for containers only along with the whole
@@ -98,19 +91,6 @@ class Networks(Door):
                     made = self._create(name, labels, subnet6)
                 else:
                     return
-
-    def _free_range(self) -> IPv4Network | None:
-        """Return the range that the engine would choose; None where that cannot be known here.
-
-        That is so where its ranges were configured, and on another machine, whose routes are not known.
-        """
-        is_local = self._place is not None and self._place.is_local
-        if self._info.get("DefaultAddressPools") or self.is_podman or not is_local:
-            return None
-        configured = (one for network in self._get("/networks") for one in network["IPAM"]["Config"] or ())
-        taken = [IPv4Network(one["Subnet"]) for one in configured if ":" not in one["Subnet"]]
-        taken += [network for network, _ in host_network.routes()]
-        return next((one for one in _RANGES if not any(map(one.overlaps, taken))), None)
 
     def _create(self, name: str, labels: Mapping[str, str], subnet6: str, **range4: str) -> str:
         options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}

@@ -274,7 +274,7 @@ def test_renamed_container_keeps_running(world: World) -> None:
     engine.run(world.spec())
     before = engine.container(world.name)
     engine.rename(world.name, new)
-    engine.let_end(new)
+    engine.keep_stopped(new)
     found = engine.container(new)
     assert before is not None and found is not None and engine.container(world.name) is None
     assert (found.running, found.image) == (True, before.image)
@@ -292,7 +292,7 @@ def test_an_absent_container_refuses_everything(world: World) -> None:
         lambda: engine.stop(name),
         lambda: engine.signal(name, "SIGHUP"),
         lambda: engine.rename(name, "sandbox-test-other"),
-        lambda: engine.let_end(name),
+        lambda: engine.keep_stopped(name),
         lambda: engine.logs(name),
         lambda: engine.execute(name, ["busybox", "true"]),
         lambda: engine.write_file(name, PurePosixPath("/x"), b""),
@@ -445,9 +445,6 @@ def test_an_image_has_one_id_under_all_its_names(world: World) -> None:
     world.engine.tag(world.image, world.name)
     assert world.engine.image_id(world.name) == world.engine.image_id(f"{world.name}:latest") == identity
     assert world.engine.image_id("sandbox-test-none:1") is None
-    if not world.engine.is_podman:  # which lists them by other names
-        listed = world.engine.image_ids()
-        assert (listed[f"{world.name}:latest"], listed.get(world.name)) == (identity, None)
     with pytest.raises(EngineError, match=r"No such image|image not known"):
         world.engine.tag("sandbox-test-none:1", "sandbox-test-other:1")
 

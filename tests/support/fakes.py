@@ -106,9 +106,6 @@ class FakeEngine(Engine):
         found = self.images.get(_tagged(name))
         return None if found is None else {"Id": found}
 
-    def image_ids(self) -> Mapping[str, str]:
-        return dict(self.images)
-
     def load(self, archive: Path) -> None:
         try:
             with tarfile.open(archive) as tar:
@@ -245,9 +242,6 @@ class FakeEngine(Engine):
             raise EngineError(f"{doing} failed", details=f'The container name "/{new}" is already in use')
         box.spec = replace(box.spec, name=new)
         self.boxes[new] = self.boxes.pop(name)
-
-    def let_end(self, name: str) -> None:
-        self._box(name, f"changing container {name}")
 
     def signal(self, name: str, signal: str) -> None:
         box = self._running(name, f"signalling container {name}")

@@ -175,9 +175,6 @@ class FakeEngine:
         top = image.manifest if self.containerd else image.config
         return {"Id": digest_of(top), "RootFS": {"Type": "layers", "Layers": [digest_of(one) for one in image.layers]}}
 
-    def image_ids(self) -> Mapping[str, str]:
-        return {name: str(one["Id"]) for name in self.images if (one := self.inspect_image(name))}
-
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         self.saves.append(tuple(names))
         wanted = {name: self.images[name] for name in names}

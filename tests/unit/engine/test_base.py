@@ -1,4 +1,4 @@
-"""How long requests to the engine may take, which is a matter of the thread that makes them."""
+"""Errors of the engine, how long requests to it may take, and answers that are kept."""
 
 from __future__ import annotations
 
@@ -35,12 +35,6 @@ from tests.support.engine_answers import engine_answer
 def door(monkeypatch: pytest.MonkeyPatch) -> Door:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
     return Door(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
-
-
-def seconds(door: Door, **request: int | None) -> int | None:
-    """What the library gives a request that is made now."""
-    found: int | None = door._client.api._set_request_timeout(dict(request))["timeout"]
-    return found
 
 
 @pytest.mark.parametrize(("said", "helped"), [("write /x: no space left on device", True), ("no such thing", False)])
@@ -115,35 +109,9 @@ def test_a_port_that_another_has_is_named_in_the_fix(said: str) -> None:
 
 
 @pytest.mark.fault(4)
-def test_long_calls_that_overlap_leave_others_their_timeout(door: Door) -> None:
-    """Two long calls in two threads, neither inside the other → later calls still end after a minute."""
-    inside, leave = threading.Event(), threading.Event()
-    seen: list[int | None] = []
-
-    def other() -> None:
-        with door.patient():
-            inside.set()
-            leave.wait(30)
-            seen.append(seconds(door))
-        seen.append(seconds(door))
-
-    thread = threading.Thread(target=other)
-    with door.patient():
-        thread.start()
-        assert inside.wait(30)
-        assert seconds(door) == LONG_TIMEOUT
-    assert seconds(door) == CALL_TIMEOUT
-    leave.set()
-    thread.join(30)
-    assert seen == [LONG_TIMEOUT, CALL_TIMEOUT]
-    assert seconds(door) == CALL_TIMEOUT
-
-
-def test_a_time_of_its_own_is_only_ever_lengthened(door: Door) -> None:
-    assert seconds(door, timeout=15) == 15
-    with door.patient():
-        assert seconds(door, timeout=70) == LONG_TIMEOUT
-        assert seconds(door, timeout=None) is None
+def test_calls_that_may_take_long_leave_others_their_timeout(door: Door) -> None:
+    """The engine hangs while it pulls or loads → later calls still end after a minute."""
+    assert (door._slow.timeout, door._api.timeout) == (LONG_TIMEOUT, CALL_TIMEOUT)
 
 
 def test_unreadable_docker_account_is_reported(door: Door, isolated_home: Path) -> None:
@@ -166,11 +134,11 @@ def test_answer_is_kept_in_a_block_and_asked_again_after_it() -> None:
     engine._ask = ask  # type: ignore[assignment]
     with engine.keeping():
         with engine.keeping():
-            engine.image_ids()
-        engine.image_ids()
+            engine.labelled_images("x")
+        engine.labelled_images("x")
         assert len(asked) == 1
         engine.forget()
-        engine.image_ids()
+        engine.labelled_images("x")
         assert len(asked) == 2
-    engine.image_ids()
+    engine.labelled_images("x")
     assert len(asked) == 3

@@ -75,7 +75,7 @@ def test_legacy_builder_gets_what_the_ignore_file_leaves(
         yield {"stream": "done"}
 
     images = Images(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
-    monkeypatch.setattr(images._client.api, "build", build)
+    monkeypatch.setattr(images._slow, "build", build)
     images.build(context, "app", **({"dockerfile": dockerfile} if dockerfile else {}))
     assert ("kept" in sent, "secret" in sent) == (True, False)
 
@@ -90,7 +90,7 @@ def test_legacy_build_that_fails_shows_the_failed_step_only(tmp_path: Path, monk
     )
     events = [*({"stream": line} for line in said), {"error": "exit code: 2"}]
     images = Images(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
-    monkeypatch.setattr(images._client.api, "build", lambda **_: iter(events))
+    monkeypatch.setattr(images._slow, "build", lambda **_: iter(events))
     (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN make\n")
     with pytest.raises(EngineError) as caught:
         images.build(tmp_path, "app")

@@ -6,7 +6,6 @@ import io
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ class Api:
 
 def taken(api: Api) -> dict[str, bytes]:
     engine = Engine(None)
-    engine._client = SimpleNamespace(api=api)
+    engine._slow = api
     content = container_copy.changes(engine, "node")
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         return {one.name: file.read() for one in tar if (file := tar.extractfile(one))}
@@ -126,7 +125,7 @@ class Runner(Api):
 
 def run(api: Runner, exchange: container_copy.Exchange, monkeypatch: pytest.MonkeyPatch, *, shares: bool) -> None:
     engine = Engine(None)
-    engine._client = SimpleNamespace(api=api)
+    engine._slow = api
     monkeypatch.setattr(engine, "shares_network", lambda: shares)
     ran = container_copy.run_script(engine, "image", "x", name="copier", volumes={"/v": "data"}, exchange=exchange)
     assert ran == (0, "said") and api.asked[-1] == "remove"

@@ -167,10 +167,10 @@ def test_publisher_is_found_without_a_filter_for_ports(podman: Engine) -> None:
 
 
 def test_restart_policy_that_cannot_change_is_let_be(podman: Engine) -> None:
-    podman.let_end("box")
+    podman.keep_stopped("box")
     podman.keep_stopped("box")
     with pytest.raises(EngineError, match="no such container"):
-        podman.let_end("none")
+        podman.keep_stopped("none")
 
 
 def test_network_of_a_container_has_its_own_name(podman: Engine) -> None:

@@ -177,9 +177,8 @@ class MinikubeProvider:
         """Load the images into the nodes; minikube would make two more copies on the way, and not report failures."""
         for node in self.nodes.running():
             copy = str(NODE_FOLDER / archive.name)
-            with self.engine.patient():
-                self.engine.copy_file(node, archive, NODE_FOLDER)
-                status, output = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
+            self.engine.copy_file(node, archive, NODE_FOLDER)
+            status, output = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
             self.engine.execute(node, ["rm", copy])
             if status != 0:
                 raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(output))
