@@ -103,7 +103,6 @@ def uninterrupted(ask: Callable[[], Answer], undo: Callable[[Answer], object]) -
 
 
 def unreachable(said: str, place: Endpoint) -> MissingTool:
-    """Return why no engine answers at `place`, by what the client library said."""
     if "Permission denied" in said or "PermissionError" in said:
         return MissingTool(
             "you may not use the Docker Engine",
@@ -261,13 +260,11 @@ class Door:
         return False
 
     def _get(self, path: str, **query: object) -> Any:
-        """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""
         words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
         return self._kept.answer(f"{path} {words}", lambda: self._ask("GET", path, words).json())
 
 
 def _message(answer: Response) -> str:
-    """Return the text of a refusal: the engine's `message`, else the status."""
     try:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):

@@ -53,13 +53,11 @@ class Facts:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """Return the numbers of its version; none if it has another form."""
         found = re.match(r"\d+(\.\d+)*", self.version)
         return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
-    """Return the facts in an engine's answer; `api` is the version spoken with it."""
     options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
     return Facts(
         version=str(info["ServerVersion"]),
@@ -125,7 +123,6 @@ class Engine(Images, Containers, Networks, Volumes):
 
     @property
     def place(self) -> Endpoint | None:
-        """Return its address and what names it; None for an engine of tests."""
         return self._place
 
     @property
@@ -159,7 +156,6 @@ class Engine(Images, Containers, Networks, Volumes):
         return True
 
     def root(self) -> Path:
-        """Return the folder where the engine keeps everything, on its own machine."""
         return self.facts().root
 
 

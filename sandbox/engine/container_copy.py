@@ -47,7 +47,6 @@ def describe(engine: Engine, name: str) -> Description:
 
 
 def volumes(engine: Engine, name: str) -> Mapping[str, str]:
-    """Return the volumes of a container, by the folders where it has them."""
     with engine.api(f"looking at container {name}") as api:
         return {one["Destination"]: one["Name"] for one in _mounts(api, name) if one["Type"] == "volume"}
 

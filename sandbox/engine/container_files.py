@@ -18,7 +18,6 @@ class ContainerFiles(Door):
     """How files get into the engine's containers, and out of them."""
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        """Write a file in a container, with its parent folders."""
         self.write_files(name, {path: data}, mode)
 
     def write_files(

@@ -33,7 +33,6 @@ def host_address(engine: Engine, network: str, node: str) -> str:
 
 
 def joined(engine: Engine, network: str) -> Network:
-    """Return the network of that name. Raises SandboxError if there is none."""
     found = engine.network(network)
     if found is None or not found.subnet:
         raise SandboxError(f"there is no network {network}", fix="sandbox up")

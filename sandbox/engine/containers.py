@@ -40,7 +40,6 @@ class Containers(ContainerFiles):
     """What can be done with the engine's containers."""
 
     def container(self, name: str) -> Container | None:
-        """Return the container of exactly this name, or None."""
         found = self._found(f"looking at container {name}", f"/containers/{name}/json")
         return found and _container(found)
 
@@ -50,7 +49,6 @@ class Containers(ContainerFiles):
             return datetime.fromisoformat(self._inspect(name)["State"]["StartedAt"])
 
     def containers(self, label: str) -> tuple[Container, ...]:
-        """Return every container, running or not, that has the label (`key` or `key=value`)."""
         with translated("listing containers"):
             listed = self._get("/containers/json", all=1, filters={"label": [label]})
             return tuple(found for one in listed if (found := self._listed(one)))
@@ -75,7 +73,6 @@ class Containers(ContainerFiles):
         return found
 
     def publisher(self, port: int) -> str | None:
-        """Return the running container that a port of this machine leads to, also by another before it, or None."""
         for found in sorted(self.containers(LISTENS), key=lambda one: one.name):  # a registry before its holder
             if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
                 return found.name
@@ -246,7 +243,6 @@ class Containers(ContainerFiles):
                 self._inspect(name)  # it is the container that is not there
 
     def rename(self, name: str, new: str) -> None:
-        """Give a container another name; it goes on as it is."""
         with translated(f"renaming container {name}"):
             self._ask("POST", f"/containers/{name}/rename", {"name": new})
 

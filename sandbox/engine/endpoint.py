@@ -123,7 +123,6 @@ def _is_socket(path: Path) -> bool:
 
 
 def of_this_user() -> Endpoint:
-    """Return the engine that this process's environment names. Raises MissingTool."""
     return find(os.environ, Path.home())
 
 

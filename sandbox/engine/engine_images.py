@@ -78,7 +78,6 @@ class Images(Door):
         return str(found[0]["Id"]) if found else None
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        """Return what `docker image inspect` shows, or None."""
         found: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
         return found
 

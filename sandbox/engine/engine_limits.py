@@ -10,7 +10,6 @@ OLDEST_PODMAN = (4, 3)
 
 
 def refusal(facts: Facts) -> MissingTool | None:
-    """Return why no node runs on such an engine, or None."""
     if facts.podman and (facts.rootless or facts.release < OLDEST_PODMAN):
         kind = "rootless Podman" if facts.rootless else "Podman"
         return MissingTool(

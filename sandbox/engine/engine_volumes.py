@@ -11,21 +11,17 @@ class Volumes(Door):
     """What can be done with the engine's volumes."""
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        """Return the labels of a volume, or None when there is none of that name."""
         found = self._found(f"looking at volume {name}", f"/volumes/{name}")
         return found and dict(found["Labels"] or {})
 
     def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
-        """Return the labels of every volume that has `label`, by the volume's name."""
         with translated("listing volumes"):
             found = self._get("/volumes", filters={"label": [label]})["Volumes"] or ()
             return {one["Name"]: dict(one["Labels"] or {}) for one in found}
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume, or find the one of that name."""
         with translated(f"making volume {name}"):
             self._ask("POST", "/volumes/create", body={"Name": name, "Labels": dict(labels)})
 
     def remove_volume(self, name: str) -> bool:
-        """Remove a volume and its data; returns whether there was one."""
         return self._removed(f"removing volume {name}", f"/volumes/{name}")

@@ -37,7 +37,6 @@ class Owner:
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> Owner | None:
-        """Return the owner that the labels name, if any."""
         user, uid, folder = (*labels.get(OWNER, "").split(":", 2), "", "")[:3]
         return cls(user, uid, folder) if folder else None
 
@@ -52,7 +51,6 @@ def this(home: Home) -> Owner:
 
 
 def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -> bool:
-    """Tell whether an object, or one with these labels, belongs to this owner."""
     if found is None:
         return False
     labels = found if isinstance(found, Mapping) else found.labels

@@ -33,7 +33,6 @@ class Networks(Door):
             return tuple(map(_network, self._networks(name)[1:]))
 
     def labelled_networks(self, label: str) -> tuple[str, ...]:
-        """Return the names of all networks that have a label (`key` or `key=value`)."""
         with translated("listing networks"):
             return tuple(sorted(one["Name"] for one in self._get("/networks", filters={"label": [label]})))
 

@@ -72,8 +72,6 @@ class _Pool(HTTPConnectionPool):
 
 
 class SshAdapter(UnixHTTPAdapter):  # type: ignore[misc]  # the library has no types
-    """Sends requests of the client library through ssh."""
-
     def __init__(self, place: Endpoint, timeout: float) -> None:
         super().__init__("http+unix:///", timeout=timeout)
         self._pool = _Pool(place, timeout)

@@ -73,7 +73,6 @@ class Lookup:
         return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
 
     def sources(self, local: Sequence[FromDaemon]) -> dict[Target, Promise]:
-        """Return the engine's ids of images, before anything of them is read."""
         contents = {entry.target: self._daemon.inspect_image(entry.image) if self._daemon else None for entry in local}
         return {target: Promise(str((content or {}).get("Id", "")), "") for target, content in contents.items()}
 
@@ -115,7 +114,6 @@ class Lookup:
 
 
 def promises(found: Mapping[Target, Outcome]) -> dict[Target, Promise]:
-    """Return the digests of images, as a lock promises them."""
     return {
         target: Promise(image.source or image.root.digest, image.root.digest)
         for target, image in found.items()

@@ -193,8 +193,6 @@ class ImagePush:
 
 
 class _Saying(Observer):
-    """Reports how much was sent, twice a second."""
-
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._sent = 0

@@ -274,7 +274,6 @@ class ImageList(Document):
 
 
 def read(path: Path) -> ImageList:
-    """Read a manifest of images. Raises UsageError with file, line and key."""
     return load_document(path, ImageList)
 
 

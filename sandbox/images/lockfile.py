@@ -107,7 +107,6 @@ def lock_path(manifest: Path) -> Path:
 
 
 def dump(lock: Lock) -> str:
-    """Return the file's text; the same lock always gives the same text."""
     images = []
     for one in lock.images:
         content = one.model_dump(mode="json", by_alias=True)
@@ -145,7 +144,6 @@ class LockFile:
 
     @classmethod
     def of(cls, manifest: Path) -> LockFile:
-        """Read the manifest. Raises UsageError with file, line and key."""
         content = images_yaml.read(manifest)
         return cls(manifest, content.entries(manifest.parent), reading=content.daemon == "read")
 
@@ -169,7 +167,6 @@ class LockFile:
         return {target: known.digest for target, known in found.items() if known}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
-        """Return the promises of `lock` for each image. Raises Drift if it is not a lock of exactly these."""
         known, lines = dict(lock.by_target), {}
         promised: dict[Target, Promise] = {}
         for entry in self.entries:

@@ -48,7 +48,7 @@ class Observer:
     """Receives a push's progress, and shows nothing; calls come from several threads at once."""
 
     def building(self, target: str) -> None:
-        """Report that the Docker Engine builds an image, which may take long."""
+        pass
 
     def noted(self, line: str) -> None:
         """Report what the user should know of how images are read."""
@@ -66,10 +66,10 @@ class Observer:
         """Report that so many bytes of the plan need not be sent."""
 
     def finished(self, result: Result) -> None:
-        """Report that an image is in the registry."""
+        pass
 
     def failed(self, target: str, error: SandboxError) -> None:
-        """Report that an image could not be pushed."""
+        pass
 
 
 class Ending:
@@ -83,11 +83,9 @@ class Ending:
         self._over = threading.Event()
 
     def end(self) -> None:
-        """Let every upload end."""
         self._over.set()
 
     def check(self) -> None:
-        """Raise Interrupted when the run is over."""
         interruption.check()
         if self._over.is_set():
             raise interruption.Interrupted

@@ -58,7 +58,6 @@ class Catalogue:
 
 
 def catalogue(client: Client) -> Catalogue:
-    """Read all of a registry. Raises RegistryError, and SandboxError for a manifest that is none."""
     known: dict[str, Mapping[str, int]] = {}
     tags = []
     for repository, tag in _tags(client):

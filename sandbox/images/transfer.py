@@ -48,7 +48,6 @@ class BlobInventory:
             return self._sizes[key]
 
     def vouch(self, repository: str, blobs: Iterable[Descriptor]) -> None:
-        """Record that a tag in `repository` names an image with these blobs."""
         if not self._thorough:
             self._vouched.update((repository, blob.digest) for blob in blobs)
 

@@ -279,7 +279,6 @@ class Clients:
         self._clients: dict[Address, Client] = {}
 
     def at(self, url: str) -> Client:
-        """Return the client of the registry at `url` (see Client). Raises UsageError."""
         address = addresses.parse(url)
         with self._lock:
             if address not in self._clients:

@@ -25,7 +25,6 @@ class Compression(Enum):
 
     @property
     def media_type(self) -> str:
-        """Return the type of such a layer (OCI image-spec, layer.md)."""
         return OCI_LAYER if self is Compression.RAW else f"{OCI_LAYER}+{self.value}"
 
 

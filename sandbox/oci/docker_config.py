@@ -38,7 +38,6 @@ class DockerConfig:
         self._config: Any = None
 
     def find(self, host: str) -> Credential | None:
-        """Return the account at `host[:port]`. Raises CredentialsUnusable for a broken file or helper."""
         with self._lock:
             if self._config is None:
                 self._config = _load(self._path)

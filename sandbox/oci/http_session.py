@@ -76,7 +76,6 @@ class Response:
         return self.headers.get(name, "")
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body of a streamed response. Raises NoResponse when it breaks off."""
         with translated():
             yield from self.answer.iter_content(CHUNK) if self.answer else ()
 

@@ -55,7 +55,6 @@ class Reference:
         return self.digest or self.tag or DEFAULT_TAG
 
     def with_default_tag(self) -> Reference:
-        """Return this reference, with the tag `latest` where neither tag nor digest was written."""
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
     def _local(self, path: str) -> str:
@@ -129,7 +128,6 @@ class Target:
 
 
 def target_of(reference: Reference) -> Target:
-    """Return the target an image has by default: its own path and tag, as people write them."""
     full = reference.with_default_tag()
     return Target(full.familiar_path, full.tag, None if full.tag else full.digest)
 

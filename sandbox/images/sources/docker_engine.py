@@ -91,7 +91,6 @@ class DaemonImages:
         }
 
     def stop_reading(self) -> None:
-        """Have the engine save images from now on."""
         self._access = replace(self._access, reading=False)
 
     def _size(self, digest: str) -> int | None:

@@ -211,7 +211,6 @@ class _Output:
         return count
 
     def _exactly(self, size: int) -> bytes:
-        """Return bytes that are not content of a frame of standard output."""
         data = bytearray(size)
         view, self._left = memoryview(data), size
         while view:

@@ -26,7 +26,7 @@ class Files(Protocol):
     """Regular files below folders of the engine. Names are relative to `folder`; every method raises Unreadable."""
 
     def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
-        """Return the sizes of those files that exist."""
+        pass
 
     def read(
         self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]

@@ -140,7 +140,6 @@ def _id(entry: Mapping[str, Any]) -> str:
 
 
 def _goes_by(entry: Mapping[str, Any], name: str) -> bool:
-    """Tell whether an image has the `name`: a tag, or its id, which may be short."""
     return any(same(tag, name) for tag in entry.get("RepoTags") or ()) or is_short_for(name, _id(entry))
 
 

@@ -91,7 +91,6 @@ class Layout:
     name: str | None = None
 
     def image(self) -> Image:
-        """Read it. Raises SandboxError when it is no layout, MissingBlob when it is not complete."""
         try:
             index = json_text.document(text_file.read(self.folder / "index.json", most=LARGEST_DOCUMENT))
         except (BadFile, ValueError) as error:

@@ -28,7 +28,6 @@ class Remote:
     platforms: tuple[str, ...] = ()
 
     def image(self) -> Image:
-        """Read its documents. Raises RegistryError, MissingBlob, MissingPlatform."""
         named = root = self._read(self.reference.name)
         if named is None or root is None:
             raise BadImage(
