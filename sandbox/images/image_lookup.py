@@ -18,7 +18,6 @@ from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
-from sandbox.oci import manifest as manifests
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
 from sandbox.oci.image import Image, narrow
@@ -136,17 +135,8 @@ def _narrowed(entry: Entry, image: Outcome, name: str) -> Outcome:
 def _checked(target: Target, image: Image) -> Outcome:
     """Return an image for its target; an error if that is the digest of another, under which none looks for it.
 
-    Fewer platforms, or layers as the engine has them, make another image. CNCF distribution takes what is named by
-    sha512, but stores it by sha256, and its garbage collection deletes it.
+    Fewer platforms, or layers as the engine has them, make another image.
     """
-    indexes = (manifests.parse(one) for one in image.documents if one.media_type in manifests.INDEXES)
-    children = (child for one in indexes if isinstance(one, manifests.Index) for child in one.manifests)
-    if odd := next((one for one in (*image.blobs, *children) if not one.digest.startswith("sha256:")), None):
-        return BadImage(
-            f"{target} cannot be pushed: registries keep content by sha256",
-            details=f"the image contains {odd}",
-            fix="build or copy it again with digests of sha256",
-        )
     if target.digest and target.digest != image.root.digest:
         return BadImage(
             f"{target} would be another image here",

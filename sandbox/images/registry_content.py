@@ -83,7 +83,7 @@ def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
         for child in content.manifests:
             found |= _blobs(client, repository, child.digest)
         return found
-    return found | {blob.digest: blob.size for blob in (content.config, *content.layers) if not blob.is_foreign}
+    return found | {blob.digest: blob.size for blob in (content.config, *content.layers)}
 
 
 def image_size(client: Client, repository: str, tag: str | None) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, image_manifest, parse, reduced
+from sandbox.oci.manifest import Descriptor, Document, Index, image_manifest, parse, reduced
 from sandbox.oci.oci_errors import BadImage
 
 DEEPEST, MOST = 4, 1000  # indexes in indexes, and manifests in one
@@ -80,7 +80,7 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
     """
     content = parse(root)
     if not isinstance(content, Index):
-        return _single(root, content)
+        return Tree((root,), tuple(dict.fromkeys((content.config, *content.layers))))
     listed = {child.digest: child for child in content.manifests}
     if depth > DEEPEST or len(listed) > MOST:
         raise BadImage(f"{name or root.digest} has more than {MOST} manifests", fix="name one of them by its digest")
@@ -107,12 +107,6 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
     lost = [child.platform or child.digest for child in missing if not child.is_attestation]
     notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
     return replace(tree, notes=tree.notes + notes)
-
-
-def _single(root: Document, content: Manifest) -> Tree:
-    blobs = dict.fromkeys((content.config, *(layer for layer in content.layers if not layer.is_foreign)))
-    notes = tuple(f"not copied, for it is fetched from elsewhere: {one}" for one in content.layers if one.is_foreign)
-    return Tree((root,), tuple(blobs), notes)
 
 
 def _joined(root: Document, trees: list[Tree]) -> Tree:

@@ -31,15 +31,13 @@ CONTAINERD_NAME = "io.containerd.image.name"
 class Descriptor:
     """A reference from one document to another blob (OCI image-spec, descriptor.md).
 
-    `size` is in bytes. `platform` is `os/architecture[/variant]`, given only inside an index. `urls` are places outside
-    of registries where its bytes can be fetched.
+    `size` is in bytes. `platform` is `os/architecture[/variant]`, given only inside an index.
     """
 
     media_type: str
     digest: str
     size: int
     platform: str | None = field(default=None, compare=False)
-    urls: tuple[str, ...] = field(default=(), compare=False)
     annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -51,17 +49,8 @@ class Descriptor:
         key, value = ATTESTATION
         return self.annotations.get(key) == value
 
-    @property
-    def is_foreign(self) -> bool:
-        """Tell whether its bytes live outside registries (Windows base layers) and must not be pushed.
-
-        Without `urls` they are nowhere else, so they are pushed like others (image-spec, layer.md).
-        """
-        return bool(self.urls) and ("nondistributable" in self.media_type or ".foreign." in self.media_type)
-
     def __str__(self) -> str:
-        elsewhere = f", at {self.urls[0]}" if self.urls else ""
-        return f"{self.digest} ({self.platform or self.media_type}){elsewhere}"
+        return f"{self.digest} ({self.platform or self.media_type})"
 
     def as_json(self) -> dict[str, Any]:
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
@@ -204,7 +193,6 @@ def _descriptor(content: Mapping[str, Any]) -> Descriptor:
         platform="/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
         if platform
         else None,
-        urls=tuple(map(str, content.get("urls") or ())),
         annotations={str(key): str(value) for key, value in (content.get("annotations") or {}).items()},
     )
 

@@ -238,7 +238,7 @@ class _ContainerdStore:
             return None
         with self.files.read(self.folder, [name.encode()], [size]) as chunks:
             data = b"".join(chunks) if size <= LARGEST else b""
-        if digests.of(data, child.digest) != child.digest:
+        if digests.of(data) != child.digest:
             raise Unreadable("a manifest in the engine's folder is damaged", details=child.digest)
         return manifests.document(data, child.media_type)
 

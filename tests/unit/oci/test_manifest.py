@@ -119,20 +119,3 @@ def test_an_index_of_which_nothing_is_there_is_named_as_missing() -> None:
     with pytest.raises(MissingBlob) as caught:
         walk(root, lambda child: None)
     assert next(iter(images)) in caught.value.details
-
-
-def test_layers_that_live_outside_registries_are_not_pushed() -> None:
-    foreign = {
-        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-        "digest": digest_of(b"w"),
-        "size": 1,
-        "urls": ["https://layers.example/w"],
-    }
-    config = Descriptor(manifests.OCI_CONFIG, digest_of(b"c"), 1)
-    content = {"schemaVersion": 2, "config": config.as_json(), "layers": [foreign]}
-    tree = walk(manifests.document(manifests.canonical(content)), lambda child: None)
-    assert tree.blobs == (config,)
-    assert tree.notes[0].endswith("at https://layers.example/w")
-    del foreign["urls"]
-    tree = walk(manifests.document(manifests.canonical(content)), lambda child: None)
-    assert [blob.digest for blob in tree.blobs] == [config.digest, digest_of(b"w")]

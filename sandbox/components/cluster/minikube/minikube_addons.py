@@ -75,8 +75,7 @@ def _unpullable(nodes: DockerNodes, image: str, say: Callable[[str], None]) -> s
     if nodes.execute(node, ["crictl", "inspecti", "--quiet", image])[0] == 0:
         return None
     say(f"pulling {image}")
-    with nodes.engine.patient():
-        status, output = nodes.execute(node, [*PULL, image])
+    status, output = nodes.execute(node, [*PULL, image])
     if status == 0 or NEEDS_ACCOUNT.search(output):
         return None
     # containerd quotes the image in each of the layers through which the reason has come.
