@@ -170,7 +170,8 @@ def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(
     assert "about to fail" in str(caught.value)
     assert [one.target for one in caught.value.results] == [f"{NAME}:built"]
     assert not watched.saves
-    assert (found := rebuilt(engine, f"{NAME}:built")) == saved(engine, f"{NAME}:built")
+    name = entries[0].engine_name
+    assert (found := rebuilt(engine, name)) == saved(engine, name)
     assert len(found) == 8
 
 
