@@ -73,7 +73,6 @@ class Profile:
 
     driver: str
     runtime: str
-    kubernetes: str
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,7 @@ class Minikube:
         config = self._config()
         if config is None:
             return None
-        kubernetes = config["KubernetesConfig"]
-        return Profile(config["Driver"], kubernetes["ContainerRuntime"], kubernetes["KubernetesVersion"])
+        return Profile(config["Driver"], config["KubernetesConfig"]["ContainerRuntime"])
 
     def addons(self) -> Mapping[str, bool]:
         """Return every addon of minikube's, and whether it is enabled."""

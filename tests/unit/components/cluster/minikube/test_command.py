@@ -97,7 +97,7 @@ def test_a_status_of_nothing_is_one_too(programs: Path, tmp_path: Path) -> None:
 def test_a_profile_is_found_by_its_name(programs: Path) -> None:
     config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
     profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}
-    assert install(programs, profile=said(profiles)).inspect() == Profile("docker", "docker", "v1.35.1")
+    assert install(programs, profile=said(profiles)).inspect() == Profile("docker", "docker")
     assert install(programs, profile=said({"invalid": [], "valid": []})).inspect() is None
 
 

@@ -45,7 +45,7 @@ POLICIES = {
     "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
 }
 SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
-DOCKER = Profile("docker", "containerd", "v1.36.3")
+DOCKER = Profile("docker", "containerd")
 
 
 @dataclass
