@@ -43,18 +43,23 @@ def check_host(text: str) -> str:
     address = parse_address(text)
     if address is not None:
         return str(address)
-    wildcard, base = (True, text[2:]) if text.startswith("*.") else (False, text)
+    base = text.removeprefix("*.")
     labels = base.split(".")
-    _check_spelling(text, base)
-    if len(text) > _MAX_NAME:
-        raise _refused(text[:40] + "…", f"it has {len(text)} characters, a name has at most {_MAX_NAME}", "shorten it")
-    for label in labels:
-        _check_label(text, label)
+    if not text.isascii():
+        raise _refused(text, "it is not ASCII", "write its xn-- form (IDNA)")
+    if len(text) > _MAX_NAME or not all(len(label) <= _MAX_LABEL and _LABEL.fullmatch(label) for label in labels):
+        raise _refused(
+            text[:60],
+            "it is not a DNS name",
+            "write lower-case letters, digits and hyphens (no hyphen first or last), single dots between labels, "
+            f"no scheme or port; {_MAX_LABEL} characters a label and {_MAX_NAME} a name at most. A * is the first "
+            "label, alone. For example: app.demo.sandbox.localhost",
+        )
     if _NUMBER.fullmatch(labels[-1]):
         raise _refused(
             text, "its last label is a number, so clients read it as an IP address", "end it in a word, as in app.test"
         )
-    if wildcard and len(labels) < 2:
+    if base != text and len(labels) < 2:
         fix = f"put a label between: *.sandbox.{base}, or list each host by its full name"
         raise _refused(text, "OpenSSL, curl, Node and Chrome refuse a wildcard over a single label", fix)
     return text
@@ -117,35 +122,6 @@ def require_inside(hosts: Iterable[str], domains: Iterable[str]) -> None:
             fix="use hosts under one of these, or set `domain` in sandbox.yaml to one that holds them all",
             id="host",
         )
-
-
-def _check_spelling(text: str, base: str) -> None:
-    if not base:
-        raise _refused(text, "it is empty", "write a name such as app.demo.sandbox.localhost")
-    if "*" in base:
-        raise _refused(
-            text, "a wildcard stands for the whole leftmost label only", "write it as *.name, or list each host"
-        )
-    if not text.isascii():
-        raise _refused(text, "it is not ASCII", "write its xn-- form (IDNA)")
-    if text != text.lower():
-        raise _refused(text, "it has upper-case letters", f"write {text.lower()}")
-    if "_" in text:
-        raise _refused(text, "host names have no underscore", f"write {text.replace('_', '-')}")
-    if text.endswith("."):
-        raise _refused(text, "it ends in a dot", f"write {text.rstrip('.')}" if text.strip(".") else "write a name")
-
-
-def _check_label(text: str, label: str) -> None:
-    if not label:
-        raise _refused(text, "it has an empty label", "write single dots, between labels only")
-    if len(label) > _MAX_LABEL:
-        raise _refused(
-            text, f"a label has {len(label)} characters, at most {_MAX_LABEL} are allowed", "shorten that label"
-        )
-    if not _LABEL.fullmatch(label):
-        fix = "use letters, digits and hyphens, and no hyphen first or last in a label (no scheme, port or path)"
-        raise _refused(text, f"{label!r} is not a label of a host name", fix)
 
 
 def _refused(text: str, reason: str, fix: str) -> UsageError:
