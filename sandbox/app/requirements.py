@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sandbox.bundle import kubectl
 from sandbox.bundle.architecture import native
 from sandbox.bundle.store import Store
@@ -142,7 +140,7 @@ def _require_files(spec: Spec, home: Home) -> None:
     if spec.certs.default:
         from sandbox.components.certificates.user_certificate import Provided
 
-        Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
+        Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)
     _require_charts(spec, home)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from sandbox.system.files import NotAFile, make_private_dir, read_regular, refus
 NEXT = "next"
 _UNFINISHED = ".next"
 Seen = TypeVar("Seen")
-
+ATTEMPTS = 5  # to find a file that another command moves
 _OTHERS = 0o077
 
 
@@ -32,10 +32,7 @@ def present_file(folder: Path, file: str) -> Path:
 
 
 def has_file(folder: Path, file: str) -> bool:
-    """Tell whether `file` exists, readable or not.
-
-    The order of the two tests matters, since the file may be moved between them.
-    """
+    # The order of the two tests matters, since the file may be moved between them.
     return _is_there(folder / NEXT / file) or _is_there(folder / file)
 
 
@@ -82,14 +79,6 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_ctime_ns
-
-
 @dataclass(frozen=True)
 class KeyFiles:
     """`NAME.key` (mode 0600) and `NAME.crt` (0644) in the keystore `folder`; NAME may begin with a folder's name."""
@@ -108,26 +97,20 @@ class KeyFiles:
 
     @property
     def has_key(self) -> bool:
-        """Tell whether the key is there, readable or not."""
         return has_file(self.folder, f"{self.name}.key")
 
     @property
     def has_cert(self) -> bool:
-        """Tell whether the certificate is there, readable or not."""
         return has_file(self.folder, f"{self.name}.crt")
 
     def read(self) -> KeyPair:
         """Return both files' bytes; the key is empty when its file is absent. Raises SandboxError."""
         try:
-            before = None
-            # Another command may replace the pair between the reads of its two files.
-            while (pair := self._steadily(self._pair)) != before:
-                before = pair
+            return self._steadily(self._pair)
         except (OSError, NotAFile) as error:
             fix = "check the owner and the permissions of the folder and its files, then run this again"
             brief = f"the certificate {self.cert} or its key cannot be read"
             raise SandboxError(brief, details=str(error), fix=fix, id="file") from error
-        return pair
 
     def problem(self, *, needs_key: bool = True) -> Condition | None:
         """Return why the file system does not let these files be used, or None.
@@ -142,26 +125,27 @@ class KeyFiles:
         except (OSError, NotAFile) as error:
             return broken(f"cannot be read: {error}")
 
-    def _steadily(self, read: Callable[[Path, Path], Seen]) -> Seen:
-        """Call `read` with key and certificate, again if they were replaced or moved to their final place meanwhile."""
+    def _steadily(self, read: Callable[[], Seen]) -> Seen:
+        """Call `read` until it returns the same twice: another command may replace or move the files meanwhile."""
+        before, attempts = None, ATTEMPTS
         while True:
-            (key, _), (cert, _) = before = self._places()
             try:
-                return read(key, cert)
+                seen = read()
             except FileNotFoundError:
-                if before == self._places():
+                attempts -= 1
+                if not attempts:
                     raise
+                continue
+            if seen == before:
+                return seen
+            before = seen
 
-    def _places(self) -> Sequence[tuple[Path, object]]:
-        """Return where key and certificate are, each with what another file in its place would not have."""
-        return [(path, _mark(path)) for path in (self.key, self.cert)]
+    def _pair(self) -> KeyPair:
+        return KeyPair(read_regular(self.key) if self.has_key else b"", read_regular(self.cert))
 
-    def _pair(self, key: Path, cert: Path) -> KeyPair:
-        return KeyPair(read_regular(key) if self.has_key else b"", read_regular(cert))
-
-    def _exposure(self, key: Path, cert: Path) -> Condition | None:
-        for path, wanted in ((key.parent, "700"), (key, "600")):
+    def _exposure(self) -> Condition | None:
+        for path, least in ((self.key.parent, "700"), (self.key, "600")):
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & _OTHERS:
-                return broken(f"mode too open: {path} has {mode:04o}; chmod {wanted} keeps others out")
+                return broken(f"mode too open: {path} has {mode:04o}; chmod {least} keeps others out")
         return None

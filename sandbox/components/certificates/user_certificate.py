@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import shlex
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
@@ -40,25 +37,28 @@ class Provided:
         last = self._chain()[-1]
         return pem.dump_certificate(last) if pem.is_signed_by(last, last) else b""
 
-    def require(self, domain: str, *, now: datetime) -> None:
-        """Raise UsageError unless clients accept this certificate, now, for `domain` and every host below it."""
+    def require(self, domain: str) -> None:
+        """Raise UsageError unless clients accept this certificate now, for `domain` and the hosts below it."""
         chain, key = self._chain(), self._key()
-        self._require_match(chain, key)
-        self._require_order(chain)
-        self._require_dates(chain, now)
-        self._require_hosts(chain[0], (domain, f"*.{domain}"))
-        try:
-            refusal = handshake.refusal(self.cert, self.key, domain, self.root_pem())
-        except ssl.SSLError as error:
-            refusal = error.reason or str(error)
-        if refusal:
-            issuer = chain[-1].issuer.rfc4514_string()
-            raise _refused(
-                self.cert,
-                "is not accepted by clients on this machine",
-                f"{refusal}; its chain ends at {issuer!r}",
-                "append the certificates of its issuers in order, and a private authority's root last",
-            )
+        if chain[0].public_key() != key.public_key():
+            evidence = f"{self.cert} begins with the certificate of {_title(chain[0])}, whose key is another"
+            fix = "name the two files that came together; the server's own certificate comes first"
+            raise _refused(self.key, "is not the key of the certificate", evidence, fix)
+        for host in (domain, f"any.{domain}"):
+            try:
+                refusal = handshake.refusal(self.cert, self.key, host, self.root_pem())
+            except ssl.SSLError as error:
+                refusal = error.reason or str(error)
+            if refusal:
+                hosts, ends = ", ".join(pem.hosts_of(chain[0])) or "no host at all", chain[0].not_valid_after_utc
+                raise _refused(
+                    self.cert,
+                    f"is not accepted by clients on this machine for {host}",
+                    f"{refusal}; it is for {hosts}, until {ends:%Y-%m-%d %H:%M} UTC, and its chain of "
+                    f"{len(chain)} ends at {chain[-1].issuer.rfc4514_string()!r}",
+                    f"get one for {domain} and *.{domain} that is valid now; append the certificates of its issuers in "
+                    "order, and a private authority's root last",
+                )
 
     def _chain(self) -> list[x509.Certificate]:
         data = _read(self.cert)
@@ -85,49 +85,6 @@ class Provided:
             kinds = {line.decode(errors="replace") for line in data.splitlines() if line.startswith(b"-----BEGIN")}
             found = f"it holds {', '.join(sorted(kinds))}" if kinds else "it is not PEM"
             raise _refused(self.key, "holds no private key", found, "name the certificate's private key") from error
-
-    def _require_match(self, chain: Sequence[x509.Certificate], key: PrivateKeyTypes) -> None:
-        public = key.public_key()
-        if chain[0].public_key() == public:
-            return
-        place = next((place for place, certificate in enumerate(chain) if certificate.public_key() == public), None)
-        if place is not None:
-            evidence = f"the certificate that {self.key} belongs to is number {place + 1} in the file"
-            raise _refused(self.cert, "is out of order", evidence, "put the server's own certificate first")
-        evidence = f"{self.cert} begins with the certificate of {_title(chain[0])}, whose key is another"
-        raise _refused(self.key, "is not the key of the certificate", evidence, "name the two files that came together")
-
-    def _require_order(self, chain: Sequence[x509.Certificate]) -> None:
-        for place, (certificate, issuer) in enumerate(pairwise(chain), 1):
-            if pem.is_signed_by(certificate, issuer):
-                continue
-            right = next(
-                (other for other in chain if other is not certificate and pem.is_signed_by(certificate, other)), None
-            )
-            evidence = f"number {place}, {_title(certificate)}, is followed by {_title(issuer)}, which did not sign it"
-            if right is not None:
-                order = f"{_title(right)} comes after {_title(certificate)}"
-                fix = f"order it from the server's certificate to the root: {order}"
-                raise _refused(self.cert, "is out of order", evidence, fix)
-            fix = f"put the certificate of {certificate.issuer.rfc4514_string()!r} there"
-            raise _refused(self.cert, "lacks an issuer", evidence, fix)
-
-    def _require_dates(self, chain: Sequence[x509.Certificate], now: datetime) -> None:
-        for certificate in chain:
-            if now >= certificate.not_valid_after_utc:
-                evidence = f"{_title(certificate)} was valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-                raise _refused(self.cert, "has expired", evidence, "renew it, then sandbox up")
-            if now < certificate.not_valid_before_utc:
-                evidence = f"{_title(certificate)} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-                raise _refused(self.cert, "is not valid yet", evidence, "see whether this machine's clock is right")
-
-    def _require_hosts(self, leaf: x509.Certificate, wanted: Sequence[str]) -> None:
-        hosts = pem.hosts_of(leaf)
-        missing = [host for host in wanted if host not in hosts and f"*.{host.partition('.')[2]}" not in hosts]
-        if missing:
-            evidence = f"it is for {', '.join(hosts) or 'no host at all'}"
-            fix = f"get one for {' and '.join(wanted)}, or set `domain` to one that it covers"
-            raise _refused(self.cert, f"does not cover {', '.join(missing)}", evidence, fix)
 
 
 def _read(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The facts shown to a person are those of the certificate, openssl being the witness; a glance remembers them."""
+"""The facts shown to a person are those of the certificate, as openssl shows them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import describe, is_pair, is_signed, permitted_domains
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError
 from tests.support.tls import DOMAIN, NOW, make_pki
@@ -57,19 +57,3 @@ def test_non_certificate_is_an_error_with_a_fix(damaged: bytes) -> None:
     with pytest.raises(SandboxError, match="cannot be read") as caught:
         describe(damaged, now=NOW)
     assert caught.value.fix
-
-
-PKI, OTHER = make_pki(), make_pki()
-
-
-def told(days: int = 0) -> list[object]:
-    """What the certificates of PKI say `days` later, and what belongs together."""
-    root, issuing = PKI.root, PKI.issuing
-    return [
-        describe(root.cert_pem, now=NOW + timedelta(days=days)),
-        permitted_domains(issuing.cert_pem),
-        is_pair(root.key_pem, root.cert_pem),
-        is_pair(root.key_pem, issuing.cert_pem),
-        is_signed(issuing.cert_pem, root.cert_pem),
-        is_signed(issuing.cert_pem, OTHER.root.cert_pem),
-    ]

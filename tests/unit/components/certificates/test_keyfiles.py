@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates import keyfiles
 from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
-from sandbox.system import files
 from tests.support.tls import DOMAIN, NOW, handshake
 
 HOSTS = subject_names(DOMAIN)
@@ -85,29 +83,6 @@ def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> No
     ended.set()
     reader.join()
     assert set(seen) == {CertificateState.GOOD}
-
-
-def test_reader_that_meets_two_renewals_reads_the_second(store: Keystore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that it was about to read is moved to its final place, and another has come in its place already."""
-    pair, renewed = store.leaf("default", HOSTS, now=NOW), store.folder / keyfiles.NEXT / "leaves"
-    read, met = files.read_regular, list[Path]()
-
-    def renew() -> None:
-        renewed.mkdir(parents=True, exist_ok=True)
-        for suffix, data in (("key", pair.key_pem), ("crt", pair.cert_pem)):
-            files.write_atomic(renewed / f"default.{suffix}", data, mode=0o600)
-
-    def meeting(path: Path) -> bytes:
-        if path.parent == renewed and not met:
-            met.append(path.rename(store.folder / "leaves" / path.name))
-            error = FileNotFoundError(path)
-            renew()
-            raise error
-        return read(path)
-
-    renew()
-    monkeypatch.setattr(keyfiles, "read_regular", meeting)
-    assert keyfiles.KeyFiles(store.folder, "leaves/default").read() == pair and met
 
 
 def test_runs_at_the_same_time_agree_on_one_authority_and_leaf(tmp_path: Path) -> None:
