@@ -14,6 +14,7 @@ from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.route import INGRESS, Forward, Host, Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.engine import Bind
 from sandbox.names import EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
@@ -21,38 +22,57 @@ from sandbox.system.process import which
 
 
 def edge(site: ClusterSite, lan: Access) -> Step:
-    spec, names, binds = site.spec, site.names, site.binds
-    image = site.own.references["haproxy"]
+    spec, names, image = site.spec, site.names, site.own.references["haproxy"]
     if spec.runs_process:
+        # Every kind of cluster has an API server that is reached from here.
+        ingress = Forward(INGRESS, "service/ingress", "443", SYSTEM_NAMESPACE, str(names.kubeconfig))
         return ForwardedEdgeStep(
             engine=site.engine,
             names=names,
             image=image,
-            domain=spec.domain,
-            binds=binds,
-            address=spec.edge.listen,
+            route=forwarded(spec, site.binds, (ingress, *forwards(names, spec))),
             kubectl=kubectl(site.store),
-            # Every kind of cluster has an API server that is reached from here.
-            forwards=(
-                Forward(INGRESS, "service/ingress", "443", SYSTEM_NAMESPACE, str(names.kubeconfig)),
-                *forwards(names, spec),
-            ),
-            ports=ports(spec),
         )
+    route = Route(
+        spec.name,
+        spec.domain,
+        "",
+        listen(site.binds),
+        hosts=hosts(spec),
+        aliases=lan.domains,
+        network=site.nodes.network,
+        proof=READY if spec.ingress.controller == "traefik" else "",
+        address=site.binds[0].address,
+        ports=ports(spec),
+    )
     return EdgeStep(
         engine=site.engine,
         names=names,
-        nodes=partial(_ingresses, site),
         image=image,
-        domain=spec.domain,
-        binds=binds,
-        network=site.nodes.network,
-        hosts=hosts(spec),
-        aliases=lan.domains,
-        proof=READY if spec.ingress.controller == "traefik" else "",
-        ports=ports(spec),
+        route=route,
+        nodes=partial(_ingresses, site),
         grows=spec.cluster.nodes.total > 1,
     )
+
+
+def forwarded(
+    spec: ResolvedSpec, binds: tuple[Bind, ...], forwards: tuple[Forward, ...], *, upstream: str = ""
+) -> Route:
+    """Return the route by port-forwards; without one to an ingress, to `upstream`."""
+    return Route(
+        spec.name,
+        spec.domain,
+        upstream,
+        listen(binds),
+        proxied=False,
+        address=spec.edge.listen,
+        forwards=forwards,
+        ports=ports(spec),
+    )
+
+
+def listen(binds: tuple[Bind, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((bind.address, bind.port) for bind in binds)
 
 
 def _ingresses(site: ClusterSite) -> tuple[str, ...]:

@@ -184,9 +184,9 @@ def _registry(site: TenantSite) -> list[Step]:
 def _edge(site: TenantSite) -> list[Step]:
     spec, address, external = site.spec, site.spec.ingress.address, site.spec.registry.external
     binds = site.binds if spec.takes_https_ports else ()
-    ports = edge_steps.ports(spec)
-    if not binds and external and not ports:
+    if not binds and external and not edge_steps.ports(spec):
         return []
+    forwards = edge_steps.forwards(site.names, spec, site.place.namespace)
     ingress = () if address else (site.forward(INGRESS, f"service/{SERVICE}", 443),)
     registry = None
     if not external:
@@ -197,14 +197,9 @@ def _edge(site: TenantSite) -> list[Step]:
             engine=site.engine,
             names=site.names,
             image=site.own.references["haproxy"],
-            domain=spec.domain,
-            binds=binds,
-            address=spec.edge.listen,
+            route=edge_steps.forwarded(spec, binds, (*ingress, *forwards), upstream=address or ""),
             kubectl=edge_steps.kubectl(site.store),
-            forwards=(*ingress, *edge_steps.forwards(site.names, spec, site.place.namespace)),
             registry=registry,
-            upstream=address or "",
-            ports=ports,
         )
     ]
 

@@ -14,11 +14,10 @@ import pytest
 from sandbox.app import context
 from sandbox.components.ingress.nginx_annotations import PREFIX, known
 from sandbox.kube.api import Cluster
-from sandbox.names import Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
-from tests.real.served import Sandbox
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -259,17 +258,15 @@ class Project:
         return context.home().sandbox(NAME)
 
     def ask(self, case: Case) -> str:
-        host, port, place = case.host or case.served_at, self.port, "127.0.0.1"
-        if case.scheme == "http":
-            machine.require_engine_here()
-            port, place = "80", Sandbox(self.names, int(self.port)).node
-        url = f"{case.scheme}://{host}:{port}{case.at}"
-        resolve = ("--resolve", f"{host}:{port}:{place}", "--cacert", self.names.root_certificate)
-        answers = [
-            tool("curl", "--silent", "--include", "--http2", "--max-time", "20", *resolve, *case.ask, url, status=None)
-            for _ in range(case.times)
-        ]
-        return "\n".join(answers)
+        host = case.host or case.served_at
+        curl = ("curl", "--silent", "--include", "--http2", "--max-time", "20", *case.ask)
+        if case.scheme == "http":  # only pods reach the ingress by HTTP, at its Service, as its node does
+            service = Cluster(self.names.kubeconfig).get("v1", "Service", "ingress", SYSTEM_NAMESPACE) or {}
+            inside = ("--resolve", f"{host}:80:{service['spec']['clusterIP']}")
+            return tool("docker", "exec", self.names.node, *curl, *inside, f"http://{host}{case.at}", status=None)
+        resolve = ("--resolve", f"{host}:{self.port}:127.0.0.1", "--cacert", str(self.names.root_certificate))
+        url = f"https://{host}:{self.port}{case.at}"
+        return "\n".join(tool(*curl, *resolve, url, status=None) for _ in range(case.times))
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +330,7 @@ def test_service_upstream_asks_the_service_instead_of_pods(project: Project) -> 
             said = project.ask(case)
             return None if case.answer in said else said
 
-        wait_until(otherwise, what=case.name, timeout=20)
+        wait_until(otherwise, what=case.name, timeout=40)
 
 
 def test_annotations_without_effect_are_named_by_up_and_doctor(project: Project) -> None:

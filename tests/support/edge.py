@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import haproxy
-from sandbox.components.edge.route import Port
+from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import Bind
 from sandbox.names import EDGE, Names
 from tests.support.fakes import FakeEngine
 
@@ -22,16 +23,14 @@ def edge_step(
     ports: tuple[Port, ...] = (),
 ) -> EdgeStep:
     """Return the step for a cluster of one node, on ports of the loopback."""
-    return EdgeStep(
-        engine=engine,
-        names=names,
-        nodes=lambda: (names.node,),
-        image=UPSTREAM["haproxy"],
-        domain=domain,
-        binds=tuple(Bind("127.0.0.1", port) for port in https),
-        network=names.network,
-        ports=ports,
-    )
+    listen = tuple(("127.0.0.1", port) for port in https)
+    route = Route(names.name, domain, "", listen, network=names.network, ports=ports)
+    return EdgeStep(engine=engine, names=names, image=UPSTREAM["haproxy"], route=route, nodes=lambda: (names.node,))
+
+
+def routed(step: EdgeStep, **changes: Any) -> EdgeStep:
+    """Return the step with another route."""
+    return replace(step, route=replace(step.route, **changes))
 
 
 def edge_file(engine: object, name: str) -> str:

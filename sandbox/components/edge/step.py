@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.components.edge import forwarder, routes
 from sandbox.components.edge.host_ports import HostPorts, Target, publish
-from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
+from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError
@@ -19,30 +19,24 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeStep:
-    """The sandbox's route in the edge's container.
+    """The sandbox's `route` in the edge's container.
 
-    It leads to `nodes` on `network`, which are looked up when needed; the ingress answers at each of them, for `proof`
-    too. It `grows` where there are several nodes.
+    It leads to `nodes` on the route's network, which are looked up when needed; the ingress answers at each of them. It
+    `grows` where there are several nodes.
     """
 
     engine: Engine
     names: Names
-    nodes: Callable[[], tuple[str, ...]]
     image: str
-    domain: str
-    binds: tuple[Bind, ...]
-    network: str
-    hosts: tuple[Host, ...] = ()
-    aliases: tuple[str, ...] = ()
-    proof: str = ""
-    ports: tuple[Port, ...] = ()
+    route: Route
+    nodes: Callable[[], tuple[str, ...]]
     grows: bool = False
     name: str = "edge"
     requires: tuple[str, ...] = ("images", "network", "certificates", "cluster")
 
     @property
     def title(self) -> str:
-        return f"Edge on {', '.join(map(str, self.binds))}"
+        return _title(self.route.listen)
 
     def check(self) -> Status:
         return self._edge.status(self._route())
@@ -51,7 +45,7 @@ class EdgeStep:
         self._edge.publish(self._route(), work.say)
 
     def undo(self) -> bool:
-        return self._edge.withdraw(self.network)
+        return self._edge.withdraw(self.route.network)
 
     @property
     def _edge(self) -> Edge:
@@ -59,25 +53,13 @@ class EdgeStep:
 
     def _route(self) -> Route:
         first, *others = map(self._located, self.nodes())
-        return Route(
-            self.names.name,
-            self.domain,
-            first,
-            _listen(self.binds),
-            replicas=tuple(others),
-            hosts=self.hosts,
-            aliases=self.aliases,
-            network=self.network,
-            proof=self.proof,
-            address=self.binds[0].address,
-            ports=self.ports,
-        )
+        return replace(self.route, upstream=first, replicas=tuple(others))
 
     def _located(self, node: str) -> str:
         """Return a node's HOST[:PORT] with its address, or its name as long as it has none."""
         host, colon, port = node.partition(":")
         container = self.engine.container(host)
-        return f"{(container.addresses.get(self.network) if container else None) or host}{colon}{port}"
+        return f"{(container.addresses.get(self.route.network) if container else None) or host}{colon}{port}"
 
 
 @dataclass(frozen=True)
@@ -112,36 +94,29 @@ class PortsStep(NothingToUndo):
 class ForwardedEdgeStep:
     """The sandbox's route in the edge's container, by `kubectl port-forward` where containers cannot reach the cluster.
 
-    `registry` is the one in the cluster, if pushes go there. Without `forwards` to an ingress, `upstream` is one that
-    does not get the PROXY protocol.
+    `registry` is the one in the cluster, if pushes go there.
     """
 
     engine: Engine
     names: Names
     image: str
-    domain: str
-    binds: tuple[Bind, ...]
-    address: str
+    route: Route
     kubectl: Path
-    forwards: tuple[Forward, ...] = ()
     registry: RegistryRoute | None = None
-    upstream: str = ""
-    ports: tuple[Port, ...] = ()
     name: str = "edge"
     requires: tuple[str, ...] = ("images", "cluster")
     after: tuple[str, ...] = ("registry",)
 
     @property
     def title(self) -> str:
-        registry = [Bind(*self.registry.place)] if self.registry else []
-        ports = (Bind(*self._route.place(port)) for port in self.ports)
-        return f"Edge on {', '.join(map(str, (*self.binds, *registry, *ports)))}"
+        registry = [self.registry.place] if self.registry else []
+        return _title((*self.route.listen, *registry, *map(self.route.place, self.route.ports)))
 
     def check(self) -> Status:
         registry = self._edge.registry_status(self.registry) if self.registry else None
         if registry and registry.state is not State.READY:
             return registry
-        return self._edge.status(self._route)
+        return self._edge.status(self.route)
 
     def apply(self, work: Work) -> None:
         if self.engine.facts().rootless:
@@ -153,7 +128,7 @@ class ForwardedEdgeStep:
         forwarder.use(self.names.home, self.kubectl)
         if self.registry:
             self._edge.publish_registry(self.registry, work.say)
-        self._edge.publish(self._route, work.say)
+        self._edge.publish(self.route, work.say)
 
     def undo(self) -> bool:
         registry = self._edge.withdraw_registry()
@@ -162,19 +137,6 @@ class ForwardedEdgeStep:
     @property
     def _edge(self) -> Edge:
         return Edge(self.engine, self.names, self.image)
-
-    @property
-    def _route(self) -> Route:
-        return Route(
-            self.names.name,
-            self.domain,
-            self.upstream,
-            _listen(self.binds),
-            proxied=False,
-            address=self.address,
-            forwards=self.forwards,
-            ports=self.ports,
-        )
 
 
 @dataclass(frozen=True)
@@ -213,5 +175,5 @@ def _may_forward(cluster: Cluster, namespace: str) -> bool:
     return all(cluster.may(verb, "", resource, namespace) for verb, resource in rights)
 
 
-def _listen(binds: tuple[Bind, ...]) -> tuple[tuple[str, int], ...]:
-    return tuple((bind.address, bind.port) for bind in binds)
+def _title(places: Iterable[tuple[str, int]]) -> str:
+    return f"Edge on {', '.join(str(Bind(*place)) for place in places)}"

@@ -7,7 +7,6 @@ import logging
 import re
 import socket
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -25,13 +24,13 @@ from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.edge_schema import USUAL
-from sandbox.engine import Bind, ContainerSpec, Engine
+from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.plan import saved_spec
 from sandbox.step import State
 from tests.support.api_server import ApiServer, kubeconfig
-from tests.support.edge import edge_file, edge_step
+from tests.support.edge import edge_file, edge_step, routed
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
 
@@ -96,12 +95,12 @@ def test_route_of_a_stopped_sandbox_names_start(step: EdgeStep, place: Home) -> 
 
 
 def test_route_add_prints_the_port_that_a_client_needs(step: EdgeStep) -> None:
-    replace(step, binds=(Bind("127.0.0.1", 8444),)).apply(NoWork())
+    routed(step, listen=(("127.0.0.1", 8444),)).apply(NoWork())
     assert f"https://{APP}:8444/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000").output
 
 
 def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home) -> None:
-    checked = replace(step, proof="ready.sandbox.internal")
+    checked = routed(step, proof="ready.sandbox.internal")
     checked.apply(NoWork())
     run("route", "add", APP, "localhost:3000")
     assert [route.proof for route in routes.load(place.edge)] == ["ready.sandbox.internal"]
@@ -185,7 +184,7 @@ def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, pla
     alias = "demo.192.168.1.5.nip.io"
     keystore = Keystore(place.sandbox("demo").keys)
     keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
-    replace(step, binds=(Bind("192.168.1.5", 8443),), aliases=(alias,)).apply(NoWork())
+    routed(step, listen=(("192.168.1.5", 8443),), aliases=(alias,)).apply(NoWork())
     first, *code = run("url", APP, "-n", "demo", "--qr").output.splitlines()
     assert first == f"https://app.{alias}:8443/"
     assert len(code) > 10 and any("▀" in line for line in code)
@@ -199,7 +198,7 @@ def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Hom
     alias = "demo.192.168.1.5.nip.io"
     keystore = Keystore(place.sandbox("demo").keys)
     keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
-    opened = replace(step, aliases=(alias,))
+    opened = routed(step, aliases=(alias,))
     opened.apply(NoWork())
     run("route", "add", APP, "localhost:3000")
     assert opened.check().state is State.READY
@@ -348,7 +347,7 @@ def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiS
 
 
 def test_host_of_tls_is_shown_with_its_pods(step: EdgeStep, cluster: ApiServer) -> None:
-    named = replace(step, ports=(Port(443, "shop/db:5432", host="db.demo.test"),))
+    named = routed(step, ports=(Port(443, "shop/db:5432", host="db.demo.test"),))
     named.apply(NoWork())
     PortsStep(step.engine, step.names, step.image).apply(NoWork())
     assert "db.demo.test:443 → shop/db:5432   TLS, sandbox demo\n    not routed yet" in run("status").output

@@ -38,7 +38,7 @@ from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import ContainerSpec
 from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
 from sandbox.images.push_step import PushStep
 from sandbox.names import (
@@ -224,7 +224,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     assert {step.names for step in steps.values() if hasattr(step, "names")} == {place.sandbox("shop")}
     assert one(RegistryStep, steps).registry.port == 5055
     assert one(PushStep, steps).url == "http://127.0.0.1:5055"
-    assert one(EdgeStep, steps).binds == (Bind("127.0.0.2", 9443), Bind("127.0.0.2", 10443))
+    assert one(EdgeStep, steps).route.listen == (("127.0.0.2", 9443), ("127.0.0.2", 10443))
     assert one(PageStep, steps).page.port == 9443
     assert made_by_kind(steps).nameservers == ("9.9.9.9",)
     assert [str(entry.target) for entry in one(PushStep, steps).images.entries] == ["busybox:1", "app:dev"]
@@ -248,7 +248,7 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
     routes.save_added(place.edge, AddedRoute("e.other.test", "other", "localhost:1"))
     steps = build(spec, place)
     assert one(AuthorityStep, steps).leaves[EDGE_LEAF] == (f"b.{domain}", f"c.{domain}", f"d.{domain}")
-    assert [(host.terminate, host.to) for host in one(EdgeStep, steps).hosts] == [
+    assert [(host.terminate, host.to) for host in one(EdgeStep, steps).route.hosts] == [
         (False, None),
         (True, None),
         (True, "localhost:3000"),
@@ -259,15 +259,15 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
 def test_edge_may_reach_the_cluster_by_its_api_server(place: Home) -> None:
     steps = build(Spec.model_validate({"name": "far", "edge": {"run": "process", "ports": (9443,)}}), place)
     step = one(ForwardedEdgeStep, steps)
-    assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
-    (ingress,) = step.forwards
+    assert (step.name, step.route.listen) == ("edge", (("127.0.0.1", 9443),))
+    (ingress,) = step.route.forwards
     assert (ingress.name, ingress.kubeconfig) == ("ingress", str(place.sandbox("far").kubeconfig))
 
 
 @pytest.mark.parametrize(("controller", "proof"), [("traefik", READY), ("none", "")])
 def test_edge_asks_only_traefik_whether_it_is_ready(place: Home, controller: Any, proof: str) -> None:
     steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
-    assert one(EdgeStep, steps).proof == proof
+    assert one(EdgeStep, steps).route.proof == proof
 
 
 @pytest.mark.parametrize("damaged", ["images.yaml", "images.lock.yaml"])
@@ -494,13 +494,13 @@ def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> 
     authority, edge = one(AuthorityStep, steps), one(EdgeStep, steps)
     assert authority.domains == ("demo.sandbox.localhost", "shop.test", alias)
     assert authority.leaves[EDGE_LEAF] == (f"*.{alias}", alias, "dev.demo.sandbox.localhost", "shop.test")
-    assert (edge.aliases, edge.binds[0]) == ((alias,), Bind("192.168.1.5", 443))
+    assert (edge.route.aliases, edge.route.listen[0]) == ((alias,), ("192.168.1.5", 443))
     assert one(PageStep, steps).page.elsewhere == ("dev.demo.sandbox.localhost",)
     authority.keystore.authority([*spec.vouched], now=datetime.now(UTC))
     later = build(spec, place)
     assert one(AuthorityStep, later).unvouched == (alias,)
     assert one(AuthorityStep, later).domains == spec.vouched
-    assert one(EdgeStep, later).aliases == ()
+    assert one(EdgeStep, later).route.aliases == ()
 
 
 def test_manifest_image_missing_from_bundle_is_reported_early(place: Home, tmp_path: Path) -> None:

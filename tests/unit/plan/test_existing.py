@@ -70,7 +70,7 @@ def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_p
     given, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
     steps = build(place, edge=given, registry=registry, apply=(objects,))
     assert list(steps)[-1] == "ports"
-    edge = one(ForwardedEdgeStep, steps)
+    edge = one(ForwardedEdgeStep, steps).route
     assert (edge.address, [port.port for port in edge.ports]) == ("127.0.0.2", [5432, 15432])
     services = [(to.name, to.namespace, to.target, to.port) for to in edge.forwards if to.name != "ingress"]
     assert services == [
@@ -91,7 +91,7 @@ def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) ->
     ingress, registry = {"controller": "none"}, {"external": "registry.team.example"}
     assert "edge" not in build(place, registry=registry, ingress=ingress)
     steps = build(place, registry=registry, ingress=ingress, edge={"tcp": ({"port": 5432, "to": "shop/db"},)})
-    assert [port.port for port in one(ForwardedEdgeStep, steps).ports] == [5432]
+    assert [port.port for port in one(ForwardedEdgeStep, steps).route.ports] == [5432]
 
 
 @pytest.mark.parametrize(("environ", "owner"), [({"SANDBOX_OWNER": "ci@shop"}, "ci@shop"), ({}, user_at_host())])

@@ -16,12 +16,12 @@ from sandbox.components.edge.container import MADE, EdgeContainer
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, Home, Names
 from sandbox.step import State
 from sandbox.system import files
-from tests.support.edge import edge_file, edge_step
+from tests.support.edge import edge_file, edge_step, routed
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 IMAGE = UPSTREAM["haproxy"]
@@ -177,21 +177,21 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
 
 
 def test_title_has_ipv6_addresses_in_brackets(a: EdgeStep) -> None:
-    assert replace(a, binds=(Bind(LOCAL, 443), Bind("::1", 443))).title == "Edge on 127.0.0.1:443, [::1]:443"
+    assert routed(a, listen=((LOCAL, 443), ("::1", 443))).title == "Edge on 127.0.0.1:443, [::1]:443"
 
 
 @pytest.mark.parametrize("change", ["domain", "ports"])
 def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: Home, a: EdgeStep, change: str) -> None:
     a.apply(NoWork())
     (before,) = routes.load(place.edge)
-    other = replace(a, domain="new.localhost") if change == "domain" else replace(a, binds=(Bind(LOCAL, 9443),))
+    other = routed(a, domain="new.localhost") if change == "domain" else routed(a, listen=((LOCAL, 9443),))
     assert (other.check().state, other.check().detail) == (State.DRIFTED, "the route has another target")
     other.apply(NoWork())
     assert other.check().state is State.READY
     (after,) = routes.load(place.edge)
     assert after.since == before.since
-    assert set(known(engine)) == {other.domain}
-    assert {bind.port for bind in other.binds} <= published(engine)
+    assert set(known(engine)) == {other.route.domain}
+    assert {port for _, port in other.route.listen} <= published(engine)
 
 
 def test_edge_that_exits_is_an_error_with_its_last_lines(place: Home) -> None:
@@ -207,7 +207,7 @@ def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine,
     keystore = Keystore(place.sandbox("a").keys)
     keystore.authority(["a.localhost"], now=datetime.now(UTC))
     keystore.leaf(EDGE_LEAF, [app], now=datetime.now(UTC))
-    ends = replace(a, hosts=(Host(app, terminate=True),))
+    ends = routed(a, hosts=(Host(app, terminate=True),))
     ends.apply(NoWork())
     assert ends.check().state is State.READY
     before = edge_folder.read_key(place.edge, "a")
@@ -242,7 +242,7 @@ def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: E
     keystore = Keystore(place.sandbox("a").keys)
     keystore.authority(["a.localhost", alias], now=datetime.now(UTC))
     keystore.leaf(EDGE_LEAF, [alias, f"*.{alias}"], now=datetime.now(UTC))
-    opened = replace(a, aliases=(alias,))
+    opened = routed(a, aliases=(alias,))
     a.apply(NoWork())
     assert opened.check().state is State.DRIFTED
     opened.apply(NoWork())
@@ -317,7 +317,7 @@ def test_port_that_moves_to_another_address_takes_a_new_container(
 ) -> None:
     a.apply(NoWork())
     before = engine.boxes[EDGE]
-    everywhere = replace(a, binds=(Bind("0.0.0.0", 443), Bind(LOCAL, 8443)))  # noqa: S104
+    everywhere = routed(a, listen=(("0.0.0.0", 443), (LOCAL, 8443)))  # noqa: S104
     everywhere.apply(NoWork())
     assert engine.boxes[EDGE] is not before and here.done == []
     assert everywhere.check().state is State.READY
@@ -339,6 +339,6 @@ def test_nodes_are_reached_by_their_addresses(engine: FakeEngine, names: Names, 
     engine.run(ContainerSpec(name="node-1", image=IMAGE, command=("node",), labels={}, network=NETWORK))
     node = engine.container("node-1")
     address = node.addresses[NETWORK] if node else ""
-    step = replace(a, nodes=lambda: ("node-1:20443", "node-2:20443"), network=NETWORK)
+    step = replace(routed(a, network=NETWORK), nodes=lambda: ("node-1:20443", "node-2:20443"))
     step.apply(NoWork())
     assert routes.load(names.home.edge)[0].nodes == (f"{address}:20443", "node-2:20443")
