@@ -162,7 +162,8 @@ def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
             "; ".join(
                 _reason(kind, problem["type"], str(problem["loc"][1]), problem["msg"])
                 for problem in error.errors(include_input=False)
-            )
+            ),
+            fix="see: sandbox credentials add --help",
         ) from None
     return entry
 

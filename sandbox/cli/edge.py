@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import click
 import segno
@@ -16,8 +17,10 @@ from sandbox.app.views.overview import host_urls
 from sandbox.cli import completion, edge_status
 from sandbox.cli.edge_status import EdgeStatus, port_line
 from sandbox.cli.groups import Group
-from sandbox.cli.options import PORT, begin, name_option, output_option, spec_options
+from sandbox.cli.options import PORT, Checked, begin, name_option, output_option, spec_options
 from sandbox.components.edge.route import AddedRoute
+from sandbox.config import loader
+from sandbox.config.schema.values import Host, ServicePort, Upstream
 from sandbox.doctor.tls.tls_context import parse
 
 
@@ -96,11 +99,11 @@ def route() -> None:
 
 
 @route.command("add")
-@click.argument("host")
-@click.argument("upstream")
+@click.argument("host", type=Checked(partial(loader.require, Host)))
+@click.argument("upstream", metavar="HOST:PORT", type=Checked(partial(loader.require, Upstream)))
 @name_option("The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
 def add(host: str, upstream: str) -> None:
-    """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
+    """Route https://HOST to HOST:PORT, a server outside the cluster that speaks plain HTTP.
 
     HOST is in the domain of a sandbox, whose CA can issue for no other. The edge is a container. On Linux it cannot
     reach a server that listens on 127.0.0.1 only: let the server listen on 0.0.0.0, or on the address that this command
@@ -154,7 +157,7 @@ def port() -> None:
 
 @port.command("add")
 @click.argument("port", type=PORT)
-@click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
+@click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]", type=Checked(partial(loader.require, ServicePort)))
 @name_option("The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
 def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:

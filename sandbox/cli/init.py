@@ -45,6 +45,8 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
+    if folder.resolve() in (Path("/"), Path.home()):
+        raise UsageError(f"{folder.resolve()} is not a project's folder", fix="cd to a project, and run it there")
     if written := context.spec_in(folder):
         raise UsageError(
             f"{written} exists already",

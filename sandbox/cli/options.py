@@ -14,6 +14,7 @@ import click
 
 from sandbox.cli import log, output, signals
 from sandbox.cli.completion import sandboxes
+from sandbox.errors import BadFile, UsageError
 
 if TYPE_CHECKING:  # slow to import, and not needed by every command
     from sandbox.app.core import Sandbox
@@ -106,7 +107,6 @@ class Call:
     def _offering_last_spec(self) -> Iterator[None]:
         """Add to an error in the file how to go by the spec of the last `up` from it, if there was one."""
         from sandbox.app import chosen_spec
-        from sandbox.errors import BadFile
 
         try:
             yield
@@ -145,6 +145,22 @@ class _Port(click.IntRange):
 
 
 PORT = _Port(1, 65535)
+
+
+class Checked(click.ParamType[str]):
+    """Text that `check` takes: it is checked, and the argument named, before an engine or a cluster is asked."""
+
+    name = "text"
+
+    def __init__(self, check: Callable[[str], object]) -> None:
+        self._check = check
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            self._check(value)
+        except UsageError as error:
+            self.fail(f"{error.brief}. {error.fix}" if error.fix else error.brief, param, ctx)
+        return value
 
 
 def seconds(at_least: float) -> click.FloatRange:

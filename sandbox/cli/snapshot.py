@@ -10,10 +10,12 @@ import click
 from sandbox.app.running import snapshots
 from sandbox.cli import prompts
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, change_options, output_option, spec_options
+from sandbox.cli.options import Checked, begin, change_options, output_option, spec_options
 from sandbox.cli.summary import welcome
 from sandbox.quantities import megabytes
 from sandbox.snapshot.snapshot_store import Listed, Manifest
+
+SNAPSHOT = Checked(lambda name: snapshots.store().place("any", name))
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def snapshot() -> None:
 
 
 @snapshot.command("save")
-@click.argument("snapshot", required=False)
+@click.argument("snapshot", required=False, type=SNAPSHOT)
 @spec_options
 @change_options()
 def save(snapshot: str | None) -> None:
@@ -63,7 +65,7 @@ def save(snapshot: str | None) -> None:
 
 
 @snapshot.command("restore")
-@click.argument("snapshot", required=False)
+@click.argument("snapshot", required=False, type=SNAPSHOT)
 @spec_options
 @change_options("Replace the existing sandbox without asking, also one of another file.")
 def restore(snapshot: str | None) -> None:
@@ -108,7 +110,7 @@ def list_() -> None:
 
 
 @snapshot.command("delete")
-@click.argument("snapshot")
+@click.argument("snapshot", type=SNAPSHOT)
 @spec_options
 @change_options()
 def delete(snapshot: str) -> None:

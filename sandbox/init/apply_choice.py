@@ -12,7 +12,16 @@ from sandbox.components.workloads import chart_dependencies, kustomization
 from sandbox.errors import UsageError
 from sandbox.init import compose, overlay_choice, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
-from sandbox.init.project_folders import DEEPER, folders, is_text, listed, mapping_in, other_sandboxes, shown
+from sandbox.init.project_folders import (
+    DEEPER,
+    folders,
+    is_text,
+    listed,
+    mapping_in,
+    other_sandboxes,
+    require_yaml,
+    shown,
+)
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
 from sandbox.kube.pod_images import pod_images
@@ -88,6 +97,7 @@ def _is_chart(folder: Path, place: Path) -> bool:
     file = place / "Chart.yaml"
     if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
         return False
+    require_yaml(file)
     content = mapping_in(file)
     return bool(content) and content.get("type") != "library"
 

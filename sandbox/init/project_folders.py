@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile, UsageError
 from sandbox.init.detected import SPEC
-from sandbox.system.files import is_file, is_inside
+from sandbox.system.files import from_here, is_file, is_inside
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
 FOREIGN = {"build", "dist", "node_modules", "target", "tilt_modules", "vendor", "venv", "__pycache__"}
@@ -77,6 +77,15 @@ def has(folder: Path, file: Path | str) -> bool:
 def shown(folder: Path, place: Path) -> str:
     """Return a folder's path from the project's folder, with a slash."""
     return place.relative_to(folder).as_posix() + "/"
+
+
+def require_yaml(file: Path) -> None:
+    """Raise BadFile for a file that is not valid YAML, with the line."""
+    try:
+        yaml_text.document(text_file.read(file))
+    except yaml_text.Refused as error:
+        fault = error.faults[0]
+        raise BadFile(f"{from_here(file)}:{fault.line}: {fault.message}", fix=fault.fix or "correct it") from error
 
 
 def mapping_in(file: Path) -> Mapping[str, Any]:

@@ -67,6 +67,8 @@ def parse(text: str) -> Reference:
     if at and not digests.is_digest(digest):
         raise _refused(text, f"{digest!r} is not a digest", "write @sha256: and 64 lowercase hexadecimal digits")
     name, tag = _split_tag(rest)
+    if ":" in name.rpartition("/")[2]:
+        raise _refused(text, "it has two tags", f"write one: {name}")
     if tag is not None and not _TAG.fullmatch(tag):
         raise _refused(text, f"{tag!r} is not a tag", "a tag is 1 to 128 letters, digits, '_', '.' or '-'")
     if _IDENTIFIER.fullmatch(text):
@@ -136,9 +138,9 @@ def parse_target(text: str) -> Target:
     """Read `repository[:tag]`. Raises UsageError when there is a registry host or a digest in it."""
     reference = parse(text)
     if reference.host != DOCKER_HUB or reference.digest:
+        short = Target(reference.familiar_path, reference.tag or DEFAULT_TAG)
         raise UsageError(
-            f"{text!r} does not name a place in the sandbox's registry",
-            details="it has a registry host or a digest",
-            fix="write only the repository and the tag, such as team/app:dev",
+            f"{text!r} must not name a registry or a digest: it is a place in the sandbox's registry",
+            fix=f"write {short}",
         )
     return target_of(reference)

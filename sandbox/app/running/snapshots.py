@@ -25,6 +25,8 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     `size` formats bytes. Raises SandboxError.
     """
     chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
+    if chosen_spec.remembered(sandbox.name) is None:
+        raise chosen_spec.unknown(sandbox.name)
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names, session = sandbox.names, sandbox.session
     with sandbox.alone("snapshot"):

@@ -123,7 +123,11 @@ def test_addons_are_counted_and_an_unknown_one_is_an_error(tmp_path: Path) -> No
             "write `kind: Deployment",
         ),
         ("apply: [name.yaml]", "name.yaml:1: Pod: metadata.name: 'Web_1' is not a name", "use lower-case letters"),
-        ("apply: [image.yaml]", "image.yaml:1: Pod p: 'nginx:1.27:oops' is not an image reference", "use lowercase"),
+        (
+            "apply: [image.yaml]",
+            "image.yaml:1: Pod p: 'nginx:1.27:oops' is not an image reference",
+            "write one: nginx:1.27",
+        ),
     ],
 )
 def test_missing_or_wrong_values_have_file_line_key_and_fix(
@@ -138,6 +142,28 @@ def test_missing_or_wrong_values_have_file_line_key_and_fix(
     with pytest.raises(BadFile) as caught:
         CliRunner().invoke(validate, [], catch_exceptions=False)
     assert message in caught.value.brief and caught.value.fix.startswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nginx:1.27:oops", "images.yaml:2: images[0]: 'nginx:1.27:oops' is not an image reference: it has two tags"),
+        (
+            "{from: daemon, image: a, as: registry.example.com/team/app:dev}",
+            "'registry.example.com/team/app:dev' must not name a registry or a digest: it is a place in the sandbox's "
+            "registry: write team/app:dev",
+        ),
+    ],
+)
+def test_wrong_image_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sandbox.yaml").write_text("name: shop\npush: images.yaml\n")
+    Path("images.yaml").write_text(f"images:\n- {line}\n")
+    with pytest.raises(BadFile) as caught:
+        CliRunner().invoke(validate, [], catch_exceptions=False)
+    assert message in caught.value.brief
 
 
 def test_version_that_no_node_image_has_is_an_error(tmp_path: Path) -> None:

@@ -199,3 +199,9 @@ def test_init_says_once_what_several_programs_lack(tmp_path: Path) -> None:
 def test_init_names_no_port_of_this_machine(project: Path) -> None:
     run("init", cwd=project)
     assert not [path for path in ("sandbox.yaml", "k8s/app.yaml") if "localhost:" in (project / path).read_text()]
+
+
+def test_chart_that_is_not_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "Chart.yaml").write_text("name: a\n b: [\n")
+    found = run("init", cwd=tmp_path)
+    assert found.code == 2 and "Chart.yaml:2: not valid YAML" in found.stderr and "\nfix: " in found.stderr

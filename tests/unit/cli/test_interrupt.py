@@ -110,7 +110,6 @@ def test_a_push_to_a_registry_that_does_not_answer(run: Run, deaf: str, tmp_path
         ("down", b"run `sandbox down` again to remove the rest"),
         ("down demo --purge", b"run `sandbox down demo --purge` again to remove the rest"),
         ("stop", b"run `sandbox stop` again to stop the rest"),
-        ("snapshot save", b"no snapshot was saved"),
         ("images gc", b"run `sandbox images gc` again"),
     ],
 )

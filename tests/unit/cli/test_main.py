@@ -288,6 +288,30 @@ def test_usage_error_is_json_where_that_is_asked(tmp_path: Path, words: str, bri
     assert error["details"] in found.stderr and error["brief"] in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "brief"),
+    [
+        (
+            ("edge", "port", "add", "5432", "db"),
+            "Invalid value for 'NAMESPACE/SERVICE[:PORT]': 'db' must be NAMESPACE/SERVICE or",
+        ),
+        (
+            ("edge", "route", "add", "a.demo.test", "localhost"),
+            "Invalid value for 'HOST:PORT': 'localhost' must be HOST:PORT, such as localhost:3000",
+        ),
+        (("snapshot", "save", "A B"), "Invalid value for '[SNAPSHOT]': 'A B' cannot name a snapshot. use up to 63"),
+        (("snapshot", "save", "ok"), "there is no sandbox"),
+        (("credentials", "add", "acr"), "acr needs one --registry"),
+        (("certs", "trust", "-n", "nope"), "there is no sandbox 'nope'"),
+        (("init", "/"), "/ is not a project's folder"),
+    ],
+)
+def test_wrong_argument_is_named_before_the_engine_is_asked(tmp_path: Path, words: tuple[str, ...], brief: str) -> None:
+    found = run(*words, cwd=tmp_path)
+    assert found.code == 2 and f"]: {brief}" in found.stderr.splitlines()[0]
+    assert "\nfix: " in found.stderr
+
+
 def test_usage_error_is_an_event_where_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = run("up", "--bad", "--progress", "json", cwd=tmp_path)
     assert (found.code, found.stdout, json.loads(found.stderr)["event"]) == (2, "", "error")
