@@ -119,10 +119,6 @@ class Sandbox:
                     found=ready.found,
                     spared=spared,
                 )
-            if not ready.spec.runs_process:
-                from sandbox.app.edge import edge_ports
-
-                edge_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
             pausing.watch_unused(self.names, ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed

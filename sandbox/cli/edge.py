@@ -114,9 +114,7 @@ def add(host: str, upstream: str) -> None:
     """
     call = begin()
     click.echo(f"{edge_routes.add(call.session, host, upstream, name=call.name)} routes to {upstream}")
-    if trouble := edge_routes.trouble(host):
-        click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
-        click.echo(trouble.advice, err=True)
+    click.echo("whether the server answers: sandbox edge status", err=True)
 
 
 @route.command("remove")
@@ -163,9 +161,9 @@ def port() -> None:
 def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
 
-    PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number,
-    or the only one that it has. It listens at `edge.listen`, and stays until `remove`, also after `down`. In
-    sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}. For UDP use the address of a Service of type LoadBalancer.
+    PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number.
+    It listens at `edge.listen`, and stays until `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432,
+    to: shop/db}]}. For UDP use the address of a Service of type LoadBalancer.
 
     \b
     sandbox edge port add 5432 shop/db

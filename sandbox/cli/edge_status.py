@@ -118,7 +118,6 @@ def port_line(port: PortStatus) -> str:
         f"sandbox {port.sandbox}",
         *(["PROXY protocol"] if port.proxy_protocol else []),
         *(["added"] if port.added else []),
-        *(["for its address"] if port.balanced else []),
     ]
     return f"{click.style(port.place, bold=True)} → {port.to}   {', '.join(notes)}\n    {detail}"
 
@@ -127,7 +126,9 @@ def _load_balancer_line(service: Balanced) -> str:
     place = click.style(service.address, bold=True) if service.address else click.style("no address yet", fg="red")
     line = f"{place} → {service.service}   {', '.join(service.ports)}, sandbox {service.sandbox}"
     if service.address and not service.reached:
-        line += "\n    not reached from this machine: use its ports above, which `sandbox up` adds"
+        line += (
+            "\n    not reached from this machine: open a port with sandbox edge port add auto NAMESPACE/SERVICE:PORT"
+        )
     return line
 
 

@@ -105,8 +105,7 @@ def _url(route: Route, port: Port) -> str:
 class PortStatus:
     """A port, its sandbox, and the number of pods that are ready for it; None when the cluster does not answer.
 
-    With a `host` it is a port for HTTPS, where only TLS for that host is routed to the Service. A `balanced` port
-    stands in for the address of a load balancer.
+    With a `host` it is a port for HTTPS, where only TLS for that host is routed to the Service.
     """
 
     address: str
@@ -118,7 +117,6 @@ class PortStatus:
     ready: int | None
     detail: str
     host: str = ""
-    balanced: bool = False
 
     @property
     def place(self) -> str:
@@ -280,43 +278,8 @@ def _status(route: Route, port: Port) -> PortStatus:
         to=port.to,
         sandbox=route.name,
         proxy_protocol=port.proxy,
-        added=port in route.added_ports and not port.balanced,
+        added=port in route.added_ports,
         ready=ready,
         detail=detail,
         host=port.host,
-        balanced=port.balanced,
     )
-
-
-def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
-    """Route ports of this machine to Services of type LoadBalancer whose addresses this machine does not reach.
-
-    Those whose Service is gone are removed. Each is the Service's own port or the next free one, and stays the same
-    from then on. The caller holds the sandbox's lock. Raises SandboxError.
-    """
-    route = routes.find(routes.load(home.edge), name)
-    if route is None:
-        return
-    before = [port for port in route.added_ports if port.balanced]
-    try:
-        wanted = [] if engine.shares_network() else list(_balanced_ports(route, home))
-    except ClusterError:  # not known now, which does not mean that they are gone
-        return
-    gone = [port for port in before if port.to not in {each.to for each in wanted}]
-    routed = {port.to for port in route.every_port if not port.host}
-    new = [port for port in wanted if port.to not in routed]
-    if not gone and not new:
-        return
-    for port in gone:
-        routes.remove_port(home.edge, name, port.port)
-    for port in new:
-        if present := routes.find(routes.load(home.edge), name):
-            choose(home, engine, present, None, port)
-    take_in(home, engine, name, say)
-
-
-def _balanced_ports(route: Route, home: Home) -> Iterator[Port]:
-    for service in load_balancers(route, home):
-        for number, _, protocol in (one.partition("/") for one in service.ports):
-            if protocol == "tcp":
-                yield Port(0, f"{service.service}:{number}", balanced=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import lan_access, route_status, routes
-from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.haproxy_admin import Unreachable
+from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import AddedRoute, Route
 from sandbox.components.edge.route import Host as RoutedHost
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
@@ -24,10 +22,6 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, ServerAway
 from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Home, is_below
 from sandbox.system import files
-from sandbox.system.wait import WaitTimeout, wait_until
-
-PATIENCE = 5.0  # seconds for the edge to check a new upstream
-UNRESOLVED = "MAINT"  # HAProxy's state of a server whose name has no address
 
 
 def added() -> Sequence[AddedRoute]:
@@ -70,29 +64,6 @@ def remove(session: Session, host: str) -> None:
         if route:
             _issue(home, route)
             _take_in(home, route, session)
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why the server behind a host does not answer, and what to do about it."""
-
-    reason: str
-    advice: str
-
-
-def trouble(host: str) -> Trouble | None:
-    """Wait for the edge to check the server behind a host; return None if it answers."""
-    reason = _unanswered(user_home(), host)
-    if reason == UNRESOLVED:
-        return Trouble(
-            "its name is not known there",
-            "name a server on another machine by its address, or by a name with a dot that resolves",
-        )
-    if reason:
-        elsewhere = Engine.connect().shares_network() is False
-        where = "an address that the engine's machine reaches, such as 0.0.0.0" if elsewhere else "127.0.0.1 or 0.0.0.0"
-        return Trouble(reason, f"a server on this machine must listen on {where}")
-    return None
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:
@@ -147,21 +118,3 @@ def _take_in(home: Home, route: Route, session: Session) -> None:
         session.say(f"{away.brief}; its list of hosts shows the change after: {away.fix}")
     except SandboxError:  # `up` reports what is wrong with the cluster
         return
-
-
-def _unanswered(home: Home, host: str) -> str | None:
-    """Return what the edge says of the server behind a host, once it had time to check; None if all is well."""
-    box = EdgeContainer.of(Engine.connect(), home)
-
-    def unchecked() -> str | None:
-        listed = route_status.route_statuses(routes.load(home.edge), box.control.servers())
-        servers = (server for one in listed if one.host == host for server in one.servers)
-        return next((one.last_check or one.health for one in servers if not one.answers), None)
-
-    try:
-        wait_until(unchecked, what=host, timeout=PATIENCE)
-    except Unreachable:
-        return None
-    except WaitTimeout as error:
-        return error.details
-    return None

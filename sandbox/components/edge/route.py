@@ -42,15 +42,13 @@ class Port:
     """A TCP port of this machine that is routed to the Service `to` (NAMESPACE/NAME:PORT).
 
     With `proxy` the server learns of each client by the PROXY protocol. With a `host` it is a port for HTTPS, and only
-    clients that ask for that host by TLS (SNI) are routed there. A `balanced` port stands in for the address of a load
-    balancer that this machine does not reach.
+    clients that ask for that host by TLS (SNI) are routed there.
     """
 
     port: int
     to: str
     proxy: bool = False
     host: str = ""
-    balanced: bool = False
 
     @property
     def key(self) -> tuple[int, str]:

@@ -1,39 +1,30 @@
-"""Ports that stand in for addresses of load balancers, where this machine does not reach containers."""
+"""Services of type LoadBalancer as commands show them."""
 
 from __future__ import annotations
 
-import socket
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sandbox.app.edge import edge_ports
-from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import routes
-from sandbox.components.edge.route import Port
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import ContainerSpec
+from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Home, Names
 from tests.support.api_server import ApiServer
-from tests.support.edge import edge_file, edge_step
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
-from tests.support.ports import free_port
+from tests.support.edge import edge_step
+from tests.support.fakes import FakeEngine, NoWork
 
 DB = "/api/v1/namespaces/shop/services/db"
 
 
 @pytest.fixture
-def port(server: ApiServer) -> int:
-    """A port of a Service of type LoadBalancer, which is free on this machine."""
-    number = free_port()
-    server.admit = lambda manifest: {
-        **manifest,
-        "spec": {**manifest["spec"], "ports": [{**one, "nodePort": 30100} for one in manifest["spec"]["ports"]]},
-    }
-    server.objects[DB] = balanced(number)
-    return number
+def step(engine: FakeEngine, names: Names, server: ApiServer) -> EdgeStep:
+    step = edge_step(engine, names)
+    step.apply(NoWork())
+    server.objects[DB] = balanced(5432)
+    return step
 
 
 def balanced(port: int) -> dict[str, Any]:
@@ -42,58 +33,33 @@ def balanced(port: int) -> dict[str, Any]:
     return {"metadata": {"name": "db", "namespace": "shop"}, "spec": spec, "status": given}
 
 
-@pytest.fixture
-def step(engine: FakeEngine, names: Names) -> EdgeStep:
-    step = edge_step(engine, names)
-    step.apply(NoWork())
-    spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
-    engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))
-    return step
-
-
-def follow(step: EdgeStep, place: Home) -> tuple[Port, ...]:
-    edge_ports.follow(place, step.engine, step.names.name, lambda text: None)
-    return routes.load(place.edge)[0].added_ports
-
-
-def test_addresses_need_no_ports_on_the_engines_own_machine(
-    step: EdgeStep, place: Home, port: int, engine: FakeEngine
+@pytest.mark.parametrize("shares", [True, False])
+def test_address_is_listed_where_this_machine_reaches_it(
+    step: EdgeStep, place: Home, engine: FakeEngine, shares: bool
 ) -> None:
-    engine.shares = True
-    assert follow(step, place) == ()
+    engine.shares = shares
+    (found,) = edge_ports.reached_of("demo", place, engine)
+    assert (found.service, found.places) == ("shop/db", ("tcp://127.9.9.9:5432",) if shares else ())
 
 
-def test_port_stands_in_for_an_address_until_its_service_goes(
-    step: EdgeStep, place: Home, server: ApiServer, port: int
+def test_cluster_that_does_not_answer_has_no_load_balancers(
+    step: EdgeStep, place: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (added,) = follow(step, place)
-    assert (added.port, added.to, added.balanced) == (port, f"shop/db:{port}", True)
-    assert f"tcp:demo:{port}" in edge_file(step.engine, "haproxy.cfg")
-    assert follow(step, place) == (added,)
-    (found,) = edge_ports.reached_of("demo", place, step.engine)
-    assert found.places == (f"tcp://127.0.0.1:{port}",)
-    server.objects[DB]["spec"]["type"] = "ClusterIP"
-    assert follow(step, place) == ()
-    assert f"tcp:demo:{port}" not in edge_file(step.engine, "haproxy.cfg")
-
-
-def test_ports_stay_where_the_cluster_does_not_answer(
-    step: EdgeStep, place: Home, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = follow(step, place)
-
     def away(*_: object, **__: object) -> None:
         raise ClusterError("the cluster's API server does not answer")
 
     monkeypatch.setattr(Cluster, "list", away)
-    assert follow(step, place) == before != ()
     assert edge_ports.balanced(routes.load(place.edge), place) == ()
 
 
-def test_taken_port_gives_the_next_and_a_port_there_is_serves(step: EdgeStep, place: Home, port: int) -> None:
-    with socket.create_server(("127.0.0.1", port)):
-        (added,) = follow(step, place)
-    assert added.port > port
-    routes.remove_port(place.edge, "demo", added.port)
-    routes.save_port(place.edge, "demo", replace(added, port=free_port(), balanced=False))
-    assert [one.balanced for one in follow(step, place)] == [False]
+@pytest.mark.usefixtures("step")
+def test_service_without_a_way_from_this_machine_is_refused(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    monkeypatch.setattr(edge_ports, "user_home", lambda: place)
+    engine.shares = True
+    assert edge_ports.places("demo", "shop/db:5432") == ("tcp://127.9.9.9:5432",)
+    engine.shares = False
+    with pytest.raises(Exception, match="this machine has no way to the Service shop/db"):
+        edge_ports.places("demo", "shop/db")
