@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from sandbox.engine.base import EngineError
 from sandbox.engine.connection import Engine
-from sandbox.engine.engine_values import Bind, Container, ContainerSpec, Network, Placed
+from sandbox.engine.engine_values import Bind, Container, ContainerSpec, ListedContainer, Network, Placed
 
-__all__ = ["Bind", "Container", "ContainerSpec", "Engine", "EngineError", "Network", "Placed"]
+__all__ = ["Bind", "Container", "ContainerSpec", "Engine", "EngineError", "ListedContainer", "Network", "Placed"]

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
@@ -124,6 +125,15 @@ def is_of_another_file(names: Names, where: Origin) -> bool:
     if known is None or known.kind != "file" or where.may_replace(known):
         return False
     return os.path.lexists(known.source)
+
+
+def folder(names: Names) -> Path | None:
+    """Return the folder with the file of the last `up`, if there was one. Imports no models, as `provider`."""
+    try:
+        found = files.read_json(names.origin)
+        return Path(found["source"]).parent if found["kind"] == "file" else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def record_origin(names: Names, where: Origin) -> None:

@@ -176,6 +176,9 @@ class FakeEngine(Engine):
             ListedContainer(box.spec.name, "running" if box.running else "exited", box.spec.labels) for box in boxes
         )
 
+    def memory(self, name: str) -> int:
+        return 10 << 20 if self.boxes[name].running else 0
+
     def publisher(self, port: int) -> str | None:
         for box in sorted(self.boxes.values(), key=lambda box: (box.spec.forwarded, box.spec.name)):
             if box.running and any(bind.port == port for binds in box.spec.publish.values() for bind in binds):

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sandbox.app import context
 from sandbox.components.edge import routes
-from sandbox.engine import Engine, labelled
+from sandbox.config.checkout import branch_of
+from sandbox.engine import Engine, ListedContainer, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
-from sandbox.plan import providers, used_engine
+from sandbox.plan import providers, saved_spec, used_engine
+
+KIND_CLUSTER, MINIKUBE_PROFILE = "io.x-k8s.kind.cluster", "name.minikube.sigs.k8s.io"
 
 
 @dataclass(frozen=True)
 class Known:
-    """A sandbox of this machine; `cluster` is the state of its nodes, `existing`, or `elsewhere`: on another engine."""
+    """A sandbox of this machine; `cluster` is the state of its nodes, `existing`, or `elsewhere`: on another engine.
+
+    `folder` has its spec, and `branch` is checked out there; it may be `gone`. `memory` of its containers is in bytes.
+    """
 
     name: str
     cluster: str
     domain: str
+    folder: str = ""
+    branch: str = ""
+    gone: bool = False
+    memory: int = 0
 
 
 def sandboxes() -> tuple[Known, ...]:
@@ -28,6 +42,7 @@ def sandboxes() -> tuple[Known, ...]:
     containers = engine.listed()
     ours = {one.labels.get(LABEL) for one in containers if labelled.is_ours(one.labels, home)}
     states = {one.name: one.state for one in containers}
+    memory = _memory(engine, containers)
     found = []
     for name in sorted({name for name in ours if name} | known.keys()):
         names = home.sandbox(name)
@@ -35,8 +50,34 @@ def sandboxes() -> tuple[Known, ...]:
         state = _state(states.get(node)) if node else "existing"
         if state == "absent" and used_engine.other(names):
             state = "elsewhere"
-        found.append(Known(name, state, known.get(name, "")))
+        folder = saved_spec.folder(names)
+        branch, gone = (branch_of(folder), not folder.is_dir()) if folder else ("", False)
+        shown = str(folder or "")
+        found.append(Known(name, state, known.get(name, ""), shown, branch, gone, memory[names.cluster]))
     return tuple(found)
+
+
+def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[str]:
+    """Return the memory of running containers by their cluster, in bytes."""
+
+    def used(container: ListedContainer) -> int:
+        with suppress(SandboxError):  # it may have ended meanwhile
+            return engine.memory(container.name)
+        return 0
+
+    running = [one for one in containers if one.state in ("running", "paused") and _cluster(one)]
+    memory: Counter[str] = Counter()
+    with ThreadPoolExecutor(8) as pool:
+        for container, size in zip(running, pool.map(used, running), strict=True):
+            memory[_cluster(container)] += size
+    return memory
+
+
+def _cluster(container: ListedContainer) -> str:
+    """Return the cluster of a sandbox's container, or of a node: kind and minikube give those labels of their own."""
+    labels = container.labels
+    own = f"sandbox-{name}" if (name := labels.get(LABEL)) else ""
+    return own or labels.get(KIND_CLUSTER) or labels.get(MINIKUBE_PROFILE) or ""
 
 
 def _state(node: str | None) -> str:

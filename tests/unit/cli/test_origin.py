@@ -14,6 +14,8 @@ from sandbox.app import context
 from sandbox.app.core import Sandbox
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import Occupant, Wanted, taken
+from sandbox.app.views import known_sandboxes
+from sandbox.app.views.known_sandboxes import Known
 from sandbox.cli import output, prompts
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root
@@ -23,7 +25,7 @@ from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Bind, Engine
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
@@ -238,6 +240,27 @@ def test_clone_in_a_folder_of_another_name_is_named_after_it(tmp_path: Path) -> 
     _, second = clones(tmp_path, "shop", "copy")
     Path(second).write_text("name: shop\n")
     assert reached("-f", second, "--yes").name == "shop-copy"
+
+
+def test_sandboxes_without_a_folder_are_removed_after_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`down --gone` → only what has no folder any more, after a question that names it, or with --yes."""
+    removed: list[str] = []
+
+    def remove(sandbox: Sandbox, **_: object) -> bool:
+        removed.append(sandbox.name)
+        return True
+
+    monkeypatch.setattr(Sandbox, "down", remove)
+    found = [Known(name, "running", "", f"/work/{name}", gone=name != "kept") for name in ("kept", "a", "b")]
+    monkeypatch.setattr(known_sandboxes, "sandboxes", lambda: found)
+    error = change("down --gone").exception
+    assert isinstance(error, SandboxError) and error.id == "consent" and error.details == "a  /work/a\nb  /work/b"
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
+    assert isinstance(change("down --gone", typed="n\n").exception, SandboxError) and removed == []
+    assert change("down --gone --yes").exception is None and removed == ["a", "b"]
+    found.clear()
+    assert "the folders of all sandboxes are there" in change("down --gone").stderr
+    assert isinstance(change("down a --gone").exception, UsageError)
 
 
 def test_explicit_name_in_a_clone_means_the_sandbox_of_that_name(tmp_path: Path) -> None:

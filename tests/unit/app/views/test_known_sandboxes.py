@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +12,15 @@ from sandbox.app import chosen_spec, context
 from sandbox.app.views import known_sandboxes
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
+from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.base import EngineError
 from sandbox.errors import UsageError
 from sandbox.names import LABEL, OWNER
-from sandbox.plan import providers
+from sandbox.plan import providers, saved_spec
 from sandbox.plan.used_engine import UsedEngine
 from tests.support.fakes import FakeEngine
+from tests.support.repositories import made
 
 
 def test_unknown_name_is_refused_unless_the_engine_is_silent(
@@ -61,6 +64,28 @@ def test_sandboxes_are_known_by_own_containers_and_routes(
         ("stopped", "stopped", ""),
         ("up", "running", ""),
     ]
+
+
+def test_list_has_folder_branch_and_memory_of_each_sandbox(
+    isolated_home: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, home = FakeEngine("i:1"), context.home()
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    engine.create_network("net", {})
+    made(tmp_path / "shop", {"sandbox.yaml": ""})
+    for name in ("shop", "lost"):
+        names = home.sandbox(name)
+        for container, labels in (
+            (names.node, {"io.x-k8s.kind.cluster": names.cluster}),
+            (names.registry, names.labels),
+        ):
+            engine.run(ContainerSpec(name=container, image="i:1", command=("i",), network="net", labels=labels))
+        saved_spec.record_origin(names, Origin.of(tmp_path / name / "sandbox.yaml"))
+    engine.stop(home.sandbox("lost").node)
+    lost, shop = known_sandboxes.sandboxes()
+    assert (shop.folder, shop.branch, shop.gone) == (str(tmp_path / "shop"), "main", False)
+    assert (lost.folder, lost.branch, lost.gone) == (str(tmp_path / "lost"), "", True)
+    assert shop.memory == 2 * lost.memory > 0
 
 
 @pytest.mark.fault(60)
