@@ -115,7 +115,9 @@ def test_additional_minikube_provisioner_gives_disks(sandbox: Changing, disks: d
     sandbox.kubectl("delete", "pod/data", "pvc/data")
 
 
+@pytest.mark.timeout(400)
 def test_addons_survive_a_stop(sandbox: Changing, metrics: dict[str, Any]) -> None:
+    """minikube's metrics-server asks kubelets once a minute, and is ready when it has asked twice."""
     sandbox.up(addons=[metrics])
     sandbox.run("stop")
     assert "error[not-up]" in sandbox.run("addons", "enable", "metrics-server", status=1).err
@@ -125,4 +127,4 @@ def test_addons_survive_a_stop(sandbox: Changing, metrics: dict[str, Any]) -> No
         state = sandbox.addons()["metrics-server"]
         return None if state == ("ready", "spec") else str(state)
 
-    wait_until(other, what="the addon", timeout=60)
+    wait_until(other, what="the addon", timeout=180)
