@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -314,14 +314,24 @@ class Sandbox:
         name = host if "." in host else f"{host}.{self.domain}"
         return f"https://{name}{port_suffix(self.resolved.edge.ports[0])}/{path.removeprefix('/')}"
 
-    def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
+    def get(
+        self,
+        host: str,
+        path: str = "/",
+        *,
+        context: ssl.SSLContext | None = None,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+    ) -> http.client.HTTPResponse:
         """Ask `host` (see `url`) through the edge, whether or not this machine resolves its name.
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
         from sandbox.app.edge import edge_request
 
-        return edge_request.get(self.url(host, path), self.resolved.edge.listen, context or self.ssl_context())
+        url, listen = self.url(host, path), self.resolved.edge.listen
+        return edge_request.send(url, listen, context or self.ssl_context(), method=method, headers=headers, body=body)
 
     @property
     def registry(self) -> str:

@@ -80,6 +80,10 @@ SECTIONS = {
         "explain": LazyCommand(
             "explain:explain", "Explain an error by the id in its first line; without an id, list all."
         ),
+        "mcp": LazyCommand(
+            "mcp:mcp",
+            "Serve tools for a coding agent on stdin and stdout (Model Context Protocol), for one sandbox.",
+        ),
         "dashboard": LazyCommand("dashboard:dashboard", "Serve a live, read-only page of all sandboxes, until Ctrl-C."),
         "completion": LazyCommand(
             "completion:completion", "Print the script that lets a shell complete commands, options and names."

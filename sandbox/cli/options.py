@@ -85,14 +85,10 @@ class Call:
 
     def running(self) -> tuple[Names, Cluster, str | None]:
         """Return the sandbox, its cluster, and in an existing cluster the only namespace that it may use."""
-        from sandbox.app import context
-        from sandbox.app.session import wake_paused
-        from sandbox.kube.api import Cluster
-        from sandbox.plan import providers
+        from sandbox.app import context, project_workloads
 
         names = context.home().sandbox(self.spec().name)
-        wake_paused(names)
-        return names, Cluster(names.kubeconfig), providers.namespace(names)
+        return names, *project_workloads.cluster_of(names)
 
     def show(self, result: Any, lines: Iterable[str], *, none: str = "") -> None:
         """Print a result on stdout, as JSON or as lines; where there are no lines, print `none` on stderr."""

@@ -1,10 +1,11 @@
-"""A GET request through the edge, whether or not this machine resolves the host's name."""
+"""A request through the edge, whether or not this machine resolves the host's name."""
 
 from __future__ import annotations
 
 import http.client
 import socket
 import ssl
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from sandbox.engine import Bind
@@ -14,7 +15,15 @@ TIMEOUT = 30.0
 ALLOWED = "%/?:@!$&'()*+,;="
 
 
-def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPResponse:
+def send(
+    url: str,
+    listen: str,
+    context: ssl.SSLContext,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str | None = None,
+) -> http.client.HTTPResponse:
     """Return the answer to a request for `url` from the edge, which listens on the address `listen`. Raises OSError."""
     target = urlsplit(url)
     host, port = str(target.hostname), target.port or 443
@@ -25,7 +34,8 @@ def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPRespo
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the library's own connections have
         connection.sock = context.wrap_socket(plain, server_hostname=host)
-        connection.request("GET", quote(asked, safe=ALLOWED), headers={"Connection": "close"})
+        content = None if body is None else body.encode()
+        connection.request(method, quote(asked, safe=ALLOWED), content, {**(headers or {}), "Connection": "close"})
         return connection.getresponse()
     except BaseException:
         plain.close()

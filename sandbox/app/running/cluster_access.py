@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.app.project_workloads import cluster_of
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.config.schema import ResolvedSpec
@@ -36,10 +37,8 @@ def make(names: Names, spec: ResolvedSpec, *, read_only: bool, namespace: str | 
 
 
 def _cluster(names: Names, spec: ResolvedSpec, namespace: str | None) -> Cluster:
-    if not names.kubeconfig.exists():
-        raise UsageError(f"the sandbox '{names.name}' is not up", fix=f"sandbox up -n {names.name}", id="not-up")
+    cluster, _ = cluster_of(names)
     if spec.namespace is None:
-        cluster = Cluster(names.kubeconfig)
         if namespace and cluster.get("v1", "Namespace", namespace) is None:
             known = ", ".join(each["metadata"]["name"] for each in cluster.list("v1", "Namespace"))
             raise UsageError(

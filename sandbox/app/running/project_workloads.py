@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.app.session import wake_paused
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.manifests import label_selector
 from sandbox.kube.readiness import wait_ready
+from sandbox.names import Names
+from sandbox.plan import providers
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
 SHORT = {"deploy": "deployment", "sts": "statefulset", "ds": "daemonset"}
@@ -42,6 +45,17 @@ class Workload:
         selector = label_selector((self.manifest["spec"].get("selector") or {}).get("matchLabels"))
         pods = cluster.list("v1", "Pod", self.namespace, selector=selector)
         return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+
+
+def cluster_of(names: Names) -> tuple[Cluster, str | None]:
+    """Return a sandbox's cluster, awake, and the only namespace that it has there, or None for all.
+
+    Raises UsageError if it is not up.
+    """
+    if not names.kubeconfig.exists():
+        raise UsageError(f"the sandbox '{names.name}' is not up", fix=f"sandbox up -n {names.name}", id="not-up")
+    wake_paused(names)
+    return Cluster(names.kubeconfig), providers.namespace(names)
 
 
 def is_system(namespace: str) -> bool:

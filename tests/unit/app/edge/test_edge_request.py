@@ -45,10 +45,10 @@ def served(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
 )
 def test_the_url_s_host_is_asked_for_its_path(served: tuple[int, ssl.SSLContext], path: str, asked: str) -> None:
     port, context = served
-    answer = edge_request.get(f"https://{HOST}:{port}{path}", "127.0.0.1", context)
+    answer = edge_request.send(f"https://{HOST}:{port}{path}", "127.0.0.1", context)
     assert (answer.status, answer.read().decode()) == (200, f"{HOST}:{port} {asked}")
 
 
 def test_a_server_that_is_not_trusted_is_an_error(served: tuple[int, ssl.SSLContext]) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        edge_request.get(f"https://{HOST}:{served[0]}/", "127.0.0.1", ssl.create_default_context())
+        edge_request.send(f"https://{HOST}:{served[0]}/", "127.0.0.1", ssl.create_default_context())

@@ -1,0 +1,76 @@
+"""The sandbox that a server is for, and what its spec may read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from sandbox.app import chosen_spec, project_workloads
+from sandbox.app.core import Sandbox
+from sandbox.app.project.checkouts import require_no_links_out
+from sandbox.errors import UsageError
+from sandbox.images import images_yaml
+from sandbox.kube.api import Cluster
+
+
+@dataclass(frozen=True)
+class Project:
+    """The spec `file` of one sandbox, as it is now; `name` is given where it is not the spec's own."""
+
+    file: Path
+    name: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """Return the repository of the spec, or its folder if it is in none, or if that is the user's whole home."""
+        folder = self.file.parent
+        root = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
+        return folder if root == Path.home().resolve() else root
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return what tells a command of `sandbox` which sandbox is meant."""
+        return ("-f", str(self.file), *(("-n", self.name) if self.name else ()))
+
+    def sandbox(self) -> Sandbox:
+        """Read the spec. Raises SandboxError."""
+        return Sandbox(chosen_spec.choose(self.file, self.name))
+
+    def cluster(self) -> tuple[Cluster, str | None]:
+        """Return its cluster, awake, and its only namespace there, or None for all. Raises SandboxError."""
+        return project_workloads.cluster_of(self.sandbox().names)
+
+    def require_own_files(self) -> None:
+        """Raise UsageError if the spec, its images or a link lead out of the project: they would get into pods."""
+        spec = self.sandbox().spec
+        named = [*_paths(spec), *(_paths(list(images_yaml.load(spec.push))) if spec.push else ())]
+        outside = [path for path in named if not (self.root / path).resolve().is_relative_to(self.root)]
+        if outside:
+            raise UsageError(
+                "the spec names files outside of the project",
+                details=f"{', '.join(sorted(map(str, outside)))}; the project is {self.root}",
+                fix="remove them from the spec; or ask the user to start this server with --allow outside-files",
+            )
+        require_no_links_out(self.root)
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """Yield the files and folders of this machine in a document."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name))
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _paths(getattr(value, field.name))
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _paths(each)

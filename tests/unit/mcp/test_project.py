@@ -1,0 +1,64 @@
+"""What a server's project may read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import UsageError
+from sandbox.mcp.project import Project
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A repository with a spec in a folder of its own, next to a file that is not in it."""
+    (tmp_path / "private").write_text("of the user")
+    folder = tmp_path / "shop" / "k8s"
+    folder.mkdir(parents=True)
+    (tmp_path / "shop" / ".git").mkdir()
+    (folder / "app").mkdir()
+    (folder / "sandbox.yaml").write_text("apply: [app]\n")
+    return folder
+
+
+def project(folder: Path) -> Project:
+    return Project(folder / "sandbox.yaml")
+
+
+def test_the_project_is_the_repository_of_the_spec(folder: Path) -> None:
+    assert project(folder).root == folder.parent
+
+
+def test_the_users_home_is_never_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert project(folder).root == folder
+
+
+def test_files_of_the_repository_may_be_named(folder: Path) -> None:
+    (folder.parent / "shared").mkdir()
+    (folder / "sandbox.yaml").write_text("apply: [app, ../shared]\n")
+    project(folder).require_own_files()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "apply: [../../private]",
+        "cluster: {mounts: [{host: /etc, node: /host}]}",
+        "cluster: {mounts: [{host: ../.., node: /host}]}",
+        "credentials: [{kind: docker, file: ~/.docker/config.json}]",
+        "push: images.yaml",
+    ],
+)
+def test_files_outside_of_the_repository_are_refused(folder: Path, spec: str) -> None:
+    (folder / "sandbox.yaml").write_text(f"{spec}\n")
+    (folder / "images.yaml").write_text("images: [{from: build, context: ../.., as: app:1}]\n")
+    with pytest.raises(UsageError, match="outside of the project"):
+        project(folder).require_own_files()
+
+
+def test_links_that_lead_out_of_the_repository_are_refused(folder: Path) -> None:
+    (folder / "app" / "link.yaml").symlink_to(folder.parent.parent / "private")
+    with pytest.raises(UsageError, match="link"):
+        project(folder).require_own_files()

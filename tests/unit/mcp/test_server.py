@@ -1,0 +1,121 @@
+"""The tools of `sandbox mcp`, asked by the official client in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+mcp = pytest.importorskip("mcp")
+
+from sandbox.mcp import server, tasks  # noqa: E402
+from sandbox.mcp.project import Project  # noqa: E402
+
+ALWAYS = {
+    *("up", "apply", "push", "status", "doctor", "logs", "events", "restart", "run", "request"),
+    *("open_tasks", "more"),
+}
+
+
+def tools_of(folder: Path, allow: Collection[str] = ()) -> server.Tools:
+    (folder / "sandbox.yaml").write_text("name: shop\n")
+    return server.Tools(Project(folder / "sandbox.yaml"), allow)
+
+
+def call(tools: server.Tools, name: str, **arguments: Any) -> tuple[bool, str]:
+    async def ask() -> tuple[bool, str]:
+        async with mcp.Client(server.build(tools)) as client:
+            result = await client.call_tool(name, arguments)
+            return bool(result.is_error), result.content[0].text
+
+    return asyncio.run(ask())
+
+
+def names(tools: server.Tools) -> set[str]:
+    async def ask() -> set[str]:
+        async with mcp.Client(server.build(tools)) as client:
+            return {tool.name for tool in (await client.list_tools()).tools}
+
+    return asyncio.run(ask())
+
+
+def test_nothing_that_removes_is_offered(tmp_path: Path) -> None:
+    assert names(tools_of(tmp_path)) == ALWAYS
+
+
+@pytest.mark.parametrize("name", ["down", "stop"])
+def test_what_removes_is_offered_where_the_user_allows_it(tmp_path: Path, name: str) -> None:
+    assert names(tools_of(tmp_path, [name])) == {*ALWAYS, name}
+
+
+def test_an_error_has_its_id_and_its_fix(tmp_path: Path) -> None:
+    failed, text = call(tools_of(tmp_path), "events", workload="web")
+    assert failed
+    assert "error[not-up]: the sandbox 'shop' is not up\nfix: " in text
+
+
+def test_an_error_of_a_command_has_its_id_too(tmp_path: Path) -> None:
+    failed, text = call(tools_of(tmp_path), "restart", workload="web")
+    assert failed
+    assert "error[not-up]" in text
+    assert "exit code 2" in text
+
+
+@pytest.mark.parametrize("workload", ["--all", "a b", "$(id)", "../x", ";id", ""])
+def test_names_that_no_workload_has_reach_no_command(tmp_path: Path, workload: str) -> None:
+    tools = tools_of(tmp_path)
+    failed, text = call(tools, "restart", workload=workload)
+    assert failed
+    assert "validation error" in text
+    assert not tools.tasks.open()
+
+
+def test_a_host_of_another_domain_gets_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.app.core.Sandbox.hosts", ("shop.example.com",))
+    failed, text = call(tools_of(tmp_path), "request", host="evil.example.com")
+    assert failed
+    assert "evil.example.com is not a host of 'shop'" in text
+    assert "shop.example.com" in text
+
+
+def test_a_command_that_takes_long_goes_on_as_a_task_until_it_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PROGRAM", ("sh", "-c", "echo began >&2; exec sleep 60"))
+    tools = tools_of(tmp_path)
+
+    async def work() -> None:
+        async with mcp.Client(server.build(tools)) as client:
+            begun = await client.call_tool("restart", {"workload": "web", "wait_seconds": 1})
+            assert not begun.is_error
+            assert 'open_tasks(task="task-1")' in begun.content[0].text
+            assert "began" in begun.content[0].text
+            assert "task-1 restart web: runs" in (await client.call_tool("open_tasks", {})).content[0].text
+            assert (await client.call_tool("open_tasks", {"task": "task-1", "end": True})).is_error
+            assert (await client.call_tool("open_tasks", {})).content[0].text == "none"
+
+    asyncio.run(work())
+
+
+def test_a_command_that_prints_without_end_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "PROGRAM", ("yes", "prompt"))
+    failed, text = call(tools_of(tmp_path), "run", workload="web", command=["yes"], timeout_seconds=1)
+    assert failed
+    assert len(text) < 7000
+
+
+def test_too_many_commands_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "PROGRAM", ("sleep", "60"))
+    monkeypatch.setattr(tasks, "AT_ONCE", 1)
+
+    async def work() -> None:
+        begun = tools_of(tmp_path)
+        await begun.tasks.start("first", ())
+        with pytest.raises(tasks.TooMany):
+            await begun.tasks.start("second", ())
+        await begun.tasks.end()
+
+    asyncio.run(work())
