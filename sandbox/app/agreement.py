@@ -110,6 +110,9 @@ class Agreement(Protocol):
     def lost(self, refusal: UsageError) -> None:
         """Allow a new cluster in place of one that is lost with its data; without consent, `refusal` is the error."""
 
+    def fetch_tools(self, refusal: SandboxError) -> bool:
+        """Allow that missing programs are fetched; returns False if that was only shown, or raises `refusal`."""
+
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Choose the stale steps that may be recreated; `named` are those that the caller names."""
 
@@ -128,6 +131,9 @@ class Refusal:
         return None
 
     def lost(self, refusal: UsageError) -> None:
+        raise refusal
+
+    def fetch_tools(self, refusal: SandboxError) -> bool:
         raise refusal
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:

@@ -13,7 +13,7 @@ from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken
 from sandbox.app.machine_plan import explaining, keeping, survey
-from sandbox.app.project import spec_files
+from sandbox.app.project import missing_tools, spec_files
 from sandbox.components.network import proxy_settings
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
@@ -53,6 +53,7 @@ def surveyed(
         spec, engine = _agreed_spec(sandbox, chosen, agreement)
         spec_files.require(spec)
         context.trust(spec)
+        missing_tools.provide(spec, home, session, agreement)
         if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
             for fault in proxy_settings.faults(context.environ()):
                 session.say(f"nodes and pods get no such proxy: {fault}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.errors import MissingTool
-from sandbox.system import process
 
 
 def find(store: Store, *, purpose: str = "") -> Path:
@@ -15,7 +14,7 @@ def find(store: Store, *, purpose: str = "") -> Path:
 
     `purpose` says in the error what needs it. Raises MissingTool.
     """
-    program = process.which("kubectl") or store.tool(recipes()["kubernetes"], "kubernetes")
+    program = released_tools.find("kubectl", store)
     if program is None:
         raise MissingTool(
             "kubectl is not installed",

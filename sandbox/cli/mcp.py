@@ -32,7 +32,7 @@ def mcp(*, allow: Sequence[str]) -> None:
     """
     call = begin()
     from sandbox.app.context import default_file
-    from sandbox.components.credentials.cloud_sdk import how_to_install
+    from sandbox.components.credentials.cloud_sdk import install_command
     from sandbox.errors import MissingTool, UsageError
 
     spec = call.file or default_file()
@@ -42,6 +42,6 @@ def mcp(*, allow: Sequence[str]) -> None:
         from sandbox.mcp import project, server
     except ImportError as error:
         raise MissingTool(
-            "the library of the Model Context Protocol is not installed", details=str(error), fix=how_to_install("mcp")
+            "the library of the Model Context Protocol is not installed", details=str(error), fix=install_command("mcp")
         ) from None
     server.serve(project.Project(spec.resolve(), call.name), allow)

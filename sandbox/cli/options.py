@@ -85,7 +85,8 @@ class Call:
 
     def running(self) -> tuple[Names, Cluster, str | None]:
         """Return the sandbox, its cluster, and in an existing cluster the only namespace that it may use."""
-        from sandbox.app import context, project_workloads
+        from sandbox.app import context
+        from sandbox.app.running import project_workloads
 
         names = context.home().sandbox(self.spec().name)
         return names, *project_workloads.cluster_of(names)

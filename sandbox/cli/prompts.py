@@ -57,7 +57,11 @@ class Asking:
     def lost(self, refusal: UsageError) -> None:
         self._allow(refusal)
 
-    def _allow(self, refusal: UsageError) -> None:
+    def fetch_tools(self, refusal: SandboxError) -> bool:
+        self._allow(refusal)
+        return True
+
+    def _allow(self, refusal: SandboxError) -> None:
         """Ask, unless `yes`; without a terminal `refusal` is the error."""
         if not self._yes:
             if not output.has_terminal():
@@ -123,6 +127,10 @@ class Telling:
         if cluster := _offered(spec, home, engine, self._say):
             _tell_how(spec, cluster, self._say)
         return None
+
+    def fetch_tools(self, refusal: SandboxError) -> bool:
+        self._say(f"{refusal.brief}; `up` offers to fetch it")
+        return False
 
     def lost(self, refusal: UsageError) -> None:
         self._say(f"{refusal.brief}; `up` asks, or takes --yes")

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sandbox.app import chosen_spec, project_workloads
+from sandbox.app import chosen_spec
 from sandbox.app.core import Sandbox
-from sandbox.app.project.checkouts import require_no_links_out
+from sandbox.app.running import project_workloads
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
 from sandbox.kube.api import Cluster
@@ -47,7 +47,10 @@ class Project:
     def require_own_files(self) -> None:
         """Raise UsageError if the spec, its images or a link lead out of the project: they would get into pods."""
         spec = self.sandbox().spec
-        named = [*_paths(spec), *(_paths(list(images_yaml.load(spec.push))) if spec.push else ())]
+        # Links in what is built or mounted are not followed, those among manifests and charts are.
+        manifests = (path for named in _paths(spec.apply) for path in (named, *named.rglob("*")))
+        built = _paths(list(images_yaml.load(spec.push))) if spec.push else ()
+        named = {path for paths in (_paths(spec), manifests, built) for path in paths}
         outside = [path for path in named if not (self.root / path).resolve().is_relative_to(self.root)]
         if outside:
             raise UsageError(
@@ -55,7 +58,6 @@ class Project:
                 details=f"{', '.join(sorted(map(str, outside)))}; the project is {self.root}",
                 fix="remove them from the spec; or ask the user to start this server with --allow outside-files",
             )
-        require_no_links_out(self.root)
 
 
 def _paths(value: Any) -> Iterator[Path]:

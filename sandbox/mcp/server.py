@@ -12,7 +12,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from sandbox import __version__
-from sandbox.app import project_workloads, workload_events
+from sandbox.app.running import project_workloads, workload_events
 from sandbox.errors import SandboxError
 from sandbox.mcp import answers
 from sandbox.mcp.project import Project

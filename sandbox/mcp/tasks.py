@@ -126,7 +126,7 @@ class Tasks:
         return task
 
     def open(self) -> list[Task]:
-        """Return those whose result nobody has asked for yet."""
+        """Return those whose result was not asked for yet."""
         return list(self._tasks.values())
 
     def get(self, id: str) -> Task | None:

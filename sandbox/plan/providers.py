@@ -91,11 +91,11 @@ def require_tool(spec: Spec, names: Names) -> None:
 
 
 def _kind_tool(names: Names) -> Kind:
-    from sandbox.bundle.recipe import recipes
+    from sandbox.bundle import released_tools
     from sandbox.bundle.store import Store
     from sandbox.components.cluster.kind.command import Kind
 
-    return Kind.find(names.network, bundled=Store(names.home.bundle).tool(recipes()["kind"], "kind"))
+    return Kind.of(released_tools.find("kind", Store(names.home.bundle)), names.network)
 
 
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:

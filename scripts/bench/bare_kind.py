@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from sandbox.app import context
+from sandbox.bundle import released_tools
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
@@ -22,7 +23,7 @@ NAME = "sandbox-bench-bare"
 
 def program() -> Path:
     """The kind on the PATH, else the bundle's."""
-    return Kind.find("kind", bundled=Store(context.home().bundle).tool(recipes()["kind"], "kind")).program
+    return Kind.of(released_tools.find("kind", Store(context.home().bundle)), "kind").program
 
 
 def create(folder: Path, engine: Engine, own: OwnImages, *, nodes: int = 1) -> Sequence[str | Path]:

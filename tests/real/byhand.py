@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import context, machine_plan
+from sandbox.bundle import released_tools
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config
@@ -55,7 +56,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
     """A cluster of kind's that is ready; gone afterwards, as its network, which has its name. Files are in `folder`."""
     engine, home = machine.engine(), context.home()
     own = machine_plan.own_images(schema.Spec(), home, engine)
-    kind = Kind.find(name, bundled=Store(home.bundle).tool(recipes()["kind"], "kind"))
+    kind = Kind.of(released_tools.find("kind", Store(home.bundle)), name)
     store, tags = Store(home.bundle), None
     if own.source == "bundle":
         tags = Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)

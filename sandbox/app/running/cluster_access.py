@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.app.project_workloads import cluster_of
+from sandbox.app.running.project_workloads import cluster_of
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.config.schema import ResolvedSpec

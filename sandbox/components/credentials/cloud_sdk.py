@@ -27,12 +27,17 @@ def importing(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        by_pipx = (Path(sys.prefix) / "pipx_metadata.json").exists()
-        command = "pipx runpip kube-sandbox install" if by_pipx else f"{sys.executable} -m pip install"
         raise CredentialsUnusable(
             f"{owner} library is not installed",
             details=f"credentials of kind {extra} need {package}: {error}",
-            fix=f"{command} 'kube-sandbox[{extra}]'",
+            fix=install_command(extra),
         ) from None
     for name in loggers:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra, in the way that this sandbox was installed."""
+    by_pipx = (Path(sys.prefix) / "pipx_metadata.json").exists()
+    command = "pipx runpip kube-sandbox install" if by_pipx else f"{sys.executable} -m pip install"
+    return f"{command} 'kube-sandbox[{extra}]'"

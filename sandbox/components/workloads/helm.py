@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies
 from sandbox.config.schema import Chart, RemoteChart
@@ -56,7 +56,7 @@ class Helm:
     @classmethod
     def find(cls, store: Store) -> Helm:
         """Return the helm on the PATH, else the bundle's. Raises MissingTool."""
-        program = process.which("helm") or store.tool(recipes()["helm"], "helm")
+        program = released_tools.find("helm", store)
         if program is None:
             raise MissingTool("helm is not installed", fix="install helm 3.14 or newer, or sandbox bundle build helm")
         return cls(program)

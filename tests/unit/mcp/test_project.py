@@ -58,7 +58,13 @@ def test_files_outside_of_the_repository_are_refused(folder: Path, spec: str) ->
         project(folder).require_own_files()
 
 
-def test_links_that_lead_out_of_the_repository_are_refused(folder: Path) -> None:
+def test_links_among_manifests_that_lead_out_of_the_repository_are_refused(folder: Path) -> None:
     (folder / "app" / "link.yaml").symlink_to(folder.parent.parent / "private")
-    with pytest.raises(UsageError, match="link"):
+    with pytest.raises(UsageError, match="outside of the project") as caught:
         project(folder).require_own_files()
+    assert "link.yaml" in caught.value.details
+
+
+def test_links_that_no_manifest_needs_may_lead_anywhere(folder: Path) -> None:
+    (folder.parent / "python").symlink_to("/usr/bin/python3")
+    project(folder).require_own_files()

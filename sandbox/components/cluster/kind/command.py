@@ -54,9 +54,8 @@ class Kind:
     balancer: str = ""
 
     @classmethod
-    def find(cls, network: str, *, bundled: Path | None) -> Kind:
-        """Return the kind on the PATH, else the bundle's. Raises MissingTool."""
-        program = process.which("kind") or bundled
+    def of(cls, program: Path | None, network: str) -> Kind:
+        """Return the kind at a path. Raises MissingTool if there is none."""
         if program is None:
             raise MissingTool(
                 "kind is not installed",

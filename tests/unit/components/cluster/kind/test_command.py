@@ -19,31 +19,23 @@ def install(programs: Path, script: str) -> Path:
 
 @pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
 def test_a_kind_that_is_new_enough_will_do(programs: Path, said: str) -> None:
-    install(programs, f"echo '{said}'")
-    Kind.find("sandbox", bundled=None).require()
+    Kind.of(install(programs, f"echo '{said}'"), "sandbox").require()
 
 
 @pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
 def test_a_kind_that_is_too_old_or_says_nothing_is_refused(programs: Path, said: str) -> None:
     program = install(programs, f"echo '{said}'")
     with pytest.raises(MissingTool) as caught:
-        Kind.find("sandbox", bundled=None).require()
+        Kind.of(program, "sandbox").require()
     assert caught.value.brief.startswith("kind is too old")
     assert str(program) in caught.value.details
     assert "0.32.0" in caught.value.fix
 
 
-def test_a_missing_kind_is_named_with_what_brings_one(programs: Path) -> None:
+def test_a_missing_kind_is_named_with_what_brings_one() -> None:
     with pytest.raises(MissingTool) as caught:
-        Kind.find("sandbox", bundled=None)
+        Kind.of(None, "sandbox")
     assert "sandbox bundle build" in caught.value.fix
-
-
-def test_the_bundle_s_kind_is_used_when_the_path_has_none(programs: Path, tmp_path: Path) -> None:
-    extra = tmp_path / "bundle"
-    extra.mkdir()
-    program = install(extra, "echo v0.33.0")
-    assert Kind.find("sandbox", bundled=program).program == program
 
 
 def test_stack_and_progress_of_a_failing_kind_are_left_out(programs: Path, tmp_path: Path) -> None:

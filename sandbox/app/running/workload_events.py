@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.app.project_workloads import Workload
+from sandbox.app.running.project_workloads import Workload
 from sandbox.kube.api import Cluster, Manifest
 
 MOST = 30  # events, the newest

@@ -1,0 +1,69 @@
+"""What `up` does about programs that this machine lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.app.agreement import Refusal
+from sandbox.app.context import home
+from sandbox.app.project import missing_tools
+from sandbox.app.session import Session
+from sandbox.bundle import released_tools
+from sandbox.bundle.builder import component_build
+from sandbox.bundle.released_tools import Release
+from sandbox.bundle.store import Store
+from sandbox.config.schema import Spec
+from sandbox.errors import MissingTool, SandboxError
+
+
+class Agreeing(Refusal):
+    def fetch_tools(self, refusal: SandboxError) -> bool:
+        return True
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+    monkeypatch.setattr(released_tools, "fetch", lambda release, store: names.append(release.name))
+    return names
+
+
+def provide(agreement: Refusal, session: Session | None = None, **spec: Any) -> None:
+    missing_tools.provide(Spec.model_validate(spec), home(), session or Session(), agreement)
+
+
+def test_a_program_without_the_users_consent_is_an_error_with_both_ways(programs: Path, fetched: list[str]) -> None:
+    with pytest.raises(MissingTool) as caught:
+        provide(Refusal())
+    assert caught.value.brief == "kind is not installed"
+    assert "v0.33.0" in caught.value.details
+    assert "--yes" in caught.value.fix and "install it yourself" in caught.value.fix
+    assert not fetched
+
+
+def test_only_what_the_spec_needs_is_fetched(programs: Path, fetched: list[str], tmp_path: Path) -> None:
+    provide(Agreeing(), apply=[{"kustomize": str(tmp_path)}])
+    assert fetched == ["kind", "kubectl"]
+
+
+def test_a_program_on_the_path_is_not_asked_about(programs: Path, fetched: list[str]) -> None:
+    (programs / "kind").write_text("#!/bin/sh\n")
+    (programs / "kind").chmod(0o755)
+    provide(Refusal())
+    assert not fetched
+
+
+def test_what_cannot_be_fetched_is_built(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(release: Release, store: Store) -> None:
+        raise SandboxError("kind v0.33.0 cannot be fetched", details="no network", id="release")
+
+    built: list[str] = []
+    said: list[str] = []
+    monkeypatch.setattr(released_tools, "fetch", fail)
+    monkeypatch.setattr(component_build, "build", lambda store, report, *, only: built.extend(only))
+    provide(Agreeing(), Session(say=said.append))
+    assert built == ["kind"]
+    assert "no network: building it from Go modules" in said[0]

@@ -1,0 +1,116 @@
+"""Official releases of kind, kubectl and helm, fetched from a server of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle import released_tools
+from sandbox.bundle.architecture import native
+from sandbox.bundle.released_tools import MIRROR, Release, releases
+from sandbox.bundle.store import Store
+from sandbox.errors import SandboxError
+from tests.support.http_server import Handler, answering
+
+PROGRAM = b"#!/bin/sh\necho v0.33.0\n"
+
+
+def archive() -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as members:
+        member = tarfile.TarInfo(f"linux-{native().name}/helm")
+        member.size = len(PROGRAM)
+        members.addfile(member, io.BytesIO(PROGRAM))
+    return content.getvalue()
+
+
+ARCHIVE = archive()
+
+
+class Mirror(Handler):
+    def do_GET(self) -> None:
+        if "/v0.0.0/" in self.path:
+            self.reply(404)
+        else:
+            self.reply(200, ARCHIVE if self.path.endswith(".tar.gz") else PROGRAM)
+
+
+@pytest.fixture(autouse=True)
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A mirror that has the releases below a folder."""
+    monkeypatch.setenv("no_proxy", "*")
+    with answering(Mirror) as server:
+        address = f"http://127.0.0.1:{server.server_port}/mirror"
+        monkeypatch.setenv(MIRROR, address)
+        yield address
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "bundle")
+
+
+def release(name: str, content: bytes = PROGRAM) -> Release:
+    return replace(releases()[name], sha256={native().name: hashlib.sha256(content).hexdigest()})
+
+
+@pytest.mark.parametrize(("name", "content"), [("kind", PROGRAM), ("kubectl", PROGRAM), ("helm", ARCHIVE)])
+def test_a_release_is_kept_as_a_program_and_found_again(
+    programs: Path, store: Store, name: str, content: bytes
+) -> None:
+    program = released_tools.fetch(release(name, content), store)
+    assert program.read_bytes() == PROGRAM
+    assert program.stat().st_mode & 0o777 == 0o755
+    assert released_tools.find(name, store) == program
+
+
+def test_the_path_comes_before_a_release(programs: Path, store: Store) -> None:
+    released_tools.fetch(release("kind"), store)
+    own = programs / "kind"
+    own.write_bytes(PROGRAM)
+    own.chmod(0o755)
+    assert released_tools.find("kind", store) == own
+
+
+def test_nothing_is_kept_of_a_download_with_another_digest(programs: Path, store: Store) -> None:
+    with pytest.raises(SandboxError, match=r"is not kind v0\.33\.0") as caught:
+        released_tools.fetch(releases()["kind"], store)
+    assert releases()["kind"].sha256[native().name] in caught.value.details
+    assert released_tools.find("kind", store) is None
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "file:///etc"])
+def test_what_cannot_be_fetched_is_named_with_its_address(
+    programs: Path, store: Store, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv(MIRROR, address)
+    with pytest.raises(SandboxError, match="cannot be fetched") as caught:
+        released_tools.fetch(release("kind"), store)
+    assert address in caught.value.details
+    assert MIRROR in caught.value.fix
+
+
+def test_a_release_that_a_server_does_not_have_is_an_error(programs: Path, store: Store) -> None:
+    gone = replace(release("kind"), url="https://example.com/v0.0.0/kind")
+    with pytest.raises(SandboxError, match="cannot be fetched") as caught:
+        released_tools.fetch(gone, store)
+    assert "404" in caught.value.details
+
+
+def test_a_mirror_has_the_paths_of_the_official_servers(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert releases()["kubectl"].source == f"{mirror}/release/v1.36.4/bin/linux/{native().name}/kubectl"
+    monkeypatch.delenv(MIRROR)
+    assert releases()["kubectl"].source.startswith("https://dl.k8s.io/release/")
+
+
+def test_every_release_has_a_digest_for_each_architecture() -> None:
+    for known in releases().values():
+        assert {*known.sha256} == {"amd64", "arm64"}
+        assert all(len(digest) == 64 for digest in known.sha256.values())
