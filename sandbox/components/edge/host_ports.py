@@ -85,7 +85,28 @@ class HostPorts:
                 return Status(State.DRIFTED, f"{to} has changed")
             if node_ports.get(to) != _node_port(copies[to]):
                 return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
+        if outdated := self.outdated(ports):
+            return Status(State.DRIFTED, outdated)
         return Status(State.READY, "; ".join((", ".join(f"{port} → {port.to}" for port in ports), *missing)))
+
+    def outdated(self, ports: Sequence[Port]) -> str | None:
+        """Return a Service whose endpoints have other addresses than its pods, or None.
+
+        Pods get new addresses when their node starts. Until the cluster's controllers have a leader again, which takes
+        seconds, Services lead to other pods.
+        """
+        cluster = self._cluster
+        for to, target in _targets(ports).items():
+            addresses = {
+                pod["metadata"]["name"]: (pod.get("status") or {}).get("podIP")
+                for pod in cluster.list("v1", "Pod", target.namespace)
+            }
+            for part in endpoint_slices(cluster, target.namespace, target.name):
+                for end in part.get("endpoints") or ():
+                    pod = (end.get("targetRef") or {}).get("name")
+                    if pod and addresses.get(pod) not in end["addresses"]:
+                        return f"the endpoints of {to} are of an earlier start"
+        return None
 
     def reconcile(self, ports: Sequence[Port]) -> tuple[Mapping[str, int], Sequence[str]]:
         """Create the cluster's objects for `ports` and remove those for others; raises SandboxError.

@@ -15,6 +15,9 @@ from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system.wait import wait_until
+
+TIMEOUT = 60.0  # seconds until Services lead to their pods after a start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +85,13 @@ class PortsStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         route = self._route
-        for missing in publish(Edge(self.engine, self.names, self.image), route.every_port) if route else ():
+        if route is None:
+            return
+        for missing in publish(Edge(self.engine, self.names, self.image), route.every_port):
             work.say(missing)
+        wait_until(
+            lambda: HostPorts(self.names).outdated(route.every_port), what=self.title, timeout=TIMEOUT, say=work.say
+        )
 
     @property
     def _route(self) -> Route | None:

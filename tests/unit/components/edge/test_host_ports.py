@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge import step as edge_steps
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.route import Port, Route
@@ -15,6 +16,7 @@ from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State
+from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.edge import edge_file, edge_step
 from tests.support.fakes import FakeEngine, NoWork
@@ -131,6 +133,27 @@ def test_the_second_service_is_removed_with_its_port(step: PortsStep, server: Ap
     step.apply(NoWork())
     assert OURS not in server.objects and THEIRS in server.objects
     assert routes.load(place.edge)[0].node_ports == ()
+
+
+def test_endpoints_of_an_earlier_start_are_waited_for(
+    step: PortsStep, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pods have other addresses after their node was started → not ready until Services lead to these."""
+    monkeypatch.setattr(edge_steps, "TIMEOUT", 0.3)
+    server.objects[THEIRS] = service()
+    step.apply(NoWork())
+    labels = {"kubernetes.io/service-name": Target.parse(DB.to).name}
+    ends = [{"addresses": ["10.244.0.5"], "targetRef": {"kind": "Pod", "name": "db-1"}}]
+    path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
+    server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": ends}
+    pod = {"metadata": {"name": "db-1", "namespace": "shop"}, "status": {"podIP": "10.244.0.3"}}
+    server.objects["/api/v1/namespaces/shop/pods/db-1"] = pod
+    assert step.check().detail == "the endpoints of shop/db:5432 are of an earlier start"
+    with pytest.raises(WaitTimeout):
+        step.apply(NoWork())
+    ends[0]["addresses"] = ["10.244.0.3"]
+    step.apply(NoWork())
+    assert step.check().state is State.READY
 
 
 def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
