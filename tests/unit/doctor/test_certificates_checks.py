@@ -26,10 +26,6 @@ def later(context: DoctorContext, days: int) -> DoctorContext:
     return replace(context, now=context.now + timedelta(days=days))
 
 
-def test_before_the_first_up_there_is_nothing_to_judge(context: DoctorContext) -> None:
-    assert {check.inspect(context).status for check in certificates_checks.CHECKS} == {Status.SKIPPED}
-
-
 def test_fresh_certificates_are_valid(context: DoctorContext) -> None:
     issue(context)
     finding = certificates_checks.valid(context)

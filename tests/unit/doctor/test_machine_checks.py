@@ -180,10 +180,6 @@ def test_full_disk_is_an_error(
     assert finding.status is status and ("3 are needed" in finding.evidence) == (status is Status.ERROR)
 
 
-def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> None:
-    assert machine_checks.disk(with_facts(context, local=False)).status is Status.SKIPPED
-
-
 @pytest.mark.parametrize(
     ("environment", "status", "words"),
     [

@@ -84,25 +84,10 @@ def test_a_service_that_works_has_no_error(context: DoctorContext, world: ApiSer
     assert rows(context, "db") == found
 
 
-def test_an_endpoint_without_conditions_is_ready(context: DoctorContext, world: ApiServer) -> None:
-    del world.objects[SLICE]["endpoints"][0]["conditions"]
-    assert rows(context)["service.endpoints"].evidence == "10.244.0.5"
-
-
 def test_each_port_of_a_pod_is_connected_to_once(context: DoctorContext, world: ApiServer) -> None:
     world.objects[SLICE]["ports"] = [{"name": name, "port": 5432, "protocol": "TCP"} for name in ("", "again")]
     world.objects[SLICE]["endpoints"][0]["addresses"] = ["fd00::5"]
     assert rows(context)["service.pod"].evidence == "[fd00::5]:5432 accept connections"
-
-
-def test_a_service_is_also_named_with_a_port(context: DoctorContext, world: ApiServer) -> None:
-    assert rows(context, "shop/db:5432") == rows(context)
-
-
-def test_port_that_stands_for_all_is_not_connected_to(context: DoctorContext, world: ApiServer) -> None:
-    world.objects[SLICE]["ports"] = [{"name": "", "protocol": "TCP"}]
-    found = rows(context)
-    assert found["service.pod"].status is Status.SKIPPED and found["service.endpoints"].status is Status.OK
 
 
 def test_another_name_needs_no_pods(context: DoctorContext, world: ApiServer) -> None:

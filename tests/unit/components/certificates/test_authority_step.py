@@ -55,15 +55,6 @@ def test_leaf_with_changed_hosts_is_reissued_by_the_same_root(names: Names, step
     assert names.root_certificate.read_bytes() == root
 
 
-def test_a_leaf_that_is_missing_is_issued(names: Names, step: AuthorityStep) -> None:
-    step.apply(NoWork())
-    (names.keys / "leaves" / "default.crt").unlink()
-    assert step.check().state is State.DRIFTED
-    assert step.check().detail.startswith("default: ")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-
-
 def made(step: AuthorityStep, days_ago: float) -> None:
     """Everything as it was made so many days ago."""
     then = datetime.now(UTC) - timedelta(days=days_ago)
@@ -107,13 +98,6 @@ def test_a_root_that_is_due_stays_and_says_so(names: Names, step: AuthorityStep)
     assert "sandbox certs renew --root" in found.detail
 
 
-def test_due_issuing_ca_is_used_without_the_roots_key(names: Names, step: AuthorityStep) -> None:
-    made(step, days_ago=250)
-    (names.keys / "root.key").unlink()
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-
-
 @pytest.mark.fault(30)
 def test_missing_root_is_not_replaced_without_consent(names: Names, step: AuthorityStep) -> None:
     """The root's certificate is gone → an error with the command that makes a new one; nothing is replaced unasked."""
@@ -151,19 +135,6 @@ def test_several_domains_are_constrained_and_missing_ones_named(names: Names, st
         State.READY,
         "89 days left; not for demo.10.0.0.1.nip.io: sandbox certs renew --root makes a root that is",
     )
-
-
-def test_ca_for_fewer_domains_is_not_replaced_unasked(names: Names, step: AuthorityStep) -> None:
-    step.apply(NoWork())
-    root = names.root_certificate.read_bytes()
-    more = replace(step, domains=(DOMAIN, "shop.test"))
-    assert (more.check().state, "not permitted to vouch for shop.test" in more.check().detail) == (State.STALE, True)
-    with pytest.raises(SandboxError, match="cannot be used") as caught:
-        more.apply(NoWork())
-    assert caught.value.fix.startswith("sandbox certs renew --root ")
-    assert names.root_certificate.read_bytes() == root
-    step.keystore.renew(more.domains, LEAVES, now=datetime.now(UTC), root=True)
-    assert more.check().state is State.READY
 
 
 def test_a_name_in_reserve_needs_no_other_root_later(names: Names) -> None:

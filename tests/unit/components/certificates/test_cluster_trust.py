@@ -88,14 +88,6 @@ def test_changed_root_replaces_the_old_one(server: ApiServer, step: TrustStep) -
     assert server.objects[SHOP_MAP]["data"]["ca.crt"] == step.names.root_certificate.read_text()
 
 
-def test_missing_config_map_is_written_again(server: ApiServer, step: TrustStep) -> None:
-    step.apply(NoWork())
-    server.objects.pop(SHOP_MAP)
-    assert (step.check().state, step.check().detail[:4]) == (State.DRIFTED, "shop")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-
-
 def test_namespace_in_deletion_needs_no_root(server: ApiServer, step: TrustStep) -> None:
     step.apply(NoWork())
     server.objects.pop(SHOP_MAP)

@@ -62,14 +62,6 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
 
 
-def test_stored_certificates_complete_a_handshake(store: Keystore, tmp_path: Path) -> None:
-    leaf = store.leaf("default", HOSTS, now=NOW)
-    root_pem = (store.folder / "root.crt").read_bytes()
-    assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
-    assert (store.folder / "leaves" / "default.crt").read_bytes() == leaf.cert_pem
-    assert handshake(leaf, f"app.{DOMAIN}", root_pem, tmp_path) == list(HOSTS)
-
-
 def test_valid_files_are_kept_byte_for_byte(store: Keystore) -> None:
     before = snapshot(store.folder)
     store.authority([DOMAIN], now=days(30))
@@ -86,16 +78,6 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     assert not store.folder.exists()
 
 
-@pytest.mark.parametrize("at", [0, 70, 100, 300, 600, 800])
-def test_looking_changes_nothing(store: Keystore, at: int) -> None:
-    before = snapshot(store.folder)
-    store.inspect_root([DOMAIN], now=days(at))
-    store.inspect_issuing([DOMAIN], now=days(at))
-    store.inspect_leaf("default", ["other.localhost"], now=days(at))
-    inventory(store, now=days(at))
-    assert snapshot(store.folder) == before
-
-
 @pytest.mark.fault(28)
 def test_leaf_is_renewed_after_two_thirds_of_its_life(store: Keystore) -> None:
     """A certificate after 60 of its 90 days → renewed by the next `up` under the same root."""
@@ -109,25 +91,9 @@ def test_leaf_is_renewed_after_two_thirds_of_its_life(store: Keystore) -> None:
     assert store.inspect_leaf("default", HOSTS, now=days(60)).state is CertificateState.GOOD
 
 
-def test_a_leaf_is_renewed_when_asked(store: Keystore) -> None:
-    old = store.leaf("default", HOSTS, now=NOW)
-    authority = store.authority([DOMAIN], now=NOW)
-    store.renew([DOMAIN], {"default": HOSTS}, now=NOW)
-    assert store.leaf("default", HOSTS, now=NOW) != old
-    assert store.authority([DOMAIN], now=NOW) == authority
-
-
 def write(path: str, data: bytes) -> Callable[[Keystore], None]:
     def act(store: Keystore) -> None:
         (store.folder / path).write_bytes(data)
-
-    return act
-
-
-def make_folder(path: str) -> Callable[[Keystore], None]:
-    def act(store: Keystore) -> None:
-        (store.folder / path).unlink()
-        (store.folder / path).mkdir()
 
     return act
 
@@ -285,13 +251,6 @@ def test_empty_private_keys_are_named(store: Keystore) -> None:
     assert caught.value.brief == f"{store.root.key}, needed to make an issuing authority, is empty"
 
 
-def test_a_file_that_cannot_be_read_is_an_error_and_not_absent(store: Keystore) -> None:
-    make_folder("root.crt")(store)
-    assert store.inspect_root([DOMAIN], now=NOW).state is CertificateState.BROKEN
-    with pytest.raises(SandboxError, match="cannot be used"):
-        store.authority([DOMAIN], now=NOW)
-
-
 @pytest.mark.parametrize(
     ("at", "state"), [(240, CertificateState.GOOD), (250, CertificateState.DUE), (366, CertificateState.BROKEN)]
 )
@@ -313,23 +272,6 @@ def test_due_root_is_used_and_an_expired_one_is_not(store: Keystore) -> None:
     with pytest.raises(SandboxError, match="cannot be used") as caught:
         store.authority([DOMAIN], now=days(731))
     assert "expired" in caught.value.details
-
-
-def test_leaf_is_not_signed_by_a_key_of_another_certificate(store: Keystore) -> None:
-    write("issuing.key", FOREIGN.root.key_pem)(store)
-    with pytest.raises(SandboxError) as caught:
-        store.leaf("other", HOSTS, now=NOW)
-    assert "key does not match" in caught.value.details
-
-
-def test_a_domain_outside_the_constraints_needs_a_new_root(store: Keystore) -> None:
-    condition = store.inspect_root(["demo.test"], now=NOW)
-    assert condition.state is CertificateState.BROKEN and "demo.test" in condition.reason
-    with pytest.raises(SandboxError, match="cannot be used"):
-        store.authority(["demo.test"], now=NOW)
-    store.renew(["demo.test"], {}, now=NOW, authority=True)
-    root_pem = store.authority(["demo.test"], now=NOW).root_pem
-    assert describe(root_pem, now=NOW).permitted == ("demo.test", "localhost")
 
 
 def test_root_key_may_be_elsewhere_while_issuing_ca_is_valid(store: Keystore) -> None:

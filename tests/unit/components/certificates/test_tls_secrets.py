@@ -121,11 +121,6 @@ def cluster(names: Names, server: ApiServer) -> Cluster:
     return Cluster(names.kubeconfig)
 
 
-def test_a_cluster_that_never_heard_of_cert_manager_gets_it(server: ApiServer, cluster: Cluster) -> None:
-    tls_secrets.apply_tls_secret(cluster, OURS)
-    assert server.objects == {SECRET: OURS}
-
-
 def test_secret_of_cert_manager_is_adopted(server: ApiServer, cluster: Cluster) -> None:
     server.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
     server.objects[CERTIFICATE] = {"kind": "Certificate"}

@@ -108,13 +108,6 @@ def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
     assert provided.root_pem() == b""
 
 
-def test_without_its_issuer_it_is_not_complete(leaf: KeyPair, tmp_path: Path) -> None:
-    error = refused(files(tmp_path, first(leaf.cert_pem), leaf.key_pem))
-    assert f"own.pem is not accepted by clients on this machine for {DOMAIN}" in error.brief
-    assert "Sandbox issuing" in error.details
-    assert "append" in error.fix
-
-
 def test_the_key_of_another_certificate_is_refused(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
     other = make_leaf(pki.issuing, HOSTS, now=NOW)
     assert "own.key is not the key" in refused(files(tmp_path, leaf.cert_pem, other.key_pem)).brief

@@ -95,12 +95,6 @@ def test_sign_in_of_az_is_used_without_file_and_variables(
     assert (error.brief, error.details) == ("Microsoft gives no token", "ERROR: AADSTS50173: revoked")
 
 
-def test_without_any_account_all_variables_are_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    error = refusal(lambda: ask(services))
-    assert error.brief == "AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET is not set"
-
-
 @pytest.mark.security(10)
 def test_directory_without_tls_gets_nothing(services: Services, write: Write) -> None:
     """Azure's directory is named by an http address → refused, no secret is sent."""

@@ -14,8 +14,7 @@ from click.testing import CliRunner, Result
 
 from sandbox.cli import signals
 from sandbox.cli.credentials import credentials as command
-from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster
+from sandbox.errors import UsageError
 from sandbox.names import Names
 from sandbox.system import daemon
 from tests.support.api_server import ApiServer
@@ -116,15 +115,6 @@ def test_refresh_reads_the_files_again(services: Services, server: ApiServer, co
     assert error.exit_code == 1
 
 
-def test_all_that_fails_is_said(services: Services, config: Path, write: Write) -> None:
-    key = write(services.google.key_file(services.url))
-    run("add", "docker", "--from", config)
-    run("add", "gcr", "--from", key)
-    for file in (config, key):
-        file.unlink()
-    assert str(config) in refusal(lambda: run("refresh")).brief
-
-
 def test_spec_accounts_are_not_changed_by_commands(config: Path, write: Write) -> None:
     spec = write("name: demo\ncredentials: [{kind: docker, file: config.json}]\n", "sandbox.yaml")
     error = refusal(lambda: run("add", "docker", "-f", spec, "--from", config))
@@ -154,18 +144,3 @@ def test_credentials_that_are_not_there_are_not_removed(config: Path) -> None:
     assert refusal(lambda: run("remove", "no")).fix == "sandbox credentials add"
     run("add", "docker", "--from", config)
     assert refusal(lambda: run("refresh", "--secret", "no")).fix == "there are: dpr-secret"
-
-
-def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
-    names.kubeconfig.unlink()
-    with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
-        run("list")
-    assert caught.value.fix == "sandbox up demo"
-
-
-def test_sandbox_whose_cluster_does_not_answer_says_why(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock is wrong → the API server's certificate is not valid yet, which `sandbox up` alone does not tell."""
-    monkeypatch.setattr(Cluster, "trouble", lambda self: "certificate is not yet valid")
-    with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
-        run("list")
-    assert caught.value.details == "certificate is not yet valid"

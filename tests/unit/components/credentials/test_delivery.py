@@ -14,7 +14,7 @@ from sandbox.components.credentials.delivery import Delivery
 from sandbox.components.credentials.node_logins import FILE, NodeLogins
 from sandbox.components.credentials.pod_logins import PodLogin, PodLogins
 from sandbox.components.credentials.pull_secrets import PullSecrets
-from sandbox.components.credentials.registry_login import Login, Validity, matches
+from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
@@ -142,12 +142,6 @@ def test_login_of_named_namespaces_is_limited_to_them(
     assert named(server, "default") == []
 
 
-def test_missing_namespace_is_created(delivery: Delivery, server: ApiServer) -> None:
-    delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("later",))))
-    assert "/api/v1/namespaces/later" in server.objects
-    assert secrets(server) == {"later/secrets/gcr-secret"}
-
-
 def test_login_leaves_namespaces_that_are_no_longer_named(delivery: Delivery, server: ApiServer) -> None:
     delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("shop", "default"))))
     server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = [
@@ -214,25 +208,3 @@ def test_planted_secret_is_no_entry(delivery: Delivery, node: FakeEngine, names:
     delivery.deliver(fresh(SHOP_ONLY))
     assert secrets(server) == {"shop/secrets/gcr-secret", "attackers/secrets/planted"}
     assert FILE not in node.boxes[names.node].files
-
-
-@pytest.mark.parametrize(
-    ("pattern", "host", "same"),
-    [
-        ("gcr.io", "gcr.io", True),
-        ("*.gcr.io", "eu.gcr.io", True),
-        ("*.gcr.io", "gcr.io", False),
-        ("*.gcr.io", "a.b.gcr.io", False),
-        ("a.io:5000", "a.io:5000", True),
-        ("a.io:5000", "a.io", False),
-    ],
-)
-def test_hosts_match_as_in_the_kubelet(pattern: str, host: str, same: bool) -> None:
-    assert matches(pattern, host) is same
-
-
-def test_token_is_due_when_two_thirds_of_its_life_are_over() -> None:
-    hour = Validity(NOW, NOW + timedelta(hours=1))
-    assert not hour.is_due(NOW + timedelta(minutes=39))
-    assert hour.is_due(NOW + timedelta(minutes=40))
-    assert not Validity(NOW).is_due(NOW + timedelta(days=9999))

@@ -106,12 +106,6 @@ def test_refused_key_is_reported_with_its_fix(services: Services, write: Write) 
     assert "sandbox credentials refresh" in error.fix
 
 
-def test_service_that_does_not_answer_is_named(write: Write, services: Services) -> None:
-    file = write(services.google.workload_file("http://127.0.0.1:1", {"url": "http://127.0.0.1:1"}))
-    error = refusal(lambda: mint(Gcr(kind="gcr"), {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}, now=datetime.now(UTC)))
-    assert error.brief == "Google's token service does not answer"
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -134,7 +128,3 @@ def test_file_that_is_no_key_is_refused(write: Write, content: Any, reason: str)
     assert error.brief == f"{file} cannot be used"
     assert reason in error.details
     assert "gcloud" in error.fix
-
-
-def test_missing_file_is_named(tmp_path: Path) -> None:
-    assert "No such file" in refusal(lambda: ask(tmp_path / "no.json")).details

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.app import context
 from sandbox.components.credentials.keychains import keychain, shared_keychain
-from sandbox.components.credentials.registry_accounts import may_know, mint, resolved
+from sandbox.components.credentials.registry_accounts import may_know, mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
 from sandbox.engine import Engine
@@ -144,11 +144,6 @@ def test_all_accounts_of_the_file_are_meant_and_do_not_end(write: WriteFile) -> 
     assert login.expires is None
 
 
-def test_registries_that_are_named_are_all_that_is_taken(write: WriteFile) -> None:
-    auths = {"quay.io": auth("you", "canary"), "ghcr.io": auth("me", "canary")}
-    assert pairs(ask(write({"auths": auths}), "ghcr.io")).keys() == {"ghcr.io"}
-
-
 @pytest.mark.usefixtures("helper")
 @pytest.mark.parametrize(
     "content",
@@ -204,9 +199,3 @@ def test_key_file_that_is_none_is_refused_at_once(tmp_path: Path, entry: str, ki
         os.mkfifo(path)
     error = refusal(lambda: mint(ENTRIES[entry](path), {}, now=datetime.now(UTC)))
     assert error.brief.startswith(f"{path} ") and said in error.details and error.fix
-
-
-def test_the_usual_file_is_dockers(tmp_path: Path, isolated_home: Path) -> None:
-    entry = Docker(kind="docker")
-    assert resolved(entry, {"DOCKER_CONFIG": str(tmp_path)}).file == tmp_path / "config.json"
-    assert resolved(entry, {}).file == isolated_home / ".docker" / "config.json"

@@ -113,26 +113,10 @@ def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: A
     assert (found.status, found.evidence) == (Status.OK, "web/app 2 ready")
 
 
-def test_pod_with_addresses_of_both_families_counts_once(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, trace.host)
-    service(cluster)
-    for name, address in (("four", "10.244.0.2"), ("six", "fd00::2")):
-        end = {"addresses": [address], "conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": "web-1"}}
-        labels = {"kubernetes.io/service-name": "app"}
-        cluster.objects[f"{SLICES}/{name}"] = {"metadata": {"name": name, "labels": labels}, "endpoints": [end]}
-    assert cluster_checks.endpoints(trace).evidence == "web/app 1 ready"
-
-
 def test_a_port_that_the_service_has_not(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, trace.host, port=8080)
     service(cluster)
     assert cluster_checks.endpoints(trace).evidence == "Service web/app has no port 8080, only 80, http"
-
-
-def test_a_service_outside_the_cluster_has_no_pods_to_look_for(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, trace.host)
-    service(cluster, type="ExternalName")
-    assert cluster_checks.endpoints(trace).status is Status.OK
 
 
 @pytest.mark.parametrize(

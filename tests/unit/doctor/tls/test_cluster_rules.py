@@ -38,14 +38,6 @@ def test_each_rule_has_its_message(trace: RequestTrace, cluster: ApiServer) -> N
     assert rule.backends == (Backend("app", 80),)
 
 
-def test_a_rule_without_paths_goes_to_the_default_backend(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, defaultBackend={"service": {"name": "rest", "port": {"name": "http"}}})
-    spec = next(iter(cluster.objects.values()))["spec"]
-    spec["rules"] = [{"host": HOST}]
-    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
-    assert rule.backends == (Backend("rest", "http"),)
-
-
 def test_ingress_for_any_host_is_used_where_none_names_it(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, name="any")
     spec = next(iter(cluster.objects.values()))["spec"]
