@@ -31,22 +31,22 @@ def digest(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
+def problem(cluster: Cluster, manifests: Sequence[Manifest]) -> Status | None:
     """Return what differs in the cluster from these objects, made by `marked`, or None; workloads must be ready.
 
     They are compared from the last to the first: without the workload, which comes last, all counts as absent, and
     without another object as drifted.
     """
-    for one in reversed(wanted):
-        found = cluster.live(one)
-        if found is None:
-            absent = one["kind"] in WORKLOADS
-            return Status(State.ABSENT if absent else State.DRIFTED, f"{title(one)} is not there")
-        if is_leaving(found):
-            return Status(State.DRIFTED, f"{title(one)} {LEAVING}")
-        if mark(found) != mark(one):
-            return Status(State.DRIFTED, f"{title(one)} differs")
-        pending = progress(found) if one["kind"] in WORKLOADS else None
+    for manifest in reversed(manifests):
+        live = cluster.live(manifest)
+        if live is None:
+            absent = manifest["kind"] in WORKLOADS
+            return Status(State.ABSENT if absent else State.DRIFTED, f"{title(manifest)} is not there")
+        if is_leaving(live):
+            return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
+        if mark(live) != mark(manifest):
+            return Status(State.DRIFTED, f"{title(manifest)} differs")
+        pending = progress(live) if manifest["kind"] in WORKLOADS else None
         if pending:
-            return Status(State.DRIFTED, f"{title(one)}: {pending}")
+            return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
     return None

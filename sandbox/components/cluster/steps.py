@@ -213,11 +213,12 @@ class JoinStep(NothingToUndo):
         return f"Network {self.network} joined"
 
     def check(self) -> Status:
-        there = tuple(self._containers())
-        outside = [container.name for container in there if self.network not in container.addresses]
+        containers = tuple(self._containers())
+        outside = [container.name for container in containers if self.network not in container.addresses]
         if outside:
-            return Status(State.DRIFTED if len(outside) < len(there) else State.ABSENT, f"without {', '.join(outside)}")
-        return Status(State.READY, ", ".join(container.name for container in there))
+            state = State.DRIFTED if len(outside) < len(containers) else State.ABSENT
+            return Status(state, f"without {', '.join(outside)}")
+        return Status(State.READY, ", ".join(container.name for container in containers))
 
     def apply(self, work: Work) -> None:
         for container in self._containers():
