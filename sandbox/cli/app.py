@@ -84,7 +84,7 @@ SECTIONS = {
             "mcp:mcp",
             "Serve tools for a coding agent on stdin and stdout (Model Context Protocol), for one sandbox.",
         ),
-        "dashboard": LazyCommand("dashboard:dashboard", "Serve a live, read-only page of all sandboxes, until Ctrl-C."),
+        "dashboard": LazyCommand("dashboard:dashboard", "Serve a live page of all sandboxes, until Ctrl-C."),
         "completion": LazyCommand(
             "completion:completion", "Print the script that lets a shell complete commands, options and names."
         ),

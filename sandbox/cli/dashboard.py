@@ -14,10 +14,10 @@ from sandbox.dashboard.watch import watch
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of the page.  [default: a free one]")
 @click.option("--browser/--no-browser", default=None, help="Open the page in a browser.  [default: if there is one]")
 def dashboard(*, port: int | None, browser: bool | None) -> None:
-    """Serve a live, read-only page of all sandboxes, until Ctrl-C.
+    """Serve a live page of all sandboxes, until Ctrl-C.
 
-    The page is on 127.0.0.1 and needs the address with its token. It shows the steps of the sandbox whose spec you
-    give or that is in this folder.
+    The page is on 127.0.0.1 and needs the address with its token. It shows pods' logs and restarts workloads. Steps are
+    those of the sandbox whose spec you give or that is in this folder.
 
     \b
     sandbox dashboard

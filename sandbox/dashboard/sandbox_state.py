@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from sandbox.app.edge import edge_state
+from sandbox.app.running import project_workloads
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Route
@@ -157,12 +158,24 @@ def pod_state(pod: Mapping[str, Any]) -> Part:
         state = "ready" if statuses and all(one.get("ready") for one in statuses) else "pending"
     return {
         "name": f"{metadata['namespace']}/{metadata['name']}",
+        "workload": _workload(metadata),
         "state": state,
         "detail": "; ".join(found)[:SHOWN],
         "restarts": sum(one.get("restartCount", 0) for one in statuses),
         "images": [one["image"] for one in containers_in(spec, ("initContainers", "containers"))],
         "node": spec.get("nodeName", ""),
     }
+
+
+def _workload(metadata: Mapping[str, Any]) -> str:
+    """Return what `sandbox restart` takes for the pod: NAMESPACE/KIND/NAME; empty where no workload made it."""
+    for owner in metadata.get("ownerReferences") or ():
+        kind, name = str(owner.get("kind")), str(owner.get("name"))
+        if kind == "ReplicaSet" and (version := (metadata.get("labels") or {}).get("pod-template-hash")):
+            kind, name = "Deployment", name.removesuffix(f"-{version}")
+        if kind.lower() in project_workloads.KINDS:
+            return f"{metadata['namespace']}/{kind.lower()}/{name}"
+    return ""
 
 
 def _step(step: Step, status: Status) -> Part:

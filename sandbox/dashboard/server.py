@@ -1,7 +1,8 @@
-"""The page's server: for this machine only, read-only, and only for clients that have its address with the token.
+"""The page's server: for this machine only, and only for clients that have its address with the token.
 
 The token is in the address's fragment, which browsers neither send nor pass on; the page's script sends it in a header.
-A request for another Host is refused (DNS rebinding), and no other origin may read an answer.
+A request for another Host is refused (DNS rebinding), no other origin may read an answer, and what the page has done is
+asked for by POST with the page's own Origin.
 """
 
 from __future__ import annotations
@@ -35,16 +36,20 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+LARGEST = 4096  # bytes of a request
+
 State = Callable[[], Mapping[str, Any]]
+# By the path after the slash; each takes the name of a sandbox and of a thing in it, and returns a text for people.
+Actions = Mapping[str, Callable[[str, str], str]]
 
 
 class Dashboard:
     """A server on `port` of this machine's loopback, 0 for any free one. Raises SandboxError if the port is taken."""
 
-    def __init__(self, state: State, *, port: int = 0) -> None:
+    def __init__(self, state: State, actions: Actions, *, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
         try:
-            self._server = _Server((ADDRESS, port), partial(_Handler, state, self.token))
+            self._server = _Server((ADDRESS, port), partial(_Handler, state, actions, self.token))
         except OSError as error:
             raise SandboxError(
                 f"port {port} of {ADDRESS} cannot be used",
@@ -79,30 +84,65 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET with an asset, or with the state as JSON."""
+    """Answers GET with an asset, or with the state as JSON, and POST with the result of an action."""
 
     server_version = f"sandbox/{__version__}"
     sys_version = ""
     timeout = 30
 
-    def __init__(self, state: State, token: str, *arguments: Any) -> None:
+    def __init__(self, state: State, actions: Actions, token: str, *arguments: Any) -> None:
         self._state = state
+        self._actions = actions
         self._token = token
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        port = cast(ThreadingHTTPServer, self.server).server_port
-        if self.headers.get("Host") not in (f"{ADDRESS}:{port}", f"localhost:{port}"):
-            self._answer(421, "text/plain", b"not a host of this server\n")
+        if self.headers.get("Host") not in self._hosts:
+            self._refuse(421, "not a host of this server")
         elif self.path in ASSETS:
             name, kind = ASSETS[self.path]
             self._answer(200, kind, files("sandbox.dashboard").joinpath("assets", name).read_bytes())
         elif self.path != "/state":
-            self._answer(404, "text/plain", b"no such page\n")
-        elif not hmac.compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {self._token}".encode()):
-            self._answer(401, "text/plain", b"open the address that `sandbox dashboard` printed\n")
+            self._refuse(404, "no such page")
+        elif not self._has_token:
+            self._refuse(401, "open the address that `sandbox dashboard` printed")
         else:
             self._answer(200, "application/json", json.dumps(self._state(), default=str).encode())
+
+    def do_POST(self) -> None:
+        action = self._actions.get(self.path.removeprefix("/"))
+        if self.headers.get("Host") not in self._hosts:
+            self._refuse(421, "not a host of this server")
+        elif self.headers.get("Origin") not in [f"http://{host}" for host in self._hosts]:
+            self._refuse(403, "only the page itself may ask for this")
+        elif not self._has_token:
+            self._refuse(401, "open the address that `sandbox dashboard` printed")
+        elif action is None:
+            self._refuse(404, "no such action")
+        else:
+            try:
+                length = int(self.headers.get("Content-Length", ""))
+                request = json.loads(self.rfile.read(min(length, LARGEST)))
+                text = action(str(request["sandbox"]), str(request["name"]))
+            except SandboxError as error:
+                self._refuse(409, str(error))
+            except (ValueError, KeyError, TypeError):
+                self._refuse(400, "the request must be JSON with `sandbox` and `name`")
+            else:
+                self._answer(200, "text/plain; charset=utf-8", text.encode())
+
+    @property
+    def _hosts(self) -> tuple[str, ...]:
+        port = cast(ThreadingHTTPServer, self.server).server_port
+        return f"{ADDRESS}:{port}", f"localhost:{port}"
+
+    @property
+    def _has_token(self) -> bool:
+        given = self.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._answer(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -19,7 +19,7 @@ from typing import Any
 
 from sandbox.app import context, diagnosis, machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.dashboard import sandbox_state
+from sandbox.dashboard import actions, sandbox_state
 from sandbox.dashboard.server import Dashboard
 from sandbox.engine import Engine
 from sandbox.plan import lifecycle
@@ -91,7 +91,7 @@ class Page(Dashboard):
     """The served page, and a page in the user's files that redirects a browser to it, removed after its first use."""
 
     def __init__(self, live: Live, *, port: int) -> None:
-        super().__init__(self._newest, port=port)
+        super().__init__(self._newest, {"logs": actions.logs, "restart": actions.restart}, port=port)
         self._live = live
         self._door = ExitStack()
 

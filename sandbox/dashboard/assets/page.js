@@ -25,10 +25,10 @@ function mark(state) {
   return make("span", { class: kind }, `${sign} ${state}`);
 }
 
-// A row of a card: what it is, how it stands, what a button copies, and details below.
-function row(first, second, detail, copied) {
+// A row of a card: what it is, how it stands, what a button copies, further buttons, and details below.
+function row(first, second, detail, copied, ...buttons) {
   const item = make("li", {}, typeof first === "string" ? make("span", {}, first) : first);
-  const side = [second, copied && copy(copied)].filter(Boolean);
+  const side = [second, ...buttons, copied && copy(copied)].filter(Boolean);
   if (side.length) item.append(make("span", { class: "side" }, ...side));
   if (detail) item.append(typeof detail === "string" ? make("span", { class: "detail" }, detail) : detail);
   return item;
@@ -42,6 +42,30 @@ function copy(text) {
     setTimeout(() => { button.textContent = "copy"; }, 1500);
   });
   return button;
+}
+
+function action(label, subject, act) {
+  const button = make("button", { type: "button", "aria-label": `${label} ${subject}` }, label);
+  button.addEventListener("click", act);
+  return button;
+}
+
+// Has the server do something to a thing of a sandbox, and shows what it answers.
+async function request(path, title, sandbox, name) {
+  const text = make("pre", {}, "…");
+  const dialog = make("dialog", { "aria-label": title }, make("h2", {}, title), text,
+    make("form", { method: "dialog" }, make("button", {}, "close")));
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  try {
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify({ sandbox, name }) });
+    text.textContent = await answer.text();
+    text.scrollTop = text.scrollHeight;
+  } catch (error) {
+    text.textContent = String(error.message);
+  }
 }
 
 function hint(words, command) {
@@ -128,10 +152,12 @@ function pods(one, key) {
   const all = one.pods || [];
   const ready = all.filter((pod) => pod.state === "ready" || pod.state === "done").length;
   const rows = all.map((pod) => {
-    const [namespace, name] = pod.name.split("/");
+    const restart = pod.workload && action("restart", pod.workload, () => {
+      if (confirm(`Replace the pods of ${pod.workload}?`)) request("/restart", `restart ${pod.workload}`, one.name, pod.workload);
+    });
     const again = pod.restarts && !pod.detail ? `restarts: ${pod.restarts}` : "";
     return row(pod.name, mark(pod.state), [pod.detail, again, short(pod.images.join(", "))].filter(Boolean).join(" · "),
-      `${one.kubectl} -n ${namespace} logs ${name}`);
+      "", action("logs", pod.name, () => request("/logs", `logs of ${pod.name}`, one.name, pod.name)), restart);
   });
   return card(key("pods"), "Pods", rows, { closed: ready === all.length, count: `${ready} of ${all.length} ready` });
 }

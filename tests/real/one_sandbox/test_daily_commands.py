@@ -1,9 +1,16 @@
-"""`logs`, `exec` and `restart` against a running sandbox."""
+"""`logs`, `exec` and `restart`, and the dashboard's, against a running sandbox."""
 
 from __future__ import annotations
 
+import json
+import threading
+import urllib.request
+
 import pytest
 
+from sandbox.app import context
+from sandbox.dashboard import actions
+from sandbox.dashboard.server import Dashboard
 from tests.real.application import Application
 from tests.real.served import Sandbox
 
@@ -33,3 +40,27 @@ def test_restart_replaces_the_pods_and_waits_for_the_new_ones(up: Application) -
 def test_unknown_workload_is_an_error_with_the_known_ones(up: Application) -> None:
     refused = up.command("logs", "nothing", status=2)
     assert "error[no-workload]" in refused.err and "deployment/app" in refused.err
+
+
+@pytest.mark.timeout(300)
+def test_dashboard_shows_logs_and_restarts_a_workload(up: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "home", lambda: up.names.home)
+    page = Dashboard(dict, {"logs": actions.logs, "restart": actions.restart})
+    threading.Thread(target=page.serve, daemon=True).start()
+
+    def post(path: str, name: str) -> str:
+        body = json.dumps({"sandbox": up.name, "name": name}).encode()
+        headers = {"Authorization": f"Bearer {page.token}", "Origin": page.url.partition("/#")[0]}
+        request = urllib.request.Request(  # noqa: S310  # of this test
+            page.url.partition("/#")[0] + path, body, headers
+        )
+        with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+    query = ("get", "pods", "--selector", "app=app", "--output", "jsonpath={.items[0].metadata['namespace','name']}")
+    before = up.kubectl(*query)
+    up.command("exec", "app", "--", "sh", "-c", "echo seen on the page > /proc/1/fd/1")
+    assert "seen on the page" in post("/logs", before.strip().replace(" ", "/"))
+    assert post("/restart", "app").endswith("deployment/app was restarted and is ready")
+    page.close()
+    assert up.kubectl(*query) != before

@@ -61,6 +61,7 @@ def test_pod_is_ready_broken_pending_done_or_ending() -> None:
     said = pod_state(pod(ready))
     assert said == {
         "name": "shop/web",
+        "workload": "",
         "state": "ready",
         "detail": "",
         "restarts": 2,

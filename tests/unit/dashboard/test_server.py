@@ -16,9 +16,15 @@ from sandbox.errors import SandboxError
 STATE = {"sandboxes": [{"name": "demo"}]}
 
 
+def restarted(sandbox: str, name: str) -> str:
+    if sandbox != "demo":
+        raise SandboxError(f"there is no sandbox {sandbox!r}")
+    return f"{name} was restarted"
+
+
 @pytest.fixture
 def page() -> Iterator[Dashboard]:
-    dashboard = Dashboard(lambda: STATE)
+    dashboard = Dashboard(lambda: STATE, {"restart": restarted})
     thread = threading.Thread(target=dashboard.serve)
     thread.start()
     yield dashboard
@@ -27,14 +33,16 @@ def page() -> Iterator[Dashboard]:
     assert not thread.is_alive()
 
 
-def ask(page: Dashboard, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def ask(
+    page: Dashboard, path: str, method: str = "GET", body: str = "", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
     parts = urlsplit(page.url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
-    connection.request(method, path, headers=headers)
+    connection.request(method, path, body, headers=headers)
     answer = connection.getresponse()
-    body = answer.read()
+    content = answer.read()
     connection.close()
-    return answer, body
+    return answer, content
 
 
 def test_address_is_loopback_and_token_is_in_the_fragment(page: Dashboard) -> None:
@@ -79,7 +87,47 @@ def test_other_paths_are_not_served(page: Dashboard, path: str) -> None:
     assert ask(page, path, Authorization=f"Bearer {page.token}")[0].status == 404
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+BODY = json.dumps({"sandbox": "demo", "name": "shop/deployment/web"})
+
+
+def post(page: Dashboard, path: str = "/restart", body: str = BODY, **headers: str) -> tuple[int, str]:
+    """What a script of the page gets; a header that is empty is left out."""
+    own = {"Authorization": f"Bearer {page.token}", "Origin": page.url.partition("/#")[0], **headers}
+    answer, content = ask(page, path, "POST", body, **{key: value for key, value in own.items() if value})
+    return answer.status, content.decode()
+
+
+def test_action_is_done_for_the_page(page: Dashboard) -> None:
+    assert post(page) == (200, "shop/deployment/web was restarted")
+    assert post(page, Origin=f"http://localhost:{urlsplit(page.url).port}")[0] == 200
+    assert post(page, body='{"sandbox": "x", "name": ""}') == (409, "there is no sandbox 'x'\n")
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": ""}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer x"}, 401),
+        ({"Host": "evil.example"}, 421),
+    ],
+)
+def test_action_is_refused_to_other_pages(page: Dashboard, headers: dict[str, str], status: int) -> None:
+    """A web page posts to the dashboard's port, without the token or from its own origin → nothing is done."""
+    assert post(page, **headers)[0] == status
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{", '{"sandbox": "demo"}', '"x"', "9" * 5000])
+def test_request_that_is_no_action_is_refused(page: Dashboard, body: str) -> None:
+    assert post(page, body=body)[0] == 400
+    assert post(page, "/delete")[0] == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
 def test_changing_methods_are_refused(page: Dashboard, method: str) -> None:
     assert ask(page, "/state", method, Authorization=f"Bearer {page.token}")[0].status == 501
 
@@ -88,4 +136,4 @@ def test_a_port_that_is_taken_is_said(page: Dashboard) -> None:
     port = urlsplit(page.url).port
     assert port
     with pytest.raises(SandboxError, match=f"port {port}"):
-        Dashboard(lambda: STATE, port=port)
+        Dashboard(lambda: STATE, {}, port=port)

@@ -1,0 +1,53 @@
+"""What the dashboard does on request: it shows a pod's logs, and restarts a workload."""
+
+from __future__ import annotations
+
+from sandbox.app import context
+from sandbox.app.running import project_workloads
+from sandbox.app.session import Session, wake_paused
+from sandbox.errors import UsageError
+from sandbox.kube.api import Cluster
+from sandbox.kube.pod_images import container_statuses
+from sandbox.names import Names
+from sandbox.plan import providers
+from sandbox.sanitize import fit
+
+LINES = 200  # of each container
+PATIENCE = 10.0  # seconds to wait for another command on the sandbox
+
+
+def logs(sandbox: str, pod: str) -> str:
+    """Return the last lines of every container of a pod, named NAMESPACE/POD. Raises SandboxError."""
+    names = _known(sandbox)
+    wake_paused(names)
+    cluster, only = Cluster(names.kubeconfig), providers.namespace(names)
+    namespace, _, name = pod.partition("/")
+    found = cluster.get("v1", "Pod", name, namespace) if name and only in (None, namespace) else None
+    if found is None:
+        raise UsageError(f"there is no pod {pod} any more", id="no-workload")
+    parts = []
+    for container in (status["name"] for status in container_statuses(found)):
+        text = cluster.log(name, namespace, lines=LINES, container=container)
+        parts.append(f"── {container}\n{fit(text).rstrip() or 'no lines'}")
+    return "\n\n".join(parts)
+
+
+def restart(sandbox: str, workload: str) -> str:
+    """Replace the pods of a workload, named [NAMESPACE/][KIND/]NAME, and wait until they are ready.
+
+    Raises SandboxError.
+    """
+    names = _known(sandbox)
+    with Session(command="sandbox dashboard", patience=PATIENCE).alone(sandbox, "restart"):
+        cluster = Cluster(names.kubeconfig)
+        found = project_workloads.find(cluster, workload, providers.namespace(names))
+        project_workloads.restart(cluster, found, lambda _: None)
+    return f"{found.title} was restarted and is ready"
+
+
+def _known(sandbox: str) -> Names:
+    """Return a sandbox of this user, by the name that a browser gave. Raises UsageError."""
+    for names in context.home().known():
+        if names.name == sandbox and names.kubeconfig.exists():
+            return names
+    raise UsageError(f"there is no sandbox {sandbox!r}", id="no-sandbox")
