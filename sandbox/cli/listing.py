@@ -12,7 +12,9 @@ from sandbox.sanitize import fit
 @click.command("list")
 @output_option(tuple[Known, ...])
 def list_() -> None:
-    """List the sandboxes of this machine, with the folder and branch of their specs, and the memory that they use.
+    """List the sandboxes of this machine.
+
+    Each line has the state, the memory in use, the domain, and the folder and branch of the spec.
 
     \b
     sandbox list
