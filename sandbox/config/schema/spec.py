@@ -35,18 +35,18 @@ class Spec(Document):
     apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
     name: Name = Field(
         default="sandbox",
-        description="The sandbox's name: in its containers, its kubectl context and its domain; by default that of "
-        "this file's folder. A linked git worktree adds its branch: shop-fix-login.",
+        description="The sandbox's name: in its containers, its kubectl context and its domain. A linked git worktree "
+        "adds its branch: shop-fix-login.  [default: that of the repository's main folder, or of this file's folder]",
     )
     domain: Domain = Field(
         default_factory=lambda data: f"{data['name']}.sandbox.localhost",
-        description="The domain whose hosts the sandbox answers; by default NAME.sandbox.localhost. A sandbox with "
-        "another name than this file's has it with that name: shop-fix-login.example.com.",
+        description="The domain whose hosts the sandbox answers. A sandbox with another name than this file's has it "
+        "with that name: shop-fix-login.example.com.  [default: NAME.sandbox.localhost]",
     )
     base_domain: Domain = Field(
         default_factory=lambda data: data["domain"],
         description="The domain of the hosts in this file and in manifests, which are served below the sandbox's own "
-        "domain; by default the domain of a sandbox with this file's name.",
+        "domain.  [default: the domain of a sandbox with this file's name]",
     )
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
     images: Images = Field(default=Images(), description="The sandbox's own images.")
@@ -74,8 +74,7 @@ class Spec(Document):
 
     pause_after: Duration | None = Field(
         default=None,
-        description="After how many minutes (`30m`) or hours without a client the sandbox is paused; by default "
-        "it is never paused automatically.",
+        description="After how many minutes (`30m`) or hours without a client the sandbox is paused.  [default: never]",
     )
 
     _origins: Mapping[KeyPath, ValueOrigin] | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from sandbox.cli.app import COMMANDS, sandbox
 from sandbox.config import resolve
@@ -154,3 +155,23 @@ def test_pages_that_llms_txt_names_exist() -> None:
     links = re.findall(r"]\(([^)]+)\)", index.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []
+
+
+def test_examples_of_keys_are_valid(tmp_path: Path) -> None:
+    """docs/spec.md takes its examples from these documents, and is not printed while a key has none."""
+    for document in yaml.safe_load_all((ROOT / "scripts" / "spec-examples.yaml").read_text()):
+        file = tmp_path / "file.yaml"
+        file.write_text(yaml.safe_dump(document))
+        if isinstance(document.get("images"), list):
+            assert images_yaml.read(file).images
+        else:
+            assert resolve.load(file).name == "shop"
+
+
+def test_every_key_has_a_row_with_an_example() -> None:
+    page = (ROOT / "docs" / "spec.md").read_text()
+    documents = (Spec.model_json_schema(), images_yaml.schema())
+    keys = {key for each in documents for part in (each, *each["$defs"].values()) for key in part.get("properties", ())}
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert keys == {re.split(r"[.\]]+", cells[0].strip("| `"))[-1] for cells in rows}
+    assert all(len(cells) == 5 and cells[4].strip(" |") for cells in rows)
