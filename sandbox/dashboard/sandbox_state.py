@@ -26,7 +26,7 @@ from sandbox.kube.pod_images import containers_in
 from sandbox.kube.workload_status import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 from sandbox.step import Status, Step
 from sandbox.system.sandbox_lock import Holder
 
@@ -73,7 +73,7 @@ def attempt(read: Callable[[], Part]) -> Part:
 
 
 def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey | None, now: datetime) -> Part:
-    called = providers.control_plane(names)
+    called = saved_spec.control_plane(names)
     node = engine.container(called) if called else None
     entries = inventory(Keystore(names.keys), now=now)
     holder = Holder.read(names.home.lock(names.name))
@@ -83,7 +83,7 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
         "domain": route.domain if route else "",
         "cluster": cluster,
         "busy": holder.command if holder else "",
-        "kubectl": providers.kubectl(names),
+        "kubectl": saved_spec.kubectl(names),
         "certificates": [_certificate(one) for one in entries],
     }
     is_asked = cluster == "existing" or (node is not None and node.running)
@@ -114,7 +114,7 @@ def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
 
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
     """Return what the cluster itself reports; of an existing one, only the sandbox's namespace may be read."""
-    cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
+    cluster, namespace = Cluster(names.kubeconfig), saved_spec.namespace(names)
     port = route.listen[0][1] if route and route.listen else 443
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
     lost = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))

@@ -13,7 +13,7 @@ from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, war
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 from sandbox.system import files, inotify
 
 GIB = 1 << 30
@@ -149,7 +149,7 @@ def _is_elsewhere(context: DoctorContext) -> bool:
 
 
 def _in_node(context: DoctorContext, *argv: str) -> str:
-    engine, name = context.engine, providers.control_plane(context.names)
+    engine, name = context.engine, saved_spec.control_plane(context.names)
     node = engine.container(name) if name else None
     if node is None or not node.running:
         return ""

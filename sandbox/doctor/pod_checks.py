@@ -13,7 +13,7 @@ from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import UNPULLED, Fault, faults
 from sandbox.kube.pod_images import containers_in
 from sandbox.kube.workload_status import is_ready, unschedulable
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 
 LINES = 5
 EVENTS = 5
@@ -27,7 +27,7 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     Raises UsageError if there is none, SandboxError if there is no cluster.
     """
     cluster = context.cluster
-    kubectl = providers.kubectl(context.names)
+    kubectl = saved_spec.kubectl(context.names)
     for pod in _pods(cluster, text, context.spec.namespace)[:MOST]:
         for id, finding in _findings(cluster, pod, f"{kubectl} -n {pod['metadata']['namespace']}"):
             yield row(f"pod.{id}", finding, fix="", which=context.which)

@@ -16,7 +16,7 @@ from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.services import endpoint_slices, is_serving, offered
-from sandbox.plan import providers
+from sandbox.plan import providers, saved_spec
 from sandbox.system import host_network
 
 
@@ -38,7 +38,7 @@ class ServiceTrace:
 
     @property
     def kubectl(self) -> str:
-        return providers.kubectl(self.context.names)
+        return saved_spec.kubectl(self.context.names)
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.config.capabilities import CAPABILITIES
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State, Status, Work
@@ -108,6 +110,30 @@ def provider(names: Names) -> tuple[str, str | None]:
         return str(said["provider"]), said.get("profile")
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "kind", None
+
+
+def control_plane(names: Names) -> str | None:
+    """Return the control plane's container by the spec of the last `up`; None for an existing cluster."""
+    provider_name, profile = provider(names)
+    if not all(can.containers for name, can in CAPABILITIES.items() if name == provider_name):
+        return None
+    return profile or names.cluster if provider_name == "minikube" else names.node
+
+
+def namespace(names: Names) -> str | None:
+    """Return the only namespace that the sandbox may use, by the spec of the last `up`; None for a whole cluster.
+
+    Raises SandboxError.
+    """
+    spec = None if control_plane(names) else load(names)
+    return spec.namespace if spec else None
+
+
+def kubectl(names: Names) -> str:
+    """Return how kubectl is called for the cluster; of an existing one, the user's kubeconfig gets no context."""
+    if control_plane(names):
+        return f"kubectl --context {names.cluster}"
+    return f"kubectl --kubeconfig {shlex.quote(str(names.kubeconfig))}"
 
 
 def origin(names: Names) -> Origin | None:

@@ -22,7 +22,7 @@ from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
 from sandbox.names import EDGE, Home
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 from sandbox.system import files, host_network
 
 
@@ -51,7 +51,7 @@ class Reached:
 
 def load_balancers(route: Route, home: Home) -> tuple[Balanced, ...]:
     names = home.sandbox(route.name)
-    services = Cluster(names.kubeconfig).list("v1", "Service", providers.namespace(names))
+    services = Cluster(names.kubeconfig).list("v1", "Service", saved_spec.namespace(names))
     return tuple(_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer")
 
 
@@ -133,7 +133,7 @@ def places(name: str, service: str) -> tuple[str, ...]:
     namespace, _, short = service.partition("/")
     with suppress(ClusterError):
         if Cluster(names.kubeconfig).get("v1", "Service", short, namespace) is None:
-            raise UsageError(f"there is no Service {service}", fix=f"{providers.kubectl(names)} get services -A")
+            raise UsageError(f"there is no Service {service}", fix=f"{saved_spec.kubectl(names)} get services -A")
     raise UsageError(
         f"this machine has no way to the Service {service}",
         details="it has no port of this machine, and no address as a load balancer",

@@ -13,7 +13,7 @@ from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.manifests import label_selector
 from sandbox.kube.readiness import wait_ready
 from sandbox.names import Names
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
 SHORT = {"deploy": "deployment", "sts": "statefulset", "ds": "daemonset"}
@@ -55,7 +55,7 @@ def cluster_of(names: Names) -> tuple[Cluster, str | None]:
     if not names.kubeconfig.exists():
         raise UsageError(f"the sandbox '{names.name}' is not up", fix=f"sandbox up -n {names.name}", id="not-up")
     wake_paused(names)
-    return Cluster(names.kubeconfig), providers.namespace(names)
+    return Cluster(names.kubeconfig), saved_spec.namespace(names)
 
 
 def is_system(namespace: str) -> bool:

@@ -14,7 +14,7 @@ from sandbox.config.checkout import branch_of
 from sandbox.engine import Engine, ListedContainer, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
-from sandbox.plan import providers, saved_spec, used_engine
+from sandbox.plan import saved_spec, used_engine
 
 KIND_CLUSTER, MINIKUBE_PROFILE = "io.x-k8s.kind.cluster", "name.minikube.sigs.k8s.io"
 
@@ -46,7 +46,7 @@ def sandboxes() -> tuple[Known, ...]:
     found = []
     for name in sorted({name for name in ours if name} | known.keys()):
         names = home.sandbox(name)
-        node = providers.control_plane(names)
+        node = saved_spec.control_plane(names)
         state = _state(states.get(node)) if node else "existing"
         if state == "absent" and used_engine.other(names):
             state = "elsewhere"
@@ -96,7 +96,7 @@ def not_up(name: str, details: str) -> SandboxError:
 
 def is_stopped(name: str) -> bool:
     """Tell whether the sandbox's containers are there and do not run, so that `start` starts it."""
-    node = providers.control_plane(context.home().sandbox(name))
+    node = saved_spec.control_plane(context.home().sandbox(name))
     if node is None:
         return False
     states = {one.name: one.state for one in Engine.connect().listed()}

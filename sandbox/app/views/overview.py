@@ -17,7 +17,7 @@ from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import UsageError
 from sandbox.names import Home
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     from sandbox.kube.api import Cluster, ServerAway
 
     names = home.sandbox(route.name)
-    cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
+    cluster, namespace = Cluster(names.kubeconfig), saved_spec.namespace(names)
     try:
         ingresses = served_hosts.ingresses(cluster, namespace, with_routes=namespace is None)
     except ServerAway as error:

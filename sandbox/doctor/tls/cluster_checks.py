@@ -8,7 +8,7 @@ from sandbox.components.ingress import backends, controller, https_probe, nginx_
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 
 
 def rule(trace: RequestTrace) -> Finding:
@@ -16,7 +16,7 @@ def rule(trace: RequestTrace) -> Finding:
         return ok(f"the edge routes it to {trace.server}, outside the cluster")
     if trace.service:
         return ok(f"the edge routes its TLS to the Service {trace.service}")
-    kubectl = providers.kubectl(trace.names)
+    kubectl = saved_spec.kubectl(trace.names)
     if not trace.rules:
         return _no_rule(trace, kubectl)
     for rule in trace.rules:
@@ -82,7 +82,7 @@ def endpoints(trace: RequestTrace) -> Finding:
         return skipped("its server is outside the cluster")
     if trace.service:
         return skipped(f"sandbox doctor service {trace.service.partition(':')[0]} checks them")
-    counts, kubectl = [], providers.kubectl(trace.names)
+    counts, kubectl = [], saved_spec.kubectl(trace.names)
     for rule in trace.rules:
         for backend in rule.backends:
             namespace = backend.namespace or rule.namespace
@@ -99,7 +99,7 @@ def answer(trace: RequestTrace) -> Finding:
     if trace.service:
         return skipped("what it speaks after TLS is not known")
     response = https_probe.ask(trace.host, address=trace.address, port=trace.port, root=None)
-    logs = f"{providers.kubectl(trace.names)} -n NAMESPACE logs POD"
+    logs = f"{saved_spec.kubectl(trace.names)} -n NAMESPACE logs POD"
     status = f"HTTP {response.status}"
     if response.status is None:
         return error(response.trouble, logs)

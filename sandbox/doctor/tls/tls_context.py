@@ -23,7 +23,7 @@ from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from sandbox.plan import providers, saved_spec
+from sandbox.plan import saved_spec
 
 TIMEOUT = 5.0
 WEB_PROTOCOLS = ("h2", "http/1.1")
@@ -141,7 +141,7 @@ class RequestTrace:
     @cached_property
     def namespace(self) -> str | None:
         """Return the only namespace that the sandbox may use. Raises SandboxError."""
-        return providers.namespace(self.names)
+        return saved_spec.namespace(self.names)
 
     @cached_property
     def ingress_class(self) -> str | None:

@@ -17,7 +17,7 @@ from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.base import EngineError
 from sandbox.errors import UsageError
 from sandbox.names import LABEL, OWNER
-from sandbox.plan import providers, saved_spec
+from sandbox.plan import saved_spec
 from sandbox.plan.used_engine import UsedEngine
 from tests.support.fakes import FakeEngine
 from tests.support.repositories import made
@@ -139,4 +139,4 @@ def test_control_plane_is_known_by_the_saved_spec(isolated_home: object, saved: 
     if saved is not None:
         names.folder.mkdir(parents=True)
         names.spec.write_text(saved, encoding="utf-8")
-    assert providers.control_plane(names) == node
+    assert saved_spec.control_plane(names) == node
