@@ -145,11 +145,10 @@ def test_reader_that_ends_early_causes_no_traceback(tmp_path: Path) -> None:
     """A command writes into `head`, which ends after one line → the command ends quietly."""
     (tmp_path / "sandbox.yaml").write_text("name: shop\n")
     argv = [sys.executable, "-m", "sandbox", "config", "show"]
-    child = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert child.stdout is not None and child.stderr is not None
-    child.stdout.close()
-    assert child.stderr.read() == b""
-    child.wait(timeout=60)
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
 
 
 @pytest.mark.fault(66)
