@@ -9,7 +9,7 @@ from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.pod_images import container_statuses
 from sandbox.names import Names
-from sandbox.plan import providers
+from sandbox.plan import saved_spec
 from sandbox.sanitize import fit
 
 LINES = 200  # of each container
@@ -20,7 +20,7 @@ def logs(sandbox: str, pod: str) -> str:
     """Return the last lines of every container of a pod, named NAMESPACE/POD. Raises SandboxError."""
     names = _known(sandbox)
     wake_paused(names)
-    cluster, only = Cluster(names.kubeconfig), providers.namespace(names)
+    cluster, only = Cluster(names.kubeconfig), saved_spec.namespace(names)
     namespace, _, name = pod.partition("/")
     found = cluster.get("v1", "Pod", name, namespace) if name and only in (None, namespace) else None
     if found is None:
@@ -40,7 +40,7 @@ def restart(sandbox: str, workload: str) -> str:
     names = _known(sandbox)
     with Session(command="sandbox dashboard", patience=PATIENCE).alone(sandbox, "restart"):
         cluster = Cluster(names.kubeconfig)
-        found = project_workloads.find(cluster, workload, providers.namespace(names))
+        found = project_workloads.find(cluster, workload, saved_spec.namespace(names))
         project_workloads.restart(cluster, found, lambda _: None)
     return f"{found.title} was restarted and is ready"
 
