@@ -228,9 +228,10 @@ CASES = (
     Case("ignored", dict.fromkeys(set(known().ignored) - {"custom-headers"}, "1"), "HTTP/2 200"),
 )
 CANARY = Case("canary", {"canary": "true", "canary-by-header": "X-Canary", "canary-weight": "0"}, "", service="other")
-# A Service without pods, by its own address and by those of its pods: only the first is there to be connected to.
+# A Service without pods, by its own address and by those of its pods: only the first can be connected to. kube-router
+# accepts that connection before kube-proxy refuses it, so that Traefik waits for it.
 PODLESS = (
-    Case("upstream", {"service-upstream": "true"}, "HTTP/2 502", service="podless"),
+    Case("upstream", {"service-upstream": "true"}, "HTTP/2 50[24]", service="podless", ask=("--max-time", "60")),
     Case("pods", {}, "HTTP/2 503", service="podless"),
 )
 # Tested elsewhere (protocols and passthrough in test_ingress, lost pods in test_nodes), or hard to see from outside.
@@ -328,9 +329,9 @@ def test_service_upstream_asks_the_service_instead_of_pods(project: Project) -> 
 
         def otherwise(case: Case = case) -> str | None:
             said = project.ask(case)
-            return None if case.answer in said else said
+            return None if re.search(case.answer, said) else said or "no answer"
 
-        wait_until(otherwise, what=case.name, timeout=40)
+        wait_until(otherwise, what=case.name, timeout=20)
 
 
 def test_annotations_without_effect_are_named_by_up_and_doctor(project: Project) -> None:
