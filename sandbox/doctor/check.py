@@ -69,7 +69,6 @@ def skipped(reason: str) -> Finding:
 
 
 def failed(trouble: SandboxError | OSError) -> Finding:
-    """Return the finding that the check itself failed."""
     if isinstance(trouble, SandboxError):
         parts = (trouble.brief, *trouble.details.splitlines()[-1:])
         return error(": ".join(part for part in parts if part), trouble.fix)
@@ -146,7 +145,6 @@ def follow(checks: Iterable[Check[SubjectT]], subject: SubjectT) -> Iterator[Row
 
 
 def checked(check: Check[SubjectT], subject: SubjectT) -> Row:
-    """Return the row of one check; a check that fails has one too."""
     try:
         finding = check.inspect(subject)
     except NoEngine:

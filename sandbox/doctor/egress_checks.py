@@ -44,7 +44,6 @@ class EgressTrace:
 
     @cached_property
     def nameservers(self) -> tuple[str, ...]:
-        """Return the nameservers of the running cluster DNS. Raises ClusterError."""
         corefile = self._cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
         return dns.nameservers(str(corefile.get("data", {}).get("Corefile", "")))
 

@@ -107,7 +107,6 @@ class Part:
 
 
 def read(log: str) -> dict[str, Part]:
-    """Return the parts of a pod's log by their titles."""
     parts: dict[str, Part] = {}
     title, lines = "", list[str]()
     for line in log.splitlines():
@@ -122,7 +121,6 @@ def read(log: str) -> dict[str, Part]:
 
 
 def received(part: Part) -> tuple[str, bytes]:
-    """Return the error message of nc, and what the server sent."""
     lines = part.output.splitlines()
     trouble = next((line.removeprefix("nc: ") for line in lines if line.startswith("nc: ")), "")
     try:

@@ -62,7 +62,6 @@ def resolved(host: str) -> list[str]:
 
 
 def is_here(address: str) -> bool:
-    """Tell whether `address` belongs to this machine, loopback or not."""
     if ip_address(address.partition("%")[0]).is_loopback:
         return True
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -46,7 +46,6 @@ class ServiceTrace:
 
     @cached_property
     def service(self) -> Manifest:
-        """Return the Service, empty where there is none. Raises ClusterError."""
         return self.cluster.get("v1", "Service", self.name, self.namespace) or {}
 
     @cached_property
@@ -62,7 +61,6 @@ class ServiceTrace:
 
     @property
     def ports(self) -> Mapping[Port, Bind]:
-        """Return the ports of this machine that are routed to the Service."""
         if (route := self.route) is None:
             return {}
         ports = [port for port in route.every_port if port.to.partition(":")[0] == self.place]

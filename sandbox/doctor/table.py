@@ -26,5 +26,4 @@ EXISTING = rights_checks.CHECKS
 
 
 def checks_of(context: DoctorContext) -> tuple[Check[DoctorContext], ...]:
-    """Return the checks for this sandbox."""
     return CHECKS if context.spec.cluster.supports.whole_cluster else (*CHECKS, *EXISTING)

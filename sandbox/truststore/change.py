@@ -49,8 +49,7 @@ class Store(Protocol):
     """A place whose certificates some programs trust. Its methods only read; they plan changes and make none."""
 
     @property
-    def kind(self) -> Kind:
-        """Return the kind of store."""
+    def kind(self) -> Kind: ...
 
     @property
     def place(self) -> Path:

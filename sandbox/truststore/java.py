@@ -39,7 +39,6 @@ class Cacerts:
         return in_binary(files.content(self.place) or b"")
 
     def entries(self) -> tuple[Root, ...]:
-        """Return the roots in the file under the alias that `add` gives them."""
         data = files.content(self.place) or b""
         encodings = ("utf-8", "utf-16-be")  # JKS; PKCS #12
         return tuple(root for root in in_binary(data) if any(self._alias(root).encode(c) in data for c in encodings))
@@ -60,7 +59,6 @@ class Cacerts:
 
 
 def find(java_home: Path) -> Cacerts | None:
-    """Return the store of the JDK or JRE in `java_home`, or None if there is none."""
     places = (java_home / "lib/security/cacerts", java_home / "jre/lib/security/cacerts")  # the second until Java 8
     file = next(filter(files.is_file, places), None)
     return None if file is None else at(file.resolve(), keytool=str(java_home / "bin/keytool"))

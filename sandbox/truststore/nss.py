@@ -46,11 +46,9 @@ class Database:
     kind: Kind = Kind.NSS
 
     def trusted(self) -> tuple[Root, ...]:
-        """Return the roots in it under any nickname."""
         return tuple(root for _, root in self._certificates())
 
     def entries(self) -> tuple[Root, ...]:
-        """Return the roots in it under the nickname that `add` gives them."""
         return tuple(root for nickname, root in self._certificates() if nickname == root.label)
 
     def add(self, root: Root, file: Path) -> Change:

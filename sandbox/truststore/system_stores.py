@@ -90,7 +90,6 @@ LAYOUTS = (FEDORA, DEBIAN, ARCH, SUSE)
 
 
 def find_anchors(slash: Path) -> Anchors | None:
-    """Return the layout of the system whose root folder is `slash`, or None if it has none of these."""
     return next((one for one in LAYOUTS if (slash / one.place.relative_to("/")).is_dir()), None)
 
 

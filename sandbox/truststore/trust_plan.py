@@ -86,12 +86,7 @@ def _require_found(
 ) -> None:
     for kind in kinds:
         is_java_following = kind is Kind.JAVA and bool(following)
-        is_nixos = kind is Kind.SYSTEM and "nixos" in machine.kin
-        if (
-            any(holding.store.kind is kind for holding in chosen)
-            or is_nixos
-            or (is_java_following and Kind.SYSTEM in kinds)
-        ):
+        if any(holding.store.kind is kind for holding in chosen) or (is_java_following and Kind.SYSTEM in kinds):
             continue
         if machine.sudo_user and kind in (Kind.NSS, Kind.PYTHON):
             raise UsageError(
@@ -118,8 +113,6 @@ def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], ma
                 f"{name} has no certificate database yet: start it once, then run this again"
                 for name in machine.browsers_without_database(places)
             ]
-    if Kind.SYSTEM in wanted and "nixos" in machine.kin:
-        notes.append(f"NixOS: add to configuration.nix: security.pki.certificateFiles = [ {file} ];")
     if machine.wsl:
         notes.append(f'for browsers on Windows: certutil.exe -user -addstore Root "$(wslpath -w {file})"')
     return tuple(notes)
@@ -151,13 +144,11 @@ class Performer:
     at_terminal: bool
 
     def argv(self, command: Command) -> tuple[str, ...]:
-        """Return what is run for `command`, with sudo if it needs root."""
         if not command.as_root or self.machine.is_root:
             return command.argv
         return ("sudo", *command.argv) if self.at_terminal else ("sudo", "-n", *command.argv)
 
     def shown(self, change: Change) -> tuple[str, ...]:
-        """Return what `change` does, one line for each command or file."""
         lines = [shlex.join(self.argv(command)) for command in change.commands]
         if change.rewrite:
             lines.append(f"(write {change.place})")

@@ -52,7 +52,6 @@ class Root:
 
     @cached_property
     def common_name(self) -> str:
-        """Return the subject's common name; empty if this is no sandbox's root."""
         # Bundles hold many certificates, and some of them are not valid: read only what may be a sandbox's.
         if _ORGANIZATION.encode() not in self.der:
             return ""
@@ -68,7 +67,6 @@ class Root:
 
 
 def parse(pem: bytes) -> Root:
-    """Return the first certificate in `pem`. Raises SandboxError if there is none."""
     match = _PEM.search(pem)
     root = _decode(match[1]) if match else None
     if root is None:
@@ -122,7 +120,6 @@ class Record:
     folder: Path
 
     def certificate(self, root: Root) -> Path:
-        """Return the path of the certificate of `root`, recorded or not."""
         return self.folder / f"{root.label}.crt"
 
     def entries(self) -> tuple[Entry, ...]:

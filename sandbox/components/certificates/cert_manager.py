@@ -43,7 +43,6 @@ def release_manifest(folder: Path) -> str:
 
 
 def images() -> Mapping[str, str]:
-    """Return the images of its pods, by digest, by component."""
     return {name: image for name, image in versions().addons.items() if name.startswith("cert-manager-")}
 
 

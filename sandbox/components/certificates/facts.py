@@ -79,17 +79,14 @@ def chain(chain_pem: bytes, *, now: datetime) -> tuple[Facts, ...]:
 
 
 def permitted_domains(cert_pem: bytes) -> tuple[str, ...]:
-    """Return the DNS domains that the authority in `cert_pem` is constrained to. Raises SandboxError."""
     return pem.permitted_domains(pem.load_certificates(cert_pem)[0])
 
 
 def is_pair(key_pem: bytes, cert_pem: bytes) -> bool:
-    """Tell whether the key is that of the first certificate. Raises SandboxError when one cannot be read."""
     return pem.load_key(key_pem).public_key() == pem.load_certificates(cert_pem)[0].public_key()
 
 
 def is_signed(cert_pem: bytes, issuer_pem: bytes) -> bool:
-    """Tell whether the first certificate of `issuer_pem` signed that of `cert_pem`. Raises SandboxError."""
     return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
 
 

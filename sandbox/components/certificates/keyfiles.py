@@ -26,7 +26,6 @@ _OTHERS = 0o077
 
 
 def present_file(folder: Path, file: str) -> Path:
-    """Return where `file` of the keystore `folder` is now."""
     renewed = folder / NEXT / file
     return renewed if _is_there(renewed) else folder / file
 

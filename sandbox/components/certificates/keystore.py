@@ -84,7 +84,6 @@ class Keystore:
         )
 
     def inspect_issuing(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
-        """Return the condition of the issuing authority for `domains` at `now`, below its root. Raises UsageError."""
         permitted = constrained_to(domains) if domains else ()
         if not self.issuing.has_cert:
             return ABSENT
@@ -94,7 +93,6 @@ class Keystore:
         )
 
     def inspect_leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Condition:
-        """Return the condition of the leaf `name` at `now` as the certificate of exactly `hosts`. Raises UsageError."""
         files = self.leaf_files(name)
         if not files.has_cert:
             return ABSENT
@@ -235,7 +233,6 @@ class Entry:
 
 
 def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
-    """Return the root, the issuing authority and the leaves that `store` has, in this order."""
     entries = [
         Entry(name=role, role=role, file=files.cert, condition=condition, facts=_facts(files, now))
         for role, files, condition in (

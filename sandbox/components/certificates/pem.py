@@ -48,7 +48,6 @@ def dump_key(key: EllipticCurvePrivateKey) -> bytes:
 
 
 def dump_certificate(certificate: x509.Certificate) -> bytes:
-    """Return `certificate` as PEM, ending in a newline."""
     return certificate.public_bytes(Encoding.PEM)
 
 
@@ -58,7 +57,6 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the DNS names and IP addresses `certificate` is for, in its order; empty for an authority."""
     names = _extension(certificate, x509.SubjectAlternativeName) or ()
     return tuple(str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress))
 

@@ -122,7 +122,6 @@ def _data(pair: KeyPair) -> dict[str, str]:
 
 
 def _certificate_in(data: Mapping[str, str]) -> str:
-    """Return the certificate in a Secret, which may contain anything."""
     try:
         return _described(base64.b64decode(data.get("tls.crt", "")))
     except (SandboxError, ValueError):

@@ -30,7 +30,6 @@ _VARIABLES = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZUR
 
 
 def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the account at the registry of `entry`. Raises CredentialsUnusable."""
     with importing("acr"):
         from azure.core.exceptions import AzureError
         from azure.identity import CredentialUnavailableError

@@ -48,7 +48,6 @@ class Delivery:
         self._distribute({login.secret: fresh[login] for login in _of_nodes(fresh)}, at_once=at_once)
 
     def forget(self, names: Collection[str]) -> None:
-        """Remove logins from the cluster and from the list."""
         for name in names:
             self.secrets.remove(name)
         self.logins.forget(names)
@@ -79,7 +78,6 @@ class Delivery:
 def requested(
     entry: Credentials, origin: Origin, environ: Mapping[str, str], *, now: datetime
 ) -> dict[PodLogin, Login]:
-    """Return a new login of an entry. Raises CredentialsUnusable."""
     login = mint(entry, environ, now=now)
     return {PodLogin.of(entry, origin, login): login}
 

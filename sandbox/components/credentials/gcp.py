@@ -38,7 +38,6 @@ def default_file(environ: Mapping[str, str]) -> Path:
 
 
 def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the account at the registries of `entry`. Raises CredentialsUnusable."""
     path = entry.file or default_file(environ)
     key = registry_login.read_key_file(path, made_by=_MADE_BY)
     with importing("gcr"):

@@ -38,7 +38,6 @@ class _Chain:
         self._files: dict[Docker, DockerConfig] = {}
 
     def find(self, host: str) -> Credential | None:
-        """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
         if not self._entries:
             return self._login.find(host) if self._login else None
         name = canonical(host)

@@ -146,7 +146,6 @@ class PodCredentials:
 
 
 def _change(entry: Credentials, login: PodLogin, now: datetime) -> str | None:
-    """Return why an entry's account has to be requested again, or None."""
     if login.entry != entry:
         return f"{entry.secret} is of another entry"
     if login.file != file_state(entry.file):

@@ -82,7 +82,6 @@ class PullSecrets:
         self.remove(pod_login.secret, but_in=pod_login.namespaces)
 
     def remove(self, name: str, *, but_in: Collection[str] = ()) -> None:
-        """Remove the Secret from all other namespaces, and from their service accounts."""
         for space in self._secrets(name).keys() - set(but_in):
             for account in self.cluster.list("v1", "ServiceAccount", space):
                 named = _named(account)

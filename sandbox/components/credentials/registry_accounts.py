@@ -57,7 +57,6 @@ def _usable(host: str, account: Credential | None, path: Path) -> Credential:
 
 
 def mint(entry: Credentials, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the accounts that `entry` names. Raises CredentialsUnusable."""
     match entry:
         case Docker():
             return docker_login(entry, environ, now=now)

@@ -30,7 +30,6 @@ def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
 
 
 def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) -> str:
-    """Return the first text under one of `names`. Raises CredentialsUnusable."""
     for name in names:
         if isinstance(content.get(name), str) and content[name]:
             return str(content[name])

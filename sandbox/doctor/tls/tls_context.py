@@ -135,7 +135,6 @@ class RequestTrace:
 
     @property
     def cluster(self) -> Cluster:
-        """Return the sandbox's cluster. Raises ClusterError."""
         return Cluster(self.names.kubeconfig)
 
     @cached_property
@@ -156,7 +155,6 @@ class RequestTrace:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Return what the cluster has for the host. Raises ClusterError."""
         return cluster_rules.find(self.cluster, self.host, self.namespace)
 
 

@@ -42,10 +42,12 @@ def root_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_certificates_there_is_nothing_to_trust(certs: Run) -> None:
+def test_without_certificates_there_is_nothing_to_trust(certs: Run, tmp_path: Path) -> None:
     ended = certs("trust", "-n", "demo")
-    assert (ended.code, ended.stdout) == (1, "")
-    assert "sandbox up makes them" in ended.stderr
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "there is no sandbox 'demo'" in ended.stderr
+    (tmp_path / "state/sandbox/sandboxes/demo").mkdir(parents=True)
+    assert "sandbox up makes them" in certs("trust", "-n", "demo").stderr
 
 
 def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file: Path) -> None:

@@ -113,14 +113,6 @@ def test_a_users_own_stores_are_refused_under_sudo(kind: Kind) -> None:
     assert planned.notes == ("sudo does not change the browsers of ann: run this without sudo too",)
 
 
-@pytest.mark.parametrize("kinds", [[], [Kind.SYSTEM]])
-def test_nixos_is_told_what_to_write(kinds: list[Kind]) -> None:
-    notes = trust_plan.trust(ours(), [], [], machine(Path("/nowhere"), "nixos"), kinds).notes
-    assert notes == (
-        f"NixOS: add to configuration.nix: security.pki.certificateFiles = [ /nowhere/trust/{ours().label}.crt ];",
-    )
-
-
 def test_windows_of_wsl_is_told_what_to_run() -> None:
     windows = machine(Path("/nowhere"), wsl=True)
     (there,) = trust_plan.trust(ours(), [], [holding(DEBIAN, ours())], windows, []).notes
