@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
 from sandbox.images.sources.archive_members import Members
-from sandbox.images.sources.layout import is_short_for, same, select, verified
+from sandbox.images.sources.layout import Blobs, incomplete, is_short_for, read_index, same, select, tree_of
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import Measured
-from sandbox.oci.image import Image, MissingBlob, Tree, walk
-from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor, Document
+from sandbox.oci.image import Image, Tree
+from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system.tar_members import ZSTD
 
@@ -46,60 +46,45 @@ class Archive:
         `docker save` has one platform of it only.
         """
         members = Members.of(self.path, self.stack)
-        saved, index = members.document("manifest.json"), members.document("index.json")
+        saved, index = members.document("manifest.json"), read_index(members)
         root = self._root(index, needed=saved is None) if index is not None else None
         entry = self._chosen(_list(saved), root) if saved is not None else None
-        tree: Tree | None = None
-        places: dict[str, str] = {}
+        image: Image | None = None
         if entry is not None and not (root and root.media_type in INDEXES):
-            tree, places = self._saved(members, entry)
+            image = self._saved(members, entry)
         if root is not None and (
-            tree is None or any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in tree.blobs)
+            image is None or any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
         ):
-            tree, places = self._oci(members, root)
-        if tree is None:
+            image = tree_of(members, root).image(Blobs(members))
+        if image is None:
             raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
-        return tree.image(Pieces(members, places))
+        return image
 
-    def _saved(self, members: Members, entry: Mapping[str, Any]) -> tuple[Tree, dict[str, str]]:
+    def _saved(self, members: Members, entry: Mapping[str, Any]) -> Image:
         config = members.document(entry["Config"])
         if config is None:
-            raise self._missing(entry["Config"])
+            raise incomplete(members, entry["Config"])
         described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
         places, layers = {described.digest: str(entry["Config"])}, []
         names, diff_ids = entry["Layers"] or (), manifests.diff_ids(config)  # Go writes null for no layers
         if len(names) != len(diff_ids):
-            raise self._missing(f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
+            raise incomplete(members, f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
         for name, diff_id in zip(names, diff_ids, strict=True):
             if name not in members:
-                raise self._missing(name)
+                raise incomplete(members, name)
             layer = _layer(members, name, diff_id)
             places[layer.digest] = name
             layers.append(layer)
-        return Tree.of(described, layers), places
+        return Tree.of(described, layers).image(Blobs(members, places))
 
-    def _root(self, index: bytes, *, needed: bool) -> Descriptor | None:
+    def _root(self, index: Mapping[str, Any], *, needed: bool) -> Descriptor | None:
         """Return what index.json has for the name, None where the other table may say more."""
         try:
-            return select(_object(index), self.name, str(self.path))
+            return select(index, self.name, str(self.path))
         except SandboxError:
             if needed:
                 raise
             return None
-
-    def _oci(self, members: Members, root: Descriptor) -> tuple[Tree, dict[str, str]]:
-        def read(child: Descriptor) -> Document | None:
-            data = members.document(_place(child))
-            return None if data is None else verified(child, data, str(self.path))
-
-        document = read(root)
-        if document is None:
-            raise self._missing(root.digest)
-        tree = walk(document, read, name=str(self.path))
-        for blob in tree.blobs:
-            if _place(blob) not in members:
-                raise self._missing(str(blob))
-        return tree, {blob.digest: _place(blob) for blob in tree.blobs}
 
     def _chosen(self, entries: list[dict[str, Any]], root: Descriptor | None) -> dict[str, Any] | None:
         """Return the image of the name, None where only index.json has it, as `root`."""
@@ -115,22 +100,6 @@ class Archive:
             return None
         brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
         raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
-
-    def _missing(self, what: str) -> MissingBlob:
-        return MissingBlob(f"the image archive {self.path} is not complete", details=f"missing: {what}", fix=_FIX)
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """The Origin of an archive's blobs: `places` maps digests to members."""
-
-    members: Members
-    places: Mapping[str, str]
-
-    @contextlib.contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        with contextlib.closing(self.members.chunks(self.places[blob.digest])) as chunks:
-            yield chunks
 
 
 def _id(entry: Mapping[str, Any]) -> str:
@@ -163,14 +132,3 @@ def _list(saved: bytes) -> list[dict[str, Any]]:
         return list(entries)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
-
-
-def _object(index: bytes) -> dict[str, Any]:
-    try:
-        return dict(json_text.document(index))
-    except (ValueError, TypeError) as error:
-        raise BadImage("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
-
-
-def _place(blob: Descriptor) -> str:
-    return f"blobs/{blob.digest.replace(':', '/', 1)}"

@@ -1,26 +1,128 @@
-"""Images in an OCI layout folder (OCI image-spec, image-layout.md), chosen by `index.json`."""
+"""Images in an OCI layout (OCI image-spec, image-layout.md), chosen by `index.json`: in a folder or a tar."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from sandbox.config import json_text, text_file
-from sandbox.errors import BadFile
+from sandbox.config import json_text
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
 from sandbox.oci.digest import CHUNK
-from sandbox.oci.image import Image, MissingBlob, walk
+from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document, Index
 from sandbox.oci.oci_errors import BadImage
 
 LARGEST_DOCUMENT = 8 << 20
 SHORT = 12
 AGAIN = "write it again with the tool that made it"
+
+
+class BlobFiles(Protocol):
+    """Regular files by their names, below a folder or in an archive, which is at `path`."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def document(self, name: str) -> bytes | None: ...
+
+    def chunks(self, name: str) -> Generator[bytes]: ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files in a folder."""
+
+    path: Path
+
+    def __contains__(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
+    def document(self, name: str) -> bytes | None:
+        path = self.path / name
+        try:
+            if not path.is_file():
+                return None
+            if (size := path.stat().st_size) > LARGEST_DOCUMENT:
+                raise BadImage(f"{path} is too large", details=f"{size} bytes")
+            return path.read_bytes()
+        except OSError as error:
+            raise BadImage(f"{path} cannot be read", details=str(error)) from error
+
+    def chunks(self, name: str) -> Generator[bytes]:
+        with (self.path / name).open("rb") as file:
+            yield from iter(lambda: file.read(CHUNK), b"")
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """The Origin of blobs in files: `places` maps their digests to names, the others are where a layout has them."""
+
+    files: BlobFiles
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        name = self.places.get(blob.digest, place(blob))
+        if name not in self.files:
+            raise incomplete(self.files, str(blob))
+        with contextlib.closing(self.files.chunks(name)) as chunks:
+            yield chunks
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout in `folder`, and the image `name` of it; without a name it must hold exactly one."""
+
+    folder: Path
+    name: str | None = None
+
+    def image(self) -> Image:
+        files = Folder(self.folder)
+        if (index := read_index(files)) is None:
+            raise BadImage(
+                f"{self.folder} is not an OCI layout",
+                details="it has no index.json",
+                fix="write `from: archive`" if self.folder.is_file() else "give the folder with index.json and blobs/",
+            )
+        return tree_of(files, select(index, self.name, str(self.folder))).image(Blobs(files))
+
+
+def read_index(files: BlobFiles) -> Mapping[str, Any] | None:
+    data = files.document("index.json")
+    try:
+        return None if data is None else dict(json_text.document(data))
+    except (ValueError, TypeError) as error:
+        raise BadImage(f"index.json of {files.path} is not valid", details=repr(error), fix=AGAIN) from error
+
+
+def tree_of(files: BlobFiles, root: Descriptor) -> Tree:
+    """Follow an image in the layout down to its blobs, which must be there. Raises MissingBlob, BadImage."""
+
+    def read(child: Descriptor) -> Document | None:
+        data = files.document(place(child))
+        return None if data is None else _verified(child, data, str(files.path))
+
+    if (document := read(root)) is None:
+        raise incomplete(files, str(root))
+    tree = walk(document, read, name=str(files.path))
+    if lost := next((blob for blob in tree.blobs if place(blob) not in files), None):
+        raise incomplete(files, str(lost))
+    return tree
+
+
+def place(blob: Descriptor) -> str:
+    return f"blobs/{blob.digest.replace(':', '/', 1)}"
+
+
+def incomplete(files: BlobFiles, missing: str) -> MissingBlob:
+    return MissingBlob(f"{files.path} is not complete", details=f"missing: {missing}", fix=AGAIN)
 
 
 def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
@@ -67,7 +169,7 @@ def same(one: str, other: str) -> bool:
     return len(found) == 2 and found[0] == found[1]
 
 
-def verified(child: Descriptor, data: bytes, where: str) -> Document:
+def _verified(child: Descriptor, data: bytes, where: str) -> Document:
     """Return the document `child`, whose bytes in the file or folder `where` are `data`.
 
     Raises BadImage for other bytes: under the digest of these it would be another image, or one that no index has.
@@ -81,59 +183,3 @@ def verified(child: Descriptor, data: bytes, where: str) -> Document:
 
 def _label(child: Descriptor) -> str | None:
     return child.annotations.get(CONTAINERD_NAME) or child.annotations.get(REF_NAME)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The layout in `folder`, and the image `name` of it; without a name it must hold exactly one."""
-
-    folder: Path
-    name: str | None = None
-
-    def image(self) -> Image:
-        try:
-            index = json_text.document(text_file.read(self.folder / "index.json", most=LARGEST_DOCUMENT))
-        except (BadFile, ValueError) as error:
-            raise BadImage(
-                f"{self.folder} is not an OCI layout",
-                details=f"index.json: {error}",
-                fix="write `from: archive`" if self.folder.is_file() else "give the folder with index.json and blobs/",
-            ) from error
-        root = select(index, self.name, str(self.folder))
-        document = self._read(root)
-        if document is None:
-            raise self._missing(root)
-        tree = walk(document, self._read, name=str(self.folder))
-        for blob in tree.blobs:
-            if not self._path(blob).is_file():
-                raise self._missing(blob)
-        return tree.image(self)
-
-    @contextlib.contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        try:
-            file = self._path(blob).open("rb")
-        except OSError as error:
-            raise self._missing(blob) from error
-        with file:
-            yield iter(lambda: file.read(CHUNK), b"")
-
-    def _read(self, child: Descriptor) -> Document | None:
-        path = self._path(child)
-        try:
-            if path.is_file() and path.stat().st_size > LARGEST_DOCUMENT:
-                raise BadImage(f"{path} is too large", details=f"{path.stat().st_size} bytes")
-            return verified(child, path.read_bytes(), str(self.folder)) if path.is_file() else None
-        except OSError as error:
-            raise BadImage(f"{path} cannot be read", details=str(error)) from error
-
-    def _path(self, blob: Descriptor) -> Path:
-        algorithm, _, encoded = blob.digest.partition(":")
-        return self.folder / "blobs" / algorithm / encoded
-
-    def _missing(self, blob: Descriptor) -> MissingBlob:
-        return MissingBlob(
-            f"the OCI layout {self.folder} is not complete",
-            details=f"missing: {blob}",
-            fix=AGAIN,
-        )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import FromLayout
 from sandbox.images.push import push
-from sandbox.images.sources.layout import Layout
+from sandbox.images.sources.layout import Blobs, Folder
 from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry, plan_transfers
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import Client
@@ -39,7 +39,7 @@ def images(draw: st.DrawFn) -> Image:
     return Image((manifests.image_manifest(config, blobs),), (config, *blobs), draw(st.sampled_from(ORIGINS)))
 
 
-ORIGINS = [Layout(Path(name)) for name in "xyz"]
+ORIGINS = [Blobs(Folder(Path(name))) for name in "xyz"]
 
 
 @pytest.mark.fault(44)
@@ -111,7 +111,7 @@ def test_source_that_cannot_be_read_gives_way_to_another(registry: Simulator, tm
     blob = Descriptor(manifests.OCI_LAYER, digest_of(data), len(data))
     write_layout(tmp_path, index(), {blob.digest: data})
     waited: list[float] = []
-    for origins, failures in (((Torn(),), 1), ((Torn(), Layout(tmp_path)), 0)):
+    for origins, failures in (((Torn(),), 1), ((Torn(), Blobs(Folder(tmp_path))), 0)):
         with Client(registry.url, sleep=waited.append) as client, ThreadPoolExecutor(1) as pool:
             transfer = Transfer(blob, ("app",), origins, Target("app", "1"))
             carried = carry(transfer, Destination(client, BlobInventory(client), lambda _: None, pool))
