@@ -27,40 +27,38 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
     """Return the images among `entries` that each built one is made from, by the names in its Dockerfile."""
-    targets = {one.target for one in entries}
+    places = {(entry.target.repository, entry.target.tag): entry.target for entry in entries}
     return {
-        one.target: frozenset(
-            found for name in _names(one) if (found := _meant(name, targets)) not in (None, one.target)
-        )
-        for one in entries
-        if isinstance(one, FromBuild)
+        entry.target: frozenset(places[place] for place in map(_place, _names(entry)) if place in places)
+        - {entry.target}
+        for entry in entries
+        if isinstance(entry, FromBuild)
     }
 
 
 def with_made_from(changed: Collection[Target], made_from: Mapping[Target, frozenset[Target]]) -> frozenset[Target]:
     """Return the images that changed, and those that are made from them, by what `bases` returned."""
-    found = frozenset(changed)
-    while more := {one for one, bases in made_from.items() if one not in found and bases & found}:
-        found |= more
-    return found
+    targets = frozenset(changed)
+    while more := {target for target, below in made_from.items() if target not in targets and below & targets}:
+        targets |= more
+    return targets
 
 
 def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
     """Yield the images in groups, each after all that it is made from; those of a cycle come last, together."""
     made_from, left = bases(entries), list(entries)
     while left:
-        waiting = {one.target for one in left}
-        ready = [one for one in left if not made_from[one.target] & waiting] or left
+        waiting = {entry.target for entry in left}
+        ready = [entry for entry in left if not made_from[entry.target] & waiting] or left
         yield ready
-        left = [one for one in left if one not in ready]
+        left = [entry for entry in left if entry not in ready]
 
 
-def _meant(name: str, targets: set[Target]) -> Target | None:
-    reference = references.of_text(name)  # the builder reports what is none
+def _place(name: str) -> tuple[str, str | None] | None:
+    reference = references.of_text(name)  # the builder reports a name that cannot be one
     if reference is None or reference.host != DOCKER_HUB or reference.digest:
         return None
-    place = (reference.familiar_path, reference.with_default_tag().tag)
-    return next((one for one in targets if (one.repository, one.tag) == place), None)
+    return reference.familiar_path, reference.with_default_tag().tag
 
 
 def _names(entry: FromBuild) -> Iterator[str]:
@@ -73,17 +71,17 @@ def _names(entry: FromBuild) -> Iterator[str]:
 
 def names(text: str, given: Mapping[str, str]) -> Iterator[str]:
     """Yield the names of images in a Dockerfile, with the arguments that are given; not those of its stages."""
-    known, stages, is_global = dict[str, str](), set[str](), True
+    values, stages, is_global = dict[str, str](), set[str](), True
 
-    def filled(said: str) -> str:
-        return _VARIABLE.sub(lambda match: known.get(match[1] or match[2]) or match[3] or "", said)
+    def filled(text: str) -> str:
+        return _VARIABLE.sub(lambda match: values.get(match[1] or match[2]) or match[3] or "", text)
 
-    for instruction, said in instructions(text):
+    for instruction, arguments in instructions(text):
         is_global &= instruction != "FROM"
-        if instruction == "ARG" and is_global:  # of those of a stage FROM knows nothing
-            for name, default in _ARG.findall(said):
-                known[name] = given.get(name, filled(default.strip("\"'")))
+        if instruction == "ARG" and is_global:  # FROM does not see arguments of stages
+            for name, default in _ARG.findall(arguments):
+                values[name] = given.get(name, filled(default.strip("\"'")))
         if pattern := _NAMES.get(instruction):
-            yield from (name for name in map(filled, pattern.findall(said)) if name.lower() not in stages)
-        if instruction == "FROM" and (stage := _STAGE.search(said)):
+            yield from (name for name in map(filled, pattern.findall(arguments)) if name.lower() not in stages)
+        if instruction == "FROM" and (stage := _STAGE.search(arguments)):
             stages.add(stage[1].lower())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,45 +45,39 @@ class Catalogue:
     @property
     def size(self) -> int:
         """Return the bytes of all, each blob counted once, as the registry stores it."""
-        return sum({digest: size for one in self.tags for digest, size in one.blobs.items()}.values())
+        return sum({digest: size for tag in self.tags for digest, size in tag.blobs.items()}.values())
 
-    def unique(self, one: ListedTag) -> int:
-        """Return the bytes that would be freed without the image of `one`; other tags of it do not count."""
-        return sum(size for digest, size in one.blobs.items() if self._images[digest] == 1)
+    def unique(self, tag: ListedTag) -> int:
+        """Return the bytes that would be freed without the image of `tag`; other tags of it do not count."""
+        return sum(size for digest, size in tag.blobs.items() if self._images[digest] == 1)
 
     @cached_property
     def _images(self) -> Counter[str]:
-        images = {one.digest: one.blobs for one in self.tags}
+        images = {tag.digest: tag.blobs for tag in self.tags}
         return Counter(digest for blobs in images.values() for digest in blobs)
 
 
 def catalogue(client: Client) -> Catalogue:
-    known: dict[str, Mapping[str, int]] = {}
+    blobs: dict[str, Mapping[str, int]] = {}
     tags = []
-    for repository, tag in _tags(client):
-        digest = client.manifest_digest(repository, tag)
-        if digest is not None and digest not in known:
-            known[digest] = _blobs(client, repository, digest)
-        tags.append(ListedTag(repository, tag, digest, known.get(digest or "", {})))
+    for tag in _tags(client):
+        if tag.digest is not None and tag.digest not in blobs:
+            blobs[tag.digest] = _blobs(client, tag.repository, tag.digest)
+        tags.append(ListedTag(tag.repository, tag.tag, tag.digest, blobs.get(tag.digest or "", {})))
     return Catalogue(tuple(tags))
-
-
-def _tags(client: Client, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, str]]:
-    for repository in sorted(filter(wanted, client.catalog())):
-        yield from ((repository, tag) for tag in sorted(client.tags(repository)))
 
 
 def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
     document = client.manifest(repository, digest)
     if document is None:  # a platform of an index that was never pushed, or is gone
         return {}
-    found = {document.digest: len(document.data)}
+    sizes = {document.digest: len(document.data)}
     content = parse(document)
     if isinstance(content, Index):
         for child in content.manifests:
-            found |= _blobs(client, repository, child.digest)
-        return found
-    return found | {blob.digest: blob.size for blob in (content.config, *content.layers)}
+            sizes |= _blobs(client, repository, child.digest)
+        return sizes
+    return sizes | {blob.digest: blob.size for blob in (content.config, *content.layers)}
 
 
 def image_size(client: Client, repository: str, tag: str | None) -> int:
@@ -104,17 +98,24 @@ class Unlisted:
         return f"{self.repository}:{self.tag}"
 
 
+def _tags(
+    client: Client, has: Callable[[str], bool] = lambda _: True, without: Container[tuple[str, str | None]] = ()
+) -> Iterator[Unlisted]:
+    """Yield the tags of the repositories that `has` chooses, sorted."""
+    for repository in sorted(filter(has, client.catalog())):
+        for tag in sorted(client.tags(repository)):
+            if (repository, tag) not in without:
+                yield Unlisted(repository, tag, client.manifest_digest(repository, tag))
+
+
 def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
     """Return the registry's tags that are not among `targets` and no addon's, sorted. Raises RegistryError."""
     named = {(target.repository, target.tag) for target in targets}
-    others = (one for one in _tags(client, lambda name: not name.startswith(ADDONS)) if one not in named)
-    return tuple(Unlisted(*one, client.manifest_digest(*one)) for one in others)
+    return tuple(_tags(client, lambda name: not name.startswith(ADDONS), named))
 
 
 def tagged_below(client: Client, prefix: str) -> tuple[Unlisted, ...]:
-    return tuple(
-        Unlisted(*one, client.manifest_digest(*one)) for one in _tags(client, lambda name: name.startswith(prefix))
-    )
+    return tuple(_tags(client, lambda name: name.startswith(prefix)))
 
 
 def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target]) -> None:
@@ -123,44 +124,43 @@ def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target])
     Of a manifest that one of `targets`, or a tag that is not chosen, names or contains, only the tag is deleted; what
     is deleted by its digest can be reclaimed by the registry's garbage collection. Raises RegistryError.
     """
-    wanted = tuple(targets)
-    for repository in dict.fromkeys(one.repository for one in chosen):
-        here = [one for one in chosen if one.repository == repository]
-        gone = {one.tag for one in here}
-        staying = [tag for tag in client.tags(repository) if tag not in gone]
-        staying += [str(one.digest) for one in wanted if one.repository == repository and one.tag is None]
+    by_digest = [target for target in targets if target.tag is None]
+    for repository in dict.fromkeys(tag.repository for tag in chosen):
+        tags = {tag.tag: tag for tag in chosen if tag.repository == repository}
+        staying = [tag for tag in client.tags(repository) if tag not in tags]
+        staying += [str(target.digest) for target in by_digest if target.repository == repository]
         kept = _below(client, repository, staying)
-        for one in here:
-            if one.digest is None or one.digest in kept:
-                _untag(client, one)
-        lost = _below(client, repository, [one.digest for one in here if one.digest and one.digest not in kept])
+        for tag in tags.values():
+            if tag.digest is None or tag.digest in kept:
+                _untag(client, tag)
+        lost = _below(client, repository, [tag.digest for tag in tags.values() if tag.digest])
         for digest in reversed([digest for digest in lost if digest not in kept]):
             _delete(client, repository, digest)
 
 
 def _below(client: Client, repository: str, names: Iterable[str]) -> dict[str, None]:
     """Return the digests of the manifests that `names` name or contain, children first."""
-    found: dict[str, None] = {}
+    digests: dict[str, None] = {}
     for name in names:
         document = client.manifest(repository, name)
-        if document is None or document.digest in found:
+        if document is None or document.digest in digests:
             continue
         content = parse(document)
         if isinstance(content, Index):
-            found |= _below(client, repository, [child.digest for child in content.manifests])
-        found[document.digest] = None
-    return found
+            digests |= _below(client, repository, [child.digest for child in content.manifests])
+        digests[document.digest] = None
+    return digests
 
 
-def _untag(client: Client, one: Unlisted) -> None:
+def _untag(client: Client, tag: Unlisted) -> None:
     try:
-        _delete(client, one.repository, one.tag)
+        _delete(client, tag.repository, tag.tag)
     except RegistryError as error:
         if error.status != 400:
             raise
         raise SandboxError(
-            f"this registry cannot delete the tag {one} alone",
-            details=f"other tags, which stay, name the same image {one.digest}",
+            f"this registry cannot delete the tag {tag} alone",
+            details=f"other tags, which stay, name the same image {tag.digest}",
             fix="use distribution 3 or newer, or list the tag in the manifest",
         ) from error
 
