@@ -178,13 +178,8 @@ class Door:
         assert place is not None  # noqa: S101  # an engine of tests has no address
         options: dict[str, Any] = {"version": self._version, "timeout": timeout, "max_pool_size": 16}
         try:
-            if place.is_ssh:
-                from sandbox.engine.ssh_channel import SshAdapter
-
-                client = docker.DockerClient(base_url="unix:///ssh", **options)  # a name, replaced below
-                client.api.mount("http+docker://", SshAdapter(place, timeout))
-            else:
-                client = docker.DockerClient(**{**kwargs_from_env(), "base_url": place.url}, **options)
+            given = {**kwargs_from_env(), "base_url": place.url, "use_ssh_client": place.is_ssh}
+            client = docker.DockerClient(**given, **options)
         except TLSParameterError as error:
             raise MissingTool(
                 f"no certificates for the Docker Engine on {place.host}",
@@ -193,6 +188,13 @@ class Door:
                 id="engine-unreachable",
             ) from error
         except DockerException as error:  # it only reads the address
+            if place.is_ssh and "paramiko" in str(error):
+                raise MissingTool(
+                    "an engine over SSH needs the Python package paramiko",
+                    details=f"{place.url}, by {place.origin}",
+                    fix=f"pipx inject kube-sandbox paramiko, or use this machine's engine: {place.how_to_leave}",
+                    id="engine-unreachable",
+                ) from error
             raise no_address(place, str(error)) from error
         except ValueError as error:  # the library reads the accounts of `docker login`
             raise MissingTool(

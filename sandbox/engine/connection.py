@@ -84,7 +84,6 @@ class Engine(Images, Containers, Networks, Volumes):
         A process has one connection to each. Raises MissingTool when there is none or it is too old.
         """
         place = endpoint.of_this_user()
-        endpoint.pass_on(place)
         if place in _connections:
             return _connections[place]
         engine = cls(place)
@@ -94,10 +93,6 @@ class Engine(Images, Containers, Networks, Volumes):
             version = ping.headers.get("Api-Version") or engine._send("GET", "/version").json()["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
         except OSError as error:
-            if place.is_ssh:
-                from sandbox.engine import ssh_channel
-
-                raise ssh_channel.unreachable(place, cause(error)) from error
             raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # it speaks HTTP, but not as an engine
             raise unreachable(f"{place.socket or place.url}: another server answers", place) from error

@@ -1,8 +1,6 @@
-"""Finds the engine as Docker's own client does, and otherwise where common tools put its socket.
+"""Finds the engine as Docker's own client does (docker-cli, cli/command/cli.go, resolveContextName).
 
-The order of docker-cli (cli/command/cli.go, resolveContextName): DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of
-config.json, the default socket. A machine without any of them may still have an engine in a virtual machine whose tool
-did not choose a context.
+The order is: DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of config.json, the default socket.
 """
 
 from __future__ import annotations
@@ -18,15 +16,6 @@ from sandbox.errors import MissingTool
 from sandbox.system import files
 
 DEFAULT = Path("/var/run/docker.sock")
-# Below the home folder, the most used tools first; Podman last, since other tools bring one along.
-SOCKETS = {
-    "Docker Desktop": ".docker/run/docker.sock",
-    "OrbStack": ".orbstack/run/docker.sock",
-    "Colima": ".colima/default/docker.sock",
-    "Rancher Desktop": ".rd/docker.sock",
-    "Lima": ".lima/docker/sock/docker.sock",
-    "Podman": ".local/share/containers/podman/machine/podman.sock",
-}
 # How to start each tool's engine, by a word in its context or its socket's path.
 STARTS = {
     "desktop": "docker desktop start",
@@ -87,8 +76,9 @@ class Endpoint:
         if self.origin == "DOCKER_HOST":
             return "start the engine of that socket, or use the default one: unset DOCKER_HOST"
         return (
-            "start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop), "
-            "or install one: scripts/engine does it on Debian and Ubuntu"
+            "start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop); or choose that "
+            "of another tool (docker context use NAME, or DOCKER_HOST=unix://SOCKET); or install one: scripts/engine "
+            "does it on Debian and Ubuntu"
         )
 
 
@@ -105,31 +95,11 @@ def find(environment: Mapping[str, str], home: Path) -> Endpoint:
         name, origin = _current(folder / "config.json"), str(folder / "config.json")
     if name not in ("", "default"):
         return _checked(Endpoint(_address(folder, name, origin), f"the docker context {name}"))
-    if DEFAULT.exists():
-        return Endpoint(f"unix://{DEFAULT}", "the default socket")
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    rootless = {"rootless Docker": Path(runtime, "docker.sock")} if runtime else {}
-    for tool, path in {**rootless, **{tool: home / path for tool, path in SOCKETS.items()}}.items():
-        if _is_socket(path):
-            return Endpoint(f"unix://{path}", f"the socket of {tool}")
     return Endpoint(f"unix://{DEFAULT}", "the default socket")
-
-
-def _is_socket(path: Path) -> bool:
-    try:
-        return path.is_socket()
-    except OSError:  # XDG_RUNTIME_DIR after `su` is still the folder of the user before
-        return False
 
 
 def of_this_user() -> Endpoint:
     return find(os.environ, Path.home())
-
-
-def pass_on(endpoint: Endpoint) -> None:
-    """Have programs that this process starts use the same engine, where they would not find it by themselves."""
-    if endpoint.origin.startswith("the socket of"):
-        os.environ["DOCKER_HOST"] = endpoint.url
 
 
 def _checked(place: Endpoint) -> Endpoint:

@@ -90,6 +90,16 @@ def test_missing_certificates_for_tls_are_named(tmp_path: Path, monkeypatch: pyt
     assert "DOCKER_CERT_PATH" in caught.value.fix and caught.value.id == "engine-unreachable"
 
 
+@pytest.mark.fault(60)
+def test_engine_over_ssh_needs_paramiko(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_HOST is an address by ssh:// and the package for it is missing → told, with the command."""
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@build.example.com")
+    monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
+    with pytest.raises(MissingTool, match="needs the Python package paramiko") as caught:
+        Engine.connect()
+    assert "pipx inject" in caught.value.fix and "unset DOCKER_HOST" in caught.value.fix
+
+
 @pytest.mark.parametrize(("version", "body"), [("v1.x", "OK"), ("", "a page"), ("", [1]), ("", {})])
 def test_server_that_is_no_engine_is_told(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, version: str, body: object

@@ -1,11 +1,10 @@
-"""Which engine is meant: the order of Docker's own client, then sockets of common tools."""
+"""Which engine is meant: the order of Docker's own client."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -36,12 +35,6 @@ def current(home: Path, content: str) -> None:
     (home / ".docker" / "config.json").write_text(content, encoding="utf-8")
 
 
-def listen(home: Path, path: str) -> None:
-    (home / path).parent.mkdir(parents=True, exist_ok=True)
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(path)
-
-
 def test_docker_host_comes_first(user: Path) -> None:
     variables = {"DOCKER_HOST": "tcp://127.0.0.1:2375", "DOCKER_CONTEXT": "other"}
     assert endpoint.find(variables, user) == Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
@@ -70,11 +63,6 @@ def test_context_variable_precedes_the_current_context(user: Path) -> None:
     assert endpoint.find({"DOCKER_CONTEXT": "default"}, user).origin == "the default socket"
 
 
-def test_runtime_folder_of_another_user_is_passed_over(user: Path) -> None:
-    listen(user, ".rd/docker.sock")
-    assert endpoint.find({"XDG_RUNTIME_DIR": f"/{'x' * 300}"}, user).origin == "the socket of Rancher Desktop"
-
-
 @pytest.mark.fault(1)
 @pytest.mark.parametrize(("by", "fix"), [("DOCKER_CONTEXT", "unset it"), ("currentContext", "docker context use")])
 def test_context_that_does_not_exist_is_an_error(user: Path, by: str, fix: str) -> None:
@@ -100,35 +88,6 @@ def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> No
 def test_config_without_a_context_means_the_default(user: Path, content: str) -> None:
     current(user, content)
     assert endpoint.find({}, user) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")
-
-
-@pytest.mark.parametrize(("tool", "path"), endpoint.SOCKETS.items())
-def test_socket_of_a_common_tool_is_found(user: Path, tool: str, path: str) -> None:
-    listen(user, path)
-    assert endpoint.find({}, user) == Endpoint(f"unix://{user / path}", f"the socket of {tool}")
-
-
-def test_default_socket_precedes_those_of_tools(user: Path) -> None:
-    listen(user, endpoint.SOCKETS["Colima"])
-    listen(user, "default.sock")
-    assert endpoint.find({}, user).origin == "the default socket"
-
-
-def test_rootless_engine_is_found_in_the_runtime_folder(user: Path) -> None:
-    listen(user, "run/docker.sock")
-    assert endpoint.find({"XDG_RUNTIME_DIR": str(user / "run")}, user).origin == "the socket of rootless Docker"
-
-
-def test_found_socket_is_passed_to_programs(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kind and docker, which are started later, would look for the default socket."""
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    for place, passed in (
-        (Endpoint("unix:///d.sock", "the default socket"), None),
-        (Endpoint("unix:///c.sock", "the socket of Colima"), "unix:///c.sock"),
-    ):
-        endpoint.pass_on(place)
-        assert os.environ.get("DOCKER_HOST") == passed
-    monkeypatch.delenv("DOCKER_HOST")
 
 
 @pytest.mark.parametrize(
