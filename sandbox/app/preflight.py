@@ -13,7 +13,7 @@ from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken
 from sandbox.app.machine_plan import explaining, keeping, survey
-from sandbox.app.project import missing_tools, spec_files
+from sandbox.app.project import missing_tools, spec_check, spec_files
 from sandbox.components.network import proxy_settings
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
@@ -66,6 +66,8 @@ def surveyed(
                 requirements.require_architecture(engine, own)
             requirements.require(resolved, home, own)
             _require_rebuildable(recreate, steps)
+            for note in spec_check.host_notes(resolved):
+                session.say(note)
             with explaining(resolved):
                 steps = tuple(prepared(steps))
                 found = survey(steps, engine, names, session.report)

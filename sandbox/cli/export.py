@@ -40,5 +40,7 @@ def tell(exported: Exported, say: Callable[[str], None]) -> None:
     """Print what is missing elsewhere, and what must not be given to everybody."""
     for line in exported.left_out:
         say(f"left out: {line}")
+    for line in exported.hosts:
+        say(line)
     for line in exported.carried:
         say(f"secret included: {line}")

@@ -19,7 +19,9 @@ from sandbox.components.workloads.chart_archives import ChartArchives, is_pulled
 from sandbox.components.workloads.chart_pull_step import ChartPullStep
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, require_files
+from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.step import ApplyStep
+from sandbox.config.schema import Spec
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.kube.manifests import defined
 from sandbox.plan import addons_steps, certificates_steps, registry_steps
@@ -83,7 +85,9 @@ def brought(site: ClusterSite) -> list[Step]:
     Raises UsageError, and MissingTool for helm.
     """
     images = registry_steps.image_names(site).with_images(site.spec.push)
-    manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
+    hosts = host_names(site.spec)
+    manifests = tuple(map(hosts.written, user_manifests.load(site.spec.apply, site.store)))
+    charts = user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))
     gone_kinds.require(manifests, site.spec.cluster.kubernetes)
@@ -97,7 +101,7 @@ def brought(site: ClusterSite) -> list[Step]:
         ready = (*requires, *(step.name for step in steps))
         installed = (site.names, charts, archives, images, site.store)
         prepare = addons_steps.load_balancers(site).prepare
-        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, prepare=prepare))
+        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, prepare=prepare, hosts=hosts))
     unbrought: dict[str, str] = {}
     defines = any(group == GATEWAY_GROUP for group, _ in filter(None, map(defined, manifests)))
     if not (charts or site.spec.addons or site.spec.ingress.gateway_api or defines):
@@ -113,6 +117,10 @@ def brought(site: ClusterSite) -> list[Step]:
         applied=certificates_steps.trust(site).complete,
     )
     return [*steps, brings]
+
+
+def host_names(spec: Spec) -> HostNames:
+    return HostNames(spec.base_domain, spec.domain, spec.rewrite_settings)
 
 
 def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[Step]]:

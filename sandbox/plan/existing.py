@@ -267,7 +267,7 @@ def _ingress(site: TenantSite) -> list[Step]:
 
 def _objects(site: TenantSite) -> list[Step]:
     pulls, charts = _charts(site)
-    wanted = user_manifests.load(site.spec.apply, site.store)
+    wanted, hosts = user_manifests.load(site.spec.apply, site.store), cluster_steps.host_names(site.spec)
     registry = site.spec.registry
     images = ImageNames(
         prefix=registry.image_prefix,
@@ -281,7 +281,7 @@ def _objects(site: TenantSite) -> list[Step]:
         pods=f"app notin ({NAME}, {SERVICE})",
         records=site.place.records,
         registry=site.registry_in_pods,
-        adapted=site.objects,
+        adapted=lambda objects: site.objects([*map(hosts.written, objects)]),
         charts=charts,
     )
     requires = ("cluster", "registry", "secrets", *(one.name for one in pulls))

@@ -14,6 +14,7 @@ import yaml
 
 from sandbox import __version__
 from sandbox.app import context, machine_plan
+from sandbox.app.project import spec_check
 from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import FILE as ADDON
 from sandbox.components.workloads import chart_dependencies, user_manifests
@@ -45,10 +46,11 @@ SECRET = re.compile(rb"^kind: *[\"']?Secret\b", re.MULTILINE)
 
 @dataclass
 class Exported:
-    """What to know before passing the folder on: what is missing in it, and which secrets are in it."""
+    """What to know before passing the folder on: what is missing in it, its secrets, and hosts that `up` changes."""
 
     left_out: list[str] = field(default_factory=list)
     carried: list[str] = field(default_factory=list)
+    hosts: tuple[str, ...] = ()
 
 
 def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Exported:
@@ -70,6 +72,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
     if spec.apply:
         say("manifests")
         data["apply"] = [_applied(one, folder / MANIFESTS, number, told) for number, one in enumerate(spec.apply, 1)]
+        told.hosts = spec_check.host_notes(spec)
     if spec.addons:
         data["addons"] = [_addon(one, folder / ADDONS, told) for one in data["addons"]]
     if spec.push:

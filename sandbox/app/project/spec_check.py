@@ -21,6 +21,7 @@ from sandbox.config.schema import ResolvedRegistry, Spec
 from sandbox.images import images_yaml
 from sandbox.kube import manifests
 from sandbox.kube.manifests import title
+from sandbox.plan.cluster_steps import host_names
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,20 @@ def check(spec: Spec) -> Checked:
     if spec.push:
         counts["image"] = len(images_yaml.load(spec.push))
     objects, unseen = _objects(spec)
+    hosts = host_names(spec)
     if spec.apply:
         counts["object"] = len(objects)
         if spec.cluster.supports.whole_cluster:
             gone_kinds.require(objects, spec.cluster.kubernetes)
-    return Checked(counts, (*unseen, *_undefined(spec, objects), *_unlisted(spec, objects), *_unserved(spec, objects)))
+    served = [*map(hosts.written, objects)]
+    doubts = (*_undefined(spec, objects), *_unlisted(spec, objects), *_unserved(spec, served))
+    return Checked(counts, (*unseen, *hosts.notes(objects), *doubts))
+
+
+def host_notes(spec: Spec) -> tuple[str, ...]:
+    """Return which hosts in what the spec applies get another domain, and which settings keep theirs."""
+    hosts = host_names(spec)
+    return tuple(hosts.notes(_objects(spec)[0])) if hosts.differ else ()
 
 
 def _objects(spec: Spec) -> tuple[Sequence[dict[str, Any]], list[str]]:

@@ -16,6 +16,7 @@ from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm, Release, placed
+from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.restart import Program
@@ -55,6 +56,7 @@ class ChartsStep(NothingToUndo):
     store: Store
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
+    hosts: HostNames = field(default_factory=HostNames)
     programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
     nodes: Callable[[], Collection[str]] = tuple
     prepare: Callable[[Sequence[Manifest], Work], None] = lambda objects, work: None  # before a chart's objects
@@ -127,7 +129,9 @@ class ChartsStep(NothingToUndo):
         self.prepare(objects, work)
         work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
         renaming = self.images.renaming(full) if full else {}
-        if renaming and self.programs:
+        if renaming or self.hosts.differ:
+            renaming["hosts"] = asdict(self.hosts)
+        if full and self.programs:
             renaming["programs"] = {name: asdict(program) for name, program in self.programs.items()}
         try:
             self._upgrade(records.cluster, chart, renaming, objects, work)
@@ -199,7 +203,8 @@ class ChartsStep(NothingToUndo):
     def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
         names = {image.partition("@")[0] for image in images.values()}
         used = {name: program for name, program in self.programs.items() if name in names}
-        return digest(chart, images, [repr(sorted(used.items()))] if used else [])
+        changes = [repr(change) for change in (sorted(used.items()), self.hosts.differ and self.hosts) if change]
+        return digest(chart, images, changes)
 
     def _dropped(self, recorded: Recorded) -> list[str]:
         keys = {_key(chart) for chart in self.charts}

@@ -134,7 +134,7 @@ class Helm:
         return name
 
     def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
-        """Install or upgrade the release, with the `images` renamed (`ImageNames.renaming`); pods may not be ready."""
+        """Install or upgrade the release, changed as image_post_renderer reads `images`; pods may not be ready."""
         argv: list[str | Path] = [self.program, "upgrade", "--install", "--create-namespace"]
         with (
             self._renaming(images) as (options, env),

@@ -185,7 +185,7 @@ def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> 
         if isinstance(container.get("image"), str):
             yield container, "image"
     for path in fields.get(manifest["kind"], ()):
-        yield from _at(manifest, tuple(path))
+        yield from places(manifest, tuple(path))
 
 
 def renamed(
@@ -267,16 +267,16 @@ def _is_alike(reference: Reference, image: Brought) -> bool:
     return _last(reference.path) == last and not (theirs and reference.tag not in (None, image.target.tag))
 
 
-def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
+def places(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
     """Yield the places of texts at the path, through lists."""
     if isinstance(content, list):
         for item in content:
-            yield from _at(item, path)
+            yield from places(item, path)
     elif isinstance(content, dict) and path:
         key, *rest = path
         value = content.get(key)
         if rest:
-            yield from _at(value, tuple(rest))
+            yield from places(value, tuple(rest))
         elif isinstance(value, str):
             yield content, key
         elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A post-renderer for helm: standard input to standard output, with the images' names and programs of a JSON file."""
+"""A post-renderer for helm: standard input to standard output, with images, hosts and programs of a JSON file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 
 import yaml
 
+from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.image_names import renamed
 from sandbox.components.workloads.restart import Program, supervised
 from sandbox.config import yaml_text
 
 
 def main() -> None:
-    """Rename the images of every object, and have programs restarted; the program's only argument is the file."""
+    """Change every object as the JSON file says, which is the program's only argument."""
     names = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    images, fields = names["images"], {kind: tuple(map(tuple, paths)) for kind, paths in names["fields"].items()}
+    images, hosts = names.get("images", {}), HostNames(**names["hosts"])
+    fields = {kind: tuple(map(tuple, paths)) for kind, paths in names.get("fields", {}).items()}
     programs = {
         image: Program(tuple(program["entrypoint"]), tuple(program["cmd"]))
         for image, program in names.get("programs", {}).items()
@@ -24,7 +26,7 @@ def main() -> None:
     for content in yaml_text.documents(sys.stdin.read()):
         if isinstance(content, dict):
             is_object = isinstance(content.get("kind"), str)
-            made = supervised(renamed(content, images, fields), programs) if is_object else content
+            made = hosts.written(supervised(renamed(content, images, fields), programs)) if is_object else content
             sys.stdout.write("---\n" + yaml_text.dump(made).decode())
 
 

@@ -48,6 +48,11 @@ class Spec(Document):
         description="The domain of the hosts in this file and in manifests, which are served below the sandbox's own "
         "domain.  [default: the domain of a sandbox with this file's name]",
     )
+    rewrite_settings: bool = Field(
+        default=False,
+        description="Also change hosts below `base_domain` in environment variables and ConfigMaps; by default, a note "
+        "names them.",
+    )
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
     images: Images = Field(default=Images(), description="The sandbox's own images.")
     registry: Registry = Field(default=Registry(), description="The private image registry.")

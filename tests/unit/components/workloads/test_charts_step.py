@@ -14,6 +14,7 @@ from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, Release
+from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema import Chart, RemoteChart
@@ -45,6 +46,12 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec: {selector: {matchLabels: {app: web}}}
+"""
+ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec: {hostnames: [web.shop.test]}
 """
 HOOK = """\
 apiVersion: batch/v1
@@ -311,6 +318,15 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     release = release_of(step)
     assert release is not None and "- node" in release.manifest and "- sandbox-dev" in release.manifest
     assert (restarting.check().state, made.check().state) == (State.READY, State.DRIFTED)
+
+
+def test_hosts_of_a_chart_are_below_the_sandboxs_domain(step: ChartsStep, chart: Chart) -> None:
+    (chart.chart / "templates" / "route.yaml").write_text(ROUTE)
+    made = replace(step, hosts=HostNames("shop.test", "fix.test"))
+    made.apply(NoWork())
+    release = release_of(step)
+    assert release is not None and "- web.fix.test" in release.manifest
+    assert (made.check().state, step.check().state) == (State.READY, State.DRIFTED)
 
 
 def test_chart_that_cannot_be_rendered_is_an_error_by_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_every_key_is_optional() -> None:
         "name": "sandbox",
         "domain": "sandbox.sandbox.localhost",
         "base_domain": "sandbox.sandbox.localhost",
+        "rewrite_settings": False,
         "cluster": {
             "provider": "kind",
             "profile": None,
@@ -232,7 +233,7 @@ ONE_LABEL = (
     "certificate directly below a single label"
 )
 ADDRESS = "must be an IP address, without a port"
-ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, cluster, images, registry, push, ingress, edge, "
+ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_settings, cluster, images, registry, push, "
 
 
 @pytest.mark.fault(42)
@@ -674,6 +675,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "name": draw(labels),
         "domain": domain,
         "base_domain": domain,
+        "rewrite_settings": draw(st.booleans()),
         "cluster": {
             "provider": "kind",
             "profile": None,

@@ -1,0 +1,94 @@
+"""Hosts of a project's own domain become the sandbox's in Ingresses and routes, and in settings only when asked to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.components.workloads.host_names import HostNames
+
+BASE, DOMAIN = "shop.sandbox.localhost", "shop-fix.sandbox.localhost"
+HOSTS = HostNames(BASE, DOMAIN)
+
+
+def manifest(kind: str, **content: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "web"}, **content}
+
+
+INGRESS = manifest(
+    "Ingress",
+    spec={
+        "rules": [{"host": f"web.{BASE}"}, {"host": "web.example.com"}, {}],
+        "tls": [{"hosts": [f"*.{BASE}", BASE], "secretName": "tls"}],
+    },
+)
+
+
+def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
+    written = HOSTS.written(INGRESS)
+    assert [rule.get("host") for rule in written["spec"]["rules"]] == [f"web.{DOMAIN}", "web.example.com", None]
+    assert written["spec"]["tls"][0] == {"hosts": [f"*.{DOMAIN}", DOMAIN], "secretName": "tls"}
+    assert INGRESS["spec"]["rules"][0]["host"] == f"web.{BASE}", "the project's own object stays"
+    assert list(HOSTS.notes([INGRESS])) == [
+        f"Ingress web: web.{BASE} becomes web.{DOMAIN}",
+        f"Ingress web: *.{BASE} becomes *.{DOMAIN}",
+        f"Ingress web: {BASE} becomes {DOMAIN}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "expected"),
+    [
+        ("HTTPRoute", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{DOMAIN}"]}),
+        ("TLSRoute", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{DOMAIN}"]}),
+        ("Gateway", {"listeners": [{"hostname": f"*.{BASE}"}]}, {"listeners": [{"hostname": f"*.{DOMAIN}"}]}),
+        ("Certificate", {"dnsNames": [f"web.{BASE}"]}, {"dnsNames": [f"web.{DOMAIN}"]}),
+        (
+            "IngressRoute",
+            {"routes": [{"match": f"Host(`web.{BASE}`) && PathPrefix(`/a`)"}]},
+            {"routes": [{"match": f"Host(`web.{DOMAIN}`) && PathPrefix(`/a`)"}]},
+        ),
+        ("Widget", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{BASE}"]}),
+        ("HTTPRoute", "nonsense", "nonsense"),
+    ],
+)
+def test_hosts_of_routes_and_certificates_are_changed(kind: str, spec: Any, expected: Any) -> None:
+    assert HOSTS.written(manifest(kind, spec=spec))["spec"] == expected
+
+
+def test_domain_below_the_base_domain_is_reached_once() -> None:
+    hosts = HostNames("example.com", "fix.example.com")
+    once = hosts.written(manifest("HTTPRoute", spec={"hostnames": ["web.example.com", "example.com"]}))
+    assert once["spec"]["hostnames"] == ["web.fix.example.com", "fix.example.com"]
+    assert hosts.written(once) == once and list(hosts.notes([once])) == []
+
+
+VARIABLES = [{"name": "URL", "value": f"https://web.{BASE}:8443/a,http://{BASE}/"}, {"name": "PORT", "value": 1}]
+POD = manifest("Pod", spec={"containers": [{"name": "app", "env": VARIABLES}, {"name": "more", "env": "nonsense"}]})
+SETTINGS = manifest("ConfigMap", data={"a.conf": f"host=web.{BASE}; other=my{BASE} {BASE}.example.com", "b": 1})
+
+
+def test_settings_are_named_and_stay() -> None:
+    assert HOSTS.written(POD) == POD and HOSTS.written(SETTINGS) == SETTINGS
+    stays = "stays; `rewrite_settings: true` in sandbox.yaml changes it"
+    assert list(HOSTS.notes([POD, SETTINGS])) == [
+        f"Pod web, variable URL: web.{BASE} {stays}",
+        f"Pod web, variable URL: {BASE} {stays}",
+        f"ConfigMap web, key a.conf: web.{BASE} {stays}",
+    ]
+
+
+def test_settings_change_when_the_spec_says_so() -> None:
+    hosts = HostNames(BASE, DOMAIN, settings=True)
+    variable = hosts.written(POD)["spec"]["containers"][0]["env"][0]
+    assert variable["value"] == f"https://web.{DOMAIN}:8443/a,http://{DOMAIN}/"
+    text = f"host=web.{DOMAIN}; other=my{BASE} {BASE}.example.com"
+    assert hosts.written(SETTINGS)["data"] == {"a.conf": text, "b": 1}
+    assert f"ConfigMap web, key a.conf: web.{BASE} becomes web.{DOMAIN}" in list(hosts.notes([SETTINGS]))
+
+
+def test_sandbox_with_the_projects_own_domain_changes_nothing() -> None:
+    hosts = HostNames(BASE, BASE, settings=True)
+    assert [hosts.written(each) for each in (INGRESS, POD)] == [INGRESS, POD]
+    assert list(hosts.notes([INGRESS, POD, SETTINGS])) == []
