@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.credentials.delivery import Delivery
+from sandbox.components.credentials.delivery import Delivery, Renewed
 from sandbox.components.credentials.node_logins import NodeLogins
 from sandbox.components.credentials.pod_logins import PodLogins
 from sandbox.components.credentials.pull_secrets import PullSecrets
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 CHECK_EVERY = 30.0
 """Seconds between two looks at the clock; a longer pause would not notice that a laptop slept."""
 
-RETRY, LONGEST = 60.0, 1800.0
-"""Seconds between two attempts that fail: at first, and at most."""
+RETRY = 300.0
+"""Seconds after a failure; a login is renewed when a third of its life is left."""
 
 
 def run(
@@ -39,34 +39,31 @@ def run(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Renew what is due until `stopping`, or until the cluster or the last login that expires is gone."""
-    failures = 0
     while kubeconfig.exists():
         try:
-            goes_on, succeeded = _renew(delivery(), environ, now())
+            pause = _renew(delivery(), environ, now())
         except SandboxError as error:
             log.warning("%s", error)
-            goes_on, succeeded = True, False
-        failures = 0 if succeeded else failures + 1
-        pause = min(RETRY * 2 ** min(failures - 1, 10), LONGEST) if failures else CHECK_EVERY
-        if not goes_on or stopping.wait(pause):
+            pause = RETRY
+        if pause is None or stopping.wait(pause):
             return
 
 
-def _renew(delivery: Delivery, environ: Mapping[str, str], now: datetime) -> tuple[bool, bool]:
-    """Renew what is due; return whether any login expires, and whether all renewals succeeded.
+def _renew(delivery: Delivery, environ: Mapping[str, str], now: datetime) -> float | None:
+    """Renew what is due; return the seconds until the next attempt, None when no login expires.
 
     A login is renewed before it expires, so the kubelet may use the one before for some minutes.
     """
     logins = [login for login in delivery.logins.read().values() if login.validity.expires is not None]
     due = [login for login in logins if login.validity.is_due(now)]
-    if not due:
-        return bool(logins), True
-    renewed = delivery.renew(due, environ, now=now, at_once=False)
+    renewed = delivery.renew(due, environ, now=now, at_once=False) if due else Renewed((), {})
     for name in renewed.done:
         log.info("renewed %s", name)
     for name, error in renewed.failed.items():
         log.warning("%s: %s", name, error)
-    return True, not renewed.failed
+    if not logins:
+        return None
+    return RETRY if renewed.failed else CHECK_EVERY
 
 
 def main() -> None:

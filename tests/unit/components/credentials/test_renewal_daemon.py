@@ -94,7 +94,7 @@ def test_failed_renewals_are_logged_and_tried_again(
     give(delivery, entry, now)
     late = now + timedelta(minutes=45)
     services.google.refusals = 2
-    assert run(delivery, late, late, late) == [60, 120, 30]
+    assert run(delivery, late, late, late) == [300, 300, 30]
     assert issued(delivery) == late
     assert "gcr-secret: Google gives no token" in caplog.text
 
@@ -113,7 +113,7 @@ def test_process_survives_a_cluster_that_fails(
         deliver(self, fresh, at_once=at_once)
 
     monkeypatch.setattr(Delivery, "deliver", failing)
-    assert run(delivery, late, late) == [60, 30]
+    assert run(delivery, late, late) == [300, 30]
     assert "the cluster is away" in caplog.text
     assert issued(delivery) == late
 
