@@ -10,7 +10,7 @@ from sandbox.components.edge import container as edge_container
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.names import LABEL, Home
+from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network
 from sandbox.system.resolvers import upstream
 
@@ -108,7 +108,13 @@ def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
         return labelled.edge(engine, home)
     if host_network.is_free(bind.address, bind.port):
         return None
-    return str(host_network.holder(bind.port) or "a process of another user")
+    process = str(host_network.holder(bind.port) or "a process of another user")
+    # The edges of other users are in the machine's network, where the engine reports no ports.
+    edges = (box for box in engine.containers(LABEL) if box.running and box.name.startswith(EDGE)) if engine else ()
+    theirs = next((box for box in edges if not labelled.is_ours(box, home)), None)
+    if theirs and (process.startswith("haproxy") or "another user" in process):
+        return f"{theirs.name} {labelled.whose(theirs)}, or {process}"
+    return process
 
 
 CHECKS = (

@@ -120,6 +120,17 @@ def test_owner_of_another_users_container_is_named(context: DoctorContext, engin
     assert f"{EDGE} of user " in found.evidence and f"state in {theirs.home.state}" in found.evidence
 
 
+def test_edge_of_another_user_in_the_machines_network_is_named(
+    context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
+    run(theirs, engine, EDGE, 1)
+    monkeypatch.setattr(host_network, "holder", lambda port: None)
+    with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[0]))):
+        evidence = network_checks.https(context).evidence
+    assert f"{EDGE} of user " in evidence and "or a process of another user" in evidence
+
+
 def test_a_process_is_named(context: DoctorContext) -> None:
     with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
         found = network_checks.https(context)
