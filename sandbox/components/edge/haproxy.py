@@ -153,7 +153,7 @@ def _passed(route: Route, machine: str) -> str:
     # Both ends speak the PROXY protocol, so that applications see the client and not this container.
     proof, asked = (_PROOF.format(host=route.proof), f" {_ASKED} {route.proof}") if route.proof else ("", "")
     servers = "".join(
-        f"  server {name} {node} send-proxy-v2 {haproxy_http.FOUND} {haproxy_http.CHECKED}{asked}\n"
+        f"  server {name} {node} send-proxy-v2 {haproxy_http.UNRESOLVED} {haproxy_http.CHECKED}{asked}\n"
         for name, node in haproxy_http.servers(route)
     )
     return f"\nbackend {route.name}\n{haproxy_http.NEAR}{proof}{servers}"

@@ -17,7 +17,7 @@ from sandbox.names import EDGE_ADDRESS
 FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can have this name
 # A node that has no address yet is a server without one, and its name is not looked up.
-FOUND = "init-addr none"
+UNRESOLVED = "init-addr none"
 _RESOLVED = "resolvers machine resolve-prefer ipv4 init-addr last,libc,none"
 # Abstract sockets would be shared with all programs of the host's network.
 _SOCKET = "unix@/tmp/terminate.sock"
@@ -127,7 +127,7 @@ def _ingress(route: Route) -> str:
     ) + _own_names(route)
     nodes = "".join(
         f"  server {name} {node} send-proxy-v2 ssl verify none sni req.hdr(host),host_only alpn h2,http/1.1 ws h1 "
-        f"{FOUND} track {route.name}/{name}\n"
+        f"{UNRESOLVED} track {route.name}/{name}\n"
         for name, node in servers(route)
     )
     return f"\nbackend {_name(route)}\n  mode http\n{NEAR}  timeout server 1h\n{own}{nodes}"
@@ -142,10 +142,10 @@ def _own_names(route: Route) -> str:
 
 def _outside(route: Route, host: Host, machine: str) -> str:
     name, _, port = (host.to or "").rpartition(":")
-    found = "init-addr libc,none"  # in the container's own hosts file, which nameservers do not read
+    resolution = "init-addr libc,none"  # in the container's own hosts file, which nameservers do not read
     if name in _OF_THIS_MACHINE:
         name = machine
     elif parse_address(name.strip("[]")) is None:
-        found = _RESOLVED
-    server = f"server outside {name}:{port} {found} {CHECKED}"
+        resolution = _RESOLVED
+    server = f"server outside {name}:{port} {resolution} {CHECKED}"
     return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"

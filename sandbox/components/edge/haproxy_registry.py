@@ -38,7 +38,7 @@ backend {name}
 
 def render(registries: Sequence[RegistryRoute], listen: Callable[[Sequence[Bind]], str], machine: str) -> str:
     """Return the sections of all registries; `machine` is this machine's address for HAProxy."""
-    return "".join(_sections(one, listen([Bind(*one.place)]), machine) for one in registries)
+    return "".join(_sections(registry, listen([Bind(*registry.place)]), machine) for registry in registries)
 
 
 def section(registry: RegistryRoute) -> str:

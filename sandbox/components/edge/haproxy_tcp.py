@@ -47,5 +47,5 @@ def _backend(route: Route, port: Port, machine: str) -> str:
         return ""  # clients are refused until the Service is known
     header = " send-proxy-v2" if port.proxy else ""
     hosts = ((name, node.rpartition(":")[0]) for name, node in haproxy_http.servers(route))
-    servers = "".join(f"  server {name} {host}:{number}{header} {haproxy_http.FOUND}\n" for name, host in hosts)
+    servers = "".join(f"  server {name} {host}:{number}{header} {haproxy_http.UNRESOLVED}\n" for name, host in hosts)
     return f"{haproxy_http.NEAR}  option redispatch 1\n  option tcpka\n{servers}"

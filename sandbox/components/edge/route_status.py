@@ -31,15 +31,15 @@ def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[
     by_backend: dict[str, tuple[Server, ...]] = {}
     for server in servers:
         by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)
-    return tuple(one for route in routes for one in _statuses(route, by_backend))
+    return tuple(status for route in routes for status in _statuses(route, by_backend))
 
 
-def _statuses(route: Route, found: Mapping[str, tuple[Server, ...]]) -> Iterator[RouteStatus]:
+def _statuses(route: Route, servers: Mapping[str, tuple[Server, ...]]) -> Iterator[RouteStatus]:
     nodes = ("the cluster's API server",) if route.forward(INGRESS) else route.nodes
-    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, found.get(route.name, ()))
+    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, servers.get(route.name, ()))
     inside = haproxy_http.backend(route, Host(route.domain, terminate=True))
     for alias in route.aliases:
-        yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, found.get(inside, ()))
+        yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, servers.get(inside, ()))
     for host in route.every_host:
         mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
-        yield RouteStatus(host.host, route.name, mode, upstreams, found.get(haproxy_http.backend(route, host), ()))
+        yield RouteStatus(host.host, route.name, mode, upstreams, servers.get(haproxy_http.backend(route, host), ()))

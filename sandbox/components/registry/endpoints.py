@@ -51,20 +51,20 @@ def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
     On a loopback address nodes would look for it in themselves, so they use the container that publishes its port.
     Raises SandboxError when nodes cannot reach it.
     """
-    there, name = address.parse(where), where.rpartition("://")[2]
-    if not there.is_loopback:
-        return RegistryAddresses((name,), f"{there.scheme}://{name}", name, None)
-    publisher = engine.publisher(there.port)
+    place, name = address.parse(where), where.rpartition("://")[2]
+    if not place.is_loopback:
+        return RegistryAddresses((name,), f"{place.scheme}://{name}", name, None)
+    publisher = engine.publisher(place.port)
     container = engine.container(publisher) if publisher else None
-    inner = container.inner(there.port) if container else None
+    inner = container.inner(place.port) if container else None
     if container is None or inner is None:
-        found = engine.network(network)
+        nodes = engine.network(network)
         raise SandboxError(
             f"nodes cannot reach the registry {where}",
             details="it listens on this machine's loopback, and no container publishes that port",
             fix=f"let it listen on an address of this machine that the network {network} "
-            f"({found.subnet if found else 'made by `up`'}) reaches, and write that one: registry: "
-            f"{{external: 'http://ADDRESS:{there.port}'}}",
+            f"({nodes.subnet if nodes else 'made by `up`'}) reaches, and write that one: registry: "
+            f"{{external: 'http://ADDRESS:{place.port}'}}",
         )
     if network not in container.addresses:
         raise SandboxError(
@@ -80,7 +80,7 @@ def _of_container(container: Container, network: str, port: int, name: str) -> R
 
     Images may also be called CONTAINER:PORT with the port of this machine, as k3d has it.
     """
-    there = f"{container.name}:{port}"
+    runtime = f"{container.name}:{port}"
     pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
-    names = dict.fromkeys((name, there, pods, f"{container.name}:{address.parse(name).port}"))
-    return RegistryAddresses(tuple(names), f"http://{there}", pods, container.addresses[network])
+    names = dict.fromkeys((name, runtime, pods, f"{container.name}:{address.parse(name).port}"))
+    return RegistryAddresses(tuple(names), f"http://{runtime}", pods, container.addresses[network])

@@ -48,8 +48,8 @@ def account() -> dict[str, Any]:
     import bcrypt
 
     password = secrets.token_urlsafe(24)
-    known = bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()
-    return _secret(NAME, "Opaque", {"password": password, "htpasswd": f"{USER}:{known}\n"})
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()
+    return _secret(NAME, "Opaque", {"password": password, "htpasswd": f"{USER}:{hashed}\n"})
 
 
 def password(account: dict[str, Any]) -> str:

@@ -51,22 +51,22 @@ class MirrorsStep:
 
     @property
     def title(self) -> str:
-        return f"Mirrors of {', '.join(one.name for one in self._upstreams) or 'no registry any more'}"
+        return f"Mirrors of {', '.join(upstream.name for upstream in self._upstreams) or 'no registry any more'}"
 
     def check(self) -> Status:
-        left = [one.name for one in self._leftovers()]
+        left = [container.name for container in self._leftovers()]
         if left:
             return Status(State.DRIFTED, f"the spec has no {', '.join(left)}")
         notes = []
-        for one in self._upstreams:
-            container = self.engine.container(self.names.mirror(one.name))
+        for upstream in self._upstreams:
+            container = self.engine.container(self.names.mirror(upstream.name))
             if container is None:
-                return Status(State.DRIFTED if any(self._containers()) else State.ABSENT, f"{one.name} has none")
-            account = self._account(one)
-            reason = self._drift(one, account, container)
+                return Status(State.DRIFTED if any(self._containers()) else State.ABSENT, f"{upstream.name} has none")
+            account = self._account(upstream)
+            reason = self._drift(upstream, account, container)
             if reason:
-                return Status(State.DRIFTED, f"{one.name}: {reason}")
-            notes.append(f"{one.name} {self._note(one, account, container)}")
+                return Status(State.DRIFTED, f"{upstream.name}: {reason}")
+            notes.append(f"{upstream.name} {self._note(upstream, account, container)}")
         return Status(State.READY, "; ".join(notes))
 
     def apply(self, work: Work) -> None:
@@ -74,20 +74,20 @@ class MirrorsStep:
             settings = self._file(mirror_settings.parse_upstream(left.labels[MIRROR]))
             settings.unlink(missing_ok=True)  # they may have an account
             self.engine.remove_container(left.name)
-        for one in self._upstreams:
-            account = self._account(one)
-            container = self.engine.container(self.names.mirror(one.name))
-            if container is None or self._drift(one, account, container):
-                self._start(one, account)
+        for upstream in self._upstreams:
+            account = self._account(upstream)
+            container = self.engine.container(self.names.mirror(upstream.name))
+            if container is None or self._drift(upstream, account, container):
+                self._start(upstream, account)
 
     def stop(self) -> bool:
-        running = [one.name for one in self._containers() if one.has_processes]
+        running = [container.name for container in self._containers() if container.has_processes]
         for name in running:
             self.engine.stop(name)
         return bool(running)
 
     def undo(self) -> bool:
-        removed = [self.engine.remove_container(one.name) for one in self._containers()]
+        removed = [self.engine.remove_container(container.name) for container in self._containers()]
         if self.purge:
             kept = self.engine.labelled_volumes(MIRROR)
             mine = [name for name, labels in kept.items() if labels.get(LABEL) == self.names.name]
@@ -102,29 +102,29 @@ class MirrorsStep:
         return tuple(map(mirror_settings.parse_upstream, self.upstreams))
 
     def _containers(self) -> Iterator[Container]:
-        found = labelled.containers(self.engine, self.names.home, self.names.name)
-        return (one for one in found if MIRROR in one.labels)
+        containers = labelled.containers(self.engine, self.names.home, self.names.name)
+        return (container for container in containers if MIRROR in container.labels)
 
     def _leftovers(self) -> list[Container]:
-        wanted = {self.names.mirror(one.name) for one in self._upstreams}
-        return [one for one in self._containers() if one.name not in wanted]
+        wanted = {self.names.mirror(upstream.name) for upstream in self._upstreams}
+        return [container for container in self._containers() if container.name not in wanted]
 
-    def _account(self, one: Upstream) -> Credential | None:
-        return self.lent.find(one.name) if self.lent else None
+    def _account(self, upstream: Upstream) -> Credential | None:
+        return self.lent.find(upstream.name) if self.lent else None
 
-    def _drift(self, one: Upstream, account: Credential | None, container: Container) -> str | None:
+    def _drift(self, upstream: Upstream, account: Credential | None, container: Container) -> str | None:
         if not container.running and not self._is_cut_off(container):
             return "stopped"
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
         if container.running and self.names.network not in container.addresses:
             return f"is not on the network {self.names.network}"
-        if (files.content(self._certificates(one)) or b"") != self.company.pem:
+        if (files.content(self._certificates(upstream)) or b"") != self.company.pem:
             return "trusts other certificates"
-        same = files.content(self._file(one)) == self._settings(one, account)
+        same = files.content(self._file(upstream)) == self._settings(upstream, account)
         return None if same else "has other settings or another account"
 
-    def _note(self, one: Upstream, account: Credential | None, container: Container) -> str:
+    def _note(self, upstream: Upstream, account: Credential | None, container: Container) -> str:
         if self._is_cut_off(container):
             return "cannot be reached now: nodes ask it themselves"
         if account and not mirror_settings.usable(account):
@@ -132,7 +132,7 @@ class MirrorsStep:
         if account:
             return f"signed in as {account.username}"
         with contextlib.suppress(CredentialsUnusable):
-            if self.keychain and self.keychain.find(one.name):
+            if self.keychain and self.keychain.find(upstream.name):
                 return "without your account, which `credentials` does not give to pods of all namespaces"
         return "without an account"
 
@@ -140,44 +140,47 @@ class MirrorsStep:
         """Tell whether it gave up at its start, as it does with an account when the upstream does not answer."""
         return not container.running and CRASHED in self.engine.logs(container.name)
 
-    def _start(self, one: Upstream, account: Credential | None) -> None:
-        name = self.names.mirror(one.name)
-        files.make_private_dir(self._folder(one))
+    def _start(self, upstream: Upstream, account: Credential | None) -> None:
+        name = self.names.mirror(upstream.name)
+        files.make_private_dir(self._folder(upstream))
         # Removed before its settings change, so that an existing container was always started with the present ones.
         labelled.make_room(self.engine, name, self.names.home)
-        files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
-        files.write_atomic(self._certificates(one), self.company.pem, mode=0o644)
-        self.engine.create_volume(name, {**self.names.labels, MIRROR: one.name})
+        files.write_atomic(self._file(upstream), self._settings(upstream, account), mode=0o600)
+        files.write_atomic(self._certificates(upstream), self.company.pem, mode=0o644)
+        self.engine.create_volume(name, {**self.names.labels, MIRROR: upstream.name})
         self.engine.run(
             ContainerSpec(
                 name=name,
                 image=self.image,
                 command=COMMAND,
-                labels={**self.names.labels, MIRROR: one.name},
+                labels={**self.names.labels, MIRROR: upstream.name},
                 network=self.names.network,
                 address=container_host.spare_address(self.engine, self.names.network, container_host.MIRRORS),
                 environment={"OTEL_TRACES_EXPORTER": "none"},
                 volumes={name: DATA},
-                folders=self._given(one),
+                folders=self._placed(upstream),
             )
         )
 
-    def _given(self, one: Upstream) -> Mapping[str, Mapping[str, Placed]]:
+    def _placed(self, upstream: Upstream) -> Mapping[str, Mapping[str, Placed]]:
         """Return the files for its container, by folder: the engine's machine may not have this machine's folders."""
         folders: dict[str, dict[str, Placed]] = {}
-        for file, inner in ((self._file(one), PurePosixPath(CONFIG_FILE)), (self._certificates(one), company_ca.PLACE)):
+        for file, inner in (
+            (self._file(upstream), PurePosixPath(CONFIG_FILE)),
+            (self._certificates(upstream), company_ca.PLACE),
+        ):
             if content := file.read_bytes():
                 folders.setdefault(str(inner.parent), {})[inner.name] = Placed(content, 0o600)
         return folders
 
-    def _settings(self, one: Upstream, account: Credential | None) -> bytes:
-        return mirror_settings.settings(one, account, data=DATA, port=REGISTRY_PORT)
+    def _settings(self, upstream: Upstream, account: Credential | None) -> bytes:
+        return mirror_settings.settings(upstream, account, data=DATA, port=REGISTRY_PORT)
 
-    def _folder(self, one: Upstream) -> Path:
-        return self.names.mirrors / one.name.replace(":", "-")
+    def _folder(self, upstream: Upstream) -> Path:
+        return self.names.mirrors / upstream.name.replace(":", "-")
 
-    def _file(self, one: Upstream) -> Path:
-        return self._folder(one) / "config.yml"
+    def _file(self, upstream: Upstream) -> Path:
+        return self._folder(upstream) / "config.yml"
 
-    def _certificates(self, one: Upstream) -> Path:
-        return self._folder(one) / "company.pem"
+    def _certificates(self, upstream: Upstream) -> Path:
+        return self._folder(upstream) / "company.pem"
