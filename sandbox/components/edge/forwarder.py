@@ -7,13 +7,10 @@ ends too, or reports errors, and its successor finds the next pod.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sandbox.components.edge import forwarder_process, routes
-from sandbox.components.edge.route import LOOPBACK, REGISTRY, Forward, RegistryRoute, Route
+from sandbox.components.edge.route import LOOPBACK, REGISTRY
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.system import daemon, files, host_network
@@ -22,25 +19,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 30.0  # seconds until a forward accepts connections
 LARGEST_LOG = 1 << 20  # bytes
-# Below the ports of outgoing connections (net.ipv4.ip_local_port_range).
-FIRST, LAST = 20000, 32000
-
-
-def with_ports(route: Route, before: Route | None) -> Route:
-    """Return the route with a loopback port for each of its forwards, those of `before` where it has the same ones."""
-    known = before.forwards if before else ()
-    return replace(route, forwards=tuple(_with_port(forward, known) for forward in route.forwards))
-
-
-def with_port(registry: RegistryRoute, before: RegistryRoute | None) -> RegistryRoute:
-    """Return the registry's port with a loopback port for its forward, that of `before` where it has the same one."""
-    known = (before.forward,) if before and before.forward else ()
-    return replace(registry, forward=_with_port(registry.forward, known)) if registry.forward else registry
-
-
-def _with_port(forward: Forward, known: Sequence[Forward]) -> Forward:
-    local = next((other.local for other in known if replace(other, local=0) == forward), 0)
-    return replace(forward, local=local or host_network.next_free(LOOPBACK, random.randint(FIRST, LAST)))  # noqa: S311
 
 
 def follow(home: Home) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 INGRESS, REGISTRY = "ingress", "registry"
 LOOPBACK = "127.0.0.1"
+_LOCAL = range(10240, 32000)  # below the ports of outgoing connections (net.ipv4.ip_local_port_range)
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,7 @@ class Host:
 class Forward:
     """A `kubectl port-forward` to a port of `target` (`deployment/NAME`, `service/NAME`), for unreachable clusters.
 
-    `name` is what the edge needs it for: INGRESS, REGISTRY or the Service of a `Port`. kubectl listens on the port
-    `local` of this machine's loopback, which is chosen when the route is published. A Service's port may be a name.
+    `name` is what the edge needs it for: INGRESS, REGISTRY or the Service of a `Port`. A Service's port may be a name.
     """
 
     name: str
@@ -34,7 +35,11 @@ class Forward:
     port: str
     namespace: str
     kubeconfig: str
-    local: int = 0
+
+    @property
+    def local(self) -> int:
+        """Return the port of this machine's loopback where kubectl listens, the same whenever it is asked for."""
+        return _LOCAL[zlib.crc32(repr(self).encode()) % len(_LOCAL)]
 
 
 @dataclass(frozen=True)

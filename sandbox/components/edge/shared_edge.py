@@ -67,13 +67,12 @@ class Edge:
             routes.require_unclaimed(published, existing)
             if certificate := self._certificate(published):
                 edge_folder.save_key(self.folder, route.name, certificate)
-            routes.save(self.folder, forwarder.with_ports(published, mine))
+            routes.save(self.folder, published)
 
     def publish_registry(self, registry: RegistryRoute, say: Callable[[str], None] = _silent) -> None:
         """Serve the port of the sandbox's registry. Raises SandboxError; then everything is served as before."""
         with self._changing(say):
-            before = routes.registry_of(self.folder, registry.sandbox)
-            routes.save_registry(self.folder, forwarder.with_port(registry, before))
+            routes.save_registry(self.folder, registry)
 
     def route_ports(self, node_ports: Mapping[str, int]) -> None:
         """Route the sandbox's ports to these ports of its nodes, by Service. Raises SandboxError."""
@@ -163,8 +162,8 @@ class Edge:
         mine = routes.find(routes.load(self.folder), route.name)
         if mine is None or self._box.find() is None:
             return Status(State.ABSENT)
-        wanted = replace(forwarder.with_ports(route, mine), since=mine.since, node_ports=mine.node_ports)
-        if mine != replace(wanted, added_hosts=mine.added_hosts, added_ports=mine.added_ports):
+        wanted = routes.with_added(self.folder, replace(route, since=mine.since, node_ports=mine.node_ports))
+        if mine != wanted:
             return Status(State.DRIFTED, "the route has another target")
         reason = self._drift()
         if not reason and self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
@@ -175,7 +174,7 @@ class Edge:
         mine = routes.registry_of(self.folder, registry.sandbox)
         if mine is None or self._box.find() is None:
             return Status(State.ABSENT)
-        if mine != forwarder.with_port(registry, mine):
+        if mine != registry:
             return Status(State.DRIFTED, "the edge routes its port elsewhere")
         reason = self._drift()
         return Status(State.DRIFTED, f"the edge {reason}") if reason else Status(State.READY)

@@ -367,7 +367,7 @@ def test_ports_of_a_forwarded_cluster_are_listed_with_their_pods(
 ) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
     """In an existing cluster all are in the sandbox's one namespace, whatever the spec says."""
-    forward = Forward("any/db:5432", "service/db", "5432", "shop", "/kubeconfig", 20001)
+    forward = Forward("any/db:5432", "service/db", "5432", "shop", "/kubeconfig")
     ports = (Port(5432, "any/db:5432"),)
     routes.save(place.edge, Route("demo", DOMAIN, "", (), address="127.0.0.2", forwards=(forward,), ports=ports))
     cluster.kinds["/apis/discovery.k8s.io/v1"] = {"EndpointSlice": ("endpointslices", True)}
@@ -396,7 +396,7 @@ def test_hosts_of_a_clusters_own_ingress_have_no_port_here(
 
 def test_edge_of_a_forwarded_cluster_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
-    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig", 20001)
+    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig")
     routes.save(place.edge, Route("demo", DOMAIN, "", (("127.0.0.1", 8443),), forwards=(forward,)))
     stopped = run("status")
     assert stopped.return_value == 1 and stopped.output.startswith("the edge is not running; `sandbox up`")

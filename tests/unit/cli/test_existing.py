@@ -26,7 +26,7 @@ def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: 
 
 
 def test_outside_host_needs_a_cluster_that_containers_reach(tmp_path: Path) -> None:
-    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig", 20001)
+    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig")
     route = Route("demo", "demo.sandbox.localhost", "", (("127.0.0.1", 443),), 1.0, forwards=(forward,))
     routes.save(context.home().edge, route)
     found = run("edge", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)

@@ -122,7 +122,7 @@ def test_port_of_a_forwarded_cluster_is_traced_too(
     context: DoctorContext, world: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
-    forward = Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig", 20001)
+    forward = Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig")
     ports = (Port(port, "shop/db:5432"),)
     known = Route("demo", "demo.test", "", (("127.0.0.1", 443),), ports=ports, forwards=(forward,))
     routes.save(context.home.edge, known)

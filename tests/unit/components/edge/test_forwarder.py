@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.edge import forwarder, routes
-from sandbox.components.edge.route import Forward, RegistryRoute, Route
+from sandbox.components.edge.route import Forward, RegistryRoute
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.system.wait import wait_until
@@ -53,11 +53,9 @@ def forward(tmp_path: Path, target: str = "deployment/registry") -> Forward:
 
 
 def publish(home: Home, asked: Forward) -> int:
-    registry = forwarder.with_port(RegistryRoute("demo", 5001, forward=asked), None)
-    routes.save_registry(home.edge, registry)
+    routes.save_registry(home.edge, RegistryRoute("demo", 5001, forward=asked))
     forwarder.follow(home)
-    assert registry.forward
-    return registry.forward.local
+    return asked.local
 
 
 def ask(port: int) -> str:
@@ -105,9 +103,6 @@ def test_forward_that_is_refused_is_an_error_with_kubectls_words(
     forwarder.wait(home, "other")
 
 
-def test_port_of_a_forward_stays_while_it_leads_to_the_same(tmp_path: Path) -> None:
-    kept, new = forward(tmp_path), forward(tmp_path, "deployment/other")
-    before = forwarder.with_ports(Route("demo", "demo.test", "", (), forwards=(kept,)), None)
-    after = forwarder.with_ports(Route("demo", "demo.test", "", (), forwards=(kept, new)), before)
-    assert before.forwards[0] == after.forwards[0] and before.forwards[0].local
-    assert after.forwards[1].local not in (0, before.forwards[0].local)
+def test_each_forward_has_a_port_of_its_own_that_stays(tmp_path: Path) -> None:
+    registry, other = forward(tmp_path), forward(tmp_path, "deployment/other")
+    assert registry.local == forward(tmp_path).local != other.local

@@ -69,17 +69,16 @@ def test_unknown_host_gets_newest_sandbox_or_none() -> None:
 @pytest.mark.parametrize(("host", "machine"), [(True, "127.0.0.1"), (False, "host.docker.internal")])
 def test_cluster_that_is_forwarded_is_reached_by_ports_of_this_machine(host: bool, machine: str) -> None:
     forwards = (
-        Forward("ingress", "service/ingress", "443", "ns", "/kubeconfig", 20001),
-        Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig", 20002),
+        Forward("ingress", "service/ingress", "443", "ns", "/kubeconfig"),
+        Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig"),
     )
     asked = replace(route("a"), upstream="", proxied=False, forwards=forwards, ports=(Port(5432, "shop/db:5432"),))
-    text = render([asked], RegistryRoute("a", 5001, forward=replace(forwards[0], local=20003)), host=host)[
-        "haproxy.cfg"
-    ]
+    registry = Forward("registry", "deployment/registry", "5000", "ns", "/kubeconfig")
+    text = render([asked], RegistryRoute("a", 5001, forward=registry), host=host)["haproxy.cfg"]
     servers = {line[1]: line[2:4] for line in lines(text) if line[:1] == ["server"]}
-    assert servers["node"] == [f"{machine}:20001", "init-addr"], "kubectl's server gets no PROXY protocol"
-    assert servers["forward"] == [f"{machine}:20002"]
-    assert servers["registry"] == [f"{machine}:20003"]
+    assert servers["node"] == [f"{machine}:{forwards[0].local}", "init-addr"], "kubectl's server gets no PROXY protocol"
+    assert servers["forward"] == [f"{machine}:{forwards[1].local}"]
+    assert servers["registry"] == [f"{machine}:{registry.local}"]
 
 
 @pytest.mark.security(8)

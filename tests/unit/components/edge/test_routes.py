@@ -149,12 +149,12 @@ def test_host_of_tls_is_a_way_of_its_own_and_no_port(tmp_path: Path) -> None:
 
 
 def test_port_of_a_registry_is_kept_until_it_is_removed(tmp_path: Path) -> None:
-    forward = Forward("registry", "deployment/r", "5000", "ns", "/kubeconfig", 20001)
+    forward = Forward("registry", "deployment/r", "5000", "ns", "/kubeconfig")
     kept = [RegistryRoute("a", 5001, "10.0.0.2:5000", ("a-registry",)), RegistryRoute("b", 5002, forward=forward)]
     for one in kept:
         routes.save_registry(tmp_path, one)
     assert list(routes.load_registries(tmp_path)) == kept
-    assert [one.upstream for one in kept] == ["10.0.0.2:5000", "127.0.0.1:20001"]
+    assert [one.upstream for one in kept] == ["10.0.0.2:5000", f"127.0.0.1:{forward.local}"]
     assert routes.forwards(tmp_path) == (forward,) and routes.forwards(tmp_path, "a") == ()
     assert routes.remove_registry(tmp_path, "a") and not routes.remove_registry(tmp_path, "a")
     assert routes.registry_of(tmp_path, "a") is None
