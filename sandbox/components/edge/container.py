@@ -117,7 +117,6 @@ class EdgeContainer:
         return removed
 
     def missing(self) -> list[str]:
-        """Return the networks of the routes that exist and that it should be connected to, but is not."""
         if self.place.host:
             return []
         networks = ((name, self.engine.network(name)) for name in self._networks())

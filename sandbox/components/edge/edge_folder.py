@@ -36,22 +36,18 @@ def content(folder: Path, place: Place) -> Mapping[str, bytes]:
 
 
 def binds(folder: Path, place: Place) -> frozenset[Bind]:
-    """Return where the edge listens for the present routes."""
     return listening.binds(load(folder), load_registries(folder), ipv6=place.ipv6)
 
 
 def is_current(folder: Path, place: Place) -> bool:
-    """Tell whether HAProxy has loaded the configuration for the present routes."""
     return _record(folder).get("digest") == _digest(content(folder, place))
 
 
 def loaded_binds(folder: Path) -> frozenset[Bind]:
-    """Return where HAProxy listens, by the configuration that it has loaded."""
     return frozenset(Bind(str(address), int(port)) for address, port in _record(folder).get("binds", ()))
 
 
 def note_loaded(folder: Path, place: Place) -> None:
-    """Record that HAProxy has loaded the configuration for the present routes."""
     ports = sorted((bind.address, bind.port) for bind in binds(folder, place))
     record = {"digest": _digest(content(folder, place)), "binds": ports}
     files.write_private(folder / RECORD, json.dumps(record).encode())

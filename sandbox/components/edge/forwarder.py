@@ -22,7 +22,6 @@ LARGEST_LOG = 1 << 20  # bytes
 
 
 def follow(home: Home) -> None:
-    """Start the process if a route needs it, and end it if none does."""
     if routes.forwards(home.edge):
         if daemon.find(_record(home)) is None:
             _start(home)

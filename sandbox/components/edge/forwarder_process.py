@@ -37,7 +37,6 @@ def argv(home: Home) -> Sequence[str]:
 
 
 async def run(folder: Path, kubectl: Path) -> None:
-    """Follow the routes of `folder` until a SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,7 +58,6 @@ async def run(folder: Path, kubectl: Path) -> None:
 
 
 async def _keep(forward: Forward, kubectl: Path) -> None:
-    """Run kubectl again whenever it ends or its pod has gone."""
     pause, logged = PAUSE, ""
     while True:
         if Path(forward.kubeconfig).exists():  # else the cluster is still being made

@@ -56,7 +56,6 @@ class Control:
     path: Path
 
     def ask(self, command: str) -> str:
-        """Send a command and return the answer."""
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:

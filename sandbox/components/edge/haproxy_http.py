@@ -95,7 +95,6 @@ def backend(route: Route, host: Host) -> str:
 
 
 def servers(route: Route) -> Iterator[tuple[str, str]]:
-    """Yield the configuration's name for each node of a route, with its address."""
     return ((f"node{number}" if number else "node", node) for number, node in enumerate(route.nodes))
 
 

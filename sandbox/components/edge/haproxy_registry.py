@@ -42,7 +42,6 @@ def render(registries: Sequence[RegistryRoute], listen: Callable[[Sequence[Bind]
 
 
 def section(registry: RegistryRoute) -> str:
-    """Return the configuration's name for a registry; no sandbox can have it."""
     return f"registry:{registry.sandbox}"
 
 

@@ -60,8 +60,6 @@ class Backend:
 
 @dataclass(frozen=True)
 class HostPorts:
-    """The ports of one sandbox, in its cluster."""
-
     names: Names
 
     @property
@@ -176,14 +174,12 @@ def _node_port(live: Manifest) -> int | None:
 
 
 def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return the sandbox's Services for ports of users', and why those without pods have none."""
     services = {to: _service(cluster, target) for to, target in targets.items()}
     manifests = {to: manifest for to, (manifest, _) in services.items() if manifest is not None}
     return manifests, [trouble for _, trouble in services.values() if trouble]
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
-    """Return the sandbox's Service for a port of a user's, or why there can be none."""
     service = cluster.get("v1", "Service", target.service, target.namespace)
     name = f"{target.namespace}/{target.service}"
     if service is None:

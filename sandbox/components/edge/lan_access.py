@@ -36,7 +36,6 @@ class Access:
 
 
 def access(spec: Spec, keystore: Keystore) -> Access:
-    """Return the access that the spec asks for, on this machine's present addresses."""
     if not is_open(spec.edge.listen):
         return Access(open=False)
     wanted = domains(spec.name, spec.edge.listen) if not spec.runs_process else ()
@@ -45,7 +44,6 @@ def access(spec: Spec, keystore: Keystore) -> Access:
 
 
 def warning(access: Access, spec: ResolvedSpec) -> str:
-    """Return the warning about a sandbox that is open, in one line."""
     ports = ", ".join(map(str, spec.edge.ports))
     text = f"open to this machine's networks: {spec.edge.listen}, port {ports}"
     if not access.unvouched:
@@ -80,6 +78,5 @@ def renamed(host: str, domain: str, alias: str) -> str | None:
 
 
 def urls(hosts: Sequence[str], *, domain: str, aliases: Sequence[str], port: int) -> tuple[str, ...]:
-    """Return the URLs for other machines of those `hosts` that are in `domain`, alias by alias."""
     names = (renamed(host, domain, alias) for alias in aliases for host in hosts)
     return tuple(url(name, port) for name in names if name)

@@ -120,7 +120,6 @@ class Route:
         return self.address, port.port
 
     def forward(self, name: str) -> str | None:
-        """Return the HOST:PORT of the port-forward of that name, or None."""
         return next((f"{LOOPBACK}:{forward.local}" for forward in self.forwards if forward.name == name), None)
 
     @property
@@ -151,7 +150,6 @@ class Route:
 
     @property
     def leaving(self) -> tuple[str, ...]:
-        """Return the hosts that are routed to servers outside the cluster."""
         return tuple(sorted({host.host for host in self.every_host if host.to}))
 
 

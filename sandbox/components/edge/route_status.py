@@ -27,7 +27,6 @@ class RouteStatus:
 
 
 def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
-    """Return the status of every host, sandbox by sandbox."""
     by_backend: dict[str, tuple[Server, ...]] = {}
     for server in servers:
         by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)

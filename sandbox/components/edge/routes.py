@@ -27,7 +27,6 @@ def load(folder: Path) -> tuple[Route, ...]:
 
 
 def with_added(folder: Path, route: Route) -> Route:
-    """Return the route with the hosts and ports that commands added to its sandbox."""
     hosts = (
         Host(added.host, terminate=True, to=added.to) for added in load_added(folder) if added.sandbox == route.name
     )
@@ -45,7 +44,6 @@ def remove(folder: Path, name: str) -> bool:
 
 
 def load_registries(folder: Path) -> tuple[RegistryRoute, ...]:
-    """Return the port of every sandbox's registry. Raises SandboxError for a damaged file."""
     return tuple(_read_all(folder, "registries/", _REGISTRY))
 
 
@@ -54,7 +52,6 @@ def save_registry(folder: Path, registry: RegistryRoute) -> None:
 
 
 def remove_registry(folder: Path, name: str) -> bool:
-    """Remove the port of one sandbox's registry; returns whether it existed."""
     return _remove(folder, f"registries/{name}")
 
 
@@ -63,7 +60,6 @@ def registry_of(folder: Path, name: str) -> RegistryRoute | None:
 
 
 def load_added(folder: Path) -> tuple[AddedRoute, ...]:
-    """Return every host that a command added. Raises SandboxError for a damaged file."""
     return tuple(_read_all(folder, "by-hand/", _ADDED_HOST))
 
 
@@ -76,7 +72,6 @@ def remove_added(folder: Path, host: str) -> None:
 
 
 def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
-    """Return every port that a command added, with its sandbox. Raises SandboxError for a damaged file."""
     return tuple(sorted(_read_all(folder, "ports/", _ADDED_PORT), key=lambda added: (added[0], added[1].port)))
 
 

@@ -50,7 +50,6 @@ class Edge:
         return self._checked(lambda: self._of_route(route))
 
     def registry_status(self, registry: RegistryRoute) -> Status:
-        """Compare the edge with what the port of the sandbox's registry needs."""
         return self._checked(lambda: self._of_registry(registry))
 
     def publish(self, route: Route, say: Callable[[str], None] = _silent) -> None:
@@ -89,7 +88,6 @@ class Edge:
         return self._withdrawn(lambda: routes.remove(self.folder, self.names.name), network)
 
     def withdraw_registry(self) -> bool:
-        """Stop serving the port of the sandbox's registry; returns whether it was served."""
         return self._withdrawn(lambda: routes.remove_registry(self.folder, self.names.name), "")
 
     @contextmanager
@@ -198,7 +196,6 @@ class Edge:
         return EdgeContainer.of(self.engine, self.names.home)
 
     def _certificate(self, route: Route) -> bytes | None:
-        """Return the key and chain for the hosts whose TLS ends at the edge, if it has any."""
         if not route.ending:
             return None
         pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()

@@ -52,8 +52,6 @@ class UseCounts:
 
 @dataclass(frozen=True)
 class Use:
-    """The use of the sandbox `names`, by the counts of the edge behind `control`."""
-
     names: Names
     control: Control
 

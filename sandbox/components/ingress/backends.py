@@ -36,13 +36,11 @@ def faults(cluster: Cluster, ingresses: Iterable[Mapping[str, Any]], hosts: Coll
 
 
 def number(service: Mapping[str, Any]) -> int | str | None:
-    """Return the port of an Ingress's Service, by number or by name."""
     port = service.get("port") or {}
     return port.get("number") or port.get("name")
 
 
 def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -> Fault | None:
-    """Return what is wrong with a Service, if so. Raises ClusterError."""
     place, service = f"{namespace}/{name}", cluster.get("v1", "Service", name, namespace)
     if service is None:
         return Fault(f"there is no Service {place}", "get services, then correct {rule}")

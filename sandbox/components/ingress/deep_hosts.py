@@ -55,7 +55,6 @@ class DeepHosts:
     routes: bool
 
     def lacking(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Return the hosts that the certificate is not for."""
         return sorted(self._wanted(cluster, ingresses) - set(certified(self.keystore, self.secret.leaf, self.domain)))
 
     def add(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> None:

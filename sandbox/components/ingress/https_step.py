@@ -173,7 +173,6 @@ class HttpsStep(NothingToUndo):
         )
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return what is wrong with a host's answer, or None."""
         paths = paths_of(ingresses)
         return self._first([partial(self._ask, host, paths.get(host, "/")) for host in hosts])
 

@@ -41,7 +41,6 @@ class Page:
     name: str = "page"
 
     def empty(self) -> dict[str, Any]:
-        """Return the ConfigMap without any host."""
         return self._manifest((), ())
 
     def manifest(self, cluster: Cluster) -> dict[str, Any]:

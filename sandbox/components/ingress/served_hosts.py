@@ -58,13 +58,11 @@ def paths_of(ingresses: Iterable[Ingress]) -> Mapping[str, str]:
 
 
 def hosts_of_secrets(ingresses: Iterable[Ingress]) -> frozenset[str]:
-    """Return the hosts for which Ingresses name a Secret with their certificate."""
     entries = (entry for ingress in ingresses for entry in _secrets(ingress))
     return frozenset(host for entry in entries for host in entry.get("hosts") or ())
 
 
 def is_passed_through(ingress: Ingress) -> bool:
-    """Return whether TLS is passed through to the application."""
     return ((ingress.get("metadata") or {}).get("annotations") or {}).get(PASSTHROUGH) == "true"
 
 

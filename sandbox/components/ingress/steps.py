@@ -104,8 +104,6 @@ def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> Non
 
 @dataclass(frozen=True)
 class NoIngressStep(NothingToUndo):
-    """Removes the objects of the ingress step."""
-
     names: Names
     name: str = "ingress"
     requires: tuple[str, ...] = ("cluster",)

@@ -66,7 +66,6 @@ def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
 
 
 def class_advice(name: str) -> str:
-    """Return the fix for a class of another controller."""
     if " " in name:
         old = name.partition(" ")[0]
         return (
@@ -147,7 +146,6 @@ def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
 
 
 def routed(spec: Spec) -> Mapping[str, str]:
-    """Return the hosts whose TLS the edge routes to a Service, with the Service."""
     return {host.host: host.to for host in spec.edge.tls}
 
 

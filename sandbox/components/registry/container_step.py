@@ -88,7 +88,6 @@ class Registry:
         self._serve({}, say)
 
     def stop(self) -> bool:
-        """Stop its container; returns whether it ran."""
         container = self.engine.container(self.names.registry)
         if container is None or not container.has_processes:
             return False

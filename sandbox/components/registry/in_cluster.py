@@ -63,13 +63,11 @@ def pull_secret(node_port: int, password: str) -> dict[str, Any]:
 
 
 def claim() -> dict[str, Any]:
-    """Return the claim of a disk for its data, of the cluster's default class."""
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": SIZE}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": NAME}, "spec": spec}
 
 
 def service() -> dict[str, Any]:
-    """Return the Service for its port on every node, which the cluster chooses."""
     spec = {
         "type": "NodePort",
         "selector": {"app": NAME},

@@ -149,7 +149,6 @@ class WiringStep(NothingToUndo):
         return [content_hash.marked(manifest) for manifest in (hosting, *service)]
 
     def _canary(self, addresses: RegistryAddresses) -> Status:
-        """Push the test image unless the registry has it, and pull it inside every node."""
         try:
             with Client(self.registry.push_url) as client:
                 image = canary_image.place(client)
