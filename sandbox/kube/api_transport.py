@@ -117,7 +117,7 @@ class Transport:
                 line = b""
                 for piece in answer:
                     *whole, line = (line + piece).split(b"\n")
-                    yield from whole
+                    yield from (piece.rstrip(b"\r") for piece in whole)
                 if line:
                     yield line
             finally:
