@@ -14,7 +14,7 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, tls_secret
-from sandbox.kube.api import Cluster, Say, title
+from sandbox.kube.api import Cluster, title
 from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.manifests import namespace, parse
 from sandbox.kube.readiness import wait_ready
@@ -145,80 +145,11 @@ class CertManagerStep(NothingToUndo):
 
 
 @dataclass(frozen=True)
-class CertificateIssuer:
-    """cert-manager's ClusterIssuer with the issuing authority, and the Certificates of `secrets`, in one cluster."""
-
-    cluster: Cluster
-    authority: Authority
-    secrets: tuple[TlsSecret, ...]
-
-    def problem(self) -> Status | None:
-        """Return which of its objects is missing or differs, or what cert-manager has not done yet, or None."""
-        for wanted in self._manifests():
-            live = self.cluster.live(wanted)
-            if live is None:
-                return Status(State.ABSENT, title(wanted))
-            for part in ("data", "spec"):
-                if not _contains(live.get(part), wanted.get(part)):
-                    return Status(State.DRIFTED, f"{title(wanted)} differs")
-        if stale := self._stale():
-            return Status(State.DRIFTED, f"{', '.join(map(title, stale))} of an earlier spec")
-        pending = self._pending()
-        return Status(State.DRIFTED, pending) if pending else None
-
-    def install(self, say: Say) -> None:
-        """Apply the objects and wait until the present authority has issued every certificate. Raises SandboxError."""
-        self.cluster.apply_all(namespace(name) for name in sorted({secret.namespace for secret in self.secrets}))
-        for manifest in self._manifests():
-            say(title(manifest))
-            # Until cert-manager's webhook has a certificate and answers, its objects are refused.
-            wait_until(partial(attempt, self.cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
-        for secret in self.secrets:
-            if self._is_from_another_root(secret):
-                # cert-manager does not check whether the authority has changed, but it notices a missing Secret.
-                self.cluster.delete("v1", "Secret", secret.secret, secret.namespace)
-        for stale in self._stale():
-            name, space = stale["metadata"]["name"], stale["metadata"]["namespace"]
-            self.cluster.delete(API, "Certificate", name, space)
-            self.cluster.delete("v1", "Secret", name, space)
-        say("waiting for the certificates")
-        wait_until(self._pending, what="certificates", timeout=ISSUE_TIMEOUT)
-
-    def _manifests(self) -> list[dict[str, Any]]:
-        return [
-            authority_secret(self.authority),
-            cluster_issuer(),
-            *(certificate(secret.namespace, secret.secret, secret.hosts) for secret in self.secrets),
-        ]
-
-    def _stale(self) -> list[dict[str, Any]]:
-        wanted = {(secret.namespace, secret.secret) for secret in self.secrets}
-        live = self.cluster.list(API, "Certificate", selector=LABEL)
-        return [one for one in live if (one["metadata"]["namespace"], one["metadata"]["name"]) not in wanted]
-
-    def _pending(self) -> str | None:
-        for wanted in self._manifests()[1:]:
-            live = self.cluster.live(wanted)
-            reason = unready(live) if live else "gone"
-            if reason:
-                return f"{title(wanted)}: {reason}"
-        for secret in self.secrets:
-            place = f"Secret {secret.namespace}/{secret.secret}"
-            if self.cluster.get("v1", "Secret", secret.secret, secret.namespace) is None:
-                return f"{place} is gone"
-            if self._is_from_another_root(secret):
-                return f"{place} is from another root"
-        return None
-
-    def _is_from_another_root(self, secret: TlsSecret) -> bool:
-        live = self.cluster.get("v1", "Secret", secret.secret, secret.namespace)
-        root = base64.b64decode(((live or {}).get("data") or {}).get("ca.crt", ""))
-        return live is not None and root.strip() != self.authority.root_pem.strip()
-
-
-@dataclass(frozen=True)
 class IssuerStep(NothingToUndo):
-    """A ClusterIssuer with the issuing authority, whose key is the only one that leaves this machine's files."""
+    """A ClusterIssuer with the issuing authority, whose key is the only one that leaves this machine's files.
+
+    cert-manager keeps the Certificates of `secrets` by it.
+    """
 
     names: Names
     keystore: Keystore
@@ -231,15 +162,61 @@ class IssuerStep(NothingToUndo):
         return f"TLS Secrets by cert-manager ({len(self.secrets)})"
 
     def check(self) -> Status:
-        return self._issuer.problem() or Status(State.READY)
+        cluster = Cluster(self.names.kubeconfig)
+        for wanted in self._manifests():
+            live = cluster.live(wanted)
+            if live is None:
+                return Status(State.ABSENT, title(wanted))
+            if not all(_contains(live.get(part), wanted.get(part)) for part in ("data", "spec")):
+                return Status(State.DRIFTED, f"{title(wanted)} differs")
+        if stale := self._stale(cluster):
+            return Status(State.DRIFTED, f"{', '.join(map(title, stale))} of an earlier spec")
+        pending = self._pending(cluster)
+        return Status(State.DRIFTED, pending) if pending else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        self._issuer.install(work.say)
+        """Apply the objects and wait until the present authority has issued every certificate."""
+        cluster = Cluster(self.names.kubeconfig)
+        cluster.apply_all(namespace(name) for name in sorted({secret.namespace for secret in self.secrets}))
+        for manifest in self._manifests():
+            work.say(title(manifest))
+            # Until cert-manager's webhook has a certificate and answers, its objects are refused.
+            wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
+        for secret in self.secrets:
+            if self._is_from_another_root(cluster, secret):
+                # cert-manager does not check whether the authority has changed, but it notices a missing Secret.
+                cluster.delete("v1", "Secret", secret.secret, secret.namespace)
+        for stale in self._stale(cluster):
+            name, space = stale["metadata"]["name"], stale["metadata"]["namespace"]
+            cluster.delete(API, "Certificate", name, space)
+            cluster.delete("v1", "Secret", name, space)
+        work.say("waiting for the certificates")
+        wait_until(partial(self._pending, cluster), what="certificates", timeout=ISSUE_TIMEOUT)
 
-    @property
-    def _issuer(self) -> CertificateIssuer:
+    def _manifests(self) -> list[dict[str, Any]]:
         authority = Authority(self.keystore.root.read().cert_pem, self.keystore.issuing.read())
-        return CertificateIssuer(Cluster(self.names.kubeconfig), authority, self.secrets)
+        certificates = (certificate(secret.namespace, secret.secret, secret.hosts) for secret in self.secrets)
+        return [authority_secret(authority), cluster_issuer(), *certificates]
+
+    def _stale(self, cluster: Cluster) -> list[dict[str, Any]]:
+        wanted = {(secret.namespace, secret.secret) for secret in self.secrets}
+        metadata = ((live, live["metadata"]) for live in cluster.list(API, "Certificate", selector=LABEL))
+        return [live for live, of in metadata if (of["namespace"], of["name"]) not in wanted]
+
+    def _pending(self, cluster: Cluster) -> str | None:
+        for wanted in self._manifests()[1:]:
+            live = cluster.live(wanted)
+            if reason := unready(live) if live else "gone":
+                return f"{title(wanted)}: {reason}"
+        for secret in self.secrets:
+            if self._is_from_another_root(cluster, secret):
+                return f"Secret {secret.namespace}/{secret.secret} is gone, or from another root"
+        return None
+
+    def _is_from_another_root(self, cluster: Cluster, secret: TlsSecret) -> bool:
+        live = cluster.get("v1", "Secret", secret.secret, secret.namespace) or {}
+        root = base64.b64decode((live.get("data") or {}).get("ca.crt", ""))
+        return root.strip() != self.keystore.root.read().cert_pem.strip()
 
 
 def _contains(live: Any, wanted: Any) -> bool:
