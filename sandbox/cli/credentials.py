@@ -178,14 +178,14 @@ def _reason(kind: str, problem: str, field: str, message: str) -> str:
 
 
 def _line(login: PodLogin) -> str:
-    until = login.validity.expires
+    until = login.expires
     ends = f"until {until.astimezone():%Y-%m-%d %H:%M}" if until else "does not expire"
     where = ", ".join(login.namespaces) or "all namespaces"
     return f"{login.secret}   {login.entry.kind}   {', '.join(login.registries)}   {where}   {ends}"
 
 
 def _row(login: PodLogin) -> Account:
-    expires = login.validity.expires
+    expires = login.expires
     return Account(
         secret=login.secret,
         kind=login.entry.kind,

@@ -30,7 +30,7 @@ class NodeLogins:
 
     def pending(self, logins: Collection[PodLogin]) -> str | None:
         """Return the first node whose file does not have exactly these logins."""
-        issued = {login.secret: login.issued for login in logins}
+        issued = {login.secret: login.issued.isoformat() for login in logins}
         for node in self.nodes:
             content = self._read(node)[LOGINS]
             if {name: login["issued"] for name, login in content.items()} != issued:

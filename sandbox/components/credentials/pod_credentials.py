@@ -150,16 +150,16 @@ def _change(entry: Credentials, login: PodLogin, now: datetime) -> str | None:
         return f"{entry.secret} is of another entry"
     if login.file != file_state(entry.file):
         return f"{entry.secret} is from before {entry.file} was changed"
-    expires = login.validity.expires
-    if expires is not None and login.validity.is_due(now):
+    expires = login.expires
+    if expires is not None and login.is_due(now):
         return f"{entry.secret} {'ended' if now >= expires else 'ends'} at {expires:%Y-%m-%d %H:%M} UTC"
     return None
 
 
 def _expire(logins: Mapping[str, PodLogin]) -> bool:
-    return any(login.validity.expires is not None for login in logins.values())
+    return any(login.expires is not None for login in logins.values())
 
 
 def _shown(login: PodLogin) -> str:
-    expires = login.validity.expires
+    expires = login.expires
     return f"{login.secret} until {expires:%H:%M} UTC" if expires else login.secret

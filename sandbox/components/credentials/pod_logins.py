@@ -8,17 +8,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter
 
-from sandbox.components.credentials.registry_login import Login, Validity
+from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError
 from sandbox.system import files
 
 Origin = Literal["spec", "command"]
+SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +29,21 @@ class PodLogin:
 
     entry: Credentials
     origin: Origin
-    validity: Validity
+    issued: datetime
+    expires: datetime | None
     registries: tuple[str, ...]
     file: str
 
     @classmethod
     def of(cls, entry: Credentials, origin: Origin, login: Login) -> PodLogin:
-        validity = Validity(login.issued, login.expires)
-        hosts = tuple(login.accounts)
-        return cls(entry=entry, origin=origin, validity=validity, registries=hosts, file=file_state(entry.file))
+        return cls(
+            entry=entry,
+            origin=origin,
+            issued=login.issued,
+            expires=login.expires,
+            registries=tuple(login.accounts),
+            file=file_state(entry.file),
+        )
 
     @property
     def secret(self) -> str:
@@ -46,9 +54,12 @@ class PodLogin:
         """Return the only namespaces that have it; empty for a login of all pods."""
         return () if self.entry.namespaces == "all" else self.entry.namespaces
 
-    @property
-    def issued(self) -> str:
-        return self.validity.issued.isoformat()
+    def is_due(self, now: datetime) -> bool:
+        """Compare with two thirds of the login's life: a third is left to solve problems."""
+        if self.expires is None:
+            return False
+        # A start in the future shows that the clock was set back.
+        return now >= self.issued + (self.expires - self.issued) * 2 / 3 or now < self.issued - SKEW
 
 
 @dataclass(frozen=True)

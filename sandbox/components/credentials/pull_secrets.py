@@ -61,7 +61,7 @@ class PullSecrets:
         """Return the first place that lacks the login, or has it and should not."""
         secrets = self._secrets(login.secret)
         for space in login.namespaces:
-            if (secrets.get(space, {}).get("annotations") or {}).get(ISSUED) != login.issued:
+            if (secrets.get(space, {}).get("annotations") or {}).get(ISSUED) != login.issued.isoformat():
                 return f"{space} does not have the present Secret {login.secret}"
             for account in self.cluster.list("v1", "ServiceAccount", space):
                 if login.secret not in _named(account):
@@ -125,7 +125,7 @@ def _secret(pod_login: PodLogin, login: Login, space: str) -> dict[str, Any]:
             "name": pod_login.secret,
             "namespace": space,
             "labels": {LABEL: "true"},
-            "annotations": {ISSUED: pod_login.issued},
+            "annotations": {ISSUED: pod_login.issued.isoformat()},
         },
         "data": {".dockerconfigjson": base64.b64encode(data).decode()},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,6 @@ from sandbox.config import json_text
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import HUB_KEY
 from sandbox.system import files
-
-SKEW = timedelta(minutes=5)
 
 
 def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
@@ -68,23 +66,6 @@ class Login:
             }
             for host, account in self.accounts.items()
         }
-
-
-@dataclass(frozen=True)
-class Validity:
-    """From when to when an account is valid."""
-
-    issued: datetime
-    expires: datetime | None = None
-
-    @property
-    def renewal(self) -> datetime | None:
-        """Return when to renew it: after two thirds of its life, so that there is time to solve problems."""
-        return None if self.expires is None else self.issued + (self.expires - self.issued) * 2 / 3
-
-    def is_due(self, now: datetime) -> bool:
-        # A start in the future shows that the clock was set back.
-        return self.renewal is not None and (now >= self.renewal or now < self.issued - SKEW)
 
 
 def matches(pattern: str, host: str) -> bool:

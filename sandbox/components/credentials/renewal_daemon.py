@@ -54,8 +54,8 @@ def _renew(delivery: Delivery, environ: Mapping[str, str], now: datetime) -> flo
 
     A login is renewed before it expires, so the kubelet may use the one before for some minutes.
     """
-    logins = [login for login in delivery.logins.read().values() if login.validity.expires is not None]
-    due = [login for login in logins if login.validity.is_due(now)]
+    logins = [login for login in delivery.logins.read().values() if login.expires is not None]
+    due = [login for login in logins if login.is_due(now)]
     renewed = delivery.renew(due, environ, now=now, at_once=False) if due else Renewed((), {})
     for name in renewed.done:
         log.info("renewed %s", name)

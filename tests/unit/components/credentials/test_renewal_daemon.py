@@ -73,7 +73,7 @@ def give(delivery: Delivery, entry: Credentials, now: datetime) -> None:
 
 
 def issued(delivery: Delivery) -> datetime:
-    return delivery.logins.read()["gcr-secret"].validity.issued
+    return delivery.logins.read()["gcr-secret"].issued
 
 
 def test_token_is_renewed_when_due_and_not_before(delivery: Delivery, entry: Gcr) -> None:
