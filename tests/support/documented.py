@@ -27,6 +27,8 @@ RUN: tuple[tuple[str, int], ...] = (
     ("sandbox push-images --locked", 0),
     ("sandbox push-images --update", 0),
     ("sandbox push-images --verify", 0),
+    ("sandbox exec app -- env", 0),
+    ("sandbox restart app", 0),
     ("sandbox images list", 0),
     ("sandbox images gc", 0),
     ("sandbox certs export --format pem --out root.pem", 0),
@@ -51,6 +53,8 @@ RUN: tuple[tuple[str, int], ...] = (
 )
 # What is run elsewhere: it changes the machine, never ends, asks at a terminal, or needs what a page can only name.
 ELSEWHERE = {
+    "sandbox exec app": "tests/real/one_sandbox/test_daily_commands.py",
+    "sandbox logs app -f": "tests/real/one_sandbox/test_daily_commands.py",
     "sandbox bundle build": "tests/real/test_offline.py",
     "sandbox bundle build --kubernetes 1.35": "tests/real/test_upgrade.py",
     "sandbox bundle load sandbox.bundle": "tests/real/test_offline.py",
