@@ -243,11 +243,6 @@ def test_commands_of_other_tools_are_none_of_ours() -> None:
     assert meant <= {*COMMANDS, "--help", "--version"}
 
 
-def test_the_version_and_an_unknown_option(tmp_path: Path) -> None:
-    assert run("--version", cwd=tmp_path).stdout.startswith("sandbox, version ")
-    assert run("status", "--none", cwd=tmp_path).code == 2
-
-
 def test_an_error_is_shown_as_what_evidence_and_fix(tmp_path: Path) -> None:
     error = SandboxError("it broke", details="line one\nline two", fix="do this\nthen that")
     found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
@@ -406,16 +401,6 @@ def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, comm
     assert found.stderr.startswith("error[engine-unreachable]: no Docker Engine answers\n")
     assert "\nfix: " in found.stderr
     assert found.stdout == ""
-
-
-@pytest.mark.fault(1)
-def test_misspelt_docker_context_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOCKER_CONTEXT names a context that does not exist → an error, and not the default engine."""
-    monkeypatch.delenv("DOCKER_HOST")
-    monkeypatch.setenv("DOCKER_CONTEXT", "colmia")
-    found = run("list", cwd=tmp_path)
-    assert found.code == 4
-    assert found.stderr.startswith("error[engine-context]: there is no docker context 'colmia'\n")
 
 
 def on_terminal(folder: Path, **environment: str) -> bytes:

@@ -50,22 +50,6 @@ def test_skipped_tests_have_their_own_or_the_listed_reason(report: dict[str, Any
     assert result.skipped == {"[sig-x] a": "needs two zones", "[sig-x] SCTP": "no module"}
 
 
-def test_failed_setup_of_the_suite_is_a_failure(report: dict[str, Any], tmp_path: Path) -> None:
-    setup = spec("", "failed", why="no node is ready", kind="SynchronizedBeforeSuite")
-    result = read(report, tmp_path / "report.json", setup)
-    assert result.failed == {"SynchronizedBeforeSuite": "no node is ready"}
-
-
-def test_tests_outside_of_the_focus_are_not_counted(report: dict[str, Any], tmp_path: Path) -> None:
-    result = read(report, tmp_path / "report.json", spec("a", "skipped", "Conformance"), focus="b")
-    assert not result.skipped
-
-
-def test_label_filter_names_whole_labels(report: dict[str, Any]) -> None:
-    suite = report["Suite"](name="x", labels=("Feature:NetworkPolicy",), without=("Serial",))
-    assert suite.filter == "/^Feature:NetworkPolicy$/ && !/^Serial$/"
-
-
 def test_results_name_failures_and_count_reasons(report: dict[str, Any], tmp_path: Path) -> None:
     specs = [
         spec("b", "failed", "Conformance", why="\n  expected 200\n  got 503"),

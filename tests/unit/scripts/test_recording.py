@@ -10,8 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
-import pytest
-
 ROOT = Path(__file__).parents[3]
 SHOWN = ROOT / "docs" / "up.svg"
 LARGEST = 60_000  # bytes; it is on the first screen of the README
@@ -64,18 +62,6 @@ def test_lasting_line_waits_and_transient_one_shows_for_its_time() -> None:
         "animation:wait 2.5s",
         ["done"],
     )
-
-
-def test_colors_are_classes_and_columns_are_kept() -> None:
-    picture = drawn((0.0, "\x1b[32m✓\x1b[0m <all> & well".encode()))
-    mark, words = picture.findall(f"{SVG}text")
-    assert (mark.text, mark.get("class"), words.text, words.get("class")) == ("✓", "green", " <all> & well", None)
-    assert float(words.get("x", 0)) - float(mark.get("x", 0)) == pytest.approx(recording.ADVANCE)
-
-
-def test_a_character_may_come_in_two_parts() -> None:
-    first, second = "✓".encode()[:1], "✓".encode()[1:]
-    assert texts(drawn((0.0, first), (0.4, second)), f".//{SVG}text") == ["✓"]
 
 
 def test_home_folder_is_not_shown() -> None:

@@ -61,10 +61,6 @@ def process(capabilities: list[str], args: Sequence[str] = ("/bin/größe",)) ->
     return {"args": list(args), "user": {"uid": 0}, "capabilities": sets, "cwd": "/"}
 
 
-def test_script_reads_its_bounding_set_from_the_kernel() -> None:
-    assert f"done <{STATUS}\n" in SCRIPT.read_text()
-
-
 @pytest.mark.parametrize(
     ("bounding", "names"),
     [
@@ -94,41 +90,6 @@ def test_bundle_loses_missing_capabilities_and_keeps_order(shim: Shim) -> None:
     assert json.loads(config.read_text()) == {"ociVersion": "1.0.2", "process": process(KEPT), **limits}
     assert config.stat().st_mode & 0o777 == 0o640
     assert config.stat().st_ino == inode
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ('["CAP_SYS_RESOURCE","CAP_KILL","CAP_CHOWN"]', '["CAP_KILL","CAP_CHOWN"]'),
-        ('["CAP_KILL","CAP_SYS_RESOURCE","CAP_CHOWN"]', '["CAP_KILL","CAP_CHOWN"]'),
-        ('["CAP_KILL","CAP_CHOWN","CAP_SYS_RESOURCE"]', '["CAP_KILL","CAP_CHOWN"]'),
-        ('["CAP_SYS_RESOURCE"]', "[]"),
-        ('[ "CAP_SYS_RESOURCE" ]', "[ ]"),
-        ('["CAP_SYS_RESOURCE","CAP_SYS_RESOURCE"]', "[]"),
-        ('["CAP_SYS_RESOURCE","CAP_MKNOD"]', "[]"),
-        ('["CAP_MKNOD","CAP_SYS_RESOURCE","CAP_KILL"]', '["CAP_KILL"]'),
-        ('["CAP_KILL","CAP_MKNOD","CAP_SYS_RESOURCE"]', '["CAP_KILL"]'),
-        ('["CAP_MKNOD","CAP_KILL","CAP_SYS_RESOURCE"]', '["CAP_KILL"]'),
-        ('["CAP_SYS_RESOURCE_OF_MINE","CAP_SYS","CAP_MKNOD"]', '["CAP_SYS_RESOURCE_OF_MINE","CAP_SYS"]'),
-    ],
-)
-def test_name_is_dropped_wherever_it_is_in_its_set(shim: Shim, before: str, after: str) -> None:
-    text = '{"args":["sh"],"capabilities":{"bounding":%s,"ambient":null,"permitted":%s},"cwd":"/"}'
-    bounding = EVERY & ~SYS_RESOURCE & ~(1 << 27)
-    assert shim.left_of(text % (before, before), bounding).rstrip("\n") == text % (after, after)
-
-
-@pytest.mark.parametrize("indent", [0, 3, "\t"])
-def test_pretty_printed_file_stays_json(shim: Shim, indent: int | str) -> None:
-    names = ["CAP_SYS_RESOURCE", *PRIVILEGED, "CAP_SYS_RESOURCE"]
-    left = shim.left_of(json.dumps({"process": process(names)}, indent=indent))
-    assert json.loads(left) == {"process": process(KEPT)}
-
-
-def test_sets_that_are_null_stay_null(shim: Shim) -> None:
-    sets: dict[str, list[str] | None] = {"ambient": None, "bounding": ["CAP_SYS_RESOURCE"], "permitted": None}
-    left = json.loads(shim.left_of(json.dumps({"capabilities": sets})))
-    assert left == {"capabilities": {"ambient": None, "bounding": [], "permitted": None}}
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
@@ -225,30 +186,11 @@ def test_runc_gets_the_same_arguments(shim: Shim) -> None:
         assert done.stdout == "".join(f"{word}\0" for word in arguments)
 
 
-def test_locale_of_runc_is_the_one_of_its_caller(shim: Shim) -> None:
-    (shim.folder / "p").write_text(json.dumps(process(PRIVILEGED)))
-    (shim.folder / "bin" / "runc").write_text("#!/bin/sh\nexport -p\n")
-    assert "LC_ALL" not in shim.run("exec", "-p", "p", "id").stdout
-
-
 def entries(log: Path) -> list[tuple[str, str]]:
     """Return the level and message of each entry in a log of runc's."""
     read = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(entry["time"].endswith("Z") for entry in read)
     return [(entry["level"], entry["msg"]) for entry in read]
-
-
-@pytest.mark.parametrize("option", [["--log", "l"], ["--log=l"]])
-def test_missing_runc_is_in_the_log_the_engine_reads(shim: Shim, option: list[str]) -> None:
-    (shim.folder / "empty").mkdir()
-    (shim.folder / "l").write_text('{"level": "info", "msg": "before", "time": "Z"}\n')
-
-    done = shim.run(*option, "--log-format", "json", "state", "id", path=str(shim.folder / "empty"))
-
-    message = "cannot run runc: No such file or directory"
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"runc-available-caps: {message}\n" in done.stderr
-    assert entries(shim.folder / "l") == [("info", "before"), ("error", message)]
 
 
 @pytest.mark.parametrize("bundle", ["nowhere", 'a"b\\c\n\td é'])
@@ -261,19 +203,3 @@ def test_missing_file_is_in_the_log_the_engine_reads(shim: Shim, bundle: str) ->
     assert message.startswith(f"cannot read or edit {shim.folder / bundle}/config.json: ")
     assert "No such file" in message
     assert done.stderr == f"runc-available-caps: {message}\n"
-
-
-def test_file_that_cannot_be_read_is_named(shim: Shim) -> None:
-    (shim.folder / "p").mkdir()
-    done = shim.run("exec", "--process", "p", "id")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("runc-available-caps: cannot read or edit ./p: ")
-
-
-def test_unknown_bounding_set_starts_nothing(shim: Shim) -> None:
-    script = shim.folder / "blind"
-    script.write_text(SCRIPT.read_text().replace(STATUS, "/dev/null"))
-    environment = {"PATH": f"{shim.folder}/bin:{os.defpath}"}
-    done = subprocess.run(["/bin/sh", str(script), "run", "id"], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "cannot read the bounding set" in done.stderr
