@@ -67,7 +67,6 @@ class Home:
 
     @property
     def manifests(self) -> Path:
-        """Return the folder of manifests that other projects publish, downloaded or put there by hand."""
         return self.cache / "manifests"
 
     @property
@@ -80,12 +79,10 @@ class Home:
 
     @property
     def addons(self) -> Path:
-        """Return the folder of the charts and images that addons were locked to, a folder for each addon."""
         return self.state / "addons"
 
     @property
     def projects(self) -> Path:
-        """Return the folder of fetched projects: specs, manifests and images of sandboxes from elsewhere."""
         return self.cache / "projects"
 
     @property
@@ -169,7 +166,6 @@ class Names:
 
     @property
     def cluster(self) -> str:
-        """Return the cluster, as kind knows it; also the kubeconfig's context, cluster and user."""
         return f"sandbox-{self.name}"
 
     @property
@@ -182,7 +178,6 @@ class Names:
 
     @property
     def node(self) -> str:
-        """Return the container that is the control-plane node, and its host name on the network."""
         return f"{self.cluster}-control-plane"
 
     @property
@@ -225,7 +220,6 @@ class Names:
 
     @property
     def mirrors(self) -> Path:
-        """Return the folder of the mirrors' settings and data, one folder each; only `--purge` removes them."""
         return self.home.state / "mirrors" / self.name
 
     @property

@@ -130,18 +130,20 @@ def begin(doing: str | None = None, after: str = "") -> Call:
     return call()
 
 
-class _Port(click.IntRange):
+class _Port(click.ParamType["int | str"]):
     """A port, or `auto`."""
 
-    name = "port"
+    name = "port|auto"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         if str(value).endswith("/udp"):
             self.fail("UDP has no port of this machine: use the address of a Service of type LoadBalancer", param, ctx)
-        return value if value == "auto" else super().convert(value, param, ctx)
+        if value == "auto" or (str(value).isdecimal() and 0 < int(value) < 2**16):
+            return "auto" if value == "auto" else int(value)
+        self.fail(f"{value!r} is not a port: write one from 1 to 65535, or auto", param, ctx)
 
 
-PORT = _Port(1, 65535)
+PORT = _Port()
 
 
 class Checked(click.ParamType[str]):

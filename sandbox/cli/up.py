@@ -67,9 +67,9 @@ class Plan:
     "https_ports",
     type=PORT,
     multiple=True,
-    help="Use these ports instead of the spec's; auto: free ones.",
+    help="Use this port instead of the spec's; repeatable.",
 )
-@click.option("--registry-port", type=PORT, help="Use this port instead of the spec's; auto: a free one.")
+@click.option("--registry-port", type=PORT, help="Use this port instead of the spec's.")
 @click.option("--keep", is_flag=True, help="Do not roll back on failure.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--check", is_flag=True, help="With --plan: exit with 1 if something would change.")
@@ -81,9 +81,7 @@ class Plan:
 )
 @click.option("--take-over", is_flag=True, help="Take over the sandbox of another person in an existing cluster.")
 @output_option(Up | Plan)
-@change_options(
-    "Do not ask about NAME, a sandbox of another file, lost data, or a first change to an existing cluster."
-)
+@change_options("Answer yes to every question, but not to one about another person's sandbox.")
 def up(
     *,
     source: str | None,

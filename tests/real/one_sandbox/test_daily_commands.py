@@ -8,7 +8,6 @@ import urllib.request
 
 import pytest
 
-from sandbox.app import context
 from sandbox.dashboard import actions
 from sandbox.dashboard.server import Dashboard
 from tests.real.application import Application
@@ -43,8 +42,7 @@ def test_unknown_workload_is_an_error_with_the_known_ones(up: Application) -> No
 
 
 @pytest.mark.timeout(300)
-def test_dashboard_shows_logs_and_restarts_a_workload(up: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "home", lambda: up.names.home)
+def test_dashboard_shows_logs_and_restarts_a_workload(up: Application) -> None:
     page = Dashboard(dict, {"logs": actions.logs, "restart": actions.restart})
     threading.Thread(target=page.serve, daemon=True).start()
 
