@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,6 @@ from sandbox import __version__
 from sandbox.app import context, machine_plan
 from sandbox.app.project import spec_check
 from sandbox.bundle.store import Store
-from sandbox.components.addons.catalogue import FILE as ADDON
 from sandbox.components.workloads import chart_dependencies, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.config.schema import ResolvedSpec
@@ -41,7 +40,7 @@ PERSONAL: Mapping[str, str] = {
     "registry.storage": "the folder is this machine's",
     "registry.external": "the images are in the folder",
 }
-SECRET = re.compile(rb"^kind: *[\"']?Secret\b", re.MULTILINE)
+SECRET = re.compile(rb"""\bkind["']?: *["']?Secret\b""")
 
 
 @dataclass
@@ -69,12 +68,16 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
     told = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
-    if spec.apply:
-        say("manifests")
-        data["apply"] = [_applied(one, folder / MANIFESTS, number, told) for number, one in enumerate(spec.apply, 1)]
-        told.hosts = spec_check.host_notes(spec)
-    if spec.addons:
-        data["addons"] = [_addon(one, folder / ADDONS, told) for one in data["addons"]]
+    try:
+        if spec.apply:
+            say("manifests")
+            items = enumerate(spec.apply, 1)
+            data["apply"] = [_applied(item, folder / MANIFESTS, number, told) for number, item in items]
+            told.hosts = spec_check.host_notes(spec)
+        if spec.addons:
+            data["addons"] = [_addon(addon, folder / ADDONS, told) for addon in data["addons"]]
+    except OSError as error:
+        raise UsageError("a file of the project cannot be copied", details=str(error)) from error
     if spec.push:
         say("images")
         data["push"] = _images(spec, spec.push, folder)
@@ -101,104 +104,72 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
     source = user_manifests.rendered(item)
     if source is None:
         path = cast("Path", item)
-        return _copied(path, into / f"{number}-{path.name or 'manifests'}", told)
+        return _manifests(path, into / f"{number}-{path.name or 'manifests'}", told)
     file = into / f"{number}-{source.kustomize.name}.yaml"
     into.mkdir(parents=True, exist_ok=True)
-    text = user_manifests.text(source, Store(context.home().bundle))
-    file.write_text(text, encoding="utf-8")
-    if secrets := list(_secrets(file)):
+    file.write_text(user_manifests.text(source, Store(context.home().bundle)), encoding="utf-8")
+    if SECRET.search(file.read_bytes()):
         file.chmod(0o600)
-    told.carried += [f"{source.kustomize}: {secret}" for secret in secrets]
+        told.carried.append(f"{source.kustomize}: a Secret")
     return f"{MANIFESTS}/{file.name}"
 
 
 def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
-    """Copy a chart, and its files of values next to it; return it as the spec is to have it. Raises UsageError.
+    """Copy a chart, and its files of values next to it; return it as the spec is to have it.
 
-    Files of values, and texts in `set`, are reported, because only helm knows what they render to.
+    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Files of values, and texts
+    in `set`, are reported, because only helm knows what they render to.
     """
-    try:
-        into.mkdir(parents=True)
-        if chart.chart.is_dir():
-            for inside, folder in chart_dependencies.parts(chart.chart):
-                _copy_chart(folder, into / chart.chart.name / inside, told)
-        elif chart.chart.is_file():
-            shutil.copy(chart.chart, into / chart.chart.name)
-        values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
-        for name, path in values.items():
-            shutil.copy(path, into / name)
-            told.carried.append(f"{path}: values of the chart {chart.name}")
-    except OSError as error:
-        raise UsageError(f"{chart.chart} cannot be copied", details=str(error)) from error
+    into.mkdir(parents=True)
+    if chart.chart.is_file():
+        _copy(chart.chart, into / chart.chart.name, chart.chart.parent, told)
+    for inside, folder in chart_dependencies.parts(chart.chart) if chart.chart.is_dir() else ():
+        for file in folder.rglob("*"):
+            place = file.relative_to(folder)
+            if file.name != ".helmignore" and any(part.startswith(".") for part in place.parts):
+                told.left_out.append(f"{file}: a hidden file")
+            else:
+                _copy(file, into / chart.chart.name / inside / place, folder, told)
+    values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
+    for name, path in values.items():
+        shutil.copy(path, into / name)
+        told.carried.append(f"{path}: values of the chart {chart.name}")
     if texts := [key for key, value in chart.set.items() if isinstance(value, str)]:
         told.carried.append(f"sandbox.yaml: {', '.join(texts)} of the chart {chart.name} (set)")
     copied = f"{MANIFESTS}/{into.name}"
-    data = chart.model_dump(mode="json", exclude_defaults=True)
     return {
-        **data,
+        **chart.model_dump(mode="json", exclude_defaults=True),
         "chart": f"{copied}/{chart.chart.name}",
         "release": chart.name,
         **({"values": [f"{copied}/{name}" for name in values]} if values else {}),
     }
 
 
-def _copy_chart(folder: Path, into: Path, told: Exported) -> None:
-    """Copy the folder of a chart, and report templates of Secrets. Raises OSError.
-
-    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore.
-    """
-    for file in [one for one in folder.rglob("*") if one.is_file()]:
-        place = file.relative_to(folder)
-        if any(part.startswith(".") for part in place.parts) and place.name != ".helmignore":
-            told.left_out.append(f"{file}: a hidden file")
-        elif not is_inside(folder, file):
-            told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
-        else:
-            copy = into / place
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copy)
-            if SECRET.search(file.read_bytes()):
-                told.carried.append(f"{file}: a Secret")
-
-
-def _copied(path: Path, place: Path, told: Exported) -> str:
-    """Copy a file of manifests, or those in a folder, to `place`; return its path in the spec. Raises UsageError."""
-    root = path if path.is_dir() else path.parent
-    try:
-        for file in manifests.files(path):
-            into = place / file.relative_to(path)
-            if path.is_dir() and not is_inside(root, file):
-                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
-            elif file.is_file():
-                into.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, into)
-                told.carried += [f"{file}: {secret}" for secret in _secrets(into)]
-    except OSError as error:
-        raise UsageError(f"{path} cannot be copied", details=str(error)) from error
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        place.mkdir(exist_ok=True)
+def _manifests(path: Path, place: Path, told: Exported) -> str:
+    """Copy a file of manifests, or those in a folder, to `place`; return its path in the spec."""
+    (place if path.is_dir() else place.parent).mkdir(parents=True, exist_ok=True)
+    for file in manifests.files(path):
+        _copy(file, place / file.relative_to(path), path if path.is_dir() else None, told)
     return f"{place.parent.name}/{place.name}"
 
 
-def _secrets(file: Path) -> Iterator[str]:
-    """Yield the Secrets in a file of manifests, each with its keys but never with its values."""
-    if file.name == ADDON:
-        return
-    for one in manifests.load([file]):
-        if one["kind"] == "Secret":
-            keys = [str(key) for part in ("data", "stringData") for key in one.get(part) or {}]
-            namespace = one["metadata"].get("namespace")
-            name = f"{namespace}/{one['metadata']['name']}" if namespace else one["metadata"]["name"]
-            yield f"Secret {name} with {', '.join(keys) or 'no keys'}"
+def _copy(file: Path, into: Path, within: Path | None, told: Exported) -> None:
+    """Copy a file, unless it is a link that leads out of the folder `within`; report a Secret in it."""
+    if within and not is_inside(within, file):
+        told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+    elif file.is_file():
+        into.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, into)
+        if SECRET.search(file.read_bytes()):
+            told.carried.append(f"{file}: a Secret")
 
 
-def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
+def _addon(addon: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
     """Return an addon as the spec is to have it, its own folder, if it has one, copied."""
-    source = Path(one["addon"])
-    if "/" not in one["addon"]:
-        return one
-    return {**one, "addon": f"./{_copied(source, into / source.name, told)}"}
+    source = Path(addon["addon"])
+    if "/" not in addon["addon"]:
+        return addon
+    return {**addon, "addon": f"./{_manifests(source, into / source.name, told)}"}
 
 
 def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
