@@ -219,7 +219,7 @@ def _is_moved(names: Names, origin: Origin) -> bool:
 
 def _relative(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
     places = (*apply_schema.paths(spec.apply), *((spec.push,) if spec.push else ()))
-    return spec.domain, [os.path.relpath(one, Path(origin.source).parent) for one in places]
+    return spec.domain, [os.path.relpath(place, Path(origin.source).parent) for place in places]
 
 
 def replaced(names: Names, origin: Origin | None) -> str | None:

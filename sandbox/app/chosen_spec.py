@@ -154,7 +154,7 @@ def unknown(name: str) -> UsageError:
 
 
 def brought_up_names() -> list[str]:
-    return [one.name for one in home().known() if one.spec.exists()]
+    return [each.name for each in home().known() if each.spec.exists()]
 
 
 def up_from(file: Path | None) -> str | None:

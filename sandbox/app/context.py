@@ -42,10 +42,10 @@ def home() -> Home:
     when there is no home folder, and for a state folder whose path would be two in lists of the engine and of kubectl.
     """
     folder, own = _home_folder(), Unix("sandbox")
-    listed = [Path(one) for one in environ().get("KUBECONFIG", "").split(os.pathsep) if one]
+    listed = [Path(each) for each in environ().get("KUBECONFIG", "").split(os.pathsep) if each]
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.
-    chosen = next((one for one in listed if os.path.exists(one)), listed[-1])  # noqa: PTH110
+    chosen = next((path for path in listed if os.path.exists(path)), listed[-1])  # noqa: PTH110
     if os.pathsep in str(own.user_state_path):
         raise UsageError(
             "the state folder has a colon in its path",
@@ -57,7 +57,7 @@ def home() -> Home:
         state=own.user_state_path,
         cache=own.user_cache_path,
         kubeconfig=chosen,
-        other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
+        other_kubeconfigs=tuple(path for path in dict.fromkeys(listed) if path != chosen),
     )
 
 

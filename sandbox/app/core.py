@@ -176,7 +176,7 @@ class Sandbox:
                 )
                 self.session.say(f"  DOCKER_HOST={shlex.quote(before)} sandbox down {self.name}")
             left = self.names.helpers if self.spec.cluster.supports.containers else ()
-            helped = [labelled.remove(engine, one, home) for one in left]  # they may use what is to be removed
+            helped = [labelled.remove(engine, each, home) for each in left]  # they may use what is to be removed
             removed = lifecycle.down(steps, self.session.report)
             remains.forget_addons(self.names)
             if purge:

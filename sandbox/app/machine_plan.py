@@ -71,7 +71,7 @@ def without_files(spec: Spec) -> tuple[Step, ...]:
     from sandbox.plan import build as plan_build
 
     # Those with a name stay: on a profile of minikube's, the accounts at other registries are not ours to keep.
-    named = tuple(one for one in spec.addons if "/" not in one.addon)
+    named = tuple(addon for addon in spec.addons if "/" not in addon.addon)
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
     return plan_build.without_files(wanted, home().sandbox(spec.name))
 

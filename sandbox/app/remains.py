@@ -21,7 +21,7 @@ def sweep(home: Home, name: str) -> None:
         for folder in (home.edge, home.forwards, home.networks):
             _remove(home, folder)
         shutil.rmtree(home.agreed, ignore_errors=True)
-        parents = (home.state / one for one in ("certificates", "mirrors", "charts"))
+        parents = (home.state / each for each in ("certificates", "mirrors", "charts"))
         for folder in (home.claims, home.sandboxes, *parents):
             files.remove_empty(folder)
         for other in sorted(home.lock(name).parent.iterdir()):  # of commands with a name that no sandbox got

@@ -159,6 +159,6 @@ def _require_charts(spec: Spec, home: Home) -> None:
     from sandbox.components.workloads.helm import Helm
 
     archives, helm = ChartArchives(home.charts), Helm.find(Store(home.bundle))
-    for one in charts:
-        if chart := archives.find(one):
+    for each in charts:
+        if chart := archives.find(each):
             helm.render(chart)

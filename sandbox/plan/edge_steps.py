@@ -82,19 +82,19 @@ def _ingresses(site: ClusterSite) -> tuple[str, ...]:
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:
-    return tuple(Host(one.host, one.ends, one.to) for one in spec.edge.hosts)
+    return tuple(Host(host.host, host.ends, host.to) for host in spec.edge.hosts)
 
 
 def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
     return (
-        *(Port(one.port, one.target, one.proxy_protocol) for one in spec.edge.tcp),
-        *(Port(spec.edge.ports[0], one.to, one.proxy_protocol, host=one.host) for one in spec.edge.tls),
+        *(Port(port.port, port.target, port.proxy_protocol) for port in spec.edge.tcp),
+        *(Port(spec.edge.ports[0], route.to, route.proxy_protocol, host=route.host) for route in spec.edge.tls),
     )
 
 
 def forwards(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> tuple[Forward, ...]:
     """Return the port-forwards to Services, all in the one `namespace` if there is one."""
-    targets = {one.target: Target.parse(one.target) for one in spec.edge.tcp}
+    targets = {port.target: Target.parse(port.target) for port in spec.edge.tcp}
     return tuple(
         Forward(name, f"service/{to.service}", to.port, namespace or to.namespace, str(names.kubeconfig))
         for name, to in targets.items()

@@ -68,7 +68,7 @@ def build(
             names=site.names,
             keystore=site.keystore,
             domains=spec.vouched,
-            leaves={one.leaf: one.hosts for one in site.secrets},
+            leaves={secret.leaf: secret.hosts for secret in site.secrets},
             purge=purge,
             unvouched=(),
         ),
@@ -113,7 +113,7 @@ class TenantSite(Site):
 
     def tls_secrets(self) -> list[Manifest]:
         """Return the TLS Secrets with the present certificates, which the step `certificates` keeps."""
-        found = [(one.secret, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
+        found = [(secret.secret, self.keystore.leaf_files(secret.leaf).read()) for secret in self.secrets]
         if self.provided:
             found.append((DEFAULT, self.provided.leaf()))
         return [tls_secrets.tls_secret(self.place.namespace, name, pair) for name, pair in found]
@@ -157,11 +157,11 @@ class TenantSite(Site):
         return registry.image_prefix if registry.external else name_on_nodes(self.place)
 
     def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
-        versions = {one["apiVersion"] for one in wanted}
+        versions = {manifest["apiVersion"] for manifest in wanted}
         known = {version: self.place.cluster.resources(version) for version in versions}
         return placed(
             wanted,
-            namespaced={(version, one.kind): one.namespaced for version, found in known.items() for one in found},
+            namespaced={(version, kind.kind): kind.namespaced for version, kinds in known.items() for kind in kinds},
             images=self.images(),
             pull_secret=None if self.spec.registry.external else PULL_SECRET,
             ingress_class=CLASS if self.has_controller else self.spec.ingress.class_name,
@@ -170,7 +170,7 @@ class TenantSite(Site):
 
 def _images(site: TenantSite) -> list[Step]:
     entries = registry_steps.readable(site.spec.push).entries if site.spec.push else ()
-    needed = _edge(site) or any(isinstance(one, FromDaemon | FromBuild) for one in entries)
+    needed = _edge(site) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
     return [registry_steps.images(site)] if needed else []
 
 
@@ -213,7 +213,9 @@ def _own_images(site: TenantSite) -> list[Step]:
     if not site.brings:
         return []
     # Not the registry's own image, which cannot be pushed to itself.
-    entries = tuple(FromArchive(site.target(one), site.store.image(recipes()[one])) for one in IN_PODS)
+    entries = tuple(
+        FromArchive(site.target(component), site.store.image(recipes()[component])) for component in IN_PODS
+    )
     return [OwnPushStep(entries, site.spec.registry.push_url, site.keychain, requires=site.pushing)]
 
 
@@ -235,7 +237,7 @@ def _push(site: TenantSite) -> list[Step]:
 
 
 def _secrets(site: TenantSite) -> Step:
-    names = [*(one.secret for one in site.secrets), *([DEFAULT] if site.provided else [])]
+    names = [*(secret.secret for secret in site.secrets), *([DEFAULT] if site.provided else [])]
     requires = ("cluster", "certificates")
     return ObjectsStep(
         site.place, "secrets", count(len(names), "TLS Secret"), ", ".join(names), site.tls_secrets, requires=requires
@@ -284,7 +286,7 @@ def _objects(site: TenantSite) -> list[Step]:
         adapted=lambda objects: site.objects([*map(hosts.written, objects)]),
         charts=charts,
     )
-    requires = ("cluster", "registry", "secrets", *(one.name for one in pulls))
+    requires = ("cluster", "registry", "secrets", *(pull.name for pull in pulls))
     return [*pulls, ApplyStep(site.names, wanted, images, requires=requires, after=("wiring", "push"), within=within)]
 
 

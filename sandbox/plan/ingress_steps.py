@@ -45,7 +45,7 @@ def proof(site: ClusterSite) -> list[Step]:
     issued = certificates_steps.issued(spec)
     deep = None
     if deep_hosts.are_certified(spec):
-        secret = next(one for one in issued if one.secret == DOMAIN_TLS)
+        secret = next(each for each in issued if each.secret == DOMAIN_TLS)
         routes = spec.ingress.gateway_api
         deep = DeepHosts(keystore=site.keystore, domain=spec.domain, secret=secret, routes=routes)
     https = HttpsStep(

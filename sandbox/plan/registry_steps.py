@@ -95,11 +95,11 @@ def images(site: Site) -> Step:
     spec, engine, store = site.spec, site.engine, site.store
     entries = readable(spec.push).entries if spec.push else ()
     wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
-    for one in wanted:
-        if engine.image_id(one.reference) is None and not store.has(one):
+    for recipe in wanted:
+        if engine.image_id(recipe.reference) is None and not store.has(recipe):
             raise SandboxError(
-                f"{spec.push} asks for {system_images.PREFIX}{one.name}, which the bundle lacks",
-                fix=f"sandbox bundle build {one.name}",
+                f"{spec.push} asks for {system_images.PREFIX}{recipe.name}, which the bundle lacks",
+                fix=f"sandbox bundle build {recipe.name}",
                 id="no-bundle",
             )
     # In an existing cluster the sandbox has no containers at all.
@@ -110,7 +110,7 @@ def images(site: Site) -> Step:
         from sandbox.components.certificates import cert_manager
 
         mirrors = spec.images.mirrors
-        pulled = {name: published.mirrored(one, mirrors) for name, one in cert_manager.images().items()}
+        pulled = {name: published.mirrored(image, mirrors) for name, image in cert_manager.images().items()}
     return ImagesStep(engine=engine, own=site.own, store=store, further=wanted, pulled=pulled, components=components)
 
 

@@ -64,16 +64,16 @@ class VolumeArchive:
 
     def pack(self, wanted: Sequence[Packed], folder: Path) -> None:
         """Write the files of all volumes into `folder`, readable for this user only. Raises SandboxError."""
-        places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
-        scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
+        places = {f"/volumes/{at}": packed.volume for at, packed in enumerate(wanted)}
+        scripts = [_packing(packed, place) for packed, place in zip(wanted, places, strict=True)]
         own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
         exchange = Exchange(place="/out", folder=folder, taken=_files(wanted))
         self._run(_HEAD + "".join(scripts) + own, places, what="saved", exchange=exchange)
 
     def unpack(self, wanted: Sequence[Packed], folder: Path) -> None:
         """Restore the volumes from the files in `folder`."""
-        places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
-        scripts = [_unpacking(one, place) for one, place in zip(wanted, places, strict=True)]
+        places = {f"/volumes/{at}": packed.volume for at, packed in enumerate(wanted)}
+        scripts = [_unpacking(packed, place) for packed, place in zip(wanted, places, strict=True)]
         exchange = Exchange(place="/in", folder=folder, given=_files(wanted))
         self._run(_HEAD + "".join(scripts), places, what="restored", exchange=exchange)
 
@@ -112,23 +112,23 @@ fi
 
 
 def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:
-    return tuple(name for one in wanted for name in one.files)
+    return tuple(name for packed in wanted for name in packed.files)
 
 
-def _unpacking(one: Packed, place: str) -> str:
-    target, tar = f"{place}/{one.below}".rstrip("/"), shlex.quote(f"/in/{one.file}.tar")
-    empty = f"rm -rf {target}\nmkdir {target}\n" if one.below else ""
+def _unpacking(packed: Packed, place: str) -> str:
+    target, tar = f"{place}/{packed.below}".rstrip("/"), shlex.quote(f"/in/{packed.file}.tar")
+    empty = f"rm -rf {target}\nmkdir {target}\n" if packed.below else ""
     room = f'room "$(stat -c %s {tar})" {target}\n'
-    removed = f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n" if one.base else ""
+    removed = f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{packed.file}.removed')}\n" if packed.base else ""
     return f"{empty}{room}{removed}{_TAR} {_EXTRACT} --directory={target} --file={tar}\n"
 
 
-def _packing(one: Packed, place: str) -> str:
-    tar = shlex.quote(f"/out/{one.file}.tar")
-    if one.base is None:
+def _packing(packed: Packed, place: str) -> str:
+    tar = shlex.quote(f"/out/{packed.file}.tar")
+    if packed.base is None:
         return f'room "$(du -sb {place} | cut -f1)" /out\n{_TAR} --create --directory={place} --file={tar} .\n'
-    removed = shlex.quote(f"/out/{one.file}.removed")
-    return f"""(entries {shlex.quote(one.base)}) > /tmp/image
+    removed = shlex.quote(f"/out/{packed.file}.removed")
+    return f"""(entries {shlex.quote(packed.base)}) > /tmp/image
 (entries {place}) > /tmp/now
 comm -z -13 /tmp/image /tmp/now > /tmp/changed
 cut -z -f2- /tmp/image | sort -z > /tmp/before

@@ -46,17 +46,17 @@ class DevWork:
 
     @property
     def targets(self) -> frozenset[Target]:
-        return frozenset(one.target for one in self.images)
+        return frozenset(image.target for image in self.images)
 
     def plus(self, other: DevWork) -> DevWork:
         """Return both together; files of an image that is built are not copied."""
-        images = {one.target: one for one in (*self.images, *other.images)}
-        copied = {one.entry.target: one for one in self.copied if one.entry.target not in images}
-        for one in other.copied:
-            if one.entry.target in images:
+        images = {each.target: each for each in (*self.images, *other.images)}
+        copied = {each.entry.target: each for each in self.copied if each.entry.target not in images}
+        for each in other.copied:
+            if each.entry.target in images:
                 continue
-            before = copied.get(one.entry.target)
-            copied[one.entry.target] = before.plus(one) if before else one
+            before = copied.get(each.entry.target)
+            copied[each.entry.target] = before.plus(each) if before else each
         return DevWork(
             spec=self.spec or other.spec,
             images=tuple(images.values()),
@@ -83,29 +83,29 @@ class Project:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        sources = (source for one in self.entries if (source := _source(one)))
+        sources = (source for entry in self.entries if (source := _source(entry)))
         return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
 
     def is_defined_by(self, path: Path) -> bool:
-        built = [one for one in self.entries if isinstance(one, FromBuild) and path.is_relative_to(one.context)]
-        return any(path == one.context or _says_how(path.relative_to(one.context).as_posix(), one) for one in built)
+        built = [entry for entry in self.entries if isinstance(entry, FromBuild) and path.is_relative_to(entry.context)]
+        return any(path == each.context or _says_how(path.relative_to(each.context).as_posix(), each) for each in built)
 
     def work(self, paths: Collection[Path]) -> DevWork:
         changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
         if any(path in self.spec for path in changed):
             return DevWork(spec=True)
-        asked = [one for entry in self.entries if (one := self._asked(entry, changed))]
-        copied = tuple(one for one in asked if isinstance(one, Copied))
-        rebuilt = self._made_from({one.target for one in asked if not isinstance(one, Copied)})
+        asked = [work for entry in self.entries if (work := self._asked(entry, changed))]
+        copied = tuple(each for each in asked if isinstance(each, Copied))
+        rebuilt = self._made_from({each.target for each in asked if not isinstance(each, Copied)})
         return DevWork(
             images=rebuilt,
-            copied=tuple(one for one in copied if one.entry not in rebuilt),
+            copied=tuple(each for each in copied if each.entry not in rebuilt),
             manifests=any(path.is_relative_to(root) for path in changed for root in self.manifests),
         )
 
     def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
         affected = with_made_from(changed, self.bases)
-        return tuple(one for one in self.entries if one.target in affected)
+        return tuple(entry for entry in self.entries if entry.target in affected)
 
     def _asked(self, entry: Entry, changed: Iterable[Path]) -> Entry | Copied | None:
         source = _source(entry)

@@ -62,15 +62,15 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
         metadata = pod["metadata"]
         if is_leaving(pod) or (pod.get("status") or {}).get("phase") in ENDED:
             continue
-        statuses = {one["name"]: one for one in container_statuses(pod)}
-        for one in lasting(pod["spec"]):
-            if str(one.get("image", "")).partition("@")[0] != name:
+        statuses = {status["name"]: status for status in container_statuses(pod)}
+        for each in lasting(pod["spec"]):
+            if str(each.get("image", "")).partition("@")[0] != name:
                 continue
-            known = statuses.get(one["name"]) or {}
+            known = statuses.get(each["name"]) or {}
             if "running" not in (known.get("state") or {}):
                 return []
-            place = Container(metadata["namespace"], metadata["name"], one["name"])
-            found.append(Running(place, restart.is_supervised(one), str(known.get("containerID", ""))))
+            place = Container(metadata["namespace"], metadata["name"], each["name"])
+            found.append(Running(place, restart.is_supervised(each), str(known.get("containerID", ""))))
     return found
 
 
@@ -81,7 +81,7 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
     """
     archive, gone = packed(copied.files)
 
-    def one(place: Running) -> None:
+    def copy_into(place: Running) -> None:
         _run(run, place.container, ["sh", "-c", SCRIPT, "sh", *gone], archive)
         for rule in copied.rules:
             if rule.restart and not place.restartable:
@@ -92,7 +92,7 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
 
     pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="sync")
     try:
-        list(pool.map(one, into))
+        list(pool.map(copy_into, into))
     except BaseException as error:
         # On an interrupt nothing is waited for: the command of a rule may not end.
         pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)

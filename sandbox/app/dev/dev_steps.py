@@ -19,7 +19,7 @@ def prepared(steps: Sequence[Step], overtaken: Callable[[], bool]) -> tuple[Step
 
     Once another change has `overtaken` what is applied, its pods are not waited for.
     """
-    push = next((one for one in steps if isinstance(one, PushStep)), None)
+    push = next((each for each in steps if isinstance(each, PushStep)), None)
 
     def taken(step: Step) -> Step:
         match step:
@@ -27,7 +27,7 @@ def prepared(steps: Sequence[Step], overtaken: Callable[[], bool]) -> tuple[Step
 
                 def change(objects: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
                     found = programs(push, step.registry)  # as the engine has the images by then
-                    return [restart.supervised(one, found) for one in objects] if found else objects
+                    return [restart.supervised(each, found) for each in objects] if found else objects
 
                 return replace(step, change=change, overtaken=overtaken)
             case ChartsStep() if step.charts:

@@ -74,7 +74,7 @@ class FileWatch:
                 except OSError as error:
                     raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
                 folders = {known[0] for known in self._roots.values() if known}
-                inside = {one for one in folders if _is_watched(one, paths, deep=deep)}
+                inside = {folder for folder in folders if _is_watched(folder, paths, deep=deep)}
                 watching = (notify, inside, self._stop)
                 threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
 
@@ -129,7 +129,7 @@ class FileWatch:
                 if isinstance(found, set):
                     new = {Path(path) for kind, path in found if kind == ADDED}
                     # Of what is in a folder that was moved here, the system tells nothing.
-                    within = {each for one in new if one.parent not in new for each in _below(one)}
+                    within = {each for folder in new if folder.parent not in new for each in _below(folder)}
                     with self._news:
                         folders = {known[0] for known in self._roots.values() if known}
                         self._lost |= folders & {Path(path) for kind, path in found if kind == DELETED}
@@ -171,7 +171,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _is_watched(folder: Path, paths: Collection[Path], *, deep: bool) -> bool:
-    return any(folder == one or (deep and folder.is_relative_to(one)) for one in paths)
+    return any(folder == path or (deep and folder.is_relative_to(path)) for path in paths)
 
 
 def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -181,6 +181,8 @@ def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """
     found = list(roots)
     folders = {root for root in found if root.is_dir()}
-    whole = sorted(one for one in folders if not any(one != other and one.is_relative_to(other) for other in folders))
+    whole = sorted(
+        folder for folder in folders if not any(folder != other and folder.is_relative_to(other) for other in folders)
+    )
     parents = {root.parent for root in found if not root.is_dir() and root.parent.is_dir()}
-    return whole, sorted(one for one in parents if not any(one.is_relative_to(other) for other in whole))
+    return whole, sorted(parent for parent in parents if not any(parent.is_relative_to(other) for other in whole))

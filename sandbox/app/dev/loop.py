@@ -125,7 +125,7 @@ class DevLoop:
                 raise
             if not isinstance(error, Overtaken):  # then the next change brings it up at once
                 self.report.failed(error)
-            built = tuple(one for one in self._project.entries if isinstance(one, FromBuild))
+            built = tuple(entry for entry in self._project.entries if isinstance(entry, FromBuild))
             self._left = DevWork(images=built, manifests=True)
             return False
         return True
@@ -199,14 +199,16 @@ def project_of(file: Path | None, spec: Spec) -> Project:
         with suppress(SandboxError):  # reported by `up`, and read again when it changes
             entries = LockFile.of(spec.push).entries
     said = [path.absolute() for path in (file, spec.push) if path is not None]
-    written = [one.lock.absolute() for one in spec.apply if isinstance(one, RemoteChart)]
+    written = [each.lock.absolute() for each in spec.apply if isinstance(each, RemoteChart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     return Project(
         spec=tuple(said),
         entries=entries,
         manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec), *_parts(spec)))),
         written=tuple(written),
-        excluded={one.target: excluded(one.context, one.dockerfile) for one in entries if isinstance(one, FromBuild)},
+        excluded={
+            entry.target: excluded(entry.context, entry.dockerfile) for entry in entries if isinstance(entry, FromBuild)
+        },
         bases=bases(entries),
     )
 

@@ -113,7 +113,7 @@ def failed_lives(pod: Manifest) -> Iterator[Life]:
 
 def undo_command(pod: Manifest, context: str) -> str:
     metadata = pod["metadata"]
-    owners = [one for one in metadata.get("ownerReferences") or () if one.get("kind") == "ReplicaSet"]
+    owners = [each for each in metadata.get("ownerReferences") or () if each.get("kind") == "ReplicaSet"]
     label = (metadata.get("labels") or {}).get("pod-template-hash", "")
     if not owners or not label:
         return ""
@@ -122,7 +122,7 @@ def undo_command(pod: Manifest, context: str) -> str:
 
 
 def _statuses(pod: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    return {one["name"]: one for one in container_statuses(pod)}
+    return {status["name"]: status for status in container_statuses(pod)}
 
 
 def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -57,10 +57,10 @@ class Rounds:
 
     @classmethod
     def of(cls, steps: Sequence[Step], report: DevReport) -> Rounds:
-        push = next((one for one in steps if isinstance(one, PushStep)), None)
-        charts = next((one for one in steps if isinstance(one, ChartsStep)), None)
-        following = [one for one in steps if one.name in FOLLOWING]
-        apply = next(one for one in steps if isinstance(one, ApplyStep))
+        push = next((each for each in steps if isinstance(each, PushStep)), None)
+        charts = next((each for each in steps if isinstance(each, ChartsStep)), None)
+        following = [step for step in steps if step.name in FOLLOWING]
+        apply = next(each for each in steps if isinstance(each, ApplyStep))
         return cls(push, charts, apply, report, following)
 
     @property
@@ -69,9 +69,9 @@ class Rounds:
 
     def pods(self) -> list[Manifest]:
         """Return the pods in the namespaces of the project's objects and charts. Raises ClusterError."""
-        places = self.apply.namespaces.union(one.namespace for one in (self.charts.charts if self.charts else ()))
+        places = self.apply.namespaces.union(chart.namespace for chart in (self.charts.charts if self.charts else ()))
         cluster = self.cluster
-        return [pod for one in places for pod in cluster.list("v1", "Pod", one, selector=self.apply.pods)]
+        return [pod for place in places for pod in cluster.list("v1", "Pod", place, selector=self.apply.pods)]
 
     def run(self, work: DevWork) -> DevWork:
         """Do the work; return what is left: images that failed, which were reported, and what was overtaken.
@@ -84,10 +84,10 @@ class Rounds:
         failed: list[Entry] = []
         # New pods begin with the image.
         behind = self.copied.values() if work.manifests else ()
-        ordered = _in_order(self._with_made_from([*work.images, *(one.copied.entry for one in behind)]))
+        ordered = _in_order(self._with_made_from([*work.images, *(each.copied.entry for each in behind)]))
         made_from = bases(ordered)
         for entry in ordered:
-            if made_from.get(entry.target, frozenset()) & {one.target for one in failed}:
+            if made_from.get(entry.target, frozenset()) & {each.target for each in failed}:
                 failed.append(entry)
                 continue
             try:
@@ -108,37 +108,37 @@ class Rounds:
 
     def _with_made_from(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         every = self.push.images.entries if self.push else ()
-        found = {one.target: one for one in entries}
+        found = {entry.target: entry for entry in entries}
         affected = with_made_from(found, bases(every))
-        return tuple(({one.target: one for one in every if one.target in affected} | found).values())
+        return tuple(({item.target: item for item in every if item.target in affected} | found).values())
 
     def _synced(self, work: DevWork) -> DevWork:
         """Copy files into containers; returns the remaining work, with the images for which that is not possible."""
         if not work.copied:
             return work
         registry, pods = self.apply.registry, self.pods()
-        found = {one.entry.target: container_sync.running(pods, registry, one.entry.target) for one in work.copied}
-        lost = tuple(one.entry for one in work.copied if not self._sync(one, found[one.entry.target]))
+        found = {each.entry.target: container_sync.running(pods, registry, each.entry.target) for each in work.copied}
+        lost = tuple(each.entry for each in work.copied if not self._sync(each, found[each.entry.target]))
         return DevWork(images=(*work.images, *lost), manifests=work.manifests)
 
     def _sync(self, copied: Copied, into: Sequence[Running]) -> bool:
         target = copied.entry.target
         before = self.copied.get(target, Copies(Copied(copied.entry, {}, ())))
         whole = before.copied.plus(copied)
-        late = [one for one in into if one.life not in before.lives]  # these lack the earlier files too
+        late = [each for each in into if each.life not in before.lives]  # these lack the earlier files too
         if not into or (late and len(whole.files) > MOST_COPIED):
             return False
         try:
             with timed(self.report, "sync", str(target)) as phase:
                 run = container_sync.by_cluster(self.cluster)
                 container_sync.copy(whole, late, run)
-                container_sync.copy(copied, [one for one in into if one not in late], run)
+                container_sync.copy(copied, [each for each in into if each not in late], run)
                 phase.detail = f"{count(len(copied.files), 'file')} into {count(len(into), 'container')}"
         except SyncFailed as error:
             error.fix = "the image is built instead"
             self.report.failed(error)
             return False
-        self.copied[target] = Copies(whole, frozenset(one.life for one in into))
+        self.copied[target] = Copies(whole, frozenset(each.life for each in into))
         self.loaded &= all(rule.restart or rule.run for rule in copied.rules)
         return True
 
@@ -154,9 +154,9 @@ class Rounds:
     def _pushed(self, entries: Sequence[Entry]) -> Sequence[Result]:
         if not entries or self.push is None:
             return ()
-        with timed(self.report, "push", ", ".join(str(one.target) for one in entries)) as phase:
+        with timed(self.report, "push", ", ".join(str(entry.target) for entry in entries)) as phase:
             results = self.push.push(entries, partial(self.report.progress, "push"))
-            phase.detail = megabytes(sum(one.size for one in results))
+            phase.detail = megabytes(sum(result.size for result in results))
         return results
 
     def _rolled_out(self) -> None:
@@ -194,5 +194,5 @@ class Rounds:
 
 
 def _in_order(entries: Sequence[Entry]) -> list[Entry]:
-    built = [one for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for one in wave]
-    return [*(one for one in entries if not isinstance(one, FromBuild)), *built]
+    built = [entry for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for entry in wave]
+    return [*(entry for entry in entries if not isinstance(entry, FromBuild)), *built]

@@ -52,7 +52,9 @@ class Reached:
 def load_balancers(route: Route, home: Home) -> tuple[Balanced, ...]:
     names = home.sandbox(route.name)
     services = Cluster(names.kubeconfig).list("v1", "Service", saved_spec.namespace(names))
-    return tuple(_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer")
+    return tuple(
+        _balanced(route.name, service) for service in services if service["spec"].get("type") == "LoadBalancer"
+    )
 
 
 def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -> tuple[Balanced, ...]:
@@ -64,7 +66,7 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
     for route in known:
         with suppress(SandboxError):
             reached = engine is None or bool(engine.shares_network())
-            found += [replace(one, reached=reached) for one in load_balancers(route, home)]
+            found += [replace(balancer, reached=reached) for balancer in load_balancers(route, home)]
     return tuple(found)
 
 
@@ -78,10 +80,10 @@ def _reached(route: Route, home: Home, engine: Engine) -> tuple[Reached, ...]:
     places: dict[str, list[str]] = {}
     for port in route.every_port:
         places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))
-    for one in balanced((route,), home, engine):
-        ends = (port.partition("/") for port in one.ports)
-        urls = [f"{protocol}://{host_network.authority(one.address, number)}" for number, _, protocol in ends]
-        places.setdefault(one.service, []).extend(urls if one.address and one.reached else ())
+    for each in balanced((route,), home, engine):
+        ends = (port.partition("/") for port in each.ports)
+        urls = [f"{protocol}://{host_network.authority(each.address, number)}" for number, _, protocol in ends]
+        places.setdefault(each.service, []).extend(urls if each.address and each.reached else ())
     return tuple(
         Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
     )
@@ -89,7 +91,7 @@ def _reached(route: Route, home: Home, engine: Engine) -> tuple[Reached, ...]:
 
 def _balanced(sandbox: str, service: Manifest) -> Balanced:
     given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
-    ports = (f"{one['port']}/{one.get('protocol', 'TCP').lower()}" for one in service["spec"].get("ports") or ())
+    ports = (f"{each['port']}/{each.get('protocol', 'TCP').lower()}" for each in service["spec"].get("ports") or ())
     metadata = service["metadata"]
     return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
 
@@ -127,9 +129,9 @@ class PortStatus:
 def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
     service, names = service.partition(":")[0], user_home().sandbox(name)  # as `edge status` shows one, with a port
-    for one in reached_of(name, user_home(), Engine.connect()):
-        if one.service == service and one.places:
-            return one.places
+    for each in reached_of(name, user_home(), Engine.connect()):
+        if each.service == service and each.places:
+            return each.places
     namespace, _, short = service.partition("/")
     with suppress(ClusterError):
         if Cluster(names.kubeconfig).get("v1", "Service", short, namespace) is None:
@@ -170,7 +172,7 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
 def remove(session: Session, port: int, *, name: str | None) -> None:
     home = user_home()
     added = routes.added_ports(home.edge)
-    found = [one for one, known in added if known.port == port and name in (None, one)]
+    found = [sandbox for sandbox, known in added if known.port == port and name in (None, sandbox)]
     if not found:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
     if len(found) > 1:
@@ -193,7 +195,7 @@ def choose(home: Home, engine: Engine, route: Route, port: int | None, wanted: P
 
 
 def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
-    mine = {one.port for one in route.every_port if one.to == wanted.to and not one.host}
+    mine = {each.port for each in route.every_port if each.to == wanted.to and not each.host}
     others = {number for _, number in route.takes} - mine
 
     def wrong(number: int) -> Iterator[SandboxError]:
@@ -203,8 +205,8 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
     if port is None:
         named = wanted.to.partition(":")[2]
         usual = int(named) if named.isdigit() else USUAL
-        free = (one for one in (usual, *host_network.after(usual)) if one not in others)
-        return next(one for one in free if not any(wrong(one)))
+        free = (each for each in (usual, *host_network.after(usual)) if each not in others)
+        return next(each for each in free if not any(wrong(each)))
     if port in others:
         raise UsageError(f"the sandbox '{route.name}' has port {port} already", fix="choose another, or auto")
     for problem in wrong(port):
@@ -265,7 +267,7 @@ def _require_port(home: Home, name: str, port: Port) -> None:
 def _status(route: Route, port: Port) -> PortStatus:
     try:
         ports = HostPorts(user_home().sandbox(route.name))
-        forward = next((one for one in route.forwards if one.name == port.to), None)
+        forward = next((each for each in route.forwards if each.name == port.to), None)
         service = f"{forward.namespace}/{forward.target.removeprefix('service/')}:{forward.port}" if forward else ""
         backend = ports.backend(service or port.to, direct=bool(forward))
         ready, detail = backend.ready, str(backend)

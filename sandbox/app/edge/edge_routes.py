@@ -37,7 +37,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
     loader.require(Upstream, upstream)
     home = user_home()
     route = _owner(home, host, name)
-    if any(one.host == host and one.sandbox != route.name for one in routes.load_added(home.edge)):
+    if any(each.host == host and each.sandbox != route.name for each in routes.load_added(home.edge)):
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox edge route remove {host}")
     with session.alone(route.name, "route"):
         wanted = AddedRoute(host, route.name, upstream)
@@ -54,7 +54,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
 
 def remove(session: Session, host: str) -> None:
     home = user_home()
-    found = next((one for one in routes.load_added(home.edge) if one.host == host), None)
+    found = next((each for each in routes.load_added(home.edge) if each.host == host), None)
     if found is None:
         raise UsageError(f"no route was added for {host}", fix="list the added ones with: sandbox edge route list")
     with session.alone(found.sandbox, "route"):

@@ -72,7 +72,7 @@ def _claim(spec: ResolvedSpec, machine: Machine) -> AbstractContextManager[None]
 
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves. Raises UsageError."""
-    named = (*(one.host for one in spec.edge.hosts), *(one.host for one in spec.edge.tls))
+    named = (*(host.host for host in spec.edge.hosts), *(route.host for route in spec.edge.tls))
     hosts = tuple(map(Host, named))
     mine = Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.edge.listen)
@@ -134,7 +134,7 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = spec.edge.ports if spec.takes_https_ports else ()
     edge = [Wanted(EDGE, Bind(spec.edge.listen, port), *HTTPS) for port in https]
-    edge += [Wanted(EDGE, Bind(spec.edge.listen, one.port), *EDGE_TCP) for one in spec.edge.tcp]
+    edge += [Wanted(EDGE, Bind(spec.edge.listen, each.port), *EDGE_TCP) for each in spec.edge.tcp]
     if spec.registry.external:
         return edge
     return [Wanted(home.sandbox(spec.name).registry, Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]
@@ -151,7 +151,7 @@ def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
     if not spec.cluster.supports.containers:
         return registry_tunnel(spec, machine.home)
     names = machine.home.sandbox(machine.name)
-    container = next((one for one in machine.ours if one.name == names.registry), None)
+    container = next((each for each in machine.ours if each.name == names.registry), None)
     if container is None:
         port = (machine.engine.volume_labels(names.volume) or {}).get(container_step.PORT, "")
         return int(port) if port.isdigit() else None
@@ -223,9 +223,9 @@ class Machine:
         alone = self._neighbour(bind, lambda route: map(route.place, route.tcp_ports) if shared else route.takes)
         if alone:
             return alone
-        for one in routes.load_registries(self.home.edge):
-            if one.sandbox != self.name and one.port == bind.port and _meet(bind.address, one.place[0]):
-                return _sandbox(one.sandbox)
+        for each in routes.load_registries(self.home.edge):
+            if each.sandbox != self.name and each.port == bind.port and _meet(bind.address, each.place[0]):
+                return _sandbox(each.sandbox)
         if starting := self._starting(bind.port, owner, shared=shared):
             return starting
         registry = routes.registry_of(self.home.edge, self.name)
@@ -233,10 +233,10 @@ class Machine:
         if bind in self.listening and has_registry == (owner != EDGE):
             return None
         container = self.edge if owner == EDGE else owner
-        publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
-        if any(one.name == container and (one.running or one.paused) for one in publishers):
+        publishers = [each for each in self.ours if any(bind in binds for binds in each.published.values())]
+        if any(publisher.name == container and (publisher.running or publisher.paused) for publisher in publishers):
             return None
-        if other := next((one for one in publishers if one.name != container), None):
+        if other := next((each for each in publishers if each.name != container), None):
             return _container(other, self.home)
         if bind in self.listening:
             return Occupant(f"container {self.edge}")
@@ -273,8 +273,8 @@ class Machine:
             return _container(container, self.home)
         found = host_network.holder(port)
         # The edges of other users are in the machine's network, where the engine tells nothing of their ports.
-        edges = (one for one in self.engine.containers(LABEL) if one.running and one.name.startswith(EDGE))
-        theirs = next((one for one in edges if not labelled.is_ours(one, self.home)), None)
+        edges = (each for each in self.engine.containers(LABEL) if each.running and each.name.startswith(EDGE))
+        theirs = next((edge for edge in edges if not labelled.is_ours(edge, self.home)), None)
         if theirs and (found is None or "haproxy" in str(found)):
             return Occupant(f"container {theirs.name}, {labelled.whose(theirs)}, or {found or UNKNOWN}")
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
@@ -284,9 +284,9 @@ def _sandbox(name: str) -> Occupant:
     return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`", name)
 
 
-def _meet(one: str, other: str) -> bool:
+def _meet(address: str, other: str) -> bool:
     """Two addresses exclude each other at one port if they are equal, or if one of them means all addresses."""
-    ours, theirs = ip_address(one), ip_address(other)
+    ours, theirs = ip_address(address), ip_address(other)
     return ours.version == theirs.version and (ours == theirs or ours.is_unspecified or theirs.is_unspecified)
 
 

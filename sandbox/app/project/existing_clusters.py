@@ -55,8 +55,12 @@ def find(engine: Engine, home: Home) -> tuple[UserCluster, ...]:
 
 
 def _found(engine: Engine, home: Home) -> Iterator[UserCluster]:
-    planes = [one for one in engine.containers(CLUSTER) if one.labels.get(ROLE) == "control-plane" and one.running]
-    for name in sorted({one.labels[CLUSTER] for one in planes} - {one.cluster for one in home.known()}):
+    planes = [
+        container
+        for container in engine.containers(CLUSTER)
+        if container.labels.get(ROLE) == "control-plane" and container.running
+    ]
+    for name in sorted({plane.labels[CLUSTER] for plane in planes} - {each.cluster for each in home.known()}):
         context = f"kind-{name}"
         with suppress(SandboxError):  # no such context, or no server answers there
             yield UserCluster(context, _announced(home, context) or _published(engine))

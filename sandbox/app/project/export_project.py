@@ -179,11 +179,11 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
     context.trust(spec)
     with Client(url, keychain=context.keychain(spec.credentials)) as client:
         taken = write_layout(client, [entry.target for entry in known.entries], folder / IMAGES)
-    entries = [{"from": "layout", "path": IMAGES, "image": str(one), "as": str(one)} for one in taken]
+    entries = [{"from": "layout", "path": IMAGES, "image": str(each), "as": str(each)} for each in taken]
     _write(folder / "images.yaml", {"images": entries})
     locked = (
-        Locked(target=str(one), origin=f"layout {IMAGES} {one}", source=digest, digest=digest)
-        for one, digest in taken.items()
+        Locked(target=str(target), origin=f"layout {IMAGES} {target}", source=digest, digest=digest)
+        for target, digest in taken.items()
     )
     old = known.read()
     lock = locks.lock_of(locked, old.compression) if old else locks.lock_of(locked)
@@ -195,7 +195,9 @@ def _versions(spec: ResolvedSpec) -> dict[str, Any]:
     """Return the versions that the sandbox was made with, for comparison where another one differs."""
     engine = Engine.connect()
     own = machine_plan.own_images(spec, context.home(), engine)
-    images = {name: {"reference": one, "id": engine.image_id(one)} for name, one in sorted(own.references.items())}
+    images = {
+        name: {"reference": image, "id": engine.image_id(image)} for name, image in sorted(own.references.items())
+    }
     return {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.version, "images": images}
 
 

@@ -33,14 +33,14 @@ class Places:
     def reachable(self) -> bool:
         return self.by_fingerprint is not None
 
-    def secrets(self, one: Entry) -> tuple[str, ...] | None:
+    def secrets(self, entry: Entry) -> tuple[str, ...] | None:
         """Return the Secrets whose certificate is exactly this one; None when that is not known."""
-        if self.by_fingerprint is None or one.facts is None:
+        if self.by_fingerprint is None or entry.facts is None:
             return None
-        return self.by_fingerprint.get(one.facts.sha256, ())
+        return self.by_fingerprint.get(entry.facts.sha256, ())
 
-    def stores(self, one: Entry) -> tuple[str, ...] | None:
-        return self.trusting if one.role == ROOT else None
+    def stores(self, entry: Entry) -> tuple[str, ...] | None:
+        return self.trusting if entry.role == ROOT else None
 
 
 def find_places(names: Names, entries: Sequence[Entry]) -> Places:
@@ -70,5 +70,5 @@ def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def _stores(entries: Sequence[Entry], record: Path) -> tuple[str, ...]:
-    roots = [one.file.read_bytes() for one in entries if one.role == ROOT and one.facts is not None]
+    roots = [entry.file.read_bytes() for entry in entries if entry.role == ROOT and entry.facts is not None]
     return tuple(store for root_pem in roots for store in stores.installed(root_pem, record))

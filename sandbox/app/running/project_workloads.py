@@ -69,7 +69,7 @@ def listed(cluster: Cluster, namespace: str | None) -> list[Workload]:
         for kind in KINDS.values()
         for manifest in cluster.list("apps/v1", kind, namespace)
     ]
-    return [one for one in workloads if namespace or not is_system(one.namespace)]
+    return [workload for workload in workloads if namespace or not is_system(workload.namespace)]
 
 
 def find(cluster: Cluster, text: str, namespace: str | None) -> Workload:

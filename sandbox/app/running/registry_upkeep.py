@@ -52,7 +52,7 @@ class Pruning:
 
     @property
     def names(self) -> list[str]:
-        return [str(one) for one in self._found]
+        return [str(tag) for tag in self._found]
 
     def delete(self) -> None:
         """Delete the tags. Raises SandboxError."""
@@ -73,14 +73,14 @@ def require_no_sandbox(registry: str) -> None:
     """Raise UsageError for the registry of any user's sandbox on this machine, where only its own commands delete."""
     place = address.parse(registry)
     found = _addresses(place)
-    is_here = place.is_loopback or any(one.is_loopback or one.is_unspecified for one in found)
+    is_here = place.is_loopback or any(each.is_loopback or each.is_unspecified for each in found)
     for container in _of_sandboxes():
         ports = {bind.port for binds in container.published.values() for bind in binds}
         if (is_here and container.has_processes and place.port in ports) or {*map(str, found)} & {
             *container.addresses.values()
         }:
             raise _of_sandbox(registry, f"the container {container.name}, {labelled.whose(container)}")
-    tunnels = (one.port for one in routes.load_registries(context.home().edge) if one.forward)
+    tunnels = (each.port for each in routes.load_registries(context.home().edge) if each.forward)
     if is_here and place.port in tunnels:
         raise _of_sandbox(registry, "your own sandbox in an existing cluster")
 
@@ -98,10 +98,10 @@ def _of_sandboxes() -> tuple[Container, ...]:
 def _addresses(place: Address) -> set[IPv4Address | IPv6Address]:
     """Return the addresses that a registry's name leads to; names prove nothing."""
     try:
-        found = {ip_address(one[4][0]) for one in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)}
+        found = {ip_address(each[4][0]) for each in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)}
     except OSError:  # then nothing can be deleted there
         return set()
-    return {getattr(one, "ipv4_mapped", None) or one for one in found}
+    return {getattr(each, "ipv4_mapped", None) or each for each in found}
 
 
 def _of_sandbox(registry: str, who: str) -> UsageError:
@@ -137,7 +137,7 @@ def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
 def _registry_step(spec: Spec) -> tuple[RegistryStep, str]:
     """Return the step of the sandbox's own registry, and the image for what is done to its data."""
     steps, _, own = machine_plan.steps(spec)
-    return next(one for one in steps if isinstance(one, RegistryStep)), own.references["busybox"]
+    return next(step for step in steps if isinstance(step, RegistryStep)), own.references["busybox"]
 
 
 def _own_registry(spec: Spec) -> tuple[Registry, str]:

@@ -48,7 +48,7 @@ class TrustedStores:
         return trust_plan.untrust(meant.__contains__, self.holdings, self.machine)
 
     def replaced(self, root: Root, sandbox: str) -> list[Root]:
-        return [one.root for one in self.noted if one.sandbox == sandbox and one.root != root]
+        return [each.root for each in self.noted if each.sandbox == sandbox and each.root != root]
 
     def roots(self, name: str | None) -> set[Root]:
         """Return the roots of the sandbox `name`, recorded or in its files, else those of all.
@@ -56,10 +56,10 @@ class TrustedStores:
         Raises UsageError if there are none.
         """
         if name is None:
-            return {root for one in self.holdings for root in one.entries} | {one.root for one in self.noted}
+            return {root for holding in self.holdings for root in holding.entries} | {each.root for each in self.noted}
         current = context.home().sandbox(name).root_certificate
         found = {parse(current.read_bytes())} if current.is_file() else set()
-        found |= {one.root for one in self.noted if one.sandbox == name}
+        found |= {each.root for each in self.noted if each.sandbox == name}
         if not found:
             fix = "run `sandbox certs untrust` without a name to find all of them"
             raise UsageError(f"no root certificate of a sandbox {name} is known", fix=fix, id="trust")
@@ -67,9 +67,9 @@ class TrustedStores:
 
     def note_before(self, planned: Plan, sandbox: str) -> None:
         """Record what is about to change, so that an interrupted change can be completed."""
-        for one in planned.changes:
-            places = ((one.kind.value, one.place),) if one.adds else ()
-            self.record.write(Entry(one.root, sandbox if one.adds else "", places))
+        for change in planned.changes:
+            places = ((change.kind.value, change.place),) if change.adds else ()
+            self.record.write(Entry(change.root, sandbox if change.adds else "", places))
 
     def shell_lines(self, root: Root) -> Sequence[str]:
         """Return the lines for a shell's profile that make programs with a list of their own trust the root."""

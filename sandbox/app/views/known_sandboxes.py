@@ -40,8 +40,8 @@ def sandboxes() -> tuple[Known, ...]:
     home, engine = context.home(), Engine.connect()
     known = {route.name: route.domain for route in routes.load(home.edge)}
     containers = engine.listed()
-    ours = {one.labels.get(LABEL) for one in containers if labelled.is_ours(one.labels, home)}
-    states = {one.name: one.state for one in containers}
+    ours = {container.labels.get(LABEL) for container in containers if labelled.is_ours(container.labels, home)}
+    states = {each.name: each.state for each in containers}
     memory = _memory(engine, containers)
     found = []
     for name in sorted({name for name in ours if name} | known.keys()):
@@ -65,7 +65,7 @@ def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[st
             return engine.memory(container.name)
         return 0
 
-    running = [one for one in containers if one.state in ("running", "paused") and _cluster(one)]
+    running = [each for each in containers if each.state in ("running", "paused") and _cluster(each)]
     memory: Counter[str] = Counter()
     with ThreadPoolExecutor(8) as pool:
         for container, size in zip(running, pool.map(used, running), strict=True):
@@ -99,7 +99,7 @@ def is_stopped(name: str) -> bool:
     node = saved_spec.control_plane(context.home().sandbox(name))
     if node is None:
         return False
-    states = {one.name: one.state for one in Engine.connect().listed()}
+    states = {each.name: each.state for each in Engine.connect().listed()}
     return _state(states.get(node)) == "stopped"
 
 
@@ -109,7 +109,7 @@ def require_known(name: str) -> None:
     if labelled.knows(names):
         return
     try:
-        known = {one.name for one in sandboxes()}
+        known = {sandbox.name for sandbox in sandboxes()}
     except SandboxError:
         return
     if name not in known:

@@ -102,10 +102,10 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
         raise UsageError(
             f"the edge does not route {host} to the sandbox '{name}'",
             details=f"it routes {', '.join(f'*.{domain}' for domain in route.domains)}"
-            + "".join(f", {one.host}" for one in route.every_host),
+            + "".join(f", {each.host}" for each in route.every_host),
             fix=f"name one below {route.domain}, or write `edge: {{hosts: [{host}]}}` in sandbox.yaml",
         )
-    known = (host,) if host else tuple(one for one in _hosts(home, route) if _leads_here(route, one))
+    known = (host,) if host else tuple(each for each in _hosts(home, route) if _leads_here(route, each))
     found = _urls(route, known or (route.domain,))
     if not found:
         raise UsageError(
@@ -131,10 +131,10 @@ def answered_hosts(name: str) -> AnsweredHosts:
             fix="enter them at that address; with `ingress: {address: …}` in sandbox.yaml they are here, too",
         )
     address, port = route.listen[0]
-    by_name = [one.host for one in route.tls_hosts]
-    found = tuple(one for one in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, one))
-    own = (route.domain, *by_name, *(one.host for one in route.every_host))
-    others = tuple(one for one in found if one not in own and not one.endswith(f".{route.domain}"))
+    by_name = [each.host for each in route.tls_hosts]
+    found = tuple(each for each in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, each))
+    own = (route.domain, *by_name, *(each.host for each in route.every_host))
+    others = tuple(item for item in found if item not in own and not item.endswith(f".{route.domain}"))
     return AnsweredHosts(found, Bind(address, port).asked_at, others)
 
 
@@ -155,7 +155,7 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     except ServerAway as error:
         raise not_up(route.name, str(error)) from error
     found = set(served_hosts.hosts_of(ingresses))
-    found |= {one.host for one in route.every_host}
+    found |= {each.host for each in route.every_host}
     return tuple(sorted(found)) or (route.domain,)
 
 

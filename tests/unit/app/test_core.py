@@ -22,6 +22,7 @@ from sandbox.app import context as world
 from sandbox.app import machine_plan, requirements
 from sandbox.app.agreement import Refusal, agree_on_origin, replaced
 from sandbox.app.edge import ports
+from sandbox.app.project import missing_tools
 from sandbox.app.running import snapshots
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
@@ -66,6 +67,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(machine_plan, "steps", steps)
     monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(requirements, "require", lambda *_: None)
+    monkeypatch.setattr(missing_tools, "provide", lambda *_: None)
     monkeypatch.setattr(requirements, "require_architecture", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     return found
