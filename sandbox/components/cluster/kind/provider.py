@@ -228,7 +228,7 @@ class KindProvider:
         stopped = [node.name for node in resting]
         for name in start_order.by_address(self.engine, self.names.network, stopped):
             say(f"starting {name}")
-            if name in self.nodes.every():
+            if name in cold:
                 self.proxied.write(name)  # before its containerd reads it
             self.engine.start(name)
         nameservers = self._nameserver_file()
