@@ -228,7 +228,12 @@ def test_company_ca_is_trusted_by_nodes_and_pods_that_ask(
     node = context.home().sandbox(NAME).node
     tool("docker", "exec", node, "sh", "-c", f"echo {gateway()} {TLS_HOST} >> /etc/hosts")
     pull = ("docker", "exec", node, "crictl", "pull", f"{TLS_HOST}:{tls_port}/none:v1")
-    assert "certificate signed by unknown authority" in tool(*pull, status=None)
+
+    def unrefused() -> str | None:
+        output = tool(*pull, status=None)
+        return None if "certificate signed by unknown authority" in output else output
+
+    wait_until(unrefused, what="the refusal of a pull", timeout=20)  # Go reads /etc/hosts every five seconds
     kubectl("create", "namespace", "trusting")
     kubectl("label", "namespace", "trusting", "sandbox.dev/trust=true")
     write(command, nameservers=[nameserver.server_address[0]], ca=str(roots / "roots.pem"))
