@@ -18,7 +18,6 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.errors import SandboxError
-from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
@@ -128,15 +127,6 @@ def test_every_secret_is_issued_from_our_authority(server: ApiServer, issuer: Is
     assert not issuer.undo()
 
 
-def test_certificates_are_as_ours_would_be(server: ApiServer, issuer: IssuerStep) -> None:
-    issuer.apply(NoWork())
-    spec = server.objects[CERTIFICATE]["spec"]
-    assert (spec["dnsNames"], spec["ipAddresses"]) == ([DOMAIN, f"*.{DOMAIN}"], ["127.0.0.1", "::1"])
-    assert (spec["duration"], spec["renewBefore"]) == ("2160h0m0s", "720h0m0s")
-    assert (spec["privateKey"]["algorithm"], spec["privateKey"]["size"]) == ("ECDSA", 256)
-    assert spec["usages"] == ["digital signature", "server auth"]
-
-
 @pytest.mark.security(1)
 def test_the_root_s_key_stays_at_home(server: ApiServer, issuer: IssuerStep) -> None:
     """Cert-manager issues certificates → the cluster never has the root's key."""
@@ -196,12 +186,6 @@ def test_authority_leaves_a_cluster_that_needs_it_no_more(server: ApiServer, iss
     assert SECRET not in server.objects
 
 
-def test_defaults_of_the_api_server_are_no_difference(server: ApiServer, issuer: IssuerStep) -> None:
-    issuer.apply(NoWork())
-    server.objects[CERTIFICATE]["spec"]["revisionHistoryLimit"] = 1
-    assert issuer.check().state is State.READY
-
-
 def test_why_a_certificate_is_not_ready_is_said(
     server: ApiServer, issuer: IssuerStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,22 +200,3 @@ def test_why_a_certificate_is_not_ready_is_said(
     with pytest.raises(WaitTimeout) as caught:
         issuer.apply(NoWork())
     assert "not yet seen by cert-manager" in caught.value.details
-
-
-def test_only_a_webhook_that_does_not_answer_yet_is_waited_for(
-    server: ApiServer, issuer: IssuerStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cert_manager, "ISSUE_TIMEOUT", 0.1)
-    early = b'{"message": "failed calling webhook \\"webhook.cert-manager.io\\": no endpoints available"}'
-    server.objects["/api/v1/namespaces/x/secrets/x"] = {"kind": "Secret"}
-    server.refusal = (500, early)
-    with pytest.raises(ClusterError):  # the namespaces, which no webhook of cert-manager's looks at
-        issuer.apply(NoWork())
-    bare = IssuerStep(issuer.names, issuer.keystore, ())
-    with pytest.raises(WaitTimeout, match="not ready"):
-        bare.apply(NoWork())
-    denied = b'{"message": "admission webhook \\"webhook.cert-manager.io\\" denied the request: spec.ca"}'
-    for refusal in ((403, b'{"message": "forbidden"}'), (400, denied)):
-        server.refusal = refusal
-        with pytest.raises(ClusterError):  # and no WaitTimeout
-            bare.apply(NoWork())

@@ -9,7 +9,6 @@ from pathlib import Path
 import certifi
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from sandbox.components.certificates import export_formats
@@ -24,10 +23,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 PKI = make_pki()
 ROOT = PKI.root.cert_pem
 PUBLIC = Path(certifi.where()).read_bytes()
-
-
-def fingerprints(certificates: list[x509.Certificate]) -> set[bytes]:
-    return {one.fingerprint(SHA256()) for one in certificates}
 
 
 def in_java(store: bytes) -> list[x509.Certificate]:
@@ -58,11 +53,6 @@ def test_comments_and_damage_among_public_roots_are_skipped() -> None:
     public = "# Bücher CA\n".encode() + damaged + PUBLIC
     assert FORMATS["bundle"](ROOT, public).count(b"BEGIN") == 2 + PUBLIC.count(b"BEGIN")
     assert len(in_java(FORMATS["p12"](ROOT, public))) == 1 + PUBLIC.count(b"BEGIN")
-
-
-def test_a_truststore_holds_the_same_as_the_bundle() -> None:
-    bundle = x509.load_pem_x509_certificates(FORMATS["bundle"](ROOT, PUBLIC))
-    assert fingerprints(in_java(FORMATS["p12"](ROOT, PUBLIC))) == fingerprints(bundle)
 
 
 @pytest.mark.security(1)

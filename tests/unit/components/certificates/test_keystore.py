@@ -157,12 +157,6 @@ def test_a_leaf_that_is_broken_says_why_and_is_replaced(
     handshake(leaf, DOMAIN, store.authority([DOMAIN], now=NOW).root_pem, tmp_path)
 
 
-def test_a_leaf_for_other_hosts_is_replaced(store: Keystore) -> None:
-    more = [*HOSTS[1:], f"a.b.{DOMAIN}"]
-    assert store.inspect_leaf("default", more, now=NOW).reason == f"hosts differ: +a.b.{DOMAIN} -{DOMAIN}"
-    assert set(describe(store.leaf("default", more, now=NOW).cert_pem, now=NOW).hosts) == set(more)
-
-
 def test_an_open_leaves_folder_is_reported_and_closed(store: Keystore) -> None:
     leaves = store.folder / "leaves"
     leaves.chmod(0o755)
@@ -294,16 +288,6 @@ def test_a_leafs_name_stays_in_its_folder(name: str, store: Keystore) -> None:
     with pytest.raises(UsageError) as caught:
         store.leaf(name, HOSTS, now=NOW)
     assert caught.value.fix
-
-
-def test_invalid_hosts_and_domains_are_refused_without_change(store: Keystore) -> None:
-    before = snapshot(store.folder)
-    for hosts in (["*.localhost"], ["example.com"], []):
-        with pytest.raises(UsageError):
-            store.leaf("default", hosts, now=NOW)
-    with pytest.raises(UsageError):
-        store.authority(["localhost"], now=NOW)
-    assert snapshot(store.folder) == before
 
 
 def test_a_leaf_without_an_authority_says_what_to_run(tmp_path: Path) -> None:

@@ -130,13 +130,6 @@ def test_secret_of_cert_manager_is_adopted(server: ApiServer, cluster: Cluster) 
     assert ("DELETE", SECRET) in [(method, path) for method, path, *_ in server.asked]
 
 
-def test_secret_of_the_sandbox_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
-    tls_secrets.apply_tls_secret(cluster, OURS)
-    tls_secrets.apply_tls_secret(cluster, tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"other")))
-    assert ("DELETE", SECRET) not in [(method, path) for method, path, *_ in server.asked]
-    assert server.objects[SECRET]["data"]["tls.key"] == OURS["data"]["tls.key"]
-
-
 @pytest.fixture
 def pki() -> Pki:
     return make_pki()

@@ -91,12 +91,6 @@ def test_a_self_signed_rsa_certificate_is_good(tmp_path: Path) -> None:
     handshake(provided.leaf(), DOMAIN, cert_pem, tmp_path, strict=False)
 
 
-def test_a_key_in_the_certificate_s_file_is_not_served(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
-    provided = files(tmp_path, leaf.key_pem + leaf.cert_pem + pki.root.cert_pem, leaf.key_pem)
-    provided.require(DOMAIN)
-    assert b"PRIVATE" not in provided.leaf().cert_pem
-
-
 def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
     pki: Pki, leaf: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

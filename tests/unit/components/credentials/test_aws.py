@@ -172,19 +172,6 @@ def test_sign_in_that_has_ended_is_named_with_its_fix(services: Services, dot_aw
     assert error.fix.startswith(f"aws sso login --profile {profile}")
 
 
-def test_web_identity_of_the_environment_becomes_a_password(
-    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "identity"
-    file.write_text(services.aws.identity)
-    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(file))
-    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
-    assert ask(ecr()).accounts.keys() == {HOST}
-    assert services.aws.asked == ["sts web identity", "ecr ASIAROLE"]
-    file.write_text("canary-stale")
-    assert refusal(lambda: ask(ecr())).brief == "AWS refuses these credentials"
-
-
 def program(tmp_path: Path, text: str) -> str:
     file = make_program(tmp_path / "give keys", f"touch {shlex.quote(str(tmp_path / 'ran'))}\n{text}")
     return f'"{file}"'

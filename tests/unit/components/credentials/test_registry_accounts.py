@@ -169,18 +169,6 @@ def test_a_token_that_pods_cannot_use_is_refused(write: WriteFile) -> None:
     assert error.fix.endswith("docker login ghcr.io")
 
 
-def test_a_registry_without_an_account_is_named(write: WriteFile) -> None:
-    file = write({"auths": {"ghcr.io": auth("me", "canary")}})
-    error = refusal(lambda: ask(file, "quay.io"))
-    assert error.fix == "docker login quay.io"
-
-
-@pytest.mark.parametrize("content", ["{}", '{"auths": {}}', "[]", "canary"])
-def test_a_file_without_registries_is_refused(write: WriteFile, content: str) -> None:
-    file = write(content)
-    assert refusal(lambda: ask(file)).brief == f"{file} cannot be used"
-
-
 ENTRIES: Mapping[str, Callable[[Path], Credentials]] = {
     "docker": lambda file: Docker(kind="docker", file=file),
     "docker at one registry": lambda file: Docker(kind="docker", file=file, registries=("quay.io",)),

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -99,14 +99,6 @@ def test_accounts_leave_a_cluster_that_stays(
     assert not made.undo()
 
 
-def test_accounts_are_rolled_back_in_a_cluster_that_stays(node: FakeEngine, names: Names, docker: Docker) -> None:
-    made = step(node, names, docker)
-    made.apply(NoWork())
-    assert made.revoke()
-    assert not names.credentials.exists()
-    assert on_node(node, names) == []
-
-
 def test_accounts_stay_where_the_cluster_does_not_answer(node: FakeEngine, names: Names, docker: Docker) -> None:
     names.credentials.mkdir(parents=True)
     names.kubeconfig.unlink(missing_ok=True)
@@ -143,22 +135,6 @@ def test_entry_of_the_same_name_replaces_the_old(
     assert f"{SHOP}dpr-secret" in server.objects
 
 
-def test_missing_file_and_secret_are_written_again(
-    node: FakeEngine, names: Names, server: ApiServer, docker: Docker, shop_only: Docker
-) -> None:
-    made = step(node, names, docker, shop_only)
-    made.apply(NoWork())
-    del server.objects[f"{SHOP}shop-login"]
-    assert made.check().detail == "shop does not have the present Secret shop-login"
-    made.apply(NoWork())
-    del node.boxes[names.node].files[FILE]
-    assert made.check().detail == f"{FILE} on {names.node} does not have the present logins"
-    made.apply(NoWork())
-    assert made.check().state is State.READY
-    assert on_node(node, names) == ["canary-one"]
-    assert f"{SHOP}shop-login" in server.objects
-
-
 def test_tokens_are_renewed_by_a_process_that_ends_at_down(
     node: FakeEngine, names: Names, services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,15 +154,6 @@ def test_tokens_are_renewed_by_a_process_that_ends_at_down(
     assert not second.running
     assert not made.undo()
     assert not names.credentials.exists()
-
-
-def test_expired_token_is_renewed(node: FakeEngine, names: Names, services: Services, write: Write) -> None:
-    entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
-    made = step(node, names, entry)
-    made.credentials.delivery.deliver(requested(entry, "spec", {}, now=datetime.now(UTC) - timedelta(minutes=59)))
-    assert made.check().detail.startswith("gcr-secret ends at ")
-    made.apply(NoWork())
-    assert made.check().state is State.READY
 
 
 def test_refused_accounts_are_reported_before_the_cluster(names: Names, services: Services, write: Write) -> None:
