@@ -123,8 +123,6 @@ def _of_manifests(name: str, findings: Findings) -> Iterator[str]:
     """Yield which programs the project's own manifests do not run, or not under their names."""
     from sandbox.init import project_files
 
-    if image := project_files.guessed(findings, name):
-        yield f"{image} in your manifests is taken for what is built here: `for:` in images.yaml says so"
     for program, image in project_files.unnamed(name, findings).items():
         yield (
             f"no manifest runs {program}: add a Deployment with `image: {image}`, or `for: [NAME]` to its line in "

@@ -37,7 +37,6 @@ class Document(BaseModel):
 
 
 def key_of(name: str, field: FieldInfo) -> str:
-    """Return the key of a document for a field."""
     return field.validation_alias if isinstance(field.validation_alias, str) else name
 
 

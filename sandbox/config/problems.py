@@ -61,21 +61,17 @@ class Misfits(ValueError):
 
 
 class Unfit(ValueError):
-    """A value that cannot be used, with what to write instead."""
-
     def __init__(self, message: str, fix: str) -> None:
         super().__init__(message)
         self.fix = fix
 
 
 def misfitting(error: Misfits, source: Source) -> list[Fault]:
-    """Return values that do not fit together as faults, in the order of the document."""
     found = [_at(_nearest(source.places, path), path, message) for path, message in error.misfits]
     return sorted(found, key=lambda fault: fault.line)
 
 
 def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fault]:
-    """Return `error` as faults in the order of the document, one for each value."""
     found: dict[KeyPath, list[Fault]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "default_factory_not_called":  # it follows from another fault
@@ -140,8 +136,6 @@ def _is_value(kind: Any) -> bool:
 
 
 class _Key(NamedTuple):
-    """A field of a model, and its key in documents."""
-
     name: str
     key: str
     kind: Any
@@ -153,7 +147,6 @@ def _keys(model: type[BaseModel]) -> Iterator[_Key]:
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
-    """Return the missing or unknown key if the error's location is only that of the mapping."""
     if detail["type"] == "missing":
         return detail["loc"][-1:]
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):

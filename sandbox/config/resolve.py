@@ -131,7 +131,6 @@ def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], na
 
 
 def _domain_of(name: str, base: str, domain: str) -> str:
-    """Return the domain of a sandbox whose spec is written for the name `base` and the `domain`."""
     first, _, rest = domain.partition(".")
     return f"{name}.{rest if first == base else domain}"
 

@@ -173,5 +173,4 @@ def _devices(spec: Spec) -> Iterator[Misfit]:
 
 
 def _repeated(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
-    """Yield the values that are there before, with their places."""
     return ((index, one) for index, one in enumerate(values) if one in values[:index])

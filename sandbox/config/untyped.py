@@ -20,12 +20,10 @@ def mapping(content: Any, *path: str) -> dict[str, Any]:
 
 
 def mappings(content: Any, *path: str) -> list[dict[str, Any]]:
-    """Return the mappings in the list at a path of keys."""
     return [one for one in _listed(content, path) if isinstance(one, dict)]
 
 
 def strings(content: Any, *path: str) -> list[str]:
-    """Return the texts in the list at a path of keys."""
     return [one for one in _listed(content, path) if isinstance(one, str)]
 
 

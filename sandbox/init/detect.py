@@ -146,7 +146,6 @@ def _unread(folder: Path) -> Iterator[str]:
 
 
 def _absent(folder: Path, apps: Iterable[App]) -> Iterator[str]:
-    """Yield a note for each folder that is built and missing: a submodule, or what a tool fetches."""
     for context in dict.fromkeys(app.context for app in apps if app.context is not None):
         if not is_dir(folder / context):
             yield f"{context}/ is built, and missing in this folder: fetch it before `sandbox up`"
@@ -172,7 +171,6 @@ def _without(build: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:
-    """Yield the apps, numbered where two would have one name."""
     seen: set[str] = set()
     for app in apps:
         name = numbered(app.name, seen)

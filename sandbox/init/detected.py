@@ -43,7 +43,6 @@ def labels(texts: Iterable[str]) -> dict[str, str]:
 
 
 def numbered(name: str, taken: Collection[str]) -> str:
-    """Return the name, with a number at its end if it is taken."""
     candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
     return next(candidate for candidate in candidates if candidate not in taken)
 
@@ -54,7 +53,6 @@ def untagged(image: str) -> str:
 
 
 def last_part(image: str) -> str:
-    """Return the last part of an image's name, without its tag and digest."""
     return PurePosixPath(untagged(image.partition("@")[0])).name
 
 
@@ -77,7 +75,6 @@ def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, An
 
 
 def as_text(value: Any) -> str:
-    """Return what a program gets for a value of YAML."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -105,8 +102,8 @@ class App:
 
     `port` is the one its Ingress leads to, `more_ports` have their protocols (tcp or udp). `command` and `args` replace
     those of the image, `check` is a command that succeeds when the program is ready. `once`: it ends, and is a Job.
-    `user` is UID or UID:GID, `image_user` the number that its Dockerfile names. `container` and `pod` are further
-    fields of the objects, `memory` has places in memory with their sizes, `claims` volumes by their places. `names` are
+    `user` is UID or UID:GID, `image_user` the number that its Dockerfile names. `container` has further
+    fields of its object, `memory` has places in memory with their sizes, `claims` volumes by their places. `names` are
     what manifests call its image, `build` what images.yaml has of its build besides the context, `recipe` the text of a
     Dockerfile that is written for it. `left_out` are settings of its compose service that its objects lack.
     """
@@ -128,7 +125,6 @@ class App:
     terminal: tuple[str, ...] = ()
     replicas: int | None = None
     container: Mapping[str, Any] = field(default_factory=dict)
-    pod: Mapping[str, Any] = field(default_factory=dict)
     memory: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
@@ -141,8 +137,6 @@ class App:
 
 @dataclass(frozen=True)
 class ToolFile:
-    """What the file of another tool says: programs that are built, entries of `apply`, its profiles, and notes."""
-
     apps: tuple[App, ...] = ()
     items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()

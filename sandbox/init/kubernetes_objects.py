@@ -107,7 +107,7 @@ def _source(kind: str, **settings: Any) -> dict[str, dict[str, Any]]:
 
 def _workload(app: App, image: str) -> dict[str, Any]:
     # Else a Service called redis puts tcp://ADDRESS into REDIS_PORT of all pods, where programs expect their setting.
-    pod: dict[str, Any] = {"enableServiceLinks": False, **app.pod, "containers": [_container(app, image)]}
+    pod: dict[str, Any] = {"enableServiceLinks": False, "containers": [_container(app, image)]}
     volumes, places = _mounted(app)
     if volumes:
         pod["volumes"], pod["containers"][0]["volumeMounts"] = volumes, places
@@ -160,7 +160,6 @@ def _container(app: App, image: str) -> dict[str, Any]:
 
 
 def _resources(app: App) -> dict[str, dict[str, Any]]:
-    """Return the requests and limits of the compose service, completed by the usual ones."""
     own = untyped.mapping(app.container, "resources")
     resources = {kind: dict(untyped.mapping(own, kind)) for kind in ("requests", "limits")}
     for name, (request, limit) in RESOURCES.items():

@@ -6,7 +6,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -18,7 +18,6 @@ from sandbox.config.loader import CURRENT
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
 from sandbox.init import web_services
-from sandbox.init.compose import service_ports
 from sandbox.init.detected import (
     IGNORED,
     IMAGES,
@@ -48,17 +47,6 @@ def name_of(checkout: str, findings: Findings) -> str:
     return next(filter(None, map(as_name, names)), "app")
 
 
-def registry_port(findings: Findings, targets: Collection[str]) -> int | None:
-    """Return the port of this machine that images have in manifests and that something else pushes, if it is one.
-
-    Images that `up` pushes, the `targets`, need no port.
-    """
-    matches = [match for image in findings.images if (match := _LOCAL.fullmatch(image))]
-    ports = {int(match[1]) for match in matches if match[2] not in targets}
-    port = ports.pop() if len(ports) == 1 else 0
-    return port if 0 < port < 65536 else None
-
-
 def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str, str]:
     """Return the texts of the files of the project `name` by their paths in the folder.
 
@@ -82,17 +70,15 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
         spec["domain"] = own
     elif not is_named and any(domain in text for text in (*findings.hosts, *written.values())):
         spec["base_domain"] = domain
-    written[SPEC] = _spec(spec, name, findings, apply, targets.values())
+    written[SPEC] = _spec(spec, name, findings, apply)
     if findings.unfiltered:
         written[IGNORED] = _ignored(path for path in written if not path.endswith(".Dockerfile"))
     return written
 
 
-def _spec(head: Mapping[str, str], name: str, findings: Findings, apply: list[Any], targets: Collection[str]) -> str:
+def _spec(head: Mapping[str, str], name: str, findings: Findings, apply: list[Any]) -> str:
     spec: dict[str, Any] = {"apiVersion": CURRENT, **head}
     spec["cluster"] = {"kubernetes": f"v{minor(DEFAULT)}"}  # the same on every machine, whatever its images come from
-    if port := registry_port(findings, targets):
-        spec["registry"] = {"port": port}
     if findings.needs_gateway_api:
         spec["ingress"] = {"gateway_api": True}
     if pushes(name, findings):
@@ -103,7 +89,6 @@ def _spec(head: Mapping[str, str], name: str, findings: Findings, apply: list[An
 
 
 def inline(value: Any) -> str:
-    """Return one line of YAML, as people write it."""
     match value:
         case Mapping():
             return "{" + ", ".join(f"{inline(key)}: {inline(inner)}" for key, inner in value.items()) + "}"
@@ -192,14 +177,12 @@ def _app(findings: Findings, name: str) -> App:
 
 
 def pushes(name: str, findings: Findings) -> bool:
-    """Return whether sandbox.yaml pushes images: some that could be built are in manifests."""
     return len(unnamed(name, findings)) < len(dict(_targets(name, findings)))
 
 
 def _names(app: App, target: str, findings: Findings, project: str) -> list[str]:
     """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name."""
-    guess = guessed(findings, project)
-    aliases = (*app.names, *(_alike(app, findings, project) or ([guess] if guess else [])))
+    aliases = (*app.names, *_alike(app, findings, project))
     names = [name for name in dict.fromkeys(aliases) if references.of_text(name)] if findings.items else []
     if all(last_part(name) == last_part(target) for name in names):
         return []
@@ -214,20 +197,6 @@ def _alike(app: App, findings: Findings, project: str) -> list[str]:
     is_whole = app.context == "." and "/" not in app.build.get("dockerfile", "")
     alike = [image for image in images if is_called(image, app.name)]
     return alike or [image for image in images if is_whole and last_part(image) == project]
-
-
-def guessed(findings: Findings, project: str) -> str | None:
-    """Return the image that the only program that is built may be, although it is not called like it.
-
-    It is the only one in the manifests that is neither an official one nor a well-known program's.
-    """
-    built = [app for app in findings.apps if app.context is not None]
-    if len(built) != 1 or built[0].names or _alike(built[0], findings, project):
-        return None
-    # One with a digest is made elsewhere.
-    images = [image.familiar for text in findings.images if "@" not in text and (image := references.of_text(text))]
-    others = {untagged(image) for image in images if "/" in image and last_part(image) not in service_ports.PORTS}
-    return others.pop() if len(others) == 1 and not any(map(_LOCAL.fullmatch, findings.images)) else None
 
 
 def _objects(name: str, findings: Findings, targets: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -75,7 +75,6 @@ def has(folder: Path, file: Path | str) -> bool:
 
 
 def shown(folder: Path, place: Path) -> str:
-    """Return a folder's path from the project's folder, with a slash."""
     return place.relative_to(folder).as_posix() + "/"
 
 
@@ -89,7 +88,6 @@ def require_yaml(file: Path) -> None:
 
 
 def mapping_in(file: Path) -> Mapping[str, Any]:
-    """Return the content of a YAML file that should be a mapping; empty for any other, which `up` reports."""
     with suppress(yaml.YAMLError, UsageError):
         content = yaml_text.document(text_file.read(file))
         return content if isinstance(content, dict) else {}

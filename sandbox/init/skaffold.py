@@ -40,7 +40,6 @@ _DIGEST = re.compile(r"@\{\{\s*\.IMAGE_DIGEST\w*\s*\}\}")
 
 
 def load(folder: Path, profiles: Collection[str] = ()) -> ToolFile | None:
-    """Return the content of the folder's skaffold.yaml; None if it has none, or the file is not Skaffold's."""
     file = next((name for name in FILES if has(folder, name)), None)
     if file is None:
         return None
@@ -77,7 +76,6 @@ def _with_profile(config: dict[str, Any], profiles: Collection[str], file: str, 
 
 
 def _artifact(folder: Path, artifact: Mapping[str, Any], notes: list[str]) -> Iterator[App]:
-    """Yield the program that an artifact builds, if a Dockerfile does it."""
     image, context = artifact.get("image"), artifact.get("context", ".")
     if not isinstance(image, str) or not isinstance(context, str):
         return
@@ -177,7 +175,6 @@ def _values(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[s
 
 
 def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values by their paths, as in helm's --set."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             name = str(key).replace(".", "\\.")

@@ -38,7 +38,6 @@ class _NotLiteral(Exception):
 
 
 def load(folder: Path) -> ToolFile | None:
-    """Return the content of the folder's Tiltfile; None if it has none."""
     if not has(folder, FILE):
         return None
     try:
@@ -130,7 +129,6 @@ class _Reading:
         }
 
     def _place(self, path: Any) -> str:
-        """Return a path of the project. Raises _NotLiteral for one that is elsewhere."""
         place = posixpath.normpath(path) if isinstance(path, str) and path else ".."
         if posixpath.isabs(place) or place.startswith("..") or not is_inside(self.folder, self.folder / place):
             raise _NotLiteral

@@ -55,7 +55,6 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
 
 
 def is_reached(objects: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether the objects contain an Ingress, a route or a Service on a web port."""
     return any(each.get("kind") in ROUTES or (each.get("kind") == "Service" and _is_web(each)) for each in objects)
 
 
@@ -66,7 +65,6 @@ def _is_web(service: Mapping[str, Any]) -> bool:
 
 
 def ingresses(services: Iterable[Front], domain: str) -> str:
-    """Return an Ingress for each Service, with its name below the domain, as YAML."""
     objects = (
         ingress(front.name, f"{front.name}.{domain}", {"number": front.port}, namespace=front.namespace)
         for front in services

@@ -103,7 +103,6 @@ class RemoteChart(Release):
 
     @property
     def source(self) -> str:
-        """Return where it comes from, in full but for the version."""
         return f"{self.repo}/{self.chart}" if self.repo else self.chart
 
     @property
@@ -132,7 +131,6 @@ def below(folder: Path, item: Item) -> Item:
 
 
 def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
-    """Return the files and folders that the items name."""
     found: list[Path] = []
     for item in items:
         match item:
@@ -180,7 +178,6 @@ class Addon(Document):
 
     @property
     def name(self) -> str:
-        """Return its name, which is its folder's."""
         return Path(self.addon).name
 
     def below(self, folder: Path) -> Addon:

@@ -69,8 +69,6 @@ class TlsHost(Document):
 
 
 class ResolvedTcpPort(TcpPort):
-    """The same on a port that is known."""
-
     port: Port = 0
 
 
@@ -108,7 +106,5 @@ class Edge(Document):
 
 
 class ResolvedEdge(Edge):
-    """The edge on ports that are known."""
-
     ports: Ports = (443, 8443)
     tcp: tuple[ResolvedTcpPort, ...] = ()

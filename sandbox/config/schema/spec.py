@@ -86,7 +86,6 @@ class Spec(Document):
 
     @property
     def pause_seconds(self) -> float | None:
-        """Return `pause_after` in seconds."""
         return int(self.pause_after[:-1]) * {"m": 60.0, "h": 3600.0}[self.pause_after[-1]] if self.pause_after else None
 
     def origin(self, *path: str | int) -> ValueOrigin:

@@ -225,7 +225,6 @@ def _proxy_url(value: str) -> str:
 
 
 def proxy_host(url: str) -> str:
-    """Return the host of a proxy's URL; empty for what is none."""
     return "" if proxy_fault(url) else urlsplit(url).hostname or ""
 
 

@@ -95,7 +95,6 @@ def app(service: Mapping[str, Any], project: Project, name: str, notes: list[str
         terminal=tuple(key for key, compose_key in TERMINAL.items() if service.get(compose_key) is True),
         replicas=more.replicas,
         container=more.container,
-        pod=more.pod,
         memory=more.memory,
         mounts=(*placed.mounts, *mounts),
         claims=placed.claims,
@@ -121,7 +120,6 @@ def _image_notes(name: str, image: str, reason: str, *, is_built: bool) -> list[
 
 
 def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
-    """Return the folder that is built; else None, and why nothing is built."""
     build = service.get("build")
     if not isinstance(build, Mapping):
         return None, "nothing builds one"
@@ -249,7 +247,6 @@ def _user(service: Mapping[str, Any], left_out: list[str]) -> str:
 
 
 def _check(healthcheck: Any) -> tuple[str, ...]:
-    """Return the command that succeeds when the service is healthy; none if that is turned off."""
     test = healthcheck.get("test") if isinstance(healthcheck, dict) and not healthcheck.get("disable") else None
     match test:
         case str():
@@ -262,13 +259,11 @@ def _check(healthcheck: Any) -> tuple[str, ...]:
 
 
 def _check_seconds(healthcheck: Any) -> int:
-    """Return the timeout of a health check in seconds; Compose's default if it has none."""
     timeout = settings.seconds(untyped.at(healthcheck, "timeout"))
     return App.check_seconds if timeout is None else max(LEAST_CHECK, math.ceil(timeout))
 
 
 def _environment(service: Mapping[str, Any], project: Project, left_out: list[str]) -> dict[str, str]:
-    """Return the variables of a service, also those of its files; one that only the shell has is left out."""
     own = {
         key: project.variables.values.get(key) if value is None else as_text(value)
         for key, value in pairs(service.get("environment"))

@@ -7,16 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
 from sandbox.config import untyped
-from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import keys, listed
 
 KEYS = {
-    *("cap_add", "cap_drop", "cpus", "deploy", "extra_hosts", "mem_limit", "mem_reservation"),
+    *("cap_add", "cap_drop", "cpus", "deploy", "mem_limit", "mem_reservation"),
     *("privileged", "read_only", "scale", "shm_size", "tmpfs"),
 }
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # where POSIX has it
@@ -31,10 +29,9 @@ _COUNT = re.compile(r"[0-9]{1,4}")
 
 @dataclass
 class Settings:
-    """Fields of the container and of its pod, how many pods, and places in memory with their largest sizes."""
+    """Fields of the container, how many pods, and places in memory with their largest sizes."""
 
     container: dict[str, Any] = field(default_factory=dict)
-    pod: dict[str, Any] = field(default_factory=dict)
     replicas: int | None = None
     memory: dict[str, str] = field(default_factory=dict)
 
@@ -51,8 +48,6 @@ def settings(service: Mapping[str, Any], left_out: list[str]) -> Settings:
         result.container["resources"] = resources
     if security := _security(service, left_out):
         result.container["securityContext"] = security
-    if aliases := _host_aliases(service.get("extra_hosts"), left_out):
-        result.pod["hostAliases"] = aliases
     for place, size in _memory(service):
         if is_place(place):
             result.memory[place.rstrip("/")] = quantity(size) or ""
@@ -81,7 +76,6 @@ def quantity(size: Any) -> str | None:
 
 
 def _resources(service: Mapping[str, Any], deploy: Mapping[str, Any], left_out: list[str]) -> dict[str, dict[str, str]]:
-    """Return limits and requests; of processors, which may be fewer here, none is requested."""
     limits, reserved = (untyped.mapping(deploy, "resources", key) for key in ("limits", "reservations"))
     left_out += [f"deploy.resources.limits.{key}" for key in limits.keys() - {"cpus", "memory"}]
     left_out += [f"deploy.resources.reservations.{key}" for key in reserved.keys() - {"memory"}]
@@ -111,22 +105,6 @@ def _security(service: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]
             else:
                 left_out.append(f"{key}.{capability}")
     return {**security, **({"capabilities": capabilities} if capabilities else {})}
-
-
-def _host_aliases(setting: Any, left_out: list[str]) -> list[dict[str, Any]]:
-    """Return the hosts of `extra_hosts` by their addresses; an engine's own names, as host-gateway, are left out."""
-    hosts: dict[str, list[str]] = {}
-    entries = (re.split("[:=]", str(entry), maxsplit=1) for entry in listed(setting))
-    for host, *addresses in setting.items() if isinstance(setting, Mapping) else entries:
-        try:
-            address = str(ip_address(str(addresses[0] if addresses else "").strip("[]")))
-        except ValueError:
-            address = ""
-        if address and re.fullmatch(SUBDOMAIN, str(host)):
-            hosts.setdefault(address, []).append(str(host))
-        else:
-            left_out.append(f"extra_hosts.{host}")
-    return [{"ip": address, "hostnames": names} for address, names in hosts.items()]
 
 
 def _memory(service: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -102,7 +102,6 @@ def of_files(setting: Any, root: Path, variables: Variables) -> dict[str, str | 
 
 
 def absent(setting: Any, root: Path) -> Iterator[str]:
-    """Yield the paths of env files that are required and missing in `root`."""
     for entry in listed(setting):
         path = entry.get("path") if isinstance(entry, dict) else entry
         is_required = not isinstance(entry, dict) or entry.get("required") is not False

@@ -151,7 +151,6 @@ def secrets(
 
 
 def _text(definition: Any, root: Path, values: Mapping[str, str]) -> str | None:
-    """Return the content of a secret or config; None if it is not in the project."""
     match definition:
         case {"content": content}:
             return str(content)

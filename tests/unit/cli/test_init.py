@@ -153,13 +153,6 @@ def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:
     assert "`for: [NAME]` to its line in images.yaml" in said
 
 
-def test_init_says_which_image_it_takes_for_the_built_one(project: Path) -> None:
-    (project / "pod.yaml").write_text(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: ghcr.io/acme/x:1}]}\n"
-    )
-    assert "note  ghcr.io/acme/x in your manifests is taken for what is built here" in run("init", cwd=project).stderr
-
-
 def test_init_says_when_it_finds_nothing_to_run(project: Path, tmp_path: Path) -> None:
     assert "found nothing to run" not in run("init", cwd=project).stderr
     (tmp_path / "empty").mkdir()

@@ -86,7 +86,6 @@ def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> N
         "apiVersion": "sandbox.dev/v1",
         "domain": "shop.test",
         "cluster": {"kubernetes": "v1.36"},
-        "registry": {"port": 5004},
         "ingress": {"gateway_api": True},
         "push": "images.yaml",
         "apply": ["deploy/", "sandbox-ingress.yaml"],
@@ -167,22 +166,6 @@ def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
     other = written(tmp_path / "b", Findings(apps[1:], items=("k8s/",), images=("redis:7",)))
     assert images_yaml.load(other / "images.yaml") == () and load(other / "sandbox.yaml").push is None
     assert project_files.unnamed("shop", Findings(apps, items=("k8s/",))) == {}  # which could not be rendered
-
-
-@pytest.mark.parametrize(
-    ("images", "guess"),
-    [
-        (("ghcr.io/acme/x:1", "nginx", "bitnami/redis"), "ghcr.io/acme/x"),
-        (("ghcr.io/acme/x:1", "ghcr.io/acme/y:1"), None),
-        (("ghcr.io/acme/x:1", "localhost:5001/y"), None),
-        (("ghcr.io/acme/x@sha256:" + "0" * 64,), None),
-        (("nginx",), None),
-    ],
-)
-def test_only_unofficial_image_is_taken_for_the_built_one(images: tuple[str, ...], guess: str | None) -> None:
-    findings = Findings((App("app", "."),), items=("k8s/",), images=images)
-    assert project_files.guessed(findings, "shop") == guess
-    assert (f"for: [{guess}]" in project_files.files("shop", findings)["images.yaml"]) is bool(guess)
 
 
 def test_programs_built_alike_share_an_image(tmp_path: Path) -> None:

@@ -40,14 +40,6 @@ def test_privileges_are_the_container_s() -> None:
     }
 
 
-def test_extra_hosts_are_host_aliases() -> None:
-    result, left_out = read({"extra_hosts": ["a=10.0.0.1", "b:10.0.0.1", "c:[::1]", "d:host-gateway"]})
-    aliases = [{"ip": "10.0.0.1", "hostnames": ["a", "b"]}, {"ip": "::1", "hostnames": ["c"]}]
-    assert result.pod == {"hostAliases": aliases}
-    assert left_out == ["extra_hosts.d"]
-    assert read({"extra_hosts": {"a": "10.0.0.1"}})[0].pod["hostAliases"][0]["hostnames"] == ["a"]
-
-
 def test_places_in_memory_have_their_sizes() -> None:
     volume = {"type": "tmpfs", "target": "/y", "tmpfs": {"size": 1024}}
     result, left_out = read({"tmpfs": ["/x/:size=64m", "z"], "shm_size": "1gb", "volumes": [volume]})
