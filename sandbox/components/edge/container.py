@@ -86,7 +86,8 @@ class EdgeContainer:
         labelled.make_room(self.engine, self.name, self.home)
         self._make_run_folder()
         # Its files are there before it starts, so that it finds the nodes at once: a waiting client would be refused.
-        spec = replace(self._spec(image), joined=self._joined(), folders={haproxy.FOLDER: self._files()})
+        joined = {name: spare_address(self.engine, name) for name in self._networks if self.engine.network(name)}
+        spec = replace(self._spec(image), joined=joined, folders={haproxy.FOLDER: self._files()})
         self.engine.run(spec)
         try:
             wait_until(self._silence, what="the edge", timeout=PATIENCE, pause=0.02)
@@ -95,17 +96,6 @@ class EdgeContainer:
             self.engine.remove_container(self.name)
             raise
         edge_folder.note_loaded(self.folder, self.place)
-
-    def join(self) -> None:
-        """Connect it to every network that the routes name, as far as these exist."""
-        for name in self.missing():
-            self.engine.connect_network(name, self.name, spare_address(self.engine, name))
-
-    def leave(self, network: str) -> None:
-        """Disconnect it from a network, so that this can be removed."""
-        container = self.find()
-        if container and network != self.network and network in container.attached:
-            self.engine.disconnect_network(network, container.name)
 
     def remove(self) -> bool:
         """Remove it and everything that belongs to it; returns whether anything existed."""
@@ -117,13 +107,16 @@ class EdgeContainer:
         return removed
 
     def missing(self) -> list[str]:
-        if self.place.host:
-            return []
-        networks = ((name, self.engine.network(name)) for name in self._networks())
+        """Return the networks of the routes that exist, and that it is not connected to."""
+        networks = ((name, self.engine.network(name)) for name in self._networks)
         return [name for name, network in networks if network and self.name not in network.members]
 
+    @property
     def _networks(self) -> list[str]:
-        return sorted({route.network for route in routes.load(self.folder)} - {"", self.network})
+        """Return the networks of the routes, by which it reaches nodes and registries outside of the host's network."""
+        networks = {route.network for route in routes.load(self.folder)}
+        networks |= {registry.network for registry in routes.load_registries(self.folder)}
+        return [] if self.place.host else sorted(networks - {"", self.network})
 
     def follow(self) -> None:
         """Have HAProxy load the routes, if they have changed; no connection ends."""
@@ -153,7 +146,9 @@ class EdgeContainer:
             return "stopped"
         if container.image != self.engine.image_id(image):
             return "runs another image"
-        return None if container.labels.get(MADE) == self._spec(image).labels[MADE] else "has other settings or ports"
+        if container.labels.get(MADE) != self._spec(image).labels[MADE]:
+            return "has other settings, ports or networks"
+        return next((f"is not on the network {name}" for name in self.missing()), None)
 
     def _files(self) -> Mapping[str, Placed]:
         """Return all files for HAProxy; only its group may read the keys, and keys that no route needs are emptied."""
@@ -194,11 +189,6 @@ class EdgeContainer:
                 if ip_address(bind.asked_at).is_loopback and not self.engine.is_heard(bind, waits=waits):
                     raise reach.unheard(bind)
 
-    def _joined(self) -> Mapping[str, str]:
-        if self.place.host:
-            return {}
-        return {name: spare_address(self.engine, name) for name in self._networks() if self.engine.network(name)}
-
     def _spec(self, image: str) -> ContainerSpec:
         host = self.place.host
         spec = ContainerSpec(
@@ -217,7 +207,7 @@ class EdgeContainer:
             memory="768m",
             processes=1024,
         )
-        made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
+        made = hashlib.sha256(repr((replace(spec, image=""), self._networks)).encode()).hexdigest()[:12]
         return replace(spec, labels={**spec.labels, MADE: made})
 
     @property

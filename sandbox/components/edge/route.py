@@ -166,14 +166,15 @@ class AddedRoute:
 class RegistryRoute:
     """The loopback port of a sandbox's registry, which the edge serves.
 
-    `server` is the registry's HOST:PORT, empty where a port-forward leads there. `names` are the hosts, besides those
-    of the loopback, that clients may ask for.
+    `server` is the registry's HOST:PORT on the engine's `network`, empty where a port-forward leads there. `names` are
+    the hosts, besides those of the loopback, that clients may ask for.
     """
 
     sandbox: str
     port: int
     server: str = ""
     names: tuple[str, ...] = ()
+    network: str = ""
     forward: Forward | None = None
 
     @property

@@ -28,7 +28,7 @@ def _silent(_: str) -> None:
 class Edge:
     """The one HAProxy container of `image`, as the sandbox `names` uses it; it is removed with the last route.
 
-    Where the engine publishes the edge's ports, the container is recreated when the set of ports changes.
+    Where the engine publishes the edge's ports, the container is recreated when the set of ports or networks changes.
     """
 
     engine: Engine
@@ -83,12 +83,12 @@ class Edge:
             if container and container.running:
                 self._box.follow()
 
-    def withdraw(self, network: str = "") -> bool:
-        """Stop serving the sandbox and leave its `network`; returns whether it was served."""
-        return self._withdrawn(lambda: routes.remove(self.folder, self.names.name), network)
+    def withdraw(self) -> bool:
+        """Stop serving the sandbox; returns whether it was served."""
+        return self._withdrawn(lambda: routes.remove(self.folder, self.names.name))
 
     def withdraw_registry(self) -> bool:
-        return self._withdrawn(lambda: routes.remove_registry(self.folder, self.names.name), "")
+        return self._withdrawn(lambda: routes.remove_registry(self.folder, self.names.name))
 
     @contextmanager
     def _changing(self, say: Callable[[str], None]) -> Iterator[None]:
@@ -113,7 +113,6 @@ class Edge:
                 say("open connections of all sandboxes end: the edge's container is recreated")
             box.start(self.image)
         else:
-            box.join()
             box.follow()
 
     def _restore(self, route: Route | None, registry: RegistryRoute | None) -> None:
@@ -123,13 +122,11 @@ class Edge:
         with suppress(SandboxError):
             self._box.restore(self.image)
 
-    def _withdrawn(self, remove: Callable[[], bool], network: str) -> bool:
+    def _withdrawn(self, remove: Callable[[], bool]) -> bool:
         with edge_folder.alone(self.folder):
-            mine = routes.find(routes.load(self.folder), self.names.name)
             removed, box = remove(), self._box
-            left = routes.load(self.folder)
             forwarder.follow(self.names.home)
-            if not left and not routes.load_registries(self.folder):
+            if not routes.load(self.folder) and not routes.load_registries(self.folder):
                 return box.remove() or removed
             container = box.find()
             if not removed or container is None:
@@ -141,8 +138,6 @@ class Edge:
                 box.start(image)
             else:
                 box.follow()
-            for unused in {network, *((mine.network,) if mine else ())} - {route.network for route in left}:
-                box.leave(unused)
             return True
 
     def _checked(self, compare: Callable[[], Status]) -> Status:
@@ -184,8 +179,6 @@ class Edge:
             return "has gone"
         if reason := box.drift(container, self.image):
             return reason
-        if networks := box.missing():
-            return f"is not on the network {networks[0]}"
         if not edge_folder.is_current(self.folder, box.place):
             return "has an old configuration"
         return forwarder.trouble(self.names.home, self.names.name)

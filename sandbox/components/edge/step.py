@@ -48,7 +48,7 @@ class EdgeStep:
         self._edge.publish(self._route(), work.say)
 
     def undo(self) -> bool:
-        return self._edge.withdraw(self.route.network)
+        return self._edge.withdraw()
 
     @property
     def _edge(self) -> Edge:

@@ -185,8 +185,9 @@ class Registry:
         wait_until(silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
 
     def _route(self, container: Container) -> RegistryRoute:
-        server = f"{container.addresses.get(self.names.network, container.name)}:{REGISTRY_PORT}"
-        return RegistryRoute(self.names.name, self.port, server, (self.names.registry,))
+        network = self.names.network
+        server = f"{container.addresses.get(network, container.name)}:{REGISTRY_PORT}"
+        return RegistryRoute(self.names.name, self.port, server, (self.names.registry,), network)
 
     @property
     def _edge(self) -> Edge:

@@ -59,6 +59,7 @@ def test_registry_is_served_by_the_edge_with_data_in_a_volume(
     box = engine.boxes[names.registry]
     assert engine.publisher(step.registry.port) == names.registry and not box.spec.forwarded
     assert (Bind("127.0.0.1", step.registry.port),) in engine.boxes[EDGE].spec.publish.values()
+    assert NETWORK in engine.boxes[EDGE].spec.joined, "the edge reaches the registry before there is a cluster"
     assert engine.volumes[names.volume] == {**names.labels, PORT: str(step.registry.port)}
     assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
