@@ -74,7 +74,6 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
         shape=spec.cluster,
         image=own.references["node"],
         tags=_tags(own),
-        nameservers=upstream(spec).servers,
         search=spec.network.search,
         proxied=proxied(spec, names, engine, kind_provider.nodes(engine, names), environ),
         company=company(spec),

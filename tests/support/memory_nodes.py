@@ -77,7 +77,6 @@ def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
         shape=Cluster(),
         image=UPSTREAM["node"],
         tags=None,
-        nameservers=("9.9.9.9",),
         search=("corp",),
         proxied=told,
         company=CompanyCa("none"),

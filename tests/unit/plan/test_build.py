@@ -226,7 +226,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     assert one(PushStep, steps).url == "http://127.0.0.1:5055"
     assert one(EdgeStep, steps).route.listen == (("127.0.0.2", 9443), ("127.0.0.2", 10443))
     assert one(PageStep, steps).page.port == 9443
-    assert made_by_kind(steps).nameservers == ("9.9.9.9",)
+    assert made_by_kind(steps).dns.upstream.servers == ("9.9.9.9",)
     assert [str(entry.target) for entry in one(PushStep, steps).images.entries] == ["busybox:1", "app:dev"]
     assert [each["metadata"]["name"] for each in one(ApplyStep, steps).manifests] == ["a"]
     secrets, leaves = one(SecretsStep, steps).secrets, one(AuthorityStep, steps).leaves

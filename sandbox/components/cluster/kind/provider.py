@@ -76,7 +76,6 @@ class KindProvider:
     shape: schema.Cluster
     image: str
     tags: Tags | None
-    nameservers: tuple[str, ...]
     search: tuple[str, ...]
     proxied: Proxied
     company: CompanyCa
@@ -386,7 +385,7 @@ class KindProvider:
     def _resolv_conf(self) -> str:
         # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
         first = self._engine_nameserver() if self.nodes.are_several() else ()
-        return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
+        return resolv_conf((*first, *self.dns.upstream.servers)[:MAX_NAMESERVERS], self.search)
 
     def _engine_nameserver(self) -> tuple[str, ...]:
         node = self.names.node

@@ -31,6 +31,7 @@ from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State
 from sandbox.system.process import ToolFailed
+from sandbox.system.resolvers import Upstream
 from tests.support import memory_nodes
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
@@ -184,7 +185,7 @@ def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider
 
 def test_changed_nameservers_are_written_to_the_node(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
-    other = replace(provider, nameservers=("1.1.1.1",))
+    other = replace(provider, dns=replace(provider.dns, upstream=Upstream(("1.1.1.1",))))
     assert other.drift() == f"other nameservers in {provider.names.node}"
     other.start(print)
     assert other.drift() is None
