@@ -55,9 +55,9 @@ class BundleFile:
 
     def _rewrite(self, root: Root, *, adds: bool) -> None:
         kept = [entry for entry in self.entries() if entry != root]
-        wanted = (*kept, root) if adds else tuple(kept)
-        if wanted:
-            write_atomic(self.place, self._text(wanted), mode=0o644)
+        roots = (*kept, root) if adds else tuple(kept)
+        if roots:
+            write_atomic(self.place, self._text(roots), mode=0o644)
         else:
             self.place.unlink(missing_ok=True)
 

@@ -90,7 +90,7 @@ LAYOUTS = (FEDORA, DEBIAN, ARCH, SUSE)
 
 
 def find_anchors(slash: Path) -> Anchors | None:
-    return next((one for one in LAYOUTS if (slash / one.place.relative_to("/")).is_dir()), None)
+    return next((layout for layout in LAYOUTS if (slash / layout.place.relative_to("/")).is_dir()), None)
 
 
 def _read(path: Path) -> bytes:

@@ -35,9 +35,9 @@ def trust(
 
     Raises UsageError if a kind that was asked for does not exist here or cannot be changed.
     """
-    wanted = kinds or DEFAULT_KINDS
+    chosen_kinds = kinds or DEFAULT_KINDS
     file = Record(machine.folder).certificate(root)
-    chosen = [holding for holding in holdings if holding.store.kind in wanted]
+    chosen = [holding for holding in holdings if holding.store.kind in chosen_kinds]
     system = any(holding.store.kind is Kind.SYSTEM for holding in chosen)
     following = [holding for holding in chosen if _follows(holding)]
     chosen = [holding for holding in chosen if not _follows(holding)]
@@ -50,7 +50,7 @@ def trust(
         f"Java reads {holding.store.place}, which follows the system's store" for holding in following if system
     )
     outdated = untrust(lambda old: old in replaced, holdings, machine).changes
-    return Plan((*outdated, *additions), unchanged, (*followers, *_notes(root, wanted, holdings, machine)))
+    return Plan((*outdated, *additions), unchanged, (*followers, *_notes(root, chosen_kinds, holdings, machine)))
 
 
 def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machine: Machine) -> Plan:
@@ -101,10 +101,10 @@ def _require_found(
         raise _not_found(kind, machine)
 
 
-def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> tuple[str, ...]:
+def _notes(root: Root, kinds: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> tuple[str, ...]:
     file = Record(machine.folder).certificate(root)
     notes = []
-    if Kind.NSS in wanted:
+    if Kind.NSS in kinds:
         places = [holding.store.place for holding in holdings if holding.store.kind is Kind.NSS]
         if machine.sudo_user:
             notes.append(f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too")

@@ -65,14 +65,14 @@ def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: 
     UsageError for hosts that are malformed or that `issuing` is not permitted, SandboxError when `issuing` has expired.
     """
     signer = pem.load_certificates(issuing.cert_pem)[0]
-    wanted = subject_names.unique_hosts(hosts)
-    if not wanted:
+    names = subject_names.unique_hosts(hosts)
+    if not names:
         raise UsageError("a certificate needs at least one host", fix="name the hosts it is for", id="host")
-    subject_names.require_inside(wanted, pem.permitted_domains(signer))
+    subject_names.require_inside(names, pem.permitted_domains(signer))
     key = ec.generate_private_key(ec.SECP256R1())
     ends = _end_within(signer, now, LEAF_LIFE)
     builder = _builder(x509.Name([]), signer.subject, key.public_key(), now, ends=ends)
-    builder = _as_server(builder, wanted, client=client, nameless=True)
+    builder = _as_server(builder, names, client=client, nameless=True)
     builder = builder.add_extension(_signed_with(signer), critical=False)
     certificate = builder.sign(pem.load_key(issuing.key_pem), SHA256())
     return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate) + pem.dump_certificate(signer))

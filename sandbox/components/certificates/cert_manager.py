@@ -163,12 +163,12 @@ class IssuerStep(NothingToUndo):
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
-        for wanted in self._manifests():
-            live = cluster.live(wanted)
+        for manifest in self._manifests():
+            live = cluster.live(manifest)
             if live is None:
-                return Status(State.ABSENT, title(wanted))
-            if not all(_contains(live.get(part), wanted.get(part)) for part in ("data", "spec")):
-                return Status(State.DRIFTED, f"{title(wanted)} differs")
+                return Status(State.ABSENT, title(manifest))
+            if not all(_contains(live.get(part), manifest.get(part)) for part in ("data", "spec")):
+                return Status(State.DRIFTED, f"{title(manifest)} differs")
         if stale := self._stale(cluster):
             return Status(State.DRIFTED, f"{', '.join(map(title, stale))} of an earlier spec")
         pending = self._pending(cluster)
@@ -199,15 +199,15 @@ class IssuerStep(NothingToUndo):
         return [authority_secret(authority), cluster_issuer(), *certificates]
 
     def _stale(self, cluster: Cluster) -> list[dict[str, Any]]:
-        wanted = {(secret.namespace, secret.secret) for secret in self.secrets}
+        secrets = {(secret.namespace, secret.secret) for secret in self.secrets}
         metadata = ((live, live["metadata"]) for live in cluster.list(API, "Certificate", selector=LABEL))
-        return [live for live, of in metadata if (of["namespace"], of["name"]) not in wanted]
+        return [live for live, of in metadata if (of["namespace"], of["name"]) not in secrets]
 
     def _pending(self, cluster: Cluster) -> str | None:
-        for wanted in self._manifests()[1:]:
-            live = cluster.live(wanted)
+        for manifest in self._manifests()[1:]:
+            live = cluster.live(manifest)
             if reason := unready(live) if live else "gone":
-                return f"{title(wanted)}: {reason}"
+                return f"{title(manifest)}: {reason}"
         for secret in self.secrets:
             if self._is_from_another_root(cluster, secret):
                 return f"Secret {secret.namespace}/{secret.secret} is gone, or from another root"

@@ -84,10 +84,10 @@ def judge_leaf(leaf: KeyPair, *, issuing_pem: bytes, hosts: Sequence[str], now: 
         return broken(str(error))
     if rest != [issuing] or not signed:
         return broken("issuer changed")
-    wanted, present = set(subject_names.unique_hosts(hosts)), set(first.hosts)
-    if wanted != present:
-        added = [f"+{host}" for host in sorted(wanted - present)]
-        changes = added + [f"-{host}" for host in sorted(present - wanted)]
+    expected, present = set(subject_names.unique_hosts(hosts)), set(first.hosts)
+    if expected != present:
+        added = [f"+{host}" for host in sorted(expected - present)]
+        changes = added + [f"-{host}" for host in sorted(present - expected)]
         return broken(f"hosts differ: {' '.join(changes)}")
     return _judge_age(first, now)
 

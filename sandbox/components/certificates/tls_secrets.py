@@ -104,10 +104,10 @@ class SecretsStep(NothingToUndo):
 
         The default ones may now have another owner.
         """
-        wanted = {(secret.namespace, secret.secret) for secret in self.secrets}
+        secrets = {(secret.namespace, secret.secret) for secret in self.secrets}
         metadata = (secret["metadata"] for secret in cluster.list("v1", "Secret", selector=LABEL))
-        live = {(one["namespace"], one["name"]) for one in metadata if one["namespace"] != SYSTEM_NAMESPACE}
-        return sorted(live - wanted)
+        live = {(of["namespace"], of["name"]) for of in metadata if of["namespace"] != SYSTEM_NAMESPACE}
+        return sorted(live - secrets)
 
     def _manifests(self) -> Iterator[Mapping[str, Any]]:
         now = datetime.now(UTC)
@@ -150,11 +150,11 @@ class ProvidedStep(NothingToUndo):
         return f"Default certificate from {self.provided.cert.name}"
 
     def check(self) -> Status:
-        wanted = self._manifest
+        manifest = self._manifest
         live = Cluster(self.names.kubeconfig).get("v1", "Secret", DEFAULT_TLS, SYSTEM_NAMESPACE)
         if live is None:
             return Status(State.ABSENT)
-        if live.get("data") != wanted["data"]:
+        if live.get("data") != manifest["data"]:
             return Status(State.DRIFTED, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS} holds another")
         facts = describe(self.provided.cert.read_bytes(), now=datetime.now(UTC))
         return Status(State.READY, f"{facts}{self._exposure()}")

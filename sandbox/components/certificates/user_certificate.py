@@ -83,8 +83,8 @@ class Provided:
             raise _refused(self.key, "has a passphrase", "servers start without anybody to ask", fix) from error
         except (ValueError, UnsupportedAlgorithm) as error:
             kinds = {line.decode(errors="replace") for line in data.splitlines() if line.startswith(b"-----BEGIN")}
-            found = f"it holds {', '.join(sorted(kinds))}" if kinds else "it is not PEM"
-            raise _refused(self.key, "holds no private key", found, "name the certificate's private key") from error
+            content = f"it holds {', '.join(sorted(kinds))}" if kinds else "it is not PEM"
+            raise _refused(self.key, "holds no private key", content, "name the certificate's private key") from error
 
 
 def _read(path: Path) -> bytes:

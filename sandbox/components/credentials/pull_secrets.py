@@ -103,8 +103,8 @@ class PullSecrets:
 
     def _secrets(self, name: str) -> dict[str, dict[str, Any]]:
         """Return the metadata of the Secrets of that name that a sandbox wrote, by namespace."""
-        found = (secret["metadata"] for secret in self.cluster.list("v1", "Secret", selector=f"{LABEL}=true"))
-        return {metadata["namespace"]: metadata for metadata in found if metadata["name"] == name}
+        secrets = (secret["metadata"] for secret in self.cluster.list("v1", "Secret", selector=f"{LABEL}=true"))
+        return {metadata["namespace"]: metadata for metadata in secrets if metadata["name"] == name}
 
     def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
         """Write the whole list: Kubernetes has it as one value."""

@@ -70,5 +70,5 @@ class Login:
 
 def matches(pattern: str, host: str) -> bool:
     """Compare a registry's host, where `*` stands for a part within one label, as in the kubelet (KEP-2133)."""
-    wanted, given = pattern.split("."), host.split(".")
-    return len(wanted) == len(given) and all(map(fnmatchcase, given, wanted))
+    labels, given = pattern.split("."), host.split(".")
+    return len(labels) == len(given) and all(map(fnmatchcase, given, labels))
