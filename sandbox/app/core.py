@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sandbox.app import chosen_spec, context, machine_plan, pausing
+from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.agreement import Agreement, Refusal, agree_on_loss, agree_on_origin, agree_on_tenancy, replaced
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.machine_plan import explaining, keeping, survey
@@ -119,9 +119,14 @@ class Sandbox:
                     found=ready.found,
                     spared=spared,
                 )
-            pausing.watch_unused(self.names, ready.spec.pause_seconds)
+            self._watch_unused(ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed
+
+    def _watch_unused(self, after: float | None) -> None:
+        from sandbox.app import pausing  # and the providers, which a push does not need
+
+        pausing.watch_unused(self.names, after)
 
     @property
     def _agrees(self) -> Agreement:
@@ -166,7 +171,7 @@ class Sandbox:
 
         home, origin = context.home(), saved_spec.origin(self.names)
         with self.alone("down", anywhere=True):
-            pausing.watch_unused(self.names, None)
+            self._watch_unused(None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
             if purge:  # only now is it known that it is this user's
                 self.session.say(f"removing '{self.name}', {self.lasting}")
@@ -211,7 +216,7 @@ class Sandbox:
             agree_on_loss(self.name, found, self._agrees)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=found)
-        pausing.watch_unused(self.names, spec.pause_seconds)
+        self._watch_unused(spec.pause_seconds)
         self._resolved = spec
 
     def stop(self) -> bool:
@@ -219,7 +224,7 @@ class Sandbox:
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.alone("stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
-            pausing.watch_unused(self.names, None)
+            self._watch_unused(None)
             steps = machine_plan.without_files(spec)
             return lifecycle.stop(steps, self.session.report)
 
@@ -228,6 +233,8 @@ class Sandbox:
 
         A client at the edge, kubectl and every command wake it.
         """
+        from sandbox.app import pausing
+
         chosen_spec.require_kind(self.spec, "sandbox pause")
         engine = Engine.connect()
         with self.alone("pause"), pausing.awake_on_failure(engine, self.names):

@@ -6,7 +6,13 @@ from sandbox.bundle import kubectl
 from sandbox.bundle.architecture import native
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
+from sandbox.components.certificates import cert_manager
+from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
+from sandbox.components.ingress import traefik
+from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.chart_archives import ChartArchives
+from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Cluster, Spec
 from sandbox.engine import Engine, endpoint, engine_limits
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -41,12 +47,8 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     _require_files(spec, home)
     if spec.certs.issuer == "cert-manager":
-        from sandbox.components.certificates import cert_manager
-
         cert_manager.release_manifest(home.manifests)
     if spec.ingress.gateway_api and own.source == "upstream":
-        from sandbox.components.ingress import traefik
-
         traefik.gateway_definitions(home.manifests)
 
 
@@ -138,8 +140,6 @@ def _require_proxy_mode(cluster: Cluster, own: OwnImages) -> None:
 def _require_files(spec: Spec, home: Home) -> None:
     """Refuse a certificate of the user's that clients would not accept, and charts that do not render."""
     if spec.certs.default:
-        from sandbox.components.certificates.user_certificate import Provided
-
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)
     _require_charts(spec, home)
 
@@ -149,15 +149,10 @@ def _require_charts(spec: Spec, home: Home) -> None:
 
     Of a sandbox that has charts already, only those that changed are rendered, by their own step. Raises BadFile.
     """
-    from sandbox.components.workloads import user_manifests
-
     charts = user_manifests.charts(spec.apply)
     names = home.sandbox(spec.name)
     if not charts or names.charts.exists() or names.rendered_charts.exists():
         return
-    from sandbox.components.workloads.chart_archives import ChartArchives
-    from sandbox.components.workloads.helm import Helm
-
     archives, helm = ChartArchives(home.charts), Helm.find(Store(home.bundle))
     for each in charts:
         if chart := archives.find(each):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sandbox.bundle import machine_node, published
 from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep, images
 from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
+from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.steps import NodeImagesStep
 from sandbox.components.edge.lan_access import EVERYWHERE, Access
 from sandbox.components.edge.lan_access import domains as names_outside
@@ -21,9 +22,6 @@ from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
-
-if TYPE_CHECKING:
-    from sandbox.components.certificates.user_certificate import Provided
 
 DOMAIN_LEAF = "domain"
 
@@ -59,8 +57,6 @@ def secrets(site: ClusterSite) -> list[Step]:
     names, default, wanted = site.names, provided(site.spec), issued(site.spec, site.keystore)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
-        from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep, images
-
         here = {name: published.local_name(name, image) for name, image in images().items()}
         by_tag = {image.partition("@")[0]: here[name] for name, image in images().items()}
         steps += [
@@ -85,8 +81,6 @@ def default(spec: Spec) -> str:
 def provided(spec: Spec) -> Provided | None:
     if spec.certs.default is None:
         return None
-    from sandbox.components.certificates.user_certificate import Provided  # and cryptography
-
     return Provided(spec.certs.default.cert, spec.certs.default.key)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
@@ -12,6 +12,7 @@ from sandbox.components import content_hash
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
@@ -25,6 +26,7 @@ from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
 from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, OwnPushStep, name_on_nodes
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
+from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.components.workloads.step import ApplyStep, OneNamespace
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
@@ -39,10 +41,6 @@ from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.quantities import count
 from sandbox.step import Step, checked
-
-if TYPE_CHECKING:
-    from sandbox.components.certificates.user_certificate import Provided
-    from sandbox.components.workloads.rendered_charts import RenderedCharts
 
 
 def build(
@@ -298,8 +296,6 @@ def _charts(site: TenantSite) -> tuple[list[Step], RenderedCharts | None]:
     charts = user_manifests.charts(site.spec.apply)
     if not charts:
         return [], None
-    from sandbox.components.workloads.rendered_charts import RenderedCharts
-
     archives, pulls = cluster_steps.pulled(site, charts)
     rendered = RenderedCharts(
         charts=charts,

@@ -7,8 +7,15 @@ from pathlib import Path
 
 from sandbox.bundle import published, system_images
 from sandbox.bundle.images_step import ImagesStep
+from sandbox.components.certificates import cert_manager
+from sandbox.components.credentials.keychains import shared_keychain
+from sandbox.components.credentials.pod_credentials import PodCredentials
+from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.components.registry.container_step import Registry, RegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep
+from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
@@ -26,8 +33,6 @@ from sandbox.step import Step
 def registry(site: ClusterSite) -> Step:
     spec = site.spec.registry
     if spec.external:
-        from sandbox.components.registry.external_step import ExternalRegistryStep
-
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, site.purge)
     images = site.own.references
     own = Registry(
@@ -45,9 +50,6 @@ def mirrors(site: ClusterSite) -> list[Step]:
     upstreams = site.spec.registry.mirrors
     if not upstreams and not site.names.mirrors.exists():
         return []
-    from sandbox.components.credentials.keychains import shared_keychain
-    from sandbox.components.registry.mirrors_step import MirrorsStep
-
     step = MirrorsStep(
         engine=site.engine,
         names=site.names,
@@ -65,8 +67,6 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
     hosts = site.spec.registry.tls
     if not hosts:
         return []
-    from sandbox.components.registry.tls_step import TlsRegistryStep
-
     port = HTTPS_PORT if site.spec.ingress.controller == "none" else INGRESS_PORT
     return [TlsRegistryStep(site.nodes, hosts, port)]
 
@@ -107,8 +107,6 @@ def images(site: Site) -> Step:
     components = system_images.in_engine(spec.cluster) if containers else tuple(system_images.ALIASES)
     pulled: Mapping[str, str] = {}
     if spec.certs.issuer == "cert-manager":
-        from sandbox.components.certificates import cert_manager
-
         mirrors = spec.images.mirrors
         pulled = {name: published.mirrored(image, mirrors) for name, image in cert_manager.images().items()}
     return ImagesStep(engine=engine, own=site.own, store=store, further=wanted, pulled=pulled, components=components)
@@ -135,9 +133,6 @@ def accounts(site: ClusterSite) -> list[Step]:
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
-    from sandbox.components.credentials.pod_credentials import PodCredentials
-    from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
-
     return [
         AccountsStep(site.names, entries, site.environ),
         CredentialsStep(

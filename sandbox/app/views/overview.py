@@ -9,13 +9,17 @@ from pathlib import Path
 from sandbox.app import context
 from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, warning
 from sandbox.components.edge.route import Route
+from sandbox.components.ingress import served_hosts, unserved
+from sandbox.components.ingress.served_hosts import hosts_of_secrets
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import UsageError
+from sandbox.kube.api import Cluster, ServerAway
 from sandbox.names import Home
 from sandbox.plan import saved_spec
 
@@ -70,11 +74,6 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Exposure:
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:
-    from sandbox.components.cluster import kubeconfig
-    from sandbox.components.ingress import served_hosts, unserved
-    from sandbox.components.ingress.served_hosts import hosts_of_secrets
-    from sandbox.kube.api import Cluster
-
     home = context.home()
     names = home.sandbox(spec.name)
     cluster = Cluster(names.kubeconfig)
@@ -145,9 +144,6 @@ def _route(home: Home, name: str) -> Route:
 
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
-    from sandbox.components.ingress import served_hosts
-    from sandbox.kube.api import Cluster, ServerAway
-
     names = home.sandbox(route.name)
     cluster, namespace = Cluster(names.kubeconfig), saved_spec.namespace(names)
     try:
