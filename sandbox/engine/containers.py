@@ -40,8 +40,8 @@ class Containers(ContainerFiles):
     """What can be done with the engine's containers."""
 
     def container(self, name: str) -> Container | None:
-        found = self._found(f"looking at container {name}", f"/containers/{name}/json")
-        return found and _container(found)
+        description = self._found(f"looking at container {name}", f"/containers/{name}/json")
+        return description and _container(description)
 
     def since(self, name: str) -> datetime:
         """Return when a container was started the last time, by the engine's clock."""
@@ -49,22 +49,22 @@ class Containers(ContainerFiles):
             return datetime.fromisoformat(self._inspect(name)["State"]["StartedAt"])
 
     def containers(self, label: str) -> tuple[Container, ...]:
+        """Return every container, running or not, that has the label (`key` or `key=value`)."""
+        containers = []
         with translated("listing containers"):
-            listed = self._get("/containers/json", all=1, filters={"label": [label]})
-            return tuple(found for one in listed if (found := self._listed(one)))
-
-    def _listed(self, one: Mapping[str, Any]) -> Container | None:
-        try:
-            return _container(self._inspect(one["Id"]))
-        except NotThere:  # it went between the two questions
-            return None
+            for listed in self._get("/containers/json", all=1, filters={"label": [label]}):
+                with suppress(NotThere):  # it went between the two questions
+                    containers.append(_container(self._inspect(listed["Id"])))
+        return tuple(containers)
 
     def listed(self) -> tuple[ListedContainer, ...]:
         """Return every container, running or not, as far as one list tells."""
         with translated("listing containers"):
-            found = self._get("/containers/json", all=1)
+            containers = self._get("/containers/json", all=1)
         return tuple(
-            ListedContainer(name, one["State"], one.get("Labels") or {}) for one in found if (name := _name(one))
+            ListedContainer(name, container["State"], container.get("Labels") or {})
+            for container in containers
+            if (name := _name(container))
         )
 
     def memory(self, name: str) -> int:
@@ -73,37 +73,38 @@ class Containers(ContainerFiles):
         Other than statistics of control groups, every engine has it (Docker Engine API, ContainerTop).
         """
         with translated(f"listing the processes of {name}"):
-            found = self._get(f"/containers/{name}/top", ps_args="-o pid,rss")
-        return 1024 * sum(int(row[-1]) for row in found["Processes"] or () if row[-1].isdigit())
+            rows = self._get(f"/containers/{name}/top", ps_args="-o pid,rss")["Processes"] or ()
+        return 1024 * sum(int(row[-1]) for row in rows if row[-1].isdigit())
 
     def _inspect(self, name: str) -> Mapping[str, Any]:
         """Return all that the engine tells of a container, by name or id. Raises NotThere."""
-        found: Mapping[str, Any] = self._get(f"/containers/{name}/json")
-        return found
+        description: Mapping[str, Any] = self._get(f"/containers/{name}/json")
+        return description
 
     def publisher(self, port: int) -> str | None:
-        for found in sorted(self.containers(LISTENS), key=lambda one: one.name):  # a registry before its holder
-            if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
-                return found.name
+        """Return the running container that a port of this machine leads to, also by another before it."""
+        for container in sorted(self.containers(LISTENS), key=lambda container: container.name):
+            if container.running and container.inner(port) is not None:  # a registry comes before its holder
+                return container.name
         with translated("listing containers"):
-            for one in self._get("/containers/json"):  # Podman has no filter for ports
-                if any(each.get("PublicPort") == port for each in one["Ports"] or ()):
-                    return _name(one)
+            for listed in self._get("/containers/json"):  # Podman has no filter for ports
+                if any(published.get("PublicPort") == port for published in listed["Ports"] or ()):
+                    return _name(listed)
         return None
 
     def places(self, name: str, inner: int) -> tuple[tuple[Bind, ...], tuple[str, ...]]:
         """Return where the engine publishes a port of a container that runs, and the container's IPv4 addresses."""
         with translated(f"looking at container {name}"):
-            found = self._inspect(name)["NetworkSettings"]
-        ports = (found.get("Ports") or {}).get(f"{inner}/tcp") or ()
-        binds = tuple(Bind(one["HostIp"], int(one["HostPort"])) for one in ports)
-        networks = (found.get("Networks") or {}).values()
-        return binds, tuple(one["IPAddress"] for one in networks if one.get("IPAddress"))
+            settings = self._inspect(name)["NetworkSettings"]
+        ports = (settings.get("Ports") or {}).get(f"{inner}/tcp") or ()
+        networks = (settings.get("Networks") or {}).values()
+        binds = tuple(Bind(port["HostIp"], int(port["HostPort"])) for port in ports)
+        return binds, tuple(network["IPAddress"] for network in networks if network.get("IPAddress"))
 
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
         with translated(f"starting container {spec.name}"):
-            made = uninterrupted(lambda: self._created(spec), lambda one: one.remove(force=True, v=True))
+            made = uninterrupted(lambda: self._created(spec), lambda made: made.remove(force=True, v=True))
             try:
                 for network, address in spec.joined.items():
                     self._attach(network, made.id, address)
@@ -180,14 +181,15 @@ class Containers(ContainerFiles):
         without a name are its own.
         """
         with translated(f"starting container {name}"):
-            found = self._inspect(like)
-            config, host = dict(found["Config"]), dict(found["HostConfig"])
-            kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
-            config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
+            model = self._inspect(like)
+            config, host = dict(model["Config"]), dict(model["HostConfig"])
+            variables = [text for text in config.get("Env") or () if text.partition("=")[0] not in without]
+            config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": variables, "ExposedPorts": {}}
             config |= {"Image": image} if image else {}
+            host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(model)}
             # Podman tells limits by names that it does not take.
-            limits = [{**one, "Name": one["Name"].removeprefix("RLIMIT_").lower()} for one in host.get("Ulimits") or ()]
-            host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(found), "Ulimits": limits}
+            limits = host.get("Ulimits") or ()
+            host["Ulimits"] = [{**limit, "Name": limit["Name"].removeprefix("RLIMIT_").lower()} for limit in limits]
         self.make(name, config, host)
         try:
             self.start(name)
@@ -292,18 +294,18 @@ class Containers(ContainerFiles):
 
         An engine takes a tenth of a second to read one, whatever its size.
         """
-        wanted = tuple(dict.fromkeys(paths))
-        argv = ["sh", "-c", PACK, "pack", *map(str, wanted)]
+        paths = tuple(dict.fromkeys(paths))
+        argv = ["sh", "-c", PACK, "pack", *map(str, paths)]
         try:
-            found = _unpacked(self._run(name, argv)[1])
+            contents = _unpacked(self._run(name, argv)[1])
         except tarfile.TarError:  # on a busy machine, Docker 20.10 sometimes loses the beginning of an output
             output = self._run(name, argv)[1]
             try:
-                found = _unpacked(output)
+                contents = _unpacked(output)
             except tarfile.TarError as error:
                 details = output[:200].decode(errors="replace")
                 raise EngineError(f"files in {name} cannot be read", details=details) from error
-        return {path: found.get(path) for path in wanted}
+        return {path: contents.get(path) for path in paths}
 
     def _run(self, name: str, argv: Sequence[str]) -> tuple[int, bytes]:
         with translated(f"running {argv[0]} in {name}"):
@@ -336,47 +338,51 @@ def _frames(stream: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _name(one: Mapping[str, Any]) -> str:
+def _name(listed: Mapping[str, Any]) -> str:
     """Return the name of a container in a list, empty for one that is being removed."""
-    return str(one["Names"][0]).lstrip("/") if one["Names"] else ""
+    return str(listed["Names"][0]).lstrip("/") if listed["Names"] else ""
 
 
-def _container(found: Mapping[str, Any]) -> Container:
-    networks = found["NetworkSettings"]["Networks"] or {}
-    labels = found["Config"]["Labels"] or {}
-    ports = found["HostConfig"].get("PortBindings") or {}
+def _container(description: Mapping[str, Any]) -> Container:
+    networks = description["NetworkSettings"]["Networks"] or {}
+    labels = description["Config"]["Labels"] or {}
+    ports = description["HostConfig"].get("PortBindings") or {}
+    mounts = description.get("Mounts") or ()
     published = {
         inner: {Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ()} for inner, binds in ports.items()
     }
+    ids = {name: network.get("NetworkID") or "" for name, network in networks.items()}
     return Container(
-        name=found["Name"].lstrip("/"),
-        id=found["Id"],
-        running=found["State"]["Status"] == "running",
-        image=found["Image"],
+        name=description["Name"].lstrip("/"),
+        id=description["Id"],
+        running=description["State"]["Status"] == "running",
+        image=description["Image"],
         labels=labels,
-        addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
+        addresses={name: address for name, network in networks.items() if (address := network.get("IPAddress"))},
         published=_tcp(published) | _listens(labels),
-        paused=found["State"]["Status"] == "paused",
-        network=_made_on(found),
-        # Podman tells the name again.
-        attached={name: "" if (id_ := one.get("NetworkID") or "") == name else id_ for name, one in networks.items()},
-        mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
-        volumes=frozenset(one["Name"] for one in found.get("Mounts") or () if one.get("Type") == "volume"),
-        addresses6={name: one["GlobalIPv6Address"] for name, one in networks.items() if one.get("GlobalIPv6Address")},
+        paused=description["State"]["Status"] == "paused",
+        network=_made_on(description),
+        attached={name: "" if id_ == name else id_ for name, id_ in ids.items()},  # Podman tells the name again
+        mounts=frozenset(mount["Source"] for mount in mounts if mount.get("Type") == "bind"),
+        volumes=frozenset(mount["Name"] for mount in mounts if mount.get("Type") == "volume"),
+        addresses6={
+            name: address for name, network in networks.items() if (address := network.get("GlobalIPv6Address"))
+        },
     )
 
 
 def _listens(labels: Mapping[str, str]) -> dict[int, frozenset[Bind]]:
     """Return the ports of this machine that a container says it listens on; none for a label that we did not write."""
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
-        said = json.loads(labels.get(LISTENS, "{}"))
-        return _tcp({inner: {Bind(str(address), int(port)) for address, port in said[inner]} for inner in said})
+        ports = json.loads(labels.get(LISTENS, "{}"))
+        return _tcp({inner: {Bind(str(address), int(port)) for address, port in ports[inner]} for inner in ports})
     return {}
 
 
-def _made_on(found: Mapping[str, Any]) -> str:
+def _made_on(description: Mapping[str, Any]) -> str:
     """Return the network that a container was made on; Podman calls each of them `bridge`."""
-    mode, networks = found["HostConfig"].get("NetworkMode") or "", found["NetworkSettings"]["Networks"] or {}
+    mode = description["HostConfig"].get("NetworkMode") or ""
+    networks = description["NetworkSettings"]["Networks"] or {}
     return next(iter(networks), mode) if mode == "bridge" and mode not in networks else mode
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.engine.base import Door, NotThere, Refused, translated
 from sandbox.engine.engine_values import Network
 
-_CHANCES = 3
+_TRIES = 3
 # Podman's own API, in the first version that all releases since 4.0 support.
 _LIBPOD = "/v4.0.0/libpod"
 # The option with a bridge's name; without it libnetwork names it by the network's id (drivers/bridge/bridge_linux.go).
@@ -22,10 +22,10 @@ class Networks(Door):
     """The engine's networks."""
 
     def network(self, name: str) -> Network | None:
-        """Return the network of exactly this name, or None; of several, which the engine allows, one that is used."""
+        """Return the network of exactly this name; of several, which the engine allows, one that is used."""
         with translated(f"looking at network {name}"):
-            found = self._networks(name)
-        return _network(found[0]) if found else None
+            networks = self._networks(name)
+        return _network(networks[0]) if networks else None
 
     def spare_networks(self, name: str) -> tuple[Network, ...]:
         """Return further networks of this name: of two commands at the same moment, each may have created one."""
@@ -34,7 +34,8 @@ class Networks(Door):
 
     def labelled_networks(self, label: str) -> tuple[str, ...]:
         with translated("listing networks"):
-            return tuple(sorted(one["Name"] for one in self._get("/networks", filters={"label": [label]})))
+            networks = self._get("/networks", filters={"label": [label]})
+        return tuple(sorted(network["Name"] for network in networks))
 
     def shares_network(self) -> bool | None:
         """Tell whether the engine's bridges are interfaces of this machine; None where it has no bridge to tell by.
@@ -42,59 +43,61 @@ class Networks(Door):
         Their names are made of random ids, so no other machine's can be mistaken for them.
         """
         with translated("listing networks"):
-            found = self._get("/networks", filters={"driver": ["bridge"]})
-        bridges = {f"br-{one['Id'][:12]}" for one in found if _BRIDGE_NAME not in (one.get("Options") or {})}
-        there = {name for _, name in socket.if_nameindex()}
-        return not bridges.isdisjoint(there) if bridges else None
+            networks = self._get("/networks", filters={"driver": ["bridge"]})
+        bridges = {
+            f"br-{network['Id'][:12]}" for network in networks if _BRIDGE_NAME not in (network.get("Options") or {})
+        }
+        interfaces = {name for _, name in socket.if_nameindex()}
+        return not bridges.isdisjoint(interfaces) if bridges else None
 
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
         """Return the engine's descriptions of every network of this name, those in use first, then the oldest."""
-        known = [one["Id"] for one in self._get("/networks", filters={"name": [name]}) if one["Name"] == name]
-        found: list[Mapping[str, Any]] = []
-        for each in known:
-            with suppress(NotThere):  # it went between the two questions
-                found.append(self._whole(self._get(f"/networks/{each}")))
-        return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
+        networks: list[Mapping[str, Any]] = []
+        for listed in self._get("/networks", filters={"name": [name]}):
+            if listed["Name"] == name:
+                with suppress(NotThere):  # it went between the two questions
+                    networks.append(self._halves(self._get(f"/networks/{listed['Id']}")))
+        return sorted(networks, key=lambda network: (not network.get("Containers"), network["Created"]))
 
-    def _whole(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _halves(self, network: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the description of a network; which half has containers Podman tells in an API of its own."""
         if not self.is_podman:
-            return found
-        own = self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").json()
-        last = {one["subnet"]: (one.get("lease_range") or {}).get("end_ip") for one in own["subnets"]}
-        ranges = [dict(one) for one in found["IPAM"]["Config"]]
-        for one in (each for each in ranges if ":" not in each["Subnet"]):
-            half = next(IPv4Network(one["Subnet"]).subnets())
-            if last.get(one["Subnet"]) == str(half.broadcast_address):
-                one["IPRange"] = str(half)
-        return {**found, "IPAM": {"Config": ranges}}
+            return network
+        own = self._send("GET", f"{_LIBPOD}/networks/{network['Id']}/json").json()
+        ends = {subnet["subnet"]: (subnet.get("lease_range") or {}).get("end_ip") for subnet in own["subnets"]}
+        ranges = [dict(subnet) for subnet in network["IPAM"]["Config"]]
+        for subnet in (subnet for subnet in ranges if ":" not in subnet["Subnet"]):
+            half = next(IPv4Network(subnet["Subnet"]).subnets())
+            if ends.get(subnet["Subnet"]) == str(half.broadcast_address):
+                subnet["IPRange"] = str(half)
+        return {**network, "IPAM": {"Config": ranges}}
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
         """Create a bridge network, of IPv4 and, with a range for it, of IPv6 too.
 
-        The engine gives containers on a `halved` network addresses of the lower half only.
+        The engine gives containers on a `halved` network addresses of the lower half only. Only the engine knows which
+        range is free, and it accepts a part for containers only along with the whole range: so it creates the network
+        twice, as often as others take the range meanwhile.
         """
         with translated(f"making network {name}"):
-            made = self._create(name, labels, subnet6)
-            for chance in range(_CHANCES if halved else 0):
-                # Only the engine knows which range is free, and accepts a part for containers only along with the whole
-                # range.
-                ranges = self._get(f"/networks/{made}")["IPAM"]["Config"]
-                (whole,) = (IPv4Network(one["Subnet"]) for one in ranges if ":" not in one["Subnet"])
-                self._ask("DELETE", f"/networks/{made}")
+            created = self._create(name, labels, subnet6)
+            for left in reversed(range(_TRIES if halved else 0)):
+                ranges = self._get(f"/networks/{created}")["IPAM"]["Config"]
+                (whole,) = (IPv4Network(subnet["Subnet"]) for subnet in ranges if ":" not in subnet["Subnet"])
+                self._ask("DELETE", f"/networks/{created}")
                 try:
-                    self._create(name, labels, subnet6, **_halved(whole))
-                except Refused:  # another network got the range meanwhile
-                    if chance == _CHANCES - 1:
+                    self._create(name, labels, subnet6, Subnet=str(whole), IPRange=str(next(whole.subnets())))
+                except Refused:
+                    if not left:
                         raise
-                    made = self._create(name, labels, subnet6)
+                    created = self._create(name, labels, subnet6)
                 else:
                     return
 
     def _create(self, name: str, labels: Mapping[str, str], subnet6: str, **range4: str) -> str:
         options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
         body = {"Name": name, "Driver": "bridge", "Labels": dict(labels), "Options": options, "CheckDuplicate": True}
-        ranges = [one for one in (range4, {"Subnet": subnet6} if subnet6 else {}) if one]
+        ranges = [subnet for subnet in (range4, {"Subnet": subnet6} if subnet6 else {}) if subnet]
         if ranges:
             body |= {"EnableIPv6": bool(subnet6), "IPAM": {"Driver": "default", "Config": ranges}}
         return str(self._ask("POST", "/networks/create", body=body).json()["Id"])
@@ -116,23 +119,17 @@ class Networks(Door):
         self._removed(f"removing network {name}", f"/networks/{name}")
 
 
-def _halved(whole: IPv4Network) -> Mapping[str, str]:
-    return {"Subnet": str(whole), "IPRange": str(next(whole.subnets()))}
-
-
-def _network(found: Mapping[str, Any]) -> Network:
-    ranges: Sequence[Mapping[str, str]] = found["IPAM"]["Config"] or ()
-    first: Mapping[str, str] = next((one for one in ranges if ":" not in one["Subnet"]), {})
-    second: Mapping[str, str] = next((one for one in ranges if ":" in one["Subnet"]), {})
-    members = frozenset(one["Name"] for one in (found.get("Containers") or {}).values())
-    subnets, gateway = (first.get("Subnet", ""), second.get("Subnet", "")), first.get("Gateway", "")
+def _network(network: Mapping[str, Any]) -> Network:
+    ranges = network["IPAM"]["Config"] or ()
+    range4: Mapping[str, str] = next((subnet for subnet in ranges if ":" not in subnet["Subnet"]), {})
+    range6: Mapping[str, str] = next((subnet for subnet in ranges if ":" in subnet["Subnet"]), {})
     return Network(
-        name=found["Name"],
-        subnet=subnets[0],
-        labels=found["Labels"] or {},
-        members=members,
-        gateway=gateway,
-        subnet6=subnets[1],
-        id=found["Id"],
-        lower=first.get("IPRange") or "",
+        name=network["Name"],
+        subnet=range4.get("Subnet", ""),
+        labels=network["Labels"] or {},
+        members=frozenset(container["Name"] for container in (network.get("Containers") or {}).values()),
+        gateway=range4.get("Gateway", ""),
+        subnet6=range6.get("Subnet", ""),
+        id=network["Id"],
+        lower=range4.get("IPRange") or "",
     )
