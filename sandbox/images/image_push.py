@@ -74,19 +74,19 @@ class ImagePush:
         packing: str | None = None,
     ) -> ImagePush:
         """Read the lock and decide what the options leave open. Raises UsageError, Drift."""
-        known = file.read()
-        if locked and known is None:
+        lock = file.read()
+        if locked and lock is None:
             raise UsageError(f"there is no lock {file.path}", fix="write it: sandbox push-images")
-        kind = _compression(packing, known, registry)
-        if locked and known is not None and kind is not known.compression:
+        kind = _compression(packing, lock, registry)
+        if locked and lock is not None and kind is not lock.compression:
             raise UsageError(
-                f"{file.path} is for {known.compression.value} layers, not {kind.value}", fix="leave out --compression"
+                f"{file.path} is for {lock.compression.value} layers, not {kind.value}", fix="leave out --compression"
             )
         return cls(
             file=file,
-            lock=known,
-            entries=file.entries if update else file.pinned(known),
-            promised=file.promises(known) if locked and known else {},
+            lock=lock,
+            entries=file.entries if update else file.pinned(lock),
+            promised=file.promises(lock) if locked and lock else {},
             registry=registry,
             compression=kind,
             keychain=keychain,
@@ -161,7 +161,7 @@ class ImagePush:
 
         by_name = {str(target): target for target in self.targets}
         with Client(self.registry, keychain=self.keychain) as client:
-            return verify({by_name[one.target]: one.digest for one in results}, client, reading or Observer())
+            return verify({by_name[result.target]: result.digest for result in results}, client, reading or Observer())
 
     def forecast(self) -> Sequence[Forecast]:
         """Predict what a push would do, without doing it. Raises SandboxError."""
@@ -196,7 +196,7 @@ class _Saying(Observer):
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._sent = 0
-        self._said = 0.0
+        self._reported = 0.0
 
     def building(self, target: str) -> None:
         self._say(f"building {target}")
@@ -207,17 +207,17 @@ class _Saying(Observer):
     def sent(self, size: int) -> None:
         self._sent += size
         now = time.monotonic()
-        if now - self._said >= EVERY:
-            self._said = now
+        if now - self._reported >= EVERY:
+            self._reported = now
             self._say(f"{self._sent / 1e6:.0f} MB")
 
     def failed(self, target: str, error: SandboxError) -> None:
         self._say(f"{target}: {error.brief}")
 
 
-def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:
+def _compression(packing: str | None, lock: Lock | None, registry: str) -> Compression:
     if packing is not None:
         return Compression(packing)
-    if known is not None:
-        return known.compression
+    if lock is not None:
+        return lock.compression
     return Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP

@@ -99,7 +99,7 @@ class Lock(Document):
 
     @property
     def by_target(self) -> Mapping[str, Locked]:
-        return {one.target: one for one in self.images}
+        return {image.target: image for image in self.images}
 
 
 def lock_path(manifest: Path) -> Path:
@@ -107,18 +107,13 @@ def lock_path(manifest: Path) -> Path:
 
 
 def dump(lock: Lock) -> str:
-    images = []
-    for one in lock.images:
-        content = one.model_dump(mode="json", by_alias=True)
-        if not one.platforms:
-            del content["platforms"]
-        images.append(content)
+    images = [image.model_dump(mode="json", by_alias=True, exclude_defaults=True) for image in lock.images]
     content = {"apiVersion": lock.version, "compression": lock.compression.value, "images": images}
     return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 16)
 
 
 def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
-    return Lock(compression=compression, images=tuple(sorted(images, key=lambda one: one.target)))
+    return Lock(compression=compression, images=tuple(sorted(images, key=lambda image: image.target)))
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:
@@ -163,22 +158,22 @@ class LockFile:
         return tuple(self._pinned(entry, lock) for entry in self.entries) if lock else self.entries
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
-        found = {entry.target: self._locked(entry, lock) for entry in self.entries} if lock else {}
-        return {target: known.digest for target, known in found.items() if known}
+        locked = {entry.target: self._locked(entry, lock) for entry in self.entries} if lock else {}
+        return {target: image.digest for target, image in locked.items() if image}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
-        known, lines = dict(lock.by_target), {}
+        images, lines = dict(lock.by_target), {}
         promised: dict[Target, Promise] = {}
         for entry in self.entries:
             name, origin = str(entry.target), self.describe(entry)
-            locked = known.pop(name, None)
+            locked = images.pop(name, None)
             if locked is None:
                 lines[name] = "the lock does not have it"
             elif locked.origin != origin:
                 lines[name] = f"the lock says {locked.origin}, the manifest says {origin}"
             else:
                 promised[entry.target] = Promise(locked.source, locked.digest)
-        lines |= dict.fromkeys(known, "the lock has it, the manifest does not")
+        lines |= dict.fromkeys(images, "the lock has it, the manifest does not")
         if lines:
             raise Drift(lines)
         return promised
@@ -202,11 +197,11 @@ class LockFile:
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:
         """Write the lock after a push if it differs from `lock`; return in words what changed."""
         new = self.renewed(results, lock, compression)
-        found = changes(lock, new) if lock else ("written; it belongs in git",)
-        if not new.images or not found:
+        words = changes(lock, new) if lock else ("written; it belongs in git",)
+        if not new.images or not words:
             return ()
         files.write_atomic(self.path, dump(new).encode(), mode=0o644)
-        return found
+        return words
 
     def describe(self, entry: Entry) -> str:
         """Describe an entry's source in one line, with relative paths: a changed entry has another line."""
@@ -229,12 +224,12 @@ class LockFile:
         return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
     def _locked(self, entry: Entry, lock: Lock) -> Locked | None:
-        known = lock.by_target.get(str(entry.target))
-        return known if known is not None and known.origin == self.describe(entry) else None
+        locked = lock.by_target.get(str(entry.target))
+        return locked if locked is not None and locked.origin == self.describe(entry) else None
 
     def _pinned(self, entry: Entry, lock: Lock) -> Entry:
-        known = self._locked(entry, lock)
-        if not isinstance(entry, FromRegistry) or known is None:
+        locked = self._locked(entry, lock)
+        if not isinstance(entry, FromRegistry) or locked is None:
             return entry
-        image = replace(entry.image, digest=known.source)
-        return replace(entry, image=image, platforms=entry.platforms or known.platforms)
+        image = replace(entry.image, digest=locked.source)
+        return replace(entry, image=image, platforms=entry.platforms or locked.platforms)

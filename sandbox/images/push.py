@@ -171,16 +171,16 @@ class _Run:
         pool = self._destination.pool
         images = dict(zip(images, pool.map(self._vouched, images.items()), strict=True))
         transfers = plan_transfers(images)
-        self._ending.observer.planned(len(images), len(transfers), sum(one.blob.size for one in transfers))
+        self._ending.observer.planned(len(images), len(transfers), sum(transfer.blob.size for transfer in transfers))
         carried = [
-            (transfer, one)
-            for transfer, one in zip(transfers, pool.map(self._carry, transfers), strict=True)
-            if one is not None
+            (transfer, result)
+            for transfer, result in zip(transfers, pool.map(self._carry, transfers), strict=True)
+            if result is not None
         ]
         lost = {
             (repository, transfer.blob.digest): error
-            for transfer, one in carried
-            for repository, error in one.failures.items()
+            for transfer, result in carried
+            for repository, error in result.failures.items()
         }
         ready: dict[Target, Image] = {}
         for target, image in images.items():
@@ -241,10 +241,12 @@ class _Run:
             if self._fail_fast:
                 self._ending.end()
             return self._failed(target, error)
-        sent = [(transfer.blob.size, one.sent) for transfer, one in carried if one.sent and transfer.first == target]
-        size = sum(all_sent for _, all_sent in sent)
+        own = [(transfer.blob, result) for transfer, result in carried if result.sent and transfer.first == target]
+        size = sum(result.sent for _, result in own)
         blobs = {blob.digest for blob in image.blobs}
-        brought = any(target.repository in one.brought for transfer, one in carried if transfer.blob.digest in blobs)
+        brought = any(
+            target.repository in result.brought for transfer, result in carried if transfer.blob.digest in blobs
+        )
         result = Result(
             target=str(target),
             digest=image.root.digest,
@@ -252,7 +254,7 @@ class _Run:
             size=size,
             seconds=time.monotonic() - self._begun,
             notes=image.notes,
-            unique=sum(once for once, _ in sent),
+            unique=sum(blob.size for blob, _ in own),
             source=image.source or image.root.digest,
             platforms=image.platforms,
         )
