@@ -68,8 +68,8 @@ class Lookup:
         made: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
         if building := [entry for entry in local if isinstance(entry, FromBuild)]:
             made |= build_all(building, self._daemon, say, self._access.buildx)
-        ready = [one for entry in local if isinstance(one := made[entry.target], FromDaemon)]
-        return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
+        ready = [image for entry in local if isinstance(image := made[entry.target], FromDaemon)]
+        return ready, {target: error for target, error in made.items() if isinstance(error, SandboxError)}
 
     def sources(self, local: Sequence[FromDaemon]) -> dict[Target, Promise]:
         contents = {entry.target: self._daemon.inspect_image(entry.image) if self._daemon else None for entry in local}
@@ -78,8 +78,8 @@ class Lookup:
     def images(self, entries: Sequence[Entry], local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
         """Read the documents of the engine's images `local`, and of those of `entries` that come from elsewhere."""
         others = [entry for entry in entries if isinstance(entry, FromRegistry | FromArchive | FromLayout)]
-        found = self.destination.pool.map(self._elsewhere, others)
-        return dict(zip((entry.target for entry in others), found, strict=True)) | self._of_engine(local)
+        outcomes = self.destination.pool.map(self._elsewhere, others)
+        return dict(zip((entry.target for entry in others), outcomes, strict=True)) | self._of_engine(local)
 
     def saved(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
         """Have the engine save images whose layers its folders do not give."""

@@ -196,10 +196,10 @@ def publish(target: Target, image: Image, destination: Destination) -> None:
     for document in image.documents[:-1]:
         client.put_manifest(target.repository, document.digest, document)
     client.put_manifest(target.repository, name, root)
-    found = client.manifest_digest(target.repository, name)
-    if found != root.digest:
+    digest = client.manifest_digest(target.repository, name)
+    if digest != root.digest:
         raise RegistryError(
             f"{target} does not name what was pushed",
-            details=f"pushed {root.digest}, the registry says {found}",
+            details=f"pushed {root.digest}, the registry says {digest}",
             fix="see who else writes this tag, then push again",
         )

@@ -134,33 +134,33 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
     content = parse(index)
     children = content.manifests if isinstance(content, Index) else ()
     images = [child for child in children if not child.is_attestation and child.platform]
-    missing = [one for one in platforms if not any(fits(str(child.platform), one) for child in images)]
+    missing = [platform for platform in platforms if not any(fits(str(child.platform), platform) for child in images)]
     if missing:
         raise _missing(name, missing, [str(child.platform) for child in images])
-    kept = [child for child in images if any(fits(str(child.platform), one) for one in platforms)]
+    kept = [child for child in images if any(fits(str(child.platform), platform) for platform in platforms)]
     if len(kept) == len(platforms) == 1:
         return kept[0]
     described = {child.digest for child in kept}
-    kept += [one for one in children if one.is_attestation and one.annotations.get(_DESCRIBES) in described]
-    found = {child.digest: child for child in kept}
-    return index if all(child.digest in found for child in children) else reduced(index, found)
+    kept += [child for child in children if child.is_attestation and child.annotations.get(_DESCRIBES) in described]
+    by_digest = {child.digest: child for child in kept}
+    return index if all(child.digest in by_digest for child in children) else reduced(index, by_digest)
 
 
 def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[Descriptor], bytes]) -> Image:
     """Return `image` with only `platforms`; `read` gives a configuration's bytes. Raises MissingPlatform."""
     content = parse(image.root)
     if not isinstance(content, Index):
-        found = platform_of(read(content.config))
-        missing = [one for one in platforms if not fits(found, one)]
+        platform = platform_of(read(content.config))
+        missing = [wanted for wanted in platforms if not fits(platform, wanted)]
         if missing:
-            raise _missing(name, missing, [found])
+            raise _missing(name, missing, [platform])
         return replace(image, notes=())
     chosen = choose(image.root, platforms, name)
-    known = {document.digest: document for document in image.documents}
-    root = chosen if isinstance(chosen, Document) else known[chosen.digest]
+    documents = {document.digest: document for document in image.documents}
+    root = chosen if isinstance(chosen, Document) else documents[chosen.digest]
     if root == image.root:
         return image
-    tree = walk(root, lambda child: known.get(child.digest))
+    tree = walk(root, lambda child: documents.get(child.digest))
     return replace(tree.image(image.origin), source=image.source or image.root.digest)
 
 

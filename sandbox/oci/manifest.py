@@ -152,24 +152,24 @@ def diff_ids(config: bytes) -> tuple[str, ...]:
     """Return the digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
     problem = f"{digests.of(config)} is not an image configuration"
     try:
-        found = tuple(json_text.document(config)["rootfs"]["diff_ids"] or ())
+        diff_ids = tuple(json_text.document(config)["rootfs"]["diff_ids"] or ())
     except (ValueError, KeyError, TypeError) as error:
         raise BadImage(problem, details=repr(error)) from error
-    for one in found:
-        if not (isinstance(one, str) and digests.is_digest(one)):
-            raise BadImage(problem, details=f"{one!r} is not a digest")
-    return found
+    for diff_id in diff_ids:
+        if not (isinstance(diff_id, str) and digests.is_digest(diff_id)):
+            raise BadImage(problem, details=f"{diff_id!r} is not a digest")
+    return diff_ids
 
 
 def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
     """Map the chain id of every layer to its diff id (OCI image-spec, config.md, "Layer ChainID")."""
-    found: dict[str, str] = {}
+    chains: dict[str, str] = {}
     for diff_ids in images:
         chain = ""
         for diff_id in diff_ids:
             chain = digests.of(f"{chain} {diff_id}".encode()) if chain else diff_id
-            found[chain] = diff_id
-    return found
+            chains[chain] = diff_id
+    return chains
 
 
 def canonical(content: Mapping[str, Any] | Sequence[Any]) -> bytes:

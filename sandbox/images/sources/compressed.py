@@ -58,21 +58,21 @@ class CompressedImages:
             for image in self._pool.map(self._raw.inspect, entries)
             if isinstance(image, Inspected) and not image.is_document
         ]
-        found: dict[Target, Image | SandboxError] = {
+        images: dict[Target, Image | SandboxError] = {
             image.target: tagged
             for image, tagged in zip(classic, self._pool.map(self._tagged, classic), strict=True)
             if tagged
         }
-        changed = [image for image in classic if image.target not in found]
+        changed = [image for image in classic if image.target not in images]
         present = {
             digest: layer
             for image in changed
             for digest in image.diff_ids
             if (layer := self._known.get(digest)) and self._has(image.repository, layer)
         }
-        found |= self._compressed(self._raw.read(changed, present), present)
-        others = [entry for entry in entries if entry.target not in found]
-        return found | (self._raw.images(others) if others else {})
+        images |= self._compressed(self._raw.read(changed, present), present)
+        others = [entry for entry in entries if entry.target not in images]
+        return images | (self._raw.images(others) if others else {})
 
     def stop_reading(self) -> None:
         self._raw.stop_reading()
@@ -164,10 +164,10 @@ def _image(
         return image
     packed = []
     for layer in content.layers:
-        found = layers[layer.digest]
-        if isinstance(found, SandboxError):
-            return found
-        packed.append(found)
+        result = layers[layer.digest]
+        if isinstance(result, SandboxError):
+            return result
+        packed.append(result)
     return replace(Tree.of(content.config, packed).image(_Spooled(spooled, image.origin)), source=image.source)
 
 

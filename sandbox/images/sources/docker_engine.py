@@ -51,14 +51,14 @@ class DaemonImages:
         self._stack = stack
 
     def images(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        found: dict[Target, Image | SandboxError] = {}
+        images: dict[Target, Image | SandboxError] = {}
         missing = []
         for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
             if isinstance(look, Inspected):
                 missing.append(look)
             else:
-                found[entry.target] = look
-        return found | self.read(missing)
+                images[entry.target] = look
+        return images | self.read(missing)
 
     def inspect(self, entry: FromDaemon) -> Inspected | SandboxError:
         try:
@@ -73,13 +73,14 @@ class DaemonImages:
         """
         sizes = dict.fromkeys(present, 0)
         contents = {image.name: image.content for image in images}
-        found: Mapping[str, Image] = {}
+        readable: Mapping[str, Image] = {}
         if self._access.reading and contents:
             reading = engine_store.Access(self._access.container, self._stack)
-            found = engine_store.read_images(
+            readable = engine_store.read_images(
                 contents, self._daemon.root, lambda digest: sizes.get(digest, self._size(digest)), reading
             )
-        read = {one.target: replace(found[one.name], source=one.id) for one in images if one.name in found}
+        named = [image for image in images if image.name in readable]
+        read = {image.target: replace(readable[image.name], source=image.id) for image in named}
         rest = [image for image in images if image.target not in read]
         if not self._access.saving:
             return {**read, **{image.target: NotSaved(image) for image in rest}}
@@ -87,7 +88,7 @@ class DaemonImages:
         ids = {image.target: image.id for image in rest}
         return {
             **read,
-            **{t: replace(one, source=ids[t]) if isinstance(one, Image) else one for t, one in saved.items()},
+            **{t: replace(image, source=ids[t]) if isinstance(image, Image) else image for t, image in saved.items()},
         }
 
     def stop_reading(self) -> None:
@@ -116,8 +117,8 @@ class DaemonImages:
                 tree = walk(document, lambda child: self._client.manifest(image.repository, child.digest))
                 self._inventory.vouch(image.repository, tree.blobs)
                 if all(self._inventory.size(image.repository, blob.digest) is not None for blob in tree.blobs):
-                    found = tree.image(InRegistry(self._client, image.repository))
-                    return replace(found, source=image.id, published=name == tag)
+                    whole = tree.image(InRegistry(self._client, image.repository))
+                    return replace(whole, source=image.id, published=name == tag)
         return None
 
     def _by_diff_ids(self, image: Inspected) -> Image | Inspected:

@@ -44,7 +44,7 @@ def build_all(
 
     An image that is made from another of them is built after that.
     """
-    found: dict[Target, FromDaemon | SandboxError] = {}
+    results: dict[Target, FromDaemon | SandboxError] = {}
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
         try:
@@ -57,15 +57,15 @@ def build_all(
         for wave in waves(entries):
             try:
                 with named_bases(wave, entries, daemon):
-                    found |= zip([one.target for one in wave], pool.map(outcome, wave), strict=True)
+                    results |= zip([entry.target for entry in wave], pool.map(outcome, wave), strict=True)
             except SandboxError as error:
-                found |= {one.target: error for one in wave}
+                results |= {entry.target: error for entry in wave}
     except BaseException:  # interrupted: the builds are in their own process groups and got no signal
         pool.shutdown(wait=False, cancel_futures=True)
         process.end_all()
         raise
     pool.shutdown()
-    return found
+    return results
 
 
 @contextmanager
@@ -75,9 +75,9 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
     Raises EngineError where another image of the engine has such a name: it is the user's own, and keeps it.
     """
     made_from, given = bases(entries), list[str]()
-    needed = frozenset[Target]().union(*(made_from.get(one.target, ()) for one in building))
+    needed = frozenset[Target]().union(*(made_from.get(entry.target, ()) for entry in building))
     try:
-        for base in (one for one in entries if isinstance(one, FromBuild) and one.target in needed):
+        for base in (entry for entry in entries if isinstance(entry, FromBuild) and entry.target in needed):
             name = str(base.target)
             image, same_name = daemon.inspect_image(base.engine_name), daemon.inspect_image(name)
             if image and same_name is None:
@@ -86,7 +86,7 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
             elif image and same_name and same_name["Id"] != image["Id"]:
                 raise EngineError(
                     f"the engine has another image called {name} than the one that images.yaml builds",
-                    details=f"{', '.join(str(one.target) for one in building)} would be made from that one",
+                    details=f"{', '.join(str(entry.target) for entry in building)} would be made from that one",
                     fix=f"write another `as:` in images.yaml, and in the Dockerfile; or: docker image rm {name}",
                 )
         yield
@@ -187,14 +187,14 @@ def failed_step(output: str) -> str:
 def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) -> None:
     if entry.secrets or entry.ssh or entry.cache_to:
         raise EngineError(f"building {name} needs BuildKit", details="secrets, ssh or cache_to", fix=otherwise)
-    wanted = {
+    options = {
         "dockerfile": entry.dockerfile,
         "args": dict(entry.args),
         "stage": entry.stage,
         "cache_from": list(entry.cache_from),
     }
     try:
-        daemon.build(entry.context, entry.engine_name, **{key: value for key, value in wanted.items() if value})
+        daemon.build(entry.context, entry.engine_name, **{key: value for key, value in options.items() if value})
     except SandboxError as error:
         error.brief = error.brief.replace(entry.engine_name, name)
         if "BuildKit" in error.details:

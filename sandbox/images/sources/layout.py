@@ -132,20 +132,20 @@ def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
 
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
     """Return the descriptor called `name`, or the only one. Raises SandboxError naming the possible choices."""
-    found = listed(index)
-    if not found:
+    children = listed(index)
+    if not children:
         raise BadImage(
             f"{where} holds no image",
             details="its index.json lists none",
             fix=AGAIN,
         )
-    fitting = [child for child in found if name is None or goes_by(child, name)]
+    fitting = [child for child in children if name is None or goes_by(child, name)]
     distinct = list({child.digest: child for child in fitting}.values())
     if len(distinct) == 1:
         return distinct[0]
-    there = f"there: {', '.join(sorted({_label(child) or str(child) for child in found}))}"
+    there = f"there: {', '.join(sorted({_label(child) or str(child) for child in children}))}"
     if name is None:
-        raise BadImage(f"{where} holds {len(found)} images", details=there, fix="say which one with `image:`")
+        raise BadImage(f"{where} holds {len(children)} images", details=there, fix="say which one with `image:`")
     raise BadImage(f"{where} has no image {name}", details=there, fix="correct `image:`")
 
 
@@ -163,10 +163,10 @@ def is_short_for(name: str, digest: str) -> bool:
     return len(digits) >= SHORT and digest.removeprefix("sha256:").startswith(digits)
 
 
-def same(one: str, other: str) -> bool:
+def same(name: str, other: str) -> bool:
     """Tell whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
-    found = [reference.with_default_tag() for text in (one, other) if (reference := references.of_text(text))]
-    return len(found) == 2 and found[0] == found[1]
+    parsed = [reference.with_default_tag() for text in (name, other) if (reference := references.of_text(text))]
+    return len(parsed) == 2 and parsed[0] == parsed[1]
 
 
 def _verified(child: Descriptor, data: bytes, where: str) -> Document:
