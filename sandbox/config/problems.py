@@ -20,23 +20,15 @@ _MESSAGES = {
     "string_type": "must be text",
     "path_type": "must be a path",
     "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
     "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
-    "float_parsing": "must be a number",
     "model_type": "must be a mapping of keys",
-    "model_attributes_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
-    "none_required": "must be null",
     "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
@@ -200,7 +192,7 @@ def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
         return f"put it in quotes: '{place.raw}'"
     if kind == "int_type" and re.fullmatch("-?[0-9]+", place.raw or ""):
         return f"write it without quotes: {place.raw}"
-    if kind in ("literal_error", "enum"):
+    if kind == "literal_error":
         values = _quoted(str(context["expected"]))
         return _suggest(place.raw or "", values, "allowed") if values else ""
     return ""
@@ -247,10 +239,7 @@ def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
 
 
 def _models(kind: Any) -> Iterator[Any]:
-    if isinstance(kind, type) and getattr(kind, "__pydantic_root_model__", False):
-        root: Any = kind
-        yield from _models(root.model_fields["root"].annotation)
-    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
         yield kind
     else:
         for inner in get_args(getattr(kind, "__value__", kind)):

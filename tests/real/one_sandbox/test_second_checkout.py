@@ -49,4 +49,4 @@ def test_moved_project_is_asked_about_once(up: Application, second: CommandLine)
     finally:
         hidden.rename(up.folder / "sandbox.yaml")
     assert "was brought up from elsewhere" in up.command("certs", "renew", status=2).err
-    up.command("up", "--yes")
+    up.command("up", up.name, "-f", "sandbox.yaml", "--yes")

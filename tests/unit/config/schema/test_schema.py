@@ -284,11 +284,6 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
         ("cluster: {nodes: {worker: 2}}\n", "1: unknown key 'worker' in cluster.nodes", "did you mean 'workers'?"),
         ("cluster: {nodes: {workers: -1}}\n", "1: cluster.nodes.workers: must be at least 0, not -1", ""),
         (
-            "cluster: {ip_family: dualstack}\n",
-            "1: cluster.ip_family: must be 'ipv4', 'ipv6' or 'dual', not 'dualstack'",
-            "did you mean 'dual'?",
-        ),
-        (
             "cluster: {feature_gates: {foo: true}}\n",
             "1: cluster.feature_gates.foo: must be the name of a feature gate, such as ContainerCheckpoint, not 'foo'",
             "",
@@ -327,28 +322,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
         ),
         ("pause_after: 30\n", "1: pause_after: must be minutes or hours, such as 30m or 2h", ""),
         (
-            "cluster:\n\n  kubernetes: latest\n",
-            "3: cluster.kubernetes: must be a Kubernetes version such as v1.36 or v1.36.3",
-            "",
-        ),
-        (
-            "images: {source: upstraem}\n",
-            "1: images.source: must be 'auto', 'upstream' or 'bundle', not 'upstraem'",
-            "did you mean 'upstream'?",
-        ),
-        (
-            "ingress: {controller: trafik}\n",
-            "1: ingress.controller: must be 'traefik' or 'none', not 'trafik'",
-            "did you mean 'traefik'?",
-        ),
-        (
             "ingress:\n  controller: none\n  classes: [alb]\n",
             "3: ingress.classes: is for the sandbox's own controller, and the spec has none",
-            "",
-        ),
-        (
-            "ingress:\n  controller: none\n  gateway_api: true\n",
-            "3: ingress.gateway_api: is for the sandbox's own controller, and the spec has none",
             "",
         ),
         (
@@ -364,16 +339,13 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
             "",
         ),
         ("name: Demo\n", f"1: {NAME}", "did you mean 'demo'?"),
-        ("name: -demo\n", f"1: {NAME}", "did you mean 'demo'?"),
         ("name: ''\n", f"1: {NAME}", ""),
         ("name: a.b\n", f"1: {NAME}", "did you mean 'a-b'?"),
         ("name: " + "a" * 41 + "\n", f"1: {NAME}", "did you mean 'aaaa"),
         ('name: "demo\\n"\n', f"1: {NAME}", "did you mean 'demo'?"),
         ("name: 5\n", "1: name: must be text, not 5", "put it in quotes: '5'"),
         ("name: a\ndomain: localhost\n", f"2: {ONE_LABEL}", ""),
-        ("domain: localhost.\n", f"1: {ONE_LABEL}", ""),
         ("domain: Demo.localhost\n", f"1: {DOMAIN}", ""),
-        ("domain: demo..localhost\n", f"1: {DOMAIN}", ""),
         ("domain: '*.demo.localhost'\n", f"1: {DOMAIN}", ""),
         ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}", ""),
         ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
@@ -398,20 +370,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
         ("edge: {ports: []}\n", "1: edge.ports: must have at least one entry", ""),
         ("edge: {ports: [1, 2, 3, 4, 5]}\n", "1: edge.ports: must have at most 4 entries", ""),
         ("edge:\n  ports:\n  - 443\n  - 443\n", "4: edge.ports[1]: 443 is given twice", ""),
-        ("edge:\n  ports:\n  - 443\n  - 70000\n", "4: edge.ports[1]: must be at most 65535, not 70000", ""),
-        ("network: {nameservers: none}\n", "1: network.nameservers: must be 'auto', or be a list, not 'none'", ""),
         (
             "network: {nameservers: aut}\n",
             "1: network.nameservers: must be 'auto', or be a list, not 'aut'",
             "did you mean",
         ),
         ("network: {nameservers: []}\n", "1: network.nameservers: must be 'auto', or have at least one entry", ""),
-        ("network:\n  nameservers:\n  - 1.1.1.1\n  - dns\n", f"4: network.nameservers[1]: {ADDRESS}", ""),
-        (
-            "network:\n  nameservers:\n  - 1.1.1.1\n  - 1.1.1.1\n",
-            "4: network.nameservers[1]: 1.1.1.1 is given twice",
-            "",
-        ),
         (
             "network: {nameservers: ['2620:fe::9']}\n",
             "1: network.nameservers[0]: must be an IPv4 address, since pods have no other: 2620:fe::9 is not one",
@@ -421,11 +385,6 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
             "network:\n  hosts: {sandbox.sandbox.localhost: 10.0.0.1}\n",
             "2: network.hosts.sandbox.sandbox.localhost: 'sandbox.sandbox.localhost' is inside the domain "
             "'sandbox.sandbox.localhost', which the ingress serves",
-            "",
-        ),
-        (
-            "network: {hosts: {db.corp: localhost}}\n",
-            f"1: network.hosts.db.corp: {ADDRESS}",
             "",
         ),
         (
@@ -476,19 +435,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
         ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL", ""),
         ("certs:\n  secrets:\n  - secret: a\n", "3: missing key 'hosts' in certs.secrets[0]", "add 'hosts:'"),
         (
-            "certs:\n  secrets:\n  - secret: a\n    hosts: []\n",
-            "4: certs.secrets[0].hosts: must have at least one entry",
-            "",
-        ),
-        (
             "certs:\n  secrets:\n  - secret: a_b\n    hosts: [a.sandbox.sandbox.localhost]\n",
             "3: certs.secrets[0].secret: must be lower-case letters, digits and hyphens, in parts separated by dots",
-            "",
-        ),
-        (
-            "certs:\n  secrets:\n  - secret: a\n    namespace: a.b\n    hosts: [a.sandbox.sandbox.localhost]\n",
-            "4: certs.secrets[0].namespace: must be at most 63 lower-case letters, digits and hyphens, with no hyphen "
-            "first or last",
             "",
         ),
         (
@@ -535,11 +483,6 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
             "did you mean 'values'?",
         ),
         (
-            "apply:\n- {kustomize: api, remotely: true}\n",
-            "2: unknown key 'remotely' in apply[0]",
-            "did you mean 'remote'?",
-        ),
-        (
             "apply:\n- {chart: api/chart}\n- {chart: web/chart, namespace: web}\n- {chart: ci, release: chart}\n",
             "4: apply[2]: the release 'chart' is given twice in the namespace 'default'; write another `release:`",
             "",
@@ -553,12 +496,6 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
             "registry:\n  external: ftp://reg.office\n",
             "2: registry.external: must be HOST or HOST:PORT as in image names, with http:// before it where there is "
             "no TLS",
-            "",
-        ),
-        (
-            "registry: {mirrors: [docker]}\n",
-            "1: registry.mirrors[0]: must be HOST or HOST:PORT as in image names, with http:// before it where there "
-            "is no TLS",
             "",
         ),
         (
