@@ -115,7 +115,7 @@ class JsonPushDisplay(PushDisplay):
         self._events.add("building", image=target)
 
     def noted(self, line: str) -> None:
-        self._events.add("noted", text=line)
+        self._events.add("note", detail=line)
 
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._events.add("planned", images=images, blobs=blobs, bytes=size)
