@@ -24,30 +24,30 @@ def completion(shell: str) -> None:
         click.echo(kind(click.Command("sandbox"), {}, "sandbox", "_SANDBOX_COMPLETE").source())
 
 
-def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from sandbox.app import context
 
     home = context.home()
     folders = (home.sandboxes, home.sandbox("any").keys.parent)
-    names = {one.name for folder in folders if folder.is_dir() for one in folder.iterdir() if one.is_dir()}
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    names = {place.name for folder in folders if folder.is_dir() for place in folder.iterdir() if place.is_dir()}
+    return [name for name in sorted(names) if name.startswith(incomplete)]
 
 
-def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """List the hosts with a route of their own at the edge, and the domains of the sandboxes."""
     from sandbox.app import context
     from sandbox.components.edge import routes
 
     folder = context.home().edge
-    known = {route.domain for route in routes.load(folder)} | {one.host for one in routes.load_added(folder)}
-    return [CompletionItem(host) for host in sorted(known) if host.startswith(incomplete)]
+    known = {route.domain for route in routes.load(folder)} | {added.host for added in routes.load_added(folder)}
+    return [host for host in sorted(known) if host.startswith(incomplete)]
 
 
-def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from sandbox.components.addons import catalogue
 
-    known = [addon.name for addon in catalogue.included() if addon.about.instead is None]
-    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+    names = (addon.name for addon in catalogue.included() if addon.about.instead is None)
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -56,22 +56,26 @@ def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return [CompletionItem(id, help=about.title) for id, about in registry().items() if id.startswith(incomplete)]
 
 
-def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """List what has a JSON Schema: files, commands, errors and events."""
     from sandbox.cli import schemas as published
 
-    return [CompletionItem(name) for name in ("sandbox", "images", *published.names()) if name.startswith(incomplete)]
+    return [name for name in ("sandbox", "images", *published.names()) if name.startswith(incomplete)]
 
 
 def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the workloads of the sandbox that the command means, if its cluster answers."""
+    """List the workloads of the sandbox that the command means, if its cluster answers without being woken."""
+    from sandbox.app import context
     from sandbox.app.running import project_workloads
     from sandbox.cli.options import CALL, Call
     from sandbox.errors import SandboxError
 
+    call = ctx.meta.get(CALL, Call())
     try:
-        _, cluster, namespace = ctx.meta.get(CALL, Call()).running()
+        if context.home().sandbox(call.spec().name).paused.exists():
+            return []
+        _, cluster, namespace = call.running()
         known = project_workloads.listed(cluster, namespace)
     except SandboxError:
         return []
-    return [CompletionItem(one.name, help=one.title) for one in known if one.name.startswith(incomplete)]
+    return [CompletionItem(each.name, help=each.title) for each in known if each.name.startswith(incomplete)]

@@ -6,12 +6,20 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from sandbox.init.detected import Findings
+from sandbox.app import context
+from sandbox.bundle.store import Store
+from sandbox.config.checkout import of_folder
+from sandbox.config.schema import Spec
+from sandbox.config.schema.values import as_name
+from sandbox.errors import UsageError
+from sandbox.init import project_files
+from sandbox.init.detect import look
+from sandbox.init.detected import SPEC, Findings
+from sandbox.sanitize import fit
+from sandbox.system import files
 
 MAX_SETTINGS = 12  # of a program in a note
 
@@ -33,16 +41,6 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     sandbox init              for Dockerfiles, compose files, manifests, charts
     sandbox init --name shop
     """
-    from sandbox.app import context
-    from sandbox.bundle.store import Store
-    from sandbox.config.checkout import of_folder
-    from sandbox.config.schema import Spec
-    from sandbox.config.schema.values import as_name
-    from sandbox.errors import UsageError
-    from sandbox.init import project_files
-    from sandbox.init.detect import look
-    from sandbox.sanitize import fit
-
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
     if folder.resolve() in (Path("/"), Path.home()):
@@ -64,13 +62,8 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the files that do not exist yet, and print which those are. Raises UsageError, before the first."""
-    from sandbox.errors import UsageError
-    from sandbox.init.detected import SPEC
-    from sandbox.system import files
-    from sandbox.system.files import is_inside
-
     for place in dict.fromkeys((folder / path).parent for path in texts):
-        if not is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):
+        if not files.is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):
             raise UsageError(f"{place} is in the way: it has to be a folder of the project", fix="move it away")
     kept = [path for path in texts if os.path.lexists(folder / path)]
     # The spec last: until it exists, all this can be repeated.
@@ -84,8 +77,6 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def _advice(name: str, findings: Findings) -> Iterator[str]:
-    from sandbox.init import project_files
-
     domain = project_files.domain_of(findings.hosts)
     if domain and not domain.endswith(".localhost"):
         yield (
@@ -101,8 +92,6 @@ def _advice(name: str, findings: Findings) -> Iterator[str]:
 
 
 def _of_apps(findings: Findings) -> Iterator[str]:
-    from sandbox.init import project_files
-
     unknown: dict[str, list[str]] = {}
     for app, fix in project_files.without_port(findings.apps):
         unknown.setdefault(fix, []).append(app)
@@ -121,8 +110,6 @@ def _of_apps(findings: Findings) -> Iterator[str]:
 
 def _of_manifests(name: str, findings: Findings) -> Iterator[str]:
     """Yield which programs the project's own manifests do not run, or not under their names."""
-    from sandbox.init import project_files
-
     for program, image in project_files.unnamed(name, findings).items():
         yield (
             f"no manifest runs {program}: add a Deployment with `image: {image}`, or `for: [NAME]` to its line in "
