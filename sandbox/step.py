@@ -51,12 +51,10 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """The Work of a step that is applied outside of a walk: it only passes progress on."""
+    """Work that passes progress on; `usable` does nothing where no other step waits."""
 
     say: Callable[[str], None]
-
-    def usable(self) -> None:
-        """Do nothing, for no other step waits."""
+    usable: Callable[[], None] = lambda: None
 
 
 class Step(Protocol):

@@ -225,7 +225,7 @@ def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> UserCluster | 
         return None
     from sandbox.app.project import existing_clusters
 
-    cluster = next(iter(existing_clusters.find(engine, home)), None)
+    cluster = next(existing_clusters.find(engine, home), None)
     if cluster:
         registry = f" and its registry {cluster.registry} are" if cluster.registry else " is"
         say(f"the kind cluster {cluster.context}{registry} on this machine, not created by sandbox")

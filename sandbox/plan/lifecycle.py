@@ -18,6 +18,7 @@ from sandbox.sanitize import cause
 from sandbox.step import (
     Growing,
     Overtaken,
+    Progress,
     Rebuildable,
     Refreshing,
     Revocable,
@@ -124,14 +125,14 @@ class _Making:
             self.begun.append(step)  # before it is made, so that a partial one is removed too
         self.touched.add(step.name)
         self.changed = True
-        work = _Work(step, self._report, usable)
+        work = Progress(partial(self._report.progress, step.title), usable)
         is_stale = before.state is State.STALE
         after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
         _require_ready(step, after)
         self._report.finished(step.title, after.detail, time.monotonic() - started)
 
 
-def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Status:
+def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
     """Apply a step and return its state; try again for a minute while the engine or the API server is away.
 
     Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods.
@@ -158,7 +159,7 @@ def _follow(step: Step, report: Reporter) -> None:
     """Wait until a `Growing` step is whole: the cluster was usable before its last node joined. Raises NotReady."""
     status = step.check()
     if status.state is State.DRIFTED:
-        work = _Work(step, report, lambda: None)
+        work = Progress(partial(report.progress, step.title))
         work.say(status.detail)
         status = _made(step, work, step.apply)
     _require_ready(step, status)
@@ -318,18 +319,6 @@ def _join(walking: Mapping[threading.Thread, Step], patience: float | None, repo
         interruption.clear()
     for step in late:
         report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
-
-
-@dataclass
-class _Work:
-    """The Work of one step: it passes progress to the report, and `usable` to the walk."""
-
-    step: Step
-    report: Reporter
-    usable: Callable[[], None]
-
-    def say(self, line: str) -> None:
-        self.report.progress(self.step.title, line)
 
 
 def _stop() -> None:

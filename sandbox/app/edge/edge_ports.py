@@ -71,12 +71,10 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
 
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
+    """Return every Service of a sandbox that is up and has a port of this machine or an address, or waits for one."""
     route = routes.find(routes.load(home.edge), name)
-    return _reached(route, home, engine) if route else ()
-
-
-def _reached(route: Route, home: Home, engine: Engine) -> tuple[Reached, ...]:
-    """Return every Service of a sandbox that has a port of this machine or an address, or waits for one."""
+    if route is None:
+        return ()
     places: dict[str, list[str]] = {}
     for port in route.every_port:
         places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))

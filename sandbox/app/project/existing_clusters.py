@@ -49,18 +49,14 @@ class UserCluster:
         return changed(spec, theirs, called=f"the spec of '{spec.name}' for {self.context}")
 
 
-def find(engine: Engine, home: Home) -> tuple[UserCluster, ...]:
-    """Return the running kind clusters that no sandbox made and that a context of the user's names. Changes nothing."""
-    return tuple(_found(engine, home))
-
-
-def _found(engine: Engine, home: Home) -> Iterator[UserCluster]:
-    planes = [
-        container
+def find(engine: Engine, home: Home) -> Iterator[UserCluster]:
+    """Yield the running kind clusters that no sandbox made and that a context of the user's names. Changes nothing."""
+    clusters = {
+        container.labels[CLUSTER]
         for container in engine.containers(CLUSTER)
         if container.labels.get(ROLE) == "control-plane" and container.running
-    ]
-    for name in sorted({plane.labels[CLUSTER] for plane in planes} - {each.cluster for each in home.known()}):
+    }
+    for name in sorted(clusters - {names.cluster for names in home.known()}):
         context = f"kind-{name}"
         with suppress(SandboxError):  # no such context, or no server answers there
             yield UserCluster(context, _announced(home, context) or _published(engine))
@@ -87,5 +83,5 @@ def _announced(home: Home, context: str) -> str | None:
 
 def _published(engine: Engine) -> str | None:
     container = engine.container(REGISTRY)
-    binds = [bind for found in container.published.values() for bind in found] if container else []
-    return f"localhost:{binds[0].port}" if binds else None
+    ports = [bind.port for binds in container.published.values() for bind in binds] if container else []
+    return f"localhost:{ports[0]}" if ports else None

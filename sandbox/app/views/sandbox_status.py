@@ -10,7 +10,7 @@ from sandbox.app.core import Sandbox
 from sandbox.app.edge import edge_ports
 from sandbox.app.edge.edge_ports import Reached
 from sandbox.app.session import wake_paused
-from sandbox.app.views.overview import Exposure, exposure
+from sandbox.app.views.overview import exposure
 from sandbox.engine import Engine
 
 
@@ -58,13 +58,5 @@ def read(sandbox: Sandbox) -> SandboxStatus:
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
         services = edge_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",))
-    return SandboxStatus(sandbox.name, steps, _network(exposed), services)
-
-
-def _network(exposed: Exposure) -> Network:
-    return Network(
-        open=exposed.access.open,
-        urls=exposed.urls,
-        without_certificate=exposed.access.unvouched,
-        warning=exposed.warning,
-    )
+    network = Network(exposed.access.open, exposed.urls, exposed.access.unvouched, exposed.warning)
+    return SandboxStatus(sandbox.name, steps, network, services)

@@ -55,7 +55,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
-    monkeypatch.setattr(existing_clusters, "find", lambda *_: (FOUND,))
+    monkeypatch.setattr(existing_clusters, "find", lambda *_: iter((FOUND,)))
     monkeypatch.chdir(tmp_path)
     return Machine(monkeypatch, tmp_path)
 

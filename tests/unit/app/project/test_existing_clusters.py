@@ -62,10 +62,9 @@ def test_manual_cluster_is_found_with_its_announced_registry(
 
 
 def test_unannounced_registry_is_found_by_name(engine: FakeEngine, place: Home) -> None:
-    assert existing_clusters.find(engine, place) == (UserCluster("kind-kind", None),)
     publish = {5000: (Bind("127.0.0.1", 5007),)}
     engine.run(ContainerSpec(name="kind-registry", image=IMAGE, command=(), labels={}, network="kind", publish=publish))
-    assert existing_clusters.find(engine, place) == (UserCluster("kind-kind", "localhost:5007"),)
+    assert tuple(existing_clusters.find(engine, place)) == (UserCluster("kind-kind", "localhost:5007"),)
 
 
 @pytest.mark.parametrize("text", ["host: [", "help: x", "just words"])
@@ -73,7 +72,7 @@ def test_a_configmap_that_says_nothing_of_use_is_no_error(
     engine: FakeEngine, place: Home, server: ApiServer, text: str
 ) -> None:
     announce(server, text)
-    assert existing_clusters.find(engine, place) == (UserCluster("kind-kind", None),)
+    assert tuple(existing_clusters.find(engine, place)) == (UserCluster("kind-kind", None),)
 
 
 def test_sandbox_clusters_contextless_and_workers_are_not_listed(engine: FakeEngine, place: Home) -> None:
@@ -83,4 +82,4 @@ def test_sandbox_clusters_contextless_and_workers_are_not_listed(engine: FakeEng
     node(engine, names.cluster)
     node(engine, "without-a-context")
     node(engine, "kind", role="worker")
-    assert existing_clusters.find(engine, place) == ()
+    assert tuple(existing_clusters.find(engine, place)) == ()
