@@ -77,10 +77,6 @@ def test_a_nameserver_that_does_not_answer_is_named(
     )
 
 
-def test_cluster_without_nameservers_is_repaired_by_up(context: DoctorContext) -> None:
-    assert egress_checks.nameservers(trace(context, servers=())).status is Status.ERROR
-
-
 def test_the_destination_s_name(context: DoctorContext) -> None:
     assert told(egress_checks.name(trace(context, name=FOUND))) == (Status.OK, "n.example is 10.1.1.1")
     assert egress_checks.name(trace(context, name=UNKNOWN)).status is Status.ERROR

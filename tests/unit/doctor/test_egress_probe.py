@@ -49,10 +49,6 @@ def test_every_part_is_found_with_what_it_came_to() -> None:
     assert egress_probe.read("") == {}
 
 
-def test_a_log_that_ends_early_has_the_parts_before() -> None:
-    assert list(egress_probe.read(LOG[: LOG.index(";;")])) == ["cluster"]
-
-
 def test_servers_output_is_distinguished_from_ncs() -> None:
     data = bytes(range(256))
     assert received(Part(base64.encodebytes(data).decode(), True)) == ("", data)

@@ -112,13 +112,6 @@ def test_inotify_instances_that_are_in_use_are_counted(
     assert (found.status, "121 are in use" in found.evidence) == (status, True)
 
 
-def test_inotify_is_skipped_without_linux(
-    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inotify, "SYSCTL", tmp_path / "none")
-    assert machine_checks.watches(context).status is Status.SKIPPED
-
-
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("check", [machine_checks.disk, machine_checks.watches])
 def test_engine_of_another_kernel_is_not_judged_by_this_one(

@@ -79,13 +79,6 @@ def test_unresolved_localhost_is_a_warning(context: DoctorContext, monkeypatch: 
     assert network_checks.dns(context).status is Status.WARN
 
 
-@pytest.mark.parametrize(
-    ("address", "here"), [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("192.0.2.1", False)]
-)
-def test_which_addresses_are_here(address: str, here: bool) -> None:
-    assert network_checks.is_here(address) is here
-
-
 def run(context: DoctorContext, engine: FakeEngine, name: str, port: int) -> None:
     """A container that publishes a port."""
     if NETWORK not in engine.networks:

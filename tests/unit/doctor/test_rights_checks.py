@@ -96,11 +96,6 @@ def test_namespace_that_does_not_exist_is_reported(
     assert (row(context).status, evidence in row(context).evidence) == (status, True)
 
 
-def test_unknown_context_is_an_error(context: DoctorContext) -> None:
-    context.home.kubeconfig.write_text("contexts: []\n")
-    assert row(context).status is Status.ERROR and "there is no context 'team'" in row(context).evidence
-
-
 def test_unreachable_cluster_is_reported_with_the_reason(context: DoctorContext) -> None:
     content = yaml.safe_load(context.home.kubeconfig.read_text())
     content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"

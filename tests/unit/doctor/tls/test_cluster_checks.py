@@ -113,12 +113,6 @@ def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: A
     assert (found.status, found.evidence) == (Status.OK, "web/app 2 ready")
 
 
-def test_a_port_that_the_service_has_not(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, trace.host, port=8080)
-    service(cluster)
-    assert cluster_checks.endpoints(trace).evidence == "Service web/app has no port 8080, only 80, http"
-
-
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
