@@ -52,7 +52,7 @@ def test_program_of_another_machine_is_refused(tmp_path: Path, content: bytes, f
         architecture.require([tmp_path / "tool"], ARM64)
 
 
-def test_recipes_name_the_folders_of_the_machine_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_name_library_folders_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's folders of libraries have the machine in their names; the digest of a recipe does not change with it."""
     path = RECIPES / "kubernetes" / "recipe.yaml"
     before = _read(path)

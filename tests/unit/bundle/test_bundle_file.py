@@ -149,7 +149,7 @@ def test_save_refuses_special_files_before_it_reads(store: Store, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["at 3.41\u202fPM.yaml", "two\nlines.yaml", os.fsdecode(b"caf\xe9.yaml")])
-def test_file_that_no_list_may_name_is_refused(store: Store, tmp_path: Path, name: str) -> None:
+def test_file_with_an_unprintable_name_is_refused(store: Store, tmp_path: Path, name: str) -> None:
     project = tmp_path / "project"
     (project / "manifests").mkdir(parents=True)
     (project / "manifests" / name).write_text("kind: ConfigMap")
@@ -172,7 +172,7 @@ def test_the_bill_of_materials_says_what_is_in_it(file: Path) -> None:
     assert all(set(one["dependsOn"]) <= refs for one in bill["dependencies"])
 
 
-def test_a_time_is_in_it_only_if_it_is_given(store: Store, tmp_path: Path) -> None:
+def test_bill_of_materials_has_a_time_only_if_given(store: Store, tmp_path: Path) -> None:
     save(tmp_path / "dated", store, compress=False, epoch=86400)
     with tarfile.open(tmp_path / "dated") as tar:
         data = tar.extractfile(described.SBOM)
@@ -408,7 +408,7 @@ def test_a_bundle_for_another_machine_or_version_is_refused(file: Path, tmp_path
 
 @pytest.mark.fault(46)
 @pytest.mark.parametrize("name", ["/abs/x", "../../victim/*", "..", "a/b", "*", "[a-z]", "", "A", "a\n", "x" * 41])
-def test_project_that_is_no_name_is_refused(file: Path, tmp_path: Path, name: str) -> None:
+def test_project_with_an_invalid_name_is_refused(file: Path, tmp_path: Path, name: str) -> None:
     """A bundle whose project is a path or a pattern → refused; nothing is written or deleted anywhere."""
     victim = tmp_path / "victim" / "work-0123456789ab"
     victim.mkdir(parents=True)
@@ -420,14 +420,14 @@ def test_project_that_is_no_name_is_refused(file: Path, tmp_path: Path, name: st
 
 
 @pytest.mark.fault(46)
-def test_component_that_is_no_name_is_refused(file: Path, tmp_path: Path) -> None:
+def test_component_with_an_invalid_name_is_refused(file: Path, tmp_path: Path) -> None:
     """A bundle whose component is a path → refused before anything is read."""
     head(file, components=[{"name": "../node", "version": "1", "digest": "0" * 12}])
     with pytest.raises(Damaged, match="can read"):
         load(file, Store(tmp_path / "loaded"))
 
 
-def test_list_with_a_file_in_a_file_is_refused(file: Path, tmp_path: Path) -> None:
+def test_list_with_a_file_below_a_file_is_refused(file: Path, tmp_path: Path) -> None:
     with opened(file) as bundle:
         listed = [one.model_dump() for one in bundle.contents.files]
     head(file, files=[*listed, {**listed[0], "path": f"{listed[0]['path']}/x/y"}])
@@ -449,7 +449,7 @@ def test_existing_parts_are_kept(file: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in other.root.rglob("*")} == before
 
 
-def test_an_older_build_gives_way(file: Path, tmp_path: Path) -> None:
+def test_loaded_component_replaces_an_older_build(file: Path, tmp_path: Path) -> None:
     other = Store(tmp_path / "loaded")
     (other.root / ("node-" + "0" * 12)).mkdir(parents=True)
     load(file, other)

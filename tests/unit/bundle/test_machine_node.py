@@ -63,7 +63,7 @@ def step(engine: Committing, tmp_path: Path) -> ImagesStep:
     return ImagesStep(engine=engine, own=OWN, store=Store(tmp_path))
 
 
-def test_names_say_what_they_are_made_of() -> None:
+def test_node_image_name_depends_on_its_parts() -> None:
     assert NODE.startswith(f"sandbox.dev/node:{OWN.kubernetes}-") and OWN.published == UPSTREAM
     assert OWN.references["traefik"].startswith("sandbox.dev/traefik:v3.7.13-24841fe2de73")
     other = prepared(OwnImages("upstream", {**UPSTREAM, "busybox": UPSTREAM["busybox"].replace("9db7", "0000")}))
@@ -82,7 +82,7 @@ def test_node_image_is_made_once_with_the_images_of_pods(engine: Committing, ste
     assert engine.archives == []
 
 
-def test_older_ones_stay_for_snapshots(engine: Committing, step: ImagesStep) -> None:
+def test_older_node_images_stay_for_snapshots(engine: Committing, step: ImagesStep) -> None:
     older = f"sandbox.dev/node:{OWN.kubernetes}-{'0' * 12}"
     engine.images[older] = "sha256:old"
     step.apply(NoWork())
@@ -108,7 +108,7 @@ def test_pulled_images_get_names_of_this_machine(engine: Committing, step: Image
     assert engine.image_id("sandbox.dev/app:v1-cdcdcdcdcdcd") == engine.image_id(reference)
 
 
-def test_archive_is_gone_after_its_use(engine: Committing) -> None:
+def test_saved_archive_is_removed_after_use(engine: Committing) -> None:
     engine.images["sandbox.dev/app:1"] = "sha256:1"
     with machine_node.saved(engine, "sandbox.dev/app:1") as archive:
         assert archive.name == "app.tar" and not tarfile.is_tarfile(archive)

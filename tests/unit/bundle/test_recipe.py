@@ -34,13 +34,13 @@ def digests() -> Mapping[str, str]:
     return {name: recipe.digest for name, recipe in recipes().items()}
 
 
-def test_each_comes_after_what_it_needs() -> None:
+def test_recipe_comes_after_its_needs() -> None:
     names = list(recipes())
     for name, recipe in recipes().items():
         assert all(names.index(needed) < names.index(name) for needed in recipe.needs), name
 
 
-def test_each_is_one_kind_of_thing() -> None:
+def test_recipe_builds_one_kind_of_component() -> None:
     for recipe in recipes().values():
         assert (recipe.go or recipe.debian or recipe.image or recipe.node) is not None, recipe.name
         assert re.fullmatch(r"sandbox\.dev/[a-z-]+:v?[\d.]+-[0-9a-f]{12}", recipe.reference)
@@ -125,7 +125,7 @@ def test_a_copy_elsewhere_has_the_same_digests(copy: Path) -> None:
     recipes.cache_clear()
 
 
-def test_content_mode_and_names_of_files_all_count(copy: Path) -> None:
+def test_digest_depends_on_content_mode_and_names_of_files(copy: Path) -> None:
     seen = [digests()]
     file = copy / "registry" / "config.yml"
     file.write_text(file.read_text() + "#\n")
@@ -141,7 +141,7 @@ def test_content_mode_and_names_of_files_all_count(copy: Path) -> None:
     )
 
 
-def test_indirect_requirements_are_counted(copy: Path) -> None:
+def test_digest_depends_on_indirect_needs(copy: Path) -> None:
     before = digests()
     file = copy / "bookworm" / "recipe.yaml"
     file.write_text(file.read_text() + "# changed\n")
@@ -190,7 +190,7 @@ def test_recipes_built_of_modules_are_the_listed_ones() -> None:
     assert not list(RECIPES.glob("*/go.sum"))  # put back by scripts/sums
 
 
-def test_the_file_is_in_the_order_of_go() -> None:
+def test_checksums_are_in_the_order_of_go() -> None:
     order = runpy.run_path(str(SCRIPT), run_name="sums")["order"]
     lines = list(sum_lines(RECIPES / SUMS))
     assert lines == sorted(lines, key=order)

@@ -76,7 +76,7 @@ def test_outlook_tells_what_is_missing_and_for_how_long(kitchen: Kitchen, tmp_pa
     assert module.outlook(store) == ""
 
 
-def test_packages_wait_for_a_machine_of_their_own(kitchen: Kitchen, tmp_path: Path) -> None:
+def test_debian_packages_are_not_built_for_another_architecture(kitchen: Kitchen, tmp_path: Path) -> None:
     """For another architecture only what is made of Go modules is built, and packages are refused by name."""
     packages = DebianTree(suite="s", refreshed="d", packages=())
     kitchen.recipes["image"].__dict__["debian"] = packages

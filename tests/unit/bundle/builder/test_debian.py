@@ -43,7 +43,7 @@ def test_a_path_through_a_linked_folder_is_where_it_really_is(root: Path) -> Non
     assert names(root, "/sbin/tables-nft") == ["usr/sbin/tables-nft"]
 
 
-def test_above_the_root_is_the_root(root: Path) -> None:
+def test_path_above_the_root_is_the_root(root: Path) -> None:
     assert names(root, "/usr/sbin/far") == ["usr/sbin/far", "usr/sbin/tables-nft"]
 
 

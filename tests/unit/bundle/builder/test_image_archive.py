@@ -57,7 +57,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path, source: Path) -> Non
     assert first == second == sha(tmp_path / "one.tar")
 
 
-def test_everything_is_root_s_and_of_no_time(tmp_path: Path, source: Path) -> None:
+def test_layer_has_root_as_owner_and_no_times(tmp_path: Path, source: Path) -> None:
     write_layer(entries(source), tmp_path / "layer.tar")
     found = members(tmp_path / "layer.tar")
     assert {(one.uid, one.gid, one.uname, one.gname, one.mtime) for one in found.values()} == {(0, 0, "", "", 0)}

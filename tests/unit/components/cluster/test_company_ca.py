@@ -44,7 +44,7 @@ def test_a_file_that_is_no_ca_is_refused(tmp_path: Path, content: bytes | None, 
         _ = CompanyCa(file).pem
 
 
-def test_device_without_end_is_no_ca() -> None:
+def test_endless_device_is_refused_as_ca() -> None:
     with pytest.raises(UsageError, match="/dev/zero cannot be read"):
         _ = CompanyCa(Path("/dev/zero")).pem
 

@@ -54,7 +54,7 @@ def test_domain_and_subdomains_resolve_to_the_ingress(name: str) -> None:
         f"{SERVICE}.",
     ],
 )
-def test_no_other_name_does(name: str) -> None:
+def test_other_names_do_not_resolve_to_the_ingress(name: str) -> None:
     assert not rule("a-b.demo.localhost").search(name)
 
 

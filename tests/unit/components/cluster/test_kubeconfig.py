@@ -202,7 +202,7 @@ def test_namespace_chosen_by_the_user_is_no_drift(theirs: Path, own: Path) -> No
     assert holds(theirs, NAME, own)
 
 
-def test_no_files_hold_no_context(tmp_path: Path, own: Path) -> None:
+def test_missing_files_have_no_context(tmp_path: Path, own: Path) -> None:
     assert not holds(tmp_path / "none", NAME, own)
     assert not holds(tmp_path / "none", NAME, tmp_path / "none")
     assert remove(tmp_path / "none", NAME) is False
@@ -408,7 +408,7 @@ def test_where_no_context_can_be_kept_nothing_changes(tmp_path: Path, own: Path,
 
 
 @pytest.mark.fault(50)
-def test_a_link_to_a_file_that_is_not_there_gets_it(tmp_path: Path, own: Path) -> None:
+def test_dangling_link_gets_its_target(tmp_path: Path, own: Path) -> None:
     """The kubeconfig is a link whose target is not there, in a folder that is → the target is made."""
     (tmp_path / "dotfiles").mkdir()
     link = tmp_path / "config"
@@ -469,7 +469,7 @@ print(path, hindrance(path), remove(path, "sandbox-demo"))
 
 
 @pytest.mark.fault(48)
-def test_a_kubeconfig_in_a_folder_of_another_is_left() -> None:
+def test_kubeconfig_in_a_folder_of_another_user_is_left_alone() -> None:
     """KUBECONFIG lies in a folder that the user may not enter → it is left alone, and the reason is said."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)

@@ -41,7 +41,7 @@ def there(server: ApiServer, path: str, **labels: str) -> None:
     server.objects[path] = {"kind": kind, "metadata": {"name": name, "labels": labels}}
 
 
-def test_context_that_there_is_not_is_told_by_the_check(step: TenancyStep) -> None:
+def test_check_reports_unknown_context(step: TenancyStep) -> None:
     found = replace(step, context="tema").check()
     assert (found.state, found.detail) == (State.ABSENT, "there is no context 'tema'")
 
@@ -56,7 +56,7 @@ def test_cluster_that_is_not_reached_leaves_no_files(step: TenancyStep, server: 
     assert not step.names.folder.exists()
 
 
-def test_a_namespace_of_our_own_comes_and_goes(step: TenancyStep, server: ApiServer) -> None:
+def test_created_namespace_is_removed_again(step: TenancyStep, server: ApiServer) -> None:
     assert step.check().state is State.ABSENT
     assert step.maker() is None
     step.apply(NoWork())
@@ -79,7 +79,7 @@ def test_earlier_namespace_stays_with_the_objects_of_others(step: TenancyStep, s
     assert server.objects == before
 
 
-def test_looking_changes_nothing_there(step: TenancyStep, server: ApiServer) -> None:
+def test_check_changes_nothing_in_the_cluster(step: TenancyStep, server: ApiServer) -> None:
     step.check()
     step.maker()
     assert {method for method, *_ in server.asked} <= {"GET"}

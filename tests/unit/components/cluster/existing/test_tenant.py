@@ -75,11 +75,11 @@ def pod_of(*images: str, **more: Any) -> dict[str, Any]:
     return {"containers": [{"name": f"c{index}", "image": image} for index, image in enumerate(images)], **more}
 
 
-def test_namespaces_are_left_out_and_no_longer_named() -> None:
+def test_namespaces_are_removed_from_manifests() -> None:
     assert place(thing("Namespace"), thing("ConfigMap", namespace="demo")) == [thing("ConfigMap")]
 
 
-def test_the_manifests_themselves_stay_as_they_are() -> None:
+def test_input_manifests_are_not_changed() -> None:
     given = thing("Pod", namespace="demo", spec=pod_of("localhost:5001/app:1"))
     place(given)
     assert given == thing("Pod", namespace="demo", spec=pod_of("localhost:5001/app:1"))
@@ -141,6 +141,6 @@ def test_objects_of_the_whole_cluster_are_refused() -> None:
     assert caught.value.details == "ClusterRole reader"
 
 
-def test_two_that_would_become_one_are_refused() -> None:
+def test_objects_of_one_name_in_two_namespaces_are_refused() -> None:
     with pytest.raises(UsageError, match="would be one object"):
         place(thing("ConfigMap", namespace="a"), thing("ConfigMap", namespace="b"))

@@ -78,27 +78,27 @@ class Objects:
         ),
     ],
 )
-def test_pods_and_workloads_of_before_are_old_news(objects: list[dict[str, Any]], said: str | None) -> None:
+def test_statuses_from_before_the_start_are_found(objects: list[dict[str, Any]], said: str | None) -> None:
     assert old_news(Objects(objects), {"node": BEGUN}) == said  # type: ignore[arg-type]  # as much as is asked of one
 
 
-def test_workloads_are_not_asked_for_before_all_pods_are_told_of() -> None:
+def test_workloads_are_read_only_after_all_pods_are_current() -> None:
     cluster = Objects([pod(running(9), owner="web")])
     assert old_news(cluster, {"node": BEGUN}) == "Pod shop/web"  # type: ignore[arg-type]  # as above
     assert cluster.listed == {"Pod"}
 
 
-def test_nothing_is_asked_where_no_node_was_started() -> None:
+def test_no_status_is_read_if_no_node_was_started() -> None:
     assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
 
 
-def test_static_pods_are_no_old_news() -> None:
+def test_static_pods_are_not_waited_for() -> None:
     static = pod(running(9))
     static["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "1"}}
     assert old_news(Objects([static]), {"node": BEGUN}) is None  # type: ignore[arg-type]
 
 
-def test_news_that_do_not_come_are_given_up(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_current_statuses_ends(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     names.folder.mkdir(parents=True)
     api_server.kubeconfig(names.kubeconfig, 6443)
     monkeypatch.setattr(api_answers, "NEWS", 0.0)

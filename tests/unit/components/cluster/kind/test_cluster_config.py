@@ -67,14 +67,14 @@ def test_control_planes_run_pods_where_there_are_no_workers(nodes: str, free: bo
     assert untainted == (both if free else {})
 
 
-def test_nodes_are_called_as_kind_calls_them() -> None:
+def test_nodes_have_the_names_that_kind_gives() -> None:
     nodes = Nodes(control_plane=2, workers=2)
     names = ("c-control-plane", "c-control-plane2", "c-worker", "c-worker2")
     assert node_names("c", nodes) == names
 
 
 @pytest.mark.parametrize(("version", "patched"), [(1, {"failCgroupV1": False}), (2, {})])
-def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched: dict[str, bool]) -> None:
+def test_cgroup_v1_is_allowed_only_where_the_engine_has_it(version: int, patched: dict[str, bool]) -> None:
     kubelet = parsed(cgroup_version=version)[1]["KubeletConfiguration"]
     assert {key: value for key, value in kubelet.items() if key == "failCgroupV1"} == patched
 
@@ -95,7 +95,7 @@ def test_kubernetes_itself_is_configured_as_by_kind(nodes: str) -> None:
     assert content["networking"] == {"ipFamily": "ipv4"}
 
 
-def test_image_tags_are_ours_only_when_given() -> None:
+def test_image_tags_are_kubeadms_unless_given() -> None:
     ours = parsed(tags=TAGS)[1]["ClusterConfiguration"]
     assert (ours["etcd"], ours["dns"]) == ({"local": {"imageTag": "3.6.16-0"}}, {"imageTag": "v1.14.3"})
     assert "ClusterConfiguration" not in parsed()[1]

@@ -18,12 +18,12 @@ def install(programs: Path, script: str) -> Path:
 
 
 @pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
-def test_a_kind_that_is_new_enough_will_do(programs: Path, said: str) -> None:
+def test_new_enough_kind_is_accepted(programs: Path, said: str) -> None:
     Kind.of(install(programs, f"echo '{said}'"), "sandbox").require()
 
 
 @pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
-def test_a_kind_that_is_too_old_or_says_nothing_is_refused(programs: Path, said: str) -> None:
+def test_kind_of_an_old_or_unknown_version_is_refused(programs: Path, said: str) -> None:
     program = install(programs, f"echo '{said}'")
     with pytest.raises(MissingTool) as caught:
         Kind.of(program, "sandbox").require()
@@ -32,7 +32,7 @@ def test_a_kind_that_is_too_old_or_says_nothing_is_refused(programs: Path, said:
     assert "0.32.0" in caught.value.fix
 
 
-def test_a_missing_kind_is_named_with_what_brings_one() -> None:
+def test_missing_kind_is_an_error_with_its_installation() -> None:
     with pytest.raises(MissingTool) as caught:
         Kind.of(None, "sandbox")
     assert "sandbox bundle build" in caught.value.fix
@@ -75,7 +75,7 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_p
     assert not list(tmp_path.glob(".kind-*"))
 
 
-def test_kind_itself_misses_the_engine_s_command(
+def test_kind_runs_unchanged_without_the_engines_command(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = Kind(
@@ -87,7 +87,7 @@ def test_kind_itself_misses_the_engine_s_command(
     assert not any(".kind-" in line for line in lines)
 
 
-def test_kind_uses_the_podman_that_the_engine_is(programs: Path, tmp_path: Path) -> None:
+def test_kind_uses_podman_if_that_is_the_engine(programs: Path, tmp_path: Path) -> None:
     program = install(
         programs, 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"; exit 1'
     )
@@ -114,7 +114,7 @@ def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, t
         kind.kubeconfig("sandbox-demo", tmp_path)
 
 
-def test_kind_writes_only_files_that_are_gone_afterwards(programs: Path, tmp_path: Path) -> None:
+def test_kubeconfig_export_leaves_no_files(programs: Path, tmp_path: Path) -> None:
     """kind merges and locks the kubeconfig that it is given, and a lock stays when it is killed."""
     kind = Kind(install(programs, 'echo "kind: Config" > "$6"; : > "$6.lock"'), "sandbox")
     folder = tmp_path / "folder"

@@ -45,7 +45,7 @@ def test_peers_are_named_once() -> None:
 
 
 @pytest.mark.parametrize("said", ["", "W1127 slow\n{}", "{}", '{"members": [{"ID": "1", "peerURLs": []}]}', "[]"])
-def test_members_that_are_not_told_are_an_error(said: str) -> None:
+def test_unreadable_list_of_members_is_an_error(said: str) -> None:
     etcd = Etcd()
     etcd.programs["sh"] = lambda box, argv: (0, said)
     with pytest.raises(SandboxError, match="are not known"):
@@ -53,7 +53,7 @@ def test_members_that_are_not_told_are_an_error(said: str) -> None:
     assert not etcd.updates
 
 
-def test_etcd_that_does_not_said_is_an_error() -> None:
+def test_etcd_that_does_not_answer_is_an_error() -> None:
     etcd = Etcd()
     etcd.programs["sh"] = lambda box, argv: (1, "connection refused")
     with pytest.raises(SandboxError, match="does not list its members") as caught:

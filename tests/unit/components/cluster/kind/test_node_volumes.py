@@ -34,7 +34,7 @@ def provider(engine: FakeEngine, names: Names) -> KindProvider:
     return memory_nodes.provider(engine, names, Kind(Path("/kind"), NETWORK))
 
 
-def test_removed_nodes_are_told_with_what_is_left(
+def test_nodes_removed_by_others_are_reported_with_their_volumes(
     engine: FakeEngine, names: Names, provider: KindProvider, recorded: str
 ) -> None:
     step = ClusterStep(provider, names, "v1")
@@ -89,7 +89,7 @@ def test_new_nodes_are_recorded_with_what_is_left_of_earlier_ones(
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"volumes": [1], "is_ending": false}'])
-def test_damaged_record_is_none(engine: FakeEngine, names: Names, recorded: str, damage: str) -> None:
+def test_damaged_record_counts_as_missing(engine: FakeEngine, names: Names, recorded: str, damage: str) -> None:
     names.node_volumes.write_text(damage)
     engine.remove_container(names.node)
     assert NodeVolumes(engine, names).lost() is None

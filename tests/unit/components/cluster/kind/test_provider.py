@@ -126,7 +126,7 @@ def test_podman_s_kind_has_image_by_name_and_network_by_id(
     assert network and network.id != names.network and asked == [(network.id, provider.image)]
 
 
-def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Names) -> None:
+def test_cluster_is_created_stopped_started_and_deleted(provider: KindProvider, names: Names) -> None:
     assert provider.standing() is Standing.ABSENT
     assert made(provider) == [
         *("Preparing nodes", "Preparing nodes", "Starting control-plane", "usable", "Installing StorageClass"),
@@ -153,7 +153,7 @@ def test_cluster_whose_port_does_not_arrive_is_an_error(provider: KindProvider, 
     assert caught.value.id == "engine-ports"
 
 
-def test_cluster_takes_along_what_a_killed_start_left(provider: KindProvider, names: Names) -> None:
+def test_delete_removes_temporary_files_of_a_killed_start(provider: KindProvider, names: Names) -> None:
     made(provider)
     (names.folder / f"{SCRATCH}x").mkdir()
     (names.folder / f"{SCRATCH}x" / "docker").touch()
@@ -270,7 +270,7 @@ def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names:
     assert said == [f"starting {name}" for name in order]
 
 
-def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
+def test_node_added_by_hand_gets_the_files_of_the_others(
     engine: FakeEngine, names: Names, provider: KindProvider
 ) -> None:
     made(provider)
@@ -352,7 +352,7 @@ def test_worker_that_joins_has_addresses_of_both_kinds(
 
 
 @pytest.mark.fault(8)
-def test_worker_that_a_killed_up_left_unjoined_is_made_again(
+def test_worker_left_unjoined_by_a_killed_up_is_recreated(
     engine: FakeEngine, names: Names, three: KindProvider
 ) -> None:
     """`up` is killed when it had made a worker's container, before that joined → the next one makes it again"""
@@ -386,7 +386,7 @@ def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names:
     assert list(engine.boxes) == [names.node]
 
 
-def test_impossible_change_is_explained(provider: KindProvider, three: KindProvider) -> None:
+def test_change_that_needs_a_new_cluster_is_explained(provider: KindProvider, three: KindProvider) -> None:
     assert three.stale() is None
     assert str(provider.stale()) == "it was made with 1 control plane and 2 workers"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
@@ -408,7 +408,7 @@ def test_impossible_change_is_explained(provider: KindProvider, three: KindProvi
         ("", "from the bundle"),
     ],
 )
-def test_node_image_and_its_kubernetes_are_told(
+def test_node_image_and_its_kubernetes_are_shown(
     engine: FakeEngine, names: Names, three: KindProvider, published: str, image: str
 ) -> None:
     assert three.made_of() == ""
@@ -494,14 +494,14 @@ def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, thre
     assert sorted(told) == sorted(kind_provider.nodes(engine, names, three.shape.nodes).every())
 
 
-def test_the_marks_of_a_cluster_are_where_the_node_keeps_them(engine: FakeEngine, provider: KindProvider) -> None:
+def test_record_of_a_complete_cluster_is_in_its_node(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     assert COMPLETE in engine.boxes[provider.names.node].files
 
 
 @pytest.mark.fault(84)
 @pytest.mark.parametrize("how", ["taken from it", "removed", "removed while stopped"])
-def test_nodes_off_their_network_are_brought_back(
+def test_nodes_off_their_network_are_connected_again(
     engine: FakeEngine, names: Names, three: KindProvider, how: str
 ) -> None:
     """The network was removed and made again, or a node taken from it → `up` restarts the nodes on it."""

@@ -42,7 +42,7 @@ def test_nodes_that_start_in_this_order_keep_their_addresses(
     assert addresses(engine) == before
 
 
-def test_only_some_that_were_stopped_keep_their_addresses(engine: FakeEngine, names: Names) -> None:
+def test_some_stopped_nodes_keep_their_addresses(engine: FakeEngine, names: Names) -> None:
     nodes = Nodes(engine)
     for name in "dcba":
         nodes.add(names, name)
@@ -55,7 +55,7 @@ def test_only_some_that_were_stopped_keep_their_addresses(engine: FakeEngine, na
 
 
 @pytest.mark.parametrize("said", [b"", b"--node-ip=999.1", b"--node-ip=", b"\xff"])
-def test_a_node_whose_file_says_nothing_starts_all_the_same(engine: FakeEngine, names: Names, said: bytes) -> None:
+def test_node_without_a_recorded_address_starts(engine: FakeEngine, names: Names, said: bytes) -> None:
     nodes = Nodes(engine)
     nodes.add(names, "node")
     nodes.add(names, "worker")

@@ -44,7 +44,7 @@ def test_old_version_is_refused(programs: Path, words: str) -> None:
     assert caught.value.exit_code == 4
 
 
-def test_a_missing_one_is_named_with_the_key_that_asks_for_it(programs: Path) -> None:
+def test_missing_minikube_is_an_error_with_the_key_that_asks_for_it(programs: Path) -> None:
     with pytest.raises(MissingTool, match="minikube is not installed") as caught:
         Minikube.find("p")
     assert "provider: minikube" in caught.value.details
@@ -86,7 +86,7 @@ def test_successful_start_is_verified(programs: Path, tmp_path: Path) -> None:
         minikube.start(kubeconfig=tmp_path / "k", say=print)
 
 
-def test_a_status_of_nothing_is_one_too(programs: Path, tmp_path: Path) -> None:
+def test_status_of_an_absent_profile_is_read(programs: Path, tmp_path: Path) -> None:
     assert install(programs, status="echo null; exit 7").status(tmp_path / "k") == {"Host": "Nonexistent"}
     several = install(programs, status=said([RUNNING, {"Name": "p-m02"}]))
     assert several.status(tmp_path / "k")["Host"] == "Running"

@@ -143,9 +143,7 @@ def ours(engine: FakeEngine, names: Names) -> None:
     engine.run(ContainerSpec(name="theirs", image=UPSTREAM["registry"], command=("run",), labels={}, network=NETWORK))
 
 
-def test_a_profile_of_our_own_comes_stops_starts_and_goes(
-    provider: MinikubeProvider, world: World, names: Names
-) -> None:
+def test_profile_is_created_stopped_started_and_deleted(provider: MinikubeProvider, world: World, names: Names) -> None:
     assert provider.standing() is Standing.ABSENT
     said: list[str] = []
     provider.create(said.append, lambda: said.append("usable"))
