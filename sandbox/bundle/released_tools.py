@@ -83,6 +83,8 @@ def fetch(release: Release, store: Store) -> Path:
             program.chmod(0o755)
             program.replace(place)
     except (OSError, ValueError, tarfile.TarError, urllib.error.URLError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is also the response
         raise SandboxError(
             f"{release.name} {release.version} cannot be fetched",
             details=f"{url}: {cause(error)}",
