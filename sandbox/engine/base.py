@@ -76,11 +76,11 @@ def translated(doing: str) -> Iterator[None]:
         ) from error
 
 
-def _failed(doing: str, said: str) -> EngineError:
-    fix = "free space on the engine's disk: docker system df shows what to remove" if FULL.search(said) else ""
-    if port := TAKEN.search(said):
+def _failed(doing: str, message: str) -> EngineError:
+    fix = "free space on the engine's disk: docker system df shows what to remove" if FULL.search(message) else ""
+    if port := TAKEN.search(message):
         fix = f"stop what has port {port[1]} (ss -ltnp 'sport = :{port[1]}' shows it), then run the same command again"
-    return EngineError(f"{doing} failed", details=said, fix=fix)
+    return EngineError(f"{doing} failed", details=message, fix=fix)
 
 
 def uninterrupted(ask: Callable[[], Answer], undo: Callable[[Answer], object]) -> Answer:
@@ -96,30 +96,30 @@ def uninterrupted(ask: Callable[[], Answer], undo: Callable[[Answer], object]) -
             pool.submit(bool).result()
             pool.submit(lambda: made.append(ask())).result()
     except BaseException:
-        for one in made:
-            undo(one)
+        for answer in made:
+            undo(answer)
         raise
     return made[0]
 
 
-def unreachable(said: str, place: Endpoint) -> MissingTool:
-    if "Permission denied" in said or "PermissionError" in said:
+def unreachable(message: str, place: Endpoint) -> MissingTool:
+    if "Permission denied" in message or "PermissionError" in message:
         return MissingTool(
             "you may not use the Docker Engine",
-            details=said,
+            details=message,
             fix="add yourself to the group `docker` (sudo usermod -aG docker $USER, then log in again)",
             id="engine-permission",
         )
-    if "timed out" in said:
+    if "timed out" in message:
         return MissingTool(
             "the Docker Engine accepted the connection but did not respond",
-            details=said,
+            details=message,
             fix="read its log (journalctl -u docker) and restart it",
             id="engine-hangs",
         )
     return MissingTool(
         "no Docker Engine answers",
-        details=f"{said} (by {place.origin})",
+        details=f"{message} (by {place.origin})",
         fix=place.how_to_start,
         id="engine-unreachable",
     )
@@ -155,10 +155,10 @@ class Door:
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, asked once per connection: the engine runs other programs for it."""
-        found = self._get("/info")
-        if not isinstance(found, dict) or "ServerVersion" not in found:
+        info = self._get("/info")
+        if not isinstance(info, dict) or "ServerVersion" not in info:
             raise Refused("what it says of itself is not what a Docker Engine says")
-        return found
+        return info
 
     @functools.cached_property
     def _client(self) -> docker.DockerClient:

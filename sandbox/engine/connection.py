@@ -53,8 +53,8 @@ class Facts:
 
     @property
     def release(self) -> tuple[int, ...]:
-        found = re.match(r"\d+(\.\d+)*", self.version)
-        return tuple(map(int, found[0].split("."))) if found else ()
+        numbers = re.match(r"\d+(\.\d+)*", self.version)
+        return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
@@ -70,7 +70,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         cpus=int(info.get("NCPU") or 0),
         memory=int(info.get("MemTotal") or 0),
         root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
-        limits=all(info.get(one, True) for one in ("PidsLimit", "MemoryLimit", "CPUShares")),
+        limits=all(info.get(limit, True) for limit in ("PidsLimit", "MemoryLimit", "CPUShares")),
     )
 
 

@@ -42,13 +42,13 @@ class Exchange:
 
 def describe(engine: Engine, name: str) -> Description:
     with engine.api(f"looking at container {name}") as api:
-        found = api.inspect_container(name)
-    return Description(found["Name"].lstrip("/"), found["Config"], found["HostConfig"])
+        description = api.inspect_container(name)
+    return Description(description["Name"].lstrip("/"), description["Config"], description["HostConfig"])
 
 
 def volumes(engine: Engine, name: str) -> Mapping[str, str]:
     with engine.api(f"looking at container {name}") as api:
-        return {one["Destination"]: one["Name"] for one in _mounts(api, name) if one["Type"] == "volume"}
+        return {mount["Destination"]: mount["Name"] for mount in _mounts(api, name) if mount["Type"] == "volume"}
 
 
 def changes(engine: Engine, name: str) -> bytes:
@@ -57,17 +57,17 @@ def changes(engine: Engine, name: str) -> bytes:
     Raises EngineError for a container in which files of its image were removed, which such a tar cannot express.
     """
     with engine.api(f"reading the changes in {name}") as api:
-        found = {PurePosixPath(one["Path"]): int(one["Kind"]) for one in api.diff(name) or ()}
-        mounts = [PurePosixPath(one["Destination"]) for one in _mounts(api, name)]
+        kinds = {PurePosixPath(change["Path"]): int(change["Kind"]) for change in api.diff(name) or ()}
+        mounts = [PurePosixPath(mount["Destination"]) for mount in _mounts(api, name)]
         # In a system with a merged /usr the engine sees what is mounted at /lib/modules at /usr/lib/modules.
         mounts += [PurePosixPath("/usr", place.relative_to("/")) for place in mounts]
         passed = (*VOLATILE, RESOLV_CONF, *mounts)
-        gone = [str(path) for path, kind in found.items() if kind == _DELETED and not _is_below(path, passed)]
+        gone = [str(path) for path, kind in kinds.items() if kind == _DELETED and not _is_below(path, passed)]
         if gone:
             raise EngineError(f"files of its image were removed in {name}", details=", ".join(gone[:10]))
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for path in _outermost(found):
+            for path in _outermost(kinds):
                 if not _is_below(path, passed):
                     _copy(api, name, path, passed, tar)
     return out.getvalue()
@@ -132,31 +132,31 @@ def run_script(
     return status, output
 
 
-def _take(pieces: Iterable[bytes], wanted: Exchange) -> None:
+def _take(pieces: Iterable[bytes], exchange: Exchange) -> None:
     """Write the files that the script left, readable for this user only, from a tar of their folder.
 
     Raises EngineError.
     """
-    left = set(wanted.taken)
+    left = set(exchange.taken)
     with tarfile.open(fileobj=io.BufferedReader(_Pieces(pieces), _PIECE), mode="r|") as tar:
         for member in tar:
             name, data = PurePosixPath(member.name).name, tar.extractfile(member) if member.isreg() else None
             if data is not None and name in left:
                 left.remove(name)
                 new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-                with os.fdopen(os.open(wanted.folder / name, new, 0o600), "wb") as out:
+                with os.fdopen(os.open(exchange.folder / name, new, 0o600), "wb") as out:
                     shutil.copyfileobj(data, out, _PIECE)
     if left:
         raise EngineError(f"{', '.join(sorted(left))} did not come out of the container")
 
 
-def _require(wanted: Exchange) -> None:
+def _require(exchange: Exchange) -> None:
     """Raise EngineError if files that the script left in the mounted folder are not in it here."""
-    lost = [name for name in wanted.taken if not (wanted.folder / name).exists()]
+    lost = [name for name in exchange.taken if not (exchange.folder / name).exists()]
     if lost:
         raise EngineError(
             f"{', '.join(lost)} did not come out of the container",
-            details=f"the engine sees another folder at {wanted.folder} than this command",
+            details=f"the engine sees another folder at {exchange.folder} than this command",
             fix="run sandbox outside of containers and mount namespaces, where the engine runs",
         )
 
@@ -186,26 +186,26 @@ def _mounts(api: Any, name: str) -> Sequence[Mapping[str, Any]]:
     return list(api.inspect_container(name)["Mounts"] or ())
 
 
-def _outermost(found: Mapping[PurePosixPath, int]) -> Iterator[PurePosixPath]:
+def _outermost(kinds: Mapping[PurePosixPath, int]) -> Iterator[PurePosixPath]:
     """Yield added and changed paths, without those inside an added one and folders that only contain changes."""
-    parents = {parent for path in found for parent in path.parents}
-    for path, kind in sorted(found.items()):
-        inside_added = any(found.get(parent) == 1 for parent in path.parents)
+    parents = {parent for path in kinds for parent in path.parents}
+    for path, kind in sorted(kinds.items()):
+        inside_added = any(kinds.get(parent) == 1 for parent in path.parents)
         if kind != _DELETED and not inside_added and (kind == 1 or path not in parents):
             yield path
 
 
 def _copy(api: Any, name: str, path: PurePosixPath, passed: Sequence[PurePosixPath], tar: tarfile.TarFile) -> None:
     chunks, _ = api.get_archive(name, str(path))
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as found:
-        for member in found:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as packed:
+        for member in packed:
             place = path.parent / member.name
             if _is_below(place, passed):
                 continue
             member.name = str(place.relative_to("/"))
             if member.islnk():
                 member.linkname = str((path.parent / member.linkname).relative_to("/"))
-            tar.addfile(member, found.extractfile(member) if member.isreg() else None)
+            tar.addfile(member, packed.extractfile(member) if member.isreg() else None)
 
 
 def _is_below(path: PurePosixPath, folders: Sequence[PurePosixPath]) -> bool:

@@ -30,10 +30,10 @@ class ContainerFiles(Door):
     ) -> None:
         """Write files in a container at once, with their parent folders; only root may read `private` ones."""
         if files:
-            parents = dict.fromkeys(one for path in files for one in reversed(path.parents[:-1]))
+            parents = dict.fromkeys(folder for path in files for folder in reversed(path.parents[:-1]))
             placed = {path: Placed(data, 0o600 if path in private else mode) for path, data in files.items()}
-            wanted = {**dict.fromkeys(parents, Placed(None, 0o755)), **placed}
-            self.put_files(name, "/", {str(path.relative_to("/")): one for path, one in wanted.items()})
+            entries = {**dict.fromkeys(parents, Placed(None, 0o755)), **placed}
+            self.put_files(name, "/", {str(path.relative_to("/")): entry for path, entry in entries.items()})
 
     def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
         """Put files into one of a container's own folders, whether it runs or not; what else is there stays.
@@ -43,15 +43,15 @@ class ContainerFiles(Door):
         """
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
-            for path, one in files.items():
+            for path, entry in files.items():
                 info = tarfile.TarInfo(path)
-                info.type = tarfile.DIRTYPE if one.data is None else tarfile.REGTYPE
-                info.size, info.mode = len(one.data or b""), one.mode
-                info.uid, info.gid = one.owner
+                info.type = tarfile.DIRTYPE if entry.data is None else tarfile.REGTYPE
+                info.size, info.mode = len(entry.data or b""), entry.mode
+                info.uid, info.gid = entry.owner
                 info.mtime = int(time.time())
-                tar.addfile(info, io.BytesIO(one.data or b""))
-        said = (str(PurePosixPath(folder, path)) for path, one in files.items() if one.data is not None)
-        with translated(f"writing {', '.join(said)} in {name}"):
+                tar.addfile(info, io.BytesIO(entry.data or b""))
+        names = (str(PurePosixPath(folder, path)) for path, entry in files.items() if entry.data is not None)
+        with translated(f"writing {', '.join(names)} in {name}"):
             self._ask("PUT", f"/containers/{name}/archive", {"path": folder}, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:

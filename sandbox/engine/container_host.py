@@ -32,11 +32,11 @@ def host_address(engine: Engine, network: str, node: str) -> str:
     return gateway(joined(engine, network))
 
 
-def joined(engine: Engine, network: str) -> Network:
-    found = engine.network(network)
-    if found is None or not found.subnet:
-        raise SandboxError(f"there is no network {network}", fix="sandbox up")
-    return found
+def joined(engine: Engine, name: str) -> Network:
+    network = engine.network(name)
+    if network is None or not network.subnet:
+        raise SandboxError(f"there is no network {name}", fix="sandbox up")
+    return network
 
 
 def free_address(engine: Engine, name: str, first: int = RESERVED) -> str:
@@ -69,8 +69,8 @@ def spare_address(engine: Engine, name: str, first: int = RESERVED) -> str:
     network = joined(engine, name)
     if LABEL not in network.labels:
         return free_address(engine, name, first)
-    found = free_address(engine, name, first) if network.lower else ""
-    return found if found and IPv4Address(found) in list(IPv4Network(network.subnet).subnets(2))[-1] else ""
+    address = free_address(engine, name, first) if network.lower else ""
+    return address if address and IPv4Address(address) in list(IPv4Network(network.subnet).subnets(2))[-1] else ""
 
 
 def gateway(network: Network) -> str:
@@ -86,9 +86,9 @@ def folder_owner(engine: Engine, path: Path) -> str | None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise SandboxError(
             f"the folder {path} cannot be used", details=str(error), fix="write another one, or correct its permissions"
         ) from error
-    return None if engine.facts().rootless else f"{found.st_uid}:{found.st_gid}"
+    return None if engine.facts().rootless else f"{status.st_uid}:{status.st_gid}"

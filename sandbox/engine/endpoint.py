@@ -158,10 +158,10 @@ def _address(folder: Path, name: str, origin: str) -> str:
 
 
 def _names(folder: Path) -> tuple[str, ...]:
-    found = []
+    names = []
     for path in (folder / "contexts" / "meta").glob("*/meta.json"):
         try:
-            found.append(str(files.read_json(path)["Name"]))
+            names.append(str(files.read_json(path)["Name"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return ("default", *sorted(found))
+    return ("default", *sorted(names))

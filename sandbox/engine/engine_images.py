@@ -68,18 +68,18 @@ class Images(Door):
 
     def image_id(self, reference: str) -> str | None:
         """Return the id of a local image, which is a digest of its content; None when there is none of that name."""
-        found = self.inspect_image(reference)
-        return None if found is None else str(found["Id"])
+        image = self.inspect_image(reference)
+        return None if image is None else str(image["Id"])
 
     def any_image(self, repository: str) -> str | None:
         """Return the id of any image that the engine has of a repository, whatever its tag, or None."""
         with translated("listing images"):
-            found = self._get("/images/json", filters={"reference": [repository]})
-        return str(found[0]["Id"]) if found else None
+            images = self._get("/images/json", filters={"reference": [repository]})
+        return str(images[0]["Id"]) if images else None
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        found: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
-        return found
+        description: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
+        return description
 
     def load(self, archive: Path) -> None:
         with translated(f"loading {archive.name}"), archive.open("rb") as data:
@@ -89,7 +89,7 @@ class Images(Door):
 
     def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
         """Pull `name:tag@digest` from its registry; `say` gets the progress, about once a second."""
-        pull, said = Pull(started=time.monotonic()), 0.0
+        pull, reported = Pull(started=time.monotonic()), 0.0
         name, _, digest = reference.partition("@")
         with translated(f"pulling {name}"):
             # The digest in place of a tag, as the API has no field for both.
@@ -99,8 +99,8 @@ class Images(Door):
                     raise EngineError(f"pulling {name} failed", details=str(event["error"]))
                 pull.add(event)
                 now = time.monotonic()
-                if now - said >= EVERY and (line := pull.line(now)):
-                    said = now
+                if now - reported >= EVERY and (line := pull.line(now)):
+                    reported = now
                     say(line)
 
     def can_pull(self, reference: str) -> bool:
@@ -132,8 +132,8 @@ class Images(Door):
 
     def labelled_images(self, label: str) -> tuple[str, ...]:
         with translated("listing images"):
-            found = self._get("/images/json", filters={"label": [label]})
-        return tuple(name for one in found for name in one.get("RepoTags") or ())
+            images = self._get("/images/json", filters={"label": [label]})
+        return tuple(name for image in images for name in image.get("RepoTags") or ())
 
     def remove_image(self, name: str) -> bool:
         """Remove an image's name and, with its last one, the image; returns False if a container uses it."""
@@ -175,8 +175,8 @@ class Images(Door):
             with tar(str(context), exclude=patterns, dockerfile=given) as packed:
                 more |= {"fileobj": packed, "custom_context": True, "dockerfile": given[0]}
                 for event in api.build(tag=tag, rm=True, forcerm=True, decode=True, **more):
-                    said = str(event.get("stream", "")).splitlines()
-                    lines = said if said and _STEP.match(said[0]) else [*lines, *said]
+                    output = str(event.get("stream", "")).splitlines()
+                    lines = output if output and _STEP.match(output[0]) else [*lines, *output]
                     if "error" in event:
                         shown = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
                         raise EngineError(f"building {tag} from {context} failed", details=shown[-2000:])

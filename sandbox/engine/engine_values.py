@@ -100,7 +100,9 @@ class Container:
 
     def inner(self, port: int) -> int | None:
         """Return its own port that is `port` of this machine, if it publishes that itself."""
-        return next((inner for inner, binds in self.published.items() if any(one.port == port for one in binds)), None)
+        return next(
+            (inner for inner, binds in self.published.items() if any(bind.port == port for bind in binds)), None
+        )
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ class Volumes(Door):
     """What can be done with the engine's volumes."""
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        found = self._found(f"looking at volume {name}", f"/volumes/{name}")
-        return found and dict(found["Labels"] or {})
+        volume = self._found(f"looking at volume {name}", f"/volumes/{name}")
+        return volume and dict(volume["Labels"] or {})
 
     def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
         with translated("listing volumes"):
-            found = self._get("/volumes", filters={"label": [label]})["Volumes"] or ()
-            return {one["Name"]: dict(one["Labels"] or {}) for one in found}
+            volumes = self._get("/volumes", filters={"label": [label]})["Volumes"] or ()
+            return {volume["Name"]: dict(volume["Labels"] or {}) for volume in volumes}
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         with translated(f"making volume {name}"):

@@ -55,12 +55,12 @@ class Pull:
         return ", ".join(parts)
 
 
-def advice(said: str, build: str = "") -> str:
+def advice(message: str, build: str = "") -> str:
     """Return the fix for the engine's message about a failed pull; empty where there is no special one.
 
     `build` is the command that builds the image, if the bundle can.
     """
-    text = said.lower()
+    text = message.lower()
     fix = next((fix for words, fix in _FIXES if any(word in text for word in words)), "")
     return fix.replace(_BUILD, f", or build from package registries: {build}" if build else "")
 

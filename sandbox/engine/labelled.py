@@ -45,15 +45,15 @@ class Owner:
 
 
 def this(home: Home) -> Owner:
-    found = Owner.of(home.labels)
-    assert found is not None  # noqa: S101  # a state folder has a path
-    return found
+    owner = Owner.of(home.labels)
+    assert owner is not None  # noqa: S101  # a state folder has a path
+    return owner
 
 
-def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -> bool:
-    if found is None:
+def is_ours(owned: Mapping[str, str] | Container | Network | None, home: Home) -> bool:
+    if owned is None:
         return False
-    labels = found if isinstance(found, Mapping) else found.labels
+    labels = owned if isinstance(owned, Mapping) else owned.labels
     if LABEL not in labels:
         return False
     owner = Owner.of(labels)
@@ -67,9 +67,9 @@ def knows(names: Names) -> bool:
     return names.folder.exists() or names.keys.exists()
 
 
-def whose(found: Mapping[str, str] | Container | Network) -> str:
+def whose(owned: Mapping[str, str] | Container | Network) -> str:
     """Return in words the owner of an object that is not this user's."""
-    labels = found if isinstance(found, Mapping) else found.labels
+    labels = owned if isinstance(owned, Mapping) else owned.labels
     if LABEL not in labels:
         return "not of a sandbox"
     owner = Owner.of(labels)
@@ -78,7 +78,8 @@ def whose(found: Mapping[str, str] | Container | Network) -> str:
 
 def containers(engine: Engine, home: Home, name: str | None = None) -> tuple[Container, ...]:
     """Return this owner's containers, of all sandboxes or of the one called `name`."""
-    return tuple(one for one in engine.containers(LABEL if name is None else f"{LABEL}={name}") if is_ours(one, home))
+    label = LABEL if name is None else f"{LABEL}={name}"
+    return tuple(container for container in engine.containers(label) if is_ours(container, home))
 
 
 def require(engine: Engine, names: Names) -> None:
@@ -131,23 +132,23 @@ def make_room(engine: Engine, name: str, home: Home) -> None:
 
 def stop(engine: Engine, name: str, home: Home) -> bool:
     """Stop this owner's container of this name; returns whether there is one. Raises NameTaken for another's."""
-    found = _found(engine, name, home)
-    if found:
+    exists = _found(engine, name, home)
+    if exists:
         engine.stop(name)
-    return found
+    return exists
 
 
 def _found(engine: Engine, name: str, home: Home) -> bool:
     """Tell whether this owner has a container of this name. Raises NameTaken for another's."""
-    found = engine.container(name)
-    if found is not None and not is_ours(found, home):
-        kind = "that is not of a sandbox" if LABEL not in found.labels else "of another owner"
+    container = engine.container(name)
+    if container is not None and not is_ours(container, home):
+        kind = "that is not of a sandbox" if LABEL not in container.labels else "of another owner"
         raise NameTaken(
             f"the name {name} is taken by a container {kind}",
-            details=f"it is {whose(found)}, and was left alone",
+            details=f"it is {whose(container)}, and was left alone",
             fix=f"docker rename {name} another-name, or give the sandbox another `name`",
         )
-    return found is not None
+    return container is not None
 
 
 def remove_volume(engine: Engine, name: str, home: Home) -> bool:
@@ -171,17 +172,17 @@ def edge(engine: Engine, home: Home) -> str:
     return marked if claimant and claimant != this(home) else EDGE
 
 
-def _labels(found: Container | Network | None) -> Mapping[str, str] | None:
-    return found.labels if found else None
+def _labels(owned: Container | Network | None) -> Mapping[str, str] | None:
+    return owned.labels if owned else None
 
 
 def _recorded(engine: Engine, names: Names) -> Mapping[str, str]:
     """Return the owner of a node, as labels, from the record in it: kind gives nodes no such labels."""
     try:
-        said = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
+        owner = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
     except (ValueError, AttributeError):
-        said = None
+        owner = None
     network = engine.network(names.network)
-    if not said and network and LABEL in network.labels:
+    if not owner and network and LABEL in network.labels:
         return network.labels
-    return {LABEL: names.name, **({OWNER: said} if isinstance(said, str) else {})}
+    return {LABEL: names.name, **({OWNER: owner} if isinstance(owner, str) else {})}
