@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from sandbox.oci.reference import DOCKER_HUB, Reference, Target
 from sandbox.quantities import plural
 
 LOCAL = ("localhost", "127.0.0.1")
-WIDTH = 8  # images that are looked up at once
 # Well-known programs that a project's folder may be named after: a tag of these means the published image.
 OFFICIAL = ("busybox", "httpd", "mariadb", "memcached", "mongo", "mysql", "nginx", "postgres", "rabbitmq", "redis")
 
@@ -124,10 +122,10 @@ class ImageNames:
         if not images:
             return {}
         with Client(self.url, keychain=self.keychain) as client:
-            targets = tuple({image.target for image in images.values()})
-            names = ((target.repository, target.tag or target.digest or "") for target in targets)
-            with ThreadPoolExecutor(WIDTH) as pool:
-                digests = dict(zip(targets, pool.map(lambda name: client.manifest_digest(*name), names), strict=True))
+            digests = {
+                target: client.manifest_digest(target.repository, target.tag or target.digest or "")
+                for target in {image.target for image in images.values()}
+            }
         return {
             name: f"{self.prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}@{digest}"
             for name, target in ((name, image.target) for name, image in images.items())
@@ -139,21 +137,19 @@ class ImageNames:
         return {"images": dict(full), "fields": {kind: list(map(list, paths)) for kind, paths in self.fields.items()}}
 
     def require(self, objects: Sequence[Manifest]) -> None:
-        if missing := self.missing(objects):
+        """Raise SandboxError for images of the sandbox's registry that are neither in it nor in images.yaml."""
+        users = self.unlisted(objects)
+        if not users:
+            return
+        with Client(self.url, keychain=self.keychain) as client:
+            missing = {name: user for name, user in users.items() if not _is_in(client, name)}
+        if missing:
             raise SandboxError(
                 f"nothing provides the {plural(len(missing), 'image')} {', '.join(missing)}",
                 details="\n".join(f"{user}: {name}" for name, user in missing.items()),
                 fix=advice(missing, self.file),
                 id="no-image",
             )
-
-    def missing(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
-        """Return images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""
-        users = self.unlisted(objects)
-        if not users:
-            return {}
-        with Client(self.url, keychain=self.keychain) as client:
-            return {name: user for name, user in users.items() if not _is_in(client, name)}
 
     def unlisted(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
         """Return images of the sandbox's registry that images.yaml does not push, and who wants them."""

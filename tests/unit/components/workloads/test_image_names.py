@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.workloads.image_names import Brought, ImageNames, advice, bring_advice
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.images.images_yaml import load
 from sandbox.images.push import push
 from sandbox.oci import reference as references
@@ -155,9 +155,11 @@ def test_odd_shapes_are_left_to_the_cluster(pushed: ImageNames) -> None:
 
 def test_image_without_a_source_is_named_with_its_user(pushed: ImageNames) -> None:
     wanted = [deployment("localhost:5001/shop/api:dev", "web", "quay.io/x/y:1", "localhost:5001/shop/web:dev")]
-    assert pushed.missing(wanted) == {"localhost:5001/shop/api:dev": "Deployment web"}
-    assert "- {from: build, context: ./api, as: shop/api:dev}" in advice(pushed.missing(wanted), pushed.file)
-    assert "push: images.yaml" in advice(pushed.missing(wanted), None)
+    with pytest.raises(SandboxError, match="nothing provides the image localhost:5001/shop/api:dev") as caught:
+        pushed.require(wanted)
+    assert caught.value.details == "Deployment web: localhost:5001/shop/api:dev"
+    assert "- {from: build, context: ./api, as: shop/api:dev}" in caught.value.fix
+    assert "push: images.yaml" in advice(["localhost:5001/shop/api:dev"], None)
 
 
 def test_every_image_that_is_not_pulled_is_named_once() -> None:
