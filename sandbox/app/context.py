@@ -79,22 +79,22 @@ def default_file() -> Path | None:
     that a subfolder of a project means the project. Another user's would run with this user's rights. Raises UsageError
     for another user's in the current folder.
     """
-    if found := spec_in(Path()):
-        if not _is_own(found):
+    if file := spec_in(Path()):
+        if not _is_own(file):
             raise UsageError(
-                f"{found} belongs to another user, and what it names would run with your rights",
-                details=f"its owner has the uid {found.lstat().st_uid}, you have {os.getuid()}",
-                fix=f"-f {found}, if you trust that user",
+                f"{file} belongs to another user, and what it names would run with your rights",
+                details=f"its owner has the uid {file.lstat().st_uid}, you have {os.getuid()}",
+                fix=f"-f {file}, if you trust that user",
             )
-        return found
+        return file
     above: list[Path] = []
     with suppress(OSError, RuntimeError):  # the current folder may be gone, and there may be no home folder
         above += itertools.takewhile(partial(operator.ne, Path.home()), Path.cwd().parents)
     for folder in above:
         with suppress(OSError):  # a folder that may not be read
-            found = spec_in(folder)
-            if found and _is_own(found):
-                return found
+            file = spec_in(folder)
+            if file and _is_own(file):
+                return file
     return None
 
 

@@ -241,10 +241,10 @@ class Sandbox:
             if not self.names.folder.exists():
                 return False
             pausing.watch(self.names, self.spec.pause_seconds)  # first: if this is killed, clients wake it all the same
-            held = pausing.pause(engine, self.names)
-            if not held:
+            paused = pausing.pause(engine, self.names)
+            if not paused:
                 pausing.forget(self.names)
-            return held
+            return paused
 
     def status(self) -> Found:
         wake_paused(self.names)
@@ -362,8 +362,8 @@ class Sandbox:
     def ssl_context(self) -> ssl.SSLContext:
         import ssl
 
-        found = ssl.create_default_context(cafile=str(self.names.root_certificate))
+        tls = ssl.create_default_context(cafile=str(self.names.root_certificate))
         if self.spec.certs.default:  # whose root need not be in its file
-            found.load_verify_locations(self.root_certificate)
-            found.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        return found
+            tls.load_verify_locations(self.root_certificate)
+            tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return tls

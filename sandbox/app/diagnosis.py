@@ -40,8 +40,8 @@ def rows(
     found_at = context_of(spec, file=file, name=name, seconds=seconds, wake=wake)
     # The time that the engine took for its first answer is subtracted, except for a second.
     checks = checks_of(found_at) if wake or not found_at.names.paused.exists() else FAST
-    found = run(checks, found_at, seconds=max(seconds + began - time.monotonic(), LEAST))
-    return repair(checks, found, found_at) if fix else found
+    results = run(checks, found_at, seconds=max(seconds + began - time.monotonic(), LEAST))
+    return repair(checks, results, found_at) if fix else results
 
 
 def explain(error: SandboxError, spec: Spec) -> None:

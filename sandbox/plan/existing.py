@@ -111,10 +111,10 @@ class TenantSite(Site):
 
     def tls_secrets(self) -> list[Manifest]:
         """Return the TLS Secrets with the present certificates, which the step `certificates` keeps."""
-        found = [(secret.secret, self.keystore.leaf_files(secret.leaf).read()) for secret in self.secrets]
+        pairs = [(secret.secret, self.keystore.leaf_files(secret.leaf).read()) for secret in self.secrets]
         if self.provided:
-            found.append((DEFAULT, self.provided.leaf()))
-        return [tls_secrets.tls_secret(self.place.namespace, name, pair) for name, pair in found]
+            pairs.append((DEFAULT, self.provided.leaf()))
+        return [tls_secrets.tls_secret(self.place.namespace, name, pair) for name, pair in pairs]
 
     @property
     def provided(self) -> Provided | None:

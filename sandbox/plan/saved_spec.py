@@ -80,8 +80,8 @@ def _said(error: ValueError) -> str:
 
     if not isinstance(error, ValidationError):
         return str(error)
-    found = error.errors(include_input=False)
-    return "\n".join(f"{'.'.join(map(str, flaw['loc']))} {flaw['msg']}".strip() for flaw in found)
+    flaws = error.errors(include_input=False)
+    return "\n".join(f"{'.'.join(map(str, flaw['loc']))} {flaw['msg']}".strip() for flaw in flaws)
 
 
 def _unreadable(names: Names, why: str) -> SandboxError:
@@ -106,8 +106,8 @@ def provider(names: Names) -> tuple[str, str | None]:
     Reads no more of the spec: importing its models takes longer than all of `list` without them.
     """
     try:
-        said = files.read_json(names.spec)["cluster"]
-        return str(said["provider"]), said.get("profile")
+        cluster = files.read_json(names.spec)["cluster"]
+        return str(cluster["provider"]), cluster.get("profile")
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "kind", None
 

@@ -82,14 +82,14 @@ class Saving:
 
     def _describe(self, container: Container) -> Node:
         made = container_copy.describe(self.engine, container.name)
-        held = container_copy.volumes(self.engine, container.name)
+        volumes = container_copy.volumes(self.engine, container.name)
         return Node(
             name=container.name,
             image=container.image,
             config={**made.config, "Image": container.image},
             host=dict(made.host),
             files=f"{container.name}.tar",
-            volumes=dict(held),
+            volumes=dict(volumes),
         )
 
     @contextmanager

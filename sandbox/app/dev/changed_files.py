@@ -122,11 +122,11 @@ class Project:
         files: dict[Path, str] = {}
         rules: list[SyncRule] = []
         for path, name in names.items():
-            found = None if _says_how(name, entry) else _placed(name, entry)
-            if found is None:
+            placed = None if _says_how(name, entry) else _placed(name, entry)
+            if placed is None:
                 return entry
-            files[path] = found[1]
-            rules += [] if found[0] in rules else [found[0]]
+            files[path] = placed[1]
+            rules += [] if placed[0] in rules else [placed[0]]
         if len(files) > MOST_COPIED:
             return entry
         return Copied(entry, files, tuple(rules)) if files else None

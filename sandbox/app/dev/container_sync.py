@@ -57,7 +57,7 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
     None of them, if another one is about to run it: that would begin without what is copied into these.
     """
     name = f"{prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}"
-    found = []
+    containers = []
     for pod in pods:
         metadata = pod["metadata"]
         if is_leaving(pod) or (pod.get("status") or {}).get("phase") in ENDED:
@@ -70,8 +70,8 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
             if "running" not in (known.get("state") or {}):
                 return []
             place = Container(metadata["namespace"], metadata["name"], each["name"])
-            found.append(Running(place, restart.is_supervised(each), str(known.get("containerID", ""))))
-    return found
+            containers.append(Running(place, restart.is_supervised(each), str(known.get("containerID", ""))))
+    return containers
 
 
 def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:

@@ -72,6 +72,6 @@ class Timed:
 @contextmanager
 def timed(report: DevReport, name: str, what: str) -> Iterator[Timed]:
     """Report a phase with its time, if the block ends without an error."""
-    begun, told = time.monotonic(), Timed()
-    yield told
-    report.phase(name, what, time.monotonic() - begun, told.detail)
+    begun, phase = time.monotonic(), Timed()
+    yield phase
+    report.phase(name, what, time.monotonic() - begun, phase.detail)

@@ -40,11 +40,11 @@ def prepared(steps: Sequence[Step], overtaken: Callable[[], bool]) -> tuple[Step
 
 def programs(push: PushStep | None, prefix: str) -> dict[str, restart.Program]:
     """Return the programs to restart by a signal, by their images' names in the registry `prefix` without a digest."""
-    found: dict[str, restart.Program] = {}
+    by_image: dict[str, restart.Program] = {}
     for entry in push.images.entries if push else ():
         if push and isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
             target = entry.target
             config = (push.engine.inspect_image(entry.engine_name) or {}).get("Config") or {}
             program = restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
-            found[f"{prefix}/{target.repository}:{target.tag}"] = program
-    return found
+            by_image[f"{prefix}/{target.repository}:{target.tag}"] = program
+    return by_image

@@ -120,31 +120,31 @@ class FileWatch:
         with notify:
             while not stop.is_set():
                 try:
-                    found = notify.watch(LONGEST, QUIET, EVERY, stop)
+                    events = notify.watch(LONGEST, QUIET, EVERY, stop)
                 except WatchfilesRustInternalError:  # as for a name that is not in UTF-8; it tells nothing more then
                     with self._news:
                         self._lost |= inside
                         self._news.notify_all()
                     return
-                if isinstance(found, set):
-                    new = {Path(path) for kind, path in found if kind == ADDED}
+                if isinstance(events, set):
+                    new = {Path(path) for kind, path in events if kind == ADDED}
                     # Of what is in a folder that was moved here, the system tells nothing.
                     within = {each for folder in new if folder.parent not in new for each in _below(folder)}
                     with self._news:
                         folders = {known[0] for known in self._roots.values() if known}
-                        self._lost |= folders & {Path(path) for kind, path in found if kind == DELETED}
-                        self._add(self._named(({Path(path) for _, path in found} | within) - folders))
+                        self._lost |= folders & {Path(path) for kind, path in events if kind == DELETED}
+                        self._add(self._named(({Path(path) for _, path in events} | within) - folders))
 
     def _named(self, paths: set[Path]) -> set[Path]:
         """Return the paths as the roots have them: of a folder that links lead to, the system knows one name only."""
-        found: set[Path] = set()
+        named: set[Path] = set()
         folders = {path.parent: Path(os.path.realpath(path.parent)) for path in paths}
         for path in paths:
             real = folders[path.parent] / path.name
-            found |= {
+            named |= {
                 root / real.relative_to(target) for root, target in self._real.items() if real.is_relative_to(target)
             } or {path}
-        return found
+        return named
 
     def _add(self, paths: set[Path]) -> None:
         with self._news:
@@ -157,10 +157,10 @@ def _place(root: Path) -> Place | None:
     """Return which folder a root is, or the one that it is in; None if there is none."""
     folder = root if files.is_dir(root) else root.parent
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return folder, found.st_dev, found.st_ino
+    return folder, status.st_dev, status.st_ino
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -52,19 +52,19 @@ class DevLoop:
         self._bring_up(sandbox)
         return sandbox
 
-    def run(self, told: Callable[[Sandbox], None]) -> None:
-        """Bring the sandbox up, then follow its files, until an exception ends it; `told` is called once it is up.
+    def run(self, on_up: Callable[[Sandbox], None]) -> None:
+        """Bring the sandbox up, then follow its files, until an exception ends it; `on_up` is called once it is up.
 
         Raises Busy if another `dev` does that, and SandboxError only if there is nothing to go on with.
         """
         sandbox = self.choose()
         with sandbox.session.following(sandbox.name):
-            self._follow(sandbox, told)
+            self._follow(sandbox, on_up)
 
-    def _follow(self, sandbox: Sandbox, told: Callable[[Sandbox], None]) -> None:
+    def _follow(self, sandbox: Sandbox, on_up: Callable[[Sandbox], None]) -> None:
         try:
             if self.up(sandbox):
-                told(sandbox)
+                on_up(sandbox)
             self.report.watching(self._project.roots)
             pods = self._pods(sandbox)
             pods.begin()
@@ -198,11 +198,11 @@ def project_of(file: Path | None, spec: Spec) -> Project:
     if spec.push is not None:
         with suppress(SandboxError):  # reported by `up`, and read again when it changes
             entries = LockFile.of(spec.push).entries
-    said = [path.absolute() for path in (file, spec.push) if path is not None]
+    specs = [path.absolute() for path in (file, spec.push) if path is not None]
     written = [each.lock.absolute() for each in spec.apply if isinstance(each, RemoteChart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     return Project(
-        spec=tuple(said),
+        spec=tuple(specs),
         entries=entries,
         manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec), *_parts(spec)))),
         written=tuple(written),

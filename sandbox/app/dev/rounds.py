@@ -108,17 +108,19 @@ class Rounds:
 
     def _with_made_from(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         every = self.push.images.entries if self.push else ()
-        found = {entry.target: entry for entry in entries}
-        affected = with_made_from(found, bases(every))
-        return tuple(({item.target: item for item in every if item.target in affected} | found).values())
+        changed = {entry.target: entry for entry in entries}
+        affected = with_made_from(changed, bases(every))
+        return tuple(({item.target: item for item in every if item.target in affected} | changed).values())
 
     def _synced(self, work: DevWork) -> DevWork:
         """Copy files into containers; returns the remaining work, with the images for which that is not possible."""
         if not work.copied:
             return work
         registry, pods = self.apply.registry, self.pods()
-        found = {each.entry.target: container_sync.running(pods, registry, each.entry.target) for each in work.copied}
-        lost = tuple(each.entry for each in work.copied if not self._sync(each, found[each.entry.target]))
+        containers = {
+            each.entry.target: container_sync.running(pods, registry, each.entry.target) for each in work.copied
+        }
+        lost = tuple(each.entry for each in work.copied if not self._sync(each, containers[each.entry.target]))
         return DevWork(images=(*work.images, *lost), manifests=work.manifests)
 
     def _sync(self, copied: Copied, into: Sequence[Running]) -> bool:

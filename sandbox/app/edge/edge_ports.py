@@ -62,12 +62,12 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
 
     With the `engine`, it is tested whether this machine reaches their addresses.
     """
-    found: list[Balanced] = []
+    services: list[Balanced] = []
     for route in known:
         with suppress(SandboxError):
             reached = engine is None or bool(engine.shares_network())
-            found += [replace(balancer, reached=reached) for balancer in load_balancers(route, home)]
-    return tuple(found)
+            services += [replace(balancer, reached=reached) for balancer in load_balancers(route, home)]
+    return tuple(services)
 
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
@@ -170,15 +170,17 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
 def remove(session: Session, port: int, *, name: str | None) -> None:
     home = user_home()
     added = routes.added_ports(home.edge)
-    found = [sandbox for sandbox, known in added if known.port == port and name in (None, sandbox)]
-    if not found:
+    sandboxes = [sandbox for sandbox, known in added if known.port == port and name in (None, sandbox)]
+    if not sandboxes:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
-    if len(found) > 1:
-        raise UsageError(f"{' and '.join(found)} have a port {port}", fix=f"sandbox edge port remove {port} -n NAME")
-    with session.alone(found[0], "port"):
+    if len(sandboxes) > 1:
+        raise UsageError(
+            f"{' and '.join(sandboxes)} have a port {port}", fix=f"sandbox edge port remove {port} -n NAME"
+        )
+    with session.alone(sandboxes[0], "port"):
         with files.exclusive(home.edge):
-            routes.remove_port(home.edge, found[0], port)
-        take_in(home, Engine.connect(), found[0], session.say)
+            routes.remove_port(home.edge, sandboxes[0], port)
+        take_in(home, Engine.connect(), sandboxes[0], session.say)
 
 
 def choose(home: Home, engine: Engine, route: Route, port: int | None, wanted: Port) -> Port:

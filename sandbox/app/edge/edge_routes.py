@@ -54,13 +54,13 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
 
 def remove(session: Session, host: str) -> None:
     home = user_home()
-    found = next((each for each in routes.load_added(home.edge) if each.host == host), None)
-    if found is None:
+    added_route = next((each for each in routes.load_added(home.edge) if each.host == host), None)
+    if added_route is None:
         raise UsageError(f"no route was added for {host}", fix="list the added ones with: sandbox edge route list")
-    with session.alone(found.sandbox, "route"):
+    with session.alone(added_route.sandbox, "route"):
         with files.exclusive(home.edge):
             routes.remove_added(home.edge, host)
-        route = routes.find(routes.load(home.edge), found.sandbox)
+        route = routes.find(routes.load(home.edge), added_route.sandbox)
         if route:
             _issue(home, route)
             _take_in(home, route, session)

@@ -28,8 +28,8 @@ class EdgeState:
 
 def read(home: Home, engine: Engine) -> EdgeState:
     edge = EdgeContainer.of(engine, home)
-    found = edge.find()
-    running = found is not None and found.running
+    edge_container = edge.find()
+    running = edge_container is not None and edge_container.running
     servers = _servers(edge) if running else None
     return EdgeState(
         running=running,

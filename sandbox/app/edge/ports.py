@@ -101,10 +101,10 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
         raise SandboxError("no port of this machine is free", fix="stop some of the programs that listen")
 
     https = Wanted(EDGE, Bind(spec.edge.listen, 0), *HTTPS)
-    held = [port for _, port in (route.listen if route else ())]
+    present = [port for _, port in (route.listen if route else ())]
     chosen: list[int] = []
     for number, port in enumerate(spec.edge.ports):
-        before, usual = held[number] if number < len(held) else None, PREFERRED_HTTPS[min(number, 1)]
+        before, usual = present[number] if number < len(present) else None, PREFERRED_HTTPS[min(number, 1)]
         chosen.append(choose(https, before, usual) if port == "auto" else port)
     registry = spec.registry.port
     if registry == "auto":
@@ -271,13 +271,13 @@ class Machine:
         container = self.engine.container(publisher) if publisher else None
         if container:
             return _container(container, self.home)
-        found = host_network.holder(port)
+        process = host_network.holder(port)
         # The edges of other users are in the machine's network, where the engine tells nothing of their ports.
         edges = (each for each in self.engine.containers(LABEL) if each.running and each.name.startswith(EDGE))
         theirs = next((edge for edge in edges if not labelled.is_ours(edge, self.home)), None)
-        if theirs and (found is None or "haproxy" in str(found)):
-            return Occupant(f"container {theirs.name}, {labelled.whose(theirs)}, or {found or UNKNOWN}")
-        return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
+        if theirs and (process is None or "haproxy" in str(process)):
+            return Occupant(f"container {theirs.name}, {labelled.whose(theirs)}, or {process or UNKNOWN}")
+        return Occupant(str(process), f"stop it (kill {process.pid})") if process else Occupant(UNKNOWN)
 
 
 def _sandbox(name: str) -> Occupant:
@@ -310,14 +310,16 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     return error
 
 
-def _container(found: Container, home: Home) -> Occupant:
-    sandbox, project = found.labels.get(LABEL), found.labels.get(PROJECT)
-    if sandbox is not None and not labelled.is_ours(found, home):
-        return Occupant(f"container {found.name}, {labelled.whose(found)}", "ask its user to stop it")
+def _container(container: Container, home: Home) -> Occupant:
+    sandbox, project = container.labels.get(LABEL), container.labels.get(PROJECT)
+    if sandbox is not None and not labelled.is_ours(container, home):
+        return Occupant(f"container {container.name}, {labelled.whose(container)}", "ask its user to stop it")
     if sandbox:
-        return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`", sandbox)
+        return Occupant(f"container {container.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`", sandbox)
     of = f" of project '{project}'" if project else ""
-    return Occupant(f"container {found.name}{of}", "stop it" if found.name == EDGE else f"`docker stop {found.name}`")
+    return Occupant(
+        f"container {container.name}{of}", "stop it" if container.name == EDGE else f"`docker stop {container.name}`"
+    )
 
 
 def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:

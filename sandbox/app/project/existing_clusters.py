@@ -71,12 +71,12 @@ def _announced(home: Home, context: str) -> str | None:
         path = Path(folder) / "kubeconfig"
         content = kubeconfig.single_context((home.kubeconfig, *home.other_kubeconfigs), context, "kube-public")
         files.write_atomic(path, content, mode=0o600)
-        found = Cluster(path).get("v1", "ConfigMap", HOSTING, "kube-public")
-    if found is None:
+        announcement = Cluster(path).get("v1", "ConfigMap", HOSTING, "kube-public")
+    if announcement is None:
         return None
     try:
-        said = yaml_text.document((found.get("data") or {}).get("localRegistryHosting.v1", ""))
-        return str(said["host"])
+        registry = yaml_text.document((announcement.get("data") or {}).get("localRegistryHosting.v1", ""))
+        return str(registry["host"])
     except (yaml.YAMLError, TypeError, KeyError):
         return None
 

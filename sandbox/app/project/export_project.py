@@ -67,15 +67,15 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
         raise UsageError(f"{folder} cannot be made", details=str(error)) from error
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
-    told = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
+    exported = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
     try:
         if spec.apply:
             say("manifests")
             items = enumerate(spec.apply, 1)
-            data["apply"] = [_applied(item, folder / MANIFESTS, number, told) for number, item in items]
-            told.hosts = spec_check.host_notes(spec)
+            data["apply"] = [_applied(item, folder / MANIFESTS, number, exported) for number, item in items]
+            exported.hosts = spec_check.host_notes(spec)
         if spec.addons:
-            data["addons"] = [_addon(addon, folder / ADDONS, told) for addon in data["addons"]]
+            data["addons"] = [_addon(addon, folder / ADDONS, exported) for addon in data["addons"]]
     except OSError as error:
         raise UsageError("a file of the project cannot be copied", details=str(error)) from error
     if spec.push:
@@ -83,7 +83,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
         data["push"] = _images(spec, spec.push, folder)
     _write(folder / "sandbox.yaml", data)
     _write(folder / "versions.yaml", _versions(spec))
-    return told
+    return exported
 
 
 def _dropped(data: dict[str, Any], path: list[str]) -> bool:
@@ -94,27 +94,27 @@ def _dropped(data: dict[str, Any], path: list[str]) -> bool:
     return data.pop(key, None) is not None
 
 
-def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[str, Any]:
+def _applied(item: Item, into: Path, number: int, exported: Exported) -> str | dict[str, Any]:
     """Copy what is applied and return its new path; a kustomization is rendered, for its bases may be anywhere."""
     if isinstance(item, Chart | RemoteChart):
         chart = ChartArchives(context.home().charts).find(item)
         if chart is None:
             raise UsageError(f"the chart {item.name} is not pulled yet", fix="sandbox up")
-        return _chart(chart, into / f"{number}-{item.name}", told)
+        return _chart(chart, into / f"{number}-{item.name}", exported)
     source = user_manifests.rendered(item)
     if source is None:
         path = cast("Path", item)
-        return _manifests(path, into / f"{number}-{path.name or 'manifests'}", told)
+        return _manifests(path, into / f"{number}-{path.name or 'manifests'}", exported)
     file = into / f"{number}-{source.kustomize.name}.yaml"
     into.mkdir(parents=True, exist_ok=True)
     file.write_text(user_manifests.text(source, Store(context.home().bundle)), encoding="utf-8")
     if SECRET.search(file.read_bytes()):
         file.chmod(0o600)
-        told.carried.append(f"{source.kustomize}: a Secret")
+        exported.carried.append(f"{source.kustomize}: a Secret")
     return f"{MANIFESTS}/{file.name}"
 
 
-def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
+def _chart(chart: Chart, into: Path, exported: Exported) -> dict[str, Any]:
     """Copy a chart, and its files of values next to it; return it as the spec is to have it.
 
     Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Files of values, and texts
@@ -122,20 +122,20 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
     """
     into.mkdir(parents=True)
     if chart.chart.is_file():
-        _copy(chart.chart, into / chart.chart.name, chart.chart.parent, told)
+        _copy(chart.chart, into / chart.chart.name, chart.chart.parent, exported)
     for inside, folder in chart_dependencies.parts(chart.chart) if chart.chart.is_dir() else ():
         for file in folder.rglob("*"):
             place = file.relative_to(folder)
             if file.name != ".helmignore" and any(part.startswith(".") for part in place.parts):
-                told.left_out.append(f"{file}: a hidden file")
+                exported.left_out.append(f"{file}: a hidden file")
             else:
-                _copy(file, into / chart.chart.name / inside / place, folder, told)
+                _copy(file, into / chart.chart.name / inside / place, folder, exported)
     values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
     for name, path in values.items():
         shutil.copy(path, into / name)
-        told.carried.append(f"{path}: values of the chart {chart.name}")
+        exported.carried.append(f"{path}: values of the chart {chart.name}")
     if texts := [key for key, value in chart.set.items() if isinstance(value, str)]:
-        told.carried.append(f"sandbox.yaml: {', '.join(texts)} of the chart {chart.name} (set)")
+        exported.carried.append(f"sandbox.yaml: {', '.join(texts)} of the chart {chart.name} (set)")
     copied = f"{MANIFESTS}/{into.name}"
     return {
         **chart.model_dump(mode="json", exclude_defaults=True),
@@ -145,31 +145,31 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
     }
 
 
-def _manifests(path: Path, place: Path, told: Exported) -> str:
+def _manifests(path: Path, place: Path, exported: Exported) -> str:
     """Copy a file of manifests, or those in a folder, to `place`; return its path in the spec."""
     (place if path.is_dir() else place.parent).mkdir(parents=True, exist_ok=True)
     for file in manifests.files(path):
-        _copy(file, place / file.relative_to(path), path if path.is_dir() else None, told)
+        _copy(file, place / file.relative_to(path), path if path.is_dir() else None, exported)
     return f"{place.parent.name}/{place.name}"
 
 
-def _copy(file: Path, into: Path, within: Path | None, told: Exported) -> None:
+def _copy(file: Path, into: Path, within: Path | None, exported: Exported) -> None:
     """Copy a file, unless it is a link that leads out of the folder `within`; report a Secret in it."""
     if within and not is_inside(within, file):
-        told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+        exported.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
     elif file.is_file():
         into.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, into)
         if SECRET.search(file.read_bytes()):
-            told.carried.append(f"{file}: a Secret")
+            exported.carried.append(f"{file}: a Secret")
 
 
-def _addon(addon: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
+def _addon(addon: dict[str, Any], into: Path, exported: Exported) -> dict[str, Any]:
     """Return an addon as the spec is to have it, its own folder, if it has one, copied."""
     source = Path(addon["addon"])
     if "/" not in addon["addon"]:
         return addon
-    return {**addon, "addon": f"./{_manifests(source, into / source.name, told)}"}
+    return {**addon, "addon": f"./{_manifests(source, into / source.name, exported)}"}
 
 
 def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:

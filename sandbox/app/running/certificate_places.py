@@ -48,25 +48,25 @@ def find_places(names: Names, entries: Sequence[Entry]) -> Places:
     pool = ThreadPoolExecutor(1)
     asked = pool.submit(_secrets, names.kubeconfig)
     try:
-        found = asked.result(TIMEOUT)
+        secrets = asked.result(TIMEOUT)
     except (SandboxError, TimeoutError):
-        found = None
+        secrets = None
     finally:
         pool.shutdown(wait=False)
-    return Places(found, _stores(entries, names.home.trust))
+    return Places(secrets, _stores(entries, names.home.trust))
 
 
 def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
     now = datetime.now(UTC)
-    found: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    secrets: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     for secret in Cluster(kubeconfig).list("v1", "Secret"):
         try:
             chain = base64.b64decode((secret.get("data") or {}).get("tls.crt", ""))
             fingerprint = describe(chain, now=now).sha256
         except (SandboxError, binascii.Error):
             continue  # no certificate that can be read
-        found[fingerprint] += (f"{secret['metadata']['namespace']}/{secret['metadata']['name']}",)
-    return found
+        secrets[fingerprint] += (f"{secret['metadata']['namespace']}/{secret['metadata']['name']}",)
+    return secrets
 
 
 def _stores(entries: Sequence[Entry], record: Path) -> tuple[str, ...]:

@@ -72,11 +72,11 @@ class Pruning:
 def require_no_sandbox(registry: str) -> None:
     """Raise UsageError for the registry of any user's sandbox on this machine, where only its own commands delete."""
     place = address.parse(registry)
-    found = _addresses(place)
-    is_here = place.is_loopback or any(each.is_loopback or each.is_unspecified for each in found)
+    addresses = _addresses(place)
+    is_here = place.is_loopback or any(each.is_loopback or each.is_unspecified for each in addresses)
     for container in _of_sandboxes():
         ports = {bind.port for binds in container.published.values() for bind in binds}
-        if (is_here and container.has_processes and place.port in ports) or {*map(str, found)} & {
+        if (is_here and container.has_processes and place.port in ports) or {*map(str, addresses)} & {
             *container.addresses.values()
         }:
             raise _of_sandbox(registry, f"the container {container.name}, {labelled.whose(container)}")
@@ -98,10 +98,12 @@ def _of_sandboxes() -> tuple[Container, ...]:
 def _addresses(place: Address) -> set[IPv4Address | IPv6Address]:
     """Return the addresses that a registry's name leads to; names prove nothing."""
     try:
-        found = {ip_address(each[4][0]) for each in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)}
+        addresses = {
+            ip_address(each[4][0]) for each in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        }
     except OSError:  # then nothing can be deleted there
         return set()
-    return {getattr(each, "ipv4_mapped", None) or each for each in found}
+    return {getattr(each, "ipv4_mapped", None) or each for each in addresses}
 
 
 def _of_sandbox(registry: str, who: str) -> UsageError:
@@ -121,10 +123,10 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
     with session.pushing(sandbox.name, "collect"), sandbox.alone("collect"):
         (registry, busybox), targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
         with Client(registry.url) as client, tagged(client, targets):
-            found = measure_garbage(client, registry.garbage(), registry.leftovers(busybox))
-            if (found.blobs or found.leftovers) and not dry_run:
+            garbage = measure_garbage(client, registry.garbage(), registry.leftovers(busybox))
+            if (garbage.blobs or garbage.leftovers) and not dry_run:
                 registry.collect(busybox)
-            return found
+            return garbage
 
 
 def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
@@ -150,9 +152,9 @@ def _own_registry(spec: Spec) -> tuple[Registry, str]:
     chosen_spec.require_own_cluster(spec, "a collection of the registry's garbage")
     machine_plan.registry_url(spec)
     step, busybox = _registry_step(spec)
-    found = step.check()
-    if found.state is not State.READY:
-        raise SandboxError(f"the registry is not ready: {found.detail or found.state.value}", fix="sandbox up")
+    status = step.check()
+    if status.state is not State.READY:
+        raise SandboxError(f"the registry is not ready: {status.detail or status.state.value}", fix="sandbox up")
     return step.registry, busybox
 
 

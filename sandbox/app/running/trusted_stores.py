@@ -25,8 +25,8 @@ class TrustedStores:
         self.machine = stores.this_machine(folder)
         self.record = Record(folder)
         self.noted = self.record.entries()
-        found = stores.find(self.machine)
-        self.holdings: Sequence[Holding] = survey((*stores.recorded(self.record, found), *found))
+        present = stores.find(self.machine)
+        self.holdings: Sequence[Holding] = survey((*stores.recorded(self.record, present), *present))
 
     @classmethod
     @contextmanager
@@ -58,12 +58,12 @@ class TrustedStores:
         if name is None:
             return {root for holding in self.holdings for root in holding.entries} | {each.root for each in self.noted}
         current = context.home().sandbox(name).root_certificate
-        found = {parse(current.read_bytes())} if current.is_file() else set()
-        found |= {each.root for each in self.noted if each.sandbox == name}
-        if not found:
+        roots = {parse(current.read_bytes())} if current.is_file() else set()
+        roots |= {each.root for each in self.noted if each.sandbox == name}
+        if not roots:
             fix = "run `sandbox certs untrust` without a name to find all of them"
             raise UsageError(f"no root certificate of a sandbox {name} is known", fix=fix, id="trust")
-        return found
+        return roots
 
     def note_before(self, planned: Plan, sandbox: str) -> None:
         """Record what is about to change, so that an interrupted change can be completed."""

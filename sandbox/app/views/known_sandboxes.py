@@ -43,7 +43,7 @@ def sandboxes() -> tuple[Known, ...]:
     ours = {container.labels.get(LABEL) for container in containers if labelled.is_ours(container.labels, home)}
     states = {each.name: each.state for each in containers}
     memory = _memory(engine, containers)
-    found = []
+    rows = []
     for name in sorted({name for name in ours if name} | known.keys()):
         names = home.sandbox(name)
         node = saved_spec.control_plane(names)
@@ -53,8 +53,8 @@ def sandboxes() -> tuple[Known, ...]:
         folder = saved_spec.folder(names)
         branch, gone = (branch_of(folder), not folder.is_dir()) if folder else ("", False)
         shown = str(folder or "")
-        found.append(Known(name, state, known.get(name, ""), shown, branch, gone, memory[names.cluster]))
-    return tuple(found)
+        rows.append(Known(name, state, known.get(name, ""), shown, branch, gone, memory[names.cluster]))
+    return tuple(rows)
 
 
 def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[str]:

@@ -68,9 +68,9 @@ class AnsweredHosts:
 
 
 def exposure(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Exposure:
-    found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
-    outside = tuple(found.urls(spec, hosts)) if found.open else ()
-    return Exposure(found, outside, warning(found, spec) if found.open else "")
+    lan = access(spec, Keystore(context.home().sandbox(spec.name).keys))
+    outside = tuple(lan.urls(spec, hosts)) if lan.open else ()
+    return Exposure(lan, outside, warning(lan, spec) if lan.open else "")
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:
@@ -105,8 +105,8 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
             fix=f"name one below {route.domain}, or write `edge: {{hosts: [{host}]}}` in sandbox.yaml",
         )
     known = (host,) if host else tuple(each for each in _hosts(home, route) if _leads_here(route, each))
-    found = _urls(route, known or (route.domain,))
-    if not found:
+    urls = _urls(route, known or (route.domain,))
+    if not urls:
         raise UsageError(
             f"{host or 'the sandbox'} has no URL for other machines",
             details=f"other machines reach only hosts of *.{route.domain}",
@@ -116,7 +116,7 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
             f"only this machine reaches the sandbox {route.name}",
             fix="in sandbox.yaml, set `edge: {listen: 0.0.0.0}`, then run `sandbox up`",
         )
-    return found
+    return urls
 
 
 def answered_hosts(name: str) -> AnsweredHosts:
@@ -131,10 +131,10 @@ def answered_hosts(name: str) -> AnsweredHosts:
         )
     address, port = route.listen[0]
     by_name = [each.host for each in route.tls_hosts]
-    found = tuple(each for each in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, each))
+    answered = tuple(each for each in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, each))
     own = (route.domain, *by_name, *(each.host for each in route.every_host))
-    others = tuple(item for item in found if item not in own and not item.endswith(f".{route.domain}"))
-    return AnsweredHosts(found, Bind(address, port).asked_at, others)
+    others = tuple(item for item in answered if item not in own and not item.endswith(f".{route.domain}"))
+    return AnsweredHosts(answered, Bind(address, port).asked_at, others)
 
 
 def _route(home: Home, name: str) -> Route:
@@ -150,9 +150,9 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
         ingresses = served_hosts.ingresses(cluster, namespace, with_routes=namespace is None)
     except ServerAway as error:
         raise not_up(route.name, str(error)) from error
-    found = set(served_hosts.hosts_of(ingresses))
-    found |= {each.host for each in route.every_host}
-    return tuple(sorted(found)) or (route.domain,)
+    answered = set(served_hosts.hosts_of(ingresses))
+    answered |= {each.host for each in route.every_host}
+    return tuple(sorted(answered)) or (route.domain,)
 
 
 def _leads_here(route: Route, host: str) -> bool:

@@ -37,15 +37,15 @@ class Change:
 def install(name: str) -> Change:
     """Plan the lines for every host that the sandbox `name` answers now; it must be up. Raises SandboxError."""
     require_known(name)
-    found = overview.answered_hosts(name)
+    answered = overview.answered_hosts(name)
     before = hosts_file.read()
-    after = hosts_file.placed(before, name, found.hosts, found.address)
+    after = hosts_file.placed(before, name, answered.hosts, answered.address)
     notes = ["a hosts file has no wildcards: run it again when the sandbox gets more hosts"]
-    if found.others:  # such a host comes from an Ingress, which anything in the cluster may have made
-        notes.append(f"not of the sandbox's domain, and no longer what others know by it: {', '.join(found.others)}")
+    if answered.others:  # such a host comes from an Ingress, which anything in the cluster may have made
+        notes.append(f"not of the sandbox's domain, and no longer what others know by it: {', '.join(answered.others)}")
     if stores.this_machine(context.home().trust).wsl:
-        said = "\n".join(hosts_file.lines(name, found.hosts, found.address))
-        notes.append(f"for browsers on Windows, add to {WINDOWS}, as its administrator:\n{said}")
+        lines = "\n".join(hosts_file.lines(name, answered.hosts, answered.address))
+        notes.append(f"for browsers on Windows, add to {WINDOWS}, as its administrator:\n{lines}")
     return Change(before, after, tuple(notes))
 
 
