@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
+import pkgutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+import sandbox
 
 STATUS = pytest.StashKey[int]()
 HOMES = itertools.count()
@@ -42,6 +47,15 @@ def pytest_configure() -> None:
     # Tests run in the background of a script have SIGINT ignored, and under nohup SIGHUP; so would what they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_sessionstart() -> None:
+    # pytest rewrites our modules when they are imported, and Python 3.11 cannot parse in two threads at once
+    # (python/cpython#106905): so threads of a test must find all of them imported.
+    for module in pkgutil.walk_packages(sandbox.__path__, "sandbox."):
+        if not module.name.endswith(".__main__"):
+            with suppress(ImportError):  # of an extra that is not installed
+                importlib.import_module(module.name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from sandbox.bundle import released_tools
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli import output
 from sandbox.engine import Engine, connection
@@ -87,6 +88,13 @@ def server(names: Names) -> Iterator[ApiServer]:
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         yield server
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No official release is fetched, and so none is built either; `downloads` is the mark of tests about that."""
+    if not request.node.get_closest_marker("downloads"):
+        monkeypatch.setattr(released_tools, "can_fetch", lambda name: False)
 
 
 @pytest.fixture(autouse=True)

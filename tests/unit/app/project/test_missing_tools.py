@@ -18,6 +18,8 @@ from sandbox.bundle.store import Store
 from sandbox.config.schema import Spec
 from sandbox.errors import MissingTool, SandboxError
 
+pytestmark = pytest.mark.downloads
+
 
 class Agreeing(Refusal):
     def fetch_tools(self, refusal: SandboxError) -> bool:
