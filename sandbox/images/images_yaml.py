@@ -131,9 +131,9 @@ _NAMED = tuple[Annotated[str, Field(pattern="=")], ...]
 def _arguments(value: Any) -> Any:
     if not isinstance(value, list):
         return value
-    if odd := [one for one in value if not (isinstance(one, str) and "=" in one)]:
+    if odd := [text for text in value if not (isinstance(text, str) and "=" in text)]:
         raise ValueError(f"'{odd[0]}' is not NAME=VALUE")
-    return {name: rest for name, _, rest in (one.partition("=") for one in value)}
+    return {name: rest for name, _, rest in (text.partition("=") for text in value)}
 
 
 Arguments = Annotated[dict[str, str], BeforeValidator(_arguments, json_schema_input_type=dict[str, str] | _NAMED)]
@@ -155,9 +155,7 @@ class Item(Document):
     )
     context: Path | None = Field(None, description="The folder with the Dockerfile, relative to this file's folder.")
     dockerfile: str | None = Field(None, description="Another file than Dockerfile, relative to the context.")
-    args: Annotated[dict[str, str], BeforeValidator(_arguments, json_schema_input_type=dict[str, str] | _NAMED)] = (
-        Field({}, description="Build arguments: a map, or a list of NAME=VALUE.")
-    )
+    args: Arguments = Field({}, description="Build arguments: a map, or a list of NAME=VALUE.")
     stage: str | None = Field(None, alias="target", description="The stage to build, by default the last.")
     secrets: tuple[str, ...] = Field(
         (), description="Secrets for the build, such as `id=npm,src=.npmrc` or `id=token,env=TOKEN`; needs BuildKit."

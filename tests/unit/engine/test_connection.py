@@ -33,7 +33,9 @@ class Server(Handler):
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     with answering(Server) as server:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
-        yield Engine.connect()
+        connected = Engine.connect()
+        yield connected
+        connected._client.close()
 
 
 def test_engine_over_tcp_answers_as_on_a_socket(engine: Engine) -> None:
