@@ -187,6 +187,13 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
 
 def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) -> None:
     """Ask before a new sandbox gets a name of its own, since that of another file has its name. Raises SandboxError."""
+    origin = chosen.origin if chosen.may_rename else None
+    if origin and origin.kind == "file" and saved_spec.is_of_another_file(names, origin):
+        raise UsageError(
+            f"'{names.name}' was brought up from elsewhere while this command waited",
+            fix="run it again: this one gets a name of its own",
+            id="other-origin",
+        )
     before = chosen.taken and replaced(names.home.sandbox(chosen.taken), chosen.origin)
     if chosen.taken and before and chosen.origin:
         agreement.other_origin(OtherOrigin(chosen.taken, "up", before, chosen.origin, own=names.name))

@@ -234,7 +234,7 @@ class ChosenSpec:
 
     `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `project`
     is the project that was fetched for it, if any. `taken` is the sandbox of another file that has the spec's own
-    name, if this one is new and gets another.
+    name, if this one is new and gets another, which it does only where it `may_rename`.
     """
 
     spec: Spec
@@ -242,6 +242,7 @@ class ChosenSpec:
     file: Path | None = None
     project: Fetched | None = None
     taken: str | None = None
+    may_rename: bool = False
 
     @property
     def fetched(self) -> Fetched | None:
@@ -265,7 +266,13 @@ def choose(
     meant = meant_file(file, name)
     naming = _Naming(meant, may_rename=may_rename) if meant else None
     spec = written(file, name, overrides, called=called, naming=naming)
-    chosen = ChosenSpec(spec=spec, file=file, project=project, taken=naming.taken if naming else None)
+    chosen = ChosenSpec(
+        spec=spec,
+        file=file,
+        project=project,
+        taken=naming.taken if naming else None,
+        may_rename=may_rename and name is None,
+    )
     if fetched := chosen.fetched:
         spec = with_bundle(spec) if fetched.origin.kind == "bundle" else spec
         return replace(chosen, spec=with_own_cluster(spec), origin=fetched.origin)

@@ -20,6 +20,7 @@ DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 NAMES = ("wt", "wt-fix-login")
 
 
+@pytest.mark.timeout(600)
 def test_two_worktrees_of_the_demo_answer_at_hosts_of_their_own(tmp_path: Path) -> None:
     """The demo without a name, and its worktree with another page → both are up, and `down` removes its own only."""
     main, linked = tmp_path / "wt", tmp_path / "elsewhere"

@@ -14,6 +14,7 @@ from sandbox.app import context
 from sandbox.app.core import Sandbox
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import Occupant, Wanted, taken
+from sandbox.app.session import Session
 from sandbox.app.views import known_sandboxes
 from sandbox.app.views.known_sandboxes import Known
 from sandbox.cli import output, prompts
@@ -234,6 +235,21 @@ def test_second_clone_gets_a_name_of_its_own_after_a_question(tmp_path: Path, mo
     assert refused("-f", second, typed="n\n").id == "declined"
     names.keys.mkdir(parents=True)
     assert reached("-f", second).name == own, "its certificates are kept, and so is its name"
+
+
+def test_clone_that_waited_for_another_does_not_replace_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two first `up --yes` of clones at once → the second, after it waited, is refused; again, it has its own name."""
+    first, second = clones(tmp_path, "a/shop", "b/shop")
+    RememberedStep(context.home().sandbox("shop"), ResolvedSpec(name="shop")).undo()
+    alone = Session.alone
+
+    def waited(session: Session, name: str, *words: Any, **options: Any) -> Any:
+        brought_up({"name": "shop"}, Origin.of(Path(first)))
+        return alone(session, name, *words, **options)
+
+    monkeypatch.setattr(Session, "alone", waited)
+    assert "while this command waited" in refused("-f", second, "--yes").brief
+    assert reached("-f", second, "--yes").name != "shop"
 
 
 def test_clone_in_a_folder_of_another_name_is_named_after_it(tmp_path: Path) -> None:
