@@ -218,7 +218,7 @@ def test_a_node_that_restarts_pulls_as_before(own: Sandbox) -> None:
 
 @pytest.mark.fault(26)
 def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engine: Engine) -> None:
-    """The registry joins its network again, at another address → `up` tells the cluster."""
+    """The registry joins its network again, at another address → `up` recreates it at its own."""
     network, before = own.names.network, engine.container(own.names.registry)
     for word in ("disconnect", "connect"):  # it keeps its own through a stop
         tool("docker", "network", word, network, own.names.registry)
@@ -227,7 +227,7 @@ def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engi
     assert own.status("registry") == ("drifted", "the edge routes its port elsewhere")
     own.up()
     found = Cluster(own.names.kubeconfig).get("discovery.k8s.io/v1", "EndpointSlice", "registry", SYSTEM_NAMESPACE)
-    assert found and found["endpoints"][0]["addresses"] == [after.addresses[network]]
+    assert found and found["endpoints"][0]["addresses"] == [before.addresses[network]], "it has its own address again"
     own.pull(f"localhost:{own.port}/{fresh(f'localhost:{own.port}')}")
 
 
