@@ -36,7 +36,7 @@ def test_unknown_addon_is_refused_without_an_engine(addon: str, said: str) -> No
         CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
 
 
-@pytest.mark.parametrize(("addon", "controller"), [("ingress", "traefik"), ("ingress", "none"), ("kong", "traefik")])
+@pytest.mark.parametrize(("addon", "controller"), [("ingress", "traefik"), ("kong", "traefik")])
 def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon: str, controller: str) -> None:
     (tmp_path / "sandbox.yaml").write_text(
         f"{{cluster: {{provider: minikube}}, ingress: {{controller: {controller}}}, images: {{source: upstream}}}}\n"
