@@ -50,7 +50,7 @@ def test_objects_come_without_what_may_be_secret(cluster: Cluster) -> None:
     assert "canary" not in found["objects/Pod.json"]
     assert pod["metadata"] == {"name": "web-1", "namespace": "demo", "annotations": {"kept": "yes"}}
     assert pod["spec"]["containers"][0] == {"name": "app", "env": [{"name": "DB"}, {"name": "B"}]}
-    assert "not found" in found["objects/Job.txt"]
+    assert "Event" in found["objects/Event.txt"]
     assert not any("Secret" in path for path in found)
 
 
