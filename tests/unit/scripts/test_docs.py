@@ -175,3 +175,19 @@ def test_every_key_has_a_row_with_an_example() -> None:
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
     assert keys == {re.split(r"[.\]]+", cells[0].strip("| `"))[-1] for cells in rows}
     assert all(len(cells) == 5 and cells[4].strip(" |") for cells in rows)
+
+
+def words(text: str) -> int:
+    """Words with a letter or digit; the lines of a table are none."""
+    return sum(bool(re.search(r"\w", word)) for word in text.split())
+
+
+def test_pages_and_words_are_few() -> None:
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    assert len(pages) <= 35
+    assert sum(words(page.read_text(encoding="utf-8")) for page in pages) <= 35_000
+
+
+@pytest.mark.parametrize(("page", "most"), [("README.md", 650), ("ARCHITECTURE.md", 1300), ("CONTRIBUTING.md", 900)])
+def test_a_page_that_everyone_reads_is_short(page: str, most: int) -> None:
+    assert words((ROOT / page).read_text(encoding="utf-8")) <= most
