@@ -12,7 +12,9 @@ from pathlib import PurePosixPath
 
 from sandbox.components.cluster import dns
 
-PATCHES = PurePosixPath("/kind/patches")  # where kubeadm looks for changes of CoreDNS's Deployment
+# Where kubeadm looks for changes of CoreDNS's Deployment, passing over all other files. The folder is in every node image:
+# where a slow engine writes our file too late, the cluster comes up without the change, and the DNS step makes it.
+PATCHES = PurePosixPath("/kind")
 OBJECTS = PurePosixPath("/kind/first-objects.json")
 # ServiceAccounts of the controller manager's controllers. It starts them one after the other with 20 requests a second
 # (--kube-api-qps), and an account that does not exist costs three requests instead of one (k8s.io/controller-manager,

@@ -85,7 +85,7 @@ def test_kubernetes_itself_is_configured_as_by_kind(nodes: str) -> None:
     content, patches = parsed(nodes)
     assert patches == {
         "KubeletConfiguration": {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF},
-        "InitConfiguration": {"kind": "InitConfiguration", "patches": {"directory": "/kind/patches"}},
+        "InitConfiguration": {"kind": "InitConfiguration", "patches": {"directory": "/kind"}},
     }
     (election,) = content["kubeadmConfigPatchesJSON6902"]
     value = {"name": "leader-elect-retry-period", "value": "1s"}
