@@ -39,9 +39,9 @@ def mcp(*, allow: Sequence[str]) -> None:
     if spec is None:
         raise UsageError("there is no sandbox.yaml here", fix="sandbox init, or name one: sandbox mcp -f FILE")
     try:
-        from sandbox.mcp import project, server
+        from sandbox.mcp import agent_project, tool_server
     except ImportError as error:
         raise MissingTool(
             "the library of the Model Context Protocol is not installed", details=str(error), fix=install_command("mcp")
         ) from None
-    server.serve(project.Project(spec.resolve(), call.name), allow)
+    tool_server.serve(agent_project.Project(spec.resolve(), call.name), allow)

@@ -125,7 +125,7 @@ class Tasks:
         self._tasks[task.id] = task
         return task
 
-    def open(self) -> list[Task]:
+    def unfetched(self) -> list[Task]:
         """Return those whose result was not asked for yet."""
         return list(self._tasks.values())
 

@@ -19,7 +19,7 @@ from sandbox.components.workloads.chart_archives import ChartArchives, is_pulled
 from sandbox.components.workloads.chart_pull_step import ChartPullStep
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, require_files
-from sandbox.components.workloads.host_names import HostNames
+from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.apply_schema import AnyChart

@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.system import files
 
-LARGEST = 64 << 20
+LARGEST = 128 << 20
 TIMEOUT = 60.0
 
 

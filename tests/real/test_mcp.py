@@ -248,7 +248,7 @@ def test_files_outside_of_the_project_are_refused_unless_the_user_allows_them(pr
         (project.folder / "k8s" / "link.yaml").unlink(missing_ok=True)
 
 
-def test_what_removes_is_offered_only_if_the_user_allows_it(project: Project) -> None:
+def test_tools_that_remove_are_offered_only_if_the_user_allows_them(project: Project) -> None:
     async def work() -> None:
         async with agent.working(project.folder, environ=project.environ) as careful:
             assert not {"down", "stop"} & set(await careful.tools())

@@ -202,7 +202,7 @@ def small_world() -> Iterator[SmallWorld]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         world = SmallWorld(folder, stack.enter_context(Simulator()), stack.enter_context(serving()))
-        stack.enter_context(mock.patch.object(Kind, "find", lambda *_, **__: world.kind))
+        stack.enter_context(mock.patch.object(Kind, "of", lambda *_, **__: world.kind))
         # Its API server has neither certificates nor accounts.
         stack.enter_context(mock.patch("sandbox.components.cluster.kubeconfig.of_cluster", bytes))
         yield world

@@ -34,7 +34,7 @@ def provide(spec: Spec, home: Home, session: Session, agreement: Agreement) -> N
 
 def _needed(spec: Spec) -> Iterator[str]:
     """Yield the programs that `up` of the spec runs."""
-    if spec.cluster.provider == "kind":
+    if spec.cluster.supports.node_image:
         yield "kind"
     if not spec.cluster.supports.whole_cluster or any(isinstance(item, Kustomization) for item in spec.apply):
         yield "kubectl"

@@ -16,9 +16,9 @@ from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm, Release, placed
-from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
+from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.image_names import renamed
+from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.restart import Program, supervised
 from sandbox.config import yaml_text
 

@@ -79,7 +79,7 @@ def test_the_path_comes_before_a_release(programs: Path, store: Store) -> None:
 
 
 def test_nothing_is_kept_of_a_download_with_another_digest(programs: Path, store: Store) -> None:
-    with pytest.raises(SandboxError, match=r"is not kind v0\.33\.0") as caught:
+    with pytest.raises(SandboxError, match="is not the file that it should be") as caught:
         released_tools.fetch(releases()["kind"], store)
     assert releases()["kind"].sha256[native().name] in caught.value.details
     assert released_tools.find("kind", store) is None
@@ -87,19 +87,19 @@ def test_nothing_is_kept_of_a_download_with_another_digest(programs: Path, store
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "file:///etc"])
-def test_what_cannot_be_fetched_is_named_with_its_address(
+def test_error_names_the_address_of_a_release(
     programs: Path, store: Store, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv(MIRROR, address)
-    with pytest.raises(SandboxError, match="cannot be fetched") as caught:
+    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
         released_tools.fetch(release("kind"), store)
     assert address in caught.value.details
-    assert MIRROR in caught.value.fix
+    assert "download it on a machine that can" in caught.value.fix
 
 
 def test_a_release_that_a_server_does_not_have_is_an_error(programs: Path, store: Store) -> None:
     gone = replace(release("kind"), url="https://example.com/v0.0.0/kind")
-    with pytest.raises(SandboxError, match="cannot be fetched") as caught:
+    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
         released_tools.fetch(gone, store)
     assert "404" in caught.value.details
 

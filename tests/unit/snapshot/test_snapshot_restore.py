@@ -185,7 +185,7 @@ def changed(saved: Path, **values: object) -> None:
     (saved / MANIFEST).write_text(json.dumps({**content, **values}))
 
 
-def test_whole_snapshot_is_restored(prepared: Restoring, saved: Path) -> None:
+def test_restore_brings_back_the_whole_snapshot(prepared: Restoring, saved: Path) -> None:
     restore(prepared)
     assert prepared.names.spec.read_text() == "{}"
 

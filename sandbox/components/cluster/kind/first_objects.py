@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from sandbox.components.cluster import dns
 
-# Where kubeadm looks for changes of CoreDNS's Deployment, passing over all other files. The folder is in every node image:
+# Where kubeadm looks for changes of CoreDNS's Deployment, passing over other files. Every node image has the folder:
 # where a slow engine writes our file too late, the cluster comes up without the change, and the DNS step makes it.
 PATCHES = PurePosixPath("/kind")
 OBJECTS = PurePosixPath("/kind/first-objects.json")

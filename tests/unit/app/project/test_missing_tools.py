@@ -58,7 +58,7 @@ def test_a_program_on_the_path_is_not_asked_about(programs: Path, fetched: list[
     assert not fetched
 
 
-def test_what_cannot_be_fetched_is_built(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tool_that_cannot_be_fetched_is_built(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(release: Release, store: Store) -> None:
         raise SandboxError("kind v0.33.0 cannot be fetched", details="no network", id="release")
 

@@ -14,8 +14,8 @@ from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, Release
-from sandbox.components.workloads.host_names import HostNames
 from sandbox.components.workloads.image_names import Brought, ImageNames
+from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.errors import BadFile, MissingTool, SandboxError

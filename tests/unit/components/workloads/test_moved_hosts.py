@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.workloads.host_names import HostNames
+from sandbox.components.workloads.moved_hosts import HostNames
 
 BASE, DOMAIN = "shop.sandbox.localhost", "shop-fix.sandbox.localhost"
 HOSTS = HostNames(BASE, DOMAIN)

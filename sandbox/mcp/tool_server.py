@@ -15,7 +15,7 @@ from sandbox import __version__
 from sandbox.app.running import project_workloads, workload_events
 from sandbox.errors import SandboxError
 from sandbox.mcp import answers
-from sandbox.mcp.project import Project
+from sandbox.mcp.agent_project import Project
 from sandbox.mcp.tasks import MOST, Task, Tasks, TooMany
 
 INSTRUCTIONS = """\
@@ -152,7 +152,7 @@ class Tools:
     ) -> str:
         """List the commands that still run; or wait for one task, or end it, and return its result."""
         if task is None:
-            rows = [f"{each.id} {each.title}: {_state(each)}, {each.seconds} s" for each in self.tasks.open()]
+            rows = [f"{each.id} {each.title}: {_state(each)}, {each.seconds} s" for each in self.tasks.unfetched()]
             return "\n".join(rows) or "none"
         known = self.tasks.get(task)
         if known is None:

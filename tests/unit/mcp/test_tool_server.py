@@ -11,8 +11,8 @@ import pytest
 
 mcp = pytest.importorskip("mcp")
 
-from sandbox.mcp import server, tasks  # noqa: E402
-from sandbox.mcp.project import Project  # noqa: E402
+from sandbox.mcp import tasks, tool_server  # noqa: E402
+from sandbox.mcp.agent_project import Project  # noqa: E402
 
 ALWAYS = {
     *("up", "apply", "push", "status", "doctor", "logs", "events", "restart", "run", "request"),
@@ -20,23 +20,23 @@ ALWAYS = {
 }
 
 
-def tools_of(folder: Path, allow: Collection[str] = ()) -> server.Tools:
+def tools_of(folder: Path, allow: Collection[str] = ()) -> tool_server.Tools:
     (folder / "sandbox.yaml").write_text("name: shop\n")
-    return server.Tools(Project(folder / "sandbox.yaml"), allow)
+    return tool_server.Tools(Project(folder / "sandbox.yaml"), allow)
 
 
-def call(tools: server.Tools, name: str, **arguments: Any) -> tuple[bool, str]:
+def call(tools: tool_server.Tools, name: str, **arguments: Any) -> tuple[bool, str]:
     async def ask() -> tuple[bool, str]:
-        async with mcp.Client(server.build(tools)) as client:
+        async with mcp.Client(tool_server.build(tools)) as client:
             result = await client.call_tool(name, arguments)
             return bool(result.is_error), result.content[0].text
 
     return asyncio.run(ask())
 
 
-def names(tools: server.Tools) -> set[str]:
+def names(tools: tool_server.Tools) -> set[str]:
     async def ask() -> set[str]:
-        async with mcp.Client(server.build(tools)) as client:
+        async with mcp.Client(tool_server.build(tools)) as client:
             return {tool.name for tool in (await client.list_tools()).tools}
 
     return asyncio.run(ask())
@@ -47,7 +47,7 @@ def test_nothing_that_removes_is_offered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["down", "stop"])
-def test_what_removes_is_offered_where_the_user_allows_it(tmp_path: Path, name: str) -> None:
+def test_tools_that_remove_are_offered_where_the_user_allows_them(tmp_path: Path, name: str) -> None:
     assert names(tools_of(tmp_path, [name])) == {*ALWAYS, name}
 
 
@@ -70,7 +70,7 @@ def test_names_that_no_workload_has_reach_no_command(tmp_path: Path, workload: s
     failed, text = call(tools, "restart", workload=workload)
     assert failed
     assert "validation error" in text
-    assert not tools.tasks.open()
+    assert not tools.tasks.unfetched()
 
 
 def test_a_host_of_another_domain_gets_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_a_command_that_takes_long_goes_on_as_a_task_until_it_is_ended(
     tools = tools_of(tmp_path)
 
     async def work() -> None:
-        async with mcp.Client(server.build(tools)) as client:
+        async with mcp.Client(tool_server.build(tools)) as client:
             begun = await client.call_tool("restart", {"workload": "web", "wait_seconds": 1})
             assert not begun.is_error
             assert 'open_tasks(task="task-1")' in begun.content[0].text

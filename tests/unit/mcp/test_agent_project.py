@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.mcp.project import Project
+from sandbox.mcp.agent_project import Project
 
 
 @pytest.fixture
