@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from types import FrameType
@@ -14,6 +16,10 @@ from typing import ClassVar
 from sandbox.cli import output
 from sandbox.system import process
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Does nothing but wake the main thread from what it waits in.
+NUDGE = signal.SIGURG
+EVERY = 0.02
 # Seconds in which a second signal is an echo of the first: timeout(1) and others signal a command and then its group.
 ECHO = 0.1
 SHOW_CURSOR = b"\x1b[?25h"
@@ -40,41 +46,69 @@ class Terminated(BaseException):
 
 
 def catch(doing: str, after: str, *, events: bool) -> None:
-    """Raise Terminated in the main thread when a signal tells the command to end.
+    """Raise Terminated in the main thread, whatever it waits in, when a signal tells the command to end.
 
     `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on;
     with `events` both are events of `--progress json`. A second signal ends the command at once, with the programs it
     runs. A hangup that nohup(1) ignores stays ignored.
     """
-    first: list[float] = []
+    # Python runs a signal handler only once the main thread is back in Python, which may take as long as what it waits
+    # for if the signal comes just before the wait; a second thread learns of each signal without delay.
+    heard, told = os.pipe()  # programs do not inherit it; macOS has no pipe2
+    os.set_blocking(told, False)
+    raised, said = threading.Event(), threading.Event()
 
-    def end(number: int, _: FrameType | None) -> None:
-        if not first:
-            first.append(time.monotonic())
-            if number == signal.SIGHUP:  # no one reads any more, and a write would fail
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 1)
-                os.dup2(nowhere, 2)
-            _write(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)", events=events)
+    def ended(number: int, _: FrameType | None) -> None:
+        if not raised.is_set():
+            raised.set()
+            said.wait(EVERY * 10)  # the first message must come before the last ones
             Terminated.raised = Terminated(number, _event(after) if after and events else after)
             raise Terminated.raised
-        if time.monotonic() > first[0] + ECHO:
-            process.kill_all()
-            _write("exiting at once: what was begun is left as it is", events=events)
-            if sys.stderr.isatty():
-                os.write(2, SHOW_CURSOR)
-            os._exit(128 + number)
 
-    for number in Terminated.WORDS:
+    for number in ENDS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, end)
+            signal.signal(number, ended)
+    signal.signal(NUDGE, lambda *_: None)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    main = threading.get_ident()
+    threading.Thread(
+        target=_listen, args=(heard, main, doing, events, raised, said), name="signals", daemon=True
+    ).start()
 
 
 def _event(text: str) -> str:
     return output.event_line("note", detail=text)
 
 
+def _listen(heard: int, main: int, doing: str, events: bool, raised: threading.Event, said: threading.Event) -> None:
+    number = _next(heard, None)
+    if number == signal.SIGHUP:  # no one reads any more, and a write would fail
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+    first = time.monotonic()
+    _write(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)", events=events)
+    said.set()
+    while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
+        if not raised.is_set():
+            signal.pthread_kill(main, NUDGE)
+    process.kill_all()
+    _write("exiting at once: what was begun is left as it is", events=events)
+    if sys.stderr.isatty():
+        os.write(2, SHOW_CURSOR)
+    os._exit(128 + number)
+
+
 def _write(words: str, *, events: bool) -> None:
-    # Not by way of sys.stderr, which this thread may be in the middle of writing to; what read it may have ended.
+    # Not by way of sys.stderr, which another thread may be writing to; what read it may have ended.
     with contextlib.suppress(OSError):
         os.write(2, f"{_event(words)}\n".encode() if events else f"\n{words}\n".encode())
+
+
+def _next(heard: int, seconds: float | None) -> int:
+    """Return the next signal that is to end the command; 0 if none comes in time."""
+    while select.select([heard], [], [], seconds)[0]:
+        number = os.read(heard, 1)[0]
+        if number in ENDS:
+            return number
+    return 0
