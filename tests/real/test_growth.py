@@ -10,7 +10,7 @@ import pytest
 from sandbox.names import SYSTEM_NAMESPACE
 from tests.real.application import Application
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.real import machine
 from tests.real.application import Application
 from tests.real.served import Sandbox
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 BASE, NAME = "test-hosts", "test-hosts-fix"
 INGRESS = f"""\

@@ -15,7 +15,7 @@ from tests.real import agent, machine
 from tests.real.agent import Agent, Answer
 from tests.real.application import Application
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 PASSWORD = "correct-horse-battery"
 NAME = "agent"

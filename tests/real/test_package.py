@@ -17,7 +17,7 @@ import sandbox
 from sandbox.bundle.recipe import recipes
 from tests.real import machine
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 1_600_000  # bytes; a ninth of it are checksums of Go modules, the rest is code

@@ -17,7 +17,7 @@ from tests.real import machine
 from tests.real.application import Application
 from tests.real.machine import tool
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-snapshot"
 

@@ -14,7 +14,7 @@ from tests.real.machine import CommandLine
 from tests.real.served import Sandbox
 from tests.support.repositories import committed, git, made
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 NAMES = ("wt", "wt-fix-login")

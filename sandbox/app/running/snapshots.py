@@ -9,7 +9,7 @@ from sandbox.app import chosen_spec, context, pausing
 from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.engine import Engine
+from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Manifest, Store
@@ -25,13 +25,13 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     `size` formats bytes. Raises SandboxError.
     """
     chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
-    if chosen_spec.remembered(sandbox.name) is None:
-        raise chosen_spec.unknown(sandbox.name)
+    engine, names, session = Engine.connect(), sandbox.names, sandbox.session
+    labelled.require(engine, names)
+    if chosen_spec.remembered(names.name) is None:
+        raise chosen_spec.unknown(names.name)
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    names, session = sandbox.names, sandbox.session
     with sandbox.alone("snapshot"):
         pausing.watch(names, sandbox.spec.pause_seconds)  # wakes the sandbox at its next use if this command is killed
-        engine = Engine.connect()
         saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
             task.done = size(saving.save(chosen, task.say).bytes)
