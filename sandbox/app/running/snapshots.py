@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context, pausing
@@ -10,7 +11,7 @@ from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine, labelled
-from sandbox.errors import SandboxError
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
@@ -25,13 +26,15 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     `size` formats bytes. Raises SandboxError.
     """
     chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
-    engine, names, session = Engine.connect(), sandbox.names, sandbox.session
-    labelled.require(engine, names)
+    names, session = sandbox.names, sandbox.session
     if chosen_spec.remembered(names.name) is None:
+        with suppress(MissingTool):
+            labelled.require(Engine.connect(), names)  # names the user who has it
         raise chosen_spec.unknown(names.name)
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     with sandbox.alone("snapshot"):
         pausing.watch(names, sandbox.spec.pause_seconds)  # wakes the sandbox at its next use if this command is killed
+        engine = Engine.connect()
         saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
             task.done = size(saving.save(chosen, task.say).bytes)

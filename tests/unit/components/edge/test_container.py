@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge import edge_folder, haproxy, routes
+from sandbox.components.edge import container, edge_folder, haproxy, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Host, Port, Route
@@ -77,7 +77,8 @@ def test_keys_are_private_and_go_with_their_route(box: EdgeContainer) -> None:
     assert not edge_folder.is_current(box.folder, PUBLISHED)
 
 
-def test_socket_of_an_earlier_container_is_removed(box: EdgeContainer) -> None:
+def test_socket_of_an_earlier_container_is_removed(box: EdgeContainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "PATIENCE", 0.1)
     of(box).shares = True
     stale = box.folder / "run" / "master.sock"
     stale.parent.mkdir(mode=0o500, parents=True)
