@@ -26,7 +26,7 @@ from tests.real.machine import CommandLine
 from tests.support.fakes import NoWork
 from tests.support.programs import make_program
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "badday"
 FREE = "registry: {port: auto}\nedge: {ports: auto}\n"

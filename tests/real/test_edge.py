@@ -255,6 +255,7 @@ def test_docker_pushes_through_each_registrys_port(pair: tuple[Sandbox, Sandbox]
             assert client.tags(f"pushed/{other.names.name}") == ()
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(57)
 def test_restarted_node_is_found_without_a_command(pair: tuple[Sandbox, Sandbox]) -> None:
     """A node is restarted under the edge → it is served again by itself."""

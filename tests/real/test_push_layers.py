@@ -245,6 +245,7 @@ def test_a_killed_push_leaves_no_container_behind(engine: Engine, tmp_path: Path
     await_end(engine)
 
 
+@pytest.mark.nightly
 def test_a_failed_push_leaves_no_container_behind(engine: Engine, tmp_path: Path) -> None:
     """The registry goes away while a container reads → the push fails, and the container goes."""
     image = TestImage((tar({"large": random.Random(8).randbytes(200_000_000)}),), f"{NAME} failed")  # noqa: S311

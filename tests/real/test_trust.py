@@ -24,7 +24,7 @@ from sandbox.truststore.trusted_root import Root, parse
 from tests.real.machine import Ran, leave_out, need
 from tests.support.tls import TlsServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(600)]
 
 NAME = "trusting"
 DOMAIN = "trusting.sandbox.localhost"

@@ -27,7 +27,7 @@ from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import Ran, tool
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 POD = "probe"

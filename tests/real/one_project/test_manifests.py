@@ -14,7 +14,7 @@ from tests.real.machine import tool
 from tests.real.one_project.conftest import DOCKERFILE, NAME, Made
 from tests.support import bundled
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 HOST = f"web.{NAME}.sandbox.localhost"
 WEB = """\

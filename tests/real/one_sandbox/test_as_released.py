@@ -96,6 +96,7 @@ def test_scheduler_and_controller_manager_hold_leases(up: Application) -> None:
         assert holders[part].startswith(up.names.node)
 
 
+@pytest.mark.nightly
 def test_image_of_a_node_is_used_after_a_pull_of_the_same_by_another_name(up: Application) -> None:
     """KEP-2535: the kubelet verifies an image that it has pulled, by its id, and no registry has the node's own."""
     pulled = tool("docker", "exec", up.names.node, "sh", "-c", "cat /var/lib/kubelet/image_manager/pulled/*")

@@ -98,6 +98,7 @@ def test_stopped_registry_is_named_and_repaired_by_the_fix(
     assert rows(command, status=0)["wiring.registry"]["status"] == "ok"
 
 
+@pytest.mark.nightly
 def test_stopped_kubelet_and_dns_without_pods_are_named_and_repaired(
     up: Application, command: CommandLine, cluster: Cluster, engine: Engine
 ) -> None:

@@ -16,7 +16,7 @@ from sandbox.system.wait import wait_until
 from tests.real.application import Application
 from tests.real.machine import tool
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 
 def standing(up: Application) -> str:

@@ -24,7 +24,7 @@ from tests.support.images import OCI_MANIFEST, FakeEngine, TestImage, digest_of,
 from tests.support.registry_simulator import Simulator
 from tests.support.token_server import ISSUER, SERVICE, Signer, TokenServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(120)]
 SECRET = "c4nary-s3cret"
 APP = TestImage((layer(1, 3_000_000), layer(2)), "app")
 TOOL = TestImage((layer(3),), "tool")
