@@ -32,8 +32,9 @@ UNSTARTED = {"CreateContainerError", "RunContainerError"}
 WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
 # Reasons of an end: containerd could not start the program at all, or the kernel ended it.
 UNSTARTABLE = {"StartError", "ContainerCannotRun"}
-# containerd's message where the kubelet, and not the program, ended the attempt, because it was restarted itself.
-ABANDONED = "context canceled"
+# containerd's messages where the program is not the cause and the next start may succeed: the kubelet was restarted, or
+# a busy kernel changed no control group in time (cgroup v1: "unable to freeze").
+PASSING = re.compile(r"context canceled|cgroup config")
 KILLED = "OOMKilled"
 # The reason of a container that ended with its node, whose next start counts as a restart (containerd,
 # internal/cri/server/helpers.go: unknownExitReason).
@@ -119,7 +120,7 @@ class Fault:
 
     @property
     def unstartable(self) -> bool:
-        return self.ended in UNSTARTABLE and ABANDONED not in self.message
+        return self.ended in UNSTARTABLE and not PASSING.search(self.message)
 
     @property
     def forbidden_user(self) -> bool:

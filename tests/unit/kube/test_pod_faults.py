@@ -10,6 +10,7 @@ import pytest
 from sandbox.kube.pod_faults import Outlook, faults, impossible_probes
 
 SINCE, TIME = datetime(2026, 1, 1, tzinfo=UTC), "%Y-%m-%dT%H:%M:%SZ"
+FROZEN = "error setting cgroup config for procHooks process: unable to freeze"
 UNFOUND = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
     "unable to start container process: error during container init: "
@@ -56,6 +57,16 @@ def placed(seconds: int | None, found: dict[str, Any], **more: Any) -> dict[str,
             'CrashLoopBackOff, StartError, exit code 128, restarted once: exec: "httpd": executable file not found',
             Outlook.NONE,
             "correct `command`",
+        ),
+        (
+            pod(
+                ended(128, "StartError", FROZEN),
+                restartCount=1,
+            ),
+            0,
+            f"StartError, exit code 128, restarted once: {FROZEN}",
+            Outlook.OPEN,
+            "",
         ),
         (
             pod(ended(128, "StartError", "failed to create shim task: context canceled"), restartCount=2),
