@@ -8,7 +8,7 @@ import click
 
 from sandbox.cli.options import begin, spec_options
 
-# What --allow takes; the server knows what each adds.
+# Tools that are offered, and specs that are accepted, only where the user allows them.
 ALLOWED = ("down", "stop", "outside-files")
 
 

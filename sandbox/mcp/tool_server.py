@@ -29,12 +29,6 @@ Workload = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9./-]*$", max_length=400, description="web, deployment/web or shop/web")
 ]
 Seconds = Annotated[int, Field(ge=1, le=300, description="how long to wait; then it goes on as a task")]
-# What a server offers only with --allow: for each name, what it adds.
-ALLOWED = {
-    "down": "a tool that removes the sandbox and the data of its pods",
-    "stop": "a tool that stops the sandbox",
-    "outside-files": "specs that name files outside of the project",
-}
 T = TypeVar("T")
 NOT_BUSY = ("--lock-timeout", "5")
 

@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -233,29 +232,6 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _end(child)
-
-
-@contextmanager
-def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
-    """Run a program for the length of the block; yields its standard input and output.
-
-    Its standard error is written to the file `errors`. Raises MissingTool.
-    """
-    words = _logged("talk", argv)
-    near, far = socket.socketpair()
-    with near:
-        with far:
-            try:
-                child = subprocess.Popen(
-                    words, stdin=far.fileno(), stdout=far.fileno(), stderr=errors, start_new_session=True
-                )
-            except OSError as error:
-                raise _missing(words, error) from error
-        try:
-            yield near
-        finally:
-            near.close()
             _end(child)
 
 
