@@ -57,7 +57,10 @@ def own_name(name: str, suffix: str) -> str:
 
 
 def _git_folder(top: Path) -> Path | None:
-    """Return the folder with a worktree's HEAD: `.git`, or what the file `.git` names (gitrepository-layout)."""
+    """Return git's own folder of the worktree `top`: `.git`, or the one that the file `.git` names.
+
+    Source: git's gitrepository-layout.
+    """
     place = top / ".git"
     if place.is_dir():
         return place

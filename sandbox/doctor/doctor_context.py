@@ -50,14 +50,14 @@ class DoctorContext:
 
     @property
     def probe(self) -> EngineProbe:
-        """Return the engine. Raises NoEngine."""
+        """What the Docker Engine answered. Raises NoEngine if it did not."""
         if isinstance(self.docker, SandboxError):
             raise NoEngine
         return self.docker
 
     @property
     def engine(self) -> Engine:
-        """Return the engine. Raises NoEngine."""
+        """The Docker Engine. Raises NoEngine if it does not answer."""
         return self.probe.engine
 
     @property

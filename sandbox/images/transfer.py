@@ -183,7 +183,7 @@ def _counted(chunks: Iterator[bytes], sent: Callable[[int], None]) -> Iterator[b
 
 
 def publish(target: Target, image: Image, destination: Destination) -> None:
-    """Publish `image` as `target`. Raises MissingBlob, RegistryError.
+    """Upload the manifests of `image`, and tag it `target` in the registry. Raises MissingBlob, RegistryError.
 
     Nothing is published before the registry has confirmed every blob in this repository.
     """

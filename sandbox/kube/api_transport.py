@@ -45,7 +45,8 @@ BUSY = Retry(
     respect_retry_after_header=False,
 )
 
-# The client writes certificates to files that all threads share, and returns a file's name before it is written.
+# The kubernetes client writes certificates to temporary files that all threads share. A second thread may get the name
+# of a file whose content is not written yet, so only one thread at a time loads a kubeconfig.
 _loading = threading.Lock()
 
 

@@ -33,7 +33,7 @@ class Checked:
 
 
 def check(spec: Spec) -> Checked:
-    """Read everything that the spec names. Raises UsageError, with file, line and key, for what cannot work."""
+    """Read every file that a spec names. Raises UsageError, with file, line and key, for a mistake in one of them."""
     if spec.cluster.supports.node_image:
         system_images.require_known(spec.cluster.kubernetes)
     spec_files.require(spec)

@@ -23,7 +23,7 @@ AGAIN = "write it again with the tool that made it"
 
 
 class BlobFiles(Protocol):
-    """Regular files by their names, below a folder or in an archive, which is at `path`."""
+    """The regular files of an OCI layout, by name; the layout is a folder or a tar archive at `path`."""
 
     @property
     def path(self) -> Path: ...

@@ -129,7 +129,7 @@ def test_killed_restore_that_was_prepared_is_completed(prepared: Restoring) -> N
     assert not prepared.store.restoring("demo").exists()
 
 
-def test_killed_restore_that_was_not_prepared_is_undone(prepared: Restoring) -> None:
+def test_restore_killed_before_its_nodes_were_ready_is_undone(prepared: Restoring) -> None:
     engine = run_nodes(prepared)
     (prepared.store.restoring("demo") / READY).unlink()
     prepared.recover()

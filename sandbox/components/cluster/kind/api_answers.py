@@ -29,7 +29,7 @@ def silence(engine: Engine, control_plane: str) -> str | None:
 
 
 def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:
-    """Wait until every pod's status is newer than the start of its node, which `since` has for each started node.
+    """Wait until the status of every pod is newer than the last start of its node; `since` has these times by node.
 
     Before that, pods seem to be ready because they were ready when the node stopped.
     """
