@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.config.schema.values import as_name
-
 # Names of folders that tell what is in them, and not the project's name.
 KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kubernetes", "kustomize", "manifests"}
 # A name with a branch in it: with several control planes a sandbox's name may have 32 characters.
@@ -49,6 +47,8 @@ def branch_of(folder: Path) -> str:
 
 def own_name(name: str, suffix: str) -> str:
     """Return NAME-SUFFIX as the name of a sandbox; a longer one is cut, and ends in a part of its digest."""
+    from sandbox.config.schema.values import as_name  # with the whole schema, which `list` does without
+
     whole = as_name(f"{name}-{suffix}", most=None)
     if len(whole) <= MAX_OWN_NAME:
         return whole
