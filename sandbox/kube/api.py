@@ -70,12 +70,6 @@ def segment(name: str) -> str:
     return quote(name, safe="!$&'()*+,;=:@~")
 
 
-def _base(api_version: str) -> str:
-    """Return the path of an API version: `/api/v1`, `/apis/apps/v1`."""
-    group, slash, version = api_version.rpartition("/")
-    return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
-
-
 def trouble_of(kubeconfig: Path) -> str | None:
     """Return why the cluster of a kubeconfig cannot be used or does not answer; None if it is ready."""
     try:
@@ -90,7 +84,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         try:
             self._transport = api_transport.of(kubeconfig)
-        except (api_transport.Unusable, OSError) as error:
+        except OSError as error:
             fix = getattr(error, "fix", "")
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
 
@@ -108,7 +102,7 @@ class Cluster:
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return one object, None when it does not exist or the cluster lacks its kind."""
         try:
-            live = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
+            live = self._call("GET", self._path(api_version, kind, namespace, name))
         except ClusterError as error:
             if error.status == 404:
                 return None
@@ -123,7 +117,7 @@ class Cluster:
         self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
     ) -> list[dict[str, Any]]:
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
-        answer = self._call("GET", self._collection(api_version, kind, namespace) + query, needs="items")
+        answer = self._call("GET", self._path(api_version, kind, namespace) + query, needs="items")
         return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"] or ()]
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
@@ -136,7 +130,11 @@ class Cluster:
             live = self._patch(manifest)
             leaving = live if deletion.is_leaving(live) else None
         except ClusterError as error:
-            leaving = self._in_the_way(manifest) if error.status in REFUSED else None
+            leaving = None
+            if error.status in REFUSED:
+                group, _, _ = manifest["apiVersion"].rpartition("/")
+                plural = self._resource(_base(manifest["apiVersion"]), manifest["kind"]).plural
+                leaving = deletion.in_the_way(self, manifest, f"{plural}.{group}" if group else "")
             if leaving is None:
                 raise
         if leaving is not None:
@@ -144,43 +142,33 @@ class Cluster:
             deletion.await_end(self, [leaving])
             self._patch(manifest)
 
-    def annotate(self, live: Manifest, annotations: Mapping[str, str]) -> None:
-        """Set annotations of an existing object, and nothing else, whatever applied it."""
-        self._merge(live, {"metadata": {"annotations": dict(annotations)}}, MANAGER)
-
     def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
         """Set annotations in a workload's pod template, which replaces the pods, as `kubectl rollout restart` does."""
-        self._merge(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager)
+        self.change(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager=manager)
 
-    def change(self, live: Manifest, change: Mapping[str, Any]) -> None:
-        """Change fields of an existing object, lists as a whole: `apply` leaves entries of theirs that others made."""
-        self._merge(live, change, MANAGER)
+    def change(self, live: Manifest, change: Mapping[str, Any], *, manager: str = MANAGER) -> None:
+        """Change fields of an existing object, lists as a whole, whatever applied it.
+
+        A merge patch (RFC 7396) never creates a deleted object, and replaces entries of lists that others made; an
+        apply does neither.
+        """
+        metadata = live["metadata"]
+        path = self._path(live["apiVersion"], live["kind"], metadata.get("namespace"), metadata["name"])
+        query, kind = urlencode({"fieldManager": manager}), "application/merge-patch+json"
+        self._call("PATCH", f"{path}?{query}", body=dict(change), kind=kind)
 
     def rehearse(self, manifest: Manifest) -> dict[str, Any]:
         """Return the result of an `apply`, with everything that the cluster adds; change nothing."""
         return dict(self._patch(manifest, dryRun="All"))
 
-    def _merge(self, live: Manifest, change: Mapping[str, Any], manager: str) -> None:
-        """Send a merge patch (RFC 7396), which unlike an apply never creates a deleted object."""
-        metadata = live["metadata"]
-        path = self._collection(live["apiVersion"], live["kind"], metadata.get("namespace"))
-        query, kind = urlencode({"fieldManager": manager}), "application/merge-patch+json"
-        self._call("PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=dict(change), kind=kind)
-
-    def _in_the_way(self, manifest: Manifest) -> Manifest | None:
-        group, _, _ = manifest["apiVersion"].rpartition("/")
-        plural, _ = self._place(_base(manifest["apiVersion"]), manifest["kind"])
-        return deletion.in_the_way(self, manifest, f"{plural}.{group}" if group else "")
-
     def _patch(self, manifest: Manifest, **more: str) -> Any:
         metadata = manifest["metadata"]
-        path = self._collection(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"))
+        path = self._path(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
         query = urlencode({"fieldManager": MANAGER, "force": "true", **more})
         try:
             # JSON is YAML; as text, since the client only serializes the content types it knows.
-            body = json.dumps(manifest)
             return self._call(
-                "PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=body, kind="application/apply-patch+yaml"
+                "PATCH", f"{path}?{query}", body=json.dumps(manifest), kind="application/apply-patch+yaml"
             )
         except ClusterError as error:
             brief = f"applying {title(manifest)} failed"
@@ -197,7 +185,7 @@ class Cluster:
         try:
             # A Job would leave its pods by default.
             query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
-            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{segment(name)}?{query}")
+            self._call("DELETE", f"{self._path(api_version, kind, namespace, name)}?{query}")
         except ClusterError as error:
             if error.status != 404:
                 raise
@@ -213,9 +201,9 @@ class Cluster:
         seconds: int | None = None,
     ) -> str:
         """Return the last lines of a container's log, perhaps of its run before the last restart; empty without any."""
-        asked = {"tailLines": lines, "container": container, "sinceSeconds": seconds, "previous": previous or None}
+        options = {"tailLines": lines, "container": container, "sinceSeconds": seconds, "previous": previous or None}
         try:
-            return str(self._call("GET", _log(pod, namespace, asked), text=True))
+            return str(self._call("GET", _log(pod, namespace, options), text=True))
         except ClusterError:
             return ""
 
@@ -233,10 +221,10 @@ class Cluster:
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
         """Return a token of a service account, which is not stored in the cluster (TokenRequest)."""
-        path = f"{self._collection('v1', 'ServiceAccount', namespace)}/{segment(account)}/token"
+        path = f"{self._path('v1', 'ServiceAccount', namespace, account)}/token"
         of = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        body = {**of, "spec": {"expirationSeconds": seconds}}
-        return str(self._call("POST", path, body=body)["status"]["token"])
+        answer = self._call("POST", path, body={**of, "spec": {"expirationSeconds": seconds}})
+        return str(answer["status"]["token"])
 
     def groups(self) -> tuple[str, ...]:
         """Return every API version that the cluster prefers, `v1` first."""
@@ -244,27 +232,28 @@ class Cluster:
         return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
 
     def resources(self, api_version: str) -> tuple[Resource, ...]:
-        """Return the kinds of one API version; none if it does not answer."""
+        """Return the kinds of one API version; none if it does not exist."""
         return tuple(self._discover(_base(api_version)).values())
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
         """Return whether `verb` on a resource (`pods`, `pods/portforward`) is allowed, in a namespace or none."""
         plain, _, part = resource.partition("/")
-        question = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
-        attributes = {**question, **({"namespace": namespace} if namespace else {})}
+        attributes = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
+        if namespace:
+            attributes["namespace"] = namespace
         version, kind = "authorization.k8s.io/v1", "SelfSubjectAccessReview"
         review = {"apiVersion": version, "kind": kind, "spec": {"resourceAttributes": attributes}}
         answer = self._call("POST", f"/apis/{version}/selfsubjectaccessreviews", body=review)
         return bool(answer["status"].get("allowed"))
 
-    def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
+    def _path(self, api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
+        """Return the path of an object, or of all objects of a kind."""
         base = _base(api_version)
-        plural, namespaced = self._place(base, kind)
-        if namespaced and namespace:
-            return f"{base}/namespaces/{segment(namespace)}/{plural}"
-        return f"{base}/{plural}"
+        resource = self._resource(base, kind)
+        inside = f"/namespaces/{segment(namespace)}" if resource.namespaced and namespace else ""
+        return f"{base}{inside}/{resource.plural}" + ("" if name is None else f"/{segment(name)}")
 
-    def _place(self, base: str, kind: str) -> tuple[str, bool]:
+    def _resource(self, base: str, kind: str) -> Resource:
         kinds = self._transport.kinds
         # A CustomResourceDefinition may just have been applied.
         if kind not in kinds.get(base, {}):
@@ -272,7 +261,8 @@ class Cluster:
         if kind not in kinds[base]:
             version = base.removeprefix("/apis/").removeprefix("/api/")
             raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
-        return kinds[base][kind].plural, kinds[base][kind].namespaced
+        resource: Resource = kinds[base][kind]
+        return resource
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:
@@ -302,47 +292,43 @@ class Cluster:
         text: bool = False,
         needs: str = "",
     ) -> Any:
+        """Return the answer, as `text` or a JSON object, which has the key that the caller `needs`."""
         accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":
                 status, data = self._transport.read(path, accepted)
             else:
-                headers = {"Accept": accepted, "Content-Type": kind}
-                status, data = self._transport.request(method, path, headers, body)
+                status, data = self._transport.request(method, path, {"Accept": accepted, "Content-Type": kind}, body)
         except api_transport.Unanswered as error:
             silent = ClusterError if error.fix else ServerAway  # what has a fix does not pass by itself
             raise silent("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
         log.debug("%s %s -> %s", method, path, status)
         answer = data.decode(errors="replace")
+        if text and status < 400:
+            return answer
+        try:
+            content = json_text.document(answer)
+        except ValueError:
+            content = None
         if status >= 400:
-            message = _message(answer)
+            message = str(content["message"]) if isinstance(content, dict) and "message" in content else answer[:500]
             passes = status in PASSING or message.startswith(LEADERLESS)
             raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=message, status=status)
-        return answer if text else _object(answer, f"{method} {path}", needs)
+        if not isinstance(content, dict) or (needs and needs not in content):
+            raise ClusterError(
+                "what answers is not an API server",
+                details=f"{method} {path}: {answer[:200]!r}",
+                fix="correct the `server` in the kubeconfig, or end the program that has its port",
+            )
+        return content
+
+
+def _base(api_version: str) -> str:
+    """Return the path of an API version: `/api/v1`, `/apis/apps/v1`."""
+    group, slash, version = api_version.rpartition("/")
+    return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 
 
 def _log(pod: str, namespace: str, options: Mapping[str, Any]) -> str:
     query = urlencode({key: str(value).lower() for key, value in options.items() if value is not None})
     return f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"
-
-
-def _object(answer: str, request: str, needs: str) -> dict[str, Any]:
-    """Return the JSON object in an answer. Raises ClusterError for one that no API server gives."""
-    try:
-        content = json_text.document(answer)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or (needs and needs not in content):
-        raise ClusterError(
-            "what answers is not an API server",
-            details=f"{request}: {answer[:200]!r}",
-            fix="correct the `server` in the kubeconfig, or end the program that has its port",
-        )
-    return content
-
-
-def _message(answer: str) -> str:
-    try:
-        return str(json_text.document(answer)["message"])
-    except (ValueError, KeyError, TypeError):
-        return answer[:500]

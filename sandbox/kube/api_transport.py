@@ -1,7 +1,4 @@
-"""Sends requests to an API server by the official client, which knows every way to log in.
-
-It only logs what a program fails with that a kubeconfig names for logging in; here that is an error, with a fix.
-"""
+"""Sends requests to an API server by the official client, which knows every way to log in."""
 
 from __future__ import annotations
 
@@ -30,6 +27,7 @@ LONG_TIMEOUT = 600.0  # for commands in containers
 OPENING = 3.0  # seconds; a server that works for long on an answer still accepts connections
 LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 IDLE = 4.0  # seconds; a paused server sends nothing on an open connection, and a new connection wakes it
+NO_LOGIN = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 # For a server that is busy; client-go tries as often.
 BUSY = Retry(
     10,
@@ -50,18 +48,6 @@ BUSY = Retry(
 _loading = threading.Lock()
 
 
-class Unusable(ValueError):
-    """A kubeconfig that cannot be used, with the reason and perhaps what to do."""
-
-    fix = ""
-
-
-class NoLogin(Unusable):
-    """A kubeconfig whose program for logging in gives no credentials."""
-
-    fix = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
-
-
 class Unanswered(OSError):
     """The API server was not reached, or did not answer; with what to do, where that is known."""
 
@@ -70,64 +56,47 @@ class Unanswered(OSError):
         self.fix = fix
 
 
-Answer = tuple[int, bytes]
-"""Status and content."""
-
-
 class Transport:
-    """A connection to an API server by the official client."""
+    """A connection to an API server."""
 
     def __init__(self, client: Any) -> None:
-        self.kept = KeptAnswers[Answer]()
+        self.kept = KeptAnswers[tuple[int, bytes]]()
         self.kinds: dict[str, dict[str, Any]] = {}  # by API version and kind, as the API server lists them
         self._client = client
         self._host = client.configuration.host
         self._last_request = 0.0  # monotonic time in seconds
 
-    def read(self, path: str, accept: str) -> Answer:
+    def read(self, path: str, accept: str) -> tuple[int, bytes]:
         """Return status and content of the answer to a GET request, perhaps a kept one. Raises Unanswered."""
         return self.kept.answer((path, accept), lambda: self.request("GET", path, {"Accept": accept}, None))
 
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
         """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
-        from kubernetes.client.exceptions import ApiException
-
         if time.monotonic() - self._last_request > IDLE:
             self._client.rest_client.pool_manager.clear()
         self._last_request = time.monotonic()
         try:
-            headers = self._with_login(headers, path, method, body)
-            timeout = (OPENING, CALL_TIMEOUT)
-            answer = self._client.call_api(method, self._host + path, headers, body, _request_timeout=timeout)
-            data = answer.read()
-            return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
-        except ApiException as error:
-            raise Unanswered(str(error.reason)) from error
-        except Exception as error:  # urllib3's errors, and those of programs that log in
+            answer = self._send(method, path, headers, body, timeout=(OPENING, CALL_TIMEOUT))
+            return int(answer.status), answer.data
+        except Exception as error:  # urllib3's errors, the client's, and those of programs that log in
             raise _unanswered(error) from error
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
         try:
-            headers = self._with_login({}, path)
-            timeout = (CALL_TIMEOUT, None)
-            answer = self._client.call_api("GET", self._host + path, headers, None, _request_timeout=timeout).response
+            answer = self._send("GET", path, {}, None, timeout=(CALL_TIMEOUT, None))
             try:
                 if answer.status >= 400:
                     raise Unanswered(answer.read(1000).decode(errors="replace"))
-                line = b""
-                for piece in answer:
-                    *whole, line = (line + piece).split(b"\n")
-                    yield from (piece.rstrip(b"\r") for piece in whole)
-                if line:
-                    yield line
+                for line in answer:
+                    yield line.rstrip(b"\r\n")
             finally:
                 answer.close()
         except Exception as error:  # as above
             raise _unanswered(error) from error
 
     def socket(self, path: str, protocol: str) -> Any:
-        """Open a WebSocket (RFC 6455) of one subprotocol, by the library `websocket`. Raises Unanswered."""
+        """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
         import websocket  # only what runs commands in containers needs it
 
         tls = self._client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
@@ -135,7 +104,7 @@ class Transport:
             socket: Any = websocket.create_connection(
                 f"ws{self._host.removeprefix('http')}{path}",
                 timeout=CALL_TIMEOUT,
-                header=self._with_login({}, path),
+                header=self._with_login("GET", path, {}),
                 subprotocols=[protocol],
                 sslopt={"context": tls} if tls else {},
                 http_no_proxy="*" if is_here(self._host) else None,
@@ -145,18 +114,20 @@ class Transport:
         socket.settimeout(LONG_TIMEOUT)
         return socket
 
-    def _with_login(
-        self, headers: Mapping[str, str], path: str, method: str = "GET", body: Any = None
-    ) -> dict[str, str]:
-        """Return the headers with the credentials, renewed if they end soon. Raises NoLogin."""
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: Any, timeout: Any) -> Any:
+        headers = self._with_login(method, path, headers)
+        return self._client.call_api(method, self._host + path, headers, body, _request_timeout=timeout).response
+
+    def _with_login(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers with the credentials, renewed if they end soon. Raises Unanswered."""
         complete = dict(headers)
         with _login():
-            self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, body)
+            self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, None)
         return complete
 
 
 def of(kubeconfig: Path) -> Transport:
-    """Return the connection by a kubeconfig, the same until that changes. Raises Unusable, OSError."""
+    """Return the connection by a kubeconfig, the same until that changes. Raises OSError."""
     with _loading:
         return _of(kubeconfig, kubeconfig.stat().st_mtime_ns)
 
@@ -171,7 +142,7 @@ def keeping(kubeconfig: Path) -> Iterator[None]:
     """Keep what the API server of a kubeconfig answers for the block, which changes nothing."""
     try:
         transport = of(kubeconfig)
-    except (Unusable, OSError):  # there is no cluster, or none that can be used
+    except OSError:  # there is no cluster, or none that can be used
         yield
         return
     with transport.kept.keeping():
@@ -179,7 +150,7 @@ def keeping(kubeconfig: Path) -> Iterator[None]:
 
 
 def connect(kubeconfig: Path) -> Transport:
-    """Return the connection that a kubeconfig's current context describes. Raises Unusable."""
+    """Return the connection that a kubeconfig's current context describes. Raises Unanswered."""
     from kubernetes import client, config  # slow, and many commands do without
 
     # By default five minutes, within which the client logs in again for every request.
@@ -196,60 +167,51 @@ def connect(kubeconfig: Path) -> Transport:
                 settings.proxy = None
             settings.retries = BUSY
             api = client.ApiClient(settings)
-            _read_certificates(api.rest_client.pool_manager.connection_pool_kw)
-    except NoLogin:
-        raise
+            pool = api.rest_client.pool_manager.connection_pool_kw
+            tls = create_urllib3_context(cert_reqs=pool["cert_reqs"])
+            authorities, certificate, key = (pool.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
+            if authorities:
+                tls.load_verify_locations(authorities)
+            else:
+                tls.load_default_certs()
+            if certificate:
+                tls.load_cert_chain(certificate, key)
+            pool["ssl_context"] = tls
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
-        raise Unusable(str(error)) from error
+        raise Unanswered(str(error), getattr(error, "fix", "")) from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
-        raise Unusable(f"{kubeconfig} is no kubeconfig: {error}") from error
+        raise Unanswered(f"{kubeconfig} is no kubeconfig: {error}") from error
     return Transport(api)
 
 
 def _unanswered(error: Exception) -> Unanswered:
-    error = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-    return Unanswered(str(error), error.fix if isinstance(error, Unusable | Unanswered) else "")
+    from kubernetes.client.exceptions import ApiException  # as above
 
-
-class _Errors(logging.Handler):
-    """Collects the errors that this thread logs with the root logger."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.thread = threading.get_ident()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "root" and record.thread == self.thread:
-            message = record.getMessage()
-            # At a terminal a program writes its errors there, and the client fails where it wants to read them.
-            self.messages.append("exec: the program failed" if message.startswith("'NoneType'") else message)
+    reason = error.reason if isinstance(error, MaxRetryError | ApiException) and error.reason else error
+    return Unanswered(str(reason), getattr(error, "fix", ""))
 
 
 @contextmanager
 def _login() -> Iterator[None]:
-    """Raise NoLogin where the official client, in the block, only logs that a program did not log in."""
-    errors = _Errors()
-    logging.getLogger().addHandler(errors)
+    """Raise Unanswered where the official client, in the block, only logs that a program did not log in."""
+    messages, thread = [], threading.get_ident()
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR or record.thread != thread:
+            return True
+        message = record.getMessage()
+        # At a terminal a program writes its errors there, and the client fails where it wants to read them.
+        messages.append("exec: the program failed" if message.startswith("'NoneType'") else message)
+        return False
+
+    root = logging.getLogger()  # whose own filters do not see the records of other loggers
+    root.addFilter(collect)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(errors)
-    if errors.messages:
-        raise NoLogin("; ".join(errors.messages))
-
-
-def _read_certificates(settings: dict[str, Any]) -> None:
-    """Replace the names of certificate files in the settings of connections by a TLS context."""
-    tls = create_urllib3_context(cert_reqs=settings["cert_reqs"])
-    authorities, certificate, key = (settings.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
-    if authorities:
-        tls.load_verify_locations(authorities)
-    else:
-        tls.load_default_certs()
-    if certificate:
-        tls.load_cert_chain(certificate, key)
-    settings["ssl_context"] = tls
+        root.removeFilter(collect)
+    if messages:
+        raise Unanswered("; ".join(messages), NO_LOGIN)
 
 
 def is_here(url: str) -> bool:

@@ -178,7 +178,7 @@ def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str =
     for pod in cluster.list("v1", "Pod", namespace, selector=selector):
         if not is_leaving(pod):
             with suppress(ClusterError):  # deleted meanwhile
-                cluster.annotate(pod, {SEEN: mark})
+                cluster.change(pod, {"metadata": {"annotations": {SEEN: mark}}})
 
 
 def _live(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:

@@ -94,13 +94,13 @@ def test_kinds_are_read_with_their_paths(cluster: Cluster) -> None:
 
 def test_merge_patch_changes_what_it_names(cluster: Cluster, space: str) -> None:
     cluster.apply(config("a", space, {"one": "1", "two": "2"}, annotations={"kept": "yes"}))
-    cluster.annotate(config("a", space), {"new": "yes"})
+    cluster.change(config("a", space), {"metadata": {"annotations": {"new": "yes"}}})
     cluster.change(config("a", space), {"data": {"one": None, "three": "3"}})
     found = cluster.get("v1", "ConfigMap", "a", space)
     assert found is not None and found["data"] == {"two": "2", "three": "3"}
     assert found["metadata"]["annotations"].items() >= {"kept": "yes", "new": "yes"}.items()
     with pytest.raises(ClusterError) as caught:
-        cluster.annotate(config("none", space), {"new": "yes"})
+        cluster.change(config("none", space), {"metadata": {"annotations": {"new": "yes"}}})
     assert caught.value.status == 404 and data(cluster, "none", space) is None
 
 

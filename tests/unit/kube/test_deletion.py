@@ -139,7 +139,7 @@ def test_a_workload_that_will_not_stay_is_not_waited_for(server: ApiServer, clus
 
 def test_an_annotation_never_makes_an_object(server: ApiServer, cluster: Cluster) -> None:
     with pytest.raises(ClusterError) as caught:
-        cluster.annotate(CONFIG, {"a": "b"})
+        cluster.change(CONFIG, {"metadata": {"annotations": {"a": "b"}}})
     assert (caught.value.status, server.objects) == (404, {})
     server.objects[APP] = {**WANTED, "spec": {"replicas": 2}}
     cluster.annotate_pods(WANTED, {"a": "b"}, manager="other")

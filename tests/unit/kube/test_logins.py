@@ -80,5 +80,5 @@ def test_change_of_an_object_is_sent_as_an_object(tmp_path: Path) -> None:
         server.objects[place] = {"metadata": {"name": "p", "namespace": "default"}}
         cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}}
-        cluster.annotate(pod, {"seen": "yes"})
+        cluster.change(pod, {"metadata": {"annotations": {"seen": "yes"}}})
         assert server.objects[place]["metadata"]["annotations"] == {"seen": "yes"}
