@@ -28,14 +28,12 @@ MISSING = "CreateContainerConfigError"
 FORBIDDEN_USER = re.compile(r"runAsNonRoot|non-root policy")
 APPLY_MISSING = "apply the Secret or ConfigMap that it names, with that key; or correct the name"
 CRASHING = "CrashLoopBackOff"
-UNSTARTED = {"CreateContainerError", "RunContainerError"}
-WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
+WAITING = HOPELESS | UNPULLED | {MISSING, CRASHING, "CreateContainerError", "RunContainerError"}
 # Reasons of an end: containerd could not start the program at all, or the kernel ended it.
 UNSTARTABLE = {"StartError", "ContainerCannotRun"}
 # containerd's messages where the program is not the cause and the next start may succeed: the kubelet was restarted, or
 # a busy kernel changed no control group in time (cgroup v1: "unable to freeze").
 PASSING = re.compile(r"context canceled|cgroup config")
-KILLED = "OOMKilled"
 # The reason of a container that ended with its node, whose next start counts as a restart (containerd,
 # internal/cri/server/helpers.go: unknownExitReason).
 LOST = "Unknown"
@@ -76,8 +74,8 @@ class Outlook(Enum):
 class Fault:
     """A container that does not run: why it waits or how it ended, and how often it was restarted.
 
-    `crashes` is how many of the restarts can have been because it crashed. `again` tells that it ended with its node,
-    or may have, and that the kubelet is to start it once more.
+    `crashes`: restarts that can have followed a crash. `again`: it ended with its node, or may have, and the kubelet
+    is to start it once more.
     """
 
     container: str
@@ -107,7 +105,9 @@ class Fault:
         if self.reason in HOPELESS or EXHAUSTED in self.message or self.forbidden_user:
             return Outlook.NONE
         if self.reason in UNPULLED:
-            return Outlook.OPEN if waited <= PULL_PATIENCE else _pull_outlook(self.message)
+            if waited > PULL_PATIENCE and NO_IMAGE.search(self.message):
+                return Outlook.NONE
+            return Outlook.POOR if waited > PULL_PATIENCE and ON_NODE.search(self.message) else Outlook.OPEN
         if self.reason == MISSING and waited > MISSING_PATIENCE:
             return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
         if self.running or self.again or self.ended == LOST:  # it may have what it needs by now
@@ -136,7 +136,7 @@ class Fault:
         """What to do about it; empty where only the program itself can tell."""
         if EXHAUSTED in self.message:
             return MORE_INSTANCES
-        if self.ended == KILLED:
+        if self.ended == "OOMKilled":
             limit = f" (now {self.memory})" if self.memory else ""
             return f"raise resources.limits.memory of the container {self.container}{limit}"
         if self.unstartable:
@@ -159,62 +159,43 @@ class Fault:
         return ""
 
 
-def _pull_outlook(message: str) -> Outlook:
-    if NO_IMAGE.search(message):
-        return Outlook.NONE
-    return Outlook.POOR if ON_NODE.search(message) else Outlook.OPEN
-
-
 def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield a fault for each container of a pod that waits because of an error, or ended with one."""
     status, spec = pod.get("status") or {}, pod.get("spec") or {}
     once = spec.get("restartPolicy") == "Never"
     lasting = not once and status.get("phase") not in ("Failed", "Succeeded")
     placed = placed_since(pod)
-    memory = _memory_limits(spec)
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    limits = {each.get("name"): (each.get("resources") or {}).get("limits") or {} for each in containers}
     for container in container_statuses(pod):
-        state = container.get("state") or {}
+        name, state = container["name"], container.get("state") or {}
         waiting = state.get("waiting") or {}
         end = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
         ended = str(end.get("finishedAt") or "")
-        excused = once or end.get("reason") == LOST or (placed is not None and ended < placed)
-        reason = _reason(container, end, excused=excused)
-        if not reason:
+        # An end that was no crash of the program that runs now.
+        is_excused = once or end.get("reason") == LOST or (placed is not None and ended < placed)
+        has_recovered = container.get("ready") or (is_excused and "running" in state)
+        if waiting.get("reason") in WAITING:
+            reason = str(waiting["reason"])
+        elif end.get("exitCode", 0) != 0 and not has_recovered:
+            reason = str(end.get("reason") or "Error")
+        else:
             continue
         crashed = bool(end) and reason not in UNPULLED | HOPELESS | {MISSING}
         # A back-off's message is its length; that of the end before it is the cause.
         messages = (end.get("message"), "" if reason == CRASHING and crashed else waiting.get("message"))
         yield Fault(
-            container=container["name"],
+            container=name,
             reason=reason,
             message=next(filter(None, messages if crashed else messages[::-1]), ""),
             ended=str(end.get("reason", "")) if crashed else "",
             exit_code=end.get("exitCode") if crashed else None,
             restarts=container.get("restartCount", 0),
             crashes=_crashes(container.get("restartCount", 0), placed or "", ended),
-            memory=memory.get(container["name"], ""),
+            memory=str(limits.get(name, {}).get("memory") or ""),
             running="running" in state,
             again="terminated" in state and lasting and _was_stopped(end, placed),
         )
-
-
-def _memory_limits(spec: Mapping[str, Any]) -> Mapping[str, str]:
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    limits = {each.get("name"): (each.get("resources") or {}).get("limits") or {} for each in containers}
-    return {name: str(limit.get("memory") or "") for name, limit in limits.items()}
-
-
-def _reason(status: Mapping[str, Any], end: Mapping[str, Any], *, excused: bool) -> str:
-    """Return why a container waits or has ended; empty where nothing is wrong with it.
-
-    An `end` that is `excused` was not a crash of the program that runs now.
-    """
-    state = status.get("state") or {}
-    waiting = (state.get("waiting") or {}).get("reason")
-    if waiting in WAITING:
-        return str(waiting)
-    failed = end.get("exitCode", 0) != 0 and not (status.get("ready") or (excused and "running" in state))
-    return str(end.get("reason") or "Error") if failed else ""
 
 
 def placed_since(pod: Mapping[str, Any]) -> str | None:

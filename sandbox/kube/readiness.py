@@ -22,7 +22,6 @@ from sandbox.kube.pod_faults import (
     CRASHES,
     MISSING_LONGEST,
     MISSING_PATIENCE,
-    Fault,
     Outlook,
     faults,
     impossible_probes,
@@ -71,10 +70,6 @@ class _Trouble:
     evidence: str = ""
     crashes: int = 0
     fix: str = ""
-
-    @property
-    def is_starting(self) -> bool:
-        return self.outlook is Outlook.OPEN and not self.crashes
 
     def __str__(self) -> str:
         return "; ".join(filter(None, (self.state, self.evidence)))
@@ -137,7 +132,8 @@ class _Waiting:
             stuck_pods.replace(self._cluster, live, self._say)
             if trouble := _trouble(self._cluster, live, now - self._begun):
                 troubles[title(live)] = trouble
-                if _is_unprobed(live):
+                programs = containers(live, ("containers",))
+                if live["kind"] != "Job" and any("readinessProbe" not in container for container in programs):
                     self._unprobed.add(title(live))
         return troubles
 
@@ -146,20 +142,18 @@ class _Waiting:
 
         A program that crashes may wait for another workload, and gets one more start once all others are up.
         """
-        is_any_starting = any(trouble.is_starting for trouble in troubles.values())
+        is_any_starting = any(trouble.outlook is Outlook.OPEN and not trouble.crashes for trouble in troubles.values())
         if is_any_starting:
             self._crashes = None
         elif self._crashes is None:
             self._crashes = {name: trouble.crashes for name, trouble in troubles.items()}
-        before = self._crashes or {}
-
-        def is_hopeless(name: str, trouble: _Trouble) -> bool:
-            if trouble.outlook is Outlook.POOR:
-                crashed_again = not trouble.crashes or trouble.crashes > before.get(name, 0)
-                return not is_any_starting and crashed_again
-            return trouble.outlook is Outlook.NONE
-
-        return [name for name, trouble in troubles.items() if is_hopeless(name, trouble)]
+        failed = []
+        for name, trouble in troubles.items():
+            has_crashed_again = not trouble.crashes or trouble.crashes > (self._crashes or {}).get(name, 0)
+            is_last = trouble.outlook is Outlook.POOR and not is_any_starting and has_crashed_again
+            if is_last or trouble.outlook is Outlook.NONE:
+                failed.append(name)
+        return failed
 
 
 def troubles(cluster: Cluster, manifests: Iterable[Manifest]) -> Iterator[str]:
@@ -184,12 +178,6 @@ def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str =
 def _live(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
     metadata = manifest["metadata"]
     return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "default"))
-
-
-def _is_unprobed(live: Manifest) -> bool:
-    """Return whether the workload has a container without a readiness probe, which is ready until it ends."""
-    programs = containers(live, ("containers",))
-    return live["kind"] != "Job" and any("readinessProbe" not in container for container in programs)
 
 
 def _failure(troubles: Mapping[str, _Trouble]) -> ClusterError:
@@ -238,8 +226,11 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             outlooks.append(fault.outlook(waited))
             crashes += fault.restarts
             fixes.append(fault.fix)
-            words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
-            evidence.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
+            words = ""
+            if fault.has_log:
+                text = cluster.log(name, namespace, container=fault.container, lines=LINES, previous=fault.running)
+                words = textwrap.indent(f"\n{text.rstrip()}", "    ") if text.strip() else ""
+            evidence.append(f"pod {name}, {fault}{words}")
     if not evidence and not ended and waited > UNREADY:
         for pod in pods:
             for message, fix in impossible_probes(pod, events()) if not is_ready(pod) else ():
@@ -286,20 +277,19 @@ def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
 
 
 def _last(events: Sequence[Manifest], reason: str, name: str) -> str:
-    messages = [
-        str(event.get("message", "")).strip()
-        for event in events
-        if event.get("reason") == reason and (event.get("involvedObject") or {}).get("name") == name
-    ]
-    return messages[-1] if messages else ""
+    for event in reversed(events):
+        if event.get("reason") == reason and (event.get("involvedObject") or {}).get("name") == name:
+            return str(event.get("message", "")).strip()
+    return ""
 
 
-def _refusal(live: Manifest, events: Sequence[Manifest]) -> Iterator[str]:
-    """Yield why a workload without a condition for it gets no pod, if that is the last thing its controller did."""
+def _refusal(live: Manifest, events: Sequence[Manifest]) -> list[str]:
+    """Return why a workload without a condition for it gets no pod, if that is the last thing its controller did."""
     own = {"kind": live["kind"], "name": live["metadata"]["name"]}.items()
-    about = [event for event in events if own <= (event.get("involvedObject") or {}).items()]
-    last = [event for event in about if event.get("reason") in (REFUSED, MADE, REMOVED)][-1:]
-    yield from (str(event.get("message", "")).strip() for event in last if event["reason"] == REFUSED)
+    for event in reversed(events):
+        if own <= (event.get("involvedObject") or {}).items() and event.get("reason") in (REFUSED, MADE, REMOVED):
+            return [str(event.get("message", "")).strip()] if event["reason"] == REFUSED else []
+    return []
 
 
 def _missing_for_volumes(pod: Manifest, events: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
@@ -313,8 +303,3 @@ def _missing_for_volumes(pod: Manifest, events: Sequence[Manifest]) -> Iterator[
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if claim and CLASSLESS.search(message := _last(events, NOT_PROVISIONED, claim)):
             yield f"claim {claim}: {message}", CHOOSE_CLASS
-
-
-def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
-    text = cluster.log(pod, namespace, container=fault.container, lines=LINES, previous=fault.running)
-    return textwrap.indent(text.rstrip(), "    ")

@@ -6,9 +6,7 @@ Kubernetes waits for such a pod before it replaces any, also when the new revisi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say
 from sandbox.kube.deletion import is_leaving
@@ -26,36 +24,31 @@ def replace(cluster: Cluster, live: Manifest, say: Say) -> None:
 
     Raises ClusterError.
     """
-    status, strategy = live.get("status") or {}, (live.get("spec") or {}).get("updateStrategy") or {}
+    status, spec = live.get("status") or {}, live.get("spec") or {}
+    strategy = spec.get("updateStrategy") or {}
     is_updating = status.get("replicas", 0) > status.get("updatedReplicas", 0)
     if live["kind"] != "StatefulSet" or strategy.get("type") == "OnDelete" or not (is_seen(live) and is_updating):
         return
+    # Pods with lower numbers are to stay at their revision.
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    first = ((spec.get("ordinals") or {}).get("start") or 0) + partition
     namespace = live["metadata"].get("namespace", "default")
-    for pod, reason in _stuck(live, cluster.list("v1", "Pod", namespace, selector=pod_selector(live))):
-        say(f"replacing pod {pod}, which is of an earlier revision: {reason}")
-        try:
-            cluster.delete("v1", "Pod", pod, namespace)
-        except ClusterError as error:
-            error.fix = error.fix or f"kubectl --namespace {namespace} delete pod {pod}, then sandbox up"
-            raise
-
-
-def _stuck(live: Manifest, pods: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    newest = live["status"].get("updateRevision")
-    for pod in pods:
+    for pod in cluster.list("v1", "Pod", namespace, selector=pod_selector(live)):
         name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}
-        is_old = labels.get(REVISION) not in (None, newest) and not _stays(live["spec"], name)
+        is_old = (
+            labels.get(REVISION) not in (None, status.get("updateRevision")) and int(name.rpartition("-")[2]) >= first
+        )
         if not is_old or is_leaving(pod) or is_ready(pod):
             continue
         fault = next((fault for fault in faults(pod) if not fault.again), None)
-        if fault or _unready_for(pod) > PATIENCE:
-            yield name, str(fault or "not ready")
-
-
-def _stays(spec: Mapping[str, Any], pod: str) -> bool:
-    partition = ((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
-    first = (spec.get("ordinals") or {}).get("start") or 0
-    return int(pod.rpartition("-")[2]) < first + partition
+        if fault is None and _unready_for(pod) <= PATIENCE:
+            continue
+        say(f"replacing pod {name}, which is of an earlier revision: {fault or 'not ready'}")
+        try:
+            cluster.delete("v1", "Pod", name, namespace)
+        except ClusterError as error:
+            error.fix = error.fix or f"kubectl --namespace {namespace} delete pod {name}, then sandbox up"
+            raise
 
 
 def _unready_for(pod: Manifest) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
@@ -14,7 +14,7 @@ LEAVING = "is being deleted"
 
 
 def is_ready(pod: Manifest) -> bool:
-    return any(condition["status"] == "True" for condition in conditions(pod, "Ready"))
+    return any(_true(pod, "Ready"))
 
 
 def has_failed(live: Mapping[str, Any]) -> bool:
@@ -30,47 +30,36 @@ def progress(live: Mapping[str, Any]) -> str | None:
     """Return what a workload lacks to be ready, by its status, or None. Raises ClusterError for one that has failed."""
     if is_leaving(live):
         return LEAVING
-    match live["kind"]:
-        case "Pod":
-            return _pod_progress(live)
-        case "Job":
-            return _job_progress(live)
-        case _:
-            return _rollout_progress(live)
-
-
-def _pod_progress(pod: Mapping[str, Any]) -> str | None:
-    status = pod.get("status") or {}
-    if status.get("phase") == "Failed":
-        raise ClusterError(f"{title(pod)} failed", details=str(status.get("message", "")))
-    done = status.get("phase") == "Succeeded" or is_ready(pod)
-    return None if done else str(status.get("phase", "not scheduled"))
-
-
-def _job_progress(job: Mapping[str, Any]) -> str | None:
-    for condition in conditions(job, "Failed"):
-        if condition["status"] == "True":
-            raise ClusterError(f"{title(job)} failed", details=condition.get("message", ""))
-    status, spec = job.get("status") or {}, job.get("spec") or {}
-    # A success policy may end it sooner (KEP-3998); one that is suspended is begun by another.
-    complete = any(condition["status"] == "True" for condition in conditions(job, "Complete")) or spec.get("suspend")
-    return None if complete or status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
-
-
-def _rollout_progress(live: Mapping[str, Any]) -> str | None:
     status, spec = live.get("status") or {}, live.get("spec") or {}
+    if live["kind"] == "Pod":
+        if status.get("phase") == "Failed":
+            raise ClusterError(f"{title(live)} failed", details=str(status.get("message", "")))
+        done = status.get("phase") == "Succeeded" or is_ready(live)
+        return None if done else str(status.get("phase", "not scheduled"))
+    if live["kind"] == "Job":
+        if failure := next(_true(live, "Failed"), None):
+            raise ClusterError(f"{title(live)} failed", details=failure.get("message", ""))
+        # A success policy may end it sooner (KEP-3998); one that is suspended is begun by another.
+        complete = any(_true(live, "Complete")) or spec.get("suspend")
+        return None if complete or status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
+    return _rollout_progress(live, status, spec)
+
+
+def _rollout_progress(live: Mapping[str, Any], status: Mapping[str, Any], spec: Mapping[str, Any]) -> str | None:
     if spec.get("paused"):  # then nothing changes until another resumes it
         return None
     if not is_seen(live):
         return "not yet seen by its controller"
     if live["kind"] == "DaemonSet":
-        desired, ready, updated = (
-            status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
-        )
-        desired = max(desired, 0 if _chooses_nodes(spec) else 1)
+        ready, updated = status.get("numberReady", 0), status.get("updatedNumberScheduled", 0)
+        # It may rightly have no pod where it asks nodes for more than Linux, which all have.
+        pod = (spec.get("template") or {}).get("spec") or {}
+        labels = (pod.get("nodeSelector") or {}).items() - {("kubernetes.io/os", "linux")}
+        chooses_nodes = labels or (pod.get("affinity") or {}).get("nodeAffinity")
+        desired = max(status.get("desiredNumberScheduled", 0), 0 if chooses_nodes else 1)
     else:
-        desired = spec.get("replicas", 1)
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+        desired = spec.get("replicas", 1)
     updated += _staying(spec, desired)
     # What is ready may still be what is being replaced.
     if status.get("replicas", 0) > updated:
@@ -105,16 +94,13 @@ def _staying(spec: Mapping[str, Any], desired: int) -> int:
     return min(desired, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
 
 
-def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
-    """Return whether a DaemonSet may rightly have no pod: it asks nodes for more than Linux, which all have."""
-    pod = (spec.get("template") or {}).get("spec") or {}
-    labels = (pod.get("nodeSelector") or {}).items() - {("kubernetes.io/os", "linux")}
-    return bool(labels or (pod.get("affinity") or {}).get("nodeAffinity"))
-
-
 def conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
     every = (live.get("status") or {}).get("conditions") or ()
     return (condition for condition in every if condition.get("type") == kind)
+
+
+def _true(live: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
+    return (condition for condition in conditions(live, kind) if condition["status"] == "True")
 
 
 def unschedulable(pod: Mapping[str, Any]) -> list[str]:
