@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -35,36 +35,31 @@ def execute(
     # Names of files are bytes, which need not be text.
     query = urlencode([*options, *([("stdin", "true")] if stdin else [])], errors="surrogateescape")
     path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/exec?{query}"
+    streams = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
     try:
         socket = cluster.socket(path, PROTOCOL)
         try:
-            return _talk(socket, stdin)
+            for start in range(0, len(stdin), PIECE):
+                socket.send_binary(bytes([STDIN]) + stdin[start : start + PIECE])
+            if stdin:
+                socket.send_binary(bytes([CLOSE, STDIN]))
+            while not streams[ERROR] and (message := socket.recv()):
+                streams.setdefault(message[0], bytearray()).extend(message[1:])
         finally:
             socket.shutdown()
+        if not streams[ERROR]:
+            raise Unanswered("the connection ended before the command did")
+        code = _exit_code(json.loads(streams[ERROR]))
     except (OSError, websocket.WebSocketException) as error:
         raise ClusterError(f"{argv[0]} cannot be run in {namespace}/{pod}", details=cause(error)) from error
+    return Executed(code, bytes(streams[STDOUT]), streams[STDERR].decode(errors="replace").strip())
 
 
-def _talk(socket: Any, stdin: bytes) -> Executed:
-    for start in range(0, len(stdin), PIECE):
-        socket.send_binary(bytes([STDIN]) + stdin[start : start + PIECE])
-    if stdin:
-        socket.send_binary(bytes([CLOSE, STDIN]))
-    streams = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
-    while not streams[ERROR] and (message := socket.recv()):
-        streams.setdefault(message[0], bytearray()).extend(message[1:])
-    complaints = streams[STDERR].decode(errors="replace").strip()
-    return _result(bytes(streams[ERROR]), bytes(streams[STDOUT]), complaints)
-
-
-def _result(status: bytes, output: bytes, complaints: str) -> Executed:
-    """Read the Status at the end of a command; if the command failed, its exit code is among the causes."""
-    if not status:
-        raise Unanswered("the connection ended before the command did")
-    content = json.loads(status)
-    if content.get("status") == "Success":
-        return Executed(0, output, complaints)
-    for reason in (content.get("details") or {}).get("causes") or ():
+def _exit_code(status: Mapping[str, Any]) -> int:
+    """Return the exit code in the Status at the end of a command. Raises Unanswered if the command did not run."""
+    if status.get("status") == "Success":
+        return 0
+    for reason in (status.get("details") or {}).get("causes") or ():
         if reason.get("reason") == "ExitCode":
-            return Executed(int(reason["message"]), output, complaints)
-    raise Unanswered(str(content.get("message") or "no reason given"))
+            return int(reason["message"])
+    raise Unanswered(str(status.get("message") or "no reason given"))

@@ -7,7 +7,8 @@ are lost with it (https://kubernetes.io/docs/concepts/overview/working-with-obje
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.kube.manifests import Manifest, pod_selector, title
@@ -84,17 +85,12 @@ def in_the_way(cluster: Cluster, manifest: Manifest, definition: str) -> Manifes
         (manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace")),
     ]
     for version, kind, name, namespace in candidates:
-        live = _get(cluster, version, kind, name, namespace) if name else None
+        live = None
+        with suppress(SandboxError):  # a user may have rights to an object and not to its namespace
+            live = cluster.get(version, kind, name, namespace) if name else None
         if live and is_leaving(live):
             return live
     return None
-
-
-def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | None) -> dict[str, Any] | None:
-    try:
-        return cluster.get(version, kind, name, namespace)
-    except SandboxError:  # a user may have rights to an object and not to its namespace
-        return None
 
 
 def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
@@ -113,10 +109,9 @@ def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
 
 
 def _fix(remaining: Sequence[Manifest]) -> str:
-    foreign = [live for live in remaining if is_held(live)]
-    if not foreign:
+    live = next(filter(is_held, remaining), None)
+    if live is None:
         return "sandbox up again once it is gone"
-    live = foreign[0]
     namespace = live["metadata"].get("namespace")
     where = f" --namespace={namespace}" if namespace else ""
     patch = """--type=merge --patch='{"metadata":{"finalizers":null}}'"""

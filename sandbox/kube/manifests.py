@@ -79,12 +79,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def ordered(manifests: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    return tuple(sorted(manifests, key=_rank))
+    def rank(manifest: Manifest) -> int:
+        kind = manifest["kind"]
+        return FIRST.index(kind) if kind in FIRST else len(FIRST) + (kind in LAST)
 
-
-def _rank(manifest: Manifest) -> int:
-    kind = manifest["kind"]
-    return FIRST.index(kind) if kind in FIRST else len(FIRST) + (kind in LAST)
+    return tuple(sorted(manifests, key=rank))
 
 
 def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
@@ -112,7 +111,8 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
         raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=_advice(place))
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
-    if program := _reader(version, kind):
+    is_kubeconfig = version == "v1" and kind == "Config"
+    if program := "kubectl (a kubeconfig)" if is_kubeconfig else LOCAL_GROUPS.get(version.partition("/")[0]):
         raise BadFile(f"{place}: this {kind} is for {program}, not for a cluster", fix=_advice(place))
     named = isinstance(metadata, dict) and metadata.get("name")
     if kind.endswith("List") and isinstance(content.get("items") or [], list) and not named:
@@ -145,11 +145,9 @@ def is_builtin(group: str) -> bool:
 
 def defined(manifest: Manifest) -> tuple[str, str]:
     """Return the group and kind that the object defines, both empty if it is no CustomResourceDefinition."""
-    if manifest["kind"] != "CustomResourceDefinition":
-        return "", ""
-    spec = manifest.get("spec")
+    spec = manifest.get("spec") if manifest["kind"] == "CustomResourceDefinition" else None
     names = spec.get("names") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(names, dict):  # the cluster reports it
+    if not isinstance(spec, dict) or not isinstance(names, dict):  # the cluster reports another form
         return "", ""
     return str(spec.get("group")), str(names.get("kind"))
 
@@ -167,13 +165,6 @@ def ingress_hosts(ingress: Manifest) -> Iterator[str]:
 def identity(manifest: Manifest) -> tuple[str, ...]:
     metadata = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace", "default")), metadata["name"]
-
-
-def _reader(version: str, kind: str) -> str | None:
-    group = version.partition("/")[0]
-    if version == "v1" and kind == "Config":
-        return "kubectl (a kubeconfig)"
-    return LOCAL_GROUPS.get(group)
 
 
 def _advice(place: str) -> str:

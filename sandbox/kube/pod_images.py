@@ -24,32 +24,22 @@ class PodImage:
     always: bool
 
 
-def pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the spec of the pods that `manifest` makes; empty for kinds that make no pods.
-
-    Raises AttributeError for one that no API server accepts.
-    """
-    template: Any = manifest
-    for key in TEMPLATES.get(manifest["kind"], ("",)):
-        template = template.get(key) or {}
-    return template.get("spec") or {}
-
-
 def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
     """Yield every container of the pods that `manifest` makes; none where its form is wrong, as the cluster reports."""
+    template: Any = manifest
     try:
-        spec = pod_spec(manifest)
+        for key in TEMPLATES.get(manifest["kind"], ("",)):
+            template = template.get(key) or {}
+        yield from containers_in(template.get("spec") or {}, groups)
     except AttributeError:
         return
-    yield from containers_in(spec, groups)
 
 
 def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
     for group in groups:
         listed = pod.get(group) if isinstance(pod, dict) else None
-        yield from (
-            (container for container in listed if isinstance(container, dict)) if isinstance(listed, list) else ()
-        )
+        if isinstance(listed, list):
+            yield from (container for container in listed if isinstance(container, dict))
 
 
 def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -69,13 +59,7 @@ def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
 def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
     """Yield the images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
     for container in containers(manifest):
-        reference = str(container.get("image") or "")
-        if reference:
-            yield PodImage(reference, _asks(reference, container.get("imagePullPolicy")))
-
-
-def _asks(reference: str, policy: str | None) -> bool:
-    if policy is not None:
-        return policy == "Always"
-    name = reference.rpartition("/")[2]
-    return "@" not in reference and (":" not in name or name.endswith(":latest"))
+        if reference := str(container.get("image") or ""):
+            policy, name = container.get("imagePullPolicy"), reference.rpartition("/")[2]
+            is_moving = "@" not in reference and (":" not in name or name.endswith(":latest"))
+            yield PodImage(reference, is_moving if policy is None else policy == "Always")

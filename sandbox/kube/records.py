@@ -65,13 +65,9 @@ class Records:
         return tuple(filter(None, map(self._record, live)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
-        key, own, all_labels = self._key() or self._make_key(), self.prefix + name, {**self.labels, **(labels or {})}
-        metadata = {
-            "name": own,
-            "namespace": self.namespace,
-            "labels": all_labels,
-            "annotations": {SEAL: self._seal(key, own, data, all_labels)},
-        }
+        key, own, all_labels = self._made_key(), self.prefix + name, {**self.labels, **(labels or {})}
+        annotations = {SEAL: self._seal(key, own, data, all_labels)}
+        metadata = {"name": own, "namespace": self.namespace, "labels": all_labels, "annotations": annotations}
         if self.namespace == SYSTEM_NAMESPACE:
             self.cluster.apply(namespace(SYSTEM_NAMESPACE))
         self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
@@ -81,17 +77,14 @@ class Records:
 
     def secret(self, purpose: str) -> str:
         """Return a password of this sandbox, always the same for one purpose."""
-        key = self._key() or self._make_key()
-        return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
+        return hmac.new(self._made_key(), f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
 
     def _record(self, live: Mapping[str, Any]) -> Record | None:
         metadata, data, key = live["metadata"], live.get("data") or {}, self._key()
         labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")
-        if key is None or not hmac.compare_digest(
-            seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
-        ):
-            return None
-        return Record(metadata["name"].removeprefix(self.prefix), labels, data)
+        expected = self._seal(key, metadata["name"], data, labels) if key else ""
+        is_ours = expected and hmac.compare_digest(seal.encode(), expected.encode())
+        return Record(metadata["name"].removeprefix(self.prefix), labels, data) if is_ours else None
 
     def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
         text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)
@@ -100,10 +93,10 @@ class Records:
     def _key(self) -> bytes | None:
         return files.content(self.names.record_key) or None
 
-    def _make_key(self) -> bytes:
+    def _made_key(self) -> bytes:
         with _making:  # other commands on this sandbox wait; steps of one run come at once
-            if (key := self._key()) is not None:
-                return key
-            key = secrets.token_hex(32).encode()  # text, like everything else that is searched for secrets
-            files.write_private(self.names.record_key, key)
+            key = self._key()
+            if key is None:
+                key = secrets.token_hex(32).encode()  # text, like everything else that is searched for secrets
+                files.write_private(self.names.record_key, key)
             return key
