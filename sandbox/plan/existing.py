@@ -22,8 +22,15 @@ from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import Page, PageStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik, tenant_page
 from sandbox.components.registry.external_step import TeamRegistryStep
-from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
-from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, OwnPushStep, name_on_nodes
+from sandbox.components.registry.in_cluster_step import (
+    NAME,
+    PULL_SECRET,
+    WRITE_PORT,
+    InnerCanaryStep,
+    InnerRegistryStep,
+    OwnPushStep,
+    name_on_nodes,
+)
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.rendered_charts import RenderedCharts

@@ -11,7 +11,7 @@ from sandbox.components.certificates import cert_manager
 from sandbox.components.credentials.keychains import shared_keychain
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
-from sandbox.components.registry.container_step import Registry, RegistryStep
+from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
@@ -35,15 +35,15 @@ def registry(site: ClusterSite) -> Step:
     if spec.external:
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, site.purge)
     images = site.own.references
-    own = Registry(
+    return RegistryStep(
         engine=site.engine,
         names=site.names,
         image=images["registry"],
         edge_image=images["haproxy"],
         port=spec.port,
         storage=spec.storage,
+        purge=site.purge,
     )
-    return RegistryStep(own, site.purge)
 
 
 def mirrors(site: ClusterSite) -> list[Step]:

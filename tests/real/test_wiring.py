@@ -18,7 +18,7 @@ import requests
 import yaml
 
 from sandbox.app import context, machine_plan
-from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, Registry
+from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine, container_copy, labelled
 from sandbox.kube.api import Cluster
@@ -276,16 +276,16 @@ def test_garbage_goes_and_what_is_named_stays(own: Sandbox) -> None:
     fresh(url)
 
 
-class Meanwhile(Registry):
+class Meanwhile(RegistryStep):
     """A registry that a user pushes to while its garbage is collected."""
 
-    def _collect(self, *options: str) -> str:
+    def garbage(self, *, delete: bool = False) -> str:
         with pytest.raises(RegistryError) as caught:
             fresh(self.url)
         assert caught.value.status == 405
         with Client(self.url) as client:
             assert client.tags("app") == ("dev",)
-        return super()._collect(*options)
+        return super().garbage(delete=delete)
 
 
 def test_push_is_refused_during_garbage_collection(own: Sandbox, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.components.edge import routes
-from sandbox.components.registry.container_step import CONFIG_FILE, Registry, RegistryStep
+from sandbox.components.registry.container_step import CONFIG_FILE, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -133,7 +133,7 @@ def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
     """Move damaged blobs aside, so that the registry no longer has them. Raises SandboxError."""
     step, busybox = _registry_step(sandbox.spec)
     with sandbox.alone("push"):
-        step.registry.quarantine(digests, busybox)
+        step.quarantine(digests, busybox)
 
 
 def _registry_step(spec: Spec) -> tuple[RegistryStep, str]:
@@ -142,7 +142,7 @@ def _registry_step(spec: Spec) -> tuple[RegistryStep, str]:
     return next(step for step in steps if isinstance(step, RegistryStep)), own.references["busybox"]
 
 
-def _own_registry(spec: Spec) -> tuple[Registry, str]:
+def _own_registry(spec: Spec) -> tuple[RegistryStep, str]:
     """Return the sandbox's own registry, which must run, and the image for what is done to its data."""
     if spec.registry.external:
         raise UsageError(
@@ -155,7 +155,7 @@ def _own_registry(spec: Spec) -> tuple[Registry, str]:
     status = step.check()
     if status.state is not State.READY:
         raise SandboxError(f"the registry is not ready: {status.detail or status.state.value}", fix="sandbox up")
-    return step.registry, busybox
+    return step, busybox
 
 
 def _targets(spec: Spec) -> Sequence[Target]:

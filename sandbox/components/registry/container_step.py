@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.components.edge.route import LOOPBACK, RegistryRoute
 from sandbox.components.edge.shared_edge import Edge
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, container_copy, container_host, labelled
 from sandbox.errors import SandboxError, succeeded
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci.client import Client
@@ -18,9 +18,8 @@ from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status, Work
 from sandbox.system.wait import wait_until
 
-PROGRAM = "registry"
 CONFIG_FILE = "/etc/distribution/config.yml"
-COMMAND = (PROGRAM, "serve", CONFIG_FILE)
+COMMAND = ("registry", "serve", CONFIG_FILE)
 DATA = "/var/lib/registry"
 CONFIG = {
     "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": DATA,
@@ -37,8 +36,6 @@ QUARANTINE = f"{DATA}/quarantine"
 # Uploads that broke off, which the registry itself keeps for a week, and what was moved aside.
 _LEFTOVERS = f"$(busybox find {DATA}/docker -type d -name _uploads) {QUARANTINE}"
 _LEFTOVER = re.compile(r"^(\d+) /\S+/(?:_uploads|quarantine)/([^/\s]+)/", re.MULTILINE)
-_LIST = f"busybox find {_LEFTOVERS} -type f -exec busybox stat -c '%s %n' {{}} +"
-_REMOVE = f"busybox rm -rf {_LEFTOVERS}"
 _PUT_ASIDE = """
 set -e
 busybox mkdir -p PLACE
@@ -54,10 +51,11 @@ PORT = "dev.sandbox.registry-port"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registry:
-    """CNCF distribution in a container, with `port` of the loopback through the edge; its data is in a volume.
+class RegistryStep:
+    """CNCF distribution in a container, with `port` of the loopback through the edge.
 
-    With `storage` the data is in that folder instead, which is the user's and never removed.
+    Its data is in a volume, which outlives `down` unless it purges, or in the folder `storage`, which is the user's and
+    never removed.
     """
 
     engine: Engine
@@ -66,26 +64,54 @@ class Registry:
     edge_image: str
     port: int
     storage: Path | None = None
+    purge: bool = False
+    name: str = "registry"
+    requires: tuple[str, ...] = ("images", "network")
+
+    @property
+    def title(self) -> str:
+        return f"Registry localhost:{self.port}"
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def status(self) -> Status:
+    def check(self) -> Status:
         container = self.engine.container(self.names.registry)
         if container is None:
             return Status(State.ABSENT)
-        if reason := self._drift(container):
-            return Status(State.DRIFTED, reason)
-        edge = self._edge.registry_status(self._route(container))
-        if edge.state is not State.READY:
-            return Status(State.DRIFTED, edge.detail or "the edge does not serve its port")
-        silence = self._silence()
-        return Status(State.DRIFTED, silence) if silence else Status(State.READY, self.names.registry)
+        reason = None
+        if not container.running:
+            reason = "stopped"
+        elif container.image != self.engine.image_id(self.image):
+            reason = "runs another image"
+        elif self.names.network not in container.attached:
+            reason = f"is not on the network {self.names.network}"
+        elif container.labels.get(MADE) != self._spec().labels[MADE]:
+            reason = "has other settings"
+        else:
+            edge = self._edge.registry_status(self._route(container))
+            if edge.state is not State.READY:
+                reason = edge.detail or "the edge does not serve its port"
+        reason = reason or self._silence()
+        return Status(State.DRIFTED, reason) if reason else Status(State.READY, self.names.registry)
 
-    def start(self, say: Callable[[str], None]) -> None:
+    def apply(self, work: Work) -> None:
+        self.start(work.say)
+
+    def start(self, say: Callable[[str], None] = lambda _: None, *, read_only: bool = False) -> None:
         """Recreate its container over the same data, and wait until the edge reaches it. Raises SandboxError."""
-        self._serve({}, say)
+        labelled.make_room(self.engine, self.names.registry, self.names.home)
+        if self.storage is None:
+            self.engine.create_volume(self.names.volume, {**self.names.labels, PORT: str(self.port)})
+        self.engine.run(self._spec(read_only=read_only))
+        self._edge.publish_registry(self._route(self._require_running()), say)
+
+        def silence() -> str | None:
+            self._require_running()
+            return self._silence()
+
+        wait_until(silence, what=self.title, timeout=20, pause=0.05)
 
     def stop(self) -> bool:
         container = self.engine.container(self.names.registry)
@@ -94,9 +120,18 @@ class Registry:
         self.engine.stop(container.name)
         return True
 
-    def garbage(self) -> str:
-        """Return what `collect` would delete, in the registry's own words. Raises SandboxError."""
-        return self._collect("--dry-run")
+    def undo(self) -> bool:
+        return remove(self.engine, self.names, purge=self.purge)
+
+    def garbage(self, *, delete: bool = False) -> str:
+        """Return what no tag names, in the registry's own words, and `delete` it. Raises SandboxError."""
+        dry_run = () if delete else ("--dry-run",)
+        argv = ["registry", "garbage-collect", "--delete-untagged", *dry_run, CONFIG_FILE]
+        status, output = self.engine.execute(self.names.registry, argv)
+        if status != 0:
+            lines = "\n".join(output.splitlines()[-10:])
+            raise SandboxError("the registry could not collect its garbage", details=lines, fix="sandbox up")
+        return output
 
     def leftovers(self, busybox: str) -> Mapping[str, int]:
         """Return the sizes in bytes of unfinished uploads, and of blobs that were moved aside, by their names.
@@ -104,7 +139,8 @@ class Registry:
         They are looked at by a container of the image `busybox`. Raises SandboxError.
         """
         sizes: dict[str, int] = {}
-        _, output = self._run_over_data(busybox, _LIST)  # there may be no such folder yet
+        script = f"busybox find {_LEFTOVERS} -type f -exec busybox stat -c '%s %n' {{}} +"
+        _, output = self._run_over_data(busybox, script)  # there may be no such folder yet
         for size, name in _LEFTOVER.findall(output):
             sizes[name] = sizes.get(name, 0) + int(size)
         return sizes
@@ -116,12 +152,13 @@ class Registry:
         meanwhile, the registry accepts no pushes until the next `up`. Raises SandboxError.
         """
         try:
-            self._serve(READ_ONLY, _silent)
-            output = self._collect()
-            succeeded(self._run_over_data(busybox, _REMOVE), "unfinished uploads could not be deleted")
+            self.start(read_only=True)
+            output = self.garbage(delete=True)
+            removed = self._run_over_data(busybox, f"busybox rm -rf {_LEFTOVERS}")
+            succeeded(removed, "unfinished uploads could not be deleted")
             return output
         finally:
-            self._serve({}, _silent)
+            self.start()
 
     def quarantine(self, damaged: Iterable[str], busybox: str) -> None:
         """Move blobs aside, by a container of the image `busybox`: a registry does not accept a blob that it has.
@@ -132,7 +169,7 @@ class Registry:
         blobs = " ".join(f"{BLOBS}/{algorithm}/{name[:2]}/{name}" for algorithm, name in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         succeeded(self._run_over_data(busybox, script), "the registry's damaged blobs could not be moved aside")
-        self._serve({}, _silent)
+        self.start()
 
     def _run_over_data(self, busybox: str, script: str) -> tuple[int, str]:
         """Run a shell script in a container of the image `busybox` that has the registry's data; see run_script."""
@@ -143,46 +180,23 @@ class Registry:
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )
 
-    def _collect(self, *options: str) -> str:
-        argv = [PROGRAM, "garbage-collect", "--delete-untagged", *options, CONFIG_FILE]
-        status, output = self.engine.execute(self.names.registry, argv)
-        if status != 0:
-            lines = "\n".join(output.splitlines()[-10:])
-            raise SandboxError("the registry could not collect its garbage", details=lines, fix="sandbox up")
-        return output
-
-    def _serve(self, more: Mapping[str, str], say: Callable[[str], None]) -> None:
-        labelled.make_room(self.engine, self.names.registry, self.names.home)
-        if self.storage is None:
-            self.engine.create_volume(self.names.volume, {**self.names.labels, PORT: str(self.port)})
-        self.engine.run(self._spec(more))
-        self._publish(say)
-
-    def _spec(self, more: Mapping[str, str]) -> ContainerSpec:
+    def _spec(self, *, read_only: bool = False) -> ContainerSpec:
+        network = container_host.joined(self.engine, self.names.network)
         spec = ContainerSpec(
             name=self.names.registry,
             image=self.image,
             command=COMMAND,
             labels=self.names.labels,
             network=self.names.network,
-            address=container_host.kept_address(self._network, container_host.REGISTRY),
+            address=container_host.kept_address(network, container_host.REGISTRY),
             publish={REGISTRY_PORT: (Bind(LOOPBACK, self.port),)},
             forwarded=False,
-            environment={**CONFIG, **more},
+            environment={**CONFIG, **(READ_ONLY if read_only else {})},
             volumes={str(self.storage or self.names.volume): DATA},
             user=container_host.folder_owner(self.engine, self.storage) if self.storage else None,
         )
         made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
         return replace(spec, labels={**spec.labels, MADE: made})
-
-    def _publish(self, say: Callable[[str], None]) -> None:
-        self._edge.publish_registry(self._route(self._require_running()), say)
-
-        def silence() -> str | None:
-            self._require_running()
-            return self._silence()
-
-        wait_until(silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
 
     def _route(self, container: Container) -> RegistryRoute:
         network = self.names.network
@@ -192,19 +206,6 @@ class Registry:
     @property
     def _edge(self) -> Edge:
         return Edge(self.engine, self.names, self.edge_image)
-
-    @property
-    def _network(self) -> Network:
-        return container_host.joined(self.engine, self.names.network)
-
-    def _drift(self, container: Container) -> str | None:
-        if not container.running:
-            return "stopped"
-        if container.image != self.engine.image_id(self.image):
-            return "runs another image"
-        if self.names.network not in container.attached:
-            return f"is not on the network {self.names.network}"
-        return None if container.labels.get(MADE) == self._spec({}).labels[MADE] else "has other settings"
 
     def _require_running(self) -> Container:
         container = self.engine.container(self.names.registry)
@@ -220,36 +221,6 @@ class Registry:
         except RegistryError as error:
             return error.brief
         return None
-
-
-def _silent(_: str) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class RegistryStep:
-    """The sandbox's own registry, whose data outlives `down` unless it purges."""
-
-    registry: Registry
-    purge: bool
-    name: str = "registry"
-    requires: tuple[str, ...] = ("images", "network")
-
-    @property
-    def title(self) -> str:
-        return f"Registry localhost:{self.registry.port}"
-
-    def check(self) -> Status:
-        return self.registry.status()
-
-    def apply(self, work: Work) -> None:
-        self.registry.start(work.say)
-
-    def stop(self) -> bool:
-        return self.registry.stop()
-
-    def undo(self) -> bool:
-        return remove(self.registry.engine, self.registry.names, purge=self.purge)
 
 
 def remove(engine: Engine, names: Names, *, purge: bool) -> bool:

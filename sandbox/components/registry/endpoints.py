@@ -13,11 +13,9 @@ from sandbox.oci import address
 
 @dataclass(frozen=True)
 class RegistryAddresses:
-    """The addresses of a registry.
+    """The `names` that images may have on nodes, this machine's own first, and the URL that nodes pull them from.
 
-    `names` are those that images may have on nodes, the host's own first; `endpoint` is where nodes pull each of them
-    from, as a URL; `pods` is its `HOST:PORT` for pods. `address` is what the Service for pods leads to, None when pods
-    need none.
+    `pods` is its `HOST:PORT` for pods; `address` is where their Service leads to, None when they need none.
     """
 
     names: tuple[str, ...]
@@ -35,10 +33,7 @@ class RegistryAddresses:
 
 
 def own(engine: Engine, network: str, names: Names, address: str) -> RegistryAddresses:
-    """Return the addresses of the sandbox's own registry, which this machine knows as `address`, on `network`.
-
-    Raises SandboxError while it has no address there.
-    """
+    """Return the addresses of the sandbox's own registry, called `address` here. Raises SandboxError without any."""
     container = engine.container(names.registry)
     if container is None or network not in container.addresses:
         raise SandboxError(f"the registry has no address on the network {network}", fix="sandbox up")

@@ -1,35 +1,51 @@
-"""Steps of a registry in an existing cluster: its pod, the test that a node pulls from it, and system images."""
+"""The registry in a cluster whose nodes are not ours: pushes by a port-forward only, pulls by nodes with a password.
+
+Nodes trust no plain-http registry but one on their own loopback, which containerd and dockerd use without TLS
+(containerd, core/remotes/docker/config/hosts.go; dockerd has 127.0.0.0/8 among its insecure registries). A NodePort is
+such an address on every node. It is on their other addresses too, so every pull needs a password, and no one can push:
+the registry that accepts pushes listens on the loopback of its pod, which only a port-forward reaches.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Template
 from typing import Any
 
 from sandbox.bundle.published import PREFIX
 from sandbox.components import content_hash
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant
-from sandbox.components.registry import in_cluster
-from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
+from sandbox.config import yaml_text
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.images.images_yaml import FromArchive
-from sandbox.kube.api import ClusterError, Manifest
+from sandbox.kube.api import ClusterError
 from sandbox.kube.readiness import wait_ready
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system import files
 from sandbox.system.wait import WaitTimeout, wait_until
 
+NAME = "sandbox-registry"
+PULL_SECRET = "sandbox-pull"  # noqa: S105  # a name
+USER = "sandbox"
+WRITE_PORT = 5000
+# bcrypt's cost: enough for a password of 192 random bits, which is tested at every request.
+ROUNDS = 4
 TIMEOUT = 180.0  # seconds, for its pod
+CANARY = "sandbox-canary"
 PROOF = "sandbox-pulled"
 PULL_TIMEOUT = 60.0
 OTHER_WAYS = """\
 use a registry that the nodes trust: registry: {external: HOST}   (push there with your account of `docker login`)
 or ask who runs the cluster to let nodes reach NodePorts at 127.0.0.1 (kube-proxy in iptables mode does;
 nftables, IPVS and eBPF replacements need it switched on), or to add a hosts.toml for that name on every node"""
-CANARY = "sandbox-canary"
 _UNRUNNABLE = {"CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 
 
@@ -48,79 +64,94 @@ class InnerRegistryStep(NothingToUndo):
 
     def check(self) -> Status:
         cluster = self.place.cluster
-        service, account = _own(cluster, in_cluster.service()), _account(cluster)
-        if service is None or account is None:
+        host, account = _name_on_nodes(cluster), _account(cluster)
+        if host is None or account is None:
             return Status(State.ABSENT)
-        port = in_cluster.node_port(service)
         secret = cluster.get("v1", "Secret", PULL_SECRET, cluster.namespace) or {}
-        if secret.get("data") != in_cluster.pull_secret(port, in_cluster.password(account))["data"]:
+        if secret.get("data") != _pull_secret(host, account)["data"]:
             return Status(State.DRIFTED, f"the Secret {PULL_SECRET} is for another")
-        disk = self._has_disk(cluster)
-        problem = content_hash.problem(cluster, [self._deployment(cluster, disk=disk)])
-        where = "" if disk else ", its data is gone with its pod: the cluster has no disk to give"
-        return problem or Status(State.READY, f"{in_cluster.name_on_nodes(port)} on nodes{where}")
+        *claims, _, deployment = self._objects(cluster)
+        where = "" if claims else ", its data is gone with its pod: the cluster has no disk to give"
+        return content_hash.problem(cluster, [deployment]) or Status(State.READY, f"{host} on nodes{where}")
 
     def apply(self, work: Work) -> None:
         cluster = self.place.cluster
-        account = _account(cluster)
-        if account is None:
-            cluster.apply(in_cluster.account())
-            account = _account(cluster)
-        cluster.apply(in_cluster.service())
-        service = _own(cluster, in_cluster.service())
-        if service is None or account is None:
+        *claims, service, deployment = self._objects(cluster)
+        if _account(cluster) is None:
+            cluster.apply(_new_account())
+        cluster.apply(service)
+        host, account = _name_on_nodes(cluster), _account(cluster)
+        if host is None or account is None:
             raise SandboxError(f"the registry's objects do not stay in {cluster.namespace}", fix="see who removes them")
-        port = in_cluster.node_port(service)
-        cluster.apply(in_cluster.pull_secret(port, in_cluster.password(account)))
-        disk = self._has_disk(cluster)
-        if disk:
-            cluster.apply(in_cluster.claim())
-        deployment = self._deployment(cluster, disk=disk)
-        cluster.apply(deployment)
+        cluster.apply_all([_pull_secret(host, account), *claims, deployment])
         work.say("waiting for its pod")
         try:
             wait_ready(cluster, [deployment], timeout=TIMEOUT, say=work.say)
         except SandboxError as error:
-            error.fix = error.fix or self._bringing()
-            raise
-
-    def _bringing(self) -> str:
-        if self.image.startswith(PREFIX):
-            return (
+            own = (
                 "no registry has this image of the bundle: write `images: {source: upstream}` in sandbox.yaml, "
                 f"or load it into the nodes, such as: kind load docker-image {self.image}"
             )
-        return "let the nodes pull this image, or use a registry that there is: registry: {external: HOST}"
-
-    def _deployment(self, cluster: Tenant, *, disk: bool) -> dict[str, Any]:
-        return content_hash.marked(cluster.own(in_cluster.deployment(self.image, disk=disk)))
-
-    def _has_disk(self, cluster: Tenant) -> bool:
-        try:
-            would = cluster.rehearse(cluster.own(in_cluster.claim()))
-        except ClusterError as error:
-            if error.status == 403:  # no right to disks, or a quota is used up
-                return False
+            other = "let the nodes pull this image, or use a registry that there is: registry: {external: HOST}"
+            error.fix = error.fix or (own if self.image.startswith(PREFIX) else other)
             raise
-        return bool(would["spec"].get("storageClassName"))
+
+    def _objects(self, cluster: Tenant) -> list[dict[str, Any]]:
+        """Return the claim of a disk, if the cluster has one to give, the Service and the Deployment."""
+        disk, empty = f"persistentVolumeClaim: {{claimName: {NAME}}}", "emptyDir: {sizeLimit: 10Gi}"
+        claim, service, deployment = _manifests("in_cluster.yaml", image=self.image, volume=disk)
+        has_disk = False
+        try:
+            has_disk = bool(cluster.rehearse(cluster.own(claim))["spec"].get("storageClassName"))
+        except ClusterError as error:
+            if error.status != 403:  # no right to disks, or a quota is used up
+                raise
+        if not has_disk:
+            _, service, deployment = _manifests("in_cluster.yaml", image=self.image, volume=empty)
+        return [*([claim] if has_disk else []), service, content_hash.marked(cluster.own(deployment))]
 
 
 def name_on_nodes(place: SandboxNamespace) -> str:
     """Return the prefix of the registry's images in this cluster. Raises SandboxError while there is none."""
-    service = _own(place.cluster, in_cluster.service())
-    if service is None:
+    host = _name_on_nodes(place.cluster)
+    if host is None:
         raise SandboxError(f"there is no registry in {place.namespace}", fix="sandbox up")
-    return in_cluster.name_on_nodes(in_cluster.node_port(service))
+    return host
 
 
-def _own(cluster: Tenant, manifest: Manifest) -> dict[str, Any] | None:
-    live = cluster.find(manifest)
-    return live if live and cluster.owns(live) else None
+def _name_on_nodes(cluster: Tenant) -> str | None:
+    live = cluster.get("v1", "Service", NAME, cluster.namespace)
+    return f"127.0.0.1:{live['spec']['ports'][0]['nodePort']}" if live and cluster.owns(live) else None
 
 
 def _account(cluster: Tenant) -> dict[str, Any] | None:
     live = cluster.get("v1", "Secret", NAME, cluster.namespace)
     return live if live and cluster.owns(live) and "password" in (live.get("data") or {}) else None
+
+
+def _new_account() -> dict[str, Any]:
+    """Return the Secret with a new password, and the hash by which the registry tests it."""
+    import bcrypt
+
+    password = secrets.token_urlsafe(24)
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()
+    return _secret(NAME, "Opaque", {"password": password, "htpasswd": f"{USER}:{hashed}\n"})
+
+
+def _pull_secret(host: str, account: Mapping[str, Any]) -> dict[str, Any]:
+    password = base64.b64decode(account["data"]["password"]).decode()
+    auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    config = json.dumps({"auths": {host: {"auth": auth}}})
+    return _secret(PULL_SECRET, "kubernetes.io/dockerconfigjson", {".dockerconfigjson": config})
+
+
+def _secret(name: str, kind: str, content: Mapping[str, str]) -> dict[str, Any]:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in content.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": {"name": name}, "data": data}
+
+
+def _manifests(file: str, **values: str) -> list[dict[str, Any]]:
+    return yaml_text.documents(Template(files.packaged(__package__, file)).substitute(values))
 
 
 @dataclass(frozen=True)
@@ -140,7 +171,7 @@ class InnerCanaryStep(NothingToUndo):
         cluster = self.place.cluster
         with Client(self.url) as client:
             image = canary_image.place(client)
-        pod = canary_pod(f"{name_on_nodes(self.place)}/{image}", PULL_SECRET)
+        (pod,) = _manifests("canary.yaml", image=f"{name_on_nodes(self.place)}/{image}")
         self._remove()
         try:
             cluster.apply(pod)
@@ -156,18 +187,18 @@ class InnerCanaryStep(NothingToUndo):
             self._remove()
         cluster.apply(_proof(self.place))
 
+    def _live(self) -> dict[str, Any] | None:
+        return self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
+
     def _pull(self) -> str | None:
-        live = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
+        live = self._live()
         return unpulled(live) if live else "its pod is gone"
 
     def _remove(self) -> None:
-        def remaining() -> str | None:
-            live = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
-            return "the pod of an earlier registry is still running" if live else None
-
-        if remaining():
+        if self._live():
             self.place.cluster.delete("v1", "Pod", CANARY, self.place.namespace)
-            wait_until(remaining, what="the canary's end", timeout=PULL_TIMEOUT)
+            running = "the pod of an earlier registry is still running"
+            wait_until(lambda: running if self._live() else None, what="the canary's end", timeout=PULL_TIMEOUT)
 
 
 def recorded(place: SandboxNamespace) -> Status:
@@ -183,31 +214,6 @@ def recorded(place: SandboxNamespace) -> Status:
 def _proof(place: SandboxNamespace) -> dict[str, Any]:
     data = {"registry": name_on_nodes(place), "image": canary_image.document().digest}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
-
-
-def canary_pod(image: str, pull_secret: str) -> dict[str, Any]:
-    """Return the pod. Its image contains no program, so it ends as soon as the image is there."""
-    container = {
-        "name": "canary",
-        "image": image,
-        "imagePullPolicy": "Always",
-        "command": ["/canary"],
-        "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"cpu": "10m", "memory": "16Mi"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    spec = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 0,
-        "imagePullSecrets": [{"name": pull_secret}],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": CANARY}, "spec": spec}
 
 
 def unpulled(live: Mapping[str, Any]) -> str | None:
@@ -235,12 +241,18 @@ class OwnPushStep(NothingToUndo):
     def check(self) -> Status:
         try:
             with Client(self.url, keychain=self.keychain) as client:
-                missing = [str(entry.target) for entry in self.entries if not _has(client, entry)]
+                missing = [
+                    str(entry.target)
+                    for entry in self.entries
+                    if client.manifest_digest(entry.target.repository, str(entry.target.tag)) is None
+                ]
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        if missing:
-            return Status(State.ABSENT, f"missing: {', '.join(missing)}")
-        return Status(State.READY, "in the registry")
+        return (
+            Status(State.ABSENT, f"missing: {', '.join(missing)}")
+            if missing
+            else Status(State.READY, "in the registry")
+        )
 
     def apply(self, work: Work) -> None:
         from sandbox.images.push import push  # and the sources of images, which a check does without
@@ -254,7 +266,3 @@ class OwnPushStep(NothingToUndo):
                 id="no-bundle",
             )
         push(self.entries, self.url, keychain=self.keychain)
-
-
-def _has(client: Client, entry: FromArchive) -> bool:
-    return client.manifest_digest(entry.target.repository, str(entry.target.tag)) is not None

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import yaml
+
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.registry import mirror_settings
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
-from sandbox.components.registry.mirror_settings import Upstream
 from sandbox.engine import Container, ContainerSpec, Engine, Placed, container_host, labelled
 from sandbox.names import LABEL, REGISTRY_PORT, Names
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
+from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API
 from sandbox.step import State, Status, Work
 from sandbox.system import files
 
 MIRROR = "dev.sandbox.mirror"
 CRASHED = "main.main()"  # the last line of a Go program that gives up
+
+
+def upstream_urls(upstreams: Iterable[str]) -> dict[str, str]:
+    """Return the URL of each upstream's API by its name, for `HOST[:PORT]`, which has https, or a URL of that."""
+    urls = {}
+    for upstream in upstreams:
+        scheme, _, name = upstream.rpartition("://")
+        urls[name] = f"https://{DOCKER_HUB_API}" if name == DOCKER_HUB else f"{scheme or 'https'}://{name}"
+    return urls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,34 +61,32 @@ class MirrorsStep:
 
     @property
     def title(self) -> str:
-        return f"Mirrors of {', '.join(upstream.name for upstream in self._upstreams) or 'no registry any more'}"
+        return f"Mirrors of {', '.join(upstream_urls(self.upstreams)) or 'no registry any more'}"
 
     def check(self) -> Status:
         left = [container.name for container in self._leftovers()]
         if left:
             return Status(State.DRIFTED, f"the spec has no {', '.join(left)}")
         notes = []
-        for upstream in self._upstreams:
-            container = self.engine.container(self.names.mirror(upstream.name))
+        for upstream in upstream_urls(self.upstreams):
+            container = self.engine.container(self.names.mirror(upstream))
             if container is None:
-                return Status(State.DRIFTED if any(self._containers()) else State.ABSENT, f"{upstream.name} has none")
-            account = self._account(upstream)
-            reason = self._drift(upstream, account, container)
-            if reason:
-                return Status(State.DRIFTED, f"{upstream.name}: {reason}")
-            notes.append(f"{upstream.name} {self._note(upstream, account, container)}")
+                return Status(State.DRIFTED if any(self._containers()) else State.ABSENT, f"{upstream} has none")
+            if reason := self._drift(upstream, container):
+                return Status(State.DRIFTED, f"{upstream}: {reason}")
+            cut_off = "cannot be reached now: nodes ask it themselves"
+            notes.append(f"{upstream} {self._account_note(upstream) if container.running else cut_off}")
         return Status(State.READY, "; ".join(notes))
 
     def apply(self, work: Work) -> None:
         for left in self._leftovers():
-            settings = self._file(mirror_settings.parse_upstream(left.labels[MIRROR]))
-            settings.unlink(missing_ok=True)  # they may have an account
+            # Its settings may have an account.
+            (self._folder(left.labels[MIRROR]) / "config.yml").unlink(missing_ok=True)
             self.engine.remove_container(left.name)
-        for upstream in self._upstreams:
-            account = self._account(upstream)
-            container = self.engine.container(self.names.mirror(upstream.name))
-            if container is None or self._drift(upstream, account, container):
-                self._start(upstream, account)
+        for upstream in upstream_urls(self.upstreams):
+            container = self.engine.container(self.names.mirror(upstream))
+            if container is None or self._drift(upstream, container):
+                self._start(upstream)
 
     def stop(self) -> bool:
         running = [container.name for container in self._containers() if container.has_processes]
@@ -89,98 +97,99 @@ class MirrorsStep:
     def undo(self) -> bool:
         removed = [self.engine.remove_container(container.name) for container in self._containers()]
         if self.purge:
-            kept = self.engine.labelled_volumes(MIRROR)
-            mine = [name for name, labels in kept.items() if labels.get(LABEL) == self.names.name]
+            volumes = self.engine.labelled_volumes(MIRROR)
+            mine = [name for name, labels in volumes.items() if labels.get(LABEL) == self.names.name]
             removed += [labelled.remove_volume(self.engine, name, self.names.home) for name in mine]
             if self.names.mirrors.exists():
                 shutil.rmtree(self.names.mirrors)
                 removed.append(True)
         return any(removed)
 
-    @property
-    def _upstreams(self) -> tuple[Upstream, ...]:
-        return tuple(map(mirror_settings.parse_upstream, self.upstreams))
-
     def _containers(self) -> Iterator[Container]:
         containers = labelled.containers(self.engine, self.names.home, self.names.name)
         return (container for container in containers if MIRROR in container.labels)
 
     def _leftovers(self) -> list[Container]:
-        wanted = {self.names.mirror(upstream.name) for upstream in self._upstreams}
+        wanted = set(map(self.names.mirror, upstream_urls(self.upstreams)))
         return [container for container in self._containers() if container.name not in wanted]
 
-    def _account(self, upstream: Upstream) -> Credential | None:
-        return self.lent.find(upstream.name) if self.lent else None
-
-    def _drift(self, upstream: Upstream, account: Credential | None, container: Container) -> str | None:
-        if not container.running and not self._is_cut_off(container):
+    def _drift(self, upstream: str, container: Container) -> str | None:
+        # With an account it gives up at its start where the upstream does not answer, and the engine starts it again.
+        if not container.running and CRASHED not in self.engine.logs(container.name):
             return "stopped"
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
         if container.running and self.names.network not in container.addresses:
             return f"is not on the network {self.names.network}"
-        if (files.content(self._certificates(upstream)) or b"") != self.company.pem:
-            return "trusts other certificates"
-        same = files.content(self._file(upstream)) == self._settings(upstream, account)
-        return None if same else "has other settings or another account"
+        same = all(files.content(path) == data for path, data in self._files(upstream).items())
+        return None if same else "has other settings, certificates or another account"
 
-    def _note(self, upstream: Upstream, account: Credential | None, container: Container) -> str:
-        if self._is_cut_off(container):
-            return "cannot be reached now: nodes ask it themselves"
-        if account and not mirror_settings.usable(account):
+    def _account(self, upstream: str) -> Credential | None:
+        return self.lent.find(upstream) if self.lent else None
+
+    def _account_note(self, upstream: str) -> str:
+        account = self._account(upstream)
+        if account and not (account.username and account.password):
             return "without the account, which is a token: a cache needs a name and a password"
         if account:
             return f"signed in as {account.username}"
         with contextlib.suppress(CredentialsUnusable):
-            if self.keychain and self.keychain.find(upstream.name):
+            if self.keychain and self.keychain.find(upstream):
                 return "without your account, which `credentials` does not give to pods of all namespaces"
         return "without an account"
 
-    def _is_cut_off(self, container: Container) -> bool:
-        """Tell whether it gave up at its start, as it does with an account when the upstream does not answer."""
-        return not container.running and CRASHED in self.engine.logs(container.name)
-
-    def _start(self, upstream: Upstream, account: Credential | None) -> None:
-        name = self.names.mirror(upstream.name)
-        files.make_private_dir(self._folder(upstream))
+    def _start(self, upstream: str) -> None:
+        name, folder, contents = self.names.mirror(upstream), self._folder(upstream), self._files(upstream)
+        files.make_private_dir(folder)
         # Removed before its settings change, so that an existing container was always started with the present ones.
         labelled.make_room(self.engine, name, self.names.home)
-        files.write_atomic(self._file(upstream), self._settings(upstream, account), mode=0o600)
-        files.write_atomic(self._certificates(upstream), self.company.pem, mode=0o644)
-        self.engine.create_volume(name, {**self.names.labels, MIRROR: upstream.name})
+        for path, data in contents.items():
+            files.write_atomic(path, data, mode=0o600)
+        self.engine.create_volume(name, {**self.names.labels, MIRROR: upstream})
+        # Copied, since the engine's machine may not have this machine's folders.
+        folders: dict[str, Mapping[str, Placed]] = {}
+        for file, inner in (("config.yml", PurePosixPath(CONFIG_FILE)), ("company.pem", company_ca.PLACE)):
+            if data := contents[folder / file]:
+                folders[str(inner.parent)] = {inner.name: Placed(data, 0o600)}
         self.engine.run(
             ContainerSpec(
                 name=name,
                 image=self.image,
                 command=COMMAND,
-                labels={**self.names.labels, MIRROR: upstream.name},
+                labels={**self.names.labels, MIRROR: upstream},
                 network=self.names.network,
                 address=container_host.spare_address(self.engine, self.names.network, container_host.MIRRORS),
                 environment={"OTEL_TRACES_EXPORTER": "none"},
                 volumes={name: DATA},
-                folders=self._placed(upstream),
+                folders=folders,
             )
         )
 
-    def _placed(self, upstream: Upstream) -> Mapping[str, Mapping[str, Placed]]:
-        """Return the files for its container, by folder: the engine's machine may not have this machine's folders."""
-        folders: dict[str, dict[str, Placed]] = {}
-        for file, inner in (
-            (self._file(upstream), PurePosixPath(CONFIG_FILE)),
-            (self._certificates(upstream), company_ca.PLACE),
-        ):
-            if content := file.read_bytes():
-                folders.setdefault(str(inner.parent), {})[inner.name] = Placed(content, 0o600)
-        return folders
+    def _folder(self, upstream: str) -> Path:
+        return self.names.mirrors / upstream.replace(":", "-")
 
-    def _settings(self, upstream: Upstream, account: Credential | None) -> bytes:
-        return mirror_settings.settings(upstream, account, data=DATA, port=REGISTRY_PORT)
+    def _files(self, upstream: str) -> Mapping[Path, bytes]:
+        folder = self._folder(upstream)
+        settings = mirror_settings(upstream_urls(self.upstreams)[upstream], self._account(upstream))
+        return {folder / "config.yml": settings, folder / "company.pem": self.company.pem}
 
-    def _folder(self, upstream: Upstream) -> Path:
-        return self.names.mirrors / upstream.name.replace(":", "-")
 
-    def _file(self, upstream: Upstream) -> Path:
-        return self._folder(upstream) / "config.yml"
+def mirror_settings(url: str, account: Credential | None) -> bytes:
+    """Return the configuration of distribution, with the account's password. Pulled images are kept for a week.
 
-    def _certificates(self, upstream: Upstream) -> Path:
-        return self._folder(upstream) / "company.pem"
+    It takes a name and a password, and no tokens. Without an account it would ask the upstream at its start how to sign
+    in, and not start where that cannot be reached; so it gets a helper program for accounts that does not exist, which
+    is run later, if ever.
+    """
+    if account and account.username and account.password:
+        login: dict[str, object] = {"username": account.username, "password": account.password}
+    else:
+        login = {"exec": {"command": "anonymous"}}
+    content = {
+        "version": 0.1,
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": DATA}, "delete": {"enabled": True}},
+        "http": {"addr": f":{REGISTRY_PORT}"},
+        "proxy": {"remoteurl": url, **login},
+    }
+    return yaml.safe_dump(content, sort_keys=False).encode()

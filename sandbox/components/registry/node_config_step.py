@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +12,9 @@ from urllib.parse import urlsplit
 from sandbox.components import content_hash
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints, mirror_settings, tls_step
+from sandbox.components.registry import endpoints, tls_step
 from sandbox.components.registry.endpoints import RegistryAddresses
+from sandbox.components.registry.mirrors_step import upstream_urls
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
 from sandbox.images import canary_image
@@ -28,22 +28,16 @@ from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 
-SLICE = ("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE)
 PATIENCE = 30.0
 WIDTH = 8
-FIXES = {
+PULLED = "pulled"
+FIXES = {  # by the hop that failed
     "name": "docker restart {node}   (its DNS does not know the registry's container)",
     "route": "let containers of the network {network} reach each other (firewall), or docker restart {registry}",
     "pull": "see why: docker logs {registry}; docker exec {node} journalctl -u containerd",
 }
 
-
-@dataclass(frozen=True)
-class Broken:
-    """The first hop that failed when the test image was pulled (name, route, pull), and the reason."""
-
-    hop: str
-    reason: str
+HostFiles = Mapping[PurePosixPath, bytes]
 
 
 def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
@@ -54,12 +48,10 @@ def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
     return ("bash", "-c", script, "canary", f"{registry}/{image}", where.hostname or "", port)
 
 
-def canary_result(output: str) -> int | Broken:
-    """Return the milliseconds that the pull took, or what failed, by the command's output."""
+def canary_result(output: str) -> tuple[str, str]:
+    """Return `pulled` and the milliseconds that it took, or the first hop that failed and the reason."""
     hop, _, rest = output.strip().partition(" ")
-    if hop == "pulled":
-        return int(rest)
-    return Broken(hop, rest) if hop in FIXES else Broken("pull", output.strip())
+    return (hop, rest) if hop == PULLED or hop in FIXES else ("pull", output.strip())
 
 
 @dataclass(frozen=True)
@@ -83,61 +75,56 @@ class WiringStep(NothingToUndo):
         addresses = self._addresses()
         if problem := content_hash.problem(Cluster(self.names.kubeconfig), self._manifests(addresses)):
             return problem
-        wanted = self._host_files(addresses)
         for node in self.nodes.running():
-            present = self._listed(node)
-            for path, content in wanted.items():
-                if present.get(path) != content:
-                    return Status(State.DRIFTED if path in present else State.ABSENT, f"hosts.toml: {path} on {node}")
-            for path in self._stale(present, wanted):
+            present, missing, stale = self._host_files(node, addresses)
+            for path in missing:
+                return Status(State.DRIFTED if path in present else State.ABSENT, f"hosts.toml: {path} on {node}")
+            for path in stale:
                 return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
         return self._canary(addresses)
 
     def apply(self, work: Work) -> Status:
         addresses = self._addresses()
-        wanted = self._host_files(addresses)
         for node in self.nodes.running():
-            present = self._listed(node)
-            if stale := self._stale(present, wanted):
+            _, missing, stale = self._host_files(node, addresses)
+            if stale:
                 self.nodes.execute(node, ["rm", "-r", *(str(path.parent) for path in stale)])
-            self.nodes.write_files(node, {path: data for path, data in wanted.items() if present.get(path) != data})
+            self.nodes.write_files(node, missing)
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(namespace(SYSTEM_NAMESPACE))
         cluster.apply_all(self._manifests(addresses))
         if not addresses.address:
             cluster.delete("v1", "Service", SERVICE, SYSTEM_NAMESPACE)
-            cluster.delete(*SLICE)
+            cluster.delete("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE)
         work.usable()  # only the test is still missing
-        results: list[Status] = []
+        status = Status(State.ABSENT)
 
         def unproved() -> str | None:
-            results[:] = [self._canary(addresses)]
-            return None if results[0].state is State.READY else results[0].detail
+            nonlocal status
+            status = self._canary(addresses)
+            return None if status.state is State.READY else status.detail
 
         wait_until(unproved, what="the canary", timeout=PATIENCE)
-        return results[0]
+        return status
 
     def _addresses(self) -> RegistryAddresses:
         if self.registry.external:
             return endpoints.external(self.engine, self.nodes.network, self.registry.external)
         return endpoints.own(self.engine, self.nodes.network, self.names, self.registry.address)
 
-    def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
-        _, output = self.nodes.execute(node, containerd_hosts.LISTING)
-        return containerd_hosts.read_listing(output)
-
-    def _host_files(self, addresses: RegistryAddresses) -> dict[PurePosixPath, bytes]:
-        host_files = containerd_hosts.host_files(addresses.names, addresses.endpoint)
-        for upstream in map(mirror_settings.parse_upstream, self.registry.mirrors):
-            endpoint = f"http://{self.names.mirror(upstream.name)}:{REGISTRY_PORT}"
-            host_files |= [containerd_hosts.host_file(upstream.name, endpoint, server=upstream.url)]
-        return host_files
-
-    def _stale(
-        self, present: Mapping[PurePosixPath, bytes], wanted: Mapping[PurePosixPath, bytes]
-    ) -> tuple[PurePosixPath, ...]:
-        """Return the node's files for registries that the spec does not have any more, those in the cluster too."""
-        return containerd_hosts.stale(present, (*wanted, *tls_step.host_files(self.registry.tls, 0)))
+    def _host_files(
+        self, node: str, addresses: RegistryAddresses
+    ) -> tuple[HostFiles, HostFiles, Sequence[PurePosixPath]]:
+        """Return the node's hosts.toml files, those to write, and those for registries that the spec has no more."""
+        wanted = containerd_hosts.host_files(addresses.names, addresses.endpoint)
+        for upstream, url in upstream_urls(self.registry.mirrors).items():
+            endpoint = f"http://{self.names.mirror(upstream)}:{REGISTRY_PORT}"
+            wanted |= [containerd_hosts.host_file(upstream, endpoint, server=url)]
+        present = containerd_hosts.read_listing(self.nodes.execute(node, containerd_hosts.LISTING)[1])
+        missing = {path: data for path, data in wanted.items() if present.get(path) != data}
+        # Those of registries in the cluster belong to another step.
+        kept = (*wanted, *tls_step.host_files(self.registry.tls, 0))
+        return present, missing, containerd_hosts.stale(present, kept)
 
     def _manifests(self, addresses: RegistryAddresses) -> list[dict[str, Any]]:
         hosting = containerd_hosts.hosting(
@@ -156,23 +143,20 @@ class WiringStep(NothingToUndo):
             if self.registry.external and error.status in (401, 403):
                 return Status(State.READY, "wired; no canary: this registry requires an account")
             return Status(State.DRIFTED, f"push: {error}")
-        nodes = self.nodes.running()
+        command = canary_command(addresses.names[0], image, addresses.endpoint)
+        nodes, slowest = self.nodes.running(), 0
         with ThreadPoolExecutor(WIDTH) as pool:
-            pull = partial(self._pull, command=canary_command(addresses.names[0], image, addresses.endpoint))
-            results = dict(zip(nodes, pool.map(pull, nodes), strict=True))
-        for node, result in results.items():
-            if isinstance(result, Broken):
-                fix = self._fix(node, result, addresses)
-                return Status(State.DRIFTED, f"{result.hop}: {result.reason}, on {node}; fix: {fix}")
-        slowest = max(result for result in results.values() if isinstance(result, int))
+            outputs = tuple(pool.map(lambda node: self.nodes.execute(node, command)[1], nodes))
+        for node, (hop, result) in zip(nodes, map(canary_result, outputs), strict=True):
+            if hop != PULLED:
+                fix = self._fix(node, hop, addresses)
+                return Status(State.DRIFTED, f"{hop}: {result}, on {node}; fix: {fix}")
+            slowest = max(slowest, int(result))
         return Status(State.READY, f"wired, canary {slowest} ms")
 
-    def _pull(self, node: str, *, command: tuple[str, ...]) -> int | Broken:
-        return canary_result(self.nodes.execute(node, command)[1])
-
-    def _fix(self, node: str, broken: Broken, addresses: RegistryAddresses) -> str:
+    def _fix(self, node: str, hop: str, addresses: RegistryAddresses) -> str:
         network, container = self.nodes.network, self.engine.container(node)
         if container is not None and network not in container.addresses:
             return "sandbox up"  # this brings the node back, at whatever address
         registry = addresses.runtime.partition(":")[0]
-        return FIXES[broken.hop].format(node=node, network=network, registry=registry)
+        return FIXES[hop].format(node=node, network=network, registry=registry)

@@ -14,7 +14,6 @@ from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 
 ADDRESS = "127.0.0.1"
-SHOWN = ("cat", "/etc/hosts")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class TlsRegistryStep(NothingToUndo):
                 succeeded(ran, f"/etc/hosts on {node} cannot be written")
 
     def _unknown(self, node: str) -> list[str]:
-        shown = succeeded(self.nodes.execute(node, SHOWN), f"/etc/hosts on {node} cannot be read")
+        shown = succeeded(self.nodes.execute(node, ["cat", "/etc/hosts"]), f"/etc/hosts on {node} cannot be read")
         lines = {tuple(line.split()) for line in shown.splitlines()}
         names = dict.fromkeys(host.partition(":")[0] for host in self.hosts)
         return [name for name in names if (ADDRESS, name) not in lines]
@@ -68,9 +67,9 @@ def host_files(hosts: Iterable[str], port: int) -> dict[PurePosixPath, bytes]:
     On the node the ingress listens on `port`, whatever port the host has at the edge. A `ca` that is not absolute is
     ignored.
     """
-    return {FOLDER / host / "hosts.toml": MARK + _hosts_toml(host, port).encode() for host in hosts}
-
-
-def _hosts_toml(host: str, port: int) -> str:
-    url = f"https://{host.partition(':')[0]}:{port}"
-    return f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{ROOT}"\n'
+    contents = {}
+    for host in hosts:
+        url = f"https://{host.partition(':')[0]}:{port}"
+        text = f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{ROOT}"\n'
+        contents[FOLDER / host / "hosts.toml"] = MARK + text.encode()
+    return contents

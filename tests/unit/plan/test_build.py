@@ -222,7 +222,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     ).model_copy(update={"push": images, "apply": (objects,)})
     steps = build(spec, place)
     assert {step.names for step in steps.values() if hasattr(step, "names")} == {place.sandbox("shop")}
-    assert one(RegistryStep, steps).registry.port == 5055
+    assert one(RegistryStep, steps).port == 5055
     assert one(PushStep, steps).url == "http://127.0.0.1:5055"
     assert one(EdgeStep, steps).route.listen == (("127.0.0.2", 9443), ("127.0.0.2", 10443))
     assert one(PageStep, steps).page.port == 9443

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry import container_step
-from sandbox.components.registry.container_step import DATA, MADE, PORT, Registry, RegistryStep
+from sandbox.components.registry.container_step import DATA, MADE, PORT, RegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Names
@@ -33,21 +33,15 @@ class Crashing(FakeEngine):
         self.boxes[spec.name].log = "panic: no space left\n"
 
 
-def replaced(step: RegistryStep, *, purge: bool = False, **changes: Any) -> RegistryStep:
-    """Return the step over a registry that differs by `changes`."""
-    return replace(step, registry=replace(step.registry, **changes), purge=purge)
-
-
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
-    own = Registry(
+    return RegistryStep(
         engine=engine,
         names=names,
         image=IMAGE,
         edge_image=UPSTREAM["haproxy"],
         port=urlsplit(registry.url).port or 0,
     )
-    return RegistryStep(own, purge=False)
 
 
 def test_registry_is_served_by_the_edge_with_data_in_a_volume(
@@ -57,10 +51,10 @@ def test_registry_is_served_by_the_edge_with_data_in_a_volume(
     step.apply(NoWork())
     assert step.check().state is State.READY
     box = engine.boxes[names.registry]
-    assert engine.publisher(step.registry.port) == names.registry and not box.spec.forwarded
-    assert (Bind("127.0.0.1", step.registry.port),) in engine.boxes[EDGE].spec.publish.values()
+    assert engine.publisher(step.port) == names.registry and not box.spec.forwarded
+    assert (Bind("127.0.0.1", step.port),) in engine.boxes[EDGE].spec.publish.values()
     assert NETWORK in engine.boxes[EDGE].spec.joined, "the edge reaches the registry before there is a cluster"
-    assert engine.volumes[names.volume] == {**names.labels, PORT: str(step.registry.port)}
+    assert engine.volumes[names.volume] == {**names.labels, PORT: str(step.port)}
     assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
     assert box.spec.environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] == "/var/lib/registry"
@@ -88,21 +82,10 @@ def test_a_purge_takes_the_data_too_even_after_an_earlier_down(engine: FakeEngin
     assert (engine.boxes, engine.volumes) == ({}, {})
 
 
-def test_registry_of_another_sandbox_is_left_alone(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    other = replaced(step, names=names.home.sandbox("other"), port=step.registry.port + 1, purge=True)
-    engine.create_volume(other.registry.names.volume, other.registry.names.labels)
-    step.apply(NoWork())
-    assert other.undo()
-    assert set(engine.boxes) == {names.registry, EDGE}
-    assert list(engine.volumes) == [names.volume]
-
-
 @pytest.mark.fault(23)
 def test_container_and_volume_of_another_user_are_kept(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
-    engine.run(
-        ContainerSpec(name=names.registry, image=step.registry.image, command=("sleep",), labels={}, network=NETWORK)
-    )
+    engine.run(ContainerSpec(name=names.registry, image=step.image, command=("sleep",), labels={}, network=NETWORK))
     engine.create_volume(names.volume, {})
     with pytest.raises(SandboxError) as caught:
         step.apply(NoWork())
@@ -133,7 +116,7 @@ def test_edge_that_is_gone_is_drift(engine: FakeEngine, step: RegistryStep) -> N
 
 def test_changed_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     step.apply(NoWork())
-    newer = replaced(step, image=UPSTREAM["busybox"])
+    newer = replace(step, image=UPSTREAM["busybox"])
     assert (newer.check().state, newer.check().detail) == (State.DRIFTED, "runs another image")
     newer.apply(NoWork())
     assert newer.check().state is State.READY
@@ -141,14 +124,14 @@ def test_changed_image_is_drift(engine: FakeEngine, names: Names, step: Registry
 
 
 def test_changed_port_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    replaced(step, port=step.registry.port).apply(NoWork())
+    step.apply(NoWork())
     with Simulator() as second:
-        moved = replaced(step, port=urlsplit(second.url).port or 0)
+        moved = replace(step, port=urlsplit(second.url).port or 0)
         assert moved.check().state is State.DRIFTED
         moved.apply(NoWork())
         assert moved.check().state is State.READY
     (binds,) = engine.boxes[EDGE].spec.publish.values()
-    assert binds == (Bind("127.0.0.1", moved.registry.port),)
+    assert binds == (Bind("127.0.0.1", moved.port),)
 
 
 def test_registry_stops_and_starts_and_its_port_stays(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
@@ -179,26 +162,20 @@ def test_container_that_is_no_registry_is_drift(registry: Simulator, step: Regis
     assert step.check().state is State.READY
 
 
-def test_slow_registry_is_waited_for(registry: Simulator, step: RegistryStep) -> None:
-    registry.faults.append(Fault("GET", "/v2/$", 404, times=2))
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-
-
 def test_registry_that_exits_is_an_error_with_its_last_lines(names: Names, step: RegistryStep) -> None:
-    engine = Crashing(IMAGE, step.registry.edge_image)
+    engine = Crashing(IMAGE, step.edge_image)
     engine.create_network(NETWORK, {})
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
-        replaced(step, engine=engine).apply(NoWork())
+        replace(step, engine=engine).apply(NoWork())
     assert "no space left" in caught.value.details
 
 
 def test_registry_data_may_be_a_users_folder(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
     folder = tmp_path / "made" / "images"
-    stored = replaced(step, storage=folder, purge=True)
+    stored = replace(step, storage=folder, purge=True)
     stored.apply(NoWork())
     assert stored.check().state is State.READY
-    box = engine.boxes[step.registry.names.registry]
+    box = engine.boxes[step.names.registry]
     owner = folder.stat()
     assert box.spec.volumes == {str(folder): "/var/lib/registry"}
     assert box.spec.user == f"{owner.st_uid}:{owner.st_gid}"  # its root, without capabilities, could not write there
@@ -208,24 +185,8 @@ def test_registry_data_may_be_a_users_folder(engine: FakeEngine, step: RegistryS
 
 def test_root_of_a_rootless_engine_is_the_user(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
     engine.rootless = True
-    replaced(step, storage=tmp_path).apply(NoWork())
-    assert engine.boxes[step.registry.names.registry].spec.user is None
-
-
-def test_a_folder_that_cannot_be_had_is_said(step: RegistryStep, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(SandboxError, match="cannot be used") as caught:
-        replaced(step, storage=tmp_path / "file" / "below").apply(NoWork())
-    assert caught.value.fix
-
-
-def test_changed_data_location_is_drift(step: RegistryStep, tmp_path: Path) -> None:
-    step.apply(NoWork())
-    moved = replaced(step, storage=tmp_path)
-    assert (moved.check().state, moved.check().detail) == (State.DRIFTED, "has other settings")
-    moved.apply(NoWork())
-    assert moved.check().state is State.READY
-    assert step.check().detail == "has other settings"
+    replace(step, storage=tmp_path).apply(NoWork())
+    assert engine.boxes[step.names.registry].spec.user is None
 
 
 class Collecting:
@@ -277,8 +238,8 @@ def test_leftovers_of_uploads_have_sizes_and_are_deleted(
 ) -> None:
     step.apply(NoWork())
     Collecting(engine)
-    assert step.registry.leftovers("busybox:1") == {"0123-4567": 32, "abcdef": 5}
-    step.registry.collect("busybox:1")
+    assert step.leftovers("busybox:1") == {"0123-4567": 32, "abcdef": 5}
+    step.collect("busybox:1")
     (looked, _), (removed, read_only) = over_data.ran
     assert " rm " not in looked and " rm -rf " in removed and read_only
 
@@ -288,7 +249,7 @@ def test_garbage_is_collected_while_pushes_are_refused(
 ) -> None:
     step.apply(NoWork())
     program = Collecting(engine)
-    assert step.registry.garbage() == step.registry.collect("busybox:1") == "said\n"
+    assert step.garbage() == step.collect("busybox:1") == "said\n"
     collect = ["garbage-collect", "--delete-untagged"]
     assert program.ran == [([*collect, "--dry-run"], False), (collect, True)]
     assert step.check().state is State.READY
@@ -298,7 +259,7 @@ def test_failed_collection_is_an_error_and_pushes_resume(engine: FakeEngine, ste
     step.apply(NoWork())
     Collecting(engine, status=1)
     with pytest.raises(SandboxError, match="garbage") as caught:
-        step.registry.collect("busybox:1")
+        step.collect("busybox:1")
     assert "said" in caught.value.details
     assert step.check().state is State.READY
 
@@ -315,12 +276,12 @@ def test_interrupted_collection_leaves_a_registry_for_pushes(
 
     monkeypatch.setattr(container_step, "wait_until", wait)
     with pytest.raises(Interrupted):
-        step.registry.collect("busybox:1")
+        step.collect("busybox:1")
     assert step.check().state is State.READY
 
 
 def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step: RegistryStep) -> None:
-    step.registry._serve(container_step.READ_ONLY, lambda text: None)
+    step.start(read_only=True)
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -328,7 +289,7 @@ def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step
 
 def test_registry_with_outdated_settings_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
-    box = engine.boxes[step.registry.names.registry]
+    box = engine.boxes[step.names.registry]
     assert box.spec.environment["REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW"] == '["^https?://"]'
     box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "earlier"})
     assert step.check().detail == "has other settings"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.registry.container_step import Registry
+from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep, TeamRegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -36,6 +36,12 @@ def port(engine: FakeEngine, registry: Simulator) -> int:
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, port: int) -> ExternalRegistryStep:
     return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
+
+
+def start_own(engine: FakeEngine, names: Names) -> None:
+    with Simulator() as answering:
+        port = urlsplit(answering.url).port or 0
+        RegistryStep(engine=engine, names=names, image=IMAGE, edge_image=UPSTREAM["haproxy"], port=port).start()
 
 
 def test_reachable_external_registry_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
@@ -71,15 +77,7 @@ def test_external_registry_unreachable_from_nodes_is_an_error(
 
 
 def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step: ExternalRegistryStep) -> None:
-    with Simulator() as answering:
-        own = Registry(
-            engine=engine,
-            names=names,
-            image=IMAGE,
-            edge_image=UPSTREAM["haproxy"],
-            port=urlsplit(answering.url).port or 0,
-        )
-        own.start(lambda _: None)
+    start_own(engine, names)
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -87,10 +85,7 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
 
 
 def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names: Names) -> None:
-    with Simulator() as answering:
-        port = urlsplit(answering.url).port or 0
-        own = Registry(engine=engine, names=names, image=IMAGE, edge_image=UPSTREAM["haproxy"], port=port)
-        own.start(lambda _: None)
+    start_own(engine, names)
     there = list(engine.boxes)
     step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
     with pytest.raises(RegistryError):

@@ -111,13 +111,6 @@ def test_in_cluster_registry_has_a_disk_and_a_password_for_pods(
     assert not registry_step.undo(), "it goes with its namespace's objects"
 
 
-def test_a_second_time_the_password_stays(registry_step: InnerRegistryStep, server: ApiServer) -> None:
-    registry_step.apply(NoWork())
-    before = words(server)
-    registry_step.apply(NoWork())
-    assert words(server) == before
-
-
 @pytest.mark.parametrize("why", ["no class", "no right"])
 def test_without_a_disk_its_data_is_in_its_pod_and_that_is_said(
     registry_step: InnerRegistryStep, server: ApiServer, why: str
@@ -127,13 +120,6 @@ def test_without_a_disk_its_data_is_in_its_pod_and_that_is_said(
     assert CLAIM not in server.objects and "emptyDir" in volume(server)
     assert registry_step.check().state is State.READY
     assert "its data is gone with its pod" in registry_step.check().detail
-
-
-def test_a_trial_of_a_claim_makes_none(registry_step: InnerRegistryStep, server: ApiServer) -> None:
-    registry_step.apply(NoWork())
-    del server.objects[CLAIM]
-    registry_step.check()
-    assert CLAIM not in server.objects
 
 
 def test_a_pull_secret_of_another_password_is_put_right(registry_step: InnerRegistryStep, server: ApiServer) -> None:
@@ -294,12 +280,6 @@ def test_a_bundle_without_its_files_is_named(push_step: OwnPushStep) -> None:
     with pytest.raises(SandboxError, match="the bundle is not complete") as caught:
         push_step.apply(NoWork())
     assert (caught.value.fix, caught.value.id) == ("sandbox bundle build", "no-bundle")
-
-
-def test_only_what_is_not_there_is_named(push_step: OwnPushStep, registry: Simulator) -> None:
-    push_step.apply(NoWork())
-    del registry.manifests["sandbox/page", "2"]
-    assert push_step.check().detail == "missing: sandbox/page:2"
 
 
 def test_refusing_registry_is_absent_to_check_error_to_apply(push_step: OwnPushStep, registry: Simulator) -> None:

@@ -11,7 +11,7 @@ import yaml
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.registry.mirrors_step import MirrorsStep
+from sandbox.components.registry.mirrors_step import MirrorsStep, mirror_settings, upstream_urls
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.oci.credential import Credential
@@ -87,18 +87,10 @@ def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: 
     company = stranger("Acme")
     (tmp_path / "company.pem").write_bytes(company)
     trusting = replace(step, company=CompanyCa(tmp_path / "company.pem"))
-    assert "trusts other certificates" in trusting.check().detail
+    assert "has other settings, certificates" in trusting.check().detail
     trusting.apply(NoWork())
     assert trusting.check().state is State.READY
     assert engine.boxes[names.mirror("quay.io")].files[company_ca.PLACE] == company
-
-
-def test_pulled_images_are_in_a_volume_until_a_purge(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
-    name = names.mirror("quay.io")
-    step.apply(NoWork())
-    assert engine.boxes[name].spec.volumes == {name: "/var/lib/registry"}
-    assert step.undo() and name in engine.volumes
-    assert replace(step, purge=True).undo() and engine.volumes == {}
 
 
 def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
@@ -136,9 +128,8 @@ def test_unreachable_upstream_does_not_fail_up(engine: FakeEngine, names: Names,
     step.apply(NoWork())
     box = engine.boxes[names.mirror("quay.io")]
     box.running, box.log = False, "panic: dial tcp: lookup quay.io\n\ngoroutine 1 [running]:\nmain.main()\n"
-    found = step.check()
-    assert found.state is State.READY
-    assert "quay.io cannot be reached now" in found.detail
+    assert step.check().state is State.READY
+    assert "quay.io cannot be reached now" in step.check().detail
 
 
 def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
@@ -178,3 +169,24 @@ def test_a_login_of_the_user_s_is_not_given_to_pods(names: Names, step: MirrorsS
     assert SECRET not in (names.mirrors / "quay.io" / "config.yml").read_text()
     without = "without your account, which `credentials` does not give to pods of all namespaces"
     assert bare.check().detail == f"docker.io without an account; quay.io {without}"
+
+
+def test_mirror_settings_name_address_data_and_upstream() -> None:
+    settings = yaml.safe_load(mirror_settings("https://quay.io", Credential("me", "it's: {odd}\\ #")))
+    assert settings["http"] == {"addr": ":5000"}
+    assert settings["storage"] == {"filesystem": {"rootdirectory": "/var/lib/registry"}, "delete": {"enabled": True}}
+    assert settings["proxy"] == {"remoteurl": "https://quay.io", "username": "me", "password": "it's: {odd}\\ #"}
+
+
+@pytest.mark.parametrize("account", [None, Credential(identity="token"), Credential("me", identity="token")])
+def test_mirror_without_password_starts_without_its_upstream(account: Credential | None) -> None:
+    settings = yaml.safe_load(mirror_settings("https://quay.io", account))
+    assert settings["proxy"] == {"remoteurl": "https://quay.io", "exec": {"command": "anonymous"}}
+
+
+def test_upstream_urls_have_https_unless_http_is_written() -> None:
+    assert upstream_urls(["docker.io", "reg.office:5000", "http://reg.test"]) == {
+        "docker.io": "https://registry-1.docker.io",
+        "reg.office:5000": "https://reg.office:5000",
+        "reg.test": "http://reg.test",
+    }

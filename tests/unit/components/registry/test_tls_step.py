@@ -69,13 +69,6 @@ def test_every_node_knows_the_name(engine: FakeEngine, names: Names, step: TlsRe
     assert step.check().detail.endswith(f"/etc/hosts on {names.cluster}-worker")
 
 
-def test_a_second_time_changes_nothing(node: FakeContainer, step: TlsRegistryStep) -> None:
-    step.apply(NoWork())
-    before = dict(node.files)
-    step.apply(NoWork())
-    assert node.files == before
-
-
 def test_names_that_a_restart_forgot_are_put_back(node: FakeContainer, step: TlsRegistryStep) -> None:
     step.apply(NoWork())
     node.files[HOSTS_FILE] = b"127.0.0.1\tlocalhost\n"
