@@ -40,16 +40,16 @@ class Address:
 
 def parse(text: str) -> Address:
     """Read `http[s]://host[:port]` or `host[:port]`; without a scheme loopback means http. Raises UsageError."""
-    try:
-        parts = urlsplit(text if "://" in text else f"//{text}")
-        host, port = parts.hostname, parts.port
-        (host or "").encode("idna")  # as it is asked for
-    except ValueError as error:
-        raise _refused(text, str(error)) from error
-    if not host or parts.path.strip("/") or parts.query or parts.username or parts.scheme not in ("", "http", "https"):
-        raise _refused(text, "expected only a scheme, a host and a port")
-    scheme = parts.scheme or ("http" if Address("http", host, 80).is_loopback else "https")
-    return Address(scheme, host, port or _PORTS[scheme])
+    full = text
+    if "://" not in text:
+        plain = of_url(f"http://{text}")
+        full = f"{'http' if plain and plain.is_loopback else 'https'}://{text}"
+    address = of_url(full)
+    parts = urlsplit(full) if address else None
+    if address is None or parts is None or parts.path.strip("/") or parts.query or parts.username:
+        details = "expected only a scheme, a host and a port"
+        raise UsageError(f"{text!r} is not a registry address", details=details, fix="write http://localhost:5001")
+    return address
 
 
 def of_url(url: str) -> Address | None:
@@ -60,7 +60,7 @@ def of_url(url: str) -> Address | None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-        (host or "").encode("idna")  # as it is asked for
+        (host or "").encode("idna")  # as it is sent to resolvers
     except ValueError:
         return None
     if not host or parts.scheme not in _PORTS or "\\" in parts.netloc:
@@ -82,15 +82,11 @@ def adopted(url: str, root: Address) -> str | None:
     Registries behind a proxy, a forwarded port or TLS termination write Locations with the name, scheme or missing port
     that they see themselves. These are followed, but only ever to the registry that is used already.
     """
-    there = of_url(url)
-    if there is None:
-        return None
-    same = there.host == root.host and (there.port == root.port or urlsplit(url).port is None)
-    if not same and not (there.is_loopback and root.is_loopback and there.port == root.port):
+    address = of_url(url)
+    if address is None:
         return None
     parts = urlsplit(url)
+    same_host = address.host == root.host and (address.port == root.port or parts.port is None)
+    if not same_host and not (address.is_loopback and root.is_loopback and address.port == root.port):
+        return None
     return urlunsplit((root.scheme, root.netloc, parts.path, parts.query, ""))
-
-
-def _refused(text: str, reason: str) -> UsageError:
-    return UsageError(f"{text!r} is not a registry address", details=reason, fix="write http://localhost:5001")

@@ -18,14 +18,15 @@ from sandbox.oci import address as addresses
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.address import Address
+from sandbox.oci.authorization import Grants, grants
 from sandbox.oci.credential import Keychain
 from sandbox.oci.http_session import NoResponse, Response
 from sandbox.oci.manifest import Descriptor, Document
-from sandbox.oci.oci_errors import RegistryError, contradicted
+from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.transport import TRIES, Transport, pause
 from sandbox.system import interruption
 
-MOST_PAGES = 10_000
+MAX_PAGES = 10_000
 # Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
 _NAME = re.compile(r"[\w./-]+", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}")  # longer ones are no sizes, and Python reads none of thousands of digits
@@ -54,6 +55,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = Transport(url, keychain=keychain, sleep=sleep, clock=clock)
+        self._send = self._transport.send
 
     def __enter__(self) -> Self:
         return self
@@ -67,17 +69,15 @@ class Client:
 
     def ping(self) -> None:
         """Return when the registry answers `GET /v2/` (distribution-spec, "Determining Support")."""
-        self._transport.send("GET", "/v2/", wanted=(200, 401))
+        self._send("GET", "/v2/", wanted=(200, 401))
 
     def manifest(self, repository: str, reference: str) -> Document | None:
         """Return the manifest or index that a tag or digest names, checked against its digest, if there is one."""
-        response = self._transport.send(
-            "GET", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
-        )
+        url, pull = f"/v2/{repository}/manifests/{reference}", grants(repository, "pull")
+        response = self._send("GET", url, wanted=(200, 404), grants=pull, headers=_ACCEPT)
         if response.status_code == 404:
             return None
-        content = response.content
-        document = manifests.document(content, response.header("Content-Type").partition(";")[0].strip())
+        document = manifests.document(response.content, response.header("Content-Type").partition(";")[0].strip())
         if digests.is_digest(reference) and document.digest != reference:
             raise RegistryError(
                 f"digest mismatch: {self.url} returned different content for {repository}@{reference}",
@@ -89,14 +89,13 @@ class Client:
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
         """Return the digest that a tag names, if there is one; costs a HEAD if the registry sends the digest."""
-        response = self._transport.send(
-            "HEAD", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
-        )
+        url, pull = f"/v2/{repository}/manifests/{reference}", grants(repository, "pull")
+        response = self._send("HEAD", url, wanted=(200, 404), grants=pull, headers=_ACCEPT)
         if response.status_code == 404:
             return None
-        claimed = response.header("Docker-Content-Digest")
         if digests.is_digest(reference):
             self._confirm(response, reference, f"{repository}@{reference}")
+        claimed = response.header("Docker-Content-Digest")
         if digests.is_digest(claimed):
             return claimed
         document = self.manifest(repository, reference)
@@ -104,10 +103,11 @@ class Client:
 
     def put_manifest(self, repository: str, reference: str, document: Document) -> None:
         """Store `document` under a tag or its digest; the registry refuses it while something it names is missing."""
-        response = self._transport.send(
+        response = self._send(
             "PUT",
             f"/v2/{repository}/manifests/{reference}",
             wanted=(200, 201, 202),
+            grants=grants(repository, "pull", "push"),
             headers={"Content-Type": document.media_type},
             data=document.data,
         )
@@ -115,11 +115,13 @@ class Client:
 
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
-        self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
+        url, delete = f"/v2/{repository}/manifests/{reference}", grants(repository, "delete", "pull")
+        self._send("DELETE", url, wanted=(200, 202, 404), grants=delete)
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Return the size in bytes of a blob; None when it is not there, or not in this repository."""
-        response = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
+        url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
+        response = self._send("HEAD", url, wanted=(200, 404), grants=pull)
         if response.status_code == 404:
             return None
         self._confirm(response, digest, f"the blob {digest} of {repository}")
@@ -129,8 +131,8 @@ class Client:
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
         """Yield the bytes of a blob, in chunks, not verified."""
-        response = self._transport.send("GET", f"/v2/{repository}/blobs/{digest}", wanted=(200,), stream=True)
-        with contextlib.closing(response):
+        url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
+        with contextlib.closing(self._send("GET", url, wanted=(200,), grants=pull, stream=True)) as response:
             self._confirm(response, digest, f"the blob {digest} of {repository}")
             yield _chunks(response)
 
@@ -140,18 +142,18 @@ class Client:
         Returns None when that is done; otherwise the URL of the upload that the registry has begun instead (answer
         202), which must be used or cancelled.
         """
-        response = self._transport.send(
+        response = self._send(
             "POST",
             f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
             wanted=(201, 202),
+            grants=grants(repository, "pull", "push") | grants(source, "pull"),
         )
         return None if response.status_code == 201 else self._location(response)
 
     def begin(self, repository: str) -> str:
         """Begin an upload; its URL must be used unchanged."""
-        return self._location(
-            self._transport.send("POST", f"/v2/{repository}/blobs/uploads/", wanted=(202,), headers=_OCTETS)
-        )
+        url, push = f"/v2/{repository}/blobs/uploads/", grants(repository, "pull", "push")
+        return self._location(self._send("POST", url, wanted=(202,), grants=push, headers=_OCTETS))
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
         """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
@@ -163,13 +165,25 @@ class Client:
             url, begun = begun or self.begin(repository), None
             try:
                 with open_blob() as chunks:
-                    self._put(url, blob, chunks)
+                    body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
+                    response = self._send(
+                        "PUT",
+                        f"{url}{'&' if '?' in url else '?'}digest={quote(blob.digest, safe='')}",
+                        wanted=(201,),
+                        grants=grants(repository, "pull", "push"),
+                        repeat=False,
+                        headers=_OCTETS,
+                        data=body if blob.size else b"".join(body),
+                    )
+                    self._confirm(response, blob.digest, "a blob it was sent")
+                    return
             except RegistryError as error:
-                if error.status == 401 and error.transient and attempt + 1 < TRIES:
+                is_last = attempt + 1 >= TRIES
+                if error.status == 401 and error.transient and not is_last:
                     begun = url  # the token expired before the body began; there is another by now
                     continue
                 self.cancel(url)
-                if not (error.transient or _SPOILT & {*error.codes}) or attempt + 1 >= TRIES:
+                if is_last or not (error.transient or _SPOILT & {*error.codes}):
                     raise
                 self._transport.sleep(pause(attempt, error.retry_after))
                 if self.blob_size(repository, blob.digest) is not None:
@@ -177,23 +191,21 @@ class Client:
             except SandboxError:
                 self.cancel(url)
                 raise
-            else:
-                return
 
     def cancel(self, upload: str) -> None:
         """Have the registry drop an upload that will not be finished, if it still answers; `images gc` drops others."""
         with contextlib.suppress(SandboxError):
-            self._transport.send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=False)
+            self._send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=False)
 
     def tags(self, repository: str) -> tuple[str, ...]:
-        return tuple(self._pages(f"/v2/{repository}/tags/list", "tags"))
+        return tuple(self._pages(f"/v2/{repository}/tags/list", "tags", grants(repository, "pull")))
 
     def catalog(self) -> tuple[str, ...]:
-        return tuple(self._pages("/v2/_catalog", "repositories"))
+        return tuple(self._pages("/v2/_catalog", "repositories", frozenset()))
 
-    def _pages(self, url: str, key: str) -> Iterator[str]:
-        for _ in range(MOST_PAGES):
-            response = self._transport.send("GET", url, wanted=(200, 404))
+    def _pages(self, url: str, key: str, grants: Grants) -> Iterator[str]:
+        for _ in range(MAX_PAGES):
+            response = self._send("GET", url, wanted=(200, 404), grants=grants)
             if response.status_code == 404:
                 return
             yield from self._names(response, key)
@@ -202,7 +214,7 @@ class Client:
             if not following:
                 return
             url = self._transport.resolve(response, following[1].strip())
-        raise RegistryError(f"a list of {self.url} does not end", details=f"{MOST_PAGES} pages and more of {key}")
+        raise RegistryError(f"a list of {self.url} does not end", details=f"{MAX_PAGES} pages and more of {key}")
 
     def _names(self, response: Response, key: str) -> list[str]:
         with contextlib.suppress(ValueError, TypeError, AttributeError):
@@ -214,18 +226,6 @@ class Client:
             details=f"GET {response.url.partition('?')[0]}: {response.content[:100].decode(errors='replace')}",
             fix="check that this is a registry and not a web server or a proxy",
         )
-
-    def _put(self, upload: str, blob: Descriptor, chunks: Iterator[bytes]) -> None:
-        body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
-        response = self._transport.send(
-            "PUT",
-            f"{upload}{'&' if '?' in upload else '?'}digest={quote(blob.digest, safe='')}",
-            wanted=(201,),
-            repeat=False,
-            headers=_OCTETS,
-            data=body if blob.size else b"".join(body),
-        )
-        self._confirm(response, blob.digest, "a blob it was sent")
 
     def _location(self, response: Response) -> str:
         location = response.header("Location")
@@ -241,7 +241,11 @@ class Client:
         """Refuse a response about `subject` in which the registry itself gives another digest."""
         claimed = response.header("Docker-Content-Digest")
         if digests.is_digest(claimed) and claimed != digest:
-            raise contradicted(self.url, subject, claimed, digest)
+            raise RegistryError(
+                f"the registry at {self.url} contradicts itself about {subject}",
+                details=f"it claims {claimed}, its content is {digest}",
+                fix="look for a proxy or a cache in between that mixes answers up, then try again",
+            )
 
 
 def _chunks(response: Response) -> Iterator[bytes]:

@@ -1,15 +1,12 @@
-"""One account at one registry: what proves it, and how to keep that out of everything a person may read."""
+"""One account at one registry, and what knows accounts."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox.errors import SandboxError
-
-HIDDEN = "***"
 
 
 class CredentialsUnusable(SandboxError):
@@ -37,8 +34,8 @@ class Credential:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        pair = (self._pair,) if self.password else ()
-        return tuple(filter(None, (self.password, self.identity, self.bearer, *pair)))
+        pair = self._pair if self.password else ""
+        return tuple(filter(None, (self.password, self.identity, self.bearer, pair)))
 
     @property
     def _pair(self) -> str:
@@ -50,10 +47,3 @@ class Keychain(Protocol):
 
     def find(self, host: str) -> Credential | None:
         """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without any of `secrets`, longest first so that no part of one remains."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return text

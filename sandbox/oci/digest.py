@@ -59,9 +59,7 @@ def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]
     measured, seen = Measured(chunks), 0
     for chunk in measured:
         seen += len(chunk)
-        if seen > size:
-            break
-        if seen == size and measured.digest != digest:
+        if seen > size or (seen == size and measured.digest != digest):
             break
         yield chunk
     if seen != size:

@@ -38,21 +38,28 @@ class DockerConfig:
         self._config: Any = None
 
     def find(self, host: str) -> Credential | None:
+        name = canonical(host)
         with self._lock:
             if self._config is None:
                 self._config = _load(self._path)
-            name = canonical(host)
             helper = self._config.get_credential_store(name)
+            program, reason = f"docker-credential-{helper}", ""
+            account: dict[str, str] = {}
             if helper and not _HELPER.fullmatch(helper):
-                raise _unusable("Docker's config.json", name, "it names a credential helper that is no program's name")
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # a helper that is not installed is an error here
-                    account = self._config.resolve_authconfig(name) or {}
-            except (DockerException, ValueError, KeyError, TypeError):  # whose texts contain the helper's output
-                program = f"docker-credential-{helper}"
-                reason = "" if shutil.which(program) else f"{program} is not installed"
-                raise _unusable(program, name, reason) from None
+                program, reason = "Docker's config.json", "it names a credential helper that is no program's name"
+            else:
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # a helper that is not installed is an error here
+                        account = self._config.resolve_authconfig(name) or {}
+                except (DockerException, ValueError, KeyError, TypeError):  # whose texts contain the helper's output
+                    reason = "it failed" if shutil.which(program) else f"{program} is not installed"
+        if reason:
+            raise CredentialsUnusable(
+                f"{program} gives no credentials for {name}",
+                details=reason,
+                fix="sign in again with docker login, or correct credsStore and credHelpers in Docker's config.json",
+            )
         lower = {key.lower(): value for key, value in account.items()}
         credential = Credential(lower.get("username", ""), lower.get("password", ""), lower.get("identitytoken", ""))
         return credential if credential.username or credential.secrets else None
@@ -60,8 +67,7 @@ class DockerConfig:
 
 def canonical(key: str) -> str:
     """Return the `host[:port]` a key of `auths` stands for; old Docker wrote URLs, and Docker Hub has several names."""
-    host = key.partition("://")[2] or key
-    host = host.partition("/")[0].lower()
+    host = (key.partition("://")[2] or key).partition("/")[0].lower()
     name, _, port = host.rpartition(":")
     if port in ("443", "80") and name:
         host = name
@@ -69,7 +75,6 @@ def canonical(key: str) -> str:
 
 
 def _load(path: Path) -> Any:
-    """Read a config.json. Raises CredentialsUnusable when it cannot be read; its text is never repeated."""
     try:
         content = json_text.document(files.read_regular(path) or b"{}")
         sections = {key: content[key] for key in ("auths", "credHelpers", "credsStore") if content.get(key)}
@@ -77,20 +82,9 @@ def _load(path: Path) -> Any:
     except FileNotFoundError:
         return AuthConfig({})
     except (files.NotAFile, OSError) as error:
-        raise _unreadable(path, files.trouble(error)) from None
-    except (DockerException, ValueError, AttributeError, TypeError):
-        raise _unreadable(path, "it is not JSON of Docker's form") from None
-
-
-def _unreadable(path: Path, reason: str) -> CredentialsUnusable:
-    return CredentialsUnusable(
+        reason = files.trouble(error)
+    except (DockerException, ValueError, AttributeError, TypeError):  # whose texts contain the file's
+        reason = "it is not JSON of Docker's form"
+    raise CredentialsUnusable(
         f"{path} cannot be read", details=reason, fix="correct it, or sign in again with docker login"
-    )
-
-
-def _unusable(program: str, server: str, reason: str) -> CredentialsUnusable:
-    return CredentialsUnusable(
-        f"{program} gives no credentials for {server}",
-        details=reason,
-        fix="sign in again with docker login, or correct credsStore and credHelpers in Docker's config.json",
     )

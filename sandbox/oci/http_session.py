@@ -1,11 +1,13 @@
 """HTTP to a registry, its token server and the stores it redirects to, by one session of `requests`.
 
-Bodies of answers are read completely, up to a limit; only blobs are streamed.
+Names prove nothing: `127.1` and `2130706433` are loopback addresses too, anyone can have a name lead to one, and it can
+lead elsewhere at the next lookup (DNS rebinding). So the address of each connection decides whether it is used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,19 +24,20 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.config.schema.values import proxy_fault
 from sandbox.oci.address import Address, joined, of_url
-from sandbox.oci.address_guard import Guard
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.sanitize import deepest
 
-# Seconds: to connect, until the next byte of an answer to a question, and of an answer to an upload.
+# Seconds: to connect, until the next byte of a response to a question, and of a response to an upload.
 CONNECT_TIMEOUT, QUESTION_TIMEOUT, UPLOAD_TIMEOUT = 10.0, 60.0, 300.0
 QUESTIONS = ("GET", "HEAD")
 # Registries may refuse larger manifests (distribution-spec, "Pushing Manifests"), so nothing else needs to be larger.
 LARGEST = 4 << 20
 LARGEST_REFUSAL = 64 << 10
 REDIRECTS = 5
-MOST_CONNECTIONS = 32
+MAX_CONNECTIONS = 32
+# Where clouds serve a machine's own credentials, other than by link-local addresses: AWS, Google, Alibaba, Azure.
+METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16")
 
 Body = bytes | Iterable[bytes] | Mapping[str, str] | None
 
@@ -64,28 +67,28 @@ class NoResponse(Exception):
 
 @dataclass
 class Response:
-    """A response from `url`: after redirects, not always the one that was asked. A streamed one must be closed."""
+    """A response from `url`, which is another than the requested one after redirects. A streamed one must be closed."""
 
     status_code: int
     url: str
     headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
     content: bytes = b""
-    answer: requests.Response | None = field(default=None, repr=False)
+    stream: requests.Response | None = field(default=None, repr=False)
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")
 
     def chunks(self) -> Iterator[bytes]:
         with translated():
-            yield from self.answer.iter_content(CHUNK) if self.answer else ()
+            yield from self.stream.iter_content(CHUNK) if self.stream else ()
 
     def close(self) -> None:
-        if self.answer:
-            self.answer.close()
+        if self.stream:
+            self.stream.close()
 
 
 class HttpSession:
-    """Connections to the registry at `home` and to what it names, usable by several threads.
+    """Connections to the registry at `home` and to hosts it names, usable by several threads.
 
     A registry on this machine is reached without the environment's proxies and CAs; netrc is never read.
     """
@@ -95,7 +98,7 @@ class HttpSession:
         self._session.trust_env = not home.is_loopback
         self._session.max_redirects = REDIRECTS
         self._session.headers.update({"User-Agent": "sandbox", "Accept-Encoding": "identity"})
-        adapter = _Adapter(Guard(home.host, near=home.is_loopback), pool_maxsize=MOST_CONNECTIONS)
+        adapter = _Adapter(_Guard(home), pool_maxsize=MAX_CONNECTIONS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -119,21 +122,21 @@ class HttpSession:
         large.
         """
         proxy = self._proxy(url)
-        secret = {"Authorization": authorization} if authorization else {}
         with translated(proxy):
-            answer = self._session.request(
+            response = self._session.request(
                 method,
                 url,
-                headers={**headers, **secret},
+                headers={**headers, **({"Authorization": authorization} if authorization else {})},
                 data=data,
-                auth=_as_given,
+                auth=lambda request: request,  # without one, requests would look passwords up in netrc
                 allow_redirects=follow and method in QUESTIONS,
                 stream=True,
                 timeout=(CONNECT_TIMEOUT, QUESTION_TIMEOUT if method in QUESTIONS else UPLOAD_TIMEOUT),
             )
-            streams = stream and answer.ok
-            content = b"" if streams else _whole(answer)
-        return Response(answer.status_code, answer.url, answer.headers, content, answer if streams else None)
+            if stream and response.ok:
+                return Response(response.status_code, response.url, response.headers, stream=response)
+            content = _body(response)
+        return Response(response.status_code, response.url, response.headers, content)
 
     def _proxy(self, url: str) -> str:
         """Return the proxy for a URL, without its account.
@@ -153,67 +156,22 @@ class HttpSession:
         return shown
 
 
-class _Session(requests.Session):
-    """A session that sends accounts to no other host, and follows nothing to where others could change the answer."""
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        here, there = of_url(response.url), of_url(str(prepared_request.url))
-        # A Location that this and requests read differently is refused.
-        same = there == of_url(joined(response.url, response.headers.get("Location", "")))
-        if not there or not same or (here and here.scheme == "https" and there.scheme != "https"):
-            raise RegistryError(
-                f"{here} redirects to an address that is not allowed",
-                details=f"{response.url.partition('?')[0]} leads to {str(prepared_request.url).partition('?')[0]}",
-                fix="tell the registry's owner: https must lead to https",
-            )
-        if here != there:
-            prepared_request.headers.pop("Authorization", None)
-
-
-class _Guarded(HTTPConnection):
-    guard: Guard
-
-    def _new_conn(self) -> socket.socket:
-        if self.proxy is not None:  # which resolves names itself, from where it is
-            return super()._new_conn()
-        with contextlib.suppress(OSError):  # reported as a connection that cannot be made
-            self.guard.resolve(self.host, self.port or 0)
-        connection = super()._new_conn()
-        try:
-            self.guard.admit(self.host, connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-class _Adapter(HTTPAdapter):
-    """An adapter of requests whose connections are all guarded, and which also trusts the system's store."""
-
-    def __init__(self, guard: Guard, **options: Any) -> None:
-        plain = type("Plain", (_Guarded,), {"guard": guard})
-        secure = type("Secure", (_Guarded, HTTPSConnection), {"guard": guard})
-        self._pools = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
-        super().__init__(**options)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=_trusting())
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options, ssl_context=_trusting())
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
-def _trusting() -> ssl.SSLContext:
-    context = create_urllib3_context()
-    context.load_default_certs()
-    return context
+def _body(response: requests.Response) -> bytes:
+    """Return the body, the first part of it for a long refusal. Raises RegistryError for any other long one."""
+    limit = LARGEST if response.ok else LARGEST_REFUSAL
+    body = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            if response.ok:
+                raise RegistryError(
+                    "an answer of a registry is too large",
+                    details=f"{response.url.partition('?')[0]}: more than {limit} bytes",
+                    fix="check the address, or tell the registry's owner",
+                )
+            break
+    return bytes(body[:limit])
 
 
 @contextlib.contextmanager
@@ -231,24 +189,108 @@ def translated(proxy: str = "") -> Iterator[None]:
         raise NoResponse(str(error), proxy=proxy) from error
 
 
-def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return an authentication that adds nothing; without one, requests would look passwords up in netrc."""
-    return request
+class _Session(requests.Session):
+    """A session that sends accounts to no other host, and follows nothing to where others could change the answer."""
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        source, target = of_url(response.url), of_url(str(prepared_request.url))
+        # A Location that requests and this project read differently is refused.
+        same = target == of_url(joined(response.url, response.headers.get("Location", "")))
+        if not target or not same or (source and source.scheme == "https" and target.scheme != "https"):
+            raise RegistryError(
+                f"{source} redirects to an address that is not allowed",
+                details=f"{response.url.partition('?')[0]} leads to {str(prepared_request.url).partition('?')[0]}",
+                fix="tell the registry's owner: https must lead to https",
+            )
+        if source != target:
+            prepared_request.headers.pop("Authorization", None)
 
 
-def _whole(answer: requests.Response) -> bytes:
-    """Return the body, of which a refusal may be cut short. Raises RegistryError for one over the limit."""
-    most = LARGEST if answer.ok else LARGEST_REFUSAL
-    body = bytearray()
-    for chunk in answer.iter_content(1 << 16):
-        body += chunk
-        if len(body) > most:
-            answer.close()
-            if answer.ok:
-                raise RegistryError(
-                    "an answer of a registry is too large",
-                    details=f"{answer.url.partition('?')[0]}: more than {most} bytes",
-                    fix="check the address, or tell the registry's owner",
-                )
-            break
-    return bytes(body[:most])
+def is_local(address: str, own: str = "") -> bool:
+    """Return whether an IP address leads to this machine, or to a service with this machine's secrets.
+
+    `own` is the near end of a connection to it: both ends are the same when a machine connects to itself.
+    """
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or str(parsed) in METADATA:
+        return True
+    return bool(own) and address == own
+
+
+class _Guard:
+    """Checks where the connections of one registry lead.
+
+    A registry on this machine, or behind a tunnel that ends here, may lead to other local addresses. No other may, and
+    once the registry's own name has led elsewhere it may not lead to this machine any more.
+    """
+
+    def __init__(self, home: Address) -> None:
+        self.host = home.host
+        self._registry_is_local = {True} if home.is_loopback else set[bool]()  # at each of its connections
+
+    def check_name(self, host: str, port: int) -> None:
+        """Refuse a name by its addresses, before a connection shows which ports are open. Raises RegistryError."""
+        if host != self.host and self._registry_is_local != {True}:
+            with contextlib.suppress(OSError):  # reported as a connection that cannot be made
+                for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                    if is_local(str(address[0])):
+                        raise self._refusal(host, str(address[0]))
+
+    def check_connection(self, host: str, connection: socket.socket) -> None:
+        peer = str(connection.getpeername()[0])
+        local = is_local(peer, str(connection.getsockname()[0]))
+        has_left = False in self._registry_is_local
+        refused = has_left if host == self.host else self._registry_is_local != {True}
+        if local and refused:
+            raise self._refusal(host, peer)
+        if host == self.host:
+            self._registry_is_local.add(local)
+
+    def _refusal(self, host: str, address: str) -> RegistryError:
+        return RegistryError(
+            f"{self.host} resolves to an address that is not allowed",
+            details=f"{host} is {address}: this machine, or an address that only this machine may use",
+            fix="check the registry's address, or tell its owner",
+        )
+
+
+class _GuardedConnection(HTTPConnection):
+    guard: _Guard
+
+    def _new_conn(self) -> socket.socket:
+        if self.proxy is not None:  # which resolves names itself, from where it is
+            return super()._new_conn()
+        self.guard.check_name(self.host, self.port or 0)
+        connection = super()._new_conn()
+        try:
+            self.guard.check_connection(self.host, connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter of requests whose connections are all guarded, and which also trusts the system's store."""
+
+    def __init__(self, guard: _Guard, **options: Any) -> None:
+        plain = type("Plain", (_GuardedConnection,), {"guard": guard})
+        secure = type("Secure", (_GuardedConnection, HTTPSConnection), {"guard": guard})
+        self._pools = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
+        self._context = create_urllib3_context()
+        self._context.load_default_certs()
+        super().__init__(**options)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options, ssl_context=self._context)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools
+        return manager

@@ -1,7 +1,4 @@
-"""An image as a push needs it: every document, every blob's descriptor, and a way to open the blobs.
-
-It can be reduced to the platforms that are wanted, so that nothing is sent which no node of a sandbox can run.
-"""
+"""An image as a push needs it: every document, every blob's descriptor, and a way to open the blobs."""
 
 from __future__ import annotations
 
@@ -13,10 +10,12 @@ from typing import Protocol
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.oci.manifest import Descriptor, Document, Index, image_manifest, parse, reduced
+from sandbox.oci.manifest import Descriptor, Document, Index, image_manifest, parse, platform_name, reduced
 from sandbox.oci.oci_errors import BadImage
 
-DEEPEST, MOST = 4, 1000  # indexes in indexes, and manifests in one
+MAX_DEPTH, MAX_MANIFESTS = 4, 1000  # indexes in indexes, and manifests in one
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_DESCRIBES = "vnd.docker.reference.digest"
 
 
 class Origin(Protocol):
@@ -27,9 +26,22 @@ class Origin(Protocol):
 
 
 class MissingBlob(SandboxError):
-    """Something that an image names is missing where the image is."""
+    """A document or a blob that an image names is missing at the image's source."""
 
     id = "incomplete-image"
+
+
+class MissingPlatform(SandboxError):
+    """An image does not exist for a requested platform."""
+
+    id = "missing-platform"
+
+    def __init__(self, name: str, missing: Sequence[str], existing: Sequence[str]) -> None:
+        super().__init__(
+            f"{name} does not exist for {', '.join(missing)}",
+            details=f"it exists for: {', '.join(dict.fromkeys(existing)) or 'no platform it names'}",
+            fix="correct `platforms:`, choose another image, or name it by digest to have all it has",
+        )
 
 
 @dataclass(frozen=True)
@@ -72,18 +84,19 @@ class Tree:
 
 
 def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name: str = "", depth: int = 0) -> Tree:
-    """Follow `root` down to its blobs; `read` returns a child document, or None when it is not there.
+    """Follow `root` down to its blobs; `read` returns a child document, or None when it is missing.
 
     `name` is what the image is called in errors. An index may lack platforms, as when an engine has fetched one of
     several: existing ones are kept, under an index reduced to them, or without an index when it is a single image.
-    Raises MissingBlob when no platform is there, and BadImage for an index that lists nothing at all, or too much.
+    Raises MissingBlob when every platform is missing, and BadImage for an index that lists nothing at all, or too much.
     """
     content = parse(root)
     if not isinstance(content, Index):
         return Tree((root,), tuple(dict.fromkeys((content.config, *content.layers))))
     listed = {child.digest: child for child in content.manifests}
-    if depth > DEEPEST or len(listed) > MOST:
-        raise BadImage(f"{name or root.digest} has more than {MOST} manifests", fix="name one of them by its digest")
+    if depth > MAX_DEPTH or len(listed) > MAX_MANIFESTS:
+        brief = f"{name or root.digest} has more than {MAX_MANIFESTS} manifests"
+        raise BadImage(brief, fix="name one of them by its digest")
     if not listed:
         raise BadImage(
             f"{name or root.digest} holds no image",
@@ -96,33 +109,24 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
         if (document := read(child))
     }
     missing = [child for child in listed.values() if child.digest not in trees]
-    below = {digest: tree.documents[-1].descriptor for digest, tree in trees.items()}
-    if not missing and all(digest == descriptor.digest for digest, descriptor in below.items()):
-        return _joined(root, list(trees.values()))
+    children = {digest: tree.documents[-1].descriptor for digest, tree in trees.items()}
     images = [digest for digest in trees if not listed[digest].is_attestation]
-    if not images:
-        lacking = ", ".join(child.digest for child in missing)
-        raise MissingBlob(f"none of the platforms of {root.digest} is there", details=f"missing: {lacking}")
-    tree = trees[images[0]] if len(images) == 1 else _joined(reduced(root, below), list(trees.values()))
+    if missing and not images:
+        details = f"missing: {', '.join(child.digest for child in missing)}"
+        raise MissingBlob(f"none of the platforms of {root.digest} is there", details=details)
+    is_whole = not missing and all(digest == child.digest for digest, child in children.items())
+    if len(images) == 1 and not is_whole:
+        tree = trees[images[0]]
+    else:
+        documents = dict.fromkeys(document for tree in trees.values() for document in tree.documents)
+        tree = Tree(
+            documents=(*documents, root if is_whole else reduced(root, children)),
+            blobs=tuple(dict.fromkeys(blob for tree in trees.values() for blob in tree.blobs)),
+            notes=tuple(note for tree in trees.values() for note in tree.notes),
+        )
     lost = [child.platform or child.digest for child in missing if not child.is_attestation]
     notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
     return replace(tree, notes=tree.notes + notes)
-
-
-def _joined(root: Document, trees: list[Tree]) -> Tree:
-    documents = dict.fromkeys(document for tree in trees for document in tree.documents)
-    blobs = dict.fromkeys(blob for tree in trees for blob in tree.blobs)
-    return Tree((*documents, root), tuple(blobs), tuple(note for tree in trees for note in tree.notes))
-
-
-_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_DESCRIBES = "vnd.docker.reference.digest"
-
-
-class MissingPlatform(SandboxError):
-    """An image does not exist for a wanted platform."""
-
-    id = "missing-platform"
 
 
 def choose(index: Document, platforms: Sequence[str], name: str) -> Document | Descriptor:
@@ -136,7 +140,7 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
     images = [child for child in children if not child.is_attestation and child.platform]
     missing = [platform for platform in platforms if not any(fits(str(child.platform), platform) for child in images)]
     if missing:
-        raise _missing(name, missing, [str(child.platform) for child in images])
+        raise MissingPlatform(name, missing, [str(child.platform) for child in images])
     kept = [child for child in images if any(fits(str(child.platform), platform) for platform in platforms)]
     if len(kept) == len(platforms) == 1:
         return kept[0]
@@ -147,13 +151,15 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
 
 
 def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[Descriptor], bytes]) -> Image:
-    """Return `image` with only `platforms`; `read` gives a configuration's bytes. Raises MissingPlatform."""
+    """Return `image` with only `platforms`; `read` gives a configuration's bytes. Raises MissingPlatform, BadImage."""
     content = parse(image.root)
     if not isinstance(content, Index):
-        platform = platform_of(read(content.config))
-        missing = [wanted for wanted in platforms if not fits(platform, wanted)]
-        if missing:
-            raise _missing(name, missing, [platform])
+        try:
+            platform = platform_name(json_text.document(read(content.config)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadImage("an image configuration cannot be read", details=repr(error)) from error
+        if missing := [wanted for wanted in platforms if not fits(platform, wanted)]:
+            raise MissingPlatform(name, missing, [platform])
         return replace(image, notes=())
     chosen = choose(image.root, platforms, name)
     documents = {document.digest: document for document in image.documents}
@@ -170,30 +176,11 @@ def host_platform() -> str:
 
 
 def fits(platform: str, wanted: str) -> bool:
-    """Tell whether an image for `platform` fits the one that is `wanted`: the same, or one variant of it.
+    """Tell whether an image for `platform` fits the `wanted` one: the same, or one variant of it.
 
-    One for 32-bit ARM that names no variant is for v7 (containerd, platforms/database.go).
+    32-bit ARM without a variant is v7 (containerd, platforms/database.go). 64-bit ARM has only the variant v8, which
+    many images do not name.
     """
     whole = f"{platform}/v7" if platform.endswith("/arm") else platform
-    return f"{_plain(whole)}/".startswith(f"{_plain(wanted)}/")
-
-
-def platform_of(config: bytes) -> str:
-    try:
-        content = json_text.document(config)
-        return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadImage("an image configuration cannot be read", details=repr(error)) from error
-
-
-def _plain(platform: str) -> str:
-    """Return the platform without the variant v8, the only one of 64-bit ARM, which many images do not name."""
-    return platform.removesuffix("/v8") if "/arm64/" in platform else platform
-
-
-def _missing(name: str, missing: Sequence[str], there: Sequence[str]) -> MissingPlatform:
-    return MissingPlatform(
-        f"{name} does not exist for {', '.join(missing)}",
-        details=f"it exists for: {', '.join(dict.fromkeys(there)) or 'no platform it names'}",
-        fix="correct `platforms:`, choose another image, or name it by digest to have all it has",
-    )
+    plain, plain_wanted = (text.removesuffix("/v8") if "/arm64/" in text else text for text in (whole, wanted))
+    return f"{plain}/".startswith(f"{plain_wanted}/")

@@ -21,7 +21,6 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (OCI_INDEX, DOCKER_LIST)
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 LARGEST = 1 << 63  # bytes; sizes are of 64 bits (image-spec, descriptor.md)
-ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
 # Annotations with an image's name in the index.json of a layout.
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
@@ -41,13 +40,8 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
-    def is_document(self) -> bool:
-        return self.media_type in INDEXES + MANIFESTS
-
-    @property
     def is_attestation(self) -> bool:
-        key, value = ATTESTATION
-        return self.annotations.get(key) == value
+        return self.annotations.get("vnd.docker.reference.type") == "attestation-manifest"
 
     def __str__(self) -> str:
         return f"{self.digest} ({self.platform or self.media_type})"
@@ -88,7 +82,7 @@ class Index:
 
 
 def parse(document: Document) -> Manifest | Index:
-    """Read a document. Raises SandboxError when it is neither a manifest nor an index, or lacks a field."""
+    """Read a document. Raises BadImage when it is neither a manifest nor an index, or lacks a field."""
     try:
         content = json_text.document(document.data)
         if document.media_type in INDEXES:
@@ -109,14 +103,18 @@ def parse(document: Document) -> Manifest | Index:
 
 
 def document(data: bytes, media_type: str | None = None) -> Document:
-    """Return bytes as a Document, typed by `media_type`, else by their own field. Raises SandboxError."""
+    """Return bytes as a Document, typed by `media_type`, else by their own field. Raises BadImage."""
     if media_type in INDEXES + MANIFESTS:
         return Document(str(media_type), data)
-    content = _object(data)
-    if content.get("schemaVersion") != 2:
+    try:
+        content = json_text.document(data)
+    except ValueError as error:
+        raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
+    version = content.get("schemaVersion") if isinstance(content, dict) else None
+    if version != 2:
         raise BadImage(
             f"{digests.of(data)} is not an image manifest of schema 2",
-            details=f"media type {media_type}, schemaVersion {content.get('schemaVersion')!r}",
+            details=f"media type {media_type}, schemaVersion {version!r}",
             fix="build or push the image again with a current tool",
         )
     own = content.get("mediaType")
@@ -137,10 +135,7 @@ def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document
 
 
 def reduced(index: Document, keep: Mapping[str, Descriptor]) -> Document:
-    """Return `index` with only the children whose digests are in `keep`, each as what it is there.
-
-    Everything else in it stays as it was.
-    """
+    """Return `index` with only the children whose digests are in `keep`, each replaced by its value there."""
     content = json_text.document(index.data)
     content["manifests"] = [
         {**child, **keep[child["digest"]].as_json()} for child in content["manifests"] if child["digest"] in keep
@@ -150,15 +145,10 @@ def reduced(index: Document, keep: Mapping[str, Descriptor]) -> Document:
 
 def diff_ids(config: bytes) -> tuple[str, ...]:
     """Return the digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
-    problem = f"{digests.of(config)} is not an image configuration"
     try:
-        diff_ids = tuple(json_text.document(config)["rootfs"]["diff_ids"] or ())
+        return tuple(digests.checked(text) for text in json_text.document(config)["rootfs"]["diff_ids"] or ())
     except (ValueError, KeyError, TypeError) as error:
-        raise BadImage(problem, details=repr(error)) from error
-    for diff_id in diff_ids:
-        if not (isinstance(diff_id, str) and digests.is_digest(diff_id)):
-            raise BadImage(problem, details=f"{diff_id!r} is not a digest")
-    return diff_ids
+        raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
 
 
 def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
@@ -178,30 +168,20 @@ def canonical(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
     return text.encode(errors="backslashreplace")  # a half of a surrogate pair stays the escape that it came as
 
 
+def platform_name(content: Mapping[str, Any]) -> str:
+    return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))
+
+
 def _descriptor(content: Mapping[str, Any]) -> Descriptor:
-    media_type, size = content["mediaType"], content["size"]
+    media_type, size, platform = content["mediaType"], content["size"], content.get("platform")
     if not isinstance(media_type, str):
         raise TypeError(f"{media_type!r} is not a media type")
-    digest = digests.checked(content["digest"])
     if not isinstance(size, int) or not 0 <= size < LARGEST:
         raise ValueError(f"{size!r} is not a size")
-    platform = content.get("platform")
     return Descriptor(
         media_type=media_type,
-        digest=digest,
+        digest=digests.checked(content["digest"]),
         size=size,
-        platform="/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
-        if platform
-        else None,
+        platform=platform_name(platform) if platform else None,
         annotations={str(key): str(value) for key, value in (content.get("annotations") or {}).items()},
     )
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        content = json_text.document(data)
-    except ValueError as error:
-        raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
-    if not isinstance(content, dict):
-        raise BadImage(f"{digests.of(data)} is not an image document", details="it is JSON, but not an object")
-    return content

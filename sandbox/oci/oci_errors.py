@@ -50,53 +50,31 @@ class BadImage(SandboxError):
 
 
 def from_response(action: str, status: int, body: bytes, retry_after: str = "") -> RegistryError:
-    codes, messages = _read(body)
-    if not codes and status in (401, 403):
-        codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
-    brief, transient = f"the registry refused {action}", is_transient(status)
-    fix = next((_FIXES[code] for code in codes if code in _FIXES), "")
-    lines = (f"HTTP status {status}", *messages)
-    if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
-        brief, transient, lines = "the registry's disk is full", False, (f"{action}: {lines[0]}", *messages)
-        fix = "free space there: for the sandbox's own registry, sandbox images gc or docker system prune"
-    elif status == 413:
-        lines = ("HTTP status 413: the body is too large", *messages)
-        fix = "raise the limit of the proxy before the registry (nginx: client_max_body_size 0)"
-    return RegistryError(
-        brief,
-        details="\n".join(lines),
-        fix=fix,
-        status=status,
-        codes=codes,
-        transient=transient,
-        retry_after=retry_after,
-    )
-
-
-def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError:
-    return RegistryError(
-        f"the registry at {url} contradicts itself about {subject}",
-        details=f"it claims {said}, its content is {found}",
-        fix="look for a proxy or a cache in between that mixes answers up, then try again",
-    )
-
-
-def is_transient(status: int) -> bool:
-    return status in (408, 429) or (status >= 500 and status not in (501, 505))
-
-
-def _read(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the codes and the readable lines of an error body (`{"errors": [{code, message, detail}]}`)."""
+    """Return the error for an answer with the body `{"errors": [{code, message, detail}]}`, or with any text."""
+    codes: tuple[str, ...] = ()
     try:
         errors = json_text.document(body)["errors"]
         codes = tuple(str(error["code"]) for error in errors)
+        messages = [
+            f"{error['code']}: {error.get('message', '')}"
+            + (f" ({json.dumps(error['detail'])[:256]})" if error.get("detail") else "")
+            for error in errors
+        ]
     except (ValueError, KeyError, TypeError):
         text = body[:256].decode(errors="replace").strip()
-        return (), (text,) if text else ()
-    lines = []
-    for error in errors:
-        line = f"{error['code']}: {error.get('message', '')}"
-        if error.get("detail"):
-            line += f" ({json.dumps(error['detail'])[:256]})"
-        lines.append(line)
-    return codes, tuple(lines)
+        messages = [text] if text else []
+    if not codes and status in (401, 403):
+        codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
+    brief, lines = f"the registry refused {action}", [f"HTTP status {status}", *messages]
+    fix = next((_FIXES[code] for code in codes if code in _FIXES), "")
+    transient = status in (408, 429) or (status >= 500 and status not in (501, 505))
+    if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
+        brief, lines[0], transient = "the registry's disk is full", f"{action}: {lines[0]}", False
+        fix = "free space there: for the sandbox's own registry, sandbox images gc or docker system prune"
+    elif status == 413:
+        lines[0] += ": the body is too large"
+        fix = "raise the limit of the proxy before the registry (nginx: client_max_body_size 0)"
+    details = "\n".join(lines)
+    return RegistryError(
+        brief, details=details, fix=fix, status=status, codes=codes, transient=transient, retry_after=retry_after
+    )

@@ -36,12 +36,12 @@ class Reference:
     digest: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.host}/{self._local(self.path)}"
+        return f"{self.host}/{self._with_suffix(self.path)}"
 
     @property
     def familiar(self) -> str:
         """Return the short form people write: without `docker.io/` and `library/`."""
-        return self._local(self.familiar_path) if self.host == DOCKER_HUB else str(self)
+        return self._with_suffix(self.familiar_path) if self.host == DOCKER_HUB else str(self)
 
     @property
     def familiar_path(self) -> str:
@@ -57,30 +57,41 @@ class Reference:
     def with_default_tag(self) -> Reference:
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
-    def _local(self, path: str) -> str:
+    def _with_suffix(self, path: str) -> str:
         return path + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
 def parse(text: str) -> Reference:
     """Read a reference as Docker does: `busybox` is `docker.io/library/busybox`. Raises UsageError."""
     rest, at, digest = text.partition("@")
+    colon = rest.rfind(":")
+    name, tag = (rest[:colon], rest[colon + 1 :]) if colon > rest.rfind("/") else (rest, None)
+    # The first component is a host if it has a dot, a colon or an upper-case letter.
+    host, slash, path = name.partition("/")
+    if not (slash and (set(host) & set(".:") or host == "localhost" or host != host.lower())):
+        host, path = DOCKER_HUB, name
+    if host == "index.docker.io":
+        host = DOCKER_HUB
+    if host == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    reason, fix = "", ""
     if at and not digests.is_digest(digest):
-        raise _refused(text, f"{digest!r} is not a digest", "write @sha256: and 64 lowercase hexadecimal digits")
-    name, tag = _split_tag(rest)
-    if ":" in name.rpartition("/")[2]:
-        raise _refused(text, "it has two tags", f"write one: {name}")
-    if tag is not None and not _TAG.fullmatch(tag):
-        raise _refused(text, f"{tag!r} is not a tag", "a tag is 1 to 128 letters, digits, '_', '.' or '-'")
-    if _IDENTIFIER.fullmatch(text):
-        raise _refused(text, "64 hexadecimal digits are an image id, not a name", "give the image a name and a tag")
-    host, path = _split_host(name)
-    if not _HOST.fullmatch(host):
-        raise _refused(text, f"{host!r} is not a registry host", "write host or host:port, without a scheme")
-    if not _PATH.fullmatch(path):
+        reason, fix = f"{digest!r} is not a digest", "write @sha256: and 64 lowercase hexadecimal digits"
+    elif ":" in name.rpartition("/")[2]:
+        reason, fix = "it has two tags", f"write one: {name}"
+    elif tag is not None and not _TAG.fullmatch(tag):
+        reason, fix = f"{tag!r} is not a tag", "a tag is 1 to 128 letters, digits, '_', '.' or '-'"
+    elif _IDENTIFIER.fullmatch(text):
+        reason, fix = "64 hexadecimal digits are an image id, not a name", "give the image a name and a tag"
+    elif not _HOST.fullmatch(host):
+        reason, fix = f"{host!r} is not a registry host", "write host or host:port, without a scheme"
+    elif not _PATH.fullmatch(path):
+        reason = f"{path!r} is not a repository path"
         fix = "use lowercase letters and digits, with single '.', '_', '__' or '-' between them, and '/'"
-        raise _refused(text, f"{path!r} is not a repository path", fix)
-    if len(path) > LONGEST_PATH:
-        raise _refused(text, f"the repository path has {len(path)} characters", f"at most {LONGEST_PATH} are allowed")
+    elif len(path) > LONGEST_PATH:
+        reason, fix = f"the repository path has {len(path)} characters", f"at most {LONGEST_PATH} are allowed"
+    if reason:
+        raise UsageError(f"{text!r} is not an image reference", details=reason, fix=fix)
     return Reference(host, path, tag, digest or None)
 
 
@@ -89,32 +100,6 @@ def of_text(text: str) -> Reference | None:
         return parse(text)
     except UsageError:
         return None
-
-
-def _split_tag(text: str) -> tuple[str, str | None]:
-    """Return name and tag: a colon after the last slash starts a tag; any other belongs to `host:port`."""
-    colon = text.rfind(":")
-    if colon > text.rfind("/"):
-        return text[:colon], text[colon + 1 :]
-    return text, None
-
-
-def _split_host(name: str) -> tuple[str, str]:
-    """Return host and path: the first component is a host if it has a dot, a colon or an upper-case letter."""
-    first, slash, rest = name.partition("/")
-    if slash and (set(first) & set(".:") or first == "localhost" or first != first.lower()):
-        host, path = first, rest
-    else:
-        host, path = DOCKER_HUB, name
-    if host == "index.docker.io":
-        host = DOCKER_HUB
-    if host == DOCKER_HUB and "/" not in path:
-        path = f"library/{path}"
-    return host, path
-
-
-def _refused(text: str, reason: str, fix: str) -> UsageError:
-    return UsageError(f"{text!r} is not an image reference", details=reason, fix=fix)
 
 
 @dataclass(frozen=True)
@@ -138,9 +123,8 @@ def parse_target(text: str) -> Target:
     """Read `repository[:tag]`. Raises UsageError when there is a registry host or a digest in it."""
     reference = parse(text)
     if reference.host != DOCKER_HUB or reference.digest:
-        short = Target(reference.familiar_path, reference.tag or DEFAULT_TAG)
         raise UsageError(
             f"{text!r} must not name a registry or a digest: it is a place in the sandbox's registry",
-            fix=f"write {short}",
+            fix=f"write {reference.familiar_path}:{reference.tag or DEFAULT_TAG}",
         )
     return target_of(reference)

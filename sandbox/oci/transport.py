@@ -8,14 +8,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from sandbox.oci import address as addresses
 from sandbox.oci.address import adopted, joined
-from sandbox.oci.authorization import Authorization, Grants, needed_grants
+from sandbox.oci.authorization import Authorization, Grants
 from sandbox.oci.credential import Keychain
 from sandbox.oci.http_session import HttpSession, NoResponse, Response
 from sandbox.oci.oci_errors import RegistryError, from_response
@@ -56,8 +55,7 @@ class Transport:
         self.sleep = sleep
         self._clock = clock
         self._session = HttpSession(self.address)
-        self._authorization = Authorization(self.address, keychain, self._token_request, clock)
-        self._uploads: dict[str, Grants] = {}
+        self._authorization = Authorization(self.address, keychain, self._ask_token_server, clock)
 
     def close(self) -> None:
         self._session.close()
@@ -68,6 +66,7 @@ class Transport:
         url: str,
         *,
         wanted: tuple[int, ...],
+        grants: Grants = frozenset(),
         repeat: bool = True,
         headers: Mapping[str, str] | None = None,
         data: bytes | Iterable[bytes] | None = None,
@@ -75,17 +74,27 @@ class Transport:
     ) -> Response:
         """Return the response, if its status is in `wanted`; RegistryError otherwise.
 
-        `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
-        again; use it only for bodies that can be sent twice. A streamed response must be closed.
+        `url` is a path on this registry or a full URL of it. `grants` are the rights that the request needs. With
+        `repeat`, broken connections, 5xx and 429 are tried again; use it only for bodies that can be sent twice. A
+        streamed response must be closed.
         """
         full = f"{self.address}{url}" if url.startswith("/") else url
         action = f"{method} {full.partition('?')[0]}"
 
         def ask() -> Response:
-            response = self._authorised(action, method, full, headers or {}, data, stream)
+            used, sent = self._authorization.header(grants), self._clock()
+            response = self._session.request(method, full, headers or {}, data, authorization=used, stream=stream)
+            if response.status_code == 401 and addresses.of_url(response.url) == self.address:
+                other = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used, sent)
+                if other and other != used:
+                    if not (data is None or isinstance(data, bytes)):
+                        brief = f"the registry wants another token for {action}"
+                        raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
+                    response = self._session.request(
+                        method, full, headers or {}, data, authorization=other, stream=stream
+                    )
             if response.status_code not in wanted:
                 raise self._refusal(action, response)
-            self._note_upload(response, self._grants(method, full))
             return response
 
         return self._repeated(action, ask, TRIES if repeat else 1)
@@ -105,52 +114,19 @@ class Transport:
         return full
 
     def _repeated(self, action: str, ask: Callable[[], Response], tries: int) -> Response:
-        for attempt in itertools.count():
+        """Call `ask` until it succeeds. The loop is not urllib3's: an interrupt must end its pauses."""
+        for attempt in itertools.count(1):
             try:
                 return ask()
             except NoResponse as problem:
                 error = self._unreachable(action, problem)
             except RegistryError as refusal:
                 error = refusal
-            if not error.transient or attempt + 1 >= tries:
+            if not error.transient or attempt == tries:
                 raise error from None  # the original error contains URLs with their signatures
             log.debug("again after %s: %s", error.status or "a broken connection", action)
-            self.sleep(pause(attempt, error.retry_after))
+            self.sleep(pause(attempt - 1, error.retry_after))
         raise AssertionError("unreachable: the last try returns or raises")
-
-    def _authorised(
-        self,
-        action: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        data: bytes | Iterable[bytes] | None,
-        stream: bool,
-    ) -> Response:
-        """Send once, and once more with another authorization if the registry asks for that."""
-        grants = self._grants(method, url)
-        used, sent = self._authorization.header(grants), self._clock()
-        response = self._session.request(method, url, headers, data, authorization=used, stream=stream)
-        if response.status_code != 401 or addresses.of_url(response.url) != self.address:
-            return response
-        other = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used, sent)
-        if other is None or other == used:
-            return response
-        if not (data is None or isinstance(data, bytes)):
-            brief = f"the registry wants another token for {action}"
-            raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
-        return self._session.request(method, url, headers, data, authorization=other, stream=stream)
-
-    def _grants(self, method: str, url: str) -> Grants:
-        """Return what a request needs; an upload's URL may tell no repository (as at Google's Artifact Registry)."""
-        return needed_grants(method, url) or self._uploads.get(urlsplit(url).path, frozenset())
-
-    def _note_upload(self, response: Response, grants: Grants) -> None:
-        """Keep what was needed for an upload, if its next URL does not tell."""
-        if grants and (location := response.header("Location")):
-            url = joined(response.url, location)
-            if not needed_grants("PUT", url):
-                self._uploads[urlsplit(url).path] = grants
 
     def _refusal(self, action: str, response: Response) -> RegistryError:
         error = self._error(action, response)
@@ -168,7 +144,7 @@ class Transport:
     def _error(self, action: str, response: Response) -> RegistryError:
         body = self._authorization.redacted(response.content.decode(errors="replace"))
         error = from_response(action, response.status_code, body.encode(), response.header("Retry-After"))
-        return self._authorization.denied(error)
+        return self._authorization.explained(error)
 
     def _unreachable(self, action: str, error: NoResponse) -> RegistryError:
         fix = START if self.address.is_loopback else "check the network, a proxy or the host's name"
@@ -178,20 +154,14 @@ class Transport:
             fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
         if error.untrusted:
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
-        return RegistryError(
-            f"no usable connection to the registry at {self.address}",
-            details=details,
-            fix=fix,
-            transient=error.transient,
-        )
+        brief = f"no usable connection to the registry at {self.address}"
+        return RegistryError(brief, details=details, fix=fix, transient=error.transient)
 
-    def _token_request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> bytes:
-        """Return the body of a token server's answer, asked again when that may help."""
+    def _ask_token_server(self, url: str, authorization: str | None, form: Mapping[str, str] | None) -> bytes:
         action = f"a token from {url.partition('?')[0]}"
-        verb, account = "POST" if form else "GET", headers.get("Authorization")
 
         def ask() -> Response:
-            response = self._session.request(verb, url, {}, form, authorization=account)
+            response = self._session.request("POST" if form else "GET", url, {}, form, authorization=authorization)
             if response.status_code != 200:
                 raise self._error(action, response)
             return response

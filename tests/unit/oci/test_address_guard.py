@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.oci import address, address_guard, http_session
+from sandbox.oci import address, http_session
 from sandbox.oci.client import Client
 from sandbox.oci.http_session import LARGEST, HttpSession, NoResponse
 from sandbox.oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, image_manifest
@@ -27,13 +27,13 @@ NAME = "registry.test"
 
 
 def here(text: str) -> bool:
-    return address_guard.inside(text, "192.0.2.7")
+    return http_session.is_local(text, "192.0.2.7")
 
 
 def test_local_addresses_are_recognised() -> None:
     hidden = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", UNSPECIFIED, "::", "169.254.169.254", "fe80::1%eth0"]
     hidden += ["fd20:ce::254", "fd00:ec2:0::254"]
-    assert all(map(here, [*hidden, *address_guard.METADATA, "192.0.2.7"]))
+    assert all(map(here, [*hidden, *http_session.METADATA, "192.0.2.7"]))
     assert not any(map(here, ["192.0.2.8", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "fd00::1"]))
 
 
@@ -54,8 +54,8 @@ class Names:
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     """Names, with FAR outside of this machine and no proxy."""
     monkeypatch.setenv("no_proxy", "*")
-    real = address_guard.inside
-    monkeypatch.setattr(address_guard, "inside", lambda one, own="": one != FAR and real(one, own))
+    real = http_session.is_local
+    monkeypatch.setattr(http_session, "is_local", lambda one, own="": one != FAR and real(one, own))
     return Names(monkeypatch)
 
 
