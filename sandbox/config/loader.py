@@ -65,8 +65,7 @@ def load(
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        details = f"byte 0x{content[error.start]:02x}: {error.reason}"
-        raise BadFile(f"{origin}:{line}: not UTF-8 text", details=details, fix="save it as UTF-8") from error
+        raise BadFile(f"{origin}:{line}: not UTF-8 text", details=str(error), fix="save it as UTF-8") from error
     return parse(text, model, origin=origin, amend=amend)
 
 
@@ -82,21 +81,34 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda sourc
             faults = [replace(faults[0], fix=f"allowed keys: {', '.join(allowed_keys(model))}")]
         raise _error(origin, text, faults) from refused
     if "services" in source.data and "services" not in allowed_keys(model):
-        fault = Fault(
-            source.places["services",].line,
-            "this is a Compose file",
-            "rename it to compose.yaml, and run `sandbox init`",
-        )
+        line = source.places["services",].line
+        fault = Fault(line, "this is a Compose file", "rename it to compose.yaml, and run `sandbox init`")
         raise _error(origin, text, [fault])
     return validated(amend(source), model, origin=origin, text=text)
 
 
 def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
-    """Return the data of `source`, whose text is `text`, as a `model`. Raises UsageError."""
-    found = _checked(model, source, origin, text)
-    placed = getattr(found, "placed", None)
+    """Return the data of `source`, whose text is `text`, as a `model`. Raises UsageError.
+
+    JSON's rules apply, not Python's: a strict model still accepts a list for a tuple and text for a path.
+    """
     try:
-        return placed(source.origins(origin)) if placed else found
+        try:
+            document = model.model_validate_json(json.dumps(source.data))
+        except ValidationError as error:
+            unwritten = blanks(error, source)
+            if not unwritten:
+                raise
+            for *parents, key in unwritten:
+                target: Any = source.data
+                for parent in parents:
+                    target = target[parent]
+                del target[key]
+            document = model.model_validate_json(json.dumps(source.data))
+        placed = getattr(document, "placed", None)
+        return placed(source.origins(origin)) if placed else document
+    except ValidationError as error:
+        raise _error(origin, text, faults(error, source, model)) from error
     except Misfits as error:
         raise _error(origin, text, misfitting(error, source)) from error
 
@@ -107,25 +119,6 @@ def require(kind: Any, text: str) -> None:
         TypeAdapter(kind).validate_python(text)
     except ValidationError as error:
         raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
-
-
-def _checked(model: type[M], source: Source, origin: str, text: str) -> M:
-    """Check by JSON's rules, not Python's: a strict model still accepts a list for a tuple and text for a path."""
-    try:
-        try:
-            return model.model_validate_json(json.dumps(source.data))
-        except ValidationError as error:
-            unwritten = blanks(error, source)
-            if not unwritten:
-                raise
-        for *parents, key in unwritten:
-            target = source.data
-            for parent in parents:
-                target = target[parent]  # type: ignore[index]
-            del target[key]  # type: ignore[arg-type]
-        return model.model_validate_json(json.dumps(source.data))
-    except ValidationError as error:
-        raise _error(origin, text, faults(error, source, model)) from error
 
 
 def _error(origin: str, text: str, found: list[Fault]) -> UsageError:

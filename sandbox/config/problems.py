@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
@@ -36,9 +36,6 @@ _MESSAGES = {
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
 }
-_UNKNOWN = "extra_forbidden"
-_LISTS = ("list_type", "tuple_type")
-_NOTHING_TO_ADD = ("too_short", "too_long")  # the list itself is not worth repeating
 
 
 class Misfits(ValueError):
@@ -64,7 +61,7 @@ def misfitting(error: Misfits, source: Source) -> list[Fault]:
 
 
 def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fault]:
-    found: dict[KeyPath, list[Fault]] = {}
+    by_path: dict[KeyPath, list[Fault]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "default_factory_not_called":  # it follows from another fault
             continue
@@ -73,13 +70,13 @@ def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fau
         if isinstance(cause, Misfits):
             for below, message in cause.misfits:
                 at = (*path, *below)
-                found.setdefault(at, []).append(_at(_nearest(source.places, at), at, message))
+                by_path.setdefault(at, []).append(_at(_nearest(source.places, at), at, message))
         else:
-            at = (*path, *_absent(detail))
-            found.setdefault(at, []).append(_fault(detail, path, source, model))
+            at, fault = _placed_fault(detail, path, source, model)
+            by_path.setdefault(at, []).append(fault)
     # A union has an error for each of its members: the member that got furthest is the intended one.
-    passed = {path[:length] for path in found for length in range(len(path))}
-    deepest = [_joined(path, same) for path, same in found.items() if path not in passed]
+    passed = {path[:length] for path in by_path for length in range(len(path))}
+    deepest = [_joined(path, same) for path, same in by_path.items() if path not in passed]
     return sorted(deepest, key=lambda fault: fault.line)
 
 
@@ -94,90 +91,92 @@ def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
 
 def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
     """Return the paths of known keys without a value (`key:`) that require one."""
-    refused = [detail for detail in error.errors(include_url=False) if detail["type"] != _UNKNOWN]
+    refused = [detail for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
     paths = [walk(source.places, detail["loc"]) for detail in refused]
     return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]
 
 
 def allowed_keys(model: type[Any], loc: Sequence[str | int] = ()) -> list[str]:
     """Return the keys that the mapping at `loc` in a document of `model` may have."""
-    return list(dict.fromkeys(each.key for one in _models_at(model, loc) for each in _keys(one)))
+    keys = (key_of(*field) for each in _models_at(model, loc) for field in each.model_fields.items())
+    return list(dict.fromkeys(keys))
 
 
 def _models_at(model: type[Any], loc: Sequence[str | int]) -> list[type[Any]]:
     models = [model]
     for part in loc:
-        kinds = [each.kind for one in models for each in _keys(one) if part in (each.name, each.key)]
-        if kinds:
-            models = [each for kind in kinds for each in _models(kind)]
+        if kinds := _annotations(models, part):
+            models = [inner for kind in kinds for inner in _models(kind)]
         else:  # an index, or the name or tag of a union's member
             models = [each for each in models if part == each.__name__ or part in _tags(each)] or models
     return models
 
 
-def _takes_values(model: type[Any], loc: Sequence[str | int]) -> bool:
-    """Return whether entries of the list at `loc` may be text or numbers, not only mappings."""
-    keys = (each for one in _models_at(model, loc[:-1]) for each in _keys(one) if loc[-1] in (each.name, each.key))
-    return any(_is_value(each.kind) for each in keys)
+def _annotations(models: Iterable[Any], key: str | int) -> list[Any]:
+    fields = (field for model in models for field in model.model_fields.items())
+    return [info.annotation for name, info in fields if key in (name, key_of(name, info))]
+
+
+def _models(kind: Any) -> Iterator[Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    else:
+        for inner in get_args(kind):
+            yield from _models(inner)
+
+
+def _tags(model: Any) -> set[Any]:
+    annotations = [info.annotation for info in model.model_fields.values()]
+    return {value for kind in annotations if get_origin(kind) is Literal for value in get_args(kind)}
 
 
 def _is_value(kind: Any) -> bool:
-    if kind in (str, int, Path) or isinstance(kind, BeforeValidator):  # the latter takes a short form
-        return True
-    return any(map(_is_value, get_args(getattr(kind, "__value__", kind))))
+    """Return whether it may be text or a number: a `BeforeValidator` takes those as a short form."""
+    return kind in (str, int, Path) or isinstance(kind, BeforeValidator) or any(map(_is_value, get_args(kind)))
 
 
-class _Key(NamedTuple):
-    name: str
-    key: str
-    kind: Any
-
-
-def _keys(model: type[BaseModel]) -> Iterator[_Key]:
-    for name, info in model.model_fields.items():
-        yield _Key(name, key_of(name, info), info.annotation)
-
-
-def _absent(detail: ErrorDetails) -> KeyPath:
-    if detail["type"] == "missing":
-        return detail["loc"][-1:]
-    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return (_discriminator(detail),)
-    return ()
-
-
-def _discriminator(detail: ErrorDetails) -> str:
-    return str(detail["ctx"]["discriminator"]).strip("'")
-
-
-def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]) -> Fault:
-    place, kind, last = source.places[path], detail["type"], detail["loc"][-1:]
+def _placed_fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]) -> tuple[KeyPath, Fault]:
+    place, kind, loc = source.places[path], detail["type"], detail["loc"]
     context: dict[str, Any] = detail.get("ctx", {})
-    if kind == _UNKNOWN:
-        inside = f" in {dotted(path[:-1])}" if path[:-1] else ""
-        keys = allowed_keys(model, detail["loc"][:-1])
-        return Fault(place.line, f"unknown key '{last[0]}'{inside}", _suggest(str(last[0]), keys, "allowed keys"))
-    if kind == "missing":
-        inside = f" in {dotted(path)}" if path else ""
-        return Fault(place.line, f"missing key '{last[0]}'{inside}", f"add '{last[0]}:'")
-    if kind == "union_tag_not_found":
-        key = _discriminator(detail)
-        return _at(place, path, f"missing key '{key}'", f"add '{key}:'")
-    if kind == "union_tag_invalid":
-        at, given = (*path, _discriminator(detail)), str(context["tag"])
-        fix = _suggest(given, _quoted(str(context["expected_tags"])), "allowed")
-        return _at(_nearest(source.places, at), at, f"unknown value '{given}'", fix)
-    if kind == "value_error":
-        return _at(place, path, str(context["error"]), getattr(context["error"], "fix", ""))
+    match kind:
+        case "extra_forbidden":
+            inside = f" in {dotted(path[:-1])}" if path[:-1] else ""
+            fix = _suggest(str(loc[-1]), allowed_keys(model, loc[:-1]), "allowed keys")
+            return path, Fault(place.line, f"unknown key '{loc[-1]}'{inside}", fix)
+        case "missing":
+            inside = f" in {dotted(path)}" if path else ""
+            return (*path, loc[-1]), Fault(place.line, f"missing key '{loc[-1]}'{inside}", f"add '{loc[-1]}:'")
+        case "union_tag_not_found":
+            key = context["discriminator"].strip("'")
+            return (*path, key), _at(place, path, f"missing key '{key}'", f"add '{key}:'")
+        case "union_tag_invalid":
+            at, given = (*path, context["discriminator"].strip("'")), str(context["tag"])
+            fix = _suggest(given, _quoted(context["expected_tags"]), "allowed")
+            return at, _at(_nearest(source.places, at), at, f"unknown value '{given}'", fix)
+        case "value_error":
+            return path, _at(place, path, str(context["error"]), getattr(context["error"], "fix", ""))
     if kind not in _MESSAGES:
-        return _at(place, path, detail["msg"][:1].lower() + detail["msg"][1:])
+        return path, _at(place, path, detail["msg"][:1].lower() + detail["msg"][1:])
     message = _MESSAGES[kind].format_map(context).replace("at least 1 entries", "at least one entry")
-    if kind not in _NOTHING_TO_ADD:
+    if kind not in ("too_short", "too_long"):  # the list itself is not worth repeating
         message = f"{message}, not {place.kind}"
-    fix = _value_fix(kind, place, context)
-    if kind in _LISTS and place.raw and _takes_values(model, detail["loc"]):
-        fix = f"write a list: [{place.raw}]"
-    return _at(place, path, message, fix)
+    return path, _at(place, path, message, _value_fix(detail, place, model))
+
+
+def _value_fix(detail: ErrorDetails, place: Place, model: type[Any]) -> str:
+    raw, loc = place.raw or "", detail["loc"]
+    match detail["type"]:
+        case "string_type" if raw:
+            return f"put it in quotes: '{raw}'"
+        case "int_type" if re.fullmatch("-?[0-9]+", raw):
+            return f"write it without quotes: {raw}"
+        case "literal_error":
+            values = _quoted(detail["ctx"]["expected"])
+            return _suggest(raw, values, "allowed") if values else ""
+        case "list_type" | "tuple_type" if raw:
+            kinds = _annotations(_models_at(model, loc[:-1]), loc[-1])
+            return f"write a list: [{raw}]" if any(map(_is_value, kinds)) else ""
+    return ""
 
 
 def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
@@ -185,17 +184,6 @@ def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
     if place.option:
         return Fault(0, message, fix, option=place.option)
     return Fault(place.line, _placed(path, message), fix)
-
-
-def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
-    if kind == "string_type" and place.raw:
-        return f"put it in quotes: '{place.raw}'"
-    if kind == "int_type" and re.fullmatch("-?[0-9]+", place.raw or ""):
-        return f"write it without quotes: {place.raw}"
-    if kind == "literal_error":
-        values = _quoted(str(context["expected"]))
-        return _suggest(place.raw or "", values, "allowed") if values else ""
-    return ""
 
 
 def _joined(path: KeyPath, same: list[Fault]) -> Fault:
@@ -236,16 +224,3 @@ def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
     while path not in places:
         path = path[:-1]
     return places[path]
-
-
-def _models(kind: Any) -> Iterator[Any]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield kind
-    else:
-        for inner in get_args(getattr(kind, "__value__", kind)):
-            yield from _models(inner)
-
-
-def _tags(model: Any) -> set[Any]:
-    literals = [one.kind for one in _keys(model) if get_origin(one.kind) is Literal]
-    return {value for literal in literals for value in get_args(literal)}

@@ -112,10 +112,10 @@ def _places(value: Any, path: KeyPath, giver: Giver, option: str) -> dict[KeyPat
 
 def read(text: str) -> Source:
     """Return the one mapping in `text`, empty if `text` says nothing. Raises Refused."""
-    data, places = spec_document(text)
+    data, written = spec_document(text)
     if data is None:
         return Source()
     if not isinstance(data, dict):
-        root = places[()]
-        raise Refused(Fault(root.line, f"the document must be a mapping of keys, not {root.kind}"))
-    return Source(data, {path: Place(place.line, place.raw, place.kind) for path, place in places.items()})
+        line, _, kind = written[()]
+        raise Refused(Fault(line, f"the document must be a mapping of keys, not {kind}"))
+    return Source(data, {path: Place(*place) for path, place in written.items()})

@@ -9,25 +9,24 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
 MAX_DEPTH = 100
 # Values with aliases expanded. The manifests that large projects publish as one file have a third, a spec has hundreds.
 MAX_VALUES, MAX_SPEC_VALUES = 1_000_000, 50_000
+LARGEST_BITS = 64  # of a whole number
 TAG = "tag:yaml.org,2002:"
-_TEXT, _MAPPING, _SEQUENCE, _MERGE = (TAG + kind for kind in ("str", "map", "seq", "merge"))
 
 KeyPath = tuple[str | int, ...]
-LARGEST_BITS = 64  # of a whole number
+# The line of a value or of its key, its text if it is a scalar, and what it is in words.
+Written = tuple[int, str | None, str]
 
 # Strings that no reader takes for a number, a boolean or a date, in YAML 1.1 or 1.2.
 _WORD = re.compile(r"[A-Za-z_/][\w./:+=-]*", re.ASCII)
 _NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _NAMES = {"int": "whole number", "float": "number", "bool": "boolean"}
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,7 @@ class Refused(yaml.YAMLError):
         self.faults = faults
 
 
-@dataclass(frozen=True)
-class Written:
-    """A value as it was written: its line or that of its key, its text if it is a scalar, and what it is in words."""
-
-    line: int
-    raw: str | None
-    kind: str
-
-
-class _Kubernetes(_SafeLoader):  # type: ignore[misc]  # either is a safe loader
+class _Kubernetes(yaml.CSafeLoader):
     """Plain scalars as in YAML 1.1, but dates are text: JSON has none."""
 
     yaml_implicit_resolvers = {
@@ -70,13 +60,13 @@ class _Kubernetes(_SafeLoader):  # type: ignore[misc]  # either is a safe loader
     }
 
 
-class _Plain(_SafeLoader):  # type: ignore[misc]
+class _Plain(yaml.CSafeLoader):
     """Plain scalars are numbers, truths or null only where YAML 1.1 and 1.2 agree.
 
     Everything else (`no`, `0443`, `1e3`, `2026-01-01`) is text, so that nothing changes its meaning unnoticed.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers = {}
 
 
 for _name, _pattern, _first in (
@@ -96,65 +86,31 @@ def documents(text: str | bytes) -> list[Any]:
 
 def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
     """Return every document of a stream with the line that its content begins at. Raises Refused."""
-    nodes, loader = _nodes(text, _Kubernetes)
-    walk = _Walk(loader, MAX_VALUES)
-    return [(_line(node), walk.read(node)) for node in nodes]
+    return _Walk(_Kubernetes, MAX_VALUES).read(text)
 
 
 def document(text: str | bytes) -> Any:
     """Return the only document of `text`, None when it is empty, as Kubernetes reads it. Raises Refused."""
-    contents = placed_documents(text)
-    if len(contents) > 1:
-        raise _second(contents[1][0])
-    return contents[0][1] if contents else None
+    return _only(placed_documents(text))
 
 
 def compose_document(text: str) -> Any:
     """Return the only document of a compose file, None when it is empty. Raises Refused."""
-    nodes, loader = _nodes(text, _Plain)
-    if len(nodes) > 1:
-        raise _second(_line(nodes[1]))
-    return _Walk(loader, MAX_VALUES, unique=True).read(nodes[0]) if nodes else None
+    return _only(_Walk(_Plain, MAX_VALUES, unique=True).read(text))
 
 
 def spec_document(text: str) -> tuple[Any, dict[KeyPath, Written]]:
     """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused."""
-    nodes, loader = _nodes(text, _Plain)
-    if len(nodes) > 1:
-        raise _second(_line(nodes[1]))
     places: dict[KeyPath, Written] = {}
-    walk = _Walk(loader, MAX_SPEC_VALUES, unique=True, merges=False, places=places)
-    return (walk.read(nodes[0]) if nodes else None), places
+    walk = _Walk(_Plain, MAX_SPEC_VALUES, unique=True, merges=False, places=places)
+    return _only(walk.read(text)), places
 
 
-def reason(error: yaml.YAMLError) -> str:
-    """Return what is wrong and in which line."""
-    return str(error)
-
-
-def _second(line: int) -> Refused:
-    return Refused(Fault(line, "a second document begins here; only one is allowed", "put it in its own file"))
-
-
-def _nodes(text: str | bytes, kind: type[Any]) -> tuple[list[yaml.Node], Any]:
-    loader = None
-    nodes: list[yaml.Node] = []
-    try:
-        loader = kind(text)
-        while loader.check_node():
-            nodes.append(loader.get_node())
-    except yaml.MarkedYAMLError as error:
-        raise Refused(_syntax(error, text if isinstance(text, str) else text.decode(errors="replace"))) from error
-    except yaml.reader.ReaderError as error:
-        raw = text.encode() if isinstance(text, str) else text
-        line = raw[: error.position].count(b"\n") + 1
-        raise Refused(Fault(line, f"not valid YAML: {error.reason}", "remove it")) from error
-    except (ValueError, OverflowError, RecursionError) as error:
-        raise Refused(Fault(1, f"not valid YAML: {error}")) from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-    return nodes, loader
+def _only(contents: list[tuple[int, Any]]) -> Any:
+    if len(contents) > 1:
+        message = "a second document begins here; only one is allowed"
+        raise Refused(Fault(contents[1][0], message, "put it in its own file"))
+    return contents[0][1] if contents else None
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> Fault:
@@ -163,8 +119,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Fault:
     fix = ""
     if ("did not find expected" in problem and "flow" in context) or "unexpected end of stream" in problem:
         mark, problem = error.context_mark or mark, "what opens here is never closed"
-    elif "cannot start any token" in problem:
-        if mark and text.splitlines()[mark.line][mark.column] == "\t":
+    elif "cannot start any token" in problem and mark:
+        if text.splitlines()[mark.line][mark.column] == "\t":
             problem, fix = "a tab where only spaces may stand", "indent with spaces"
         else:
             problem, fix = "a sign that begins no value", "put the text in quotes"
@@ -184,45 +140,59 @@ class _Walk:
     adds the keys of other mappings. `places` gets how every value was written.
     """
 
-    loader: Any
+    kind: type[yaml.CSafeLoader]
     most: int
     unique: bool = False
     merges: bool = True
     places: dict[KeyPath, Written] | None = None
     count: int = 0
     faults: list[Fault] = field(default_factory=list)
-    open: set[int] = field(default_factory=set)
 
-    def read(self, node: yaml.Node) -> Any:
-        """Convert a YAML document to Python values. Raises Refused for values that are not allowed."""
-        content = self.value(node, (), _line(node))
+    def read(self, text: str | bytes) -> list[tuple[int, Any]]:
+        nodes: list[Any] = []
+        try:
+            self.loader = self.kind(text)
+            while self.loader.check_node():
+                nodes.append(self.loader.get_node())
+        except yaml.MarkedYAMLError as error:
+            whole = text if isinstance(text, str) else text.decode(errors="replace")
+            raise Refused(_syntax(error, whole)) from error
+        except yaml.reader.ReaderError as error:
+            raw = text.encode() if isinstance(text, str) else text
+            line = raw[: error.position].count(b"\n") + 1
+            raise Refused(Fault(line, f"not valid YAML: {error.reason}", "remove it")) from error
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise Refused(Fault(1, f"not valid YAML: {error}")) from error
+        contents = [(_line(node), self.value(node, (), _line(node))) for node in nodes]
         if self.faults:
             raise Refused(*self.faults)
-        return content
+        return contents
 
     def value(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
         """Return the value of `node`, written at `path` and `line`; None where a fault was noted."""
         self.count += 1
         if self.count > self.most:
             raise Refused(Fault(line, f"more than {self.most} values, once aliases are expanded"))
-        if len(path) >= MAX_DEPTH:
+        if len(path) >= MAX_DEPTH:  # as an alias (*name) inside its own anchor (&name) is, too
             raise Refused(Fault(line, f"values are nested more than {MAX_DEPTH} levels deep"))
         if self.places is not None:
             raw = node.value if isinstance(node, yaml.ScalarNode) else None
-            self.places[path] = Written(line, raw, kind_of(node))
-        if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node)
-        if id(node) in self.open:
-            raise Refused(Fault(line, "an alias (*name) stands inside its own anchor (&name)"))
-        self.open.add(id(node))
-        try:
-            if isinstance(node, yaml.MappingNode) and node.tag == _MAPPING:
+            self.places[path] = (line, raw, _kind_of(node))
+        tag = str(node.tag).removeprefix(TAG)
+        match node:
+            case yaml.MappingNode() if tag == "map":
                 return self.mapping(node, path)
-            if node.tag == _SEQUENCE:
+            case yaml.SequenceNode() if tag == "seq":
                 return [self.value(entry, (*path, index), _line(entry)) for index, entry in enumerate(node.value)]
-        finally:
-            self.open.discard(id(node))
-        return self.refuse_tag(node)
+            case yaml.ScalarNode() if tag in ("str", "value", "merge"):
+                return node.value
+            case yaml.ScalarNode() if tag in ("null", "bool", "int", "float"):
+                return self.scalar(node, tag)
+        shown = quoted(str(node.tag).replace(TAG, "!!"))
+        self.faults.append(
+            Fault(_line(node), f"the tag {shown} is not allowed", "remove it: only plain values are read")
+        )
+        return None
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         content: dict[str, Any] = {}
@@ -232,7 +202,7 @@ class _Walk:
             key, line = self.key(key_node), _line(key_node)
             if key is None:
                 continue
-            if key_node.tag == _MERGE:
+            if key_node.tag == f"{TAG}merge":
                 inner = self.value(value_node, (*path, key), line)
                 parts = inner if isinstance(inner, list) else [inner]
                 if not all(isinstance(part, dict) for part in parts):
@@ -251,29 +221,20 @@ class _Walk:
     def key(self, node: yaml.Node) -> str | None:
         """Return the key as JSON has it; None, with a fault, for one that cannot be a key."""
         self.count += 1
-        fix = ""
+        tag = str(node.tag).removeprefix(TAG)
+        message, fix = f"a key must be text, not {_kind_of(node)}", ""
         if isinstance(node, yaml.ScalarNode):
-            if node.tag == _TEXT:
+            if tag == "str" or (tag == "merge" and self.merges):
                 return str(node.value)
-            if node.tag == _MERGE and self.merges:
-                return "<<"
-            if node.tag == _MERGE:
-                self.faults.append(Fault(_line(node), "merge keys ('<<') are not supported", "write the keys out"))
-                return None
-            if not self.unique and node.tag.startswith(TAG):  # kubectl writes them as JSON
-                return json.dumps(self.scalar(node))
-            fix = f"put it in quotes: '{node.value}'" if node.tag.startswith(TAG) and node.value else ""
-        self.faults.append(Fault(_line(node), f"a key must be text, not {kind_of(node)}", fix))
+            if tag in ("null", "bool", "int", "float") and not self.unique:
+                return json.dumps(self.scalar(node, tag))  # as kubectl reads them
+            fix = f"put it in quotes: '{node.value}'" if node.value else ""
+            if tag == "merge":
+                message, fix = "merge keys ('<<') are not supported", "write the keys out"
+        self.faults.append(Fault(_line(node), message, fix))
         return None
 
-    def scalar(self, node: yaml.ScalarNode) -> Any:
-        if node.tag == _TEXT:
-            return node.value
-        kind = str(node.tag).removeprefix(TAG)
-        if kind in ("value", "merge"):
-            return node.value
-        if kind not in ("null", "bool", "int", "float"):
-            return self.refuse_tag(node)
+    def scalar(self, node: yaml.ScalarNode, kind: str) -> Any:
         try:
             value = self.loader.construct_object(node)
         except (ValueError, KeyError, IndexError, OverflowError):
@@ -285,17 +246,12 @@ class _Walk:
             self.faults.append(Fault(_line(node), message))
         return value
 
-    def refuse_tag(self, node: yaml.Node) -> None:
-        tag = str(node.tag).replace(TAG, "!!")
-        fix = "remove it: only plain values are read"
-        self.faults.append(Fault(_line(node), f"the tag {quoted(tag)} is not allowed", fix))
-
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def kind_of(node: yaml.Node) -> str:
+def _kind_of(node: yaml.Node) -> str:
     """Return what `node` is, for the end of `must be …, not …`."""
     if isinstance(node, yaml.MappingNode):
         return "a mapping"
@@ -303,7 +259,7 @@ def kind_of(node: yaml.Node) -> str:
         return "a list"
     if node.tag == f"{TAG}null":
         return "nothing"
-    return quoted(node.value) if node.tag == _TEXT else str(node.value)
+    return quoted(node.value) if node.tag == f"{TAG}str" else str(node.value)
 
 
 def quoted(raw: str) -> str:
@@ -312,7 +268,7 @@ def quoted(raw: str) -> str:
     return f"'{shown}…'" if len(raw) > 60 else f"'{shown}'"
 
 
-class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper
+class _Dumper(yaml.CSafeDumper):
     """PyYAML's safe dumper, which quotes every string that is not plainly a word; several lines are a block.
 
     Go's YAML takes more strings for numbers and booleans than PyYAML does ("1e3", "0o17", "y"), and kubectl then
@@ -324,7 +280,7 @@ def _string(dumper: Any, text: str) -> Any:
     plain = _WORD.fullmatch(text) and text.lower() not in _NOT_WORDS
     # The dumper quotes lines that a block would not keep as they are, with tabs or other signs.
     style = None if plain else "|" if "\n" in text.rstrip("\n") else '"'
-    return dumper.represent_scalar(_TEXT, text, style=style)
+    return dumper.represent_scalar(f"{TAG}str", text, style=style)
 
 
 _Dumper.add_representer(str, _string)

@@ -100,7 +100,7 @@ def placed(text: str, *, origin: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         documents = yaml_text.placed_documents(text)
     except yaml.YAMLError as error:
-        raise BadFile(f"{origin} is not valid YAML", details=yaml_text.reason(error)) from error
+        raise BadFile(f"{origin} is not valid YAML", details=str(error)) from error
     for line, content in documents:
         if content is not None:
             yield from ((f"{origin}:{line}", manifest) for manifest in _checked(content, f"{origin}:{line}"))

@@ -112,5 +112,5 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     try:
         content = yaml_text.document(text_file.read(path))
     except yaml.YAMLError as error:
-        raise BadFile(f"{path} is not valid YAML", details=yaml_text.reason(error)) from error
+        raise BadFile(f"{path} is not valid YAML", details=str(error)) from error
     yield from untyped.mappings(content, "dependencies")

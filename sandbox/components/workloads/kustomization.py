@@ -117,7 +117,7 @@ def _content(file: Path) -> Mapping[str, Any]:
     try:
         documents = yaml_text.documents(text_file.read(file))
     except yaml.YAMLError as error:
-        raise BadFile(f"{file} is not valid YAML", details=yaml_text.reason(error)) from error
+        raise BadFile(f"{file} is not valid YAML", details=str(error)) from error
     content = documents[0] if len(documents) == 1 else None
     if not isinstance(content, dict):
         raise BadFile(f"{file}: not a mapping of keys", fix="correct it")

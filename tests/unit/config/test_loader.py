@@ -212,7 +212,7 @@ def test_anchors_and_aliases_are_expanded() -> None:
         ),
         ("- a\n", "s.yaml:1: the document must be a mapping of keys, not a list", "allowed keys: name, mode,"),
         ("\n\nfoo\n", "s.yaml:3: the document must be a mapping of keys, not 'foo'", "allowed keys: name, mode,"),
-        ("ports: &a [*a]\n", "s.yaml:1: an alias (*name) stands inside its own anchor (&name)", ""),
+        ("ports: &a [*a]\n", "s.yaml:1: values are nested more than 100 levels deep", ""),
         ("ports: " + "[" * 100_000, "s.yaml:1:1007: not valid YAML: exceeded maximum nesting depth", ""),
         ("ports: " + "{a: " * 101 + "}" * 101, "s.yaml:1: values are nested more than 100 levels deep", ""),
         ("name: " + "a" * (1 << 20), "s.yaml:1: the document is larger than 1 MiB", "split it"),

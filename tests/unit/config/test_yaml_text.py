@@ -43,10 +43,10 @@ def test_compose_file_has_truths_and_numbers_of_yaml_1_2() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [1\n", b"a: [1\n"])
-def test_reason_has_the_line(text: str | bytes) -> None:
+def test_error_has_the_line(text: str | bytes) -> None:
     with pytest.raises(yaml.YAMLError) as caught:
         yaml_text.document(text)
-    assert yaml_text.reason(caught.value) == "line 1: not valid YAML: what opens here is never closed"
+    assert str(caught.value) == "line 1: not valid YAML: what opens here is never closed"
 
 
 def test_each_document_comes_with_its_line() -> None:
