@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sandbox.app import chosen_spec
 from sandbox.app.chosen_spec import ChosenSpec
@@ -88,58 +88,41 @@ class OtherOrigin:
     def brief(self) -> str:
         return f"'{self.name}' was brought up from elsewhere"
 
-    @property
-    def details(self) -> str:
+    def error(self, fix: str) -> UsageError:
         moved = "\nThis spec is the same: the folder was probably moved." if self.is_moved else ""
         effect = f"it stays, and '{self.own}' is created for this folder" if self.own else EFFECTS[self.doing]
-        return f"before  {self.before}\nnow     {self.now}\n{effect}{moved}"
-
-    def error(self, fix: str) -> UsageError:
-        return UsageError(self.brief, details=self.details, fix=fix, id="other-origin")
+        details = f"before  {self.before}\nnow     {self.now}\n{effect}{moved}"
+        return UsageError(self.brief, details=details, fix=fix, id="other-origin")
 
 
-class Agreement(Protocol):
-    """Answers the questions, by the user or in their place; a no raises SandboxError before any change."""
+class Agreement:
+    """Answers the questions before any change; a no raises SandboxError.
+
+    This one answers for a program without a user: it declines whatever only a user can allow.
+    """
 
     def other_origin(self, other: OtherOrigin) -> bool:
         """Allow a change to a sandbox that another spec brought up; returns False if that was only shown."""
+        raise other.error(f"give this one another name, or: sandbox up -f {shlex.quote(other.now.source)} --yes")
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
-
-    def lost(self, refusal: UsageError) -> None:
-        """Allow a new cluster in place of one that is lost with its data; without consent, `refusal` is the error."""
-
-    def fetch_tools(self, refusal: SandboxError) -> bool:
-        """Allow that missing programs are fetched; returns False if that was only shown, or raises `refusal`."""
-
-    def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
-        """Choose the stale steps that may be recreated; `named` are those that the caller names."""
-
-    def tenancy(self, wanted: Tenancy) -> None:
-        """Allow that a sandbox is made in an existing cluster."""
-
-
-class Refusal:
-    """The answer of a program: it declines whatever only a user can allow."""
-
-    def other_origin(self, other: OtherOrigin) -> bool:
-        fix = f"give this one another name, or: sandbox up -f {shlex.quote(other.now.source)} --yes"
-        raise other.error(fix)
-
-    def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         return None
 
     def lost(self, refusal: UsageError) -> None:
+        """Allow a new cluster in place of one that is lost with its data; without consent, `refusal` is the error."""
         raise refusal
 
     def fetch_tools(self, refusal: SandboxError) -> bool:
+        """Allow that missing programs are fetched; returns False if that was only shown, or raises `refusal`."""
         raise refusal
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
+        """Choose the stale steps that may be recreated; `named` are those that the caller names."""
         return named
 
     def tenancy(self, wanted: Tenancy) -> None:
+        """Allow that a sandbox is made in an existing cluster."""
         if wanted.maker:
             raise wanted.taken()
         raise UsageError(
@@ -161,13 +144,13 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
     for step in steps:
         if not isinstance(step, TenancyStep):
             continue
-        known = step.names.kubeconfig.exists()
+        is_known = step.names.kubeconfig.exists()
         if (maker := step.maker()) != step.owner:
             server = kubeconfig.server_of(step.names.kubeconfig)
             try:
                 agreement.tenancy(Tenancy(step.names.name, step.context, server, step.namespace, maker))
             except SandboxError:
-                if not known:
+                if not is_known:
                     step.forget()
                 raise
 
@@ -185,18 +168,32 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
         saved_spec.record_origin(names, origin)
 
 
+def _is_moved(names: Names, origin: Origin) -> bool:
+    """Return whether the project's folder was moved: the last `up`'s file is gone, and `origin` has the same spec."""
+    known = saved_spec.origin(names)
+    if known is None or {known.kind, origin.kind} != {"file"} or os.path.lexists(known.source):
+        return False
+
+    def content(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
+        places = (*apply_schema.paths(spec.apply), *((spec.push,) if spec.push else ()))
+        return spec.domain, [os.path.relpath(place, Path(origin.source).parent) for place in places]
+
+    before, now = saved_spec.load(names), chosen_spec.read(Path(origin.source))
+    return before is not None and content(before, known) == content(now, origin)
+
+
 def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) -> None:
     """Ask before a new sandbox gets a name of its own, since that of another file has its name. Raises SandboxError."""
-    origin = chosen.origin if chosen.may_rename else None
-    if origin and origin.kind == "file" and saved_spec.is_of_another_file(names, origin):
+    origin = chosen.origin
+    if chosen.may_rename and origin and origin.kind == "file" and saved_spec.is_of_another_file(names, origin):
         raise UsageError(
             f"'{names.name}' was brought up from elsewhere while this command waited",
             fix="run it again: this one gets a name of its own",
             id="other-origin",
         )
-    before = chosen.taken and replaced(names.home.sandbox(chosen.taken), chosen.origin)
-    if chosen.taken and before and chosen.origin:
-        agreement.other_origin(OtherOrigin(chosen.taken, "up", before, chosen.origin, own=names.name))
+    before = chosen.taken and replaced(names.home.sandbox(chosen.taken), origin)
+    if chosen.taken and before and origin:
+        agreement.other_origin(OtherOrigin(chosen.taken, "up", before, origin, own=names.name))
 
 
 def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:
@@ -215,21 +212,8 @@ def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:
             agreement.lost(refusal)
 
 
-def _is_moved(names: Names, origin: Origin) -> bool:
-    """Return whether the project's folder was moved: the last `up`'s file is gone, and `origin` has the same spec."""
-    known = saved_spec.origin(names)
-    if known is None or {known.kind, origin.kind} != {"file"} or os.path.lexists(known.source):
-        return False
-    before, now = saved_spec.load(names), chosen_spec.read(Path(origin.source))
-    return before is not None and _relative(before, known) == _relative(now, origin)
-
-
-def _relative(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
-    places = (*apply_schema.paths(spec.apply), *((spec.push,) if spec.push else ()))
-    return spec.domain, [os.path.relpath(place, Path(origin.source).parent) for place in places]
-
-
 def replaced(names: Names, origin: Origin | None) -> str | None:
+    """Return where the sandbox was brought up from, if a spec from `origin` may not replace that."""
     if origin is None or not names.spec.exists():
         return None
     known = saved_spec.origin(names)

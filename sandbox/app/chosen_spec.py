@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, TypeVar
@@ -51,9 +51,8 @@ def written(
     """
     file = meant_file(file, name)
     if file is None:
-        spec = Spec() if name is None else Spec.default(name)
-        known = spec if name is None else _saved(name) or spec
-        return changed(known, overrides, called=f"the spec of '{known.name}'")
+        spec = Spec() if name is None else _saved(name) or Spec.default(name)
+        return changed(spec, overrides, called=f"the spec of '{spec.name}'")
     renamed = (Override(("name",), name, "NAME"),) if name else ()
     return read(file, (*overrides, *renamed), called=called, naming=naming)
 
@@ -66,14 +65,6 @@ def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
     known = saved_spec.origin(names)
     is_free = not names.spec.exists() or (known and here and Origin.of(here).may_replace(known))
     return here if is_free else None
-
-
-def origin_of(file: Path | None, name: str | None) -> Origin | None:
-    """Return where that spec comes from; None if it is a saved spec, whose origin is saved too."""
-    file = meant_file(file, name)
-    if file is not None:
-        return Origin.of(file)
-    return None if name and home().sandbox(name).spec.exists() else Origin()
 
 
 @dataclass
@@ -128,8 +119,7 @@ def remembered(name: str) -> ResolvedSpec | None:
 
 
 def _saved(name: str) -> ResolvedSpec | None:
-    """Load the same; None also for a spec that cannot be read."""
-    with suppress(SandboxError):
+    with suppress(SandboxError):  # a spec that cannot be read
         return remembered(name)
     return None
 
@@ -170,32 +160,33 @@ def meant_here() -> str | None:
 
 
 def near(name: str) -> str | None:
-    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
+    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for.
+
+    One word differs a little; where a number or a whole word differs, that is intended.
+    """
     others = brought_up_names()
     with suppress(SandboxError):  # a file that cannot be read tells nothing
         file = default_file()
         others += [read(file).name] if file else []
-    return next((other for other in others if _is_mistyped(name, other)), None)
-
-
-def _is_mistyped(name: str, meant: str) -> bool:
-    """Return whether one word differs a little; where a number or a whole word differs, that is intended."""
-    words, others = name.split("-"), meant.split("-")
-    differing = [(a.strip(digits), b.strip(digits)) for a, b in zip(words, others, strict=False) if a != b]
-    if len(words) != len(others) or len(differing) != 1:
-        return False
-    word, other = differing[0]
-    return word != other and difflib.SequenceMatcher(a=word, b=other).ratio() >= 0.7
+    words = name.split("-")
+    for other in others:
+        pairs = zip(words, other.split("-"), strict=False)
+        differing = [(a.strip(digits), b.strip(digits)) for a, b in pairs if a != b]
+        if other.count("-") == name.count("-") and len(differing) == 1:
+            word, meant = differing[0]
+            if word != meant and difflib.SequenceMatcher(a=word, b=meant).ratio() >= 0.7:
+                return other
+    return None
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:
     """Raise UsageError for a sandbox in an existing cluster, which has no `what`."""
-    known = spec if not spec.cluster.supports.whole_cluster else remembered(spec.name) or spec
-    if not known.cluster.supports.whole_cluster:
-        raise UsageError(
-            f"'{spec.name}' has an existing cluster: {what} is not supported there",
-            fix="docs/existing.md lists what is supported",
-        )
+    for known in (spec, remembered(spec.name)):
+        if known and not known.cluster.supports.whole_cluster:
+            raise UsageError(
+                f"'{spec.name}' has an existing cluster: {what} is not supported there",
+                fix="docs/existing.md lists what is supported",
+            )
 
 
 def require_kind(spec: Spec, command: str) -> None:
@@ -262,21 +253,16 @@ def choose(
     With `may_rename`, it gets a name of its own where the sandbox of another file has its name.
     """
     file = project.file if project else file
-    called = project.called if project else None
     meant = meant_file(file, name)
     naming = _Naming(meant, may_rename=may_rename) if meant else None
-    spec = written(file, name, overrides, called=called, naming=naming)
-    chosen = ChosenSpec(
-        spec=spec,
-        file=file,
-        project=project,
-        taken=naming.taken if naming else None,
-        may_rename=may_rename and name is None,
-    )
-    if fetched := chosen.fetched:
-        spec = with_bundle(spec) if fetched.origin.kind == "bundle" else spec
-        return replace(chosen, spec=with_own_cluster(spec), origin=fetched.origin)
-    return replace(chosen, origin=origin_of(file, name))
+    spec = written(file, name, overrides, called=project.called if project else None, naming=naming)
+    taken, may_rename = naming.taken if naming else None, may_rename and name is None
+    origin = None if name and home().sandbox(name).spec.exists() else Origin()
+    if project and project.origin.is_fetched:
+        spec, origin = with_own_cluster(with_bundle(spec) if project.bundle else spec), project.origin
+    elif meant:
+        origin = Origin.of(meant)
+    return ChosenSpec(spec=spec, origin=origin, file=file, project=project, taken=taken, may_rename=may_rename)
 
 
 def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:

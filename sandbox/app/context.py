@@ -29,7 +29,6 @@ NAMES = ("sandbox.yaml", "sandbox.yml")
 
 
 def environ() -> Mapping[str, str]:
-    """Return the user's environment variables, for modules that do not read them themselves."""
     return os.environ
 
 
@@ -41,7 +40,13 @@ def home() -> Home:
     GetDefaultFilename). A relative path counts as if it were not set, as that specification says. Raises UsageError
     when there is no home folder, and for a state folder whose path would be two in lists of the engine and of kubectl.
     """
-    folder, own = _home_folder(), Unix("sandbox")
+    fix, own = "set HOME to your own folder", Unix("sandbox")
+    try:
+        folder = Path.home()
+    except RuntimeError as error:  # no HOME, and no account of this user
+        raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
+    if not folder.is_absolute():
+        raise UsageError("HOME is not an absolute path", details=f"HOME={folder}", fix=fix, id="home")
     listed = [Path(each) for each in environ().get("KUBECONFIG", "").split(os.pathsep) if each]
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.
@@ -59,17 +64,6 @@ def home() -> Home:
         kubeconfig=chosen,
         other_kubeconfigs=tuple(path for path in dict.fromkeys(listed) if path != chosen),
     )
-
-
-def _home_folder() -> Path:
-    fix = "set HOME to your own folder"
-    try:
-        folder = Path.home()
-    except RuntimeError as error:  # no HOME, and no account of this user
-        raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
-    if not folder.is_absolute():
-        raise UsageError("HOME is not an absolute path", details=f"HOME={folder}", fix=fix, id="home")
-    return folder
 
 
 def default_file() -> Path | None:

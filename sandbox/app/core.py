@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import quote, urlsplit
 
 from sandbox.app import chosen_spec, context, machine_plan
-from sandbox.app.agreement import Agreement, Refusal, agree_on_loss, agree_on_origin, agree_on_tenancy, replaced
+from sandbox.app.agreement import Agreement, agree_on_loss, agree_on_origin, agree_on_tenancy, replaced
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.machine_plan import explaining, keeping, survey
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
@@ -34,6 +35,9 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
 
 # Steps that depend on the user's files: while those are corrected, the rest of the sandbox may stay.
 BROUGHT = ("push", "chart-archives", "charts", "apply")
+TIMEOUT = 30.0  # seconds that a page may take
+# What a path and a query may have besides letters and digits (RFC 3986, section 3.3); the rest is sent as %XX.
+IN_PATHS = "%/?:@!$&'()*+,;="
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Sandbox:
         self._chosen = spec if isinstance(spec, ChosenSpec) else chosen_spec.given(spec)
         self.spec = chosen_spec.as_made(self._chosen.spec)
         self.session = session or Session(report=report or Silent(), patience=patience)
-        self._agreement = agreement
+        self._agreement = agreement or Agreement()
         self._keep = keep
         self._resolved: ResolvedSpec | None = None
         self._was_there = False
@@ -99,11 +103,10 @@ class Sandbox:
         """
         from sandbox.app import preflight
 
-        agreement = agreement or self._agrees
+        agreement = agreement or self._agreement
         with preflight.surveyed(self, self._chosen, agreement, recreate, prepared) as ready:
-            self._was_there = any(
-                step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
-            )
+            states = {step.name: status.state for step, status in ready.found}
+            self._was_there = states.get("cluster", State.ABSENT) is not State.ABSENT
             agree_on_loss(self.name, ready.found, agreement)
             agreed = agreement.recreate(ready.found, recreate)
             if not ready.spec.cluster.supports.whole_cluster:
@@ -111,13 +114,9 @@ class Sandbox:
             with saved_spec.coming_from(self.names, self._chosen.origin):
                 if ready.spec.cluster.supports.containers:
                     ready.engine.record(self.names)
+                report = self.session.report
                 changed = lifecycle.up(
-                    ready.steps,
-                    self.session.report,
-                    keep=keep,
-                    recreate=agreed,
-                    found=ready.found,
-                    spared=spared,
+                    ready.steps, report, keep=keep, recreate=agreed, found=ready.found, spared=spared
                 )
             self._watch_unused(ready.spec.pause_seconds)
         self._resolved = ready.spec
@@ -128,13 +127,9 @@ class Sandbox:
 
         pausing.watch_unused(self.names, after)
 
-    @property
-    def _agrees(self) -> Agreement:
-        return self._agreement or Refusal()
-
     @contextmanager
     def alone(self, doing: str, *, anywhere: bool = False) -> Iterator[None]:
-        """Lock the sandbox for a change, to which the user agrees if another spec brought it up. See `Session.alone`.
+        """Lock the sandbox for a change, to which the user agrees if another spec brought it up.
 
         `doing` is a key of `agreement.EFFECTS`.
         """
@@ -143,7 +138,7 @@ class Sandbox:
             yield
 
     def agree_on_origin(self, doing: str) -> None:
-        agree_on_origin(self.names, self._chosen.origin, doing, self._agrees)
+        agree_on_origin(self.names, self._chosen.origin, doing, self._agreement)
 
     def note_origin(self) -> None:
         """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""
@@ -159,7 +154,7 @@ class Sandbox:
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         from sandbox.app import preflight
 
-        agreement = agreement or self._agrees
+        agreement = agreement or self._agreement
         with preflight.surveyed(self, self._chosen, agreement, recreate) as ready:
             agree_on_loss(self.name, ready.found, agreement)
             return ready.found
@@ -213,7 +208,7 @@ class Sandbox:
             held.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
             found = survey(steps, engine, self.names, report)
-            agree_on_loss(self.name, found, self._agrees)
+            agree_on_loss(self.name, found, self._agreement)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=found)
         self._watch_unused(spec.pause_seconds)
@@ -225,8 +220,7 @@ class Sandbox:
         with self.alone("stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
             self._watch_unused(None)
-            steps = machine_plan.without_files(spec)
-            return lifecycle.stop(steps, self.session.report)
+            return lifecycle.stop(machine_plan.without_files(spec), self.session.report)
 
     def pause(self) -> bool:
         """Pause its nodes, with everything in memory, until it is used again; returns whether any ran.
@@ -312,9 +306,8 @@ class Sandbox:
         from sandbox.components.ingress.served_hosts import hosts_of, ingresses
         from sandbox.kube.api import Cluster
 
-        cluster = Cluster(self.kubeconfig)
         with_routes = self.spec.ingress.gateway_api
-        return hosts_of(ingresses(cluster, self.spec.namespace, with_routes=with_routes))
+        return hosts_of(ingresses(Cluster(self.kubeconfig), self.spec.namespace, with_routes=with_routes))
 
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""
@@ -335,10 +328,25 @@ class Sandbox:
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
-        from sandbox.app.edge import edge_request
+        import http.client
+        import socket
 
-        url, listen = self.url(host, path), self.resolved.edge.listen
-        return edge_request.send(url, listen, context or self.ssl_context(), method=method, headers=headers, body=body)
+        target = urlsplit(self.url(host, path))
+        name, port = str(target.hostname), target.port or 443
+        question = target.path + (f"?{target.query}" if target.query else "")
+        connection = http.client.HTTPSConnection(name, port)
+        plain = socket.create_connection((Bind(self.resolved.edge.listen, port).asked_at, port), timeout=TIMEOUT)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the library's own connections have
+            connection.sock = (context or self.ssl_context()).wrap_socket(plain, server_hostname=name)
+            content = None if body is None else body.encode()
+            sent = {**(headers or {}), "Connection": "close"}
+            connection.request(method, quote(question, safe=IN_PATHS), content, sent)
+            return connection.getresponse()
+        except BaseException:
+            plain.close()
+            connection.close()
+            raise
 
     @property
     def registry(self) -> str:

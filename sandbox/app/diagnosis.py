@@ -62,7 +62,13 @@ def context_of(
         with contextlib.suppress(SandboxError):  # the checks tell what is wrong
             wake_paused(home.sandbox(spec.name))
     which = f" -f {shlex.quote(str(file))}" if file else f" -n {name}" if name else ""
-    resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
+    if isinstance(docker, EngineProbe):
+        resolved = ports.resolve(spec, home, docker.engine)
+    else:  # the usual ports, since only an engine tells which are free
+        usual = ResolvedSpec()
+        registry = usual.registry.port if spec.registry.port == "auto" else spec.registry.port
+        https = tuple(port for port in spec.edge.ports if port != "auto") or usual.edge.ports
+        resolved = ResolvedSpec.of(spec, registry=registry, https=https)
     return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
 
 
@@ -70,12 +76,3 @@ def lines(row: Row) -> list[str]:
     first = f"{MARKS[row.status.value]} {row.id:<{WIDTH}} {row.evidence}"
     rest = row.fix.splitlines()
     return [first, *(f"  {'fix:' if at == 0 else '':<{WIDTH}} {line}" for at, line in enumerate(rest))]
-
-
-def _usual(spec: Spec) -> ResolvedSpec:
-    """Return the spec with the usual ports where only an engine could tell them."""
-    usual = ResolvedSpec()
-    https = tuple(port for port in spec.edge.ports if port != "auto") or usual.edge.ports
-    return ResolvedSpec.of(
-        spec, registry=usual.registry.port if spec.registry.port == "auto" else spec.registry.port, https=https
-    )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    """Choose where this sandbox's own images come from."""
     from sandbox.bundle import system_images
 
     return system_images.for_spec(spec, home, engine)
@@ -51,16 +50,15 @@ def steps(
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
         own = system_images.for_spec(spec, place, engine)
-        resolved, accounts = ports.resolve(spec, place, engine), keychain(spec.credentials)
         origin = origin or saved_spec.origin(place.sandbox(spec.name))
         built = plan_build.build(
-            resolved,
+            ports.resolve(spec, place, engine),
             place,
             engine,
             own,
             environ=environ(),
             purge=purge,
-            keychain=accounts,
+            keychain=keychain(spec.credentials),
             is_fetched=origin is not None and origin.is_fetched,
         )
         return built, engine, own
@@ -97,7 +95,18 @@ def registry_url(spec: Spec) -> str:
     spec = chosen_spec.as_made(spec)
     if spec.registry.external:
         return spec.registry.external
-    port, wanted = _registry_port(spec), spec.registry.port
+    engine, names, wanted = Engine.connect(), home().sandbox(spec.name), spec.registry.port
+    if spec.cluster.supports.containers:
+        used_engine.require(names)
+        labelled.require(engine, names)
+        container = engine.container(names.registry)
+        binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
+        port = next((bind.port for bind in binds), None)
+    else:
+        from sandbox.components.edge import routes
+
+        tunnel = routes.registry_of(names.home.edge, spec.name)
+        port = tunnel.port if tunnel else None
     if port is None:
         if known_sandboxes.is_stopped(spec.name):
             raise known_sandboxes.not_up(spec.name, "and its registry with it; nothing was changed")
@@ -114,20 +123,6 @@ def registry_url(spec: Spec) -> str:
             fix=f"keep it: registry: {{port: {port}}} in sandbox.yaml; or have it moved to {wanted}: sandbox up",
         )
     return f"http://localhost:{port}"
-
-
-def _registry_port(spec: Spec) -> int | None:
-    """Return the port of this machine that now leads to the sandbox's own registry, or None. Raises NameTaken."""
-    engine, names = Engine.connect(), home().sandbox(spec.name)
-    if not spec.cluster.supports.containers:
-        from sandbox.app.edge import ports
-
-        return ports.registry_tunnel(spec, names.home)
-    used_engine.require(names)
-    labelled.require(engine, names)
-    container = engine.container(names.registry)
-    binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
-    return next((bind.port for bind in binds), None)
 
 
 @contextmanager

@@ -117,30 +117,22 @@ def follow(engine: Engine, names: Names, after: float | None) -> None:
 
 
 def _while_paused(engine: Engine, use: Use) -> None:
-    names = use.names
-    try:
+    names, before = use.names, None
+    with suppress(OSError, ValueError):  # damaged counts: then it is woken
         before = UseCounts.read(names.paused)
-    except (OSError, ValueError):
-        _wake_alone(engine, names)
-        return
     while names.paused.exists():
         now = use.read()
-        if now.is_used(before):
+        if before is None or now.is_used(before):
             log.info("resumes: %s, was %s", now, before)
-            _wake_alone(engine, names)
+            if Holder.read(names.home.lock(names.name)):  # a command wakes it, or has paused it for a snapshot
+                time.sleep(WATCHING)
+            else:
+                wake(engine, names)
             return
         before = now
         if not now.healthy:  # a new process of the edge checks the nodes again
             use.trust_servers(healthy=True)
         time.sleep(WATCHING)
-
-
-def _wake_alone(engine: Engine, names: Names) -> None:
-    """Wake the sandbox, unless a command works on it, which wakes it or has paused it for a snapshot."""
-    if Holder.read(names.home.lock(names.name)):
-        time.sleep(WATCHING)
-    else:
-        wake(engine, names)
 
 
 def _while_awake(engine: Engine, use: Use, after: float) -> None:

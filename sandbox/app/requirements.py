@@ -1,9 +1,12 @@
-"""Checks before anything is made: tools that are new enough, a cluster that can be made, a source of images."""
+"""Checks before anything is made: programs (which it fetches), a cluster that can be made, a source of images."""
 
 from __future__ import annotations
 
-from sandbox.bundle import kubectl
+from sandbox.app.agreement import Agreement
+from sandbox.app.session import Session
+from sandbox.bundle import kubectl, released_tools
 from sandbox.bundle.architecture import native
+from sandbox.bundle.builder import component_build
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates import cert_manager
@@ -13,7 +16,7 @@ from sandbox.components.ingress import traefik
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm
-from sandbox.config.schema import Cluster, Spec
+from sandbox.config.schema import Cluster, Kustomization, Spec
 from sandbox.engine import Engine, endpoint, engine_limits
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import Home
@@ -21,8 +24,47 @@ from sandbox.plan import providers, saved_spec
 from sandbox.system import process
 
 
+def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement) -> None:
+    """Fetch official releases of missing programs, once the user agrees; build what cannot be fetched.
+
+    Raises MissingTool without consent.
+    """
+    cluster, store = spec.cluster.supports, Store(home.bundle)
+    needed = {
+        "kind": cluster.node_image,
+        "kubectl": not cluster.whole_cluster or any(isinstance(item, Kustomization) for item in spec.apply),
+        "helm": bool(user_manifests.charts(spec.apply)),
+    }
+    missing = [
+        released_tools.releases()[name]
+        for name, is_needed in needed.items()
+        if is_needed and released_tools.find(name, store) is None and released_tools.can_fetch(name)
+    ]
+    refusal = MissingTool(
+        f"{' and '.join(release.name for release in missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+        details="\n".join(
+            f"{release.name} {release.version} can be fetched, about {release.megabytes} MB: {release.source}"
+            for release in missing
+        ),
+        fix=f"sandbox up --yes keeps the official release in {store.root / 'releases'}; or install it yourself",
+    )
+    if not missing or not agreement.fetch_tools(refusal):
+        return
+    for release in missing:
+        try:
+            with session.task(f"{release.name} {release.version}") as task:
+                task.say(release.source)
+                released_tools.fetch(release, store)
+                task.done = "fetched, and its digest is right"
+        except SandboxError as error:
+            session.say(f"{error.details}: building it from Go modules instead, which takes minutes the first time")
+            with session.locked(home.bundle, "the bundle", "bundle"):
+                component_build.build(store, session.report, only=(release.component,))
+
+
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
     """Raise the first reason, apart from ports, why `up` could not work; changes nothing."""
+    names = home.sandbox(spec.name)
     _require_same_place(spec, home)
     kubeconfig.require_place(home.kubeconfig)
     if not spec.cluster.supports.whole_cluster:
@@ -36,13 +78,18 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
             details="kind and minikube need the docker command",
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
-    _require_engine_here()
-    names = home.sandbox(spec.name)
+    place = endpoint.of_this_user()
+    if not place.is_here:
+        raise MissingTool(
+            f"the engine runs on another machine, {place.host}",
+            details=f"{place.origin} names it; ports that it publishes on 127.0.0.1 are there, not here",
+            fix=f"run sandbox on {place.host} itself, or use an engine of this machine: {place.how_to_leave}",
+            id="engine-remote",
+        )
     providers.require_tool(spec, names)
     if spec.cluster.supports.node_image:
         own.require(spec.cluster.kubernetes)
-        _require_shape(spec.cluster)
-        _require_proxy_mode(spec.cluster, own)
+        _require_nodes(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     _require_files(spec, home)
@@ -66,51 +113,37 @@ def require_engine(engine: Engine) -> None:
 
 def require_architecture(engine: Engine, own: OwnImages) -> None:
     """Refuse an engine whose machine cannot run the bundle's images. Raises MissingTool."""
-    found, built = engine.facts().architecture, native().name
-    if own.source == "bundle" and found not in ("", built):
+    architecture, built = engine.facts().architecture, native().name
+    if own.source == "bundle" and architecture not in ("", built):
         raise MissingTool(
-            f"the bundle is for {built}, and the engine's machine is {found}",
+            f"the bundle is for {built}, and the engine's machine is {architecture}",
             details="its images would not start there, or only slowly, by emulation",
             fix="in sandbox.yaml, where an image registry can be reached: images: {source: upstream}",
             id="engine-architecture",
         )
 
 
-def _require_engine_here() -> None:
-    """Refuse an engine whose published ports are on the loopback address of another machine."""
-    place = endpoint.of_this_user()
-    if not place.is_here:
-        raise MissingTool(
-            f"the engine runs on another machine, {place.host}",
-            details=f"{place.origin} names it; ports that it publishes on 127.0.0.1 are there, not here",
-            fix=f"run sandbox on {place.host} itself, or use an engine of this machine: {place.how_to_leave}",
-            id="engine-remote",
-        )
-
-
 def _require_same_place(spec: Spec, home: Home) -> None:
     """Refuse to move a sandbox to another cluster: what it has in the present one would be left behind."""
+
+    def place(spec: Spec) -> str:
+        cluster = spec.cluster
+        if not cluster.supports.whole_cluster:
+            return f"{cluster.context}, namespace {spec.namespace}"
+        return f"the minikube profile {cluster.profile}" if cluster.profile else f"a cluster of {cluster.provider}'s"
+
     try:
-        known = saved_spec.load(home.sandbox(spec.name))
+        before = saved_spec.load(home.sandbox(spec.name)) or spec
     except SandboxError:  # the step of the cluster reports it
         return
-    before, now = _place(known or spec), _place(spec)
-    if before != now:
+    if place(before) != place(spec):
         raise UsageError(
-            f"the sandbox '{spec.name}' is in {before}, not in {now}",
+            f"the sandbox '{spec.name}' is in {place(before)}, not in {place(spec)}",
             fix=f"sandbox down {spec.name} and then up, or give this one another name",
         )
 
 
-def _place(spec: Spec) -> str:
-    cluster = spec.cluster
-    if not cluster.supports.whole_cluster:
-        return f"{cluster.context}, namespace {spec.namespace}"
-    return f"the minikube profile {cluster.profile}" if cluster.profile else f"a cluster of {cluster.provider}'s"
-
-
-def _require_shape(cluster: Cluster) -> None:
-    """Raise UsageError where a cluster with these nodes cannot be made."""
+def _require_nodes(cluster: Cluster, own: OwnImages) -> None:
     if cluster.ip_family == "ipv6":
         raise UsageError(
             "a cluster cannot have IPv6 alone",
@@ -123,10 +156,6 @@ def _require_shape(cluster: Cluster) -> None:
                 f"{mount.host} does not exist, but nodes mount it at {mount.node}",
                 fix="create it, or correct `mounts` in the spec's `cluster`",
             )
-
-
-def _require_proxy_mode(cluster: Cluster, own: OwnImages) -> None:
-    """Raise UsageError where kube-proxy would end at once, and so no Service would be reached."""
     if own.source == "bundle" and cluster.kind and cluster.kind.networking.kubeProxyMode == "ipvs":
         raise UsageError(
             "the bundle's nodes cannot run kube-proxy with IPVS",
@@ -138,19 +167,13 @@ def _require_proxy_mode(cluster: Cluster, own: OwnImages) -> None:
 
 
 def _require_files(spec: Spec, home: Home) -> None:
-    """Refuse a certificate of the user's that clients would not accept, and charts that do not render."""
+    """Refuse a certificate of the user's that clients would not accept, and charts here that do not render.
+
+    Of a sandbox that has charts already, only those that changed are rendered, by their own step.
+    """
     if spec.certs.default:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)
-    _require_charts(spec, home)
-
-
-def _require_charts(spec: Spec, home: Home) -> None:
-    """Refuse charts that do not render, as far as they are on this machine, before a cluster is made for them.
-
-    Of a sandbox that has charts already, only those that changed are rendered, by their own step. Raises BadFile.
-    """
-    charts = user_manifests.charts(spec.apply)
-    names = home.sandbox(spec.name)
+    charts, names = user_manifests.charts(spec.apply), home.sandbox(spec.name)
     if not charts or names.charts.exists() or names.rendered_charts.exists():
         return
     archives, helm = ChartArchives(home.charts), Helm.find(Store(home.bundle))

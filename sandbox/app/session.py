@@ -58,7 +58,11 @@ class Session:
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if not (anywhere and used_engine.other(names)):
                 used_engine.require(names)
-                _finish_restore(names)
+                if (names.home.snapshots / names.name).is_dir():  # most have none, and need not wait for the import
+                    from sandbox.snapshot.snapshot_store import Store
+
+                    if Store(names.home.snapshots).is_unfinished(names.name):
+                        restoring(names, Engine.connect()).recover()
                 wake_paused(names, self.say)
             yield
 
@@ -105,15 +109,6 @@ class Session:
 
     def _command(self, doing: str) -> str:
         return self.command or f"Sandbox.{doing}"
-
-
-def _finish_restore(names: Names) -> None:
-    if not (names.home.snapshots / names.name).is_dir():  # as for most, which need not wait for its import
-        return
-    from sandbox.snapshot.snapshot_store import Store
-
-    if Store(names.home.snapshots).is_unfinished(names.name):
-        restoring(names, Engine.connect()).recover()
 
 
 def wake_paused(names: Names, say: Callable[[str], None] = lambda _: None) -> None:

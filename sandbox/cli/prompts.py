@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.app import chosen_spec, context
-from sandbox.app.agreement import OtherOrigin, Tenancy
+from sandbox.app.agreement import Agreement, OtherOrigin, Tenancy
 from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.cli import output
 from sandbox.config.schema import Spec
@@ -39,7 +39,7 @@ def agree(brief: str, shown: Iterable[str] = (), question: str = "go on?", *, fi
         raise SandboxError("nothing was changed", id="declined")
 
 
-class Asking:
+class Asking(Agreement):
     """Asks at the terminal, unless `yes`, or `take_over` for what another person made.
 
     Raises UsageError where an answer is needed and there is no terminal, and SandboxError for a no.
@@ -113,7 +113,7 @@ class Asking:
         agree(f"'{wanted.name}' would be {new} in an existing cluster", shown)
 
 
-class Telling:
+class Telling(Agreement):
     """For `up --plan`: prints what `up` would ask, and goes on."""
 
     def __init__(self, say: Say) -> None:

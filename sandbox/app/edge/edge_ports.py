@@ -15,12 +15,10 @@ from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
-from sandbox.config import loader
 from sandbox.config.schema.edge_schema import USUAL
-from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
+from sandbox.kube.api import Cluster, ClusterError, ServerAway
 from sandbox.names import EDGE, Home
 from sandbox.plan import saved_spec
 from sandbox.system import files, host_network
@@ -49,58 +47,6 @@ class Reached:
     name: str
 
 
-def load_balancers(route: Route, home: Home) -> tuple[Balanced, ...]:
-    names = home.sandbox(route.name)
-    services = Cluster(names.kubeconfig).list("v1", "Service", saved_spec.namespace(names))
-    return tuple(
-        _balanced(route.name, service) for service in services if service["spec"].get("type") == "LoadBalancer"
-    )
-
-
-def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -> tuple[Balanced, ...]:
-    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers.
-
-    With the `engine`, it is tested whether this machine reaches their addresses.
-    """
-    services: list[Balanced] = []
-    for route in known:
-        with suppress(SandboxError):
-            reached = engine is None or bool(engine.shares_network())
-            services += [replace(balancer, reached=reached) for balancer in load_balancers(route, home)]
-    return tuple(services)
-
-
-def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
-    """Return every Service of a sandbox that is up and has a port of this machine or an address, or waits for one."""
-    route = routes.find(routes.load(home.edge), name)
-    if route is None:
-        return ()
-    places: dict[str, list[str]] = {}
-    for port in route.every_port:
-        places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))
-    for each in balanced((route,), home, engine):
-        ends = (port.partition("/") for port in each.ports)
-        urls = [f"{protocol}://{host_network.authority(each.address, number)}" for number, _, protocol in ends]
-        places.setdefault(each.service, []).extend(urls if each.address and each.reached else ())
-    return tuple(
-        Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
-    )
-
-
-def _balanced(sandbox: str, service: Manifest) -> Balanced:
-    given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
-    ports = (f"{each['port']}/{each.get('protocol', 'TCP').lower()}" for each in service["spec"].get("ports") or ())
-    metadata = service["metadata"]
-    return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
-
-
-def _url(route: Route, port: Port) -> str:
-    address, number = route.place(port)
-    if port.host:
-        return f"tls://{port.host}:{number}"
-    return f"tcp://{host_network.authority(address, number)}"
-
-
 @dataclass(frozen=True)
 class PortStatus:
     """A port, its sandbox, and the number of pods that are ready for it; None when the cluster does not answer.
@@ -124,6 +70,43 @@ class PortStatus:
         return host_network.authority(self.host or self.address, self.port)
 
 
+def balanced(known: Sequence[Route], home: Home, engine: Engine) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers."""
+    balancers: list[Balanced] = []
+    for route in known:
+        names = home.sandbox(route.name)
+        with suppress(SandboxError):
+            reached = bool(engine.shares_network())
+            for service in Cluster(names.kubeconfig).list("v1", "Service", saved_spec.namespace(names)):
+                if service["spec"].get("type") != "LoadBalancer":
+                    continue
+                given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+                numbers = service["spec"].get("ports") or ()
+                ports = tuple(f"{each['port']}/{each.get('protocol', 'TCP').lower()}" for each in numbers)
+                name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+                balancers.append(Balanced(route.name, name, str(given[0].get("ip", "")), ports, reached))
+    return tuple(balancers)
+
+
+def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
+    """Return every Service of a sandbox that is up and has a port of this machine or an address, or waits for one."""
+    route = routes.find(routes.load(home.edge), name)
+    if route is None:
+        return ()
+    places: dict[str, list[str]] = {}
+    for port in route.every_port:
+        address, number = route.place(port)
+        url = f"tls://{port.host}:{number}" if port.host else f"tcp://{host_network.authority(address, number)}"
+        places.setdefault(port.to.partition(":")[0], []).append(url)
+    for each in balanced((route,), home, engine):
+        ends = (port.partition("/") for port in each.ports)
+        urls = [f"{protocol}://{host_network.authority(each.address, number)}" for number, _, protocol in ends]
+        places.setdefault(each.service, []).extend(urls if each.address and each.reached else ())
+    return tuple(
+        Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
+    )
+
+
 def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
     service, names = service.partition(":")[0], user_home().sandbox(name)  # as `edge status` shows one, with a port
@@ -143,125 +126,6 @@ def places(name: str, service: str) -> tuple[str, ...]:
 
 def statuses() -> tuple[PortStatus, ...]:
     return tuple(_status(route, port) for route in routes.load(user_home().edge) for port in route.every_port)
-
-
-def add(session: Session, port: int | None, to: str, *, name: str | None, proxy: bool) -> PortStatus:
-    """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
-
-    Without `port` it is the Service's port, or the next free one. A Service without its port in `to` is used at the
-    one of that number. Raises SandboxError.
-    """
-    loader.require(ServicePort, to)
-    if port is None and ":" not in to:
-        raise UsageError(
-            f"{to!r} must be NAMESPACE/SERVICE:PORT, because the port of this machine is auto",
-            fix=f"sandbox edge port add auto {to}:PORT",
-        )
-    home, engine = user_home(), Engine.connect()
-    route = _route(home, name)
-    with session.alone(route.name, "port"):
-        target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy)
-        _require_port(home, route.name, target)
-        chosen = choose(home, engine, route, port, target)
-        take_in(home, engine, route.name, session.say)
-        return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
-
-
-def remove(session: Session, port: int, *, name: str | None) -> None:
-    home = user_home()
-    added = routes.added_ports(home.edge)
-    sandboxes = [sandbox for sandbox, known in added if known.port == port and name in (None, sandbox)]
-    if not sandboxes:
-        raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
-    if len(sandboxes) > 1:
-        raise UsageError(
-            f"{' and '.join(sandboxes)} have a port {port}", fix=f"sandbox edge port remove {port} -n NAME"
-        )
-    with session.alone(sandboxes[0], "port"):
-        with files.exclusive(home.edge):
-            routes.remove_port(home.edge, sandboxes[0], port)
-        take_in(home, Engine.connect(), sandboxes[0], session.say)
-
-
-def choose(home: Home, engine: Engine, route: Route, port: int | None, wanted: Port) -> Port:
-    """Choose the number of the `wanted` port: `port`, or the Service's, or the next free one; save it and return it.
-
-    Raises PortTaken, PortForbidden and UsageError.
-    """
-    with edge_folder.alone(home.edge):  # no other command chooses meanwhile
-        chosen = replace(wanted, port=_number(Machine.inspect(route.name, home, engine), route, port, wanted))
-        routes.save_port(home.edge, route.name, chosen)
-    return chosen
-
-
-def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
-    mine = {each.port for each in route.every_port if each.to == wanted.to and not each.host}
-    others = {number for _, number in route.takes} - mine
-
-    def wrong(number: int) -> Iterator[SandboxError]:
-        bind = Bind(route.listen[0][0], number)
-        return problems(Wanted(EDGE, bind, *EDGE_TCP, command=f"sandbox edge port add %s {wanted.to}"), machine)
-
-    if port is None:
-        named = wanted.to.partition(":")[2]
-        usual = int(named) if named.isdigit() else USUAL
-        free = (each for each in (usual, *host_network.after(usual)) if each not in others)
-        return next(each for each in free if not any(wrong(each)))
-    if port in others:
-        raise UsageError(f"the sandbox '{route.name}' has port {port} already", fix="choose another, or auto")
-    for problem in wrong(port):
-        raise problem
-    return port
-
-
-def _route(home: Home, name: str | None) -> Route:
-    known = routes.load(home.edge)
-    if name is None and len(known) > 1:
-        up = ", ".join(route.name for route in known)
-        raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by -n")
-    name = name or next((route.name for route in known), None)
-    if name is None:
-        raise UsageError("no sandbox is up", fix="sandbox up")
-    if found := routes.find(known, name):
-        if not found.forwards:
-            return found
-        raise UsageError(
-            f"'{name}' is reached by kubectl port-forward, which has the TCP ports of its spec only",
-            fix="in sandbox.yaml: edge: {tcp: [{port: PORT, to: NAMESPACE/SERVICE:PORT}]}, then sandbox up",
-        )
-    require_known(name)
-    raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
-
-
-def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
-    """Have a running edge follow the present ports; `up` starts one that does not run. Raises SandboxError."""
-    route = routes.find(routes.load(home.edge), name)
-    if route is None:
-        return
-    edge = Edge.running(engine, home.sandbox(name))
-    if edge is None:
-        say(NOT_RUNNING)
-        return
-    edge.publish(route, say)
-    try:
-        for missing in host_ports.publish(edge, route.every_port):
-            say(missing)
-    except ServerAway as error:
-        away = not_up(name, str(error))
-        say(f"{away.brief}; this takes effect with: {away.fix}")
-
-
-def _require_port(home: Home, name: str, port: Port) -> None:
-    """Refuse a port that the Service does not have. Raises UsageError.
-
-    A Service that does not exist yet may be created later.
-    """
-    with suppress(ClusterError):
-        trouble, has_others = HostPorts(home.sandbox(name)).mismatch(port)
-        if trouble:
-            service = port.to.partition(":")[0]
-            again = f"sandbox edge port add {port.port or 'auto'} {service}:PORT, with one of these"
-            raise UsageError(trouble, fix=again if has_others else "give it a selector: ports are routed to pods")
 
 
 def _status(route: Route, port: Port) -> PortStatus:
@@ -285,3 +149,103 @@ def _status(route: Route, port: Port) -> PortStatus:
         detail=detail,
         host=port.host,
     )
+
+
+def add(session: Session, port: int | None, to: str, *, name: str | None, proxy: bool) -> PortStatus:
+    """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
+
+    Without `port` it is the Service's port, or the next free one. A Service without its port in `to` is used at the
+    one of that number. Raises SandboxError, among them PortTaken and PortForbidden.
+    """
+    if port is None and ":" not in to:
+        raise UsageError(
+            f"{to!r} must be NAMESPACE/SERVICE:PORT, because the port of this machine is auto",
+            fix=f"sandbox edge port add auto {to}:PORT",
+        )
+    home, engine = user_home(), Engine.connect()
+    route = _route(home, name)
+    with session.alone(route.name, "port"):
+        target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy)
+        with suppress(ClusterError):  # a Service that does not exist yet may be created later
+            trouble, has_others = HostPorts(home.sandbox(route.name)).mismatch(target)
+            if trouble:
+                again = f"sandbox edge port add {port or 'auto'} {to.partition(':')[0]}:PORT, with one of these"
+                raise UsageError(trouble, fix=again if has_others else "give it a selector: ports are routed to pods")
+        with edge_folder.alone(home.edge):  # no other command chooses meanwhile
+            target = replace(target, port=_number(Machine.inspect(route.name, home, engine), route, port, target))
+            routes.save_port(home.edge, route.name, target)
+        _follow(home, engine, route.name, session.say)
+        return _status(replace(route, added_ports=(*route.added_ports, target)), target)
+
+
+def _number(machine: Machine, route: Route, port: int | None, target: Port) -> int:
+    mine = {each.port for each in route.every_port if each.to == target.to and not each.host}
+    others = {number for _, number in route.takes} - mine
+
+    def wrong(number: int) -> Iterator[SandboxError]:
+        bind = Bind(route.listen[0][0], number)
+        return problems(Wanted(EDGE, bind, *EDGE_TCP, command=f"sandbox edge port add %s {target.to}"), machine)
+
+    if port is None:
+        named = target.to.partition(":")[2]
+        usual = int(named) if named.isdigit() else USUAL
+        free = (each for each in (usual, *host_network.after(usual)) if each not in others)
+        return next(each for each in free if not any(wrong(each)))
+    if port in others:
+        raise UsageError(f"the sandbox '{route.name}' has port {port} already", fix="choose another, or auto")
+    for problem in wrong(port):
+        raise problem
+    return port
+
+
+def remove(session: Session, port: int, *, name: str | None) -> None:
+    home = user_home()
+    added = routes.added_ports(home.edge)
+    sandboxes = [sandbox for sandbox, known in added if known.port == port and name in (None, sandbox)]
+    if not sandboxes:
+        raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
+    if len(sandboxes) > 1:
+        raise UsageError(
+            f"{' and '.join(sandboxes)} have a port {port}", fix=f"sandbox edge port remove {port} -n NAME"
+        )
+    with session.alone(sandboxes[0], "port"):
+        with files.exclusive(home.edge):
+            routes.remove_port(home.edge, sandboxes[0], port)
+        _follow(home, Engine.connect(), sandboxes[0], session.say)
+
+
+def _route(home: Home, name: str | None) -> Route:
+    known = routes.load(home.edge)
+    if name is None and len(known) > 1:
+        up = ", ".join(route.name for route in known)
+        raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by -n")
+    if name is None and not known:
+        raise UsageError("no sandbox is up", fix="sandbox up")
+    name = name or known[0].name
+    route = routes.find(known, name)
+    if route is None:
+        require_known(name)
+        raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
+    if route.forwards:
+        raise UsageError(
+            f"'{name}' is reached by kubectl port-forward, which has the TCP ports of its spec only",
+            fix="in sandbox.yaml: edge: {tcp: [{port: PORT, to: NAMESPACE/SERVICE:PORT}]}, then sandbox up",
+        )
+    return route
+
+
+def _follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
+    route = routes.find(routes.load(home.edge), name)
+    if route is None:
+        return
+    edge = Edge.running(engine, home.sandbox(name))
+    if edge is None:
+        say(NOT_RUNNING)
+        return
+    edge.publish(route, say)
+    try:
+        for missing in host_ports.publish(edge, route.every_port):
+            say(missing)
+    except ServerAway as error:
+        away = not_up(name, str(error))
+        say(f"{away.brief}; this takes effect with: {away.fix}")

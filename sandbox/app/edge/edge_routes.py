@@ -11,12 +11,9 @@ from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
-from sandbox.components.edge.route import AddedRoute, Route
-from sandbox.components.edge.route import Host as RoutedHost
+from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.ingress import traefik
-from sandbox.config import loader
-from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, ServerAway
@@ -33,22 +30,18 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
 
     Returns its URL. Raises SandboxError.
     """
-    loader.require(Host, host)
-    loader.require(Upstream, upstream)
     home = user_home()
     route = _owner(home, host, name)
     if any(each.host == host and each.sandbox != route.name for each in routes.load_added(home.edge)):
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox edge route remove {host}")
     with session.alone(route.name, "route"):
-        wanted = AddedRoute(host, route.name, upstream)
         others = (each for each in route.added_hosts if each.host != host)
-        asked = replace(route, added_hosts=(*others, RoutedHost(host, terminate=True, to=upstream)))
-        routes.require_unclaimed(asked, routes.load(home.edge))
-        # Before the route is kept: the CA may not be allowed to issue for the host.
-        _issue(home, asked)
+        changed = replace(route, added_hosts=(*others, Host(host, terminate=True, to=upstream)))
+        routes.require_unclaimed(changed, routes.load(home.edge))
+        _issue(home, changed)  # before the route is kept: the CA may not be allowed to issue for the host
         with files.exclusive(home.edge):
-            routes.save_added(home.edge, wanted)
-        _take_in(home, route, session)
+            routes.save_added(home.edge, AddedRoute(host, route.name, upstream))
+        _follow(home, route, session)
     return lan_access.url(host, route.listen[0][1])
 
 
@@ -60,19 +53,15 @@ def remove(session: Session, host: str) -> None:
     with session.alone(added_route.sandbox, "route"):
         with files.exclusive(home.edge):
             routes.remove_added(home.edge, host)
-        route = routes.find(routes.load(home.edge), added_route.sandbox)
-        if route:
+        if route := routes.find(routes.load(home.edge), added_route.sandbox):
             _issue(home, route)
-            _take_in(home, route, session)
+            _follow(home, route, session)
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:
-    """Return the sandbox of that name, else the one with the longest domain that contains the host.
-
-    Raises UsageError.
-    """
     known = routes.load(home.edge)
-    if fitting := _fitting(known, host, name):
+    fitting = [route for route in known if (is_below(host, route.domain) if name is None else route.name == name)]
+    if fitting:
         route = max(fitting, key=lambda route: len(route.domain))
         if not route.forwards:
             return route
@@ -88,19 +77,12 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
     raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix=fix)
 
 
-def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]:
-    if name is not None:
-        return [route for route in known if route.name == name]
-    return [route for route in known if is_below(host, route.domain)]
-
-
 def _issue(home: Home, route: Route) -> None:
-    """Issue a certificate for exactly the hosts whose TLS ends at the edge, unless it exists."""
     if route.ending:
         Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, route.ending, now=datetime.now(UTC))
 
 
-def _take_in(home: Home, route: Route, session: Session) -> None:
+def _follow(home: Home, route: Route, session: Session) -> None:
     names = home.sandbox(route.name)
     edge = Edge.running(Engine.connect(), names)
     if edge is None:

@@ -30,24 +30,20 @@ def read(home: Home, engine: Engine) -> EdgeState:
     edge = EdgeContainer.of(engine, home)
     edge_container = edge.find()
     running = edge_container is not None and edge_container.running
-    servers = _servers(edge) if running else None
-    return EdgeState(
-        running=running,
-        answers=servers is not None or not running,
-        listens=sorted(container.listens(engine, home)),
-        routes=route_statuses(routes.load(home.edge), servers or ()),
-    )
-
-
-def _servers(edge: EdgeContainer) -> Sequence[Server] | None:
-    """Return the servers; one that is down after a failed check, as after a restart, may pass the next ones."""
+    answers, servers = True, list[Server]()
     try:
-        servers = edge.control.servers()
-        for _ in range(CHECKS):
+        # A server that is down after a failed check, as after a restart, may pass the next ones.
+        for number in range(CHECKS if running else 0):
+            if number:
+                interruption.pause(CHECKED_EVERY)
+            servers = [*edge.control.servers()]
             if all(server.health != "DOWN" for server in servers):
                 break
-            interruption.pause(CHECKED_EVERY)
-            servers = edge.control.servers()
     except Unreachable:
-        return None
-    return servers
+        answers = False
+    return EdgeState(
+        running=running,
+        answers=answers,
+        listens=sorted(container.listens(engine, home)),
+        routes=route_statuses(routes.load(home.edge), servers),
+    )

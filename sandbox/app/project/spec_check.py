@@ -1,13 +1,14 @@
-"""Checks a spec with all that it names: addons, images, manifests and charts. Needs neither an engine nor a cluster."""
+"""Checks a spec with all that it names: files, addons, images, manifests, charts. Needs neither engine nor cluster."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from sandbox.app import context
-from sandbox.app.project import spec_files
 from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
@@ -17,11 +18,22 @@ from sandbox.components.workloads import gone_kinds, image_names, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, described
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.config.schema import ResolvedRegistry, Spec
+from sandbox.config import text_file, yaml_source
+from sandbox.config.problems import dotted
+from sandbox.config.schema import Chart, Kustomization, ResolvedRegistry, Spec
+from sandbox.config.schema.values import SUBDOMAIN
+from sandbox.config.yaml_text import KeyPath
+from sandbox.errors import BadFile, UsageError
 from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromBuild
 from sandbox.kube import manifests
-from sandbox.kube.manifests import title
+from sandbox.kube.manifests import Manifest, title
+from sandbox.kube.pod_images import pod_images
+from sandbox.oci import reference
 from sandbox.plan.cluster_steps import host_names
+
+# Its objects may have any name that a URL can have.
+RBAC = "rbac.authorization.k8s.io/v1"
 
 
 @dataclass(frozen=True)
@@ -36,9 +48,9 @@ def check(spec: Spec) -> Checked:
     """Read every file that a spec names. Raises UsageError, with file, line and key, for a mistake in one of them."""
     if spec.cluster.supports.node_image:
         system_images.require_known(spec.cluster.kubernetes)
-    spec_files.require(spec)
-    spec_files.require_contexts(spec)
-    spec_files.require_objects(spec)
+    require_files(spec)
+    _require_contexts(spec)
+    _require_objects(spec)
     counts: dict[str, int] = {}
     if addons := catalogue.without_minikubes(spec):
         counts["addon"] = len(addons)
@@ -61,7 +73,96 @@ def host_notes(spec: Spec) -> tuple[str, ...]:
     return tuple(hosts.notes(_objects(spec)[0])) if hosts.differ else ()
 
 
-def _objects(spec: Spec) -> tuple[Sequence[dict[str, Any]], list[str]]:
+def require_files(spec: Spec) -> None:
+    """Raise BadFile for a file, folder or addon that the spec names and that does not exist."""
+    for path, file in _files(spec):
+        if not os.path.exists(file):  # noqa: PTH110  # a path of any length
+            raise BadFile(
+                f"{_place(spec, path)}: {_shown(file)} does not exist", fix=f"create it, or remove it from `{path[0]}`"
+            )
+    for index, use in enumerate(spec.addons):
+        try:
+            if not catalogue.is_minikubes(spec, use.addon):
+                catalogue.find_addon(use.addon)
+        except UsageError as error:
+            place = _place(spec, ("addons", index))
+            raise BadFile(f"{place}: {error.brief}", details=error.details, fix=error.fix) from error
+
+
+def _files(spec: Spec) -> Iterator[tuple[KeyPath, Path]]:
+    for index, item in enumerate(spec.apply):
+        match item:
+            case Path():
+                yield ("apply", index), item
+            case Kustomization(kustomize=folder):
+                yield ("apply", index, "kustomize"), folder
+            case Chart(chart=chart, values=values):
+                yield ("apply", index, "chart"), chart
+                yield from ((("apply", index, "values", number), file) for number, file in enumerate(values))
+    if spec.push:
+        yield ("push",), spec.push
+    if spec.certs.default:
+        yield ("certs", "default", "cert"), spec.certs.default.cert
+        yield ("certs", "default", "key"), spec.certs.default.key
+    if isinstance(spec.network.ca, Path):
+        yield ("network", "ca"), spec.network.ca
+    for index, account in enumerate(spec.credentials):
+        if account.file:
+            yield ("credentials", index, "file"), account.file
+
+
+def _place(spec: Spec, path: KeyPath) -> str:
+    where = spec.origin(*path).where
+    return f"{where}: {dotted(path)}" if where else dotted(path)
+
+
+def _shown(file: Path) -> str:
+    relative = os.path.relpath(file)
+    return str(file) if relative.startswith("..") else relative
+
+
+def _require_contexts(spec: Spec) -> None:
+    if spec.push is None:
+        return
+    places = yaml_source.read(text_file.read(spec.push)).places
+    for index, entry in enumerate(images_yaml.load(spec.push)):
+        if isinstance(entry, FromBuild):
+            file = entry.context / (entry.dockerfile or "Dockerfile")
+            if missing := next((path for path in (entry.context, file) if not path.exists()), None):
+                place = f"{_shown(spec.push)}:{places['images', index].line}: images[{index}]"
+                raise BadFile(
+                    f"{place}: {_shown(missing)} does not exist", fix="create it, or correct `context` and `dockerfile`"
+                )
+
+
+def _require_objects(spec: Spec) -> None:
+    """Raise BadFile for an object in a file of `apply` whose kind, name or image no cluster takes."""
+    placed: list[tuple[str, Manifest]] = []
+    for item in spec.apply:
+        if isinstance(item, Path) and user_manifests.rendered(item) is None:
+            for file in manifests.files(item):
+                placed += manifests.placed(text_file.read(file), origin=_shown(file))
+    definitions = [each for _, each in placed if each["kind"] == "CustomResourceDefinition"]
+    for place, each in placed:
+        try:
+            if spec.cluster.supports.whole_cluster:
+                gone_kinds.require([each, *definitions], spec.cluster.kubernetes)
+        except BadFile as error:
+            raise BadFile(f"{place}: {error.brief}", fix=error.fix) from error
+        name = str(each["metadata"]["name"])
+        if each["apiVersion"] != RBAC and not re.fullmatch(SUBDOMAIN, name):
+            raise BadFile(
+                f"{place}: {each['kind']}: metadata.name: '{name}' is not a name that Kubernetes takes",
+                fix=f"use lower-case letters, digits, hyphens and dots: {re.sub('[^a-z0-9.-]+', '-', name.lower())}",
+            )
+        for image in pod_images(each):
+            try:
+                reference.parse(image.reference)
+            except UsageError as error:
+                raise BadFile(f"{place}: {title(each)}: {error.brief}", details=error.details, fix=error.fix) from error
+
+
+def _objects(spec: Spec) -> tuple[Sequence[Manifest], list[str]]:
     """Return the objects of manifests and charts, and a note for each chart that is not pulled yet."""
     if not spec.apply:
         return [], []
@@ -74,7 +175,7 @@ def _objects(spec: Spec) -> tuple[Sequence[dict[str, Any]], list[str]]:
     return objects, [f"not pulled yet, and not looked at: {described(chart)}" for chart in missing]
 
 
-def _undefined(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _undefined(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
     """Yield kinds that are neither Kubernetes' own, nor defined by the objects, nor brought by the sandbox."""
     brought = {
         "gateway.networking.k8s.io": (spec.ingress.gateway_api, "ingress: {gateway_api: true}"),
@@ -92,7 +193,7 @@ def _undefined(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield f"{title(example)}: the kind {kind} ({example['apiVersion']}) {origin}"
 
 
-def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _unlisted(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
     """Yield images that only the sandbox's registry may have, and that no images.yaml pushes."""
     port = ResolvedRegistry().port if spec.registry.port == "auto" else spec.registry.port
     registry = ResolvedRegistry(port=port, external=spec.registry.external)
@@ -101,7 +202,7 @@ def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{user}: nothing provides the image {image}; {image_names.advice([image], spec.push)}"
 
 
-def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _unserved(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
     """Yield Ingresses for which the controller does nothing, and annotations that it ignores."""
     if spec.ingress.controller != "traefik" or not spec.cluster.supports.whole_cluster:
         return

@@ -120,7 +120,7 @@ def test_spec_of_a_folder_above_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(below)
     assert chosen_spec.written(None, None).name == "shop"
     assert context.default_file() == tmp_path / "sandbox.yaml"
-    assert chosen_spec.origin_of(None, None) == Origin.of(tmp_path / "sandbox.yaml")
+    assert chosen_spec.choose(None, None).origin == Origin.of(tmp_path / "sandbox.yaml")
     (below / "sandbox.yaml").write_text("name: nearer\n")
     assert context.default_file() == Path("sandbox.yaml")
 

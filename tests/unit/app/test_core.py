@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import socket
+import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +19,8 @@ import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, requirements
-from sandbox.app.agreement import Refusal, agree_on_origin, replaced
+from sandbox.app.agreement import Agreement, agree_on_origin, replaced
 from sandbox.app.edge import ports
-from sandbox.app.project import missing_tools
 from sandbox.app.running import snapshots
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
@@ -43,6 +41,7 @@ from sandbox.snapshot.snapshot_store import Store
 from sandbox.step import State, Status
 from tests.support import in_process
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
+from tests.support.http_server import Handler, answering
 from tests.support.tls import NOW, TlsServer, make_pki, presenting
 
 
@@ -67,7 +66,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(machine_plan, "steps", steps)
     monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(requirements, "require", lambda *_: None)
-    monkeypatch.setattr(missing_tools, "provide", lambda *_: None)
+    monkeypatch.setattr(requirements, "provide_tools", lambda *_: None)
     monkeypatch.setattr(requirements, "require_architecture", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     return found
@@ -208,28 +207,35 @@ def test_sandbox_is_gone_after_a_failing_test(there: set[str]) -> None:
     assert "cluster" not in there
 
 
-def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_path: Path) -> None:
-    pki, name = make_pki("x.sandbox.localhost"), "hello.x.sandbox.localhost"
-    context = presenting(make_leaf(pki.issuing, (name,), now=NOW), tmp_path)
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+class Echo(Handler):
+    def do_GET(self) -> None:  # the base class's name
+        self.reply(200, f"{self.headers['Host']} {self.path}".encode())
 
-        def answer() -> None:
-            with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
-                heard.append(connection.recv(4096))
-                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
 
-        thread = threading.Thread(target=answer)
-        thread.start()
-        port = listener.getsockname()[1]
-        found = Sandbox(Spec(name="x"))
-        found._resolved = ResolvedSpec.of(found.spec, registry=5005, https=(port,))
-        found.root_certificate.parent.mkdir(parents=True)
-        found.root_certificate.write_bytes(pki.root.cert_pem)
-        reply = found.get("hello", "/p")
-        assert (reply.status, reply.read()) == (200, b"hello")
-        thread.join()
-    assert heard[0].startswith(b"GET /p HTTP/1.1\r\n") and f"Host: {name}:{port}\r\n".encode() in heard[0]
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/a/b?c=1", "/a/b?c=1"),
+        ("", "/"),
+        ("?c=1", "/?c=1"),
+        ("/ä b?c=ä%20b", "/%C3%A4%20b?c=%C3%A4%20b"),
+        ("/a#part", "/a"),
+        ("/a;b=1,2/@c", "/a;b=1,2/@c"),
+    ],
+)
+def test_page_is_requested_whatever_names_mean_on_this_machine(path: str, asked: str, tmp_path: Path) -> None:
+    pki = make_pki("x.sandbox.localhost")
+    context = presenting(make_leaf(pki.issuing, ("hello.x.sandbox.localhost",), now=NOW), tmp_path)
+    with answering(Echo, context) as server:
+        sandbox = Sandbox(Spec(name="x"))
+        sandbox._resolved = ResolvedSpec.of(sandbox.spec, registry=5005, https=(server.server_port,))
+        sandbox.root_certificate.parent.mkdir(parents=True)
+        sandbox.root_certificate.write_bytes(pki.root.cert_pem)
+        reply = sandbox.get("hello", path)
+        host = f"hello.x.sandbox.localhost:{server.server_port}"
+        assert (reply.status, reply.read().decode()) == (200, f"{host} {asked}")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            sandbox.get("hello", context=ssl.create_default_context())
 
 
 def test_clients_trust_the_users_own_certificate(tmp_path: Path) -> None:
@@ -347,9 +353,9 @@ def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> 
     """A program brought it up without a file → a program's own file is accepted, a fetched spec is refused."""
     names, own = world.home().sandbox("demo"), tmp_path / "sandbox.yaml"
     RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
-    agree_on_origin(names, Origin.of(own), "up", Refusal())
+    agree_on_origin(names, Origin.of(own), "up", Agreement())
     with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
-        agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), "up", Refusal())
+        agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), "up", Agreement())
     assert caught.value.id == "other-origin" and "by a program" in caught.value.details
 
 

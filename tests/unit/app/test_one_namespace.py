@@ -23,6 +23,7 @@ from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.errors import SandboxError
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.fakes import FakeEngine
 
 NAMESPACE = "demo-ann"
 EXISTING = {"provider": "existing", "context": "team", "namespace": NAMESPACE}
@@ -88,7 +89,7 @@ def test_context_is_the_users_own(cluster: ApiServer) -> None:
 
 
 def test_load_balancers_are_those_of_the_namespace(cluster: ApiServer) -> None:
-    found, is_inside = reads(cluster, lambda: edge_ports.balanced([ROUTE], context.home()))
+    found, is_inside = reads(cluster, lambda: edge_ports.balanced([ROUTE], context.home(), FakeEngine()))
     assert [one.service for one in found] == [f"{NAMESPACE}/web"] and is_inside
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox.app import chosen_spec
-from sandbox.app.agreement import Refusal, agree_on_tenancy
+from sandbox.app.agreement import Agreement, agree_on_tenancy
 from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
@@ -101,7 +101,7 @@ def test_yes_takes_nothing_over_from_another_person(step: TenancyStep, server: A
     step.apply(NoWork())
     before = dict(server.objects)
     theirs = replace(step, owner="bob@desk")
-    for agreement in (prompts.Asking(click.echo, yes=True), Refusal()):
+    for agreement in (prompts.Asking(click.echo, yes=True), Agreement()):
         with pytest.raises(UsageError, match="was made by ann@laptop") as caught:
             agree_on_tenancy([theirs], agreement)
         assert caught.value.id == "not-ours" and "--take-over" in caught.value.fix

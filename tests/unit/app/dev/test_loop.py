@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from sandbox.app import machine_plan
-from sandbox.app.agreement import Refusal
+from sandbox.app.agreement import Agreement
 from sandbox.app.core import Sandbox
 from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
@@ -100,7 +100,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 @pytest.fixture
 def loop(stage: Stage) -> Iterator[DevLoop]:
     report = cast("DevReport", stage)
-    loop = DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Refusal(), logs=False)
+    loop = DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Agreement(), logs=False)
     yield loop
     loop.watch.end()
 

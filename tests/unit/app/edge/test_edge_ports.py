@@ -43,13 +43,13 @@ def test_address_is_listed_where_this_machine_reaches_it(
 
 
 def test_cluster_that_does_not_answer_has_no_load_balancers(
-    step: EdgeStep, place: Home, monkeypatch: pytest.MonkeyPatch
+    step: EdgeStep, place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
         raise ClusterError("the cluster's API server does not answer")
 
     monkeypatch.setattr(Cluster, "list", away)
-    assert edge_ports.balanced(routes.load(place.edge), place) == ()
+    assert edge_ports.balanced(routes.load(place.edge), place, engine) == ()
 
 
 @pytest.mark.usefixtures("step")

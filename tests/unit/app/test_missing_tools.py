@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.app.agreement import Refusal
+from sandbox.app import requirements
+from sandbox.app.agreement import Agreement
 from sandbox.app.context import home
-from sandbox.app.project import missing_tools
 from sandbox.app.session import Session
 from sandbox.bundle import released_tools
 from sandbox.bundle.builder import component_build
@@ -21,7 +21,7 @@ from sandbox.errors import MissingTool, SandboxError
 pytestmark = pytest.mark.downloads
 
 
-class Agreeing(Refusal):
+class Agreeing(Agreement):
     def fetch_tools(self, refusal: SandboxError) -> bool:
         return True
 
@@ -33,13 +33,13 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def provide(agreement: Refusal, session: Session | None = None, **spec: Any) -> None:
-    missing_tools.provide(Spec.model_validate(spec), home(), session or Session(), agreement)
+def provide(agreement: Agreement, session: Session | None = None, **spec: Any) -> None:
+    requirements.provide_tools(Spec.model_validate(spec), home(), session or Session(), agreement)
 
 
 def test_a_program_without_the_users_consent_is_an_error_with_both_ways(programs: Path, fetched: list[str]) -> None:
     with pytest.raises(MissingTool) as caught:
-        provide(Refusal())
+        provide(Agreement())
     assert caught.value.brief == "kind is not installed"
     assert "v0.33.0" in caught.value.details
     assert "--yes" in caught.value.fix and "install it yourself" in caught.value.fix
@@ -54,7 +54,7 @@ def test_only_what_the_spec_needs_is_fetched(programs: Path, fetched: list[str],
 def test_a_program_on_the_path_is_not_asked_about(programs: Path, fetched: list[str]) -> None:
     (programs / "kind").write_text("#!/bin/sh\n")
     (programs / "kind").chmod(0o755)
-    provide(Refusal())
+    provide(Agreement())
     assert not fetched
 
 
