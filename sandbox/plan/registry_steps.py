@@ -14,8 +14,7 @@ from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.components.registry.mirrors_step import MirrorsStep
-from sandbox.components.registry.node_config_step import WiringStep
-from sandbox.components.registry.tls_step import TlsRegistryStep
+from sandbox.components.registry.node_config_step import TlsRegistryStep, WiringStep
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine

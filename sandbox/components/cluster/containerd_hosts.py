@@ -12,12 +12,14 @@ FOLDER = PurePosixPath("/etc/containerd/certs.d")
 MARK = b"# sandbox: the registry and its mirrors; `up` writes this file anew\n"
 
 
-def host_file(name: str, endpoint: str, *, server: str | None = None) -> tuple[PurePosixPath, bytes]:
+def host_file(name: str, endpoint: str, *, server: str = "", ca: str = "") -> tuple[PurePosixPath, bytes]:
     """Return the file for pulls of `NAME/…` from `endpoint`, else from `server` (containerd docs, hosts.md).
 
-    containerd reads it at every pull, so it may change while containerd runs.
+    containerd reads it at every pull, so it may change while containerd runs. `ca` is an absolute path on the node.
     """
     text = f'server = "{server or endpoint}"\n\n[host."{endpoint}"]\n  capabilities = ["pull", "resolve"]\n'
+    if ca:
+        text += f'  ca = "{ca}"\n'
     return FOLDER / name / "hosts.toml", MARK + text.encode()
 
 

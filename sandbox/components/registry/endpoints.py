@@ -52,22 +52,20 @@ def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
     publisher = engine.publisher(place.port)
     container = engine.container(publisher) if publisher else None
     inner = container.inner(place.port) if container else None
-    if container is None or inner is None:
+    if container and inner and network in container.addresses:
+        return _of_container(container, network, inner, name)
+    if container and inner:
+        details = f"its container {container.name} is not on the network {network}"
+        fix = f"docker network connect {network} {container.name}"
+    else:
         nodes = engine.network(network)
-        raise SandboxError(
-            f"nodes cannot reach the registry {where}",
-            details="it listens on this machine's loopback, and no container publishes that port",
-            fix=f"let it listen on an address of this machine that the network {network} "
+        details = "it listens on this machine's loopback, and no container publishes that port"
+        fix = (
+            f"let it listen on an address of this machine that the network {network} "
             f"({nodes.subnet if nodes else 'made by `up`'}) reaches, and write that one: registry: "
-            f"{{external: 'http://ADDRESS:{place.port}'}}",
+            f"{{external: 'http://ADDRESS:{place.port}'}}"
         )
-    if network not in container.addresses:
-        raise SandboxError(
-            f"nodes cannot reach the registry {where}",
-            details=f"its container {container.name} is not on the network {network}",
-            fix=f"docker network connect {network} {container.name}",
-        )
-    return _of_container(container, network, inner, name)
+    raise SandboxError(f"nodes cannot reach the registry {where}", details=details, fix=fix)
 
 
 def _of_container(container: Container, network: str, port: int, name: str) -> RegistryAddresses:

@@ -165,7 +165,12 @@ class InnerCanaryStep(NothingToUndo):
     title: str = "Registry reached by nodes"
 
     def check(self) -> Status:
-        return recorded(self.place)
+        record = self.place.cluster.get("v1", "ConfigMap", PROOF, self.place.namespace)
+        if record is None:
+            return Status(State.ABSENT)
+        if record.get("data") != self._proof()["data"]:
+            return Status(State.DRIFTED, "was tested with another registry")
+        return Status(State.READY, f"a node pulled from {name_on_nodes(self.place)}")
 
     def apply(self, work: Work) -> None:
         cluster = self.place.cluster
@@ -185,7 +190,11 @@ class InnerCanaryStep(NothingToUndo):
             ) from error
         finally:
             self._remove()
-        cluster.apply(_proof(self.place))
+        cluster.apply(self._proof())
+
+    def _proof(self) -> dict[str, Any]:
+        data = {"registry": name_on_nodes(self.place), "image": canary_image.document().digest}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
 
     def _live(self) -> dict[str, Any] | None:
         return self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
@@ -199,21 +208,6 @@ class InnerCanaryStep(NothingToUndo):
             self.place.cluster.delete("v1", "Pod", CANARY, self.place.namespace)
             running = "the pod of an earlier registry is still running"
             wait_until(lambda: running if self._live() else None, what="the canary's end", timeout=PULL_TIMEOUT)
-
-
-def recorded(place: SandboxNamespace) -> Status:
-    """Return the result of the last test pull that the cluster has a record of."""
-    record = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
-    if record is None:
-        return Status(State.ABSENT)
-    if record.get("data") != _proof(place)["data"]:
-        return Status(State.DRIFTED, "was tested with another registry")
-    return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
-
-
-def _proof(place: SandboxNamespace) -> dict[str, Any]:
-    data = {"registry": name_on_nodes(place), "image": canary_image.document().digest}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
 
 
 def unpulled(live: Mapping[str, Any]) -> str | None:

@@ -121,7 +121,8 @@ class MirrorsStep:
             return "runs another image"
         if container.running and self.names.network not in container.addresses:
             return f"is not on the network {self.names.network}"
-        same = all(files.content(path) == data for path, data in self._files(upstream).items())
+        folder = self._folder(upstream)
+        same = all(files.content(folder / path.name) == data for path, data in self._files(upstream).items())
         return None if same else "has other settings, certificates or another account"
 
     def _account(self, upstream: str) -> Credential | None:
@@ -139,18 +140,17 @@ class MirrorsStep:
         return "without an account"
 
     def _start(self, upstream: str) -> None:
-        name, folder, contents = self.names.mirror(upstream), self._folder(upstream), self._files(upstream)
+        name, folder = self.names.mirror(upstream), self._folder(upstream)
         files.make_private_dir(folder)
         # Removed before its settings change, so that an existing container was always started with the present ones.
         labelled.make_room(self.engine, name, self.names.home)
-        for path, data in contents.items():
-            files.write_atomic(path, data, mode=0o600)
-        self.engine.create_volume(name, {**self.names.labels, MIRROR: upstream})
         # Copied, since the engine's machine may not have this machine's folders.
         folders: dict[str, Mapping[str, Placed]] = {}
-        for file, inner in (("config.yml", PurePosixPath(CONFIG_FILE)), ("company.pem", company_ca.PLACE)):
-            if data := contents[folder / file]:
-                folders[str(inner.parent)] = {inner.name: Placed(data, 0o600)}
+        for path, data in self._files(upstream).items():
+            files.write_atomic(folder / path.name, data, mode=0o600)
+            if data:
+                folders[str(path.parent)] = {path.name: Placed(data, 0o600)}
+        self.engine.create_volume(name, {**self.names.labels, MIRROR: upstream})
         self.engine.run(
             ContainerSpec(
                 name=name,
@@ -168,10 +168,9 @@ class MirrorsStep:
     def _folder(self, upstream: str) -> Path:
         return self.names.mirrors / upstream.replace(":", "-")
 
-    def _files(self, upstream: str) -> Mapping[Path, bytes]:
-        folder = self._folder(upstream)
+    def _files(self, upstream: str) -> Mapping[PurePosixPath, bytes]:
         settings = mirror_settings(upstream_urls(self.upstreams)[upstream], self._account(upstream))
-        return {folder / "config.yml": settings, folder / "company.pem": self.company.pem}
+        return {PurePosixPath(CONFIG_FILE): settings, company_ca.PLACE: self.company.pem}
 
 
 def mirror_settings(url: str, account: Credential | None) -> bytes:

@@ -1,8 +1,9 @@
-"""Connects the registry with the cluster, so that nodes pull from it by each of its names and tools can discover it."""
+"""Connects registries with the cluster, so that nodes pull by each of their names and tools can discover ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,13 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.components import content_hash
+from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints, tls_step
+from sandbox.components.registry import endpoints
 from sandbox.components.registry.endpoints import RegistryAddresses
 from sandbox.components.registry.mirrors_step import upstream_urls
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
+from sandbox.errors import succeeded
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace
@@ -122,8 +125,7 @@ class WiringStep(NothingToUndo):
             wanted |= [containerd_hosts.host_file(upstream, endpoint, server=url)]
         present = containerd_hosts.read_listing(self.nodes.execute(node, containerd_hosts.LISTING)[1])
         missing = {path: data for path, data in wanted.items() if present.get(path) != data}
-        # Those of registries in the cluster belong to another step.
-        kept = (*wanted, *tls_step.host_files(self.registry.tls, 0))
+        kept = (*wanted, *tls_host_files(self.registry.tls, 0))
         return present, missing, containerd_hosts.stale(present, kept)
 
     def _manifests(self, addresses: RegistryAddresses) -> list[dict[str, Any]]:
@@ -160,3 +162,56 @@ class WiringStep(NothingToUndo):
             return "sandbox up"  # this brings the node back, at whatever address
         registry = addresses.runtime.partition(":")[0]
         return FIXES[hop].format(node=node, network=network, registry=registry)
+
+
+@dataclass(frozen=True)
+class TlsRegistryStep(NothingToUndo):
+    """Registries in the cluster, behind its ingress: hosts.toml with the sandbox's root, and names in /etc/hosts.
+
+    WiringStep removes the files of hosts that the spec does not have any more. The engine writes /etc/hosts again at
+    every start of a node, and `up` then repairs it.
+    """
+
+    nodes: Nodes
+    hosts: tuple[str, ...]
+    port: int  # of the ingress on every node
+    name: str = "tls-registry"
+    requires: tuple[str, ...] = ("trust",)
+
+    @property
+    def title(self) -> str:
+        return f"Pulls from {', '.join(self.hosts)}"
+
+    def check(self) -> Status:
+        wanted = tls_host_files(self.hosts, self.port)
+        for node in self.nodes.running():
+            present = self.nodes.read_files(node, wanted)
+            for path, content in wanted.items():
+                if present[path] != content:
+                    return Status(State.ABSENT if present[path] is None else State.DRIFTED, f"{path} on {node}")
+            if unknown := self._unknown(node):
+                return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {node}")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        for node in self.nodes.running():
+            self.nodes.write_files(node, tls_host_files(self.hosts, self.port))
+            for name in self._unknown(node):
+                # Appended in place: the engine mounts this file, and would lose a replaced one.
+                script = f"echo {shlex.quote(f'127.0.0.1 {name}')} >> /etc/hosts"
+                succeeded(self.nodes.execute(node, ["sh", "-c", script]), f"/etc/hosts on {node} cannot be written")
+
+    def _unknown(self, node: str) -> list[str]:
+        shown = succeeded(self.nodes.execute(node, ["cat", "/etc/hosts"]), f"/etc/hosts on {node} cannot be read")
+        lines = {tuple(line.split()) for line in shown.splitlines()}
+        names = dict.fromkeys(host.partition(":")[0] for host in self.hosts)
+        return [name for name in names if ("127.0.0.1", name) not in lines]
+
+
+def tls_host_files(hosts: Iterable[str], port: int) -> HostFiles:
+    """Return files for pulls of `HOST[:PORT]/…` that trust the sandbox's root.
+
+    On the node the ingress listens on `port`, whatever port the host has at the edge.
+    """
+    names = ((host, host.partition(":")[0]) for host in hosts)
+    return dict(containerd_hosts.host_file(host, f"https://{name}:{port}", ca=str(ROOT)) for host, name in names)

@@ -34,8 +34,7 @@ from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.components.registry.mirrors_step import MIRROR, MirrorsStep
-from sandbox.components.registry.node_config_step import WiringStep
-from sandbox.components.registry.tls_step import TlsRegistryStep
+from sandbox.components.registry.node_config_step import TlsRegistryStep, WiringStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec

@@ -14,8 +14,8 @@ import yaml
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.registry import node_config_step, tls_step
-from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.components.registry import node_config_step
+from sandbox.components.registry.node_config_step import WiringStep, tls_host_files
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -69,12 +69,12 @@ def hosts(engine: FakeEngine, node: str) -> set[str]:
 def test_registries_behind_the_ingress_go_with_the_spec(engine: FakeEngine, names: Names, step: WiringStep) -> None:
     kept, gone = "hub.demo.localhost", ("hub.demo.localhost:8443", "old.demo.localhost")
     box = engine.boxes[names.node]
-    box.files |= tls_step.host_files((kept, *gone), INGRESS_PORT)
+    box.files |= tls_host_files((kept, *gone), INGRESS_PORT)
     step = replace(step, registry=step.registry.model_copy(update={"tls": (kept,)}))
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert kept in hosts(engine, names.node) and hosts(engine, names.node).isdisjoint(gone)
-    box.files |= tls_step.host_files(gone[:1], INGRESS_PORT)
+    box.files |= tls_host_files(gone[:1], INGRESS_PORT)
     assert "from an earlier spec" in step.check().detail
 
 

@@ -11,7 +11,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.registry.tls_step import TlsRegistryStep, host_files
+from sandbox.components.registry.node_config_step import TlsRegistryStep, tls_host_files
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import INGRESS_PORT, Names
@@ -98,7 +98,7 @@ HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443", "other.demo.localhost:
 
 
 def test_names_are_pulled_from_the_ingress_port_with_the_root() -> None:
-    files = host_files(HOSTS, INGRESS_PORT)
+    files = tls_host_files(HOSTS, INGRESS_PORT)
     assert set(files) == {PurePosixPath(f"/etc/containerd/certs.d/{host}/hosts.toml") for host in HOSTS}
     for path, content in files.items():
         said = tomllib.loads(content.decode())
