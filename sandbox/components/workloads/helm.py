@@ -7,11 +7,10 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sandbox.bundle import released_tools
@@ -22,13 +21,11 @@ from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.kube import manifests
 from sandbox.kube.api import Say
-from sandbox.quantities import count
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
-RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 120.0, 300.0, 600.0  # seconds
+READ_TIMEOUT, RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 60.0, 120.0, 300.0, 600.0  # seconds
 OWN = {"HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}  # these would count more than a kubeconfig's own
-INSTALLING = "pending-install"
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,9 @@ class Helm:
         With `whole` the kinds that it defines are included, and its tests are not.
         """
         require_files(chart)
-        argv: list[str | Path] = [self.program, "template", *(["--include-crds", "--skip-tests"] if whole else [])]
-        with _values(chart) as values, chart_dependencies.whole(chart.chart) as folder:
-            argv += [f"--namespace={chart.namespace}", *values, "--", chart.name, folder]
+        options = ["--include-crds", "--skip-tests"] if whole else []
+        with _arguments(chart) as arguments:
+            argv: process.Argv = [self.program, "template", *options, *arguments]
             try:
                 # Not merged, since helm warns of symbolic links.
                 text = process.run(argv, timeout=RENDER_TIMEOUT, env=OWN, merged=False)
@@ -81,51 +78,27 @@ class Helm:
 
     def pull(self, chart: RemoteChart, into: Path) -> Path:
         """Pull the chart's archive into an empty folder, with the accounts that helm has. Raises SandboxError."""
-        try:
-            source: list[str] = [
-                chart.chart,
-                *(["--plain-http"] if chart.is_on_this_machine and not chart.repo else []),
-            ]
+        with self._explained(
+            f"helm cannot pull {chart.source} {chart.version}", lambda message: _pull_advice(message, chart.repo)
+        ):
+            source = [chart.chart]
             if chart.repo:
+                # By the name by which the user has added the repository, helm uses their account for it.
                 name = self._repository(chart.repo)
                 source = [f"{name}/{chart.chart}"] if name else [chart.chart, f"--repo={chart.repo}"]
-            argv: list[str | Path] = [
-                self.program,
-                "pull",
-                *source,
-                f"--version={chart.version}",
-                f"--destination={into}",
-            ]
-            process.run(argv, timeout=PULL_TIMEOUT)
-        except ToolFailed as error:
-            message = process.last_lines(error.output) or error.details
-            brief = f"helm cannot pull {chart.source} {chart.version}"
-            raise SandboxError(brief, details=message, fix=_pull_advice(message, chart.repo), id="helm") from error
+            elif chart.is_on_this_machine:
+                source.append("--plain-http")
+            options = [f"--version={chart.version}", f"--destination={into}"]
+            process.run([self.program, "pull", *source, *options], timeout=PULL_TIMEOUT)
         archives = list(into.glob("*.tgz"))
-        if len(archives) != 1:
-            raise SandboxError(
-                f"helm pulled no archive of {chart.source}", details=count(len(archives), "file"), id="helm"
-            )
+        if not archives:
+            raise SandboxError(f"helm pulled no archive of {chart.source}", id="helm")
         return archives[0]
 
-    def build_dependencies(self, chart: Path) -> None:
-        """Pull the locked dependencies of a chart into its folder `charts`. Raises SandboxError."""
-        try:
-            process.run([self.program, "dependency", "build", "--", chart], timeout=PULL_TIMEOUT)
-        except ToolFailed as error:
-            message = process.last_lines(error.output) or error.details
-            fix = _pull_advice(message, "URL")
-            if "out of sync" in message:
-                fix = f"helm dependency update {chart}"
-            elif "helm repo add" in message:
-                fix = "helm repo add NAME URL, for each repository that it names, then sandbox up"
-            brief = f"helm cannot pull the dependencies of {chart}"
-            raise SandboxError(brief, details=message, fix=fix, id="helm") from error
-
     def _repository(self, url: str) -> str | None:
-        """Return the name by which the user has added a repository, updated; helm then uses their account for it."""
+        argv: process.Argv = [self.program, "repo", "list", "--output=json"]
         try:
-            added = json.loads(process.run([self.program, "repo", "list", "--output=json"], timeout=60, merged=False))
+            added = json.loads(process.run(argv, timeout=READ_TIMEOUT, merged=False))
         except ToolFailed:  # none was added
             return None
         name = next((entry["name"] for entry in added if entry["url"].rstrip("/") == url), None)
@@ -133,96 +106,93 @@ class Helm:
             process.run([self.program, "repo", "update", name], timeout=PULL_TIMEOUT)
         return name
 
+    def build_dependencies(self, chart: Path) -> None:
+        """Pull the locked dependencies of a chart into its folder `charts`. Raises SandboxError."""
+
+        def advice(message: str) -> str:
+            if "out of sync" in message:
+                return f"helm dependency update {chart}"
+            if "helm repo add" in message:
+                return "helm repo add NAME URL, for each repository that it names, then sandbox up"
+            return _pull_advice(message, "URL")
+
+        with self._explained(f"helm cannot pull the dependencies of {chart}", advice):
+            process.run([self.program, "dependency", "build", "--", chart], timeout=PULL_TIMEOUT)
+
     def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
         """Install or upgrade the release, changed as image_post_renderer reads `images`; pods may not be ready."""
-        argv: list[str | Path] = [self.program, "upgrade", "--install", "--create-namespace"]
-        with (
-            self._renaming(images) as (options, env),
-            _values(chart) as values,
-            chart_dependencies.whole(chart.chart) as folder,
-        ):
-            argv += [f"--namespace={chart.namespace}", *options, *values, "--", chart.name, folder]
-            self._run(argv, kubeconfig, chart.name, say, env)
+        with tempfile.TemporaryDirectory() as folder, _arguments(chart) as arguments:
+            renderer, env = self._post_renderer(images, Path(folder)) if images else ([], {})
+            argv = ["upgrade", "--install", "--create-namespace", *renderer, *arguments]
+            self._change(argv, chart.name, kubeconfig, say, env)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
         """Free a release that a killed helm left in a pending state."""
-        command = "uninstall" if state == INSTALLING else "rollback"
-        options = [f"--namespace={chart.namespace}", "--wait"]
-        self._run([self.program, command, *options, "--", chart.name], kubeconfig, chart.name, say)
+        command = "uninstall" if state == "pending-install" else "rollback"
+        argv = [command, f"--namespace={chart.namespace}", "--wait", "--", chart.name]
+        self._change(argv, chart.name, kubeconfig, say)
 
     def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
-        options = [f"--namespace={namespace}", "--wait"]
-        self._run([self.program, "uninstall", *options, "--", name], kubeconfig, name, say)
+        self._change(["uninstall", f"--namespace={namespace}", "--wait", "--", name], name, kubeconfig, say)
 
     def release(self, name: str, namespace: str, kubeconfig: Path) -> Release | None:
         """Return the newest revision of a release, None when there is none. Raises SandboxError."""
-        argv: list[str | Path] = [self.program, "status", f"--namespace={namespace}", "--output=json", "--", name]
-        try:
-            text = process.run(argv, timeout=60, env={**OWN, "KUBECONFIG": str(kubeconfig)}, merged=False)
-        except ToolFailed as error:
-            if "release: not found" in error.output:
-                return None
-            message = process.last_lines(error.output) or error.details
-            raise SandboxError(f"helm cannot read the release {name}", details=message, id="helm") from error
+        argv: process.Argv = [self.program, "status", f"--namespace={namespace}", "--output=json", "--", name]
+        with self._explained(f"helm cannot read the release {name}"):
+            try:
+                text = process.run(argv, timeout=READ_TIMEOUT, env={**OWN, "KUBECONFIG": str(kubeconfig)}, merged=False)
+            except ToolFailed as error:
+                if "release: not found" in error.output:
+                    return None
+                raise
         content = json.loads(text)
         info = content["info"]
         return Release(content["version"], info["status"], info["first_deployed"], content.get("manifest", ""))
 
-    def _run(
-        self,
-        argv: list[str | Path],
-        kubeconfig: Path,
-        release: str,
-        say: Say,
-        env: Mapping[str, str] = MappingProxyType({}),
+    def _change(
+        self, argv: Sequence[str | Path], release: str, kubeconfig: Path, say: Say, env: Mapping[str, str] | None = None
     ) -> None:
         def on_line(line: str) -> None:
             if line.strip():
                 say(line.strip())
 
-        try:
-            process.run(argv, timeout=TIMEOUT, env={**OWN, **env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line)
-        except ToolFailed as error:
-            message = process.last_lines(error.output) or error.details
-            brief = f"helm cannot bring the release {release}"
-            raise SandboxError(brief, details=message, fix=_advice(message), id="helm") from error
+        environment = {**OWN, **(env or {}), "KUBECONFIG": str(kubeconfig)}
+        with self._explained(f"helm cannot bring the release {release}", _advice):
+            process.run([self.program, *argv], timeout=TIMEOUT, env=environment, on_line=on_line)
 
     @contextmanager
-    def _renaming(self, images: Mapping[str, Any]) -> Iterator[tuple[list[str], dict[str, str]]]:
-        if not images:
-            yield [], {}
-            return
-        with tempfile.TemporaryDirectory() as parent:
-            folder = Path(parent) / "sandbox-images"
-            folder.mkdir()
-            names, program = folder / "images.json", folder / "rename"
-            names.write_text(json.dumps(images), encoding="utf-8")
-            source = Path(__file__).parents[3]
-            # -P, since the folder that a command is called in may hold packages of the same names.
-            words = [sys.executable, "-P", "-m", f"{__package__}.image_post_renderer", str(names)]
-            program.write_text(
-                f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(source))} exec {shlex.join(words)}\n", encoding="utf-8"
-            )
-            program.chmod(0o700)
-            if self._major() < 4:
-                yield [f"--post-renderer={program}"], {}
-                return
-            # Since version 4 a post-renderer has to be a plugin.
-            plugin = {
-                "apiVersion": "v1",
-                "type": "postrenderer/v1",
-                "name": folder.name,
-                "version": "1.0.0",
-                "runtime": "subprocess",
-                "runtimeConfig": {"platformCommand": [{"command": str(program)}]},
-            }
-            (folder / "plugin.yaml").write_text(json.dumps(plugin), encoding="utf-8")
-            yield [f"--post-renderer={folder.name}"], {"HELM_PLUGINS": parent}
+    def _explained(self, brief: str, advice: Callable[[str], str] = lambda _: "") -> Iterator[None]:
+        try:
+            yield
+        except ToolFailed as error:
+            message = process.last_lines(error.output) or error.details
+            raise SandboxError(brief, details=message, fix=advice(message), id="helm") from error
 
-    def _major(self) -> int:
-        version = process.run([self.program, "version", "--template={{.Version}}"], timeout=60, merged=False).strip()
-        number = version.removeprefix("v").partition(".")[0]
-        return int(number) if number.isdigit() else 3
+    def _post_renderer(self, images: Mapping[str, Any], parent: Path) -> tuple[list[str], dict[str, str]]:
+        """Write the program that helm pipes the objects through; return helm's options and environment for it."""
+        folder = parent / "sandbox-images"
+        folder.mkdir()
+        names, program = folder / "images.json", folder / "rename"
+        names.write_text(json.dumps(images), encoding="utf-8")
+        source = shlex.quote(str(Path(__file__).parents[3]))
+        # -P, since the folder that a command is called in may hold packages of the same names.
+        command = shlex.join([sys.executable, "-P", "-m", f"{__package__}.image_post_renderer", str(names)])
+        program.write_text(f"#!/bin/sh\nPYTHONPATH={source} exec {command}\n", encoding="utf-8")
+        program.chmod(0o700)
+        argv: process.Argv = [self.program, "version", "--template={{.Version}}"]
+        if process.run(argv, timeout=READ_TIMEOUT, merged=False).startswith(("v2.", "v3.")):
+            return [f"--post-renderer={program}"], {}
+        # Since version 4 a post-renderer has to be a plugin.
+        plugin = {
+            "apiVersion": "v1",
+            "type": "postrenderer/v1",
+            "name": folder.name,
+            "version": "1.0.0",
+            "runtime": "subprocess",
+            "runtimeConfig": {"platformCommand": [{"command": str(program)}]},
+        }
+        (folder / "plugin.yaml").write_text(json.dumps(plugin), encoding="utf-8")
+        return [f"--post-renderer={folder.name}"], {"HELM_PLUGINS": str(parent)}
 
 
 def placed(manifest: Mapping[str, Any], namespace: str) -> dict[str, Any]:
@@ -243,28 +213,23 @@ def require_files(chart: AnyChart) -> None:
 
 
 @contextmanager
-def _values(chart: Chart) -> Iterator[list[str]]:
-    """Yield the options for the chart's values; texts are in files, since other users and the log see arguments."""
-    options = [f"--values={_quoted(str(path))}" for path in chart.values]
-    with tempfile.TemporaryDirectory() as folder:
+def _arguments(chart: Chart) -> Iterator[list[str | Path]]:
+    """Yield helm's arguments for the chart; texts are in files, since other users and the log see arguments."""
+    options = [f"--namespace={chart.namespace}"]
+    for path in map(str, chart.values):
+        # One field of CSV: a path with commas would be several (pflag, StringSlice).
+        quoted = '"{}"'.format(path.replace('"', '""')) if set(path) & set(',"\r\n') else path
+        options.append(f"--values={quoted}")
+    with tempfile.TemporaryDirectory() as texts, chart_dependencies.whole(chart.chart) as folder:
         for number, (key, value) in enumerate(chart.set.items()):
             if isinstance(value, str):
-                file = Path(folder, str(number))
+                file = Path(texts, str(number))
                 file.write_bytes(value.encode())
-                options.append(f"--set-file={key}={_escaped(str(file))}")
+                # Commas separate values (helm, pkg/strvals).
+                options.append(f"--set-file={key}=" + re.sub(r"[\\,]", r"\\\g<0>", str(file)))
             else:
                 options.append(f"--set-json={key}={json.dumps(value)}")
-        yield options
-
-
-def _escaped(path: str) -> str:
-    """Return a path as helm's own parser of `--set-…` reads it (helm, pkg/strvals: commas separate)."""
-    return re.sub(r"[\\,]", r"\\\g<0>", path)
-
-
-def _quoted(path: str) -> str:
-    """Return a path as one field of CSV, as helm reads it: one with commas would be several (pflag, StringSlice)."""
-    return '"{}"'.format(path.replace('"', '""')) if set(path) & set(',"\r\n') else path
+        yield [*options, "--", chart.name, folder]
 
 
 def _advice(message: str) -> str:
@@ -278,10 +243,8 @@ def _advice(message: str) -> str:
 def _pull_advice(message: str, repository: str | None) -> str:
     words = message.lower()
     if any(word in words for word in ("unauthorized", "401", "403", "denied", "forbidden")):
-        login = (
-            f"helm repo add NAME {repository} --username …" if repository else "helm registry login, or docker login"
-        )
-        return f"{login}, then sandbox up"
+        login = "helm registry login, or docker login"
+        return f"{f'helm repo add NAME {repository} --username …' if repository else login}, then sandbox up"
     if any(word in words for word in ("no such host", "dial tcp", "timeout", "deadline", "refused")):
         return "try again with a network; a chart that is locked and was pulled once needs none"
     return "correct `chart:`, `repo:` or `version:` below `apply`"
