@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+from sandbox.engine import Container, Engine
 
 
 class Standing(enum.Enum):
@@ -17,39 +20,69 @@ class Standing(enum.Enum):
     RUNNING = "running"
 
 
-class Nodes(Protocol):
-    """The nodes of a cluster, by name; every call raises SandboxError when a node cannot be reached."""
+@dataclass(frozen=True)
+class Nodes:
+    """The containers with the label `mark`, a `key=value` that only the nodes of one cluster have.
 
-    @property
-    def network(self) -> str: ...
+    `expected` are the names of those that are planned. Where `role` is the key of a label with their role, only those
+    with one of `roles` run pods. Every call raises SandboxError when a node cannot be reached.
+    """
 
-    @property
-    def control_plane(self) -> str: ...
+    engine: Engine
+    network: str
+    control_plane: str
+    mark: str
+    expected: tuple[str, ...] = ()
+    role: str | None = None
+    roles: tuple[str, ...] = ()
+
+    def all(self) -> tuple[Container, ...]:
+        """Return every container of the cluster, running or not, whatever its role."""
+        return self.engine.containers(self.mark)
+
+    def outside(self) -> tuple[Container, ...]:
+        """Return the containers that are not on the network; a removed network of its name does not count."""
+        network = self.engine.network(self.network)
+        valid = ("", network.id if network else "")  # a stopped container that was connected has no network id yet
+        return tuple(node for node in self.all() if node.attached.get(self.network, "none") not in valid)
 
     def standing(self) -> Standing:
         """Return the state of the control-plane node; never PARTIAL, which only the cluster's provider can tell."""
+        node = self.engine.container(self.control_plane)
+        if node is None:
+            return Standing.ABSENT
+        return Standing.RUNNING if node.running else Standing.STOPPED
 
-    def running(self) -> tuple[str, ...]: ...
+    def running(self) -> tuple[str, ...]:
+        """Return the running nodes; only the one whose name is known where there are no labels."""
+        return tuple(sorted(node.name for node in self._nodes() if node.running)) or (self.control_plane,)
 
     def every(self) -> tuple[str, ...]:
-        """Return all nodes, existing or planned: the ingress answers at a port of each that runs."""
+        """Return the existing and planned nodes, the control plane first; the ingress answers on each that runs."""
+        others = {*self.expected, *(node.name for node in self._nodes())} - {self.control_plane}
+        return (self.control_plane, *sorted(others))
+
+    def _nodes(self) -> list[Container]:
+        return [node for node in self.all() if not self.role or node.labels.get(self.role) in self.roles]
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root; return its exit status and its output."""
+        return self.engine.execute(node, argv)
 
     def read_files(self, node: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
-        """Return the content of files on a node by one command; None for those that are not there."""
+        return self.engine.read_files(node, paths)
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
-        """Return the content of a file on a node; None when there is none."""
+        return self.engine.read_file(node, path)
 
     def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        """Write a file on a node, with its parent folders."""
+        self.engine.write_file(node, path, data, mode)
 
     def write_files(
         self, node: str, files: Mapping[PurePosixPath, bytes], private: Collection[PurePosixPath] = ()
     ) -> None:
-        """Write files on a node at once, with their parent folders; only root may read those that are `private`."""
+        """Write files at once; only root may read those that are `private`."""
+        self.engine.write_files(node, files, private=private)
 
 
 class Provider(Protocol):
@@ -62,15 +95,18 @@ class Provider(Protocol):
 
     def stale(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that cannot be repaired, or None."""
+        return None
 
     def made_of(self) -> str:
         """Return in words the Kubernetes that runs and the image of its nodes; empty if they are not known."""
+        return ""
 
     def drift(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that `start` repairs, or None."""
 
     def lost(self) -> str | None:
         """Return what is left of a cluster whose nodes others removed, with their data, for people; else None."""
+        return None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Create the cluster and its kubeconfig, in place of a partial one.
@@ -83,6 +119,7 @@ class Provider(Protocol):
 
     def await_news(self, nodes: Sequence[str]) -> None:
         """Wait until the API server tells how the pods of these nodes are now, not how they were before."""
+        return
 
     def stop(self) -> bool:
         """Stop the nodes that run or are paused, which keep their data; returns whether there were any."""

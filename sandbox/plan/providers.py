@@ -12,7 +12,6 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import Tags
 from sandbox.components.cluster.kind.command import Kind
@@ -37,7 +36,7 @@ def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: 
     return make(spec, names, engine, own, environ)
 
 
-def nodes(engine: Engine, names: Names) -> DockerNodes:
+def nodes(engine: Engine, names: Names) -> Nodes:
     """Return the nodes of the cluster by the spec of the last `up`, whether or not they exist."""
     cluster = Cluster()
     with contextlib.suppress(SandboxError):

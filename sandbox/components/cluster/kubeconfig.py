@@ -40,8 +40,7 @@ def read(path: Path) -> dict[str, Any]:
         raise KubeconfigError(f"{path} is not a readable kubeconfig", details=str(error), fix=fix) from error
     if content is None:
         return {}
-    flaw = _flaw(content)
-    if flaw:
+    if flaw := _flaw(content):
         raise KubeconfigError(f"{path} is not a kubeconfig", details=flaw, fix=f"repair or move {path}")
     return dict(content)
 
@@ -192,9 +191,10 @@ def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
     context = dict(entry["context"])
-    others = [extension for extension in context.pop("extensions", None) or () if extension.get("name") != EXTENSION]
-    mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
-    return {**entry, "context": {**context, **({"extensions": [*others, *mine]} if others or mine else {})}}
+    extensions = [each for each in context.pop("extensions", None) or () if each.get("name") != EXTENSION]
+    if before:
+        extensions.append({"name": EXTENSION, "extension": {"previous-context": before}})
+    return {**entry, "context": {**context, **({"extensions": extensions} if extensions else {})}}
 
 
 def _previous(context: Any) -> str | None:
@@ -219,19 +219,47 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
     The first file that has a name wins, as with kubectl. Programs for credentials and files of tokens are kept as they
     are, since they give another token every hour. Raises UsageError and KubeconfigError.
     """
-    files = [(path, read(path)) for path in paths]
-    _, entry = _find(files, "contexts", context)
-    if entry is None:
-        names = [str(entry.get("name")) for _, content in files for entry in content.get("contexts") or ()]
+    contents = [(path, read(path)) for path in paths]
+    entries: dict[tuple[str, str], tuple[Path, dict[str, Any]]] = {}
+    for path, content in contents:
+        for kind in KINDS:
+            for entry in content.get(kind) or ():
+                entries.setdefault((kind, str(entry.get("name"))), (path, entry.get(kind[:-1]) or {}))
+    if ("contexts", context) not in entries:
+        names = [name for kind, name in entries if kind == "contexts"]
         raise UsageError(
             f"there is no context {context!r}",
-            details=f"{', '.join(str(path) for path, _ in files)}: {', '.join(names) or 'none at all'}",
+            details=f"{', '.join(str(path) for path, _ in contents)}: {', '.join(names) or 'none at all'}",
             fix="in sandbox.yaml, give `cluster` the context of the cluster that you mean",
         )
-    parts = entry.get("context") or {}
-    cluster = _part(files, "clusters", str(parts.get("cluster")), context)
-    user = _part(files, "users", str(parts.get("user")), context)
+    _, parts = entries["contexts", context]
+    copies = []
+    for kind, name in (("clusters", str(parts.get("cluster"))), ("users", str(parts.get("user")))):
+        if (kind, name) not in entries:
+            raise KubeconfigError(f"the context {context!r} names {name!r}, which is not among the {kind}")
+        path, body = entries[kind, name]
+        try:
+            copies.append(_self_contained(dict(body), path.parent))
+        except OSError as error:
+            brief = f"{error.filename} cannot be read, which the kubeconfig names"
+            raise KubeconfigError(brief, details=str(error)) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise KubeconfigError(f"{name!r} of the {kind} in {path} is not valid", details=str(error)) from error
+    cluster, user = copies
     return _document(context, _entries(context, cluster, user, namespace))
+
+
+def _self_contained(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a cluster or user with the content of files, which the kubeconfig in `folder` names."""
+    for key in EMBEDDED:
+        if key in content and f"{key}-data" not in content:
+            content[f"{key}-data"] = base64.b64encode((folder / content.pop(key)).read_bytes()).decode()
+    if "tokenFile" in content:
+        content["tokenFile"] = str((folder / content["tokenFile"]).absolute())
+    command = (content.get("exec") or {}).get("command", "")
+    if "/" in command:
+        content["exec"] = {**content["exec"], "command": str((folder / command).absolute())}
+    return content
 
 
 def of_cluster(exported: bytes) -> bytes:
@@ -246,20 +274,16 @@ def of_cluster(exported: bytes) -> bytes:
         parts = {"cluster": cluster["cluster"], "user": user["user"]}
         kept = {part: {key: str(parts[part][key]) for key in keys} for part, keys in OURS.items()}
         more = [f"`{key}` of the {part}" for part, keys in OURS.items() for key in parts[part] if key not in keys]
-        name = str(cluster["name"])
+        name, why = str(cluster["name"]), f"it has {', '.join(more)}" if more else ""
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        raise _unexpected(f"it is incomplete: {type(error).__name__}: {error}") from error
-    if more:
-        raise _unexpected(f"it has {', '.join(more)}")
+        kept, name, why = {}, "", f"it is incomplete: {type(error).__name__}: {error}"
+    if why:
+        raise KubeconfigError(
+            "/etc/kubernetes/admin.conf of the control plane is not as kubeadm wrote it",
+            details=f"{why}; used are only {', '.join(key for keys in OURS.values() for key in keys)}",
+            fix="see what changed it; `sandbox up --recreate cluster` makes a new cluster",
+        )
     return _document(name, _entries(name, kept["cluster"], kept["user"]))
-
-
-def _unexpected(why: str) -> KubeconfigError:
-    return KubeconfigError(
-        "/etc/kubernetes/admin.conf of the control plane is not as kubeadm wrote it",
-        details=f"{why}; used are only {', '.join(key for keys in OURS.values() for key in keys)}",
-        fix="see what changed it; `sandbox up --recreate cluster` makes a new cluster",
-    )
 
 
 def server_of(own: Path) -> str:
@@ -275,41 +299,3 @@ def authority(own: Path) -> str:
 def _only_cluster(own: Path) -> Mapping[str, Any]:
     clusters: list[Any] = read(own).get("clusters") or [{}]
     return clusters[0].get("cluster") or {}
-
-
-def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tuple[Path, Mapping[str, Any] | None]:
-    for path, content in files:
-        for entry in content.get(kind) or ():
-            if entry.get("name") == name:
-                return path, entry
-    return Path(), None
-
-
-def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, context: str) -> dict[str, Any]:
-    """Return the cluster or user of that name, complete. Raises KubeconfigError."""
-    path, entry = _find(files, kind, name)
-    if entry is None:
-        raise KubeconfigError(f"the context {context!r} names {name!r}, which is not among the {kind}")
-    try:
-        return _whole(dict(entry.get(kind[:-1]) or {}), path.parent)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise KubeconfigError(f"{name!r} of the {kind} in {path} is not valid", details=str(error)) from error
-
-
-def _whole(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    for key in EMBEDDED:
-        if key in content and f"{key}-data" not in content:
-            content[f"{key}-data"] = base64.b64encode(_read(folder / content.pop(key))).decode()
-    if "tokenFile" in content:
-        content["tokenFile"] = str((folder / content["tokenFile"]).absolute())
-    command = (content.get("exec") or {}).get("command", "")
-    if "/" in command:
-        content["exec"] = {**content["exec"], "command": str((folder / command).absolute())}
-    return content
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise KubeconfigError(f"{path} cannot be read, which the kubeconfig names", details=str(error)) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sandbox.components.cluster.docker_nodes import DockerNodes
+from sandbox.provider import Nodes
 from sandbox.system import files
 
 WIDTH = 8
@@ -23,7 +23,7 @@ PREPARE = (
 )
 
 
-def pause(nodes: DockerNodes) -> bool:
+def pause(nodes: Nodes) -> bool:
     """Pause every running node until `resume`; returns whether any ran. Raises SandboxError."""
     running = [node for node in nodes.all() if node.running]
     with ThreadPoolExecutor(WIDTH) as pool:
@@ -35,7 +35,7 @@ def pause(nodes: DockerNodes) -> bool:
     return bool(running)
 
 
-def resume(nodes: DockerNodes) -> bool:
+def resume(nodes: Nodes) -> bool:
     """Resume every paused node; returns whether there was any. Raises SandboxError."""
     paused = [node.name for node in nodes.all() if node.paused]
     with ThreadPoolExecutor(WIDTH) as pool:

@@ -1,4 +1,4 @@
-"""Waits after a start of nodes, until the API server is ready and its statuses of pods are current."""
+"""Waits after a start of nodes, until the API server's statuses of pods are current."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from sandbox.components.cluster.kind.worker_join import ADMIN
-from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.pod_faults import placed_since
 from sandbox.kube.workload_status import is_ready
@@ -20,12 +18,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 NEWS = 30.0  # seconds; later steps then report what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
-
-
-def silence(engine: Engine, control_plane: str) -> str | None:
-    """Return why the API server is not ready, or None."""
-    status, output = engine.execute(control_plane, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
-    return None if status == 0 else output.strip()
 
 
 def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:

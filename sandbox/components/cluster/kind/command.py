@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,6 @@ STAND_IN = files.packaged("sandbox.components.cluster", "scripts/engine-command.
 SCRATCH = ".kind-"
 # kind waits half a minute for a node's systemd (kind 0.33, providers/docker/provision.go).
 SLOW = "could not find a log line that matches"
-TRACE, LINE = "Stack Trace", "\n"
 # What kubeadm logs, and where in its work kind is.
 CHATTER = r"(Command Output: )?[IW]\d{4} | [✓•✗] |Creating cluster |WARNING: |cgroup v1 is deprecated "
 
@@ -33,12 +31,6 @@ CHATTER = r"(Command Output: )?[IW]\d{4} | [✓•✗] |Creating cluster |WARNIN
 def sweep(folder: Path) -> None:
     for left in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path | None = None) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as place:
-        yield Path(place)
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,6 @@ class Kind:
 
     @classmethod
     def of(cls, program: Path | None, network: str) -> Kind:
-        """Return the kind at a path. Raises MissingTool if there is none."""
         if program is None:
             raise MissingTool(
                 "kind is not installed",
@@ -74,12 +65,11 @@ class Kind:
         After a failure the nodes stay, so that they can be asked for the reason. If a node's systemd took longer to
         start than kind waits, the cluster is created a second time.
         """
-        words = ["create", "cluster", "--retain", "--name", name, "--image", image]
-        words += ["--config", str(config)]
+        words = ["create", "cluster", "--retain", "--name", name, "--image", image, "--config", str(config)]
         try:
-            with _scratch(folder) as place:
-                words += ["--kubeconfig", str(place / "kubeconfig")]
-                env = self._engine_command(place)
+            with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as place:
+                words += ["--kubeconfig", f"{place}/kubeconfig"]
+                env = self._engine_command(Path(place))
                 try:
                     self._run(words, timeout=CREATE_TIMEOUT, on_line=on_line, env=env)
                 except ToolFailed as error:
@@ -90,14 +80,15 @@ class Kind:
                     self._run(words, timeout=CREATE_TIMEOUT, on_line=on_line, env=env)
         except ToolFailed as error:
             # Neither where in kind it was, nor what kubeadm was about to do.
-            lines = error.output.partition(TRACE)[0].splitlines()
+            lines = error.output.partition("Stack Trace")[0].splitlines()
             evidence = "\n".join(line for line in lines if not re.match(CHATTER, line))
-            error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(evidence)}"
+            command = error.details.partition("\n")[0]
+            error.details = f"{command}\n{process.last_lines(evidence)}"
             raise
 
     def kubeconfig(self, name: str, folder: Path) -> bytes:
-        with _scratch(folder) as place:
-            path = place / "kubeconfig"
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as place:
+            path = Path(place) / "kubeconfig"
             self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", path], timeout=60)
             return path.read_bytes()
 
@@ -107,11 +98,12 @@ class Kind:
 
     def delete(self, name: str) -> None:
         """Delete the cluster's nodes, if there are any."""
-        with _scratch() as place:
-            words = ["delete", "cluster", "--name", name, "--kubeconfig"]
-            self._run([*words, place / "kubeconfig"], timeout=DELETE_TIMEOUT)
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as place:
+            words = ["delete", "cluster", "--name", name, "--kubeconfig", f"{place}/kubeconfig"]
+            self._run(words, timeout=DELETE_TIMEOUT)
 
     def _engine_command(self, place: Path) -> Mapping[str, str]:
+        """Return variables by which kind finds a command of ours that replaces the image of its balancer."""
         name = "podman" if self.podman else "docker"
         engine = process.which(name)
         if not self.balancer or engine is None:  # without it kind says so
@@ -119,11 +111,8 @@ class Kind:
         script = place / name
         script.write_text(STAND_IN, encoding="utf-8")
         script.chmod(0o700)
-        return {
-            "PATH": f"{place}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "SANDBOX_ENGINE": str(engine),
-            "SANDBOX_BALANCER": self.balancer,
-        }
+        path = f"{place}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return {"PATH": path, "SANDBOX_ENGINE": str(engine), "SANDBOX_BALANCER": self.balancer}
 
     def _run(
         self,
@@ -133,10 +122,14 @@ class Kind:
         on_line: Callable[[str], None] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        variables = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        provider = "podman" if self.podman else "docker"
+        variables = {
+            f"KIND_EXPERIMENTAL_{provider.upper()}_NETWORK": self.network,
+            "KIND_EXPERIMENTAL_PROVIDER": provider,
+            # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
+            **dict.fromkeys(BOTH_CASES, ""),
+            **(env or {}),
+        }
         if self.podman:
-            variables = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "podman"}
             variables["CONTAINER_HOST"] = self.podman  # else the podman command is an engine of its own
-        # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
-        variables |= dict.fromkeys(BOTH_CASES, "")
-        process.run([self.program, *arguments], timeout=timeout, env={**variables, **(env or {})}, on_line=on_line)
+        process.run([self.program, *arguments], timeout=timeout, env=variables, on_line=on_line)

@@ -16,12 +16,11 @@ from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind import api_answers, etcd_peers, first_objects, start_order
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.node_volumes import NodeVolumes
-from sandbox.components.cluster.kind.worker_join import JOINED, PORT, ROLE, START_TIMEOUT, Workers
+from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine, reach, shared_folders
@@ -30,7 +29,7 @@ from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import trouble_of
 from sandbox.names import BALANCER, Names
-from sandbox.provider import Standing
+from sandbox.provider import Nodes, Standing
 from sandbox.quantities import count
 from sandbox.sanitize import fit
 from sandbox.system import files
@@ -52,10 +51,10 @@ COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF]
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
-def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> DockerNodes:
+def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> Nodes:
     """Return the nodes of a sandbox's kind cluster, existing or planned; `wanted` says how many are planned."""
     mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or schema.Nodes())
-    return DockerNodes(engine, names.network, names.node, mark, expected, ROLE, ROLES)
+    return Nodes(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 
 def recorded_version(engine: Engine, node: str) -> str:
@@ -65,10 +64,7 @@ def recorded_version(engine: Engine, node: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class KindProvider:
-    """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has.
-
-    Nameservers, search domains and the proxy may change while it runs: `start` writes their files again.
-    """
+    """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has."""
 
     engine: Engine
     names: Names
@@ -83,7 +79,7 @@ class KindProvider:
     kubernetes: str = ""
 
     @property
-    def nodes(self) -> DockerNodes:
+    def nodes(self) -> Nodes:
         return nodes(self.engine, self.names, self.shape.nodes)
 
     def standing(self) -> Standing:
@@ -94,29 +90,27 @@ class KindProvider:
         return Standing.PARTIAL if self.engine.read_file(self.names.node, COMPLETE) is None else standing
 
     def stale(self) -> str | None:
-        """Return how the cluster differs from the spec in a way that needs a new one, or None."""
         if left := self._left():
             return f"{self.names.node}, by which it is managed, is gone; {', '.join(left)} still have what it holds"
+        expected = self.shape.kubernetes
+        version = recorded_version(self.engine, self.names.node) if expected else ""
+        if version and expected and not fits(version, expected):
+            return f"it runs Kubernetes {version}, the spec says {expected}"
         recorded = self.engine.read_file(self.names.node, COMPLETE)
-        before = json.loads(recorded) if recorded else {}
-        wanted_version = self.shape.kubernetes
-        version = recorded_version(self.engine, self.names.node) if wanted_version else ""
-        if version and wanted_version and not fits(version, wanted_version):
-            return f"it runs Kubernetes {version}, the spec says {wanted_version}"
-        if not before:
+        if not recorded:
             return None
-        had, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
-        if had.control_plane != wanted.control_plane or had.workers > wanted.workers:
+        before = json.loads(recorded)
+        had, nodes = schema.Nodes(**before["nodes"]), self.shape.nodes
+        if had.control_plane != nodes.control_plane or had.workers > nodes.workers:
             planes, workers = count(had.control_plane, "control plane"), count(had.workers, "worker")
             return f"it was made with {planes} and {workers}"
         if self._has_rivals() and not any(node.labels.get(ROLE) == BALANCER for node in self.nodes.all()):
             return "the balancer of its control planes is gone, by which all reach the API server"
-        made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
-        other = [key for key, value in made.items() if before.get(key) != value]
+        present = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
+        other = [key for key, value in present.items() if before.get(key) != value]
         return f"it was made with another {', '.join(other)}" if other else None
 
     def made_of(self) -> str:
-        """Return the version of Kubernetes and the image of the nodes; empty if they are not known."""
         version, node = recorded_version(self.engine, self.names.node), self.engine.container(self.names.node)
         if node is None or not version:
             return ""
@@ -125,18 +119,13 @@ class KindProvider:
         return f"Kubernetes {version}, node image {image}"
 
     def drift(self) -> str | None:
-        """Return what `start` must repair (a stopped node or kubelet, nameservers, the proxy), or None."""
-        stopped = [node.name for node in self.nodes.all() if not node.running]
-        if stopped:
+        if stopped := [node.name for node in self.nodes.all() if not node.running]:
             return f"{', '.join(stopped)} is stopped"
-        outside = [node.name for node in self.nodes.outside()]
-        if outside:
+        if outside := [node.name for node in self.nodes.outside()]:
             return f"{', '.join(outside)} is not on the network {self.names.network}"
-        missing = self._workers.missing()
-        if missing:
+        if missing := self._workers.missing():
             return f"{', '.join(missing)} is not there"
-        unjoined = self._workers.unjoined()
-        if unjoined:
+        if unjoined := self._workers.unjoined():
             return f"{', '.join(unjoined)} has not joined"
         nameservers = self._resolv_conf()
         for node in self.nodes.running():
@@ -151,7 +140,6 @@ class KindProvider:
         return None
 
     def lost(self) -> str | None:
-        """Return what is left of nodes that another program removed, or None."""
         return self._volumes.lost() if self.standing() is Standing.ABSENT else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
@@ -164,9 +152,13 @@ class KindProvider:
         try:
             self._run_kind(say, usable)
         except BaseException as error:
-            self._wait_for_nodes()
+            with contextlib.suppress(WaitTimeout):  # the engine may still be creating nodes, which are to be removed
+                wait_until(self._uncreated, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
             if isinstance(error, ToolFailed):
-                self._ask_kubelet(error)
+                with contextlib.suppress(SandboxError):
+                    status, output = self.engine.execute(self.names.node, ["sh", "-c", COMPLAINTS])
+                    for line in output.splitlines() if status == 0 else ():
+                        error.add_note(f"kubelet: {fit(line)}")
             raise
         for node in self.nodes.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
@@ -187,7 +179,10 @@ class KindProvider:
             if "✓ Starting control-plane" in line:
                 # kind then only adds the pod network and storage, and joins other nodes.
                 self.write_kubeconfig()
-                self._require_reachable()
+                node = self.engine.container(self.names.node)
+                for bind in node.published.get(PORT, ()) if node else ():
+                    if not self.engine.is_heard(bind):
+                        raise reach.unheard(bind)
                 usable()
 
         # kind asks the engine for this very image, and by its id it can be no other.
@@ -196,26 +191,23 @@ class KindProvider:
             kind, image = replace(kind, network=joined(self.engine, self.names.network).id), self.image
         kind.create(self.names.cluster, image=image, config=self._config, folder=self.names.folder, on_line=on_line)
 
-    def _require_reachable(self) -> None:
-        node = self.engine.container(self.names.node)
-        for bind in node.published.get(PORT, ()) if node else ():
-            if not self.engine.is_heard(bind):
-                raise reach.unheard(bind)
+    def _uncreated(self) -> str | None:
+        existing = {node.name for node in self.nodes.all()}
+        return ", ".join(set(self.nodes.expected) - existing) or None
 
     def _prepare_nodes(self) -> None:
-        first = {**self._first_files, **self._nameserver_file()}
         for name in self.nodes.running():
             objects = first_objects.files(self.dns.corefile()) if name == self.names.node else {}
-            self.engine.write_files(name, {**first, **objects})
+            self.engine.write_files(name, {**self._first_files, **self._nameserver_file(), **objects})
             if self.proxied.proxies:
                 self.proxied.enforce(name)
         if not self.engine.shares_network():  # an engine elsewhere makes folders of files that it does not see
-            wanted = {mount.host: mount.node for mount in self.shape.mounts}
-            shared_folders.require_seen(partial(self.engine.read_file, self.names.node), wanted)
+            mounts = {mount.host: mount.node for mount in self.shape.mounts}
+            shared_folders.require_seen(partial(self.engine.read_file, self.names.node), mounts)
         self.engine.execute(self.names.node, first_objects.COMMAND)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
-        """Start stopped nodes, add missing ones, and write the present nameservers and proxy into all."""
+        """Start stopped nodes, add missing ones, and write nameservers and proxy, which may change, into all."""
         files.make_private_dir(self.names.folder)
         self._attach(say)
         resting = [node for node in self.nodes.all() if not node.running]
@@ -250,18 +242,20 @@ class KindProvider:
         missing = self._workers.missing()
         if not missing:
             return
-        silent = partial(api_answers.silence, self.engine, self.names.node)
-        wait_until(silent, what="the API server", timeout=START_TIMEOUT)
-        version = recorded_version(self.engine, self.names.node)
-        image = self.image if version == self.kubernetes else None
+        wait_until(self._unanswered, what="the API server", timeout=START_TIMEOUT)
+        is_same = recorded_version(self.engine, self.names.node) == self.kubernetes
+        image = self.image if is_same else None
         for name in missing:
             say(f"adding {name}")
             self._workers.add(name, {**self._first_files, **self._nameserver_file()}, image)
             self.engine.keep_stopped(name)
         self._note_complete()
 
+    def _unanswered(self) -> str | None:
+        status, output = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
+        return None if status == 0 else output.strip()
+
     def await_news(self, nodes: Sequence[str]) -> None:
-        """Wait until the statuses of pods and workloads are newer than the start of these nodes."""
         since = {node: self.engine.since(node) for node in nodes}
         api_answers.await_news(self.names.kubeconfig, since)
 
@@ -281,7 +275,6 @@ class KindProvider:
             self.engine.connect_network(network, node.name)
 
     def stop(self) -> bool:
-        """Stop running and paused nodes and their load balancer; returns whether there were any."""
         running = [node for node in self.nodes.all() if node.has_processes]
         if running and self._has_rivals():
             # A member that does not answer is stopped too.
@@ -296,7 +289,6 @@ class KindProvider:
         return bool(running)
 
     def delete(self) -> bool:
-        """Delete the cluster with kind, its volumes, and its files on this machine."""
         existing = self.nodes.all()
         self._volumes.begin_end()
         if existing:
@@ -311,7 +303,6 @@ class KindProvider:
         return bool(existing)
 
     def write_kubeconfig(self) -> None:
-        """Write the address and certificates of the kubeconfig that kind exports from the control plane."""
         exported = self.kind.kubeconfig(self.names.cluster, self.names.folder)
         files.write_atomic(self.names.kubeconfig, kubeconfig.of_cluster(exported), mode=0o600)
 
@@ -326,23 +317,6 @@ class KindProvider:
         with contextlib.suppress(SandboxError):  # it takes longer without
             self.engine.execute(name, docker_nodes.STOP_COMMAND)
         self.engine.stop(name)
-
-    def _wait_for_nodes(self) -> None:
-        """Wait for nodes that the engine is still creating after kind ended, so that they can be removed."""
-
-        def coming() -> str | None:
-            existing = {node.name for node in self.nodes.all()}
-            return ", ".join(set(self.nodes.expected) - existing) or None
-
-        with contextlib.suppress(WaitTimeout):
-            wait_until(coming, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
-
-    def _ask_kubelet(self, error: ToolFailed) -> None:
-        """Add the last errors of the control plane's kubelet to the error."""
-        with contextlib.suppress(SandboxError):
-            status, output = self.engine.execute(self.names.node, ["sh", "-c", COMPLAINTS])
-            for line in output.splitlines() if status == 0 else ():
-                error.add_note(f"kubelet: {fit(line)}")
 
     def _left(self) -> list[str]:
         if self.engine.container(self.names.node) is not None:
@@ -383,15 +357,15 @@ class KindProvider:
         return {PurePosixPath(RESOLV_CONF): self._resolv_conf().encode()}
 
     def _resolv_conf(self) -> str:
-        # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
-        first = self._engine_nameserver() if self.nodes.are_several() else ()
-        return resolv_conf((*first, *self.dns.upstream.servers)[:MAX_NAMESERVERS], self.search)
-
-    def _engine_nameserver(self) -> tuple[str, ...]:
-        node = self.names.node
-        ran = self.nodes.execute(node, ["cat", "/etc/resolv.conf"])
-        output = succeeded(ran, f"the nameserver of {node} cannot be read")
-        return tuple(line.split()[1] for line in output.splitlines() if line.startswith("nameserver "))[:1]
+        servers = self.dns.upstream.servers
+        if len(self.nodes.every()) > 1:
+            # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
+            node = self.names.node
+            ran = self.nodes.execute(node, ["cat", "/etc/resolv.conf"])
+            lines = succeeded(ran, f"the nameserver of {node} cannot be read").splitlines()
+            own = [line.split()[1] for line in lines if line.startswith("nameserver ")]
+            servers = (*own[:1], *servers)
+        return resolv_conf(servers[:MAX_NAMESERVERS], self.search)
 
     def _has_rivals(self) -> bool:
         return self.shape.nodes.control_plane > 1

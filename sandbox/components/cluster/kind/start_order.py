@@ -27,18 +27,17 @@ def by_address(engine: Engine, network: str, stopped: Sequence[str]) -> list[str
     """
     if len(stopped) < 2:  # which takes no time to order, as reading a file does
         return list(stopped)
-    addresses = [(_last_address(engine, name), name) for name in stopped]
-    order = sorted((address, name) for address, name in addresses if address)
+    order: list[tuple[IPv4Address, str]] = []
+    others = []
+    for name in stopped:
+        flag = ADDRESS.search(engine.read_file(name, FLAGS) or b"")
+        try:
+            order.append((IPv4Address(flag[1].decode() if flag else ""), name))
+        except ValueError:
+            others.append(name)
+    order.sort()
     lowest = IPv4Network(joined(engine, network).subnet)[GATEWAY + 1]
-    for name in (name for address, name in addresses if address is None):
+    for name in others:
         place = next((at for at, (address, _) in enumerate(order) if address != lowest + at), len(order))
         order.insert(place, (lowest + place, name))
     return [name for _, name in order]
-
-
-def _last_address(engine: Engine, node: str) -> IPv4Address | None:
-    flag = ADDRESS.search(engine.read_file(node, FLAGS) or b"")
-    try:
-        return IPv4Address(flag[1].decode()) if flag else None
-    except ValueError:
-        return None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
-from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.errors import SandboxError, succeeded
+from sandbox.provider import Nodes
 from sandbox.system.wait import wait_until
 
 ROLE = "io.x-k8s.kind.role"
@@ -32,36 +32,11 @@ echo "$state"
 _JOIN = re.compile(r"--token (\S+) --discovery-token-ca-cert-hash (\S+)")
 
 
-def document(
-    cluster: str, name: str, addresses: Sequence[str], *, control_plane: str, token: str, digest: str
-) -> dict[str, Any]:
-    """Return kubeadm's configuration of a worker (kubeadm.k8s.io/v1beta4), with the arguments of kind's kubelets."""
-    arguments = {"node-ip": ",".join(addresses), "provider-id": f"kind://docker/{cluster}/{name}"}
-    return {
-        "apiVersion": "kubeadm.k8s.io/v1beta4",
-        "kind": "JoinConfiguration",
-        "nodeRegistration": {
-            "name": name,
-            "criSocket": "unix:///run/containerd/containerd.sock",
-            "kubeletExtraArgs": [{"name": key, "value": value} for key, value in arguments.items()],
-        },
-        "discovery": {
-            "bootstrapToken": {
-                "apiServerEndpoint": f"{control_plane}:{PORT}",
-                "token": token,
-                "caCertHashes": [digest],
-            }
-        },
-        # It asks for swap to be off and for kernel modules, which a container has no say in.
-        "skipPhases": ["preflight"],
-    }
-
-
 @dataclass(frozen=True, kw_only=True)
 class Workers:
     """The workers of a cluster, whose names are `wanted`; with `dual` they have IPv6 addresses too."""
 
-    nodes: DockerNodes
+    nodes: Nodes
     cluster: str
     wanted: tuple[str, ...]
     dual: bool = False
@@ -80,16 +55,15 @@ class Workers:
 
         `image` is its node image, by default the control plane's. Raises SandboxError after removing the container.
         """
-        labels = {ROLE: "worker"}
-        self.nodes.engine.run_another(name, self.nodes.control_plane, labels, without=("KUBECONFIG",), image=image)
+        engine, control_plane = self.nodes.engine, self.nodes.control_plane
+        engine.run_another(name, control_plane, {ROLE: "worker"}, without=("KUBECONFIG",), image=image)
         try:
             wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
-            self._run(self.nodes.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
-            config = yaml.safe_dump(self._document(name)).encode()
-            self.nodes.engine.write_files(name, {CONFIG: config, **files})
+            self._run(control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
+            engine.write_files(name, {CONFIG: yaml.safe_dump(self._join(name)).encode(), **files})
             self._run(name, "kubeadm", "join", "--config", str(CONFIG))
         except BaseException:
-            self.nodes.engine.remove_container(name)
+            engine.remove_container(name)
             raise
 
     def silence(self, node: str) -> str | None:
@@ -97,15 +71,34 @@ class Workers:
         status, output = self.nodes.engine.execute(node, ["sh", "-c", _CONTAINERD])
         return None if status == 0 else f"containerd is {output.strip()}"
 
-    def _document(self, name: str) -> dict[str, Any]:
-        """Return kubeadm's configuration with a token for the next ten minutes."""
+    def _join(self, name: str) -> dict[str, Any]:
+        """Return kubeadm's configuration (kubeadm.k8s.io/v1beta4) with a token for the next ten minutes."""
         command = self._run(self.nodes.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
         join, container = _JOIN.search(command), self.nodes.engine.container(name)
         if join is None or container is None:
             raise SandboxError("kubeadm does not say how to join", details=command)
-        network, control_plane = self.nodes.network, self.nodes.control_plane
-        own = [container.addresses[network], *([container.addresses6[network]] if self.dual else [])]
-        return document(self.cluster, name, own, control_plane=control_plane, token=join[1], digest=join[2])
+        network = self.nodes.network
+        addresses = [container.addresses[network], *([container.addresses6[network]] if self.dual else [])]
+        # As kind gives its kubelets.
+        arguments = {"node-ip": ",".join(addresses), "provider-id": f"kind://docker/{self.cluster}/{name}"}
+        return {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "JoinConfiguration",
+            "nodeRegistration": {
+                "name": name,
+                "criSocket": "unix:///run/containerd/containerd.sock",
+                "kubeletExtraArgs": [{"name": key, "value": value} for key, value in arguments.items()],
+            },
+            "discovery": {
+                "bootstrapToken": {
+                    "apiServerEndpoint": f"{self.nodes.control_plane}:{PORT}",
+                    "token": join[1],
+                    "caCertHashes": [join[2]],
+                }
+            },
+            # It asks for swap to be off and for kernel modules, which a container has no say in.
+            "skipPhases": ["preflight"],
+        }
 
     def _run(self, node: str, *argv: str) -> str:
         return succeeded(self.nodes.engine.execute(node, argv), f"`{' '.join(argv[:3])}` failed on {node}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -27,38 +28,24 @@ FINE = ("Running", "Configured")
 ROW = re.compile(r"[│|] (?P<key>\w+) +[│|] (?P<image>\S+) +[│|] (?P<registry>\S*) +[│|]")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why minikube gave up: its name for the reason (such as GUEST_PROVISION), its message and its advice."""
-
-    name: str
-    message: str
-    advice: str
-
-
 @dataclass
 class Events:
     """Reads the events in a command's output, and passes each step to `say`."""
 
     say: Callable[[str], None]
-    failure: Failure | None = None  # the last error with an exit code; others are printed even if all goes well
+    failure: Mapping[str, str] | None = None  # the last error with an exit code; others come even if all goes well
     warnings: list[str] = field(default_factory=list)
 
     def line(self, text: str) -> None:
-        try:
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # the line is no event
             event = json.loads(text)
             kind, data = event["type"].removeprefix(TYPE), event["data"]
-            self._take(kind, data)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return
-
-    def _take(self, kind: str, data: dict[str, str]) -> None:
-        if kind in ("step", "download"):
-            self.say(last_lines(data.get("name") or data.get("artifact") or data["message"], 1))
-        elif kind == "warning":
-            self.warnings.append(data["message"])
-        elif kind == "error" and data.get("exitcode"):
-            self.failure = Failure(data.get("name", ""), data.get("message", ""), data.get("advice", ""))
+            if kind in ("step", "download"):
+                self.say(last_lines(data.get("name") or data.get("artifact") or data["message"], 1))
+            elif kind == "warning":
+                self.warnings.append(data["message"])
+            elif kind == "error" and data.get("exitcode"):
+                self.failure = data
 
 
 class MinikubeFailed(SandboxError):
@@ -120,7 +107,6 @@ class Minikube:
         return {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
 
     def stop(self, kubeconfig: Path | None) -> None:
-        """Stop the nodes; they keep their data."""
         self._run_with_events(["stop", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
 
     def delete(self, kubeconfig: Path) -> None:
@@ -183,11 +169,11 @@ class Minikube:
             failure = events.failure
             if failure is None:
                 raise MinikubeFailed(error.brief, details=error.details, fix=self._logs) from error
-            details = "\n".join(filter(None, (failure.message, last_lines("\n".join(events.warnings), 5))))
+            warnings = last_lines("\n".join(events.warnings), 5)
             raise MinikubeFailed(
-                f"minikube {words[0]} failed: {failure.name or 'unknown'}",
-                details=last_lines(details),
-                fix=last_lines(failure.advice) or self._logs,
+                f"minikube {words[0]} failed: {failure.get('name') or 'unknown'}",
+                details=last_lines("\n".join(filter(None, (failure.get("message", ""), warnings)))),
+                fix=last_lines(failure.get("advice", "")) or self._logs,
             ) from error
 
     def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
@@ -215,9 +201,7 @@ class Minikube:
         bound: bool = False,
     ) -> str:
         # Notices of newer releases would mix with the output that is read here.
-        env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false"}
-        if kubeconfig:
-            env["KUBECONFIG"] = str(kubeconfig)
+        env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false", **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
         argv = [self.program, *words, "--profile", self.profile]
         return process.run(argv, timeout=timeout, env=env, on_line=on_line, bound=bound)
 

@@ -7,18 +7,17 @@ workloads behind that cannot start.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sandbox.components.addons.catalogue import WantedAddon
-from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import progress
 from sandbox.names import Names
+from sandbox.provider import Nodes
 from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.process import ToolFailed, last_lines
@@ -31,55 +30,19 @@ NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
 LABEL = "kubernetes.io/minikube-addons"
 # Values that an addon may have: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
 OPTIONS = ("images", "registries")
-KINDS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"))
 TIMEOUT = 180.0
 REGISTRY_CREDS = "registry-creds"
 
 
-def read_enabled(records: Records) -> Mapping[str, str]:
+def _read_enabled(records: Records) -> Mapping[str, str]:
     """Return the recorded addons, each with `spec` or `command`."""
     return records.read(RECORD) or {}
 
 
-def forget_enabled(records: Records, addon: str) -> None:
-    records.write(RECORD, {name: by for name, by in read_enabled(records).items() if name != addon})
-
-
-def pull_images(nodes: DockerNodes, minikube: Minikube, use: WantedAddon, say: Callable[[str], None]) -> None:
-    """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
-    chosen, registries = (_by_key(use.values.get(name, "")) for name in OPTIONS)
-    images = minikube.images(use.source, chosen, registries)
-    missing = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
-    if not missing:
-        return
-    keys = [key for key, image in images.items() if image in missing]
-    others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
-    what = f"{count(len(missing), 'image')} of minikube's addon '{use.source}'"
-    raise SandboxError(
-        f"the node cannot pull {what}, which was not enabled",
-        details="\n".join(f"{image}: {reason}" for image, reason in missing.items()),
-        fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
-        f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
-        id="addon-image",
-    )
-
-
-def _by_key(text: str) -> Mapping[str, str]:
-    """Return the mapping in an option of minikube's: KEY=VALUE,KEY=VALUE."""
-    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
-
-
-def _unpullable(nodes: DockerNodes, image: str, say: Callable[[str], None]) -> str | None:
-    """Return why the node does not have the image and cannot pull it, or None."""
-    node = nodes.control_plane
-    if nodes.execute(node, ["crictl", "inspecti", "--quiet", image])[0] == 0:
-        return None
-    say(f"pulling {image}")
-    status, output = nodes.execute(node, [*PULL, image])
-    if status == 0 or NEEDS_ACCOUNT.search(output):
-        return None
-    # containerd quotes the image in each of the layers through which the reason has come.
-    return last_lines(output, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
+def _disable(minikube: Minikube, records: Records, addon: str) -> None:
+    """Disable an addon, and remove it from the record."""
+    minikube.disable(addon)
+    records.write(RECORD, {name: by for name, by in _read_enabled(records).items() if name != addon})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +54,7 @@ class MinikubeAddonsStep(NothingToUndo):
 
     minikube: Minikube
     names: Names
-    nodes: DockerNodes
+    nodes: Nodes
     uses: tuple[WantedAddon, ...]
     asked: tuple[WantedAddon, ...] = ()
     requires: tuple[str, ...] = ("wiring",)
@@ -99,33 +62,40 @@ class MinikubeAddonsStep(NothingToUndo):
     title: str = "Addons of minikube"
 
     def check(self) -> Status:
-        cluster, addons = self._cluster, self.listed()
-        uses = self._uses()
+        addons, uses = self.listed(), self._uses()
         for use in uses:
             if use.source not in addons:
                 return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
             if not addons[use.source]:
                 return Status(State.ABSENT, f"{use.source} is off")
-        if problem := next(self._pending(cluster, uses), None):
+        if problem := self._pending(uses):
             return Status(State.DRIFTED, problem)
         return Status(State.READY, ", ".join(use.source for use in uses) or "none")
 
     def apply(self, work: Work) -> None:
-        cluster, addons = self._cluster, self.listed()
-        uses = self._uses()
+        addons, uses, records = self.listed(), self._uses(), Records.of(self.names)
         for use in uses:
-            self._require(use, addons)
+            _require(use, addons)
         new = [use for use in uses if not addons[use.source]]
         for use in new:
-            pull_images(self.nodes, self.minikube, use, work.say)
+            _pull_images(self.nodes, self.minikube, use, work)
         # Recorded before it is enabled, so that an interrupted run leaves no addon that nothing disables.
-        enabled, of_spec = read_enabled(self._records), {use.source for use in self.uses}
+        enabled, of_spec = _read_enabled(records), {use.source for use in self.uses}
         ours = [use.source for use in uses if not addons[use.source] or use.source in enabled]
-        self._records.write(RECORD, {name: "spec" if name in of_spec else "command" for name in ours})
+        records.write(RECORD, {name: "spec" if name in of_spec else "command" for name in ours})
         for use in new:
             work.say(f"enabling {use.source}")
-            self._enable(use)
-        wait_until(lambda: next(self._pending(cluster, uses), None), what=self.title, timeout=TIMEOUT)
+            try:
+                options = tuple(f"--{name}={value}" for name, value in sorted(use.values.items()))
+                self.minikube.enable(use.source, options=options)
+            except ToolFailed as error:
+                raise MinikubeFailed(
+                    f"minikube could not enable '{use.source}'",
+                    details=error.details,
+                    fix="see which image does not come: kubectl get pods --all-namespaces "
+                    f"--selector {LABEL}={use.source}",
+                ) from error
+        wait_until(lambda: self._pending(uses), what=self.title, timeout=TIMEOUT)
 
     def listed(self) -> Mapping[str, bool]:
         """Return every addon that minikube has, and whether it is enabled."""
@@ -133,66 +103,75 @@ class MinikubeAddonsStep(NothingToUndo):
 
     def record(self) -> Mapping[str, str]:
         """Return the addons that were off before we enabled them, and who asked for each: `spec` or `command`."""
-        return read_enabled(self._records)
+        return _read_enabled(Records.of(self.names))
 
     def problem_of(self, addon: str) -> str | None:
         """Return what an enabled addon still waits for, or None."""
-        return next(self._pending(self._cluster, (WantedAddon(addon),)), None)
+        return self._pending((WantedAddon(addon),))
 
     def disable(self, addon: str) -> None:
-        """Disable an addon, and remove it from the record."""
-        self.minikube.disable(addon)
-        forget_enabled(self._records, addon)
-
-    @property
-    def _cluster(self) -> Cluster:
-        return Cluster(self.names.kubeconfig)
-
-    @property
-    def _records(self) -> Records:
-        return Records(self._cluster, self.names)
-
-    def _require(self, use: WantedAddon, addons: Mapping[str, bool]) -> None:
-        if use.source not in addons:
-            raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(addons)}")
-        if use.source == REGISTRY_CREDS:
-            raise UsageError(
-                f"minikube's addon '{REGISTRY_CREDS}' is not supported: minikube asks for its accounts",
-                fix="write `credentials:` in sandbox.yaml, by which pods get them on every kind of cluster",
-            )
-        unknown = sorted(use.values.keys() - set(OPTIONS))
-        if unknown:
-            raise UsageError(
-                f"minikube's addon '{use.source}' has no value '{unknown[0]}'", fix=f"it has: {', '.join(OPTIONS)}"
-            )
-
-    def _enable(self, use: WantedAddon) -> None:
-        try:
-            self.minikube.enable(
-                use.source, options=tuple(f"--{name}={value}" for name, value in sorted(use.values.items()))
-            )
-        except ToolFailed as error:
-            raise MinikubeFailed(
-                f"minikube could not enable '{use.source}'",
-                details=error.details,
-                fix=f"see which image does not come: kubectl get pods --all-namespaces --selector {LABEL}={use.source}",
-            ) from error
+        _disable(self.minikube, Records.of(self.names), addon)
 
     def _uses(self) -> tuple[WantedAddon, ...]:
-        names = {use.source for use in (*self.uses, *self.asked)}
-        record = read_enabled(self._records)
-        kept = (WantedAddon(name) for name, by in record.items() if by == "command" and name not in names)
-        return (*self.uses, *self.asked, *kept)
+        uses = (*self.uses, *self.asked)
+        names = {use.source for use in uses}
+        kept = (WantedAddon(name) for name, by in self.record().items() if by == "command" and name not in names)
+        return (*uses, *kept)
 
-    def _pending(self, cluster: Cluster, uses: tuple[WantedAddon, ...]) -> Iterator[str]:
+    def _pending(self, uses: tuple[WantedAddon, ...]) -> str | None:
+        cluster = Cluster(self.names.kubeconfig)
         for use in uses:
-            for workload in self._workloads(cluster, use.source):
-                if waits_for := progress(workload):
-                    yield f"{use.source}: {title(workload)}: {waits_for}"
+            for kind in ("Deployment", "DaemonSet"):
+                for workload in cluster.list("apps/v1", kind, selector=f"{LABEL}={use.source}"):
+                    if waits_for := progress(workload):
+                        return f"{use.source}: {title(workload)}: {waits_for}"
+        return None
 
-    def _workloads(self, cluster: Cluster, addon: str) -> Iterator[dict[str, Any]]:
-        for api_version, kind in KINDS:
-            yield from cluster.list(api_version, kind, selector=f"{LABEL}={addon}")
+
+def _pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, work: Work) -> None:
+    """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
+    chosen, registries = (_by_key(use.values.get(name, "")) for name in OPTIONS)
+    images = minikube.images(use.source, chosen, registries)
+    reasons = {}
+    for image in dict.fromkeys(images.values()):
+        if nodes.execute(nodes.control_plane, ["crictl", "inspecti", "--quiet", image])[0] == 0:
+            continue
+        work.say(f"pulling {image}")
+        status, output = nodes.execute(nodes.control_plane, [*PULL, image])
+        if status and not NEEDS_ACCOUNT.search(output):
+            # containerd quotes the image in each of the layers through which the reason has come.
+            reasons[image] = last_lines(output, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
+    if not reasons:
+        return
+    keys = [key for key, image in images.items() if image in reasons]
+    others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
+    what = f"{count(len(reasons), 'image')} of minikube's addon '{use.source}'"
+    raise SandboxError(
+        f"the node cannot pull {what}, which was not enabled",
+        details="\n".join(f"{image}: {reason}" for image, reason in reasons.items()),
+        fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
+        f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
+        id="addon-image",
+    )
+
+
+def _by_key(text: str) -> Mapping[str, str]:
+    """Return the mapping in an option of minikube's: KEY=VALUE,KEY=VALUE."""
+    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+
+
+def _require(use: WantedAddon, addons: Mapping[str, bool]) -> None:
+    if use.source not in addons:
+        raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(addons)}")
+    if use.source == REGISTRY_CREDS:
+        raise UsageError(
+            f"minikube's addon '{REGISTRY_CREDS}' is not supported: minikube asks for its accounts",
+            fix="write `credentials:` in sandbox.yaml, by which pods get them on every kind of cluster",
+        )
+    if unknown := sorted(use.values.keys() - set(OPTIONS)):
+        raise UsageError(
+            f"minikube's addon '{use.source}' has no value '{unknown[0]}'", fix=f"it has: {', '.join(OPTIONS)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -215,9 +194,8 @@ class MinikubeDisusedStep(NothingToUndo):
         records = Records.of(self.names)
         for addon in self._disused(records):
             work.say(f"disabling {addon}")
-            self.minikube.disable(addon)
-            forget_enabled(records, addon)
+            _disable(self.minikube, records, addon)
 
     def _disused(self, records: Records) -> list[str]:
-        enabled = read_enabled(records).items()
+        enabled = _read_enabled(records).items()
         return sorted(name for name, by in enabled if by == "spec" and name not in self.used)

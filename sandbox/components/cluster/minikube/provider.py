@@ -9,14 +9,13 @@ from pathlib import Path, PurePosixPath
 from sandbox.components import content_hash
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
-from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import HOST_PORT, SYSTEM_NAMESPACE, Names
-from sandbox.provider import Nodes, Standing
+from sandbox.provider import Nodes, Provider, Standing
 from sandbox.system import files, process
 from sandbox.system.wait import wait_until
 
@@ -33,7 +32,6 @@ OURS = (
     ("v1", "ConfigMap", "local-registry-hosting", "kube-public"),
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )
-INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass")
 
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
@@ -55,9 +53,9 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
 
     The root's ConfigMaps and the TLS Secrets stay: pods of the user's that mount them could not start again.
     """
-    for ingress_class in cluster.list(*INGRESS_CLASS):
+    for ingress_class in cluster.list("networking.k8s.io/v1", "IngressClass"):
         if content_hash.mark(ingress_class):
-            cluster.delete(*INGRESS_CLASS, ingress_class["metadata"]["name"])
+            cluster.delete("networking.k8s.io/v1", "IngressClass", ingress_class["metadata"]["name"])
     for service in cluster.list("v1", "Service", selector=f"{HOST_PORT}=true"):
         cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
     for api_version, kind, name, namespace in OURS:
@@ -68,13 +66,13 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
         nodes.execute(node, ["sh", "-c", script, "uninstall", *words])
 
 
-def nodes(engine: Engine, profile: str) -> DockerNodes:
+def nodes(engine: Engine, profile: str) -> Nodes:
     """Return the nodes of a profile, whether or not they exist; its network and first node have the profile's name."""
-    return DockerNodes(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
+    return Nodes(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinikubeProvider:
+class MinikubeProvider(Provider):
     """A profile of minikube's: the sandbox's own, or if `adopted` the user's, which is never created or removed.
 
     `kubernetes` is its version, by default minikube's; `loaded` says that our images are loaded into its nodes.
@@ -89,30 +87,16 @@ class MinikubeProvider:
     loaded: bool = False
 
     @property
-    def nodes(self) -> DockerNodes:
+    def nodes(self) -> Nodes:
         return nodes(self.engine, self.minikube.profile)
 
     def standing(self) -> Standing:
         standing = self.nodes.standing()
         if standing is Standing.ABSENT or self.adopted:
             return standing
-        half = self.engine.read_file(self.minikube.profile, COMPLETE) is None
-        return Standing.PARTIAL if half else standing
-
-    def stale(self) -> str | None:
-        """Return None: what it was created with is minikube's to know."""
-        return None
-
-    def lost(self) -> str | None:
-        """Return None: minikube itself may have deleted it."""
-        return None
-
-    def made_of(self) -> str:
-        """Return nothing: the image of its nodes is minikube's."""
-        return ""
+        return Standing.PARTIAL if self.engine.read_file(self.minikube.profile, COMPLETE) is None else standing
 
     def drift(self) -> str | None:
-        """Return how the proxy in its nodes differs from the spec, or None."""
         behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
         return f"another proxy than {self.proxied}" if behind else None
 
@@ -144,9 +128,6 @@ class MinikubeProvider:
         self._repair_proxy(say)
         return ()
 
-    def await_news(self, nodes: Sequence[str]) -> None:
-        """Wait for nothing: minikube returns when the cluster's own pods are ready."""
-
     def stop(self) -> bool:
         if self.nodes.standing() is Standing.STOPPED:
             return False
@@ -169,7 +150,6 @@ class MinikubeProvider:
         return existed and not self.adopted
 
     def write_kubeconfig(self) -> None:
-        """Write the API server's present address: its port changes with every start."""
         files.make_private_dir(self.names.folder)
         self.minikube.write_kubeconfig(self.names.kubeconfig)
 

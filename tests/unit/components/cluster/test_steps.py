@@ -12,18 +12,16 @@ import pytest
 import yaml
 
 from sandbox.components.cluster import steps
-from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.kind.provider import nodes as kind_nodes
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, NodeImagesStep
-from sandbox.config.schema import Cluster as SpecCluster
-from sandbox.config.schema import Nodes
+from sandbox.config import schema
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from sandbox.provider import Provider
+from sandbox.provider import Nodes, Provider
 from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
 from tests.support import memory_nodes
@@ -75,7 +73,7 @@ class Loading:
         self.engine.programs["crictl"] = lambda box, argv: (0 if argv[-1] in self.had else 1, "")
 
     @property
-    def nodes(self) -> DockerNodes:
+    def nodes(self) -> Nodes:
         return kind_nodes(self.engine, self.names)
 
     def load(self, archive: Path) -> None:
@@ -242,7 +240,7 @@ def test_a_control_plane_that_is_lost_is_named(
     second = f"{names.cluster}-control-plane2"
     for node in (names.node, second):
         InMemory(engine).add(names, node, "control-plane")
-    shape = SpecCluster(nodes=Nodes(control_plane=2))
+    shape = schema.Cluster(nodes=schema.Nodes(control_plane=2))
     provider = replace(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), shape=shape)
     monkeypatch.setattr(Cluster, "trouble", lambda _: None)
     monkeypatch.setattr(Cluster, "list", lambda *given: [])
