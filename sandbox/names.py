@@ -116,11 +116,9 @@ class Home:
         return self.state / "sandboxes"
 
     def known(self) -> tuple[Names, ...]:
-        """Return the sandboxes that have files, by name."""
         return tuple(self.sandbox(path.name) for path in sorted(self.sandboxes.glob("*")))
 
     def lock(self, name: str) -> Path:
-        """Return the folder that any command locks that changes the sandbox `name`."""
         return self.state / "locks" / name
 
     @property
@@ -159,8 +157,6 @@ class Home:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of everything that belongs to one sandbox."""
-
     name: str
     home: Home
 

@@ -41,8 +41,6 @@ class Overtaken(SandboxError):
 
 
 class Work(Protocol):
-    """What `apply` is given to report progress."""
-
     def say(self, line: str) -> None: ...
 
     def usable(self) -> None:
@@ -87,7 +85,6 @@ class NothingToUndo:
     """A step with nothing to remove: what it made goes with the cluster, or it made nothing."""
 
     def undo(self) -> bool:
-        """Remove nothing; returns False."""
         return False
 
 

@@ -158,7 +158,6 @@ class Cluster:
         self._call("PATCH", f"{path}?{query}", body=dict(change), kind=kind)
 
     def rehearse(self, manifest: Manifest) -> dict[str, Any]:
-        """Return the result of an `apply`, with everything that the cluster adds; change nothing."""
         return dict(self._patch(manifest, dryRun="All"))
 
     def _patch(self, manifest: Manifest, **more: str) -> Any:
@@ -247,7 +246,6 @@ class Cluster:
         return bool(answer["status"].get("allowed"))
 
     def _path(self, api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
-        """Return the path of an object, or of all objects of a kind."""
         base = _base(api_version)
         resource = self._resource(base, kind)
         inside = f"/namespaces/{segment(namespace)}" if resource.namespaced and namespace else ""
@@ -324,7 +322,6 @@ class Cluster:
 
 
 def _base(api_version: str) -> str:
-    """Return the path of an API version: `/api/v1`, `/apis/apps/v1`."""
     group, slash, version = api_version.rpartition("/")
     return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 

@@ -57,8 +57,6 @@ class Unanswered(OSError):
 
 
 class Transport:
-    """A connection to an API server."""
-
     def __init__(self, client: Any) -> None:
         self.kept = KeptAnswers[tuple[int, bytes]]()
         self.kinds: dict[str, dict[str, Any]] = {}  # by API version and kind, as the API server lists them
@@ -150,7 +148,6 @@ def keeping(kubeconfig: Path) -> Iterator[None]:
 
 
 def connect(kubeconfig: Path) -> Transport:
-    """Return the connection that a kubeconfig's current context describes. Raises Unanswered."""
     from kubernetes import client, config  # slow, and many commands do without
 
     # By default five minutes, within which the client logs in again for every request.

@@ -56,7 +56,6 @@ def execute(
 
 
 def _exit_code(status: Mapping[str, Any]) -> int:
-    """Return the exit code in the Status at the end of a command. Raises Unanswered if the command did not run."""
     if status.get("status") == "Success":
         return 0
     for reason in (status.get("details") or {}).get("causes") or ():

@@ -28,8 +28,6 @@ KNOWN = {
 
 
 class BeingDeleted(SandboxError):
-    """The deletion of an object does not end; `details` says what holds it."""
-
     id = "being-deleted"
 
 

@@ -132,7 +132,6 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
 
 
 def _named(manifest: Manifest) -> dict[str, Any]:
-    """Return the object with a name made from its generateName, which changes with its content."""
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:8]
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "generateName"}
     return {**manifest, "metadata": {**metadata, "name": f"{manifest['metadata']['generateName']}{digest}"}}
@@ -193,10 +192,8 @@ def namespace(name: str) -> dict[str, Any]:
 
 
 def label_selector(labels: Mapping[str, str] | None) -> str:
-    """Return labels as the API selects objects by them; empty for none."""
     return ",".join(f"{key}={value}" for key, value in (labels or {}).items())
 
 
 def pod_selector(workload: Manifest) -> str:
-    """Return the selector of a workload's pods; empty where it has none."""
     return label_selector(((workload.get("spec") or {}).get("selector") or {}).get("matchLabels"))

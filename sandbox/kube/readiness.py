@@ -157,7 +157,6 @@ class _Waiting:
 
 
 def troubles(cluster: Cluster, manifests: Iterable[Manifest]) -> Iterator[str]:
-    """Yield what is wrong with each workload that exists and is not ready. Raises ClusterError."""
     for manifest in manifests:
         live = _live(cluster, manifest) if manifest["kind"] in WORKLOADS else None
         if live and (trouble := _trouble(cluster, live, math.inf)):

@@ -51,7 +51,6 @@ class Records:
 
     @classmethod
     def of(cls, names: Names) -> Records:
-        """Return the records in the sandbox's own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), names)
 
     def read(self, name: str) -> Data | None:

@@ -19,5 +19,4 @@ def endpoint_slices(cluster: Cluster, namespace: str, service: str) -> Sequence[
 
 
 def is_serving(endpoint: Mapping[str, Any]) -> bool:
-    """Return whether an endpoint of an EndpointSlice gets connections (by default it does)."""
     return (endpoint.get("conditions") or {}).get("ready") is not False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -35,7 +36,12 @@ class CompanyCa:
         """Return the certificates only, without other text of the file; empty for none. Raises UsageError."""
         if isinstance(self.chosen, Path):
             return _of_file(self.chosen)
-        return _of_machine(self.slash) if self.chosen == "auto" else b""
+        anchors = find_anchors(self.slash) if self.chosen == "auto" else None
+        if anchors is None:
+            return b""
+        folder = self.slash / anchors.place.relative_to("/")
+        added = (block for path in sorted(folder.glob(f"*{anchors.suffix}")) for block in _blocks(files.content(path)))
+        return _joined(block for block in added if not in_pem(block) and not _trouble(block))
 
     def is_on(self, nodes: Nodes, node: str) -> bool:
         return (nodes.read_file(node, PLACE) or b"") == self.pem
@@ -64,28 +70,15 @@ def _of_file(path: Path) -> bytes:
     return pem
 
 
-def _of_machine(slash: Path) -> bytes:
-    anchors = find_anchors(slash)
-    if anchors is None:
-        return b""
-    folder = slash / anchors.place.relative_to("/")
-    chosen: list[bytes] = []
-    for path in sorted(folder.glob(f"*{anchors.suffix}")):
-        certificates = _blocks(files.content(path) or b"")
-        chosen += [block for block in certificates if not in_pem(block) and not _trouble(block)]
-    return _joined(chosen)
+def _blocks(data: bytes | None) -> list[bytes]:
+    return blocks((data or b"").replace(b"\r\n", b"\n"))
 
 
-def _blocks(data: bytes) -> list[bytes]:
-    return blocks(data.replace(b"\r\n", b"\n"))
-
-
-def _joined(certificates: list[bytes]) -> bytes:
+def _joined(certificates: Iterable[bytes]) -> bytes:
     return b"".join(block + b"\n" for block in dict.fromkeys(certificates))
 
 
 def _trouble(pem: bytes) -> str | None:
-    """Return why OpenSSL cannot read certificates, or None."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:

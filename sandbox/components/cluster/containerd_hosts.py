@@ -24,7 +24,6 @@ def host_file(name: str, endpoint: str, *, server: str = "", ca: str = "") -> tu
 
 
 def host_files(names: Iterable[str], endpoint: str) -> dict[PurePosixPath, bytes]:
-    """Return the files that make containerd pull from `endpoint` and nowhere else for each of `names`."""
     return dict(host_file(name, endpoint) for name in names)
 
 
@@ -44,7 +43,6 @@ def read_listing(output: str) -> dict[PurePosixPath, bytes]:
 
 
 def stale(files: Mapping[PurePosixPath, bytes], current: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
-    """Return the sandbox's files for registries that the spec does not have any more."""
     kept = frozenset(current)
     return tuple(path for path, content in files.items() if content.startswith(MARK) and path not in kept)
 

@@ -68,19 +68,23 @@ def corefile(
     addresses, `zones` domains with nameservers of their own; all others are asked of `nameservers`. They are written
     here and not in a resolv.conf, of which a pod keeps the first version.
     """
-    rules = [_rewrite(rf"(.+)\.{SERVICES}\.{_pattern(domain)}", f"{{1}}.{CLUSTER}")]
+    name = _pattern(domain)
+    rules = [_rewrite(rf"(.+)\.{SERVICES}\.{name}", f"{{1}}.{CLUSTER}")]
     rules += [_rewrite(_pattern(host), inside(to)) for host, to in sorted((services or {}).items())]
-    rules += [_rewrite(rf"(.*\.)?{_pattern(domain)}", service)] if service else []
-    forwards = [_forward(zone, asked) for zone, asked in sorted((zones or {}).items())]
+    rules += [_rewrite(rf"(.*\.)?{name}", service)] if service else []
+    lines = "".join(f"       {address} {host}\n" for host, address in sorted((hosts or {}).items()))
+    forwards = [*sorted((zones or {}).items()), (".", nameservers)]
     return _COREFILE.format(
         rule="".join(rules),
-        hosts=_hosts(hosts) if hosts else "",
-        forwards="".join((*forwards, _forward(".", nameservers))),
+        hosts=f"    hosts {{\n{lines}       ttl 30\n       fallthrough\n    }}\n" if lines else "",
+        forwards="".join(
+            f"    forward {zone} {' '.join(servers)} {{\n       max_concurrent 1000\n    }}\n"
+            for zone, servers in forwards
+        ),
     )
 
 
 def service_name(service: str, domain: str) -> str:
-    """Return the name of the Service NAMESPACE/NAME in the sandbox's domain, for pods."""
     return f"{_dotted(service)}.{SERVICES}.{domain}"
 
 
@@ -99,15 +103,6 @@ def _pattern(name: str) -> str:
 
 def _rewrite(pattern: str, name: str) -> str:
     return f"    rewrite stop name regex ^{pattern}\\.$ {name}. answer auto\n"
-
-
-def _hosts(hosts: Mapping[str, str]) -> str:
-    lines = "".join(f"       {address} {name}\n" for name, address in sorted(hosts.items()))
-    return f"    hosts {{\n{lines}       ttl 30\n       fallthrough\n    }}\n"
-
-
-def _forward(zone: str, nameservers: Sequence[str]) -> str:
-    return f"    forward {zone} {' '.join(nameservers)} {{\n       max_concurrent 1000\n    }}\n"
 
 
 def nameservers(text: str) -> tuple[str, ...]:
@@ -158,7 +153,6 @@ class Dns:
     machine: tuple[str, ...] = (HOST,)
 
     def corefile(self) -> str:
-        """Return CoreDNS's configuration. Raises SandboxError where the network does not exist."""
         address = host_address(self.engine, self.network, self.names.node)
         return corefile(
             domain=self.domain,
@@ -185,18 +179,18 @@ class DnsStep(NothingToUndo):
         live = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
         if live.get("data") != config_map(text)["data"]:
             return Status(State.DRIFTED, "another configuration")
-        if problem := self._absence(cluster) or next(troubles(cluster, [deployment(text)]), None):
+        if problem := _absence(cluster) or next(troubles(cluster, [deployment(text)]), None):
             return Status(State.DRIFTED, problem)
-        pods = (cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {})["spec"]
-        if pods.get("replicas") == 0:
+        spec = (cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {})["spec"]
+        if spec.get("replicas") == 0:
             return Status(State.DRIFTED, "CoreDNS is scaled to 0 pods")
-        if (pods["template"]["metadata"].get("annotations") or {}).get(MARK) != _hash(text):
+        if (spec["template"]["metadata"].get("annotations") or {}).get(MARK) != _hash(text):
             return Status(State.DRIFTED, "pods with another configuration")
         return self._ready
 
     def apply(self, work: Work) -> Status:
         cluster, text = Cluster(self.names.kubeconfig), self.dns.corefile()
-        wait_until(partial(self._absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
+        wait_until(partial(_absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
         changes = deployment(text)
         cluster.apply(config_map(text))
         cluster.apply(changes)
@@ -208,6 +202,7 @@ class DnsStep(NothingToUndo):
         asks = f"asks {', '.join(self.dns.upstream.servers)}"
         return Status(State.READY, f"*.{self.dns.domain} inside too, {asks}" if self.dns.ingress else asks)
 
-    def _absence(self, cluster: Cluster) -> str | None:
-        """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
-        return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"
+
+def _absence(cluster: Cluster) -> str | None:
+    """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
+    return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"

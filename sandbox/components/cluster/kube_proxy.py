@@ -24,8 +24,6 @@ DAEMON_SET: dict[str, Any] = {
 
 
 class KubeProxyFailed(ClusterError):
-    """kube-proxy does not run."""
-
     id = "kube-proxy"
 
 
@@ -51,7 +49,7 @@ class KubeProxyStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         # kubeadm makes it late, when the cluster is in use already; what is not there is not waited for.
-        wait_until(partial(_absence, cluster), what="kubeadm's kube-proxy", timeout=TIMEOUT)
+        wait_until(lambda: None if cluster.live(DAEMON_SET) else "absent", what="kubeadm's kube-proxy", timeout=TIMEOUT)
         try:
             wait_until(partial(self._unready, cluster), what="kube-proxy", timeout=TIMEOUT)
         except (ClusterError, WaitTimeout) as error:
@@ -80,7 +78,3 @@ class KubeProxyStep(NothingToUndo):
         node = self.nodes.control_plane
         status, _ = self.nodes.execute(node, ("timeout", "2", "bash", "-c", CONNECT, address, port))
         return f"{node} does not reach the Service kubernetes at {address}:{port}" if status else None
-
-
-def _absence(cluster: Cluster) -> str | None:
-    return None if cluster.live(DAEMON_SET) else "absent"

@@ -250,7 +250,6 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
 
 
 def _self_contained(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a cluster or user with the content of files, which the kubeconfig in `folder` names."""
     for key in EMBEDDED:
         if key in content and f"{key}-data" not in content:
             content[f"{key}-data"] = base64.b64encode((folder / content.pop(key)).read_bytes()).decode()

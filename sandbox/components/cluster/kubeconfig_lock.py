@@ -98,7 +98,6 @@ def _is_locked(path: Path, lock: Path) -> KubeconfigError:
 
 
 def _age(lock: Path) -> float | None:
-    """Return how many seconds ago the lock file was made, or None."""
     try:
         return max(0.0, time.time() - lock.stat().st_mtime)
     except OSError:

@@ -36,7 +36,6 @@ def pause(nodes: Nodes) -> bool:
 
 
 def resume(nodes: Nodes) -> bool:
-    """Resume every paused node; returns whether there was any. Raises SandboxError."""
     paused = [node.name for node in nodes.all() if node.paused]
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(nodes.engine.start, paused))

@@ -29,16 +29,18 @@ RESTART = "systemctl daemon-reload && systemctl restart containerd"
 
 
 def inside(domain: str, hosts: Iterable[str], subnet: str) -> tuple[str, ...]:
-    """Return NO_PROXY: the cluster, the sandbox's domain, `hosts` and `subnet`."""
     cluster = ("localhost", "127.0.0.1", ".svc", ".cluster.local", PODS, SERVICES)
     return (*cluster, subnet, domain, f".{domain}", *hosts)
 
 
 def drop_in(variables: Mapping[str, str]) -> str:
     """Return the file for DROP_IN (systemd.exec(5)): `variables`, and none of the node's earlier proxy variables."""
-    lines = [f"Environment={_quoted(f'{name}={value}')}" for name, value in variables.items()]
+    lines = ["[Service]"]
+    for name, value in variables.items():
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")  # systemd.syntax(7)
+        lines.append(f'Environment="{name}={quoted}"')
     others = " ".join(name for name in BOTH_CASES if name not in variables)
-    return "\n".join(("[Service]", *lines, f"UnsetEnvironment={others}", ""))
+    return "\n".join((*lines, f"UnsetEnvironment={others}", ""))
 
 
 def read_shown(output: str) -> dict[str, str]:
@@ -55,43 +57,23 @@ def policy(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]
     both = {**variables, **{name.lower(): value for name, value in variables.items()}}
     kinds = {"containers": "object.spec.containers", "initContainers": "object.spec.?initContainers.orValue([])"}
     fields = ", ".join(f"{kind}: {expression}.map(c, {_container(kind)})" for kind, expression in kinds.items())
-    made = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    mutation = {"expression": f"Object{{spec: Object.spec{{{fields}}}}}"}
     spec = {
-        "matchConstraints": {
-            "resourceRules": [made],
-            "namespaceSelector": {"matchLabels": {LABEL: "true"}},
-        },
+        "matchConstraints": {"resourceRules": [pods], "namespaceSelector": {"matchLabels": {LABEL: "true"}}},
         "failurePolicy": "Fail",
         "reinvocationPolicy": "Never",
         "variables": [{"name": "values", "expression": json.dumps(both)}],  # CEL has JSON's literals
-        "mutations": [
-            {
-                "patchType": "ApplyConfiguration",
-                "applyConfiguration": {"expression": f"Object{{spec: Object.spec{{{fields}}}}}"},
-            }
-        ],
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": mutation}],
     }
-    metadata = {"name": POLICY}
-    return (
-        {"apiVersion": API, "kind": "MutatingAdmissionPolicy", "metadata": metadata, "spec": spec},
-        {
-            "apiVersion": API,
-            "kind": "MutatingAdmissionPolicyBinding",
-            "metadata": metadata,
-            "spec": {"policyName": POLICY},
-        },
-    )
+    kind, common = "MutatingAdmissionPolicy", {"apiVersion": API, "metadata": {"name": POLICY}}
+    return {**common, "kind": kind, "spec": spec}, {**common, "kind": f"{kind}Binding", "spec": {"policyName": POLICY}}
 
 
 def _container(kind: str) -> str:
     missing = "variables.values.map(name, name).filter(name, !c.?env.orValue([]).exists(one, one.name == name))"
     added = f"Object.spec.{kind}.env{{name: name, value: variables.values[name]}}"
     return f"Object.spec.{kind}{{name: c.name, env: {missing}.map(name, {added})}}"
-
-
-def _quoted(text: str) -> str:
-    """Return one word of a unit file (systemd.syntax(7)), in which a percent sign is doubled."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +135,12 @@ class PodProxyStep(NothingToUndo):
     title: str = "Outbound proxy"
 
     def check(self) -> Status:
-        variables, policies = self._variables(), _policies(Cluster(self.names.kubeconfig))
-        if policies is None:
+        variables, cluster = self._variables(), Cluster(self.names.kubeconfig)
+        try:
+            policies = {live["metadata"]["name"]: live["spec"] for live in cluster.list(API, "MutatingAdmissionPolicy")}
+        except ClusterError as error:
+            if error.status != 404:
+                raise
             return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
         live = policies.get(POLICY)
         if not variables:
@@ -175,13 +161,3 @@ class PodProxyStep(NothingToUndo):
     def _variables(self) -> dict[str, str]:
         proxies = self.proxied.proxies if self.with_account else self.proxied.proxies.without_accounts()
         return replace(self.proxied, proxies=proxies).variables()
-
-
-def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:
-    """Return the variables in the cluster's policies, by their names; None for a Kubernetes without such policies."""
-    try:
-        return {live["metadata"]["name"]: live["spec"] for live in cluster.list(API, "MutatingAdmissionPolicy")}
-    except ClusterError as error:
-        if error.status == 404:
-            return None
-        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -45,13 +45,11 @@ class ClusterStep:
             return Status(State.ABSENT, "its nodes were removed, not by sandbox" if self.lost() else "")
         if standing is Standing.PARTIAL:
             return Status(State.ABSENT, "an earlier start was interrupted")
-        stale = self.provider.stale()
-        if stale:
+        if stale := self.provider.stale():
             return Status(State.STALE, stale, LOSES)
         if standing is Standing.STOPPED:
             return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
-        drift = self.provider.drift()
-        if drift:
+        if drift := self.provider.drift():
             return Status(State.DRIFTED, drift)
         if trouble_of(self.names.kubeconfig) is not None:
             return Status(State.DRIFTED, "its API server does not answer")
@@ -61,7 +59,11 @@ class ClusterStep:
 
     def apply(self, work: Work) -> Status:
         files.make_private_dir(self.names.folder)
-        self._forget_damaged()
+        try:
+            Cluster(self.names.kubeconfig)
+        except ClusterError:  # a damaged file is written again
+            if files.is_file(self.names.kubeconfig):
+                self.names.kubeconfig.unlink()
         started: Sequence[str] = ()
         unready = trouble_of(self.names.kubeconfig) is None and self._unready()
         if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
@@ -79,7 +81,6 @@ class ClusterStep:
         return Status(State.DRIFTED, drift) if drift else self._ready
 
     def lost(self) -> str | None:
-        """Return what is left of a cluster whose nodes were removed by others; None where that is not so."""
         return self.provider.lost()
 
     def stop(self) -> bool:
@@ -101,16 +102,8 @@ class ClusterStep:
         return Status(State.READY, "; ".join(filter(None, (self.provider.made_of(), ", ".join(running) + without))))
 
     def _unready(self) -> str | None:
-        """Return which of the running nodes are not ready, and why. Raises ClusterError."""
         unready = node_status.unready(Cluster(self.names.kubeconfig), self.provider.nodes.running())
         return "; ".join(unready) or None
-
-    def _forget_damaged(self) -> None:
-        try:
-            Cluster(self.names.kubeconfig)
-        except ClusterError:
-            if files.is_file(self.names.kubeconfig):
-                self.names.kubeconfig.unlink()
 
 
 @dataclass(frozen=True)
@@ -127,12 +120,10 @@ class ContextStep:
 
     def check(self) -> Status:
         path, own = self.names.home.kubeconfig, self.names.kubeconfig
-        reason = kubeconfig.hindrance(path)
-        if reason:
+        if reason := kubeconfig.hindrance(path):
             return Status(State.READY, f"left alone, for {reason}; export KUBECONFIG={shlex.quote(str(own))}")
-        return (
-            Status(State.READY, str(path)) if kubeconfig.holds(path, self.names.cluster, own) else Status(State.ABSENT)
-        )
+        is_merged = kubeconfig.holds(path, self.names.cluster, own)
+        return Status(State.READY, str(path)) if is_merged else Status(State.ABSENT)
 
     def apply(self, work: Work) -> None:
         kubeconfig.merge(self.names.home.kubeconfig, self.names.cluster, self.names.kubeconfig)
@@ -161,10 +152,9 @@ class NodeImagesStep(NothingToUndo):
         return f"{len(self.images)} system images in the nodes"
 
     def check(self) -> Status:
-        missing = self._missing()
-        if missing:
-            every = len(missing) == len(self.images)
-            return Status(State.ABSENT if every else State.DRIFTED, ", ".join(missing))
+        if missing := self._missing():
+            is_all = len(missing) == len(self.images)
+            return Status(State.ABSENT if is_all else State.DRIFTED, ", ".join(missing))
         return Status(State.READY, ", ".join(self.images))
 
     def apply(self, work: Work) -> None:
@@ -172,8 +162,7 @@ class NodeImagesStep(NothingToUndo):
             work.say(name)
             with self.archive(name) as archive:
                 self.provider.load(archive)
-        left = self._missing()
-        if left:
+        if left := self._missing():
             raise SandboxError(
                 f"the nodes did not take {', '.join(self.images[name] for name in left)}",
                 details="the provider said that it loaded them",
@@ -185,12 +174,8 @@ class NodeImagesStep(NothingToUndo):
         return [
             name
             for name, reference in self.images.items()
-            if any(nodes.execute(node, _inspect(reference))[0] for node in nodes.running())
+            if any(nodes.execute(node, ["crictl", "inspecti", "--quiet", reference])[0] for node in nodes.running())
         ]
-
-
-def _inspect(image: str) -> tuple[str, ...]:
-    return ("crictl", "inspecti", "--quiet", image)
 
 
 @dataclass(frozen=True)
@@ -213,7 +198,7 @@ class JoinStep(NothingToUndo):
         return f"Network {self.network} joined"
 
     def check(self) -> Status:
-        containers = tuple(self._containers())
+        containers = self._containers()
         outside = [container.name for container in containers if self.network not in container.addresses]
         if outside:
             state = State.DRIFTED if len(outside) < len(containers) else State.ABSENT
@@ -225,6 +210,6 @@ class JoinStep(NothingToUndo):
             if self.network not in container.addresses:
                 self.engine.connect_network(self.network, container.name, spare_address(self.engine, self.network))
 
-    def _containers(self) -> Iterator[Container]:
+    def _containers(self) -> list[Container]:
         containers = labelled.containers(self.engine, self.names.home, self.names.name)
-        return (container for container in containers if container.running)
+        return [container for container in containers if container.running]

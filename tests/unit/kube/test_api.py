@@ -26,39 +26,12 @@ def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
 
 
-def test_server_is_up_when_readyz_says_so(cluster: Cluster, tmp_path: Path) -> None:
-    assert cluster.trouble() is None
-    assert Cluster(kubeconfig(tmp_path / "other", free_port())).trouble()
-
-
-def test_applied_object_is_read_back_and_deleted_once(cluster: Cluster) -> None:
-    assert cluster.get("v1", "ConfigMap", "a", "ns") is None
-    cluster.apply(CONFIG_MAP)
-    assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
-    cluster.delete("v1", "ConfigMap", "a", "ns")
-    cluster.delete("v1", "ConfigMap", "a", "ns")
-    assert cluster.get("v1", "ConfigMap", "a", "ns") is None
-
-
 def test_objects_are_applied_by_the_server_in_our_name(cluster: Cluster, server: ApiServer) -> None:
     cluster.apply(CONFIG_MAP)
     method, path, kind, query = server.asked[-1]
     assert (method, path) == ("PATCH", "/api/v1/namespaces/ns/configmaps/a")
     assert kind == "application/apply-patch+yaml"
     assert query == {"fieldManager": ["sandbox"], "force": ["true"]}
-
-
-def test_a_namespace_given_to_a_kind_that_has_none_is_ignored(cluster: Cluster, server: ApiServer) -> None:
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "namespace": "other"}})
-    assert list(server.objects) == ["/api/v1/namespaces/n"]
-
-
-def test_items_of_a_list_get_its_kind(cluster: Cluster, server: ApiServer) -> None:
-    cluster.apply(CONFIG_MAP)
-    assert cluster.list("v1", "ConfigMap", "ns") == [CONFIG_MAP]
-    assert cluster.list("v1", "ConfigMap", "ns", selector="a=b,c") == []
-    assert server.asked[-1][3] == {"labelSelector": ["a=b,c"]}
-    assert cluster.list("v1", "ConfigMap", "other") == []
 
 
 @pytest.mark.parametrize(
@@ -89,12 +62,6 @@ def test_a_kind_that_was_just_defined_is_found(cluster: Cluster, server: ApiServ
     widget = {"apiVersion": version, "kind": "Widget", "metadata": {"name": "a", "namespace": "ns"}}
     cluster.apply(widget)
     assert cluster.get(version, "Widget", "a", "ns") == widget
-
-
-def test_a_server_that_does_not_answer_is_one_kind_of_error(tmp_path: Path) -> None:
-    cluster = Cluster(kubeconfig(tmp_path / "config", free_port()))
-    with pytest.raises(ClusterError, match="does not answer"):
-        cluster.get("v1", "ConfigMap", "a", "ns")
 
 
 @pytest.mark.parametrize(
@@ -203,11 +170,6 @@ def pod(reason: str, message: str = "why") -> dict[str, Any]:
     status = {"containerStatuses": [{"name": "app", "state": state}]}
     metadata = {"name": "web-1", "namespace": "ns", "labels": {"app": "web"}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
-
-
-def test_a_ready_workload_is_not_waited_for(cluster: Cluster, server: ApiServer) -> None:
-    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment(readyReplicas=1, updatedReplicas=1)
-    wait_ready(cluster, [deployment(), CONFIG_MAP], timeout=0)
 
 
 @pytest.mark.fault(64)

@@ -103,8 +103,3 @@ def test_busy_server_is_asked_again(tmp_path: Path) -> None:
         body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
         assert way.request("PATCH", path, {"Content-Type": "application/apply-patch+yaml"}, body)[0] == 200
         assert len(server.asked) > 1
-
-
-def test_answers_are_kept_for_nothing_without_a_kubeconfig(tmp_path: Path) -> None:
-    with api_transport.keeping(tmp_path / "none"):
-        pass

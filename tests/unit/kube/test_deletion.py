@@ -58,13 +58,6 @@ def test_an_object_being_deleted_is_applied_after_its_end(server: ApiServer, clu
     assert said == ["waiting for the end of Deployment shop/app"]
 
 
-def test_an_object_of_the_same_name_counts_as_the_end(server: ApiServer, cluster: Cluster) -> None:
-    server.objects[APP] = leaving()
-    with soon(lambda: server.objects.update({APP: {**WANTED, "metadata": {**WANTED["metadata"], "uid": "2"}}})):  # type: ignore[dict-item]
-        cluster.apply(WANTED)
-    assert server.objects[APP] == WANTED
-
-
 def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, cluster: Cluster) -> None:
     server.objects[SHOP] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", **LEAVING}}
 
@@ -77,12 +70,6 @@ def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, clust
     with soon(lambda: server.objects.pop(SHOP)):
         cluster.apply(CONFIG)
     assert server.objects[f"{SHOP}/configmaps/a"] == CONFIG
-
-
-def test_other_refusal_is_reported_at_once(server: ApiServer, cluster: Cluster) -> None:
-    server.refusal = (403, b'{"message": "configmaps is forbidden"}')
-    with pytest.raises(ClusterError, match="applying ConfigMap shop/a failed"):
-        cluster.apply(CONFIG)
 
 
 def test_an_object_that_does_not_end_is_named_with_its_holders(

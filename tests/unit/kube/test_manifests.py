@@ -32,11 +32,6 @@ def test_referenced_objects_come_first_and_rest_keeps_order(tmp_path: Path) -> N
     assert kinds(found) == ["Namespace", "CustomResourceDefinition", "ConfigMap", "Deployment", "Service"]
 
 
-def test_an_empty_folder_and_an_empty_file_have_no_objects(tmp_path: Path) -> None:
-    (tmp_path / "empty.yaml").write_text("# nothing\n")
-    assert load([tmp_path]) == ()
-
-
 @pytest.mark.parametrize("metadata", ["{}", "7", "text"])
 def test_a_list_is_its_items(metadata: str) -> None:
     text = f"apiVersion: v1\nkind: List\nmetadata: {metadata}\n"
@@ -121,13 +116,6 @@ def test_non_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: s
         load([tmp_path / "app.yaml"])
     assert said in caught.value.brief
     assert "app.yaml" in caught.value.brief
-
-
-def test_object_without_a_name_is_to_get_one(tmp_path: Path) -> None:
-    (tmp_path / "app.yaml").write_text("apiVersion: v1\nkind: Pod\n")
-    with pytest.raises(UsageError) as caught:
-        load([tmp_path / "app.yaml"])
-    assert caught.value.fix.startswith("give it one")
 
 
 @pytest.mark.parametrize(

@@ -213,26 +213,6 @@ def test_crash_that_waits_for_another_gets_one_more_start(monkeypatch: pytest.Mo
     assert not cluster.steps
 
 
-def test_crash_after_everything_else_is_up_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    def database_comes() -> None:
-        cluster.workloads["db"] = workload("db", **UP)
-
-    cluster = Clusters(monkeypatch, database_comes, lambda: cluster.pods.update({"web-1": crashing(4)}))
-    cluster.workloads = {"web": workload("web"), "db": workload("db")}
-    cluster.pods = {"web-1": crashing(3)}
-    with pytest.raises(ClusterError, match="Deployment ns/web cannot start"):
-        cluster.await_ready()
-    assert not cluster.steps
-
-
-def test_container_that_runs_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Clusters(monkeypatch, lambda: None, lambda: cluster.workloads.update(web=workload("web", **UP)))
-    cluster.workloads = {"web": workload("web")}
-    cluster.pods = {"web-1": crashing(4, running={})}
-    cluster.await_ready()
-    assert not cluster.steps
-
-
 def test_workload_that_starts_again_is_not_named_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One crashes, and one that was stopped with its node has yet to become ready → only the first is named."""
     cluster = Clusters(monkeypatch, *[lambda: None] * 3)
@@ -251,13 +231,6 @@ def test_workload_that_starts_after_its_node_is_not_named(monkeypatch: pytest.Mo
     with pytest.raises(ClusterError, match=r"^Deployment ns/web cannot start") as caught:
         cluster.await_ready()
     assert "Deployment ns/db" not in caught.value.details
-
-
-def test_progress_names_the_workload_that_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(web=workload("web", **UP)))
-    cluster.workloads = {"web": workload("web")}
-    cluster.await_ready()
-    assert cluster.said == ["Deployment ns/web: 0 of 1 pods ready"]
 
 
 def test_pods_of_the_template_before_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

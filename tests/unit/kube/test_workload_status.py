@@ -90,10 +90,3 @@ def test_failed_workload_is_not_waited_for(found: dict[str, Any]) -> None:
     """A Job or a rollout that has failed → told at once, not waited for."""
     with pytest.raises(ClusterError, match=f"{found['kind']} x failed"):
         progress(found)
-
-
-def test_a_pod_that_is_being_replaced_does_not_count() -> None:
-    status = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 1}
-    live = {"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
-    assert progress(live) == "1 of the pods before are still there"
-    assert progress({**live, "status": {**status, "replicas": 1}}) is None

@@ -94,19 +94,21 @@ class TenancyStep:
         ours = self.tenant.ours()
         for live in ours:
             self.tenant.delete(live["apiVersion"], live["kind"], live["metadata"]["name"], self.namespace, whole=True)
-        wait_until(self._left, what=f"the end of {counted(ours)}", timeout=GONE_TIMEOUT)
+        wait_until(
+            lambda: f"still there: {counted(left)}" if (left := self.tenant.ours()) else None,
+            what=f"the end of {counted(ours)}",
+            timeout=GONE_TIMEOUT,
+        )
         ended = self._end_namespace()
         self.forget()
         return bool(ours) or ended
 
     def forget(self) -> None:
-        """Remove the only file about the cluster on this machine, its kubeconfig."""
         self.names.kubeconfig.unlink(missing_ok=True)
         files.remove_empty(self.names.folder)
 
     @property
     def tenant(self) -> Tenant:
-        """Return the cluster as this sandbox may use it; the kubeconfig must exist."""
         return SandboxNamespace(self.names, self.namespace).cluster
 
     def connect(self) -> None:
@@ -126,7 +128,6 @@ class TenancyStep:
             raise
 
     def maker(self) -> str | None:
-        """Return who made this sandbox in the cluster, or None if it is not there."""
         self.connect()
         record = self._record()
         return _owner(record) if record is not None and self.tenant.owns(record) else None
@@ -145,9 +146,9 @@ class TenancyStep:
             if self.tenant.get("v1", "Namespace", self.namespace) is not None:
                 return
         except ClusterError as error:
-            if error.status != 403:
-                raise
-            return  # a user who may not read the namespace may still use it
+            if error.status == 403:
+                return  # a user who may not read the namespace may still use it
+            raise
         manifest = namespace(self.namespace)
         manifest["metadata"]["labels"] = {LABEL: self.names.name}
         try:
@@ -160,10 +161,6 @@ class TenancyStep:
                 details=error.details,
                 fix="in sandbox.yaml, give `cluster` a namespace that you may use, or have this one made for you",
             ) from error
-
-    def _left(self) -> str | None:
-        left = self.tenant.ours()
-        return f"still there: {counted(left)}" if left else None
 
     def _end_namespace(self) -> bool:
         try:

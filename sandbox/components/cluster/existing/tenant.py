@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import getpass
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -52,7 +52,6 @@ class Tenant(Cluster):
         return (live["metadata"].get("labels") or {}).get(LABEL) == self.name
 
     def own(self, manifest: Manifest) -> dict[str, Any]:
-        """Return the object in our namespace and with our label, whatever its own namespace."""
         metadata = dict(manifest["metadata"])
         labels = {**(metadata.get("labels") or {}), LABEL: self.name}
         return {**manifest, "metadata": {**metadata, "namespace": self.namespace, "labels": labels}}
@@ -70,54 +69,46 @@ class Tenant(Cluster):
         super().apply(ours, say=say)
 
     def find(self, manifest: Manifest) -> dict[str, Any] | None:
-        """Return the object of that kind and name in our namespace, of any owner."""
         return self.get(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], self.namespace)
 
     def ours(self) -> list[dict[str, Any]]:
         """Return every object of this sandbox in the namespace, of any kind that can be deleted."""
         with ThreadPoolExecutor(WIDTH) as pool:
-            kinds = chain.from_iterable(pool.map(self._deletable, self.groups()))
-            labelled = chain.from_iterable(pool.map(self._labelled, kinds))
-            return [live for live in labelled if not live["metadata"].get("ownerReferences")]
+            objects = chain.from_iterable(pool.map(self._ours_of, self.groups()))
+            return [live for live in objects if not live["metadata"].get("ownerReferences")]
 
-    def _deletable(self, version: str) -> list[tuple[str, str]]:
+    def _ours_of(self, version: str) -> list[dict[str, Any]]:
         try:
             kinds = self.resources(version)
         except ClusterError:  # a server of its own, which does not answer
             return []
-        usable = (kind for kind in kinds if kind.namespaced and kind.verbs >= {"list", "delete"})
-        return [(version, kind.kind) for kind in usable if kind.kind not in DERIVED]
-
-    def _labelled(self, of: tuple[str, str]) -> list[dict[str, Any]]:
-        version, kind = of
-        try:
-            return self.list(version, kind, self.namespace, selector=f"{LABEL}={self.name}")
-        except ClusterError as error:
-            if error.status in (403, 404, 405):  # what we may not read we cannot have created
-                return []
-            raise
+        objects: list[dict[str, Any]] = []
+        for kind in kinds:
+            if not kind.namespaced or not kind.verbs >= {"list", "delete"} or kind.kind in DERIVED:
+                continue
+            try:
+                objects += self.list(version, kind.kind, self.namespace, selector=f"{LABEL}={self.name}")
+            except ClusterError as error:
+                if error.status not in (403, 404, 405):  # what we may not read we cannot have created
+                    raise
+        return objects
 
 
 def counted(objects: Sequence[Manifest]) -> str:
-    """Return the number of objects of each kind, in words."""
     kinds = sorted(live["kind"] for live in objects)
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
 @dataclass(frozen=True)
 class SandboxNamespace:
-    """One sandbox's namespace; the step `cluster` makes the kubeconfig for it."""
-
     names: Names
     namespace: str
 
     @property
     def cluster(self) -> Tenant:
-        """Return the cluster as this sandbox may use it. Raises ClusterError while there is no kubeconfig."""
         return Tenant(self.names.kubeconfig, self.namespace, self.names.name)
 
     def records(self) -> Records:
-        """Return what commands recorded there. Raises ClusterError."""
         labels = {LABEL: self.names.name}
         return Records(self.cluster, self.names, namespace=self.namespace, prefix="sandbox-", labels=labels)
 
@@ -165,30 +156,18 @@ def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | No
     if made["kind"] == "Ingress" and of and isinstance(made.get("spec") or {}, dict):
         made["spec"] = {**(made.get("spec") or {}), "ingressClassName": of}
         (made["metadata"].get("annotations") or {}).pop(INGRESS_CLASS, None)
-    for pod in _pods(made):
-        if _rename(pod, images) and pull_secret:
+    template = ("spec", "template", "spec")
+    paths = [("spec",)] if made["kind"] == "Pod" else [template, ("spec", "jobTemplate", *template)]
+    for path in paths:
+        pod = untyped.at(made, *path)  # in a user's file anything may be there
+        is_ours = False
+        for container in containers_in(pod):
+            registry, slash, rest = str(container.get("image", "")).partition("/")
+            if slash and registry in images:
+                container["image"] = f"{images[registry]}/{rest}"
+                is_ours = True
+        if is_ours and pull_secret:
             secrets = pod.get("imagePullSecrets") or []
             if isinstance(secrets, list) and {"name": pull_secret} not in secrets:
                 pod["imagePullSecrets"] = [*secrets, {"name": pull_secret}]
     return made
-
-
-def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
-    """Rename a pod's images for this cluster; returns whether any was renamed."""
-    changed = False
-    for container in containers_in(pod):
-        here, slash, rest = str(container.get("image", "")).partition("/")
-        if slash and here in images:
-            container["image"] = f"{images[here]}/{rest}"
-            changed = True
-    return changed
-
-
-def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the pod specs that an object contains; a user's file may have anything in their place."""
-    if manifest["kind"] == "Pod":
-        specs = [untyped.at(manifest, "spec")]
-    else:
-        template = ("spec", "template", "spec")
-        specs = [untyped.at(manifest, *template), untyped.at(manifest, "spec", "jobTemplate", *template)]
-    yield from (spec for spec in specs if isinstance(spec, dict))

@@ -61,6 +61,5 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
 
 
 def _controller(manifest: Manifest) -> str:
-    """Return the uid of the object's controller, or an empty text."""
     owners = manifest["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")

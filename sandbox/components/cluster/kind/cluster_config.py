@@ -88,8 +88,6 @@ def _kubeadm(shape: schema.Cluster, *, cgroup_version: int, tags: Tags | None) -
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes what is the same for several nodes out for each."""
-
     def ignore_aliases(self, data: object) -> bool:
         return True
 

@@ -93,17 +93,15 @@ class Kind:
             return path.read_bytes()
 
     def load(self, name: str, archive: Path) -> None:
-        """Put the images of an archive into the cluster's nodes."""
         self._run(["load", "image-archive", archive, "--name", name], timeout=LOAD_TIMEOUT)
 
     def delete(self, name: str) -> None:
-        """Delete the cluster's nodes, if there are any."""
         with tempfile.TemporaryDirectory(prefix=SCRATCH) as place:
             words = ["delete", "cluster", "--name", name, "--kubeconfig", f"{place}/kubeconfig"]
             self._run(words, timeout=DELETE_TIMEOUT)
 
     def _engine_command(self, place: Path) -> Mapping[str, str]:
-        """Return variables by which kind finds a command of ours that replaces the image of its balancer."""
+        """Return variables by which kind finds our command, which replaces the image of its balancer."""
         name = "podman" if self.podman else "docker"
         engine = process.which(name)
         if not self.balancer or engine is None:  # without it kind says so

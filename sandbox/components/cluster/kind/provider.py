@@ -58,7 +58,6 @@ def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> N
 
 
 def recorded_version(engine: Engine, node: str) -> str:
-    """Return the Kubernetes version in a file of the node, such as v1.36.3; empty without that file."""
     return (engine.read_file(node, VERSION) or b"").decode().strip()
 
 
@@ -236,7 +235,6 @@ class KindProvider:
         return cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
-        """Add workers that the cluster lacks, and replace those that never joined."""
         for name in self._workers.unjoined():
             self.engine.remove_container(name)
         missing = self._workers.missing()

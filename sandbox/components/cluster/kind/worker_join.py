@@ -67,7 +67,6 @@ class Workers:
             raise
 
     def silence(self, node: str) -> str | None:
-        """Return why a node that starts cannot be used yet, or None."""
         status, output = self.nodes.engine.execute(node, ["sh", "-c", _CONTAINERD])
         return None if status == 0 else f"containerd is {output.strip()}"
 

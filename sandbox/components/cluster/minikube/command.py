@@ -56,8 +56,6 @@ class MinikubeFailed(SandboxError):
 
 @dataclass(frozen=True)
 class Profile:
-    """The settings that a profile was created with."""
-
     driver: str
     runtime: str
 
@@ -71,7 +69,6 @@ class Minikube:
 
     @classmethod
     def find(cls, profile: str) -> Minikube:
-        """Return the minikube on the PATH. Raises MissingTool."""
         program = process.which("minikube")
         if program is None:
             raise MissingTool(
@@ -103,7 +100,6 @@ class Minikube:
         return {part: str(first[part]) for part in ("Host", "Kubelet", "APIServer", "Kubeconfig") if part in first}
 
     def stopped_parts(self, kubeconfig: Path | None) -> Mapping[str, str]:
-        """Return the parts of `status` that do not run, with their states."""
         return {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
 
     def stop(self, kubeconfig: Path | None) -> None:
@@ -118,14 +114,12 @@ class Minikube:
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
     def inspect(self) -> Profile | None:
-        """Return the settings that the profile was created with; None when there is no such profile."""
         config = self._config()
         if config is None:
             return None
         return Profile(config["Driver"], config["KubernetesConfig"]["ContainerRuntime"])
 
     def addons(self) -> Mapping[str, bool]:
-        """Return every addon of minikube's, and whether it is enabled."""
         addons = self._read(["addons", "list", "--output=json"], None)
         return {name: addon.get("Status") == "enabled" for name, addon in addons.items()}
 
@@ -153,7 +147,6 @@ class Minikube:
         self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
 
     def _config(self) -> Mapping[str, Any] | None:
-        """Return the profile's settings, as minikube keeps them; None when there is no such profile."""
         # With --light, no node is asked anything.
         valid = self._read(["profile", "list", "--light", "--output=json"], None).get("valid") or ()
         return next((profile["Config"] for profile in valid if profile["Name"] == self.profile), None)

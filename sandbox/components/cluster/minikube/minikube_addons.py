@@ -35,12 +35,10 @@ REGISTRY_CREDS = "registry-creds"
 
 
 def _read_enabled(records: Records) -> Mapping[str, str]:
-    """Return the recorded addons, each with `spec` or `command`."""
     return records.read(RECORD) or {}
 
 
 def _disable(minikube: Minikube, records: Records, addon: str) -> None:
-    """Disable an addon, and remove it from the record."""
     minikube.disable(addon)
     records.write(RECORD, {name: by for name, by in _read_enabled(records).items() if name != addon})
 
@@ -98,7 +96,6 @@ class MinikubeAddonsStep(NothingToUndo):
         wait_until(lambda: self._pending(uses), what=self.title, timeout=TIMEOUT)
 
     def listed(self) -> Mapping[str, bool]:
-        """Return every addon that minikube has, and whether it is enabled."""
         return self.minikube.addons()
 
     def record(self) -> Mapping[str, str]:
@@ -106,7 +103,6 @@ class MinikubeAddonsStep(NothingToUndo):
         return _read_enabled(Records.of(self.names))
 
     def problem_of(self, addon: str) -> str | None:
-        """Return what an enabled addon still waits for, or None."""
         return self._pending((WantedAddon(addon),))
 
     def disable(self, addon: str) -> None:
@@ -156,7 +152,6 @@ def _pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, work: Work)
 
 
 def _by_key(text: str) -> Mapping[str, str]:
-    """Return the mapping in an option of minikube's: KEY=VALUE,KEY=VALUE."""
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 

@@ -61,7 +61,3 @@ def test_certificates_of_the_administrator_are_taken(tmp_path: Path, company: by
     (folder / "sandbox.crt").write_bytes(keystore.root.read().cert_pem)
     assert CompanyCa("auto", tmp_path).pem == company
     assert CompanyCa("none", tmp_path).pem == b""
-
-
-def test_a_system_without_such_a_folder_adds_nothing(tmp_path: Path) -> None:
-    assert CompanyCa("auto", tmp_path).pem == b""

@@ -50,10 +50,6 @@ def test_all_files_of_a_node_are_read_by_one_program(tmp_path: Path) -> None:
     assert read_listing(shown.stdout) == {PurePosixPath(path): data for path, data in written.items()}
 
 
-def test_a_node_without_the_folder_has_no_files() -> None:
-    assert read_listing("grep: /etc/containerd/certs.d: No such file or directory\n") == {}
-
-
 def test_only_files_of_the_sandbox_can_be_stale() -> None:
     ours, wanted, theirs = (PurePosixPath("/etc/containerd/certs.d", name, "hosts.toml") for name in "abc")
     assert stale({ours: MARK, wanted: MARK, theirs: b'server = "https://c"\n'}, [wanted]) == (ours,)

@@ -78,20 +78,6 @@ def test_services_have_names_in_the_domain(ingress: str | None) -> None:
     assert rewritten(text, "svc.demo.localhost.") == ingress
 
 
-def test_braces_are_balanced_and_the_rule_is_among_the_plugins() -> None:
-    text = corefile("demo.localhost")
-    assert text.count("{") == text.count("}") == 6
-    assert "hosts {" not in text
-    assert text.index("ready") < text.index("rewrite") < text.index("kubernetes cluster.local")
-
-
-def test_plugins_of_kubeadm_are_kept() -> None:
-    """kubeadm, phases/addons/dns/manifests.go: CoreDNSConfigMap."""
-    plugins = re.findall(r"^    (\w+)", corefile("demo.localhost"), re.MULTILINE)
-    kept = [one for one in plugins if one != "rewrite"]
-    assert " ".join(kept) == "errors health ready kubernetes prometheus forward cache loop reload loadbalance"
-
-
 def test_outside_names_go_to_the_nameservers() -> None:
     zones = {"vpn.corp": ("10.8.0.1",), "corp": ("10.0.0.2", "10.0.0.3")}
     text = corefile("demo.localhost", zones=zones)
@@ -159,18 +145,6 @@ def test_changed_configuration_is_repaired(server: ApiServer, step: DnsStep) -> 
     assert server.objects[COREFILE]["data"] == before["data"]
 
 
-def test_coredns_restarts_for_another_configuration_only(server: ApiServer, step: DnsStep) -> None:
-    def mark() -> str:
-        return str(server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"][dns.MARK])
-
-    step.apply(NoWork())
-    first = mark()
-    step.apply(NoWork())
-    assert mark() == first
-    changed(step, hosts={}).apply(NoWork())
-    assert mark() != first
-
-
 def test_pods_that_started_with_another_configuration_are_drift(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
     server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"][dns.MARK] = "other"
@@ -183,14 +157,6 @@ def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsSte
     assert (bare.check().state, bare.check().detail) == (State.READY, "asks 9.9.9.9")
     assert rewritten(server.objects[COREFILE]["data"]["Corefile"], "x.demo.localhost.") is None
     assert step.check().state is State.DRIFTED
-
-
-def test_changed_nameservers_or_hosts_are_drift(server: ApiServer, step: DnsStep) -> None:
-    step.apply(NoWork())
-    for other in (changed(step, upstream=Upstream(("1.1.1.1",))), changed(step, hosts={})):
-        assert other.check().state is State.DRIFTED
-        other.apply(NoWork())
-        assert other.check().state is State.READY
 
 
 def test_machine_has_a_name_unless_the_user_reassigns_it(server: ApiServer, step: DnsStep) -> None:

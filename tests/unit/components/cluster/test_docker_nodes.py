@@ -75,13 +75,6 @@ def test_frozen_container_is_thawed(engine: FakeEngine, names: Names, node: Cont
     assert engine.boxes.keys() == {names.node}
 
 
-def test_helper_of_a_command_that_was_killed_is_replaced(engine: FakeEngine, names: Names, node: Container) -> None:
-    engine.cgroups = 1
-    engine.run(ContainerSpec(name=names.thawer, image=node.image, command=(), labels=names.labels, network="none"))
-    end_nodes(engine, names, [node], End(engine, DEAFNESS))
-    assert engine.boxes.keys() == {names.node}
-
-
 def test_node_that_the_engine_removes_already_is_awaited(
     engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ from sandbox.components.cluster.kube_proxy import KubeProxyFailed, KubeProxyStep
 from sandbox.kube.api import ClusterError
 from sandbox.names import Names
 from sandbox.step import State
-from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
@@ -85,16 +84,6 @@ def test_kube_proxy_is_not_ready_before_services_are_reached(
     assert (found.state, found.detail) == (State.DRIFTED, said)
     step.apply(NoWork())
     assert next(later, None) is None
-
-
-def test_kube_proxy_that_kubeadm_makes_late_is_awaited(
-    server: ApiServer, step: KubeProxyStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kube_proxy, "TIMEOUT", 0.0)
-    place(server, ready=1)
-    del server.objects[DAEMON_SET]
-    with pytest.raises(WaitTimeout, match="kubeadm's kube-proxy: not ready"):
-        step.apply(NoWork())
 
 
 def test_ready_kube_proxy_that_serves_nothing_fails(

@@ -99,15 +99,6 @@ def test_a_new_file_is_private_and_has_our_context(tmp_path: Path, own: Path) ->
     assert [one.name for one in path.parent.iterdir()] == ["config"]
 
 
-def test_a_file_that_kind_wrote_is_again_what_it_was(tmp_path: Path, own: Path) -> None:
-    path = tmp_path / "theirs"
-    write_own(path, "https://127.0.0.1:40002")
-    before = yaml.safe_load(path.read_text())
-    merge(path, NAME, own)
-    remove(path, NAME)
-    assert yaml.safe_load(path.read_text()) == before
-
-
 def test_other_entries_survive_with_their_meaning(theirs: Path, own: Path) -> None:
     before = yaml.safe_load(
         FOREIGN.replace("2026-01-02T03:04:05Z", '"2026-01-02T03:04:05Z"').replace(
@@ -122,15 +113,6 @@ def test_other_entries_survive_with_their_meaning(theirs: Path, own: Path) -> No
     remove(theirs, NAME)
     assert yaml.safe_load(theirs.read_text()) == before
     assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
-
-
-def test_the_context_that_was_current_comes_back(theirs: Path, own: Path) -> None:
-    merge(theirs, NAME, own)
-    assert meaning(theirs)["current-context"] == NAME
-    write_own(own, "https://127.0.0.1:40002")
-    merge(theirs, NAME, own)
-    assert remove(theirs, NAME) is True
-    assert meaning(theirs)["current-context"] == "work"
 
 
 def test_a_context_chosen_meanwhile_stays(theirs: Path, own: Path) -> None:
@@ -176,42 +158,12 @@ def test_merging_again_replaces_and_does_not_repeat(theirs: Path, own: Path) -> 
     assert [one["name"] for one in meaning(theirs)["clusters"]] == ["work", NAME]
 
 
-@pytest.mark.parametrize("kind", ["clusters", "users", "contexts"])
-def test_context_is_present_only_if_complete(theirs: Path, own: Path, kind: str) -> None:
-    merge(theirs, NAME, own)
-    content = yaml.safe_load(theirs.read_text())
-    content[kind] = [one for one in content[kind] if one["name"] != NAME]
-    theirs.write_text(yaml.safe_dump(content))
-    assert not holds(theirs, NAME, own)
-    merge(theirs, NAME, own)
-    assert holds(theirs, NAME, own)
-
-
-@pytest.mark.parametrize("extension", ["{name: sandbox.dev}", "{name: sandbox.dev, extension: text}"])
-def test_extension_with_other_content_is_replaced(theirs: Path, own: Path, extension: str) -> None:
-    theirs.write_text(f"contexts: [{{name: {NAME}, context: {{extensions: [{extension}]}}}}]\n")
-    merge(theirs, NAME, own)
-    assert holds(theirs, NAME, own) and remove(theirs, NAME)
-
-
 def test_namespace_chosen_by_the_user_is_no_drift(theirs: Path, own: Path) -> None:
     merge(theirs, NAME, own)
     content = yaml.safe_load(theirs.read_text())
     content["contexts"][-1]["context"]["namespace"] = "demo"
     theirs.write_text(yaml.safe_dump(content))
     assert holds(theirs, NAME, own)
-
-
-def test_missing_files_have_no_context(tmp_path: Path, own: Path) -> None:
-    assert not holds(tmp_path / "none", NAME, own)
-    assert not holds(tmp_path / "none", NAME, tmp_path / "none")
-    assert remove(tmp_path / "none", NAME) is False
-    assert not (tmp_path / "none").exists()
-
-
-def test_entries_of_others_are_neither_removed_nor_written(theirs: Path) -> None:
-    assert remove(theirs, NAME) is False
-    assert theirs.read_text() == FOREIGN
 
 
 @pytest.mark.fault(50)
@@ -431,28 +383,6 @@ def test_fifo_as_lock_file_does_not_block(theirs: Path, own: Path, monkeypatch: 
     os.utime(lock, (time.time() - 3600, time.time() - 3600))
     with pytest.raises(KubeconfigError):
         require_unlocked(theirs)
-
-
-@pytest.mark.fault(50)
-def test_thousands_of_contexts_are_merged_in_seconds(tmp_path: Path, own: Path) -> None:
-    """A kubeconfig of ten megabytes → a merge takes a small multiple of what reading it takes."""
-    if not yaml.__with_libyaml__:
-        pytest.skip("this PyYAML was built without libyaml")
-    names = [f"cluster-{number}" for number in range(3000)]
-    many = {
-        "clusters": [{"name": one, "cluster": {"server": f"https://{one}:6443", "x": "QUJD" * 700}} for one in names],
-        "users": [{"name": one, "user": {"token": f"0{number}e3"}} for number, one in enumerate(names)],
-        "contexts": [{"name": one, "context": {"cluster": one, "user": one}} for one in names],
-    }
-    path = tmp_path / "kube"
-    path.write_bytes(yaml_text.dump(many))
-    begun = time.process_time()
-    yaml_text.document(path.read_bytes())
-    reading = time.process_time() - begun
-    begun = time.process_time()
-    merge(path, NAME, own)
-    assert time.process_time() - begun < 5 * reading
-    assert holds(path, NAME, own)
 
 
 HIDDEN = """

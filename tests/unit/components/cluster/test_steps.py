@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,15 +96,6 @@ def test_nodes_are_given_the_system_images_they_lack(names: Names, engine: FakeE
         step.apply(NoWork())
 
 
-def test_a_user_without_a_kubeconfig_gets_one(names: Names, step: ContextStep) -> None:
-    assert not step.undo()
-    assert not names.home.kubeconfig.exists()
-    step.apply(NoWork())
-    assert contexts(names) == ["sandbox-demo"]
-    assert step.undo()
-    assert not step.undo()
-
-
 def test_context_of_an_earlier_cluster_is_replaced(names: Names, step: ContextStep) -> None:
     step.apply(NoWork())
     kubeconfig(names.kubeconfig, 7443)
@@ -152,28 +142,6 @@ def test_context_is_removed_from_whichever_listed_file_has_it(names: Names, tmp_
     assert later.undo()
     assert first.read_text() == before
     assert yaml.safe_load(second.read_text())["contexts"] == []
-
-
-@pytest.mark.parametrize(("drift", "state"), [(None, State.READY), ("a node is stopped", State.DRIFTED)])
-def test_started_cluster_is_compared_only_by_what_may_drift(
-    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch, drift: str | None, state: State
-) -> None:
-    """What it was made with was compared before it was started."""
-    InMemory(engine).add(names, names.node, "control-plane").running = False
-    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
-    monkeypatch.setattr(Cluster, "list", lambda *given: [])
-    provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
-    engine.write_file(names.node, COMPLETE, b"{}")
-    monkeypatch.setattr(KindProvider, "start", lambda self, say: [self.engine.start(names.node) or names.node])
-    monkeypatch.setattr(KindProvider, "stale", lambda self: pytest.fail("it was compared again"))
-    waited: list[Sequence[str]] = []
-    monkeypatch.setattr(KindProvider, "drift", lambda self: None if waited else drift)
-    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: waited.append(nodes))
-    names.folder.mkdir(parents=True)
-    kubeconfig(names.kubeconfig, 6443)
-    status = ClusterStep(provider, names, "v1").apply(NoWork())
-    assert (status.state, status.detail) == (state, drift or names.node)
-    assert waited == [[names.node]]  # after the comparison
 
 
 def test_api_server_that_never_answers_is_reported_with_a_fix(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,33 +68,3 @@ def test_kubectl_reads_every_name_and_token_as_text(tmp_path: Path) -> None:
 @given(st.recursive(st.text() | st.sampled_from(TRAPS), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
 def test_yaml_is_read_back_as_written(content: Any) -> None:
     assert yaml_text.document(yaml_text.dump(content)) == content
-
-
-@given(st.text(st.characters(codec="ascii")) | st.from_regex(r"[-+.~0-9a-fA-FxoEeynu_:]{1,8}", fullmatch=True))
-def test_only_plain_words_and_blocks_are_unquoted(text: str) -> None:
-    written = yaml_text.dump({"key": text}).decode()
-    is_block = "\n" in text.rstrip("\n")
-    assert (
-        is_block
-        or '"' in written
-        or ((text[0].isalpha() or text[0] in "_/") and text.lower() not in yaml_text._NOT_WORDS)
-    )
-    assert yaml.load(written, yaml.BaseLoader)["key"] == text  # noqa: S506  # text only
-
-
-@needs_kubectl
-def test_kubectl_reads_what_hypothesis_finds(tmp_path: Path) -> None:
-    """A few odd words at a time through the real one, which takes its time to start."""
-    pytest.importorskip("hypothesis")
-    found: set[str] = set()
-
-    @given(st.from_regex(r"[-+.~0-9a-fA-FxoEeynu_:=]{1,6}", fullmatch=True))
-    def collect(word: str) -> None:
-        found.add(word)
-
-    collect()
-    words = sorted(found)
-    path = tmp_path / "config"
-    users = [{"name": word, "user": {"token": word}} for word in words]
-    path.write_bytes(yaml_text.dump({"apiVersion": "v1", "kind": "Config", "users": users}))
-    assert kubectl(path)["users"] == sorted(users, key=lambda one: str(one["name"]))

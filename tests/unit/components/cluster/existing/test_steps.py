@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.components.cluster.existing.steps import RECORD, TenancyStep
+from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import ClusterError
 from sandbox.names import LABEL, Home
@@ -132,13 +131,6 @@ def test_down_works_without_the_context_in_the_kubeconfig(step: TenancyStep, ser
     place.kubeconfig.write_text("contexts: []")
     assert step.undo()
     assert server.objects == {}
-
-
-def test_the_record_is_ours_by_label_and_names_its_owner(step: TenancyStep, server: ApiServer) -> None:
-    step.apply(NoWork())
-    record: dict[str, Any] = server.objects[f"{SPACE}/configmaps/{RECORD}"]
-    assert record["metadata"]["labels"] == {LABEL: "demo"}
-    assert record["metadata"]["annotations"] == {"sandbox.dev/owner": "ann@laptop"}
 
 
 def test_unreachable_cluster_is_an_error_with_its_reason(step: TenancyStep, tmp_path: Path) -> None:

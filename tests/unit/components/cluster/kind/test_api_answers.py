@@ -82,12 +82,6 @@ def test_statuses_from_before_the_start_are_found(objects: list[dict[str, Any]],
     assert old_news(Objects(objects), {"node": BEGUN}) == said  # type: ignore[arg-type]  # as much as is asked of one
 
 
-def test_workloads_are_read_only_after_all_pods_are_current() -> None:
-    cluster = Objects([pod(running(9), owner="web")])
-    assert old_news(cluster, {"node": BEGUN}) == "Pod shop/web"  # type: ignore[arg-type]  # as above
-    assert cluster.listed == {"Pod"}
-
-
 def test_no_status_is_read_if_no_node_was_started() -> None:
     assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
 

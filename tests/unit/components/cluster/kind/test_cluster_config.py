@@ -11,10 +11,9 @@ from sandbox.components.cluster.kind.cluster_config import (
     RESOLV_CONF,
     Tags,
     config,
-    node_names,
 )
 from sandbox.config import loader
-from sandbox.config.schema import Nodes, Spec
+from sandbox.config.schema import Spec
 
 TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
 
@@ -28,15 +27,6 @@ def parsed(
     content = yaml.safe_load(text)
     patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
     return content, {patch["kind"]: patch for patch in patches}
-
-
-def test_single_node_config_has_our_nameservers() -> None:
-    content, patches = parsed()
-    assert (content["kind"], content["apiVersion"]) == ("Cluster", "kind.x-k8s.io/v1alpha4")
-    assert content["name"] == "sandbox-demo"
-    (node,) = content["nodes"]
-    assert node["role"] == "control-plane"
-    assert patches["KubeletConfiguration"]["resolvConf"] == RESOLV_CONF
 
 
 def test_every_node_has_its_role_and_the_mounts() -> None:
@@ -65,12 +55,6 @@ def test_control_planes_run_pods_where_there_are_no_workers(nodes: str, free: bo
     untainted = {kind: patch["nodeRegistration"] for kind, patch in patches.items() if "nodeRegistration" in patch}
     both: dict[str, Any] = {kind: {"taints": []} for kind in ("InitConfiguration", "JoinConfiguration")}
     assert untainted == (both if free else {})
-
-
-def test_nodes_have_the_names_that_kind_gives() -> None:
-    nodes = Nodes(control_plane=2, workers=2)
-    names = ("c-control-plane", "c-control-plane2", "c-worker", "c-worker2")
-    assert node_names("c", nodes) == names
 
 
 @pytest.mark.parametrize(("version", "patched"), [(1, {"failCgroupV1": False}), (2, {})])

@@ -8,7 +8,6 @@ import pytest
 
 from sandbox.components.cluster.kind.command import SLOW, Kind
 from sandbox.errors import MissingTool
-from sandbox.system import process
 from sandbox.system.process import ToolFailed
 from tests.support.programs import make_program
 
@@ -73,18 +72,6 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_p
     kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
     assert lines == ["4: run -d sandbox.dev/balancer:1 a  b"]
     assert not list(tmp_path.glob(".kind-*"))
-
-
-def test_kind_runs_unchanged_without_the_engines_command(
-    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kind = Kind(
-        install(programs, "command -v docker || echo there is none"), "sandbox", balancer="sandbox.dev/balancer:1"
-    )
-    monkeypatch.setattr(process, "which", lambda name: None)
-    lines: list[str] = []
-    kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
-    assert not any(".kind-" in line for line in lines)
 
 
 def test_kind_uses_podman_if_that_is_the_engine(programs: Path, tmp_path: Path) -> None:

@@ -78,16 +78,6 @@ def test_killed_removal_is_not_a_loss(engine: FakeEngine, names: Names, recorded
     assert recorded not in engine.volumes
 
 
-def test_new_nodes_are_recorded_with_what_is_left_of_earlier_ones(
-    engine: FakeEngine, names: Names, recorded: str
-) -> None:
-    engine.remove_container(names.node)
-    InMemory(engine).add(names, names.node, "control-plane")
-    NodeVolumes(engine, names).record(nodes(engine, names).all())
-    engine.remove_container(names.node)
-    assert str(NodeVolumes(engine, names).lost()).count(",") == 1
-
-
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"volumes": [1], "is_ending": false}'])
 def test_damaged_record_counts_as_missing(engine: FakeEngine, names: Names, recorded: str, damage: str) -> None:
     names.node_volumes.write_text(damage)

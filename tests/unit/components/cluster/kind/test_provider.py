@@ -54,10 +54,6 @@ def test_every_node_that_runs_and_nothing_else_of_kind(engine: FakeEngine, names
     assert kind_provider.nodes(engine, names).running() == (names.node, f"{names.cluster}-worker")
 
 
-def test_without_labels_the_node_is_known_by_its_name(engine: FakeEngine, names: Names) -> None:
-    assert kind_provider.nodes(engine, names).running() == (names.node,)
-
-
 class Playing(Kind):
     """A kind whose clusters are containers in memory; `broken` ones come to their node and no further."""
 
@@ -248,16 +244,6 @@ def test_pods_of_the_nodes_network_find_other_nodes_by_name(engine: FakeEngine, 
     assert three.drift() is None
 
 
-def test_a_worker_that_is_stopped_is_started(engine: FakeEngine, names: Names, three: KindProvider) -> None:
-    worker = f"{names.cluster}-worker2"
-    engine.boxes[worker].running = False
-    assert three.standing() is Standing.RUNNING and three.drift() == f"{worker} is stopped"
-    said: list[str] = []
-    three.start(said.append)
-    assert said == [f"starting {worker}"]
-    assert three.drift() is None
-
-
 @pytest.mark.fault(26)
 def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names: Names, three: KindProvider) -> None:
     """kind gave a worker the first address, and all nodes are stopped → `start` gives each its own again"""
@@ -268,18 +254,6 @@ def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names:
     said: list[str] = []
     three.start(said.append)
     assert said == [f"starting {name}" for name in order]
-
-
-def test_node_added_by_hand_gets_the_files_of_the_others(
-    engine: FakeEngine, names: Names, provider: KindProvider
-) -> None:
-    made(provider)
-    box = InMemory(engine).add(names, f"{names.cluster}-by-hand")
-    assert "other nameservers" in str(provider.drift())
-    provider.start(print)
-    assert provider.drift() is None
-    assert box.files[PurePosixPath(RESOLV_CONF)] == resolv_conf(engine, names.node)
-    assert b"127.0.0.11" in resolv_conf(engine, names.node)
 
 
 @pytest.mark.fault(27)
@@ -449,20 +423,6 @@ def test_control_planes_without_the_first_are_not_removed(
     assert step.stop() and not engine.boxes[other].running
 
 
-def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Names, three: KindProvider) -> None:
-    balancer = InMemory(engine).add(names, f"{names.cluster}-external-load-balancer", "external-load-balancer")
-    three.stop()
-    assert three.standing() is Standing.STOPPED
-    assert not balancer.running and not any(one.running for one in kind_provider.nodes(engine, names).all())
-
-
-def test_stop_stops_workers_of_an_ended_control_plane(engine: FakeEngine, names: Names, three: KindProvider) -> None:
-    engine.boxes[names.node].running = False
-    step = ClusterStep(three, names, "v1.36.3")
-    assert step.stop() and not step.stop()
-    assert not any(one.running for one in kind_provider.nodes(engine, names).all())
-
-
 def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     told: list[Sequence[str]] = []
@@ -492,11 +452,6 @@ def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, thre
     engine.programs["bash"] = bash
     three.stop()
     assert sorted(told) == sorted(kind_provider.nodes(engine, names, three.shape.nodes).every())
-
-
-def test_record_of_a_complete_cluster_is_in_its_node(engine: FakeEngine, provider: KindProvider) -> None:
-    made(provider)
-    assert COMPLETE in engine.boxes[provider.names.node].files
 
 
 @pytest.mark.fault(84)

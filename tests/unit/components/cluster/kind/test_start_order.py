@@ -42,18 +42,6 @@ def test_nodes_that_start_in_this_order_keep_their_addresses(
     assert addresses(engine) == before
 
 
-def test_some_stopped_nodes_keep_their_addresses(engine: FakeEngine, names: Names) -> None:
-    nodes = Nodes(engine)
-    for name in "dcba":
-        nodes.add(names, name)
-    before = addresses(engine)
-    stop(engine)
-    engine.boxes["d"].running = engine.boxes["b"].running = True
-    for name in by_address(engine, NETWORK, "ac"):
-        engine.start(name)
-    assert addresses(engine) == before
-
-
 @pytest.mark.parametrize("said", [b"", b"--node-ip=999.1", b"--node-ip=", b"\xff"])
 def test_node_without_a_recorded_address_starts(engine: FakeEngine, names: Names, said: bytes) -> None:
     nodes = Nodes(engine)
@@ -62,8 +50,3 @@ def test_node_without_a_recorded_address_starts(engine: FakeEngine, names: Names
     stop(engine)
     engine.boxes["worker"].files[FLAGS] = said
     assert sorted(by_address(engine, NETWORK, ("node", "worker"))) == ["node", "worker"]
-
-
-def test_file_of_a_single_node_is_not_read(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "read_file", lambda *_: pytest.fail("it was read"))
-    assert by_address(engine, NETWORK, ("node",)) == ["node"] and by_address(engine, NETWORK, ()) == []
