@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.engine import endpoint
-from sandbox.engine.base import OLDEST_API, translated, unreachable
+from sandbox.engine.base import OLDEST_API, translated
 from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.engine_values import Bind
-from sandbox.engine.engine_volumes import Volumes
 from sandbox.engine.networks import Networks
 from sandbox.errors import MissingTool
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
 
-FIRST_ANSWER = 15
-FIRST_CONNECTION = 5
 # A machine's architecture as kernels name it, and as images do (OCI image specification, "platform").
 _PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
-_STAYS = 0.15
 _connections: dict[Endpoint, Engine] = {}
 
 
@@ -51,11 +47,6 @@ class Facts:
     podman: bool = False
     limits: bool = True
 
-    @property
-    def release(self) -> tuple[int, ...]:
-        numbers = re.match(r"\d+(\.\d+)*", self.version)
-        return tuple(map(int, numbers[0].split("."))) if numbers else ()
-
 
 def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
     options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
@@ -74,7 +65,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
     )
 
 
-class Engine(Images, Containers, Networks, Volumes):
+class Engine(Images, Containers, Networks):
     """A connection to the engine that the environment names; every call raises EngineError when the engine fails."""
 
     @classmethod
@@ -87,10 +78,12 @@ class Engine(Images, Containers, Networks, Volumes):
         if place in _connections:
             return _connections[place]
         engine = cls(place)
+        api = engine._api
         try:
             # Not /version, which the library would ask: for that the engine runs other programs.
-            ping = engine._send("GET", "/_ping", timeout=FIRST_ANSWER)
-            version = ping.headers.get("Api-Version") or engine._send("GET", "/version").json()["ApiVersion"]
+            ping = api.get(f"{api.base_url}/_ping", timeout=15)
+            ping.raise_for_status()
+            version = ping.headers.get("Api-Version") or api.version(api_version=False)["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
         except OSError as error:
             raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
@@ -102,19 +95,19 @@ class Engine(Images, Containers, Networks, Volumes):
                 details=f"it speaks API {version}, needed is {OLDEST_API}",
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
-        engine._version, engine._podman = version, "Libpod-Api-Version" in ping.headers
+        engine._version = api._version = version
+        engine._podman = "Libpod-Api-Version" in ping.headers
         return _connections.setdefault(place, engine)
 
     @property
     def version(self) -> str:
         with translated("asking for the engine's version"):
-            return str(self._get("/version")["Version"])
+            return str(self._ask("version")["Version"])
 
     def facts(self) -> Facts:
-        local = self._place is not None and self._place.is_local
+        local = self._place is not None and (self._place.socket is not None or self._place.url.startswith("npipe://"))
         with translated("asking about the engine"):
-            facts = read_facts(self._info, api=self._version, local=local)
-            return replace(facts, podman=self._podman)
+            return replace(read_facts(self._info, api=self._version, local=local), podman=self._podman)
 
     @property
     def place(self) -> Endpoint | None:
@@ -140,12 +133,15 @@ class Engine(Images, Containers, Networks, Volumes):
         def unheard() -> str | None:
             try:
                 with socket.create_connection((bind.asked_at, bind.port), timeout=1) as connection:
-                    return "hung up" if waits and _hangs_up(connection) else None
+                    connection.settimeout(0.15)
+                    with suppress(TimeoutError):
+                        return "hung up" if waits and not connection.recv(1) else None
+                    return None
             except OSError as error:
                 return str(error)
 
         try:
-            wait_until(unheard, what="the port", timeout=FIRST_CONNECTION, pause=0.05)
+            wait_until(unheard, what="the port", timeout=5, pause=0.05)
         except WaitTimeout:
             return False
         return True
@@ -154,9 +150,24 @@ class Engine(Images, Containers, Networks, Volumes):
         return self.facts().root
 
 
-def _hangs_up(connection: socket.socket) -> bool:
-    connection.settimeout(_STAYS)
-    try:
-        return not connection.recv(1)
-    except TimeoutError:
-        return False
+def unreachable(message: str, place: Endpoint) -> MissingTool:
+    if "Permission denied" in message or "PermissionError" in message:
+        return MissingTool(
+            "you may not use the Docker Engine",
+            details=message,
+            fix="add yourself to the group `docker` (sudo usermod -aG docker $USER, then log in again)",
+            id="engine-permission",
+        )
+    if "timed out" in message:
+        return MissingTool(
+            "the Docker Engine accepted the connection but did not respond",
+            details=message,
+            fix="read its log (journalctl -u docker) and restart it",
+            id="engine-hangs",
+        )
+    return MissingTool(
+        "no Docker Engine answers",
+        details=f"{message} (by {place.origin})",
+        fix=place.how_to_start,
+        id="engine-unreachable",
+    )

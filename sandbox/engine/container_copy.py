@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.engine import Engine, EngineError
 from sandbox.engine.base import uninterrupted
+from sandbox.system import files
 
 # Files that the engine or the kernel makes for itself in every container.
-VOLATILE = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname")))  # noqa: S108
-RESOLV_CONF = PurePosixPath("/etc/resolv.conf")
-_DELETED = 2
-_PIECE = 1 << 20
-
-
-@dataclass(frozen=True)
-class Description:
-    """The settings of a container: the arguments of `POST /containers/create` (Docker Engine API)."""
-
-    name: str
-    config: Mapping[str, Any]
-    host: Mapping[str, Any]
+VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")  # noqa: S108
+_ADDED, _DELETED = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +30,16 @@ class Exchange:
     taken: tuple[str, ...] = ()
 
 
-def describe(engine: Engine, name: str) -> Description:
+def describe(engine: Engine, name: str) -> dict[str, Any]:
+    """Return all that the engine tells of a container (Docker Engine API, ContainerInspect)."""
     with engine.api(f"looking at container {name}") as api:
-        description = api.inspect_container(name)
-    return Description(description["Name"].lstrip("/"), description["Config"], description["HostConfig"])
+        return dict(api.inspect_container(name))
 
 
 def volumes(engine: Engine, name: str) -> Mapping[str, str]:
-    with engine.api(f"looking at container {name}") as api:
-        return {mount["Destination"]: mount["Name"] for mount in _mounts(api, name) if mount["Type"] == "volume"}
+    """Return the names of a container's volumes by their places in it."""
+    mounts = describe(engine, name)["Mounts"] or ()
+    return {mount["Destination"]: mount["Name"] for mount in mounts if mount["Type"] == "volume"}
 
 
 def changes(engine: Engine, name: str) -> bytes:
@@ -56,21 +47,45 @@ def changes(engine: Engine, name: str) -> bytes:
 
     Raises EngineError for a container in which files of its image were removed, which such a tar cannot express.
     """
+    mounts = [PurePosixPath(mount["Destination"]) for mount in describe(engine, name)["Mounts"] or ()]
+    # In a system with a merged /usr the engine sees what is mounted at /lib/modules at /usr/lib/modules.
+    mounts += [PurePosixPath("/usr", place.relative_to("/")) for place in mounts]
+    mounts += map(PurePosixPath, VOLATILE)
+
+    def is_skipped(path: PurePosixPath) -> bool:
+        return any(map(path.is_relative_to, mounts))
+
+    out = io.BytesIO()
     with engine.api(f"reading the changes in {name}") as api:
         kinds = {PurePosixPath(change["Path"]): int(change["Kind"]) for change in api.diff(name) or ()}
-        mounts = [PurePosixPath(mount["Destination"]) for mount in _mounts(api, name)]
-        # In a system with a merged /usr the engine sees what is mounted at /lib/modules at /usr/lib/modules.
-        mounts += [PurePosixPath("/usr", place.relative_to("/")) for place in mounts]
-        passed = (*VOLATILE, RESOLV_CONF, *mounts)
-        gone = [str(path) for path, kind in kinds.items() if kind == _DELETED and not _is_below(path, passed)]
-        if gone:
-            raise EngineError(f"files of its image were removed in {name}", details=", ".join(gone[:10]))
-        out = io.BytesIO()
+        parents = {parent for path in kinds for parent in path.parents}
+        kinds = {path: kind for path, kind in kinds.items() if not is_skipped(path)}
+        removed = [str(path) for path, kind in kinds.items() if kind == _DELETED]
+        if removed:
+            raise EngineError(f"files of its image were removed in {name}", details=", ".join(removed[:10]))
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for path in _outermost(kinds):
-                if not _is_below(path, passed):
-                    _copy(api, name, path, passed, tar)
+            for path, kind in sorted(kinds.items()):
+                inside_added = any(kinds.get(parent) == _ADDED for parent in path.parents)
+                # Copied with its folder, or a folder that only contains changes.
+                if inside_added or (kind != _ADDED and path in parents):
+                    continue
+                archive = io.BytesIO(b"".join(api.get_archive(name, str(path))[0]))
+                with tarfile.open(fileobj=archive) as packed:
+                    _copy(packed, tar, path.parent, is_skipped)
     return out.getvalue()
+
+
+def _copy(
+    packed: tarfile.TarFile, tar: tarfile.TarFile, folder: PurePosixPath, is_skipped: Callable[[PurePosixPath], bool]
+) -> None:
+    for member in packed:
+        place = folder / member.name
+        if is_skipped(place):
+            continue
+        member.name = str(place.relative_to("/"))
+        if member.islnk():
+            member.linkname = str((folder / member.linkname).relative_to("/"))
+        tar.addfile(member, packed.extractfile(member) if member.isreg() else None)
 
 
 def write(engine: Engine, name: str, tar: Path) -> None:
@@ -123,90 +138,29 @@ def run_script(
             api.start(made)
             status = int(api.wait(made)["StatusCode"])
             output = api.logs(made).decode(errors="replace")
-            if copied and copied.taken and status == 0:
-                _take(api.get_archive(made, copied.place)[0], copied)
-            elif exchange and status == 0:
-                _require(exchange)
+            if exchange and status == 0:
+                if copied:
+                    _receive(api, made, exchange)
+                missing = [file for file in exchange.taken if not (exchange.folder / file).exists()]
+                if missing:
+                    raise EngineError(
+                        f"{', '.join(missing)} did not come out of the container",
+                        details=f"the engine sees another folder at {exchange.folder} than this command",
+                        fix="run sandbox outside of containers and mount namespaces, where the engine runs",
+                    )
         finally:
             remove(made)
     return status, output
 
 
-def _take(pieces: Iterable[bytes], exchange: Exchange) -> None:
-    """Write the files that the script left, readable for this user only, from a tar of their folder.
-
-    Raises EngineError.
-    """
-    left = set(exchange.taken)
-    with tarfile.open(fileobj=io.BufferedReader(_Pieces(pieces), _PIECE), mode="r|") as tar:
+def _receive(api: Any, container: str, exchange: Exchange) -> None:
+    """Write the files that a script left in the container into the folder, readable for this user only."""
+    url = api._url("/containers/{0}/archive", container)
+    response = api._get(url, params={"path": exchange.place}, stream=True)  # not get_archive: tarfile reads no pieces
+    api._raise_for_status(response)
+    with closing(response), tarfile.open(fileobj=response.raw, mode="r|") as tar:
         for member in tar:
             name, data = PurePosixPath(member.name).name, tar.extractfile(member) if member.isreg() else None
-            if data is not None and name in left:
-                left.remove(name)
-                new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-                with os.fdopen(os.open(exchange.folder / name, new, 0o600), "wb") as out:
-                    shutil.copyfileobj(data, out, _PIECE)
-    if left:
-        raise EngineError(f"{', '.join(sorted(left))} did not come out of the container")
-
-
-def _require(exchange: Exchange) -> None:
-    """Raise EngineError if files that the script left in the mounted folder are not in it here."""
-    lost = [name for name in exchange.taken if not (exchange.folder / name).exists()]
-    if lost:
-        raise EngineError(
-            f"{', '.join(lost)} did not come out of the container",
-            details=f"the engine sees another folder at {exchange.folder} than this command",
-            fix="run sandbox outside of containers and mount namespaces, where the engine runs",
-        )
-
-
-class _Pieces(io.RawIOBase):
-    """A file object over an iterator of pieces."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
-
-
-def _mounts(api: Any, name: str) -> Sequence[Mapping[str, Any]]:
-    return list(api.inspect_container(name)["Mounts"] or ())
-
-
-def _outermost(kinds: Mapping[PurePosixPath, int]) -> Iterator[PurePosixPath]:
-    """Yield added and changed paths, without those inside an added one and folders that only contain changes."""
-    parents = {parent for path in kinds for parent in path.parents}
-    for path, kind in sorted(kinds.items()):
-        inside_added = any(kinds.get(parent) == 1 for parent in path.parents)
-        if kind != _DELETED and not inside_added and (kind == 1 or path not in parents):
-            yield path
-
-
-def _copy(api: Any, name: str, path: PurePosixPath, passed: Sequence[PurePosixPath], tar: tarfile.TarFile) -> None:
-    chunks, _ = api.get_archive(name, str(path))
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as packed:
-        for member in packed:
-            place = path.parent / member.name
-            if _is_below(place, passed):
-                continue
-            member.name = str(place.relative_to("/"))
-            if member.islnk():
-                member.linkname = str((path.parent / member.linkname).relative_to("/"))
-            tar.addfile(member, packed.extractfile(member) if member.isreg() else None)
-
-
-def _is_below(path: PurePosixPath, folders: Sequence[PurePosixPath]) -> bool:
-    return any(map(path.is_relative_to, folders))
+            if data is not None and name in exchange.taken:
+                with open(exchange.folder / name, "xb", opener=files.private) as out:
+                    shutil.copyfileobj(data, out, 1 << 20)

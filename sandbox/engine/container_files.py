@@ -1,4 +1,4 @@
-"""Files of the engine's containers: written and read as tars, or seen in a folder that container and machine share."""
+"""Files of the engine's containers, written and read as tars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from sandbox.engine.base import Door, NotThere, translated
+from docker.errors import NotFound
+
+from sandbox.engine.base import Door, translated
 from sandbox.engine.engine_values import Placed
 
 
@@ -29,10 +31,9 @@ class ContainerFiles(Door):
         private: Collection[PurePosixPath] = (),
     ) -> None:
         """Write files in a container at once, with their parent folders; only root may read `private` ones."""
-        if files:
-            parents = dict.fromkeys(folder for path in files for folder in reversed(path.parents[:-1]))
-            placed = {path: Placed(data, 0o600 if path in private else mode) for path, data in files.items()}
-            entries = {**dict.fromkeys(parents, Placed(None, 0o755)), **placed}
+        entries = {parent: Placed(None, 0o755) for path in files for parent in reversed(path.parents[:-1])}
+        entries |= {path: Placed(data, 0o600 if path in private else mode) for path, data in files.items()}
+        if entries:
             self.put_files(name, "/", {str(path.relative_to("/")): entry for path, entry in entries.items()})
 
     def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
@@ -52,34 +53,35 @@ class ContainerFiles(Door):
                 tar.addfile(info, io.BytesIO(entry.data or b""))
         names = (str(PurePosixPath(folder, path)) for path, entry in files.items() if entry.data is not None)
         with translated(f"writing {', '.join(names)} in {name}"):
-            self._ask("PUT", f"/containers/{name}/archive", {"path": folder}, content.getvalue())
+            self._api.put_archive(name, folder, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         """Copy a file of this machine, however large, into a folder that a container has."""
+
+        def packed(data: IO[bytes]) -> Iterator[bytes]:
+            info = tarfile.TarInfo(source.name)
+            info.size = os.fstat(data.fileno()).st_size
+            yield info.tobuf(tarfile.GNU_FORMAT)
+            while piece := data.read(1 << 20):
+                yield piece
+            yield bytes(-info.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
         with source.open("rb") as data, translated(f"copying {source.name} into {name}"):
-            self._slow.put_archive(name, str(folder), _packed(source.name, data))
+            self._slow.put_archive(name, str(folder), packed(data))
 
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
+
+        def read() -> bytes | None:
+            try:
+                content = b"".join(self._api.get_archive(name, str(path))[0])
+            except NotFound:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                member = tar.next()
+                data = tar.extractfile(member) if member is not None and member.isreg() else None
+                return None if data is None else data.read()
+
         with translated(f"reading {path} in {name}"):
-            content: bytes | None = self._kept.answer((name, path), lambda: self._file(name, path))
+            content: bytes | None = self._kept.answer((name, path), read)
             return content
-
-    def _file(self, name: str, path: PurePosixPath) -> bytes | None:
-        try:
-            content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).content
-        except NotThere:
-            return None
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            member = tar.next()
-            data = tar.extractfile(member) if member is not None and member.isreg() else None
-            return None if data is None else data.read()
-
-
-def _packed(name: str, data: IO[bytes]) -> Iterator[bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = os.fstat(data.fileno()).st_size
-    yield info.tobuf(tarfile.GNU_FORMAT)
-    while piece := data.read(1 << 20):
-        yield piece
-    yield bytes(-info.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)

@@ -13,7 +13,9 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sandbox.engine.base import LONG_TIMEOUT, EngineError, NotThere, Refused, endpoint_at, translated, uninterrupted
+from docker.errors import APIError, NotFound
+
+from sandbox.engine.base import EngineError, translated, uninterrupted
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, ListedContainer
 from sandbox.system import interruption
@@ -24,8 +26,6 @@ log = logging.getLogger(__name__)
 UNFROZEN, FREEZES = "unable to freeze", 3
 # The engine's message for a container that it is removing already (moby, daemon/delete.go).
 BEING_REMOVED = "is already in progress"
-UNENDED = 0.05
-"""Seconds between two questions whether a command has ended."""
 # Only plain files: a folder or a link in their place is none. tar makes an archive of an empty list, not of no names.
 PACK = """
 for path do
@@ -40,27 +40,27 @@ class Containers(ContainerFiles):
     """What can be done with the engine's containers."""
 
     def container(self, name: str) -> Container | None:
-        description = self._found(f"looking at container {name}", f"/containers/{name}/json")
+        description = self._found(f"looking at container {name}", "inspect_container", name)
         return description and _container(description)
 
     def since(self, name: str) -> datetime:
         """Return when a container was started the last time, by the engine's clock."""
         with translated(f"looking at container {name}"):
-            return datetime.fromisoformat(self._inspect(name)["State"]["StartedAt"])
+            return datetime.fromisoformat(self._ask("inspect_container", name)["State"]["StartedAt"])
 
     def containers(self, label: str) -> tuple[Container, ...]:
         """Return every container, running or not, that has the label (`key` or `key=value`)."""
         containers = []
         with translated("listing containers"):
-            for listed in self._get("/containers/json", all=1, filters={"label": [label]}):
-                with suppress(NotThere):  # it went between the two questions
-                    containers.append(_container(self._inspect(listed["Id"])))
+            for listed in self._ask("containers", all=True, filters={"label": [label]}):
+                with suppress(NotFound):  # it went between the two questions
+                    containers.append(_container(self._ask("inspect_container", listed["Id"])))
         return tuple(containers)
 
     def listed(self) -> tuple[ListedContainer, ...]:
         """Return every container, running or not, as far as one list tells."""
         with translated("listing containers"):
-            containers = self._get("/containers/json", all=1)
+            containers = self._ask("containers", all=True)
         return tuple(
             ListedContainer(name, container["State"], container.get("Labels") or {})
             for container in containers
@@ -73,13 +73,8 @@ class Containers(ContainerFiles):
         Other than statistics of control groups, every engine has it (Docker Engine API, ContainerTop).
         """
         with translated(f"listing the processes of {name}"):
-            rows = self._get(f"/containers/{name}/top", ps_args="-o pid,rss")["Processes"] or ()
+            rows = self._ask("top", name, ps_args="-o pid,rss")["Processes"] or ()
         return 1024 * sum(int(row[-1]) for row in rows if row[-1].isdigit())
-
-    def _inspect(self, name: str) -> Mapping[str, Any]:
-        """Return all that the engine tells of a container, by name or id. Raises NotThere."""
-        description: Mapping[str, Any] = self._get(f"/containers/{name}/json")
-        return description
 
     def publisher(self, port: int) -> str | None:
         """Return the running container that a port of this machine leads to, also by another before it."""
@@ -87,7 +82,7 @@ class Containers(ContainerFiles):
             if container.running and container.inner(port) is not None:  # a registry comes before its holder
                 return container.name
         with translated("listing containers"):
-            for listed in self._get("/containers/json"):  # Podman has no filter for ports
+            for listed in self._ask("containers"):  # Podman has no filter for ports
                 if any(published.get("PublicPort") == port for published in listed["Ports"] or ()):
                     return _name(listed)
         return None
@@ -95,7 +90,7 @@ class Containers(ContainerFiles):
     def places(self, name: str, inner: int) -> tuple[tuple[Bind, ...], tuple[str, ...]]:
         """Return where the engine publishes a port of a container that runs, and the container's IPv4 addresses."""
         with translated(f"looking at container {name}"):
-            settings = self._inspect(name)["NetworkSettings"]
+            settings = self._ask("inspect_container", name)["NetworkSettings"]
         ports = (settings.get("Ports") or {}).get(f"{inner}/tcp") or ()
         networks = (settings.get("Networks") or {}).values()
         binds = tuple(Bind(port["HostIp"], int(port["HostPort"])) for port in ports)
@@ -103,19 +98,6 @@ class Containers(ContainerFiles):
 
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
-        with translated(f"starting container {spec.name}"):
-            made = uninterrupted(lambda: self._created(spec), lambda made: made.remove(force=True, v=True))
-            try:
-                for network, address in spec.joined.items():
-                    self._attach(network, made.id, address)
-                for folder, files in spec.folders.items():
-                    self.put_files(spec.name, folder, files)
-                made.start()
-            except BaseException:
-                made.remove(force=True, v=True)
-                raise
-
-    def _created(self, spec: ContainerSpec) -> Any:
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
         labels = dict(spec.labels)
         if not spec.forwarded:
@@ -123,32 +105,47 @@ class Containers(ContainerFiles):
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
-        return self._client.containers.create(
-            spec.image,
-            entrypoint=[spec.command[0]],
-            command=list(spec.command[1:]),
-            name=spec.name,
-            labels=labels,
-            network=spec.network,
-            networking_config={spec.network: endpoint_at(spec.address)} if spec.address else None,
-            ports=ports,
-            environment=dict(spec.environment),
-            volumes=mounts,
-            mounts=[{"Type": "volume", "Target": path} for path in spec.folders],
-            user=spec.user,
-            read_only=True,
-            tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
-            extra_hosts=dict(spec.hosts),
-            dns_opt=list(spec.resolver),
-            sysctls=dict(spec.sysctls),
-            cap_drop=["ALL"],
-            cap_add=list(spec.capabilities),
-            security_opt=self.security_options(mounts=bool(spec.binds or spec.read_only_binds)),
-            mem_limit=spec.memory,
-            pids_limit=spec.processes,
-            restart_policy={"Name": "unless-stopped"},
-            init=True,
-        )
+
+        def create() -> Any:
+            place = {spec.network: self._api.create_endpoint_config(ipv4_address=spec.address)}
+            return self._client.containers.create(
+                spec.image,
+                entrypoint=[spec.command[0]],
+                command=list(spec.command[1:]),
+                name=spec.name,
+                labels=labels,
+                network=spec.network,
+                networking_config=place if spec.address else None,
+                ports=ports,
+                environment=dict(spec.environment),
+                volumes=mounts,
+                mounts=[{"Type": "volume", "Target": path} for path in spec.folders],
+                user=spec.user,
+                read_only=True,
+                tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
+                extra_hosts=dict(spec.hosts),
+                dns_opt=list(spec.resolver),
+                sysctls=dict(spec.sysctls),
+                cap_drop=["ALL"],
+                cap_add=list(spec.capabilities),
+                security_opt=self.security_options(mounts=bool(spec.binds or spec.read_only_binds)),
+                mem_limit=spec.memory,
+                pids_limit=spec.processes,
+                restart_policy={"Name": "unless-stopped"},
+                init=True,
+            )
+
+        with translated(f"starting container {spec.name}"):
+            made = uninterrupted(create, lambda made: made.remove(force=True, v=True))
+            try:
+                for network, address in spec.joined.items():
+                    self._api.connect_container_to_network(made.id, network, ipv4_address=address or None)
+                for folder, files in spec.folders.items():
+                    self.put_files(spec.name, folder, files)
+                made.start()
+            except BaseException:
+                made.remove(force=True, v=True)
+                raise
 
     def security_options(self, *, mounts: bool) -> list[str]:
         """Return the security options of a new container, which `mounts` folders of this machine or does not.
@@ -164,13 +161,11 @@ class Containers(ContainerFiles):
 
         Volumes without a name are its own. If this is interrupted, there is no such container.
         """
-
-        def create() -> None:
-            body = {**config, "HostConfig": dict(host)}
-            self._ask("POST", "/containers/create", {"name": name}, body, timeout=LONG_TIMEOUT)
-
+        body = {**config, "HostConfig": dict(host)}
         with translated(f"making container {name}"):
-            uninterrupted(create, lambda _: self.remove_container(name))
+            uninterrupted(
+                lambda: self._slow.create_container_from_config(body, name), lambda _: self.remove_container(name)
+            )
 
     def run_another(
         self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = (), image: str | None = None
@@ -181,15 +176,15 @@ class Containers(ContainerFiles):
         without a name are its own.
         """
         with translated(f"starting container {name}"):
-            model = self._inspect(like)
-            config, host = dict(model["Config"]), dict(model["HostConfig"])
-            variables = [text for text in config.get("Env") or () if text.partition("=")[0] not in without]
-            config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": variables, "ExposedPorts": {}}
-            config |= {"Image": image} if image else {}
-            host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(model)}
-            # Podman tells limits by names that it does not take.
-            limits = host.get("Ulimits") or ()
-            host["Ulimits"] = [{**limit, "Name": limit["Name"].removeprefix("RLIMIT_").lower()} for limit in limits]
+            model = self._ask("inspect_container", like)
+        config, host = dict(model["Config"]), dict(model["HostConfig"])
+        variables = [text for text in config.get("Env") or () if text.partition("=")[0] not in without]
+        config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": variables, "ExposedPorts": {}}
+        config |= {"Image": image} if image else {}
+        host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(model)}
+        # Podman tells limits by names that it does not take.
+        limits = host.get("Ulimits") or ()
+        host["Ulimits"] = [{**limit, "Name": limit["Name"].removeprefix("RLIMIT_").lower()} for limit in limits]
         self.make(name, config, host)
         try:
             self.start(name)
@@ -201,10 +196,10 @@ class Containers(ContainerFiles):
         """Stop and remove a container with its anonymous volumes; returns whether there was one."""
         with translated(f"removing container {name}"):
             try:
-                self._ask("DELETE", f"/containers/{name}", {"force": 1, "v": 1})
-            except NotThere:
+                self._api.remove_container(name, force=True, v=True)
+            except NotFound:
                 return False
-            except Refused as error:
+            except APIError as error:
                 if BEING_REMOVED not in str(error):
                     raise
             return True
@@ -212,31 +207,31 @@ class Containers(ContainerFiles):
     def start(self, name: str) -> None:
         """Start a container that exists, or let one go on that is held still."""
         with translated(f"starting container {name}"):
-            if self._inspect(name)["State"].get("Paused"):
-                try:
-                    self._ask("POST", f"/containers/{name}/unpause")
-                except Refused:  # it was let go on behind the engine's back, which now refuses everything else
-                    self._ask("POST", f"/containers/{name}/restart")
-            else:
-                self._ask("POST", f"/containers/{name}/start")
+            if not self._ask("inspect_container", name)["State"].get("Paused"):
+                self._api.start(name)
+                return
+            try:
+                self._api.unpause(name)
+            except APIError:  # it was let go on behind the engine's back, which now refuses everything else
+                self._api.restart(name)
 
     def stop(self, name: str) -> None:
         """Stop a container; it keeps what it holds. Stopped already is fine."""
         with translated(f"stopping container {name}"):
-            self._ask("POST", f"/containers/{name}/stop", timeout=LONG_TIMEOUT)
+            self._slow.stop(name)
 
     def wait(self, name: str) -> int:
         """Wait for a container to end, and return its exit status."""
         with translated(f"waiting for container {name}"):
-            return int(self._ask("POST", f"/containers/{name}/wait", timeout=None).json()["StatusCode"])
+            return int(self._api.wait(name)["StatusCode"])
 
     def pause(self, name: str) -> None:
         """Hold every process of a running container still until `start`, wherever it is at."""
         with translated(f"pausing container {name}"):
             for left in reversed(range(FREEZES)):
                 try:
-                    self._ask("POST", f"/containers/{name}/pause")
-                except Refused as error:
+                    self._api.pause(name)
+                except APIError as error:
                     if UNFROZEN not in str(error) or not left:
                         raise
                 else:
@@ -249,17 +244,17 @@ class Containers(ContainerFiles):
         """
         with translated(f"changing container {name}"):
             try:
-                self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": "unless-stopped"}})
-            except NotThere:
-                self._inspect(name)  # it is the container that is not there
+                self._api.update_container(name, restart_policy={"Name": "unless-stopped"})
+            except NotFound:
+                self._ask("inspect_container", name)  # which raises if it is the container that does not exist
 
     def rename(self, name: str, new: str) -> None:
         with translated(f"renaming container {name}"):
-            self._ask("POST", f"/containers/{name}/rename", {"name": new})
+            self._api.rename(name, new)
 
     def signal(self, name: str, signal: str) -> None:
         with translated(f"signalling container {name}"):
-            self._ask("POST", f"/containers/{name}/kill", {"signal": signal})
+            self._api.kill(name, signal)
 
     def logs(self, name: str, *, lines: int = 15) -> str:
         with translated(f"reading the log of {name}"):
@@ -311,31 +306,26 @@ class Containers(ContainerFiles):
         with translated(f"running {argv[0]} in {name}"):
             run = self._api.exec_create(name, list(argv))["Id"]
             # The library's exec_start reads the socket below the response's buffer, and loses output that is in it.
-            output = b"".join(
-                _frames(self._ask("POST", f"/exec/{run}/start", body={"Tty": False}, timeout=None).content)
-            )
+            url = self._api._url("/exec/{0}/start", run)
+            stream = self._api._result(self._api._post_json(url, data={"Tty": False}, timeout=None), binary=True)
+            output, start = bytearray(), 0
+            while start < len(stream):  # each piece after a header of eight bytes (Docker Engine API, "Stream format")
+                end = start + 8 + int.from_bytes(stream[start + 4 : start + 8], "big")
+                output += stream[start + 8 : end]
+                start = end
             while (ended := self._api.exec_inspect(run))["ExitCode"] is None and ended["Running"]:
-                interruption.pause(UNENDED)  # its output has ended: it closed that, or the engine is yet to see it end
+                interruption.pause(0.05)  # its output has ended: it closed that, or the engine is yet to see it end
             status = ended["ExitCode"]
             if status is None:
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
-        return int(status), output
+        return int(status), bytes(output)
 
 
 def _unpacked(output: bytes) -> dict[PurePosixPath, bytes]:
     with tarfile.open(fileobj=io.BytesIO(output), mode="r:") as tar:
         members = ((member.name, tar.extractfile(member)) for member in tar)
         return {PurePosixPath("/", path): content.read() for path, content in members if content}
-
-
-def _frames(stream: bytes) -> Iterator[bytes]:
-    """Yield the pieces of a stream, each after a header of eight bytes (Docker Engine API, "Stream format")."""
-    start = 0
-    while start < len(stream):
-        end = start + 8 + int.from_bytes(stream[start + 4 : start + 8], "big")
-        yield stream[start + 8 : end]
-        start = end
 
 
 def _name(listed: Mapping[str, Any]) -> str:
@@ -346,37 +336,38 @@ def _name(listed: Mapping[str, Any]) -> str:
 def _container(description: Mapping[str, Any]) -> Container:
     networks = description["NetworkSettings"]["Networks"] or {}
     labels = description["Config"]["Labels"] or {}
-    ports = description["HostConfig"].get("PortBindings") or {}
     mounts = description.get("Mounts") or ()
-    published = {
-        inner: {Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ()} for inner, binds in ports.items()
-    }
+    state = description["State"]["Status"]
+    ports = description["HostConfig"].get("PortBindings") or {}
+    published = _tcp(
+        {i: {Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ()} for i, binds in ports.items()}
+    )
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):  # of a label that we did not write
+        ports = json.loads(labels.get(LISTENS, "{}"))
+        published |= _tcp({inner: {Bind(str(address), int(port)) for address, port in ports[inner]} for inner in ports})
     ids = {name: network.get("NetworkID") or "" for name, network in networks.items()}
+    addresses = {name: network.get("IPAddress") for name, network in networks.items()}
+    addresses6 = {name: network.get("GlobalIPv6Address") for name, network in networks.items()}
     return Container(
         name=description["Name"].lstrip("/"),
         id=description["Id"],
-        running=description["State"]["Status"] == "running",
+        running=state == "running",
         image=description["Image"],
         labels=labels,
-        addresses={name: address for name, network in networks.items() if (address := network.get("IPAddress"))},
-        published=_tcp(published) | _listens(labels),
-        paused=description["State"]["Status"] == "paused",
+        addresses={name: address for name, address in addresses.items() if address},
+        published=published,
+        paused=state == "paused",
         network=_made_on(description),
         attached={name: "" if id_ == name else id_ for name, id_ in ids.items()},  # Podman tells the name again
         mounts=frozenset(mount["Source"] for mount in mounts if mount.get("Type") == "bind"),
         volumes=frozenset(mount["Name"] for mount in mounts if mount.get("Type") == "volume"),
-        addresses6={
-            name: address for name, network in networks.items() if (address := network.get("GlobalIPv6Address"))
-        },
+        addresses6={name: address for name, address in addresses6.items() if address},
     )
 
 
-def _listens(labels: Mapping[str, str]) -> dict[int, frozenset[Bind]]:
-    """Return the ports of this machine that a container says it listens on; none for a label that we did not write."""
-    with suppress(ValueError, TypeError, AttributeError, RecursionError):
-        ports = json.loads(labels.get(LISTENS, "{}"))
-        return _tcp({inner: {Bind(str(address), int(port)) for address, port in ports[inner]} for inner in ports})
-    return {}
+def _tcp(ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
+    parts = ((inner.partition("/"), binds) for inner, binds in ports.items())
+    return {int(number): frozenset(binds) for (number, _, kind), binds in parts if kind in ("", "tcp")}
 
 
 def _made_on(description: Mapping[str, Any]) -> str:
@@ -384,8 +375,3 @@ def _made_on(description: Mapping[str, Any]) -> str:
     mode = description["HostConfig"].get("NetworkMode") or ""
     networks = description["NetworkSettings"]["Networks"] or {}
     return next(iter(networks), mode) if mode == "bridge" and mode not in networks else mode
-
-
-def _tcp(ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
-    of = ((inner.partition("/"), binds) for inner, binds in ports.items())
-    return {int(number): frozenset(binds) for (number, _, kind), binds in of if kind in ("", "tcp")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -51,10 +52,6 @@ class Endpoint:
         return (path and f"/{path.lstrip('/')}") or str(DEFAULT) if kind in ("unix", "http+unix") else None
 
     @property
-    def is_local(self) -> bool:
-        return self.socket is not None or self.url.startswith("npipe://")
-
-    @property
     def is_here(self) -> bool:
         return self.host in {"", *LOOPBACK} and not self.is_ssh
 
@@ -82,28 +79,27 @@ class Endpoint:
         )
 
 
+def of_this_user() -> Endpoint:
+    return find(os.environ, Path.home())
+
+
 def find(environment: Mapping[str, str], home: Path) -> Endpoint:
     """Return the engine that `environment` and the files below `home` name.
 
     Raises MissingTool for an unknown name or an invalid address.
     """
     if url := environment.get("DOCKER_HOST"):
-        return _checked(Endpoint(url, "DOCKER_HOST"))
-    folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
-    name, origin = environment.get("DOCKER_CONTEXT", ""), "DOCKER_CONTEXT"
-    if not name:
-        name, origin = _current(folder / "config.json"), str(folder / "config.json")
-    if name not in ("", "default"):
-        return _checked(Endpoint(_address(folder, name, origin), f"the docker context {name}"))
-    return Endpoint(f"unix://{DEFAULT}", "the default socket")
-
-
-def of_this_user() -> Endpoint:
-    return find(os.environ, Path.home())
-
-
-def _checked(place: Endpoint) -> Endpoint:
-    """Return the endpoint if its address is valid; all else is tested by connecting."""
+        place = Endpoint(url, "DOCKER_HOST")
+    else:
+        folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
+        name, origin = environment.get("DOCKER_CONTEXT", ""), "DOCKER_CONTEXT"
+        if not name:
+            origin = str(folder / "config.json")
+            with suppress(OSError, ValueError, AttributeError):  # the library reports a file that cannot be read
+                name = str(files.read_json(folder / "config.json").get("currentContext") or "")
+        if name in ("", "default"):
+            return Endpoint(f"unix://{DEFAULT}", "the default socket")
+        place = Endpoint(_address(folder, name, origin), f"the docker context {name}")
     try:
         parts = urlsplit(place.url)
         wrong = "it has no host" if place.is_ssh and not parts.hostname else ""
@@ -125,27 +121,22 @@ def no_address(place: Endpoint, wrong: str) -> MissingTool:
     )
 
 
-def _current(config: Path) -> str:
-    """Return `currentContext` of Docker's config.json; the library tells of a file that cannot be read."""
-    try:
-        content = files.read_json(config)
-        return str(content.get("currentContext") or "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-
-
 def _address(folder: Path, name: str, origin: str) -> str:
     """Return the address in a context's metadata (docker-cli, cli/context/store: named by the name's SHA-256)."""
-    path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    contexts = folder / "contexts" / "meta"
+    path = contexts / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
         return str(files.read_json(path)["Endpoints"]["docker"]["Host"])
     except FileNotFoundError as error:
+        names = ["default"]
+        for other in sorted(contexts.glob("*/meta.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                names.append(str(files.read_json(other)["Name"]))
+        fix = "set DOCKER_CONTEXT to one of these, or unset it"
         raise MissingTool(
             f"there is no docker context {name!r}",
-            details=f"{origin} names it; there are: {', '.join(_names(folder))}",
-            fix="docker context use NAME, with one of these"
-            if origin != "DOCKER_CONTEXT"
-            else "set DOCKER_CONTEXT to one of these, or unset it",
+            details=f"{origin} names it; there are: {', '.join(names)}",
+            fix=fix if origin == "DOCKER_CONTEXT" else "docker context use NAME, with one of these",
             id="engine-context",
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -155,13 +146,3 @@ def _address(folder: Path, name: str, origin: str) -> str:
             fix=f"make it again: docker context rm {name}, docker context create {name} --docker host=…",
             id="engine-context",
         ) from error
-
-
-def _names(folder: Path) -> tuple[str, ...]:
-    names = []
-    for path in (folder / "contexts" / "meta").glob("*/meta.json"):
-        try:
-            names.append(str(files.read_json(path)["Name"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return ("default", *sorted(names))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, NotThere, Refused, translated
+from docker.api.build import process_dockerfile
+from docker.errors import APIError
+from docker.utils.build import PatternMatcher, exclude_paths, tar
+
+from sandbox.engine.base import Door, EngineError, translated
 from sandbox.engine.image_pull import Pull
 from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
 _STEP = re.compile(r"Step \d+/\d+ : ")  # the line with which a step of the legacy builder begins
-EVERY = 1.0  # seconds between lines about a pull
 PROBE = 3.0  # seconds
 
 
@@ -24,13 +26,7 @@ def build_context(folder: Path, dockerfile: str | None = None) -> set[str]:
 
     Raises FileNotFoundError when a folder is removed meanwhile, SandboxError when that file cannot be read.
     """
-    patterns = _ignore_patterns(folder, dockerfile)
-    if not patterns:
-        walked = ((Path(inner), (*folders, *names)) for inner, folders, names in os.walk(folder))
-        return {str((inner / name).relative_to(folder)) for inner, names in walked for name in names}
-    from docker.utils.build import exclude_paths
-
-    return set(exclude_paths(str(folder), patterns, dockerfile or DOCKERFILE))
+    return set(exclude_paths(str(folder), _ignore_patterns(folder, dockerfile), dockerfile or DOCKERFILE))
 
 
 def excluded(folder: Path, dockerfile: str | None = None) -> Callable[[str], bool]:
@@ -38,8 +34,6 @@ def excluded(folder: Path, dockerfile: str | None = None) -> Callable[[str], boo
 
     Raises SandboxError for such a file that cannot be read.
     """
-    from docker.utils.build import PatternMatcher
-
     # As exclude_paths does it: the builder needs the one and reads the other.
     patterns = _ignore_patterns(folder, dockerfile)
     matcher = PatternMatcher([*patterns, f"!{dockerfile or DOCKERFILE}", "!.dockerignore"])
@@ -74,11 +68,11 @@ class Images(Door):
     def any_image(self, repository: str) -> str | None:
         """Return the id of any image that the engine has of a repository, whatever its tag, or None."""
         with translated("listing images"):
-            images = self._get("/images/json", filters={"reference": [repository]})
+            images = self._ask("images", filters={"reference": [repository]})
         return str(images[0]["Id"]) if images else None
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        description: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
+        description: Mapping[str, Any] | None = self._found(f"looking at image {name}", "inspect_image", name)
         return description
 
     def load(self, archive: Path) -> None:
@@ -99,7 +93,7 @@ class Images(Door):
                     raise EngineError(f"pulling {name} failed", details=str(event["error"]))
                 pull.add(event)
                 now = time.monotonic()
-                if now - reported >= EVERY and (line := pull.line(now)):
+                if now - reported >= 1 and (line := pull.line(now)):
                     reported = now
                     say(line)
 
@@ -110,9 +104,11 @@ class Images(Door):
         those of `docker login`. Podman cannot ask.
         """
         name, _, digest = reference.partition("@")
-        try:
-            self._ask("GET", f"/distribution/{name.rpartition(':')[0]}@{digest}/json", timeout=PROBE)
-        except Refused as error:
+        api = self._api
+        url = api._url("/distribution/{0}/json", f"{name.rpartition(':')[0]}@{digest}")
+        try:  # not inspect_distribution, which has no timeout of its own
+            api._result(api._get(url, timeout=PROBE))
+        except APIError as error:
             return any(word in str(error).lower() for word in ("unauthorized", "denied", "authentication required"))
         except OSError:
             return False
@@ -121,26 +117,25 @@ class Images(Door):
     def tag(self, reference: str, name: str) -> None:
         repository, _, tag = name.partition(":")
         with translated(f"tagging {reference}"):
-            self._ask("POST", f"/images/{reference}/tag", {"repo": repository, "tag": tag or "latest"})
+            self._api.tag(reference, repository, tag or "latest")
 
     def commit(self, container: str, name: str, config: Mapping[str, Any]) -> None:
         """Commit a container's files, without volumes, as an image called `name` with that `Config`."""
         repository, _, tag = name.rpartition(":")
-        query = {"container": container, "repo": repository, "tag": tag}
         with translated(f"making image {name}"):
-            self._ask("POST", "/commit", query, dict(config), timeout=LONG_TIMEOUT)
+            self._slow.commit(container, repository, tag, conf=dict(config))
 
     def labelled_images(self, label: str) -> tuple[str, ...]:
         with translated("listing images"):
-            images = self._get("/images/json", filters={"label": [label]})
+            images = self._ask("images", filters={"label": [label]})
         return tuple(name for image in images for name in image.get("RepoTags") or ())
 
     def remove_image(self, name: str) -> bool:
         """Remove an image's name and, with its last one, the image; returns False if a container uses it."""
         with translated(f"removing image {name}"):
             try:
-                self._ask("DELETE", f"/images/{name}")
-            except (NotThere, Refused):
+                self._api.remove_image(name)
+            except APIError:
                 return False
         return True
 
@@ -148,8 +143,7 @@ class Images(Door):
         """Yield the bytes of one `docker save` of all `names`; closing the iterator ends it early."""
         with translated("saving images"):
             api = self._slow
-            url = api._url("/images/get")
-            response = api._get(url, params={"names": list(names)}, stream=True)
+            response = api._get(api._url("/images/get"), params={"names": list(names)}, stream=True)
             api._raise_for_status(response)
             try:  # not iter_content: it gives every 32 KiB that the engine flushes as a piece of its own
                 while chunk := response.raw.read(1 << 20, decode_content=False):
@@ -162,18 +156,15 @@ class Images(Door):
 
         `options` are `dockerfile`, `args`, `stage` and `cache_from`.
         """
-        from docker.api.build import process_dockerfile
-        from docker.utils.build import tar
-
-        lines: list[str] = []
         names = {"args": "buildargs", "stage": "target"}
         more = {names.get(key, key): value for key, value in options.items()}
+        lines: list[str] = []
         # Packed here: the client reads no ignore file but .dockerignore, and sends a byte order mark as part of it.
         patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._slow
         with translated(f"building {tag}"):
-            given = process_dockerfile(more.pop("dockerfile", None), str(context))
-            with tar(str(context), exclude=patterns, dockerfile=given) as packed:
-                more |= {"fileobj": packed, "custom_context": True, "dockerfile": given[0]}
+            dockerfile = process_dockerfile(more.pop("dockerfile", None), str(context))
+            with tar(str(context), exclude=patterns, dockerfile=dockerfile) as packed:
+                more |= {"fileobj": packed, "custom_context": True, "dockerfile": dockerfile[0]}
                 for event in api.build(tag=tag, rm=True, forcerm=True, decode=True, **more):
                     output = str(event.get("stream", "")).splitlines()
                     lines = output if output and _STEP.match(output[0]) else [*lines, *output]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool
 
@@ -10,7 +12,8 @@ OLDEST_PODMAN = (4, 3)
 
 
 def refusal(facts: Facts) -> MissingTool | None:
-    if facts.podman and (facts.rootless or facts.release < OLDEST_PODMAN):
+    release = tuple(map(int, re.findall(r"\d+", facts.version)[:2]))
+    if facts.podman and (facts.rootless or release < OLDEST_PODMAN):
         kind = "rootless Podman" if facts.rootless else "Podman"
         return MissingTool(
             f"the engine is {kind} {facts.version}, on which sandboxes do not run",

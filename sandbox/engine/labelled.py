@@ -10,6 +10,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -87,13 +88,14 @@ def require(engine: Engine, names: Names) -> None:
     node, network = engine.container(names.node), engine.network(names.network)
     # A node's network names its owner before anything in the node does, and reading that takes the engine long.
     own = node and network and is_ours(network, names.home) and node.attached.get(names.network) == network.id
-    claims: list[tuple[str, Mapping[str, str] | None]] = [
-        (f"the network {names.network}", _labels(network)),
-        (f"the container {names.node}", _recorded(engine, names) if node and not own else None),
-        (f"the container {names.registry}", _labels(engine.container(names.registry))),
-        (f"the volume {names.volume}", engine.volume_labels(names.volume)),
-    ]
-    for what, labels in claims:
+    registry = engine.container(names.registry)
+    claims: dict[str, Mapping[str, str] | None] = {
+        f"the network {names.network}": network.labels if network else None,
+        f"the container {names.node}": _recorded(engine, names, network) if node and not own else None,
+        f"the container {names.registry}": registry.labels if registry else None,
+        f"the volume {names.volume}": engine.volume_labels(names.volume),
+    }
+    for what, labels in claims.items():
         if labels is not None and LABEL in labels and not is_ours(labels, names.home):
             raise taken(names, what, labels)
 
@@ -141,7 +143,7 @@ def stop(engine: Engine, name: str, home: Home) -> bool:
 def _found(engine: Engine, name: str, home: Home) -> bool:
     """Tell whether this owner has a container of this name. Raises NameTaken for another's."""
     container = engine.container(name)
-    if container is not None and not is_ours(container, home):
+    if container and not is_ours(container, home):
         kind = "that is not of a sandbox" if LABEL not in container.labels else "of another owner"
         raise NameTaken(
             f"the name {name} is taken by a container {kind}",
@@ -172,17 +174,11 @@ def edge(engine: Engine, home: Home) -> str:
     return marked if claimant and claimant != this(home) else EDGE
 
 
-def _labels(owned: Container | Network | None) -> Mapping[str, str] | None:
-    return owned.labels if owned else None
-
-
-def _recorded(engine: Engine, names: Names) -> Mapping[str, str]:
+def _recorded(engine: Engine, names: Names, network: Network | None) -> Mapping[str, str]:
     """Return the owner of a node, as labels, from the record in it: kind gives nodes no such labels."""
-    try:
+    owner = None
+    with suppress(ValueError, AttributeError):
         owner = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
-    except (ValueError, AttributeError):
-        owner = None
-    network = engine.network(names.network)
     if not owner and network and LABEL in network.labels:
         return network.labels
     return {LABEL: names.name, **({OWNER: owner} if isinstance(owner, str) else {})}

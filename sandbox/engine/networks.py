@@ -1,4 +1,4 @@
-"""The engine's networks, and the containers on them."""
+"""The engine's networks, the containers on them, and its volumes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
 
-from sandbox.engine.base import Door, NotThere, Refused, translated
+from docker.errors import APIError, NotFound
+
+from sandbox.engine.base import Door, translated
 from sandbox.engine.engine_values import Network
 
 _TRIES = 3
@@ -19,22 +21,54 @@ _BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 class Networks(Door):
-    """The engine's networks."""
+    """The engine's networks and volumes."""
 
     def network(self, name: str) -> Network | None:
         """Return the network of exactly this name; of several, which the engine allows, one that is used."""
-        with translated(f"looking at network {name}"):
-            networks = self._networks(name)
-        return _network(networks[0]) if networks else None
+        networks = self._networks(name)
+        return networks[0] if networks else None
 
     def spare_networks(self, name: str) -> tuple[Network, ...]:
         """Return further networks of this name: of two commands at the same moment, each may have created one."""
+        return self._networks(name)[1:]
+
+    def _networks(self, name: str) -> tuple[Network, ...]:
+        """Return every network of this name, those in use first, then the oldest."""
+        networks: list[dict[str, Any]] = []
         with translated(f"looking at network {name}"):
-            return tuple(map(_network, self._networks(name)[1:]))
+            for listed in self._ask("networks", [name]):
+                if listed["Name"] == name:
+                    with suppress(NotFound):  # it went between the two questions
+                        networks.append(self._ask("inspect_network", listed["Id"]))
+            networks.sort(key=lambda network: (not network.get("Containers"), network["Created"]))
+            return tuple(map(self._network, networks))
+
+    def _network(self, network: Mapping[str, Any]) -> Network:
+        ranges = network["IPAM"]["Config"] or ()
+        range4: Mapping[str, str] = next((subnet for subnet in ranges if ":" not in subnet["Subnet"]), {})
+        range6: Mapping[str, str] = next((subnet for subnet in ranges if ":" in subnet["Subnet"]), {})
+        lower = range4.get("IPRange") or ""
+        if self.is_podman and range4:  # which half has containers Podman tells in an API of its own
+            url = f"{self._api.base_url}{_LIBPOD}/networks/{network['Id']}/json"
+            half = next(IPv4Network(range4["Subnet"]).subnets())
+            for subnet in self._api._result(self._api._get(url), json=True)["subnets"]:
+                end = (subnet.get("lease_range") or {}).get("end_ip")
+                if subnet["subnet"] == range4["Subnet"] and end == str(half.broadcast_address):
+                    lower = str(half)
+        return Network(
+            name=network["Name"],
+            subnet=range4.get("Subnet", ""),
+            labels=network["Labels"] or {},
+            members=frozenset(container["Name"] for container in (network.get("Containers") or {}).values()),
+            gateway=range4.get("Gateway", ""),
+            subnet6=range6.get("Subnet", ""),
+            id=network["Id"],
+            lower=lower,
+        )
 
     def labelled_networks(self, label: str) -> tuple[str, ...]:
         with translated("listing networks"):
-            networks = self._get("/networks", filters={"label": [label]})
+            networks = self._ask("networks", filters={"label": [label]})
         return tuple(sorted(network["Name"] for network in networks))
 
     def shares_network(self) -> bool | None:
@@ -43,34 +77,12 @@ class Networks(Door):
         Their names are made of random ids, so no other machine's can be mistaken for them.
         """
         with translated("listing networks"):
-            networks = self._get("/networks", filters={"driver": ["bridge"]})
+            networks = self._ask("networks", filters={"driver": ["bridge"]})
         bridges = {
             f"br-{network['Id'][:12]}" for network in networks if _BRIDGE_NAME not in (network.get("Options") or {})
         }
         interfaces = {name for _, name in socket.if_nameindex()}
         return not bridges.isdisjoint(interfaces) if bridges else None
-
-    def _networks(self, name: str) -> list[Mapping[str, Any]]:
-        """Return the engine's descriptions of every network of this name, those in use first, then the oldest."""
-        networks: list[Mapping[str, Any]] = []
-        for listed in self._get("/networks", filters={"name": [name]}):
-            if listed["Name"] == name:
-                with suppress(NotThere):  # it went between the two questions
-                    networks.append(self._halves(self._get(f"/networks/{listed['Id']}")))
-        return sorted(networks, key=lambda network: (not network.get("Containers"), network["Created"]))
-
-    def _halves(self, network: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the description of a network; which half has containers Podman tells in an API of its own."""
-        if not self.is_podman:
-            return network
-        own = self._send("GET", f"{_LIBPOD}/networks/{network['Id']}/json").json()
-        ends = {subnet["subnet"]: (subnet.get("lease_range") or {}).get("end_ip") for subnet in own["subnets"]}
-        ranges = [dict(subnet) for subnet in network["IPAM"]["Config"]]
-        for subnet in (subnet for subnet in ranges if ":" not in subnet["Subnet"]):
-            half = next(IPv4Network(subnet["Subnet"]).subnets())
-            if ends.get(subnet["Subnet"]) == str(half.broadcast_address):
-                subnet["IPRange"] = str(half)
-        return {**network, "IPAM": {"Config": ranges}}
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
         """Create a bridge network, of IPv4 and, with a range for it, of IPv6 too.
@@ -79,28 +91,34 @@ class Networks(Door):
         range is free, and it accepts a part for containers only along with the whole range: so it creates the network
         twice, as often as others take the range meanwhile.
         """
+
+        def create(**range4: str) -> str:
+            ranges = [subnet for subnet in (range4, {"Subnet": subnet6} if subnet6 else {}) if subnet]
+            created = self._api.create_network(
+                name,
+                driver="bridge",
+                options={"com.docker.network.bridge.enable_ip_masquerade": "true"},
+                ipam={"Driver": "default", "Config": ranges} if ranges else None,
+                check_duplicate=True,
+                labels=dict(labels),
+                enable_ipv6=bool(subnet6),
+            )
+            return str(created["Id"])
+
         with translated(f"making network {name}"):
-            created = self._create(name, labels, subnet6)
+            created = create()
             for left in reversed(range(_TRIES if halved else 0)):
-                ranges = self._get(f"/networks/{created}")["IPAM"]["Config"]
+                ranges = self._api.inspect_network(created)["IPAM"]["Config"]
                 (whole,) = (IPv4Network(subnet["Subnet"]) for subnet in ranges if ":" not in subnet["Subnet"])
-                self._ask("DELETE", f"/networks/{created}")
+                self._api.remove_network(created)
                 try:
-                    self._create(name, labels, subnet6, Subnet=str(whole), IPRange=str(next(whole.subnets())))
-                except Refused:
+                    create(Subnet=str(whole), IPRange=str(next(whole.subnets())))
+                except APIError:
                     if not left:
                         raise
-                    created = self._create(name, labels, subnet6)
+                    created = create()
                 else:
                     return
-
-    def _create(self, name: str, labels: Mapping[str, str], subnet6: str, **range4: str) -> str:
-        options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
-        body = {"Name": name, "Driver": "bridge", "Labels": dict(labels), "Options": options, "CheckDuplicate": True}
-        ranges = [subnet for subnet in (range4, {"Subnet": subnet6} if subnet6 else {}) if subnet]
-        if ranges:
-            body |= {"EnableIPv6": bool(subnet6), "IPAM": {"Driver": "default", "Config": ranges}}
-        return str(self._ask("POST", "/networks/create", body=body).json()["Id"])
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
         """Connect a container to one more network, also when it starts again, at that IPv4 address if one is given.
@@ -108,28 +126,32 @@ class Networks(Door):
         The engine accepts an address only on a network whose maker chose its range.
         """
         with translated(f"connecting {container} to network {name}"):
-            self._attach(name, container, address)
+            self._api.connect_container_to_network(container, name, ipv4_address=address or None)
 
     def disconnect_network(self, name: str, container: str) -> None:
         with translated(f"disconnecting {container} from network {name}"):
-            self._ask("POST", f"/networks/{name}/disconnect", body={"Container": container, "Force": True})
+            self._api.disconnect_container_from_network(container, name, force=True)
 
     def remove_network(self, name: str) -> None:
         """Remove a network by its name or id; it need not exist."""
-        self._removed(f"removing network {name}", f"/networks/{name}")
+        with translated(f"removing network {name}"), suppress(NotFound):
+            self._api.remove_network(name)
 
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        volume = self._found(f"looking at volume {name}", "inspect_volume", name)
+        return volume and dict(volume["Labels"] or {})
 
-def _network(network: Mapping[str, Any]) -> Network:
-    ranges = network["IPAM"]["Config"] or ()
-    range4: Mapping[str, str] = next((subnet for subnet in ranges if ":" not in subnet["Subnet"]), {})
-    range6: Mapping[str, str] = next((subnet for subnet in ranges if ":" in subnet["Subnet"]), {})
-    return Network(
-        name=network["Name"],
-        subnet=range4.get("Subnet", ""),
-        labels=network["Labels"] or {},
-        members=frozenset(container["Name"] for container in (network.get("Containers") or {}).values()),
-        gateway=range4.get("Gateway", ""),
-        subnet6=range6.get("Subnet", ""),
-        id=network["Id"],
-        lower=range4.get("IPRange") or "",
-    )
+    def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
+        with translated("listing volumes"):
+            volumes = self._ask("volumes", filters={"label": [label]})["Volumes"] or ()
+        return {volume["Name"]: dict(volume["Labels"] or {}) for volume in volumes}
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        with translated(f"making volume {name}"):
+            self._api.create_volume(name, labels=dict(labels))
+
+    def remove_volume(self, name: str) -> bool:
+        with translated(f"removing volume {name}"), suppress(NotFound):
+            self._api.remove_volume(name)
+            return True
+        return False

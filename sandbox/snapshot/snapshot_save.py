@@ -81,15 +81,14 @@ class Saving:
         return manifest
 
     def _describe(self, container: Container) -> Node:
-        made = container_copy.describe(self.engine, container.name)
-        volumes = container_copy.volumes(self.engine, container.name)
+        description = container_copy.describe(self.engine, container.name)
         return Node(
             name=container.name,
             image=container.image,
-            config={**made.config, "Image": container.image},
-            host=dict(made.host),
+            config={**description["Config"], "Image": container.image},
+            host=description["HostConfig"],
             files=f"{container.name}.tar",
-            volumes=dict(volumes),
+            volumes=dict(container_copy.volumes(self.engine, container.name)),
         )
 
     @contextmanager

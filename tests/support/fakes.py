@@ -8,7 +8,6 @@ import tarfile
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -282,10 +281,6 @@ class FakeEngine(Engine):
             raise EngineError(f"{what} failed", details="container rootfs is marked read-only")
         box.files |= files
         box.modes |= dict.fromkeys(files, mode) | dict.fromkeys(private, 0o600)
-
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        yield
 
     def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
         box = self._box(name, f"writing {', '.join(files)} in {name}")

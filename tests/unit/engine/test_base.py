@@ -8,39 +8,28 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import APIError
 from docker.utils.json_stream import json_stream
-from requests import Response
 
-from sandbox.engine.base import (
-    CALL_TIMEOUT,
-    LONG_TIMEOUT,
-    Door,
-    EngineError,
-    EngineGone,
-    Refused,
-    translated,
-)
-from sandbox.engine.container_files import ContainerFiles
-from sandbox.engine.containers import Containers
+from sandbox.engine import Engine
+from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, EngineError, EngineGone, translated
 from sandbox.engine.endpoint import Endpoint
-from sandbox.engine.engine_images import Images
-from sandbox.engine.networks import Networks
 from sandbox.errors import MissingTool
-from tests.support.engine_answers import engine_answer
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-    return Door(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
+    return Engine(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
 
 
 @pytest.mark.parametrize(("said", "helped"), [("write /x: no space left on device", True), ("no such thing", False)])
 def test_a_full_disk_of_the_engine_has_a_fix(said: str, helped: bool) -> None:
     with pytest.raises(EngineError) as caught, translated("loading an image"):
-        raise Refused(said)
+        raise APIError(said)
     assert (caught.value.details, "docker system df" in caught.value.fix) == (said, helped)
 
 
@@ -53,9 +42,9 @@ def test_engine_that_ends_within_an_answer_went_away(tmp_path: Path, monkeypatch
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
         place = Endpoint(f"unix://{tmp_path}/docker.sock", "DOCKER_HOST")
         calls: dict[str, Callable[[], object]] = {
-            "Transfer-Encoding: chunked\r\n\r\n10\r\n{": lambda: Images(place).pull("busybox:1"),
-            "Content-Length: 0\r\n\r\n": lambda: Networks(place).create_network("net", {}),
-            "Content-Length: 1\r\n\r\n{": lambda: Containers(place).wait("box"),
+            "Transfer-Encoding: chunked\r\n\r\n10\r\n{": lambda: Engine(place).pull("busybox:1"),
+            "Content-Length: 0\r\n\r\n": lambda: Engine(place).create_network("net", {}),
+            "Content-Length: 1\r\n\r\n{": lambda: Engine(place).wait("box"),
         }
         for answer, call in calls.items():
             answering = threading.Thread(target=_answer, args=(listening, answer))
@@ -65,7 +54,7 @@ def test_engine_that_ends_within_an_answer_went_away(tmp_path: Path, monkeypatch
             answering.join(30)
 
 
-def test_word_of_a_pull_that_is_none_is_told(door: Door) -> None:
+def test_word_of_a_pull_that_is_none_is_told() -> None:
     with pytest.raises(EngineError, match="pulling busybox failed"), translated("pulling busybox"):
         list(json_stream(iter(["<html>"])))
 
@@ -78,12 +67,12 @@ def _answer(listening: socket.socket, answer: str) -> None:
         connection.sendall(f"HTTP/1.1 200 OK\r\n{answer}".encode())
 
 
-def test_files_of_this_machine_are_not_the_engine(door: Door, tmp_path: Path) -> None:
+def test_files_of_this_machine_are_not_the_engine(engine: Engine, tmp_path: Path) -> None:
     """An archive that went, a full disk, and no more open files → what it is, and not an engine to wait for."""
     with pytest.raises(FileNotFoundError):
-        Images(door._place).load(tmp_path / "gone.tar")
+        engine.load(tmp_path / "gone.tar")
     with pytest.raises(FileNotFoundError):
-        ContainerFiles(door._place).copy_file("node", tmp_path / "gone.tar", PurePosixPath("/"))
+        engine.copy_file("node", tmp_path / "gone.tar", PurePosixPath("/"))
     for number in (errno.ENOSPC, errno.EMFILE):
         with pytest.raises(OSError, match=os.strerror(number)), translated("saving"):
             raise OSError(number, os.strerror(number))
@@ -104,41 +93,40 @@ def test_files_of_this_machine_are_not_the_engine(door: Door, tmp_path: Path) ->
 def test_a_port_that_another_has_is_named_in_the_fix(said: str) -> None:
     """a program takes the API server's port of a stopped node → the engine's error, and how to see who has it"""
     with pytest.raises(EngineError) as caught, translated("starting container demo"):
-        raise Refused(said)
+        raise APIError(said)
     assert "ss -ltnp 'sport = :36309'" in caught.value.fix
 
 
 @pytest.mark.fault(4)
-def test_calls_that_may_take_long_leave_others_their_timeout(door: Door) -> None:
+def test_calls_that_may_take_long_leave_others_their_timeout(engine: Engine) -> None:
     """The engine hangs while it pulls or loads → later calls still end after a minute."""
-    assert (door._slow.timeout, door._api.timeout) == (LONG_TIMEOUT, CALL_TIMEOUT)
+    assert (engine._slow.timeout, engine._api.timeout) == (LONG_TIMEOUT, CALL_TIMEOUT)
 
 
-def test_unreadable_docker_account_is_reported(door: Door, isolated_home: Path) -> None:
+def test_unreadable_docker_account_is_reported(engine: Engine, isolated_home: Path) -> None:
     config = isolated_home / ".docker" / "config.json"
     config.parent.mkdir()
     config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')
-    with pytest.raises(MissingTool) as caught, door.api("building"):
+    with pytest.raises(MissingTool) as caught, engine.api("building"):
         pass
     assert (caught.value.id, caught.value.details) == ("docker-config", str(config))
 
 
-def test_answer_is_kept_in_a_block_and_asked_again_after_it() -> None:
-    engine = Images(None)
-    asked: list[str] = []
+def test_answer_is_kept_in_a_block_and_asked_again_after_it(engine: Engine) -> None:
+    requests: list[object] = []
 
-    def ask(method: str, path: str, *_: object) -> Response:
-        asked.append(path)
-        return engine_answer([])
+    def images(**_: object) -> list[object]:
+        requests.append(None)
+        return []
 
-    engine._ask = ask  # type: ignore[assignment]
+    engine._client = SimpleNamespace(api=SimpleNamespace(images=images))
     with engine.keeping():
         with engine.keeping():
             engine.labelled_images("x")
         engine.labelled_images("x")
-        assert len(asked) == 1
+        assert len(requests) == 1
         engine.forget()
         engine.labelled_images("x")
-        assert len(asked) == 2
+        assert len(requests) == 2
     engine.labelled_images("x")
-    assert len(asked) == 3
+    assert len(requests) == 3

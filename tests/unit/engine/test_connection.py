@@ -123,7 +123,7 @@ def test_engine_that_says_nothing_of_itself_is_an_error(
     monkeypatch.setitem(ANSWERS, "/v1.44/info", (200, info))
     with pytest.raises(EngineError) as caught:
         engine.facts()
-    assert caught.value.details == "what it says of itself is not what a Docker Engine says"
+    assert caught.value.details == "the answer to `docker info` is not a Docker Engine's"
 
 
 def test_process_has_one_connection_to_an_engine(engine: Engine) -> None:

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ class Api:
 
     def inspect_container(self, name: str) -> dict[str, Any]:
         return {"Mounts": [{"Destination": place, "Type": "bind"} for place in self.mounts]}
+
+    def _url(self, pattern: str, name: str) -> str:
+        return pattern.format(name)
+
+    def _get(self, url: str, *, params: Mapping[str, str], stream: bool) -> Any:
+        pieces, _ = self.get_archive(url, params["path"])
+        return SimpleNamespace(raw=io.BytesIO(b"".join(pieces)), close=lambda: None)
+
+    def _raise_for_status(self, response: object) -> None:
+        pass
 
     def get_archive(self, name: str, path: str) -> tuple[list[bytes], None]:
         """The file, or the folder with all that is in it, named as the engine does: by the last part of its path."""

@@ -14,13 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from requests import Response
+from docker.errors import APIError, NotFound
 
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, container_copy, endpoint
-from sandbox.engine.base import NotThere
 from sandbox.engine.containers import _container
 from sandbox.engine.engine_values import LISTENS
-from tests.support.engine_answers import engine_answer
 from tests.support.http_server import Handler, answering
 
 BOX: dict[str, object] = {
@@ -36,6 +34,7 @@ BOX: dict[str, object] = {
     },
     "NetworkSettings": {"Networks": {"sandbox": {"NetworkID": "sandbox", "IPAddress": "10.89.0.2"}}},
 }
+BUSY = APIError("Cannot pause container 1b42: OCI runtime pause failed: unable to freeze: unknown")
 PORT = {"PublicPort": 8080, "PrivatePort": 80, "IP": "127.0.0.1", "Type": "tcp"}
 LISTED = [
     {"Id": "1", "Names": ["/other"], "Ports": None},
@@ -56,11 +55,11 @@ class Podman(Handler):
         info = {"ServerVersion": "4.3.1", "SecurityOptions": ["name=seccomp"], "Rootless": True}
         given = {"/info": info, "/networks/5a": NETWORK, "/v4.0.0/libpod/networks/5a/json": OWN}
         boxes = {**given, "/containers/box/json": BOX, "/containers/box-2/json": BOX}
-        found: object = {"/_ping": "OK", "/containers/json": LISTED, **boxes}.get(path)
+        found: object = {"/_ping": "OK", **boxes}.get(path)
         if path.startswith("/networks?"):
             found = [{"Name": "sandbox", "Id": "5a"}]
-        if path.startswith("/containers/json?") and "publish" not in path:
-            found = []
+        if path.startswith("/containers/json?"):
+            found = [] if "filters" in path else LISTED
         self._say(200 if found is not None else 404, found if found is not None else {"message": "no such container"})
 
     def do_POST(self) -> None:
@@ -82,60 +81,89 @@ def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
         yield Engine.connect()
 
 
-class Listing(Engine):
-    """An engine with two containers of a label, one of which has the name of another by the time it is asked for."""
+class Api(SimpleNamespace):
+    """The client library of an engine: calls return the values given here, or raise them; lists one after the other."""
 
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.asked: list[str] = []
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(**{name: self._method(answer) for name, answer in answers.items()})
 
-    def _get(self, path: str, **query: object) -> object:
-        self.asked.append(path)
-        if path == "/containers/json":
-            named = [{"Id": "9fb2", "Names": ["/box"]}, {"Id": "7c", "Names": ["/renamed"]}]
-            return [{**one, "State": "running", "Ports": [PORT]} for one in ({"Id": "5", "Names": []}, *named)]
-        name = path.split("/")[2]
-        if name == "5":
-            raise NotThere("no such container")
-        return {**BOX, "Id": name, "Name": f"/{name}"}
+    @staticmethod
+    def _method(answer: Any) -> Any:
+        def call(*_: object, **__: object) -> Any:
+            value = answer.pop(0) if isinstance(answer, list) else answer
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return answer if callable(answer) else call
+
+
+def engine_of(api: SimpleNamespace) -> Engine:
+    engine = Engine(None)
+    engine._client = SimpleNamespace(api=api)
+    return engine
+
+
+def listing() -> Engine:
+    """Return an engine with three containers of a label, the first of which is being removed."""
+    names: dict[str, list[str]] = {"5": [], "9fb2": ["/box"], "7c": ["/renamed"]}
+    listed = [{"Id": id_, "Names": name, "State": "running", "Ports": [PORT]} for id_, name in names.items()]
+
+    def inspect(container: str) -> dict[str, object]:
+        if container == "5":
+            raise NotFound("no such container")
+        return {**BOX, "Id": container, "Name": f"/{container}"}
+
+    return engine_of(SimpleNamespace(containers=lambda **_: listed, inspect_container=inspect))
 
 
 def test_container_removed_after_the_list_is_left_out() -> None:
-    assert [container.id for container in Listing().containers("label")] == ["9fb2", "7c"]
+    assert [container.id for container in listing().containers("label")] == ["9fb2", "7c"]
 
 
 def test_a_list_leaves_out_what_is_being_removed() -> None:
-    assert [one.name for one in Listing().listed()] == ["box", "renamed"]
+    assert [container.name for container in listing().listed()] == ["box", "renamed"]
 
 
-class Executing(Engine):
-    """An engine whose answers to the question how a command ended are `ends`, one after the other."""
-
-    def __init__(self, *ends: Mapping[str, object], stream: bytes = b"") -> None:
-        super().__init__(None)
-        left = list(ends)
-        inspect = SimpleNamespace(exec_create=lambda *_: {"Id": "1"}, exec_inspect=lambda _: left.pop(0))
-        self._client = SimpleNamespace(api=inspect)
-        self._stream = stream
-
-    def _ask(self, method: str, path: str, *_: object, **__: object) -> Any:
-        assert (method, path) == ("POST", "/exec/1/start")
-        return SimpleNamespace(content=self._stream)
+def executing(*ends: Mapping[str, object], stream: bytes = b"") -> Engine:
+    """Return an engine that answers how a command ended with `ends`, one after the other."""
+    raw = {"_url": "", "_post_json": None, "_result": stream}
+    return engine_of(Api(exec_create={"Id": "1"}, exec_inspect=list(ends), **raw))
 
 
 def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr("sandbox.system.interruption.pause", slept.append)
+    pauses: list[float] = []
+    monkeypatch.setattr("sandbox.system.interruption.pause", pauses.append)
     running = {"Running": True, "ExitCode": None}
-    engine = Executing(running, running, {"Running": False, "ExitCode": 7})
+    engine = executing(running, running, {"Running": False, "ExitCode": 7})
     assert engine.execute("box", ["true"]) == (7, "")
-    assert len(slept) == 2
+    assert len(pauses) == 2
 
 
 def test_output_is_what_both_streams_contain() -> None:
     stream = b"\1\0\0\0\0\0\0\5START" + b"\2\0\0\0\0\0\1\0" + b"x" * 256
-    engine = Executing({"Running": False, "ExitCode": 0}, stream=stream)
+    engine = executing({"Running": False, "ExitCode": 0}, stream=stream)
     assert engine.execute("box", ["true"]) == (0, "START" + "x" * 256)
+
+
+def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:
+    with pytest.raises(EngineError, match="running true in box failed"):
+        executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "details"),
+    [([BUSY, BUSY, None], ""), ([BUSY, BUSY, BUSY], "unable to freeze"), ([APIError("no space left")], "no space")],
+)
+def test_container_that_is_busy_is_paused_by_another_try(answers: list[Any], details: str) -> None:
+    engine = engine_of(Api(pause=answers))
+    if not details:
+        engine.pause("node")
+    else:
+        with pytest.raises(EngineError, match="pausing container node failed") as caught:
+            engine.pause("node")
+        assert details in caught.value.details
+    assert answers == []
 
 
 @pytest.mark.security(22)
@@ -146,11 +174,6 @@ def test_label_of_another_user_is_no_port(said: str) -> None:
     """A container of the engine's other users with our label for ports, of another form → it has no such ports."""
     found = _container({**BOX, "Config": {"Labels": {LISTENS: said}}})
     assert found.published == {80: frozenset({Bind("127.0.0.1", 8080)})}
-
-
-def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:
-    with pytest.raises(EngineError, match="running true in box failed"):
-        Executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
 
 
 def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
@@ -211,24 +234,12 @@ class Slow(Podman):
         self._say(204, "")
 
 
-class Writing(Engine):
-    """An engine that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.tar = b""
-
-    def _ask(self, method: str, path: str, query: object = None, body: object = None, **_: object) -> Response:
-        assert isinstance(body, bytes)
-        self.tar = body
-        return engine_answer()
-
-
 def test_written_file_is_newer_than_that_of_the_image() -> None:
     """The engine takes a file of the same size and time for the image's, so that no snapshot would have it."""
-    engine, before = Writing(), int(time.time())
+    tars: list[bytes] = []
+    engine, before = engine_of(Api(put_archive=lambda name, folder, tar: tars.append(tar))), int(time.time())
     engine.write_file("node", PurePosixPath("/kind/version"), b"v1.36.3")
-    with tarfile.open(fileobj=io.BytesIO(engine.tar)) as tar:
+    with tarfile.open(fileobj=io.BytesIO(tars[0])) as tar:
         assert tar.getmember("kind/version").mtime >= before
 
 

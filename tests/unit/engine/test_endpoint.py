@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.engine import endpoint
-from sandbox.engine.base import unreachable
+from sandbox.engine.connection import unreachable
 from sandbox.engine.endpoint import Endpoint
 from sandbox.errors import MissingTool
 

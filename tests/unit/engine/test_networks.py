@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from requests import Response
+from docker.errors import APIError, NotFound
 
-from sandbox.engine.base import NotThere, Refused
-from sandbox.engine.networks import Networks
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.system import host_network
-from tests.support.engine_answers import engine_answer
 
 OWN = "172.30.0.0/16"
 ROUTES = """\
@@ -25,38 +24,45 @@ sb0 0000D50A 00000000 0001 0 0 0 FCFFFFFF 0 0 0
 """
 
 
-class Fake(Networks):
+class Fake:
     """An engine that chooses the range `OWN`, and refuses it as often as `taken` says when it is asked for."""
 
     def __init__(self, taken: int) -> None:
-        super().__init__(None)
         self.taken = taken
         self.made: list[Sequence[Mapping[str, str]]] = []
 
-    def _get(self, path: str, **query: object) -> Any:
+    def inspect_network(self, _: str) -> Any:
         return {"IPAM": {"Config": [{"Subnet": OWN}, {"Subnet": "fd00::/64"}]}}
 
-    def _ask(self, method: str, path: str, query: Any = None, body: Any = None, **_: Any) -> Response:
-        if method == "POST":
-            ranges = body.get("IPAM", {}).get("Config", [])
-            self.made.append(ranges)
-            if ranges and self.taken:
-                self.taken -= 1
-                raise Refused("Pool overlaps with other one on this address space", 403)
-        return engine_answer({"Id": "made"})
+    def remove_network(self, _: str) -> None:
+        pass
+
+    def create_network(self, name: str, *, ipam: Any, **_: object) -> Mapping[str, str]:
+        ranges = ipam["Config"] if ipam else []
+        self.made.append(ranges)
+        if ranges and self.taken:
+            self.taken -= 1
+            raise APIError("Pool overlaps with other one on this address space")
+        return {"Id": "made"}
+
+
+def engine_of(api: object) -> Engine:
+    engine = Engine(None)
+    engine._client = SimpleNamespace(api=api)
+    return engine
 
 
 @pytest.mark.parametrize("taken", [0, 2])
 def test_network_is_halved_in_the_range_that_the_engine_chooses(taken: int) -> None:
-    engine = Fake(taken)
-    engine.create_network("net", {}, halved=True)
+    api = Fake(taken)
+    engine_of(api).create_network("net", {}, halved=True)
     halved = [{"Subnet": OWN, "IPRange": "172.30.0.0/17"}]
-    assert engine.made == [[], halved] * (taken + 1)
+    assert api.made == [[], halved] * (taken + 1)
 
 
 def test_range_that_others_always_take_is_an_error() -> None:
     with pytest.raises(SandboxError, match="making network net failed"):
-        Fake(3).create_network("net", {}, halved=True)
+        engine_of(Fake(3)).create_network("net", {}, halved=True)
 
 
 def test_routes_are_read_without_the_default_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,17 +71,12 @@ def test_routes_are_read_without_the_default_one(tmp_path: Path, monkeypatch: py
     assert host_network.routes() == [(IPv4Network("172.17.0.0/16"), "br-1"), (IPv4Network("10.213.0.0/30"), "sb0")]
 
 
-class Going(Networks):
-    """An engine that lists two networks of a name, one of which is gone when it is asked for."""
-
-    def _get(self, path: str, **query: object) -> Any:
-        if path == "/networks":
-            return [{"Name": "net", "Id": "gone"}, {"Name": "net", "Id": "left"}]
-        if path == "/networks/gone":
-            raise NotThere("network gone not found")
+def test_a_network_that_goes_after_it_was_listed_is_left_out() -> None:
+    def inspect(id_: str) -> Any:
+        if id_ == "gone":
+            raise NotFound("network gone not found")
         return {"Name": "net", "Id": "left", "Created": "2026", "Labels": None, "IPAM": {"Config": None}}
 
-
-def test_a_network_that_goes_after_it_was_listed_is_left_out() -> None:
-    engine = Going(None)
+    listed = [{"Name": "net", "Id": "gone"}, {"Name": "net", "Id": "left"}]
+    engine = engine_of(SimpleNamespace(networks=lambda _: listed, inspect_network=inspect))
     assert engine.network("net") and not engine.spare_networks("net")

@@ -1,20 +1,27 @@
-"""What a build sends to the engine: a .dockerignore that cannot be read keeps secrets out of images no less."""
+"""What a build sends to the engine, and whether a registry has an image."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from sandbox.engine import EngineError
+from sandbox.engine import EngineError, engine_images
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images, build_context, excluded
 from sandbox.errors import SandboxError
 from sandbox.sanitize import fit
+from tests.support.http_server import Handler, answering
+
+REFERENCE = f"docker.io/kindest/node:v1.36.4@sha256:{'ab' * 32}"
+NO_HOST = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
 
 
 def endless(path: Path) -> None:
@@ -96,3 +103,36 @@ def test_legacy_build_that_fails_shows_the_failed_step_only(tmp_path: Path, monk
         images.build(tmp_path, "app")
     shown = ["Step 2/2 : RUN make", " ---> Running in 1a2b", "no rule", "exit code: 2"]
     assert [line for line in fit(caught.value.details).splitlines() if line] == shown
+
+
+def images(port: int) -> Images:
+    return Images(Endpoint(f"tcp://127.0.0.1:{port}", "the test"))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "pulled"),
+    [
+        (200, "", True),
+        (401, "unauthorized: authentication required", True),
+        (404, "manifest unknown", False),
+        (429, "toomanyrequests: You have reached your pull rate limit", False),
+        (500, NO_HOST, False),
+    ],
+)
+def test_image_can_be_pulled_where_its_registry_answers(status: int, message: str, pulled: bool) -> None:
+    asked: list[str] = []
+
+    class Engine(Handler):
+        def do_GET(self) -> None:  # its name in http.server
+            asked.append(self.path)
+            self.reply(status, json.dumps({"message": message}).encode())
+
+    with answering(Engine) as server:
+        assert images(server.server_port).can_pull(REFERENCE) == pulled
+    assert unquote(asked[0]).endswith(f"/distribution/docker.io/kindest/node@sha256:{'ab' * 32}/json")
+
+
+def test_engine_that_still_waits_for_a_registry_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_images, "PROBE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not images(server.getsockname()[1]).can_pull(REFERENCE)
