@@ -9,9 +9,6 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError, UsageError
 
-_ELF = b"\x7fELF"
-_MACHINE = slice(18, 20)  # e_machine (elf(5)), little-endian as both are
-
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
@@ -29,18 +26,10 @@ class Architecture:
 
 
 AMD64 = Architecture(
-    name="amd64",
-    machine="x86_64",
-    elf=62,
-    loader="/lib64/ld-linux-x86-64.so.2",
-    triplet="x86_64-linux-gnu",
+    name="amd64", machine="x86_64", elf=62, loader="/lib64/ld-linux-x86-64.so.2", triplet="x86_64-linux-gnu"
 )
 ARM64 = Architecture(
-    name="arm64",
-    machine="aarch64",
-    elf=183,
-    loader="/lib/ld-linux-aarch64.so.1",
-    triplet="aarch64-linux-gnu",
+    name="arm64", machine="aarch64", elf=183, loader="/lib/ld-linux-aarch64.so.1", triplet="aarch64-linux-gnu"
 )
 KNOWN = {architecture.name: architecture for architecture in (AMD64, ARM64)}
 
@@ -62,6 +51,7 @@ def require(programs: Iterable[Path], architecture: Architecture) -> None:
     """Raise SandboxError unless all of the programs are of that architecture."""
     for program in programs:
         with program.open("rb") as file:
-            head = file.read(_MACHINE.stop)
-        if head[:4] != _ELF or int.from_bytes(head[_MACHINE], "little") != architecture.elf:
+            head = file.read(20)
+        machine = int.from_bytes(head[18:20], "little")  # e_machine, little-endian in both
+        if head[:4] != b"\x7fELF" or machine != architecture.elf:
             raise SandboxError(f"{program.name} is no program for {architecture.name}", details=str(program))

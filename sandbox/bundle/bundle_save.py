@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
+import zstandard
 from pydantic import ValidationError
 
 from sandbox.bundle import contents as described
@@ -29,10 +30,10 @@ BUFFER = 1 << 20
 THREADS = 2  # every number of threads gives the same bytes; without threads they differ
 # Parts that are only needed for building stay out, and so does a program's image that the node image has unpacked.
 PARTS = ("image.tar", "bin", "files", materials.FILE)
-ONLY_PROGRAMS = ("kubernetes",)  # kubectl
+ONLY_PROGRAM = "kubernetes"  # kubectl
 
 
-def chosen(store: Store) -> tuple[Recipe, ...]:
+def _chosen(store: Store) -> tuple[Recipe, ...]:
     """Return the components for a bundle: all that `up` needs, and what was built for addons, demos and more nodes.
 
     Raises SandboxError if a component that `up` needs is not built.
@@ -47,11 +48,13 @@ def chosen(store: Store) -> tuple[Recipe, ...]:
             fix="sandbox bundle build " + " ".join(missing),
             id="no-bundle",
         )
-    extra = [
-        recipe.name for recipe in recipes().values() if recipe.image and not recipe.image.preload and store.has(recipe)
-    ]
-    tools = [name for name in ONLY_PROGRAMS if store.folder(recipes()[name]).joinpath("bin").exists()]
-    return tuple(recipes()[name] for name in dict.fromkeys((*needed, *extra, *tools)))
+    names = dict.fromkeys(needed)
+    for name, recipe in recipes().items():
+        if recipe.image and not recipe.image.preload and store.has(recipe):
+            names[name] = None
+    if store.folder(recipes()[ONLY_PROGRAM]).joinpath("bin").exists():
+        names[ONLY_PROGRAM] = None
+    return tuple(recipes()[name] for name in names)
 
 
 def save(
@@ -68,72 +71,55 @@ def save(
     The same cache and the same folder give the same bytes. `epoch` is the time in the bill of materials, in seconds.
     Raises SandboxError.
     """
-    components = {_component(recipe): recipe for recipe in sorted(chosen(store), key=lambda recipe: recipe.name)}
-    made_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
-    places = {path: file for component, recipe in components.items() for path, file in _files(component, recipe, store)}
+    chosen = sorted(_chosen(store), key=lambda recipe: recipe.name)
+    components = {Component(name=each.name, version=each.version, digest=each.digest): each for each in chosen}
+    materials_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
+    sources: dict[str, Path] = {}
+    for component, recipe in components.items():
+        for part in PARTS:
+            if (part, recipe.name) != ("image.tar", ONLY_PROGRAM):
+                sources |= _files(f"{component.path}/{part}", store.folder(recipe) / part)
     if project is not None:
-        places |= _below(described.PROJECT, project[1])
+        sources |= _files(described.PROJECT, project[1])
     safe.sweep(into)  # of a save that was killed: others from the same cache have to wait
     try:
         with safe.replacing(into) as file:
             listed = []
-            for path, source in sorted(places.items()):
+            for path, source in sorted(sources.items()):
                 on_file(f"reading {path}")
                 listed.append(_described(path, source))
-            bill = materials.bill_of_materials(made_of, listed, epoch=epoch)
+            bill = materials.bill_of_materials(materials_of, listed, epoch=epoch)
             listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
             ordered = tuple(sorted(listed, key=lambda file: file.path))
             made = Contents(project=project[0] if project else None, components=tuple(components), files=ordered)
-            _write(file, made, places, bill, compress, on_file)
+            packer = zstandard.ZstdCompressor(level=LEVEL, threads=THREADS, write_checksum=True)
+            with (
+                packer.stream_writer(file, closefd=False) if compress else nullcontext(file) as out,
+                tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar,
+            ):
+                head = made.model_dump_json(indent=1).encode() + b"\n"  # its digest is the bundle's identity
+                _add(tar, described.NAME, io.BytesIO(head), len(head))
+                for entry in made.files:
+                    on_file(f"writing {entry.path}")
+                    with io.BytesIO(bill) if entry.path == described.SBOM else sources[entry.path].open("rb") as data:
+                        _add(tar, entry.path, data, entry.size, executable=entry.executable)
             return made
     except OSError as error:
         raise safe.refused(f"{into} cannot be written", error) from error
 
 
-def _component(recipe: Recipe) -> Component:
-    return Component(name=recipe.name, version=recipe.version, digest=recipe.digest)
-
-
-def _files(component: Component, recipe: Recipe, store: Store) -> Iterator[tuple[str, Path]]:
-    for part in PARTS:
-        place = store.folder(recipe) / part
-        if part == "image.tar" and recipe.name in ONLY_PROGRAMS:
-            continue
-        if place.is_dir():
-            yield from _below(f"{component.path}/{part}", place)
-        elif place.exists():
-            yield f"{component.path}/{part}", place
-
-
-def _below(path: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            yield f"{path}/{file.relative_to(folder).as_posix()}", file
-
-
-def _write(
-    into: IO[bytes],
-    made: Contents,
-    places: Mapping[str, Path],
-    bill: bytes,
-    compress: bool,
-    on_file: Callable[[str], None],
-) -> None:
-    with _packed(into, compress) as out, tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar:
-        _add(tar, described.NAME, io.BytesIO(head := encode(made)), len(head))
-        for file in made.files:
-            on_file(f"writing {file.path}")
-            if file.path == described.SBOM:
-                _add(tar, file.path, io.BytesIO(bill), file.size)
-                continue
-            with places[file.path].open("rb") as data:
-                _add(tar, file.path, data, file.size, executable=file.executable)
+def _files(path: str, source: Path) -> dict[str, Path]:
+    """Return the file `source`, or every file below the folder `source`, by its path in the bundle."""
+    if not source.is_dir():
+        return {path: source} if source.exists() else {}
+    return {f"{path}/{file.relative_to(source).as_posix()}": file for file in source.rglob("*") if file.is_file()}
 
 
 def _described(path: str, source: Path) -> File:
     """Return how a file is listed. Raises UsageError for a name that no list may have."""
+    status = source.stat()
     try:
-        return File(path=path, size=source.stat().st_size, sha256=safe.sha256(source), executable=_runs(source))
+        return File(path=path, size=status.st_size, sha256=safe.sha256(source), executable=status.st_mode & 0o100 != 0)
     except ValidationError as error:
         raise UsageError(
             f"{path!r} cannot be in a bundle",
@@ -142,29 +128,8 @@ def _described(path: str, source: Path) -> File:
         ) from error
 
 
-def encode(contents: Contents) -> bytes:
-    """Return the bytes of `bundle.json`; their digest is the bundle's identity."""
-    return contents.model_dump_json(indent=1).encode() + b"\n"
-
-
-def _runs(path: Path) -> bool:
-    return path.stat().st_mode & 0o100 != 0
-
-
 def _add(tar: tarfile.TarFile, path: str, data: IO[bytes], size: int, *, executable: bool = False) -> None:
     info = tarfile.TarInfo(path)
     info.size = size
     info.mode = 0o755 if executable else 0o644
     tar.addfile(info, data)
-
-
-@contextmanager
-def _packed(file: IO[bytes], compress: bool) -> Iterator[IO[bytes]]:
-    if not compress:
-        yield file
-        return
-    import zstandard
-
-    packer = zstandard.ZstdCompressor(level=LEVEL, threads=THREADS, write_checksum=True)
-    with packer.stream_writer(file, closefd=False) as out:
-        yield out

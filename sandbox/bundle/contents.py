@@ -37,6 +37,11 @@ class File(_Part):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     executable: bool = False
 
+    @property
+    def top(self) -> str:
+        """Return the path of its component, or the first part of its path."""
+        return "/".join(self.path.split("/")[: 2 if self.path.startswith(f"{COMPONENTS}/") else 1])
+
 
 class Component(_Part):
     """One component; `digest` is that of its recipe."""
@@ -46,8 +51,12 @@ class Component(_Part):
     digest: str = Field(pattern="^[0-9a-f]{12}$")
 
     @property
+    def folder(self) -> str:
+        return f"{self.name}-{self.digest}"
+
+    @property
     def path(self) -> str:
-        return f"{COMPONENTS}/{self.name}-{self.digest}"
+        return f"{COMPONENTS}/{self.folder}"
 
 
 def _apart(files: tuple[File, ...]) -> tuple[File, ...]:

@@ -46,40 +46,35 @@ class ImagesStep(NothingToUndo):
         return Status(State.READY, f"from {'the bundle' if self.own.source == 'bundle' else 'their registries'}")
 
     def apply(self, work: Work) -> None:
-        missing = self._missing()
-        always_pulled = [name for name in missing if name in self.pulled]
-        from_bundle = [name for name in missing if self._is_bundled(name)]
-        upstream = [name for name in missing if name not in (*always_pulled, *from_bundle)]
-        for component in from_bundle:
-            work.say(component)
-            self.engine.load(self.store.image(self._recipe(component)))
+        further = {recipe.name: recipe for recipe in self.further}
+        missing, upstream = self._missing(), []
+        for name in missing:
+            if name in further or (self.own.source == "bundle" and name not in self.pulled):
+                work.say(name)
+                self.engine.load(self.store.image(further.get(name) or self.own.recipe(name)))
+            elif name not in self.pulled:
+                upstream.append(name)
         if self.own.published:
             self._prepare(upstream, work)
         else:
-            self._pull_all(upstream, work)
-        self._pull_all(always_pulled, work)
+            self._pull(upstream, work)
+        self._pull([name for name in missing if name in self.pulled], work)
         for name, reference in self.pulled.items():
             published.fetch(self.engine, name, reference, work.say, "")
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
 
     def _prepare(self, missing: list[str], work: Work) -> None:
+        """Pull published images, and make this machine's node image of them."""
         needed = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
-        references = self.own.published
-        self._pull_all([name for name in needed if self.engine.image_id(references[name]) is None], work)
+        references, local = self.own.published, self.own.references
+        self._pull([name for name in needed if self.engine.image_id(references[name]) is None], work)
         for name in IN_PODS:
             if name in needed:
-                self.engine.tag(references[name], self.own.references[name])
+                self.engine.tag(references[name], local[name])
         if "node" in missing:
-            images = [self.own.references[name] for name in IN_PODS]
-            machine_node.make(self.engine, references["node"], images, self.own.references["node"], work.say)
-
-    def _is_bundled(self, component: str) -> bool:
-        further = any(recipe.name == component for recipe in self.further)
-        return further or (self.own.source == "bundle" and component not in self.pulled)
-
-    def _recipe(self, component: str) -> Recipe:
-        return next((recipe for recipe in self.further if recipe.name == component), None) or self.own.recipe(component)
+            images = [local[name] for name in IN_PODS]
+            machine_node.make(self.engine, references["node"], images, local["node"], work.say)
 
     def _missing(self) -> list[str]:
         needed = {name: self.own.references[name] for name in self.components}
@@ -91,7 +86,7 @@ class ImagesStep(NothingToUndo):
         stable = [(self.own.references[component], alias) for component, alias in ALIASES.items()]
         return stable + [(recipe.reference, f"{PREFIX}{recipe.name}:latest") for recipe in self.further]
 
-    def _pull_all(self, components: list[str], work: Work) -> None:
+    def _pull(self, components: list[str], work: Work) -> None:
         """Pull several images at once, and report the progress of each.
 
         Raises SandboxError for the first that fails. An interrupt ends all at once: the engine gives up a pull when

@@ -23,7 +23,6 @@ ARCHIVES = PurePosixPath("/archives")
 LABEL = "dev.sandbox.machine-node"  # of such an image, and of its containers: the published image
 OWNER = "dev.sandbox.machine-node.uid"
 NAME = "sandbox.dev/node:"
-SECONDS = "900"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
         engine.remove_container(box)
     config = {
         "Image": published,
-        "Entrypoint": ["timeout", SECONDS, "bash", "-c", SCRIPT, "unpack", WORK],
+        "Entrypoint": ["timeout", "900", "bash", "-c", SCRIPT, "unpack", WORK],
         "Cmd": [],
         "Labels": {LABEL: ""},
         "Volumes": {WORK: {}},

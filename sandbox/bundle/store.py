@@ -31,7 +31,6 @@ class Store:
         return self.root if self.architecture == native() else self.root.parent
 
     def folder(self, recipe: Recipe) -> Path:
-        """Return the component's folder, built or not."""
         return self.root / f"{recipe.name}-{recipe.digest}"
 
     def has(self, recipe: Recipe) -> bool:
@@ -44,7 +43,6 @@ class Store:
         return self.folder(recipe) / "bin" / name
 
     def tool(self, recipe: Recipe, name: str) -> Path | None:
-        """Return a program that was built; None otherwise."""
         program = self.program(recipe, name)
         return program if program.exists() else None
 

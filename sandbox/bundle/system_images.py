@@ -12,7 +12,7 @@ from sandbox.bundle.recipe import VERSIONED, Recipe, fits, minor, recipes, versi
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home, Names
+from sandbox.names import Home
 
 if TYPE_CHECKING:
     from sandbox.config.schema import Cluster, Spec
@@ -70,9 +70,9 @@ class OwnImages:
 
     def recipe(self, component: str) -> Recipe:
         """Return how the bundle's component is built, in the version that was chosen."""
-        default, reference = recipes()[component], self.references.get(component)
-        versions_of = (recipe for recipe in recipes().values() if recipe.base == component)
-        return next((recipe for recipe in versions_of if recipe.reference == reference), default)
+        others = (recipe for recipe in recipes().values() if recipe.base == component)
+        chosen = (recipe for recipe in others if recipe.reference == self.references.get(component))
+        return next(chosen, recipes()[component])
 
 
 def require_known(kubernetes: str | None) -> None:
@@ -175,6 +175,13 @@ def choose(
 
 def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Return the system images of the sandbox of `spec`, whether or not it is up. Raises SandboxError."""
+    names = home.sandbox(spec.name)
+    node, registry = engine.container(names.node), engine.container(names.registry)
+    made_from: Source | None = None
+    if node:
+        made_from = "upstream" if machine_node.LABEL in node.labels else "bundle"
+    elif registry and registry.image == engine.image_id(recipes()["registry"].reference):  # minikube makes its nodes
+        made_from = "bundle"
     return choose(
         spec.images.source,
         lambda name: engine.image_id(name) is not None,
@@ -183,19 +190,9 @@ def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
         in_engine(spec.cluster),
         spec.images.mirrors,
         prepare=spec.cluster.supports.node_image,
-        made_from=_made_from(engine, home.sandbox(spec.name)),
+        made_from=made_from,
         can_pull=engine.can_pull,
     )
-
-
-def _made_from(engine: Engine, names: Names) -> Source | None:
-    """Return where the present sandbox has its images from, by its node, or by the registry of one of minikube's."""
-    node, registry = engine.container(names.node), engine.container(names.registry)
-    if node:
-        return "upstream" if machine_node.LABEL in node.labels else "bundle"
-    if registry and registry.image == engine.image_id(recipes()["registry"].reference):
-        return "bundle"
-    return None
 
 
 def prepared(own: OwnImages) -> OwnImages:
@@ -210,7 +207,6 @@ def prepared(own: OwnImages) -> OwnImages:
 
 
 def in_engine(cluster: Cluster) -> tuple[str, ...]:
-    """Return the components that must be in the engine for such a cluster."""
     if not cluster.supports.node_image:
         return tuple(name for name in IN_ENGINE if name != "node")
     return (*IN_ENGINE, BALANCER) if cluster.nodes.control_plane > 1 else IN_ENGINE
@@ -224,5 +220,4 @@ def further(names: Iterable[str]) -> tuple[Recipe, ...]:
 
 
 def buildx(store: Store) -> Path | None:
-    """Return the bundle's buildx; None where it was not built."""
     return store.tool(recipes()["buildx"], "buildx")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +74,10 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
     settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
     for folder in ("etc/apt", "var/lib/apt/lists/partial", f"{ARCHIVES}/partial", "var/log/apt"):
         root.joinpath(folder).mkdir(parents=True, exist_ok=True)
-    root.joinpath("etc/apt/sources.list").write_text(_sources(suite), encoding="utf-8")
+    released, security = _mirrors()
+    places = ((released, suite), (released, f"{suite}-updates"), (security, f"{suite}-security"))
+    sources = "".join(f"deb [signed-by={KEYRING}] {site} {name} main\n" for site, name in places)
+    root.joinpath("etc/apt/sources.list").write_text(sources, encoding="utf-8")
 
     def apt(*words: str) -> None:
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -87,19 +89,12 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
     settings.unlink()
 
 
-def _sources(suite: str) -> str:
-    """Return a sources.list(5) of the suite, its updates and its security updates."""
-    released, security = _mirrors()
-    places = ((released, suite), (released, f"{suite}-updates"), (security, f"{suite}-security"))
-    return "".join(f"deb [signed-by={KEYRING}] {site} {name} main\n" for site, name in places)
-
-
 def _mirrors() -> tuple[str, str]:
     """Return the mirrors of Debian and of its security updates that this machine uses. Raises MissingTool."""
     listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
     sites: dict[bool, str] = {}
     for line in listing.splitlines():
-        match re.split(r"\s+", line.strip()):
+        match line.split():
             case [site, release, "Debian"]:
                 sites.setdefault("security" in site or release.endswith("-security"), site)
     if len(sites) == 2:

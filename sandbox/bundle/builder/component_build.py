@@ -49,7 +49,11 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
             _build(recipe, store, report)
         except (ToolFailed, OSError) as error:
             report.failed(recipe.name, error.brief if isinstance(error, ToolFailed) else str(error))
-            raise _failure(recipe, store, error) from error
+            details, fix, free = str(error), RETRY, shutil.disk_usage(store.root).free
+            if free < ROOM:  # which most tools do not say
+                details += f"\n{free / 1e9:.1f} GB are free in {store.root}"
+                fix = f"free some space, or set XDG_CACHE_HOME to a folder on a larger disk; then {RETRY}"
+            raise BuildFailed(f"building {recipe.name} failed", details=details, fix=fix) from error
         except SandboxError as error:
             report.failed(recipe.name, error.brief)
             raise
@@ -127,22 +131,10 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
         if recipe.node:
             node_image.build(recipe, store, folder, on_line)
         materials.note(recipe, store, folder)
-    report.finished(recipe.name, _size(store, recipe), time.monotonic() - started)
-
-
-def _failure(recipe: Recipe, store: Store, error: Exception) -> BuildFailed:
-    """Return the error of a build that failed; it tells of a full disk, which most tools do not."""
-    details, fix, free = str(error), RETRY, shutil.disk_usage(store.root).free
-    if free < ROOM:
-        details += f"\n{free / 1e9:.1f} GB are free in {store.root}"
-        fix = f"free some space, or set XDG_CACHE_HOME to a folder on a larger disk; then {RETRY}"
-    return BuildFailed(f"building {recipe.name} failed", details=details, fix=fix)
-
-
-def _size(store: Store, recipe: Recipe) -> str:
+    size = ", ".join(recipe.go.programs) if recipe.go else ""
     if recipe.image or recipe.node:
-        return f"image of {store.image(recipe).stat().st_size / 1e6:.0f} MB"
-    return ", ".join(recipe.go.programs) if recipe.go else ""
+        size = f"image of {store.image(recipe).stat().st_size / 1e6:.0f} MB"
+    report.finished(recipe.name, size, time.monotonic() - started)
 
 
 def _minutes(seconds: int) -> str:

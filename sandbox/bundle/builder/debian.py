@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sandbox.bundle.architecture import native
@@ -46,9 +48,16 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
         apt.require()
         apt.download(spec.suite, spec.packages, root, on_line)
         _unpack(root)
-    _keep_copyrights(root, root.with_name(COPYRIGHTS))
-    for path in spec.prune:
-        _remove(root / path)
+    copyrights = root.with_name(COPYRIGHTS)
+    copyrights.mkdir()
+    for documents in root.joinpath("usr/share/doc").iterdir():
+        if documents.joinpath("copyright").is_file():  # Debian Policy, 12.5; also through a link to another package's
+            shutil.copyfile(documents / "copyright", copyrights / documents.name)
+    for path in (root / name for name in spec.prune):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def closure(root: Path, paths: Iterable[str]) -> list[Path]:
@@ -60,31 +69,25 @@ def closure(root: Path, paths: Iterable[str]) -> list[Path]:
     for path in paths:
         for entry in _chain(root, Path(path)):
             closure[entry] = None
-            if not entry.is_symlink():
-                files = [each for inside in _contents(entry) for each in _resolved(root, inside)]
-                closure.update(dict.fromkeys(files))
-                for library in _libraries(root, [file for file in files if not file.is_symlink()]):
-                    closure.update(dict.fromkeys(_chain(root, library)))
+            if entry.is_symlink():
+                continue
+            programs = []
+            for inside in sorted(entry.rglob("*")) if entry.is_dir() else [entry]:
+                chain = [inside]
+                if inside.is_symlink():
+                    with suppress(FileNotFoundError):  # some packages have dangling links
+                        chain = _chain(root, Path("/") / inside.relative_to(root))
+                for file in chain:
+                    if file.is_symlink() or file.is_file():
+                        closure[file] = None
+                        programs += [] if file.is_symlink() else [file]
+            for library in _libraries(root, programs):
+                closure.update(dict.fromkeys(_chain(root, library)))
     return [path for path in closure if path.is_symlink() or not path.is_dir()]
 
 
-def _contents(entry: Path) -> list[Path]:
-    return [p for p in sorted(entry.rglob("*")) if p.is_symlink() or p.is_file()] if entry.is_dir() else [entry]
-
-
-def _resolved(root: Path, path: Path) -> list[Path]:
-    """Return a link and its target; only the link if it is dangling, as some packages' are."""
-    if not path.is_symlink():
-        return [path]
-    try:
-        return [
-            part for part in _chain(root, Path("/") / path.relative_to(root)) if part.is_symlink() or part.is_file()
-        ]
-    except FileNotFoundError:
-        return [path]
-
-
 def _chain(root: Path, path: Path) -> list[Path]:
+    """Return what `path` names inside `root`, after the links at its end that lead there. Raises FileNotFoundError."""
     chain: list[Path] = []
     inside = root
     parts = list(path.parts[1:])
@@ -95,21 +98,11 @@ def _chain(root: Path, path: Path) -> list[Path]:
             if not parts:
                 chain.append(inside)
             base = Path("/") if target.is_absolute() else Path("/") / inside.parent.relative_to(root)
-            parts = [*_normal(base / target).parts[1:], *parts]
+            parts = [*Path(os.path.normpath(base / target)).parts[1:], *parts]
             inside = root
     if not inside.exists():
         raise FileNotFoundError(f"{path} is not in {root}")
     return [*chain, inside]
-
-
-def _normal(path: Path) -> Path:
-    parts: list[str] = []
-    for part in path.parts[1:]:
-        if part == "..":
-            del parts[-1:]  # above the root is the root
-        elif part != ".":
-            parts.append(part)
-    return Path("/", *parts)
 
 
 def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
@@ -118,14 +111,10 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
     for program in programs:
         if program.read_bytes()[:4] != b"\x7fELF":
             continue
-        inside = "/" + str(program.relative_to(root))
-        try:
-            listing = process.run(["chroot", root, loader, "--list", inside], timeout=30)
-        except process.ToolFailed:
-            continue  # statically linked
-        libraries[Path(loader)] = None
-        for match in re.finditer(r"=> (/\S+)", listing):
-            libraries[Path(match[1])] = None
+        with suppress(process.ToolFailed):  # statically linked
+            listing = process.run(["chroot", root, loader, "--list", f"/{program.relative_to(root)}"], timeout=30)
+            libraries[Path(loader)] = None
+            libraries.update((Path(path), None) for path in re.findall(r"=> (/\S+)", listing))
     return list(libraries)
 
 
@@ -159,18 +148,3 @@ def _listed(contents: str) -> Iterable[str]:
     for line in contents.splitlines():
         path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
         yield path.removeprefix(".").rstrip("/") or "/."
-
-
-def _keep_copyrights(root: Path, into: Path) -> None:
-    """Copy each package's copyright file to `into`/PACKAGE (Debian Policy, 12.5)."""
-    into.mkdir()
-    for documents in root.joinpath("usr/share/doc").iterdir():
-        if documents.joinpath("copyright").is_file():  # also through a link to another package's folder
-            shutil.copyfile(documents / "copyright", into / documents.name)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -48,8 +48,13 @@ def build(
     static = ["-linkmode=external", "-extldflags=-static"] if spec.cgo else []
     linker = "-ldflags=" + " ".join(["-s", "-w", *static, *variables])
     words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
-    c = _compiling_c(spec, trees, target) if spec.cgo else {}
-    _run(go, work, on_line, *words, env={"GOOS": "linux", "GOARCH": target.name, **c})
+    env = {"GOOS": "linux", "GOARCH": target.name}
+    if spec.cgo:
+        env |= {"CGO_ENABLED": "1", "CC": "gcc", "PKG_CONFIG": "true"}
+        env["CGO_CFLAGS"] = " ".join(["-O2", *(f"-I{tree}/usr/include" for tree in trees)])
+        places = [f"-L{tree}/usr/lib/{target.triplet}" for tree in trees]
+        env["CGO_LDFLAGS"] = " ".join([*places, *(f"-l{name}" for name in spec.libraries)])
+    _run(go, work, on_line, *words, env=env)
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
     architecture.require(out.iterdir(), target)
@@ -62,17 +67,6 @@ def require_c() -> None:
             details="runc and flannel contain C code",
             fix="apt-get install gcc libc6-dev, then run `sandbox bundle build` again",
         )
-
-
-def _compiling_c(spec: GoBuild, trees: Sequence[Path], target: Architecture) -> Mapping[str, str]:
-    places = [f"-L{tree}/usr/lib/{target.triplet}" for tree in trees]
-    return {
-        "CGO_ENABLED": "1",
-        "CC": "gcc",
-        "PKG_CONFIG": "true",
-        "CGO_CFLAGS": " ".join(["-O2", *(f"-I{tree}/usr/include" for tree in trees)]),
-        "CGO_LDFLAGS": " ".join([*places, *(f"-l{name}" for name in spec.libraries)]),
-    }
 
 
 def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callable[[str], None]) -> list[str]:

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from sandbox.bundle.architecture import Architecture, named, native
 from sandbox.bundle.builder import debian
@@ -92,10 +92,9 @@ def write_layer(entries: Iterable[Entry], into: Path) -> str:
         seen: set[PurePosixPath] = set()
         for entry in sorted(entries, key=lambda e: e.name.parts):
             for parent in [*reversed(entry.name.parents[:-1]), entry.name]:
-                if parent in seen:
-                    continue
-                seen.add(parent)
-                _add_entry(tar, entry if parent == entry.name else Entry(name=parent))
+                if parent not in seen:
+                    seen.add(parent)
+                    _add_entry(tar, entry if parent == entry.name else Entry(name=parent))
     return f"sha256:{files.sha256(into)}"
 
 
@@ -120,14 +119,12 @@ def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
 
 def _add_entry(tar: tarfile.TarFile, entry: Entry) -> None:
     info = tarfile.TarInfo(str(entry.name))
-    if entry.target is not None or (entry.source and entry.source.is_symlink()):
-        info.type = tarfile.SYMTYPE
-        info.linkname = entry.target if entry.target is not None else str(entry.source and entry.source.readlink())
-        info.mode = 0o777
+    target = str(entry.source.readlink()) if entry.source and entry.source.is_symlink() else entry.target
+    if target is not None:
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, target, 0o777
         tar.addfile(info)
     elif entry.source is None:
-        info.type = tarfile.DIRTYPE
-        info.mode = 0o1777 if entry.name.name == "tmp" else 0o755
+        info.type, info.mode = tarfile.DIRTYPE, 0o1777 if entry.name.name == "tmp" else 0o755
         tar.addfile(info)
     else:
         status = entry.source.stat()
@@ -192,11 +189,15 @@ def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None
     """
     layer = into.with_suffix(".layer")
     with tarfile.open(archive) as tar:
-        (described,) = json.load(_file(tar, "manifest.json"))
-        image = json.load(_file(tar, described["Config"]))
+
+        def member(name: str) -> IO[bytes]:
+            return cast("IO[bytes]", tar.extractfile(name))  # `write_archive` writes only files
+
+        (described,) = json.load(member("manifest.json"))
+        image = json.load(member(described["Config"]))
         (content,) = described["Layers"]
         with layer.open("wb") as data:
-            shutil.copyfileobj(_file(tar, content), data)
+            shutil.copyfileobj(member(content), data)
     config = image["config"]
     write_archive(
         into,
@@ -208,13 +209,6 @@ def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None
         architecture=named(image["architecture"]),
     )
     layer.unlink()
-
-
-def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    file = tar.extractfile(name)
-    if file is None:
-        raise tarfile.ReadError(f"{name} is not a file")
-    return file
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

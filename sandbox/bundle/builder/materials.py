@@ -38,6 +38,11 @@ class Material:
     version: str
     licences: tuple[str, ...] = ()
 
+    @property
+    def purl(self) -> str:
+        name = quote(self.name.lower() if self.kind == "golang" else f"debian/{self.name}", safe="/")
+        return f"pkg:{self.kind}/{name}@{quote(self.version, safe='')}"
+
 
 def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
     """Return the materials of a built component."""
@@ -47,30 +52,29 @@ def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
 
 def note(recipe: Recipe, store: Store, folder: Path) -> None:
     """Find the materials of the component that is being built in `folder`, and write them there."""
-    materials = sorted(set(_materials(recipe, store, folder)))
-    text = json.dumps([asdict(material) for material in materials], indent=1)
-    folder.joinpath(FILE).write_text(f"{text}\n", encoding="utf-8")
-
-
-def _materials(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
+    materials: set[Material] = set()
     if recipe.go:
-        yield from _modules(golang.toolchain(store.toolchains), sorted(folder.joinpath("bin").iterdir()))
+        materials.update(_modules(golang.toolchain(store.toolchains), sorted(folder.joinpath("bin").iterdir())))
     if recipe.files:
-        yield from _module_of(golang.toolchain(store.toolchains), recipe, recipe.files.module)
+        module, go_mod = recipe.files.module, recipe.go_mod.read_text(encoding="utf-8")
+        required = re.search(rf"{re.escape(module)} (v\S+)", go_mod)
+        version = required[1] if required else recipe.version
+        materials.add(_module(_module_cache(golang.toolchain(store.toolchains)), module, version))
     if recipe.debian:
-        yield from _packages(folder / "tree", folder / debian.COPYRIGHTS)
+        materials.update(_packages(folder / "tree", folder / debian.COPYRIGHTS))
     if recipe.image and recipe.image.tree:
         tree = recipes()[recipe.image.tree]
         root = store.tree(tree)
-        files = {"/" + str(path.relative_to(root)) for path in debian.closure(root, recipe.image.copies)}
-        yield from _packages(root, store.folder(tree) / debian.COPYRIGHTS, files)
+        files = {f"/{path.relative_to(root)}" for path in debian.closure(root, recipe.image.copies)}
+        materials.update(_packages(root, store.folder(tree) / debian.COPYRIGHTS, files))
     if recipe.node:
-        for needed in recipe.needs:
-            yield from of(recipes()[needed], store)
+        materials.update(material for needed in recipe.needs for material in of(recipes()[needed], store))
+    text = json.dumps([asdict(material) for material in sorted(materials)], indent=1)
+    folder.joinpath(FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
 def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
-    cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
+    cache = _module_cache(go)
     listing = process.run([go, "version", "-m", *programs], timeout=120)
     for version in set(re.findall(r": go([0-9.]+)", listing)):
         yield Material("golang", "stdlib", version, ("BSD-3-Clause",))
@@ -78,48 +82,35 @@ def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
     for line, following in zip(lines, [*lines[1:], []], strict=True):
         if line[:1] == ["dep"]:
             _, name, version, *_ = following if following[:1] == ["=>"] else line
-            yield Material("golang", name, version, _licence(cache, name, version))
+            yield _module(cache, name, version)
 
 
-def _module_of(go: Path, recipe: Recipe, module: str) -> Iterator[Material]:
-    cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
-    required = re.search(rf"{re.escape(module)} (v\S+)", recipe.go_mod.read_text(encoding="utf-8"))
-    version = required[1] if required else recipe.version
-    yield Material("golang", module, version, _licence(cache, module, version))
+def _module_cache(go: Path) -> Path:
+    return Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
 
 
-def _licence(cache: Path, module: str, version: str) -> tuple[str, ...]:
-    folder = cache / re.sub("[A-Z]", lambda capital: "!" + capital[0].lower(), f"{module}@{version}")
+def _module(cache: Path, name: str, version: str) -> Material:
+    folder = cache / re.sub("[A-Z]", lambda capital: "!" + capital[0].lower(), f"{name}@{version}")
     files = {path for pattern in _LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
     names = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
-    return tuple(sorted(filter(None, names)))
+    return Material("golang", name, version, tuple(sorted(filter(None, names))))
 
 
 def _packages(root: Path, copyrights: Path, files: set[str] | None = None) -> Iterator[Material]:
     """Yield the packages of a Debian tree; with `files`, only those that own one of them."""
-    for stanza in root.joinpath(debian.DATABASE, "status").read_text(encoding="utf-8").split("\n\n"):
-        fields = _fields(stanza)
-        if not fields or (files is not None and files.isdisjoint(_files(root, fields))):
+    database = root / debian.DATABASE
+    for stanza in database.joinpath("status").read_text(encoding="utf-8").split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version|Architecture): (.+)$", stanza, re.MULTILINE))
+        if not fields:
             continue
-        copyright = copyrights / fields["Package"]
-        stated = (
-            licences.of_debian(copyright.read_text(errors="replace", encoding="utf-8")) if copyright.exists() else ()
-        )
-        yield Material("deb", fields["Package"], fields["Version"], stated)
-
-
-def _fields(stanza: str) -> Mapping[str, str]:
-    return dict(re.findall(r"^(Package|Version|Architecture): (.+)$", stanza, re.MULTILINE))
-
-
-def _files(root: Path, fields: Mapping[str, str]) -> Iterator[str]:
-    info = root / debian.DATABASE / "info"
-    for name in (fields["Package"], f"{fields['Package']}:{fields['Architecture']}"):
-        listing = info / f"{name}.list"
-        if listing.exists():
-            for path in listing.read_text(encoding="utf-8").splitlines():
-                yield path
-                yield f"/usr{path}"
+        name = fields["Package"]
+        listings = [database / "info" / f"{package}.list" for package in (name, f"{name}:{fields['Architecture']}")]
+        texts = [listing.read_text(encoding="utf-8") for listing in listings if listing.exists()]
+        owned = [path for text in texts for path in text.splitlines()]
+        if files is None or not files.isdisjoint([*owned, *(f"/usr{path}" for path in owned)]):
+            copyright = copyrights / name
+            text = copyright.read_text(errors="replace", encoding="utf-8") if copyright.exists() else ""
+            yield Material("deb", name, fields["Version"], licences.of_debian(text))
 
 
 def bill_of_materials(
@@ -132,13 +123,9 @@ def bill_of_materials(
     """
     every = sorted(set(chain.from_iterable(materials.values())))
     summed = hashlib.sha256("".join(f"{file.path}\0{file.sha256}\0" for file in files).encode()).hexdigest()
+    bundle = {"type": "application", "bom-ref": "sandbox-bundle", "name": "sandbox-bundle", "version": __version__}
     metadata: dict[str, Any] = {
-        "component": {
-            "type": "application",
-            "bom-ref": "sandbox-bundle",
-            "name": "sandbox-bundle",
-            "version": __version__,
-        },
+        "component": bundle,
         "tools": {"components": [{"type": "application", "name": "sandbox", "version": __version__}]},
     }
     if epoch is not None:
@@ -154,22 +141,17 @@ def bill_of_materials(
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, summed)}",
         "version": 1,
         "metadata": metadata,
-        "components": [*applications, *map(_material_entry, every)],
+        "components": [*applications, *map(_entry, every)],
         "dependencies": [
             {"ref": "sandbox-bundle", "dependsOn": [component.path for component in materials]},
-            *({"ref": part.path, "dependsOn": [*map(_purl, uses)]} for part, uses in materials.items()),
+            *({"ref": part.path, "dependsOn": [use.purl for use in uses]} for part, uses in materials.items()),
         ],
     }
     return json.dumps(bill, indent=1).encode() + b"\n"
 
 
-def _material_entry(material: Material) -> dict[str, Any]:
-    purl = _purl(material)
-    entry = {"type": "library", "bom-ref": purl, "name": material.name, "version": material.version, "purl": purl}
+def _entry(material: Material) -> dict[str, Any]:
+    name, version, purl = material.name, material.version, material.purl
+    entry = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
     names = [{"license": {"id" if licences.is_identifier(name) else "name": name}} for name in material.licences]
     return {**entry, "licenses": names} if names else entry
-
-
-def _purl(material: Material) -> str:
-    name = quote(material.name.lower() if material.kind == "golang" else f"debian/{material.name}", safe="/")
-    return f"pkg:{material.kind}/{name}@{quote(material.version, safe='')}"

@@ -64,7 +64,11 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
     _install(recipe, store, root)
     _preload(store, root, [recipes()[name] for name in recipe.needs], on_line)
     _move_snapshots(root)
-    _share_kubernetes(root)
+    # The node's Kubernetes program and the one in the unpacked image become one file, stored once in the layer.
+    program = root / "usr/bin/kubernetes"
+    (unpacked,) = root.joinpath(UNPACKED).glob("*/fs/usr/local/bin/kubernetes")
+    program.unlink()
+    program.hardlink_to(unpacked)
     on_line("writing the image")
     content = folder / "layer.tar"
     diff_id = image_archive.write_tree(root, content, empty=EMPTY)
@@ -124,14 +128,6 @@ def _move_snapshots(root: Path) -> None:
             continue
         snapshot.rename(root / UNPACKED / snapshot.name)
         snapshot.symlink_to(f"/{UNPACKED}/{snapshot.name}")
-
-
-def _share_kubernetes(root: Path) -> None:
-    """Make the node's Kubernetes program and the one in the unpacked image one file, to store it once in the layer."""
-    own = root / "usr/bin/kubernetes"
-    (unpacked,) = root.joinpath(UNPACKED).glob("*/fs/usr/local/bin/kubernetes")
-    own.unlink()
-    own.hardlink_to(unpacked)
 
 
 def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callable[[str], None]) -> None:
