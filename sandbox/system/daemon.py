@@ -17,8 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.system import files, process
 from sandbox.system.wait import WaitTimeout, wait_until
 
-GRACE = 8.0
-KILL = 5.0
+GRACE = 8.0  # seconds that a program gets to end by SIGTERM, before it is killed
 _LARGEST = 2**31 - 1  # pid_t
 
 
@@ -62,23 +61,18 @@ def end(record: Path) -> bool:
     """
     child = find(record)
     if child is not None:
-        _end(child)
+        for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, number)
+            with contextlib.suppress(WaitTimeout):
+                wait_until(
+                    lambda: "runs" if child.running else None, what="", timeout=patience, pause=0.02, sleep=time.sleep
+                )
+                break
+        else:
+            raise SandboxError(f"process {child.pid} does not end", fix=f"kill -9 {child.pid}")
     record.unlink(missing_ok=True)
     return child is not None
-
-
-def _end(child: Detached) -> None:
-    for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, KILL)):
-        if not child.running:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, number)
-        with contextlib.suppress(WaitTimeout):
-            wait_until(
-                lambda: "runs" if child.running else None, what="", timeout=patience, pause=0.02, sleep=time.sleep
-            )
-            return
-    raise SandboxError(f"process {child.pid} does not end", fix=f"kill -9 {child.pid}")
 
 
 def _started(pid: int) -> str | None:

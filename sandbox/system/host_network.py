@@ -9,7 +9,6 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -25,8 +24,6 @@ LONGEST_COMMAND = 80
 PROC = Path("/proc")
 # Networks of engines and of virtual machines on this machine: no other machine is in them.
 _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
-# Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
-_ELSEWHERE = ("198.51.100.1", 9)
 ROUTES = Path("/proc/net/route")
 _UP = 1  # RTF_UP of include/uapi/linux/route.h
 
@@ -129,9 +126,17 @@ def _refusal(address: str, port: int) -> int:
 
 def lan_addresses() -> tuple[str, ...]:
     """Return this machine's IPv4 addresses in shared networks: private ones first, then that of the default route."""
-    main = _of_default_route()
-    addresses = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
-    ordered = sorted(addresses, key=lambda each: (not each.is_private, str(each) != main, each))
+    import psutil
+
+    main = ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        # Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
+        probe.connect(("198.51.100.1", 9))
+        main = str(probe.getsockname()[0])
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup and not _INSIDE.match(name)}
+    interfaces = (address for name, addresses in psutil.net_if_addrs().items() if name in up for address in addresses)
+    listed = {address.address for address in interfaces if address.family == socket.AF_INET} | ({main} - {""})
+    ordered = sorted(map(IPv4Address, listed), key=lambda each: (not each.is_private, str(each) != main, each))
     return tuple(str(each) for each in ordered if not each.is_loopback and not each.is_link_local)
 
 
@@ -140,30 +145,12 @@ def routes() -> list[tuple[IPv4Network, str]]:
 
     The default route is not among them.
     """
+
+    def number(word: str) -> int:
+        return int.from_bytes(struct.pack("=I", int(word, 16)), "big")
+
     with contextlib.suppress(OSError, ValueError):
         rows = [line.split() for line in ROUTES.read_text(encoding="utf-8").splitlines()[1:]]
-        entries = [(_number(row[1]), _number(row[7]), row[0]) for row in rows if int(row[3], 16) & _UP]
+        entries = [(number(row[1]), number(row[7]), row[0]) for row in rows if int(row[3], 16) & _UP]
         return [(IPv4Network((network, mask.bit_count())), device) for network, mask, device in entries if mask]
     return []
-
-
-def _number(word: str) -> int:
-    return int.from_bytes(struct.pack("=I", int(word, 16)), "big")
-
-
-def _of_default_route() -> str | None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ELSEWHERE)
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
-
-
-def _of_interfaces() -> Iterator[str]:
-    import psutil
-
-    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
-    for name, addresses in psutil.net_if_addrs().items():
-        if name in up and not _INSIDE.match(name):
-            yield from (address.address for address in addresses if address.family == socket.AF_INET)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.sanitize import fit
@@ -45,8 +45,8 @@ class ToolFailed(SandboxError):
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
     """Return the path of `name`: on the PATH, else in one of the folders `extra`; None if it is nowhere."""
-    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
-    return Path(found) if found else None
+    path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
+    return Path(path) if path else None
 
 
 def require_version(argv: Argv, oldest: tuple[int, int, int], *, fix: str) -> str:
@@ -81,9 +81,34 @@ def run(
     """
     interruption.check()
     typed = _logged("run", argv)
-    words = [*(("nice",) if nice else ()), *(_bound() if bound else ()), *typed]
-    with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside, _input(stdin) as source:
-        child = _started(words, cwd, env, source, aside)
+    words = [*(("nice",) if nice else ()), *typed]
+    if bound and shutil.which("setpriv"):  # of util-linux
+        words = [*words[: -len(typed)], "setpriv", "--pdeathsig", "TERM", *typed]
+    with contextlib.ExitStack() as stack:
+        source = aside = None
+        if stdin is not None:  # as a file, since a program may write before it has read everything
+            source = stack.enter_context(tempfile.TemporaryFile())
+            source.write(stdin.encode())
+            source.seek(0)
+        if not merged:
+            aside = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            child = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env={**os.environ, **env} if env else None,
+                stdin=source or subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=aside or subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                encoding="utf-8",
+            )
+        except OSError as error:
+            if cwd is not None and error.filename == cwd:
+                raise files.refused(f"{words[0]} cannot be run in {cwd}", error) from error
+            raise _missing(words, error) from error
         output, expired = _awaited(child, timeout, on_line)
         interruption.check()
         log.debug("exit %s: %s", child.returncode, typed[0])
@@ -92,32 +117,13 @@ def run(
         if aside:
             aside.seek(0)
             output += aside.read().decode(errors="replace")
-    status, name = child.returncode, Path(typed[0]).name
-    brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
-    raise ToolFailed(brief, details=f"$ {shlex.join(typed)}\n{last_lines(output)}", status=status, output=output)
+    raise _failed(typed, child.returncode, output, f"took longer than {timeout:.0f} s" if expired else "")
 
 
 def _logged(doing: str, argv: Argv) -> list[str]:
     words = [os.fspath(word) for word in argv]
     log.debug("%s: %s", doing, shlex.join(words))
     return words
-
-
-def _bound() -> tuple[str, ...]:
-    """Return what ends the program that follows when we are killed (setpriv(1) of util-linux), where that is."""
-    return ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
-
-
-@contextmanager
-def _input(text: str | None) -> Iterator[IO[bytes] | int]:
-    """Yield the standard input of a program: a file, since a program may write before it has read everything."""
-    if text is None:
-        yield subprocess.DEVNULL
-        return
-    with tempfile.TemporaryFile() as file:
-        file.write(text.encode())
-        file.seek(0)
-        yield file
 
 
 def _awaited(child: subprocess.Popen[str], timeout: float, on_line: Callable[[str], None] | None) -> tuple[str, bool]:
@@ -132,9 +138,14 @@ def _awaited(child: subprocess.Popen[str], timeout: float, on_line: Callable[[st
     timer.daemon = True
     timer.start()
     _running.add(child)
+    lines: list[str] = []
     try:
         interruption.check()  # a stop ends only the programs that it finds in the list
-        output = "".join(_lines(child, on_line))
+        for line in child.stdout or ():
+            if on_line:
+                log.debug("  %s", line.rstrip())
+                on_line(fit(line.rstrip()))
+            lines.append(line)
         child.wait()
     except BaseException:
         _end(child)
@@ -144,43 +155,22 @@ def _awaited(child: subprocess.Popen[str], timeout: float, on_line: Callable[[st
         timer.cancel()
         if child.stdout:
             child.stdout.close()
-    return output, expired.is_set()
-
-
-def _lines(child: subprocess.Popen[str], on_line: Callable[[str], None] | None) -> Iterator[str]:
-    for line in child.stdout or ():
-        if on_line:
-            log.debug("  %s", line.rstrip())
-            on_line(fit(line.rstrip()))
-        yield line
-
-
-def _started(
-    words: list[str], cwd: Path | None, env: Mapping[str, str] | None, source: IO[bytes] | int, aside: IO[bytes] | None
-) -> subprocess.Popen[str]:
-    try:
-        return subprocess.Popen(
-            words,
-            cwd=cwd,
-            env={**os.environ, **env} if env else None,
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=aside or subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            encoding="utf-8",
-        )
-    except OSError as error:
-        if cwd is not None and error.filename == cwd:
-            raise files.refused(f"{words[0]} cannot be run in {cwd}", error) from error
-        raise _missing(words, error) from error
+    return "".join(lines), expired.is_set()
 
 
 def _missing(words: Sequence[str], error: OSError) -> MissingTool:
     if isinstance(error, FileNotFoundError):
         return MissingTool(f"{words[0]} is not installed", details=shlex.join(words))
     return MissingTool(f"{words[0]} cannot be run", details=str(error))
+
+
+def _failed(words: Sequence[str], status: int, output: str, reason: str = "") -> ToolFailed:
+    return ToolFailed(
+        f"{Path(words[0]).name} {reason or f'failed with status {status}'}",
+        details=f"$ {shlex.join(words)}\n{last_lines(output)}",
+        status=status,
+        output=output,
+    )
 
 
 def run_at_terminal(argv: Argv) -> str:
@@ -204,10 +194,9 @@ def run_at_terminal(argv: Argv) -> str:
             with contextlib.suppress(PermissionError):  # it belongs to root; the terminal has signalled it as well
                 child.terminate()
             raise
-    if child.returncode == 0:
-        return output
-    brief = f"{Path(words[0]).name} failed with status {child.returncode}"
-    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=child.returncode)
+    if child.returncode != 0:
+        raise _failed(words, child.returncode, output)
+    return output
 
 
 def end_all() -> None:

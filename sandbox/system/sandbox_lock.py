@@ -19,6 +19,7 @@ from sandbox.system import daemon, files
 from sandbox.system.files import Locked
 
 RECORD = "holder.json"
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Busy(SandboxError):
@@ -57,16 +58,33 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     `waits` is called once, with a message for people, when there is something to wait for. `what` is what the others
     work on, by default the sandbox that `folder` is named after. Raises Busy.
     """
+    what = what or f"the sandbox '{folder.name}'"
     with ExitStack() as stack:
         try:
             stack.enter_context(files.exclusive(folder, seconds=0))
         except Locked:
-            stack.enter_context(_waited(folder, seconds, waits, what or f"the sandbox '{folder.name}'"))
+            holder = Holder.read(folder)
+            if seconds:
+                waits(f"waiting for {holder or 'another command'}; at most {seconds:.0f} s")
+            try:
+                stack.enter_context(files.exclusive(folder, seconds=seconds))
+            except Locked as error:
+                holder = Holder.read(folder) or holder
+                raise Busy(
+                    f"another command works on {what}",
+                    details=str(holder) if holder else f"it holds the lock in {folder}",
+                    fix=f"wait for it, or end it: kill {holder.pid}" if holder else "wait for it",
+                ) from error
         files.make_private_dir(folder)  # its previous holder may have removed it
-        record = folder / RECORD
+        record, this = folder / RECORD, daemon.this()
+        holder = Holder(command=command, since=time.time(), pid=this.pid, started=this.started)
         files.sweep(record)
         try:
-            _note(record, command)
+            try:
+                files.write_atomic(record, json.dumps(asdict(holder)).encode(), mode=0o600)
+            except SandboxError as error:  # on a full disk it is not told: the command may be the one that frees space
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FULL_DISK:
+                    raise
             yield
         finally:
             with suppress(OSError):
@@ -82,34 +100,3 @@ def forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     files.remove_empty(folder)
     files.remove_empty(folder.parent)
-
-
-def _note(record: Path, command: str) -> None:
-    """Write who holds the lock; on a full disk it is not told, for the command may be the one that frees space."""
-    this = daemon.this()
-    holder = Holder(command=command, since=time.time(), pid=this.pid, started=this.started)
-    try:
-        files.write_atomic(record, json.dumps(asdict(holder)).encode(), mode=0o600)
-    except SandboxError as error:
-        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-
-
-@contextmanager
-def _waited(folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> Iterator[None]:
-    """Hold the lock after its present holder. Raises Busy."""
-    holder = Holder.read(folder)
-    if seconds:
-        waits(f"waiting for {holder or 'another command'}; at most {seconds:.0f} s")
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(files.exclusive(folder, seconds=seconds))
-        except Locked as error:
-            holder = Holder.read(folder) or holder
-            stop = f", or end it: kill {holder.pid}" if holder else ""
-            raise Busy(
-                f"another command works on {what}",
-                details=str(holder) if holder else f"it holds the lock in {folder}",
-                fix=f"wait for it{stop}",
-            ) from error
-        yield

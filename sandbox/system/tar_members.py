@@ -35,12 +35,8 @@ class LimitedMember(tarfile.TarInfo):
         if member.type in _HEADERS and member.size > LARGEST_HEADER:
             raise tarfile.ReadError(f"a header of {member.size} bytes")
         if member.type == tarfile.GNUTYPE_SPARSE:
-            raise _sparse()
+            member._proc_gnusparse_10()
         return member
 
     def _proc_gnusparse_10(self, *_: object) -> NoReturn:
-        raise _sparse()
-
-
-def _sparse() -> tarfile.ReadError:
-    return tarfile.ReadError("a sparse file")
+        raise tarfile.ReadError("a sparse file")
