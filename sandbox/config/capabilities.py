@@ -14,15 +14,10 @@ if TYPE_CHECKING:
 
 ProviderName = Literal["kind", "minikube", "existing"]
 Misfit = tuple[tuple[str | int, ...], str]
-KeyReasons = Mapping[tuple[str, str], str]
 
-INGRESS_ADDONS = ("ingress", "traefik", "kong", "istio")
-# minikube's own name for this machine, which its users rely on.
-MINIKUBE_HOST = "host.minikube.internal"
-
-_EXISTING_ONLY = {
-    ("cluster", key): "is for an existing cluster: write 'provider: existing'" for key in ("context", "namespace")
-}
+_EXISTING_ONLY = dict.fromkeys(
+    (("cluster", "context"), ("cluster", "namespace")), "is for an existing cluster: write 'provider: existing'"
+)
 _KEPT = {
     ("cluster", "kubernetes"): "version",
     ("cluster", "nodes"): "nodes",
@@ -57,7 +52,7 @@ class Capabilities:
     own_addons: bool = False
     ingress_addons: tuple[str, ...] = ()
     host_names: tuple[str, ...] = (HOST,)
-    refused: KeyReasons = field(default_factory=dict)
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 CAPABILITIES: Mapping[ProviderName, Capabilities] = {
@@ -65,15 +60,12 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         node_image=True,
         api_on_nodes=True,
         pausing=True,
-        refused={
-            **_EXISTING_ONLY,
-            ("cluster", "profile"): "is a minikube profile: write 'provider: minikube'",
-        },
+        refused={**_EXISTING_ONLY, ("cluster", "profile"): "is a minikube profile: write 'provider: minikube'"},
     ),
     "minikube": Capabilities(
         own_addons=True,
-        ingress_addons=INGRESS_ADDONS,
-        host_names=(HOST, MINIKUBE_HOST),
+        ingress_addons=("ingress", "traefik", "kong", "istio"),
+        host_names=(HOST, "host.minikube.internal"),  # minikube's own, which its users rely on
         refused={
             **_EXISTING_ONLY,
             **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
@@ -105,34 +97,28 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
 
 def misfits(spec: Spec) -> Iterator[Misfit]:
     """Yield what does not fit the cluster's provider: the path of each value to change, and why."""
-    can = spec.cluster.supports
+    cluster, ingress, can = spec.cluster, spec.ingress, spec.cluster.supports
     for (part, key), reason in can.refused.items():
         value = getattr(spec, part)
         if getattr(value, key) != getattr(type(value)(), key):
             yield (part, key), reason
-    if can.whole_cluster or spec.ingress.controller != "none":
-        yield from _ingress_of_others(spec)
-    yield from _ingress_addons(spec)
-    if spec.cluster.profile and spec.cluster.kubernetes and ("cluster", "profile") not in can.refused:
-        yield ("cluster", "kubernetes"), f"the profile '{spec.cluster.profile}' keeps its Kubernetes version"
+    if can.whole_cluster or ingress.controller != "none":  # a new cluster has no other controller
+        for key in ("class_name", "address"):
+            if getattr(ingress, key) is not None:
+                yield ("ingress", key), "is for the controller of an existing cluster: write 'controller: none'"
+    for index, use in enumerate(spec.addons):
+        if use.addon in can.ingress_addons and ingress.controller != "none":
+            yield (
+                ("addons", index),
+                f"'{use.addon}' serves the same Ingresses: also write 'ingress: {{controller: none}}'",
+            )
+    if cluster.profile and cluster.kubernetes and ("cluster", "profile") not in can.refused:
+        yield ("cluster", "kubernetes"), f"the profile '{cluster.profile}' keeps its Kubernetes version"
     if spec.pause_after and not can.pausing:
-        yield ("pause_after",), f"is for clusters of kind, which can be paused, not of {spec.cluster.provider}"
-    if not can.whole_cluster:
-        yield from _one_namespace(spec)
-
-
-def require_commandable(spec: Spec, addon: str) -> None:
-    """Raise UsageError for an addon that only the spec can ask for, since the ingress depends on it."""
-    if addon in spec.cluster.supports.ingress_addons and spec.ingress.controller != "none":
-        raise UsageError(
-            f"the addon '{addon}' takes the node's ports, so it must be in the spec",
-            fix=f"in sandbox.yaml: addons: [{addon}] and ingress: {{controller: none}}; then `sandbox up`",
-        )
-
-
-def _one_namespace(spec: Spec) -> Iterator[Misfit]:
-    """Yield what would change more of a cluster than one namespace, or be a container on its network."""
-    if spec.cluster.context is None:
+        yield ("pause_after",), f"is for clusters of kind, which can be paused, not of {cluster.provider}"
+    if can.whole_cluster:
+        return
+    if cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
     if spec.certs.issuer != "sandbox":
         yield ("certs", "issuer"), f"cert-manager is {_ONE_NAMESPACE}"
@@ -143,17 +129,10 @@ def _one_namespace(spec: Spec) -> Iterator[Misfit]:
             yield (part,), f"are {_ONE_NAMESPACE}"
 
 
-def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
-    if spec.ingress.controller == "none":
-        return
-    for index, one in enumerate(spec.addons):
-        if one.addon in spec.cluster.supports.ingress_addons:
-            wrong = f"'{one.addon}' serves the same Ingresses: also write 'ingress: {{controller: none}}'"
-            yield ("addons", index), wrong
-
-
-def _ingress_of_others(spec: Spec) -> Iterator[Misfit]:
-    """Yield settings for an existing ingress controller, where the cluster is new and has none."""
-    for key in ("class_name", "address"):
-        if getattr(spec.ingress, key) is not None:
-            yield ("ingress", key), "is for the controller of an existing cluster: write 'controller: none'"
+def require_commandable(spec: Spec, addon: str) -> None:
+    """Raise UsageError for an addon that only the spec can ask for, since the ingress depends on it."""
+    if addon in spec.cluster.supports.ingress_addons and spec.ingress.controller != "none":
+        raise UsageError(
+            f"the addon '{addon}' takes the node's ports, so it must be in the spec",
+            fix=f"in sandbox.yaml: addons: [{addon}] and ingress: {{controller: none}}; then `sandbox up`",
+        )

@@ -28,21 +28,37 @@ def of_folder(folder: Path) -> Checkout:
 
     A folder below is named after itself, since a repository may have several sandboxes.
     """
-    top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
-    git = _git_folder(top) if top else None
-    common = _common_folder(git) if git else None
+    top, git = _git_folder(folder)
+    # Only a linked worktree has `commondir`, which names the repository's own folder; submodules have none.
+    path = _text(git / "commondir") if git else ""
     place = folder
     while place != top and place.name.lower() in KINDS and place.parent.name:
         place = place.parent
-    name = _main_name(common) if common and place == top else place.name
-    return Checkout(name, _branch(git) or git.name if git and common else "")
+    if git is None or not path:
+        return Checkout(place.name)
+    name, common = place.name, Path(os.path.normpath(git / path))
+    if place == top:  # a bare repository is called NAME.git, or is in a hidden folder
+        name = common.parent.name if common.name.startswith(".") else common.name.removesuffix(".git")
+    return Checkout(name, branch_of(folder) or git.name)
 
 
 def branch_of(folder: Path) -> str:
     """Return the branch that is checked out in a folder; empty for none."""
+    _, git = _git_folder(folder)
+    head = _text(git / "HEAD") if git else ""
+    return head.removeprefix(HEADS) if head.startswith(HEADS) else ""
+
+
+def _git_folder(folder: Path) -> tuple[Path | None, Path | None]:
+    """Return the top of the worktree that a folder is in, and git's own folder: `.git`, or the one that a file names.
+
+    Source: git's gitrepository-layout.
+    """
     top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
-    git = _git_folder(top) if top else None
-    return _branch(git) if git else ""
+    if top is None or (top / ".git").is_dir():
+        return top, top and top / ".git"
+    key, _, path = _text(top / ".git").partition(": ")
+    return top, top / path if key == "gitdir" else None
 
 
 def own_name(name: str, suffix: str) -> str:
@@ -54,34 +70,6 @@ def own_name(name: str, suffix: str) -> str:
         return whole
     digest = hashlib.sha256(f"{name}-{suffix}".encode()).hexdigest()[:4]
     return f"{whole[: MAX_OWN_NAME - len(digest) - 1].rstrip('-')}-{digest}"
-
-
-def _git_folder(top: Path) -> Path | None:
-    """Return git's own folder of the worktree `top`: `.git`, or the one that the file `.git` names.
-
-    Source: git's gitrepository-layout.
-    """
-    place = top / ".git"
-    if place.is_dir():
-        return place
-    key, _, path = _text(place).partition(": ")
-    return top / path if key == "gitdir" else None
-
-
-def _common_folder(git: Path) -> Path | None:
-    """Return the repository's own folder, for a linked worktree only: others, and submodules, have no `commondir`."""
-    path = _text(git / "commondir")
-    return Path(os.path.normpath(git / path)) if path else None
-
-
-def _main_name(common: Path) -> str:
-    """Return the name of the folder that has `.git`; a bare repository is called NAME.git, or is in a hidden folder."""
-    return common.parent.name if common.name.startswith(".") else common.name.removesuffix(".git")
-
-
-def _branch(git: Path) -> str:
-    head = _text(git / "HEAD")
-    return head.removeprefix(HEADS) if head.startswith(HEADS) else ""
 
 
 def _text(file: Path) -> str:

@@ -58,14 +58,18 @@ def load(
     override is its name, `naming` chooses it: from the base name, and from the one of its own that a worktree has.
     """
     checkout = Checkout(called) if called else of_folder(Path(os.path.abspath(path.parent)))  # noqa: PTH100  # keeps links
-
-    def amended(source: Source) -> Source:
-        return _overridden(_named(source, checkout, overrides, naming), overrides)
-
-    spec = loader.load(path, Spec, create="`sandbox init` writes one; -f FILE names another", amend=amended)
+    spec = loader.load(
+        path,
+        Spec,
+        create="`sandbox init` writes one; -f FILE names another",
+        amend=lambda source: _overridden(_named(source, checkout, overrides, naming), overrides),
+    )
     if not spec.says("name"):
         raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
-    return _absolute(spec, _folder(path))
+    # The same from wherever the file is named: without `..`, unless of a link.
+    folder = path.parent.absolute()
+    plain = Path(os.path.normpath(folder))
+    return _absolute(spec, plain if plain.exists() and plain.samefile(folder) else folder)
 
 
 def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:
@@ -113,8 +117,8 @@ def with_bundle(spec: AnySpec) -> AnySpec:
 
 def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], naming: Naming) -> Source:
     """Return the document with the sandbox's name, and with the domain that follows from it."""
-    at = source.places.get(("name",))
-    base = as_name(checkout.name) if at is None or at.blank else source.data["name"]
+    place = source.places.get(("name",))
+    base = as_name(checkout.name) if place is None or place.blank else source.data["name"]
     if not isinstance(base, str) or not base or as_name(base) != base:
         return source  # refused where it is written
     own = own_name(base, checkout.branch) if checkout.branch else base
@@ -124,52 +128,38 @@ def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], na
         source = source.merged(("name",), name, Giver.FOLDER)
     if name == base or as_name(name) != name or (domain and not is_domain(domain)):
         return source
-    base_domain = domain or f"{base}.sandbox.localhost"
     if domain:
-        source = source.merged(("domain",), _domain_of(name, base, domain), Giver.FOLDER)
-    return source if source.data.get("base_domain") else source.merged(("base_domain",), base_domain, Giver.FOLDER)
-
-
-def _domain_of(name: str, base: str, domain: str) -> str:
-    first, _, rest = domain.partition(".")
-    return f"{name}.{rest if first == base else domain}"
+        first, _, rest = domain.partition(".")
+        source = source.merged(("domain",), f"{name}.{rest if first == base else domain}", Giver.FOLDER)
+    if source.data.get("base_domain"):
+        return source
+    return source.merged(("base_domain",), domain or f"{base}.sandbox.localhost", Giver.FOLDER)
 
 
 def _overridden(source: Source, overrides: Sequence[Override]) -> Source:
-    for one in overrides:
-        source = source.merged(one.path, one.value, Giver.OPTION, one.option)
+    for override in overrides:
+        source = source.merged(override.path, override.value, Giver.OPTION, override.option)
     return source
 
 
-def _folder(path: Path) -> Path:
-    """Return the folder of a file, absolute, and the same from wherever it is named: without `..`, unless of a link."""
-    whole = path.parent.absolute()
-    plain = Path(os.path.normpath(whole))
-    return plain if plain.exists() and plain.samefile(whole) else whole
-
-
 def _absolute(spec: Spec, folder: Path) -> Spec:
-    default = spec.certs.default and KeyPairFiles(
-        cert=folder / spec.certs.default.cert, key=folder / spec.certs.default.key
-    )
-    storage = spec.registry.storage and folder / spec.registry.storage
-    ca = folder / spec.network.ca if isinstance(spec.network.ca, Path) else spec.network.ca
+    certs, registry, network, cluster = spec.certs, spec.registry, spec.network, spec.cluster
+    default = certs.default and KeyPairFiles(cert=folder / certs.default.cert, key=folder / certs.default.key)
+    storage = registry.storage and folder / registry.storage
+    ca = folder / network.ca if isinstance(network.ca, Path) else network.ca
+    mounts = tuple(mount.model_copy(update={"host": folder / mount.host}) for mount in cluster.mounts)
     return spec.model_copy(
         update={
-            "certs": spec.certs.model_copy(update={"default": default}),
-            "registry": spec.registry.model_copy(update={"storage": storage}),
-            "network": spec.network.model_copy(update={"ca": ca}),
+            "certs": certs.model_copy(update={"default": default}),
+            "registry": registry.model_copy(update={"storage": storage}),
+            "network": network.model_copy(update={"ca": ca}),
+            "cluster": cluster.model_copy(update={"mounts": mounts}),
             "credentials": tuple(
                 entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
                 for entry in spec.credentials
             ),
-            "cluster": spec.cluster.model_copy(
-                update={
-                    "mounts": tuple(one.model_copy(update={"host": folder / one.host}) for one in spec.cluster.mounts)
-                }
-            ),
             "push": folder / spec.push if spec.push else None,
-            "addons": tuple(each.below(folder) for each in spec.addons),
-            "apply": tuple(below(folder, each) for each in spec.apply),
+            "addons": tuple(addon.below(folder) for addon in spec.addons),
+            "apply": tuple(below(folder, item) for item in spec.apply),
         }
     )

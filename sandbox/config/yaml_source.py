@@ -28,15 +28,7 @@ class ValueOrigin:
     where: str = ""
 
     def __str__(self) -> str:
-        return self.where or _GIVERS[self.giver]
-
-
-_GIVERS = {
-    Giver.DEFAULT: "default",
-    Giver.RECORDED: "the last up",
-    Giver.FOLDER: "its folder",
-    Giver.PROGRAM: "a program",
-}
+        return self.where or ("default", "the last up", "its folder", "a program")[self.giver]
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class Place:
 
     @property
     def blank(self) -> bool:
-        """Tell whether nothing was written at all, as in `key:`."""
+        """Return whether nothing was written at all, as in `key:`."""
         return self.kind == "nothing" and self.raw == ""
 
 
@@ -79,7 +71,7 @@ class Source:
         target[str(path[-1])] = value
         places = {at: place for at, place in self.places.items() if at[: len(path)] != path}
         for length in range(1, len(path)):
-            if self.places.get(path[:length], _NOWHERE).kind == "nothing" or path[:length] not in places:
+            if path[:length] not in places or places[path[:length]].kind == "nothing":
                 places[path[:length]] = Place(0, None, "a mapping", giver, option)
         places |= _places(value, path, giver, option)
         return Source(data, places)
@@ -92,22 +84,16 @@ class Source:
         }
 
 
-_NOWHERE = Place(0, None, "a mapping")
-
-
 def _places(value: Any, path: KeyPath, giver: Giver, option: str) -> dict[KeyPath, Place]:
-    found: dict[KeyPath, Place] = {}
-    match value:
-        case dict():
-            kind, inside = "a mapping", list(value.items())
-        case list() | tuple():
-            kind, inside = "a list", list(enumerate(value))
-        case _:
-            kind, inside = quoted(value) if isinstance(value, str) else str(value), []
-    found[path] = Place(0, None, kind, giver, option)
+    kind, inside = quoted(value) if isinstance(value, str) else str(value), []
+    if isinstance(value, dict):
+        kind, inside = "a mapping", list(value.items())
+    elif isinstance(value, list | tuple):
+        kind, inside = "a list", list(enumerate(value))
+    places = {path: Place(0, None, kind, giver, option)}
     for key, inner in inside:
-        found |= _places(inner, (*path, key), giver, option)
-    return found
+        places |= _places(inner, (*path, key), giver, option)
+    return places
 
 
 def read(text: str) -> Source:

@@ -11,7 +11,7 @@ from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import chart_dependencies, kustomization
 from sandbox.errors import UsageError
 from sandbox.init import compose, overlay_choice, skaffold
-from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
+from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered, short_list
 from sandbox.init.project_folders import (
     DEEPER,
     folders,
@@ -31,10 +31,11 @@ from sandbox.system.files import is_inside
 TOOL_FILES = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
 MAX_FILES = 500  # a folder with more is something else than manifests of one project
 MAX_CHARTS = 9  # charts of one application; a folder with more is a collection
-MAX_NAMES = 9  # in a note
 # Kinds that `ingress: {gateway_api: true}` brings.
-GATEWAY_GROUP = "gateway.networking.k8s.io"
-GATEWAY_KINDS = {"GRPCRoute", "Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute"}
+_GATEWAY_KINDS = {
+    ("gateway.networking.k8s.io", kind)
+    for kind in ("GRPCRoute", "Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute")
+}
 # Names of folders with outdated files.
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 OWN_FILES = (SPEC, IMAGES, LOCK, *compose.FILES)
@@ -72,8 +73,7 @@ def choose(folder: Path, notes: list[str], render: overlay_choice.Render) -> tup
 
 
 def _left_out(paths: Sequence[str], reason: str) -> list[str]:
-    more = f" and {len(paths) - MAX_NAMES} more" if len(paths) > MAX_NAMES else ""
-    return [f"left out: {', '.join(paths[:MAX_NAMES])}{more} ({reason})"] if paths else []
+    return [f"left out: {short_list(paths)} ({reason})"] if paths else []
 
 
 def _releases(folder: Path, charts: Iterable[str]) -> Iterator[Item]:
@@ -113,7 +113,10 @@ def _usable(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:
     for path, contents in objects.items():
         is_twice = len(set(map(manifests.identity, contents))) < len(contents)
         if path.endswith("/") and (is_twice or unknown_kinds(contents, defined)):
-            split |= _files(folder, path)
+            files = [(file, manifests.load([file])) for file in manifests.files(folder / path)]
+            # Files with most objects first, then shorter names.
+            files.sort(key=lambda pair: (-len(pair[1]), pair[0].with_suffix("")))
+            split |= {file.relative_to(folder).as_posix(): inner for file, inner in files if inner}
         else:
             split[path] = contents
     usable: list[str] = []
@@ -124,7 +127,7 @@ def _usable(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:
         if unknown := unknown_kinds(contents, defined):
             notes.append(f"left out: {path} (nothing defines its kinds: {', '.join(unknown)})")
         elif repeated := names & seen:
-            kind, name = min(repeated)[1], min(repeated)[-1]
+            _, kind, *_, name = min(repeated)
             notes.append(f"left out: {path} (it repeats {kind} {name} of another file)")
         else:
             usable.append(path)
@@ -135,32 +138,26 @@ def _usable(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:
 def needs_gateway_api(objects: Collection[Manifest]) -> bool:
     """Return whether objects use kinds of the Gateway API without bringing their definitions (CRDs)."""
     defined = set(map(manifests.defined, objects))
-    kinds = ((_group(each), each["kind"]) for each in objects)
-    return any(kind[0] == GATEWAY_GROUP and kind[1] in GATEWAY_KINDS and kind not in defined for kind in kinds)
-
-
-def _group(manifest: Manifest) -> str:
-    return str(manifest["apiVersion"]).rpartition("/")[0]
+    kinds = {_group_kind(each) for each in objects}
+    return not kinds.isdisjoint(_GATEWAY_KINDS - defined)
 
 
 def unknown_kinds(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> list[str]:
     """Return the kinds that no sandbox has and that the project does not define, in words."""
-    available = {*defined, *((GATEWAY_GROUP, kind) for kind in GATEWAY_KINDS)}
-    unknown = (
-        each
-        for each in objects
-        if not manifests.is_builtin(_group(each))
-        and _group(each) != TRAEFIK_GROUP
-        and (_group(each), each["kind"]) not in available
-    )
-    return list(dict.fromkeys(f"{each['kind']} ({each['apiVersion']})" for each in unknown))
+    unknown: dict[str, None] = {}
+    for each in objects:
+        group, kind = _group_kind(each)
+        if (
+            not manifests.is_builtin(group)
+            and group != TRAEFIK_GROUP
+            and (group, kind) not in {*defined, *_GATEWAY_KINDS}
+        ):
+            unknown[f"{kind} ({each['apiVersion']})"] = None
+    return list(unknown)
 
 
-def _files(folder: Path, path: str) -> dict[str, Sequence[Manifest]]:
-    """Return the files of a folder with their objects: files with most objects first, then shorter names."""
-    files = [(file, manifests.load([file])) for file in manifests.files(folder / path)]
-    files.sort(key=lambda pair: (-len(pair[1]), pair[0].with_suffix("")))
-    return {file.relative_to(folder).as_posix(): objects for file, objects in files if objects}
+def _group_kind(manifest: Manifest) -> tuple[str, str]:
+    return str(manifest["apiVersion"]).rpartition("/")[0], str(manifest["kind"])
 
 
 def _manifests(folder: Path, others: Sequence[Path], notes: list[str]) -> Iterator[str]:

@@ -19,14 +19,25 @@ from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, skaffold, tiltfile, web_services
-from sandbox.init.detected import OBJECTS, SPEC, App, Findings, Item, ToolFile, is_called, label, numbered
+from sandbox.init.detected import (
+    OBJECTS,
+    SPEC,
+    App,
+    Findings,
+    Front,
+    Item,
+    ToolFile,
+    is_called,
+    label,
+    numbered,
+    short_list,
+)
 from sandbox.init.project_folders import exists, folders, listed, other_sandboxes, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_file
 
-MAX_NAMES = 8  # in a note
 # The usual names of Dockerfiles; the second one is Podman's.
 DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
@@ -58,31 +69,44 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
     render = partial(_objects, folder, store=store)
     items = tool.items or apply_choice.choose(folder, notes, render)
     objects = render(items)
-    lacking_helm = _lacks_helm(items, store)
-    notes[:0] = [lacking_helm] if lacking_helm else []
-    if not tool.items and objects and _is_composed(folder) and not any(map(_serves, objects)):
+    lacks_helm = False
+    try:
+        if any(not isinstance(item, str) and "version" not in item for item in items):
+            Helm.find(store)
+    except MissingTool as error:
+        lacks_helm = True
+        notes.insert(
+            0, f"{error.brief}, so it is unknown what the charts run: {error.fix}; then run `sandbox init` again"
+        )
+    is_composed = any(is_file(folder / name) for name in compose.FILES)
+    serving = (any(pod_images(each)) and each["kind"] not in ("CronJob", "Job") for each in objects)
+    if not tool.items and objects and is_composed and not any(serving):
         notes.append("the manifests are left out: no program of the compose file runs in them")
         items, objects = (), ()
-    images = _every(_images, objects)
+    images = _distinct(lambda each: (image.reference for image in pod_images(each)), objects)
     composed = None if tool.apps else compose.load(folder, profiles, has_manifests=bool(items))
     _require(profiles, {*tool.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
     # Without helm it is not known which images a chart names, and Dockerfiles next to one are often for its tests.
-    built = () if lacking_helm and not images else tuple(_built(folder, images, notes))
-    apps = tuple(_distinct(_completed(folder, app) for app in tool.apps or (composed.apps if composed else built)))
-    if items and composed:  # these keys fit the container of the compose file, and not that of other manifests
-        apps = tuple(replace(app, build=_without(app.build, "target", "sync")) for app in apps)
+    built = () if lacks_helm and not images else tuple(_built(folder, images, notes))
+    apps: list[App] = []
+    for app in tool.apps or (composed.apps if composed else built):
+        build = app.build
+        if items and composed:  # these keys fit the container of the compose file, and not that of other manifests
+            build = {key: value for key, value in build.items() if key not in ("target", "sync")}
+        name = numbered(app.name, [other.name for other in apps])
+        apps.append(replace(_completed(folder, app), name=name, build=build))
     fronts = tuple(web_services.fronts(objects))
-    notes += [*_other_sandboxes(folder), *_absent(folder, apps), *_unread(folder), *_notes_of_objects(objects, fronts)]
+    notes += [*_notes_of_folder(folder, apps), *_notes_of_objects(objects, fronts)]
     if not (apps or items):
         notes += _projects_below(folder)
     # Next to other files `up` would read these, too.
     has_files = is_dir(folder / OBJECTS) and any(map(is_file, manifests.files(folder / OBJECTS)))
     whole = [app.build.get("dockerfile") for app in apps if app.context == "."]
     return Findings(
-        apps,
+        tuple(apps),
         items=items,
-        hosts=_every(_hosts, objects),
+        hosts=_distinct(lambda each: ingress_hosts(each) if each["kind"] == "Ingress" else (), objects),
         images=images,
         fronts=fronts,
         notes=tuple(dict.fromkeys(notes)),
@@ -93,25 +117,20 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
     )
 
 
-def _lacks_helm(items: Iterable[Item], store: Store) -> str:
-    """Return a note if some of the entries are charts and helm is missing; else nothing."""
-    try:
-        if any(not isinstance(item, str) and "version" not in item for item in items):
-            Helm.find(store)
-    except MissingTool as error:
-        return f"{error.brief}, so it is unknown what the charts run: {error.fix}; then run `sandbox init` again"
-    return ""
+def _notes_of_folder(folder: Path, apps: Iterable[App]) -> Iterator[str]:
+    """Yield a note of other sandboxes, of contexts that are missing, and of files of other tools."""
+    if others := [shown(folder, place) for place in other_sandboxes(folder)]:
+        up = shlex.join(["sandbox", "up", "-f", f"{others[0]}{SPEC}"])
+        yield f"left out: {short_list(others)} (other sandboxes: {up})"
+    for context in dict.fromkeys(app.context for app in apps if app.context is not None):
+        if not is_dir(folder / context):
+            yield f"{context}/ is built, and missing in this folder: fetch it before `sandbox up`"
+    for file, tool in UNREAD.items():
+        if exists(folder / file):
+            yield f"{file} ({tool}) is not read: write what it builds into images.yaml, and its manifests below `apply`"
 
 
-def _is_composed(folder: Path) -> bool:
-    return any(is_file(folder / name) for name in compose.FILES)
-
-
-def _serves(manifest: Mapping[str, Any]) -> bool:
-    return any(pod_images(manifest)) and manifest["kind"] not in ("CronJob", "Job")
-
-
-def _notes_of_objects(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Any]) -> Iterator[str]:
+def _notes_of_objects(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Front]) -> Iterator[str]:
     """Yield a note of the kinds that nothing defines, and of the Services that get an Ingress."""
     if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
         yield f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
@@ -120,10 +139,9 @@ def _notes_of_objects(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Any
         names = ", ".join(front.name for front in fronts)
         yield f"no manifest is an Ingress; {web_services.FILE} has one for {names}"
     elif services and not any(each["kind"] in web_services.ROUTES for each in objects):
-        more = f" and {len(services) - MAX_NAMES} more" if len(services) > MAX_NAMES else ""
         yield (
             f"no manifest is an Ingress, and which Service is a page is unknown "
-            f"({', '.join(services[:MAX_NAMES])}{more}): kubectl create ingress PAGE --class={CLASS} "
+            f"({short_list(services)}): kubectl create ingress PAGE --class={CLASS} "
             f'--rule="PAGE.NAME.sandbox.localhost/*=SERVICE:PORT,tls" --dry-run=client -o yaml '
             f">{web_services.FILE} writes one for `apply`"
         )
@@ -139,43 +157,12 @@ def _require(profiles: Collection[str], available: Collection[str]) -> None:
         )
 
 
-def _unread(folder: Path) -> Iterator[str]:
-    for file, tool in UNREAD.items():
-        if exists(folder / file):
-            yield f"{file} ({tool}) is not read: write what it builds into images.yaml, and its manifests below `apply`"
-
-
-def _absent(folder: Path, apps: Iterable[App]) -> Iterator[str]:
-    for context in dict.fromkeys(app.context for app in apps if app.context is not None):
-        if not is_dir(folder / context):
-            yield f"{context}/ is built, and missing in this folder: fetch it before `sandbox up`"
-
-
-def _other_sandboxes(folder: Path) -> Iterator[str]:
-    if others := [shown(folder, place) for place in other_sandboxes(folder)]:
-        more = f" and {len(others) - MAX_NAMES} more" if len(others) > MAX_NAMES else ""
-        up = shlex.join(["sandbox", "up", "-f", f"{others[0]}{SPEC}"])
-        yield f"left out: {', '.join(others[:MAX_NAMES])}{more} (other sandboxes: {up})"
-
-
 def _projects_below(folder: Path) -> Iterator[str]:
     files = (*skaffold.FILES, tiltfile.FILE, *compose.FILES)
     for place in (folder / ".devcontainer", *folders(folder)):
         if file := next((name for name in files if is_file(place / name)), None):
             below = place.relative_to(folder).as_posix()
             yield f"{below}/{file} is not read: run `sandbox init` in that folder, if all that it builds is in it"
-
-
-def _without(build: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in build.items() if key not in keys}
-
-
-def _distinct(apps: Iterable[App]) -> Iterator[App]:
-    seen: set[str] = set()
-    for app in apps:
-        name = numbered(app.name, seen)
-        seen.add(name)
-        yield replace(app, name=name)
 
 
 def _built(folder: Path, images: Collection[str], notes: list[str]) -> Iterator[App]:
@@ -233,19 +220,12 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
     return tuple(objects)
 
 
-def _every(read: Callable[[Mapping[str, Any]], Iterator[str]], objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+def _distinct(
+    read: Callable[[Mapping[str, Any]], Iterable[str]], objects: Iterable[Mapping[str, Any]]
+) -> tuple[str, ...]:
     """Return what `read` yields for all objects, once each; the cluster reports malformed ones."""
     results: dict[str, None] = {}
     for each in objects:
         with suppress(AttributeError, KeyError, TypeError):
             results |= dict.fromkeys(read(each))
     return tuple(results)
-
-
-def _hosts(manifest: Mapping[str, Any]) -> Iterator[str]:
-    if manifest["kind"] == "Ingress":
-        yield from ingress_hosts(manifest)
-
-
-def _images(manifest: Mapping[str, Any]) -> Iterator[str]:
-    yield from (image.reference for image in pod_images(manifest))

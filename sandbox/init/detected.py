@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import PurePosixPath
@@ -61,10 +61,19 @@ def is_called(image: str, program: str) -> bool:
     return bool(re.fullmatch(rf"(.*[-_.])?{re.escape(program)}", last_part(image)))
 
 
+def short_list(names: Sequence[str]) -> str:
+    """Return the names for a note: at most nine of them."""
+    return ", ".join(names[:9]) + (f" and {len(names) - 9} more" if len(names) > 9 else "")
+
+
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:
     """Return the build options, as in images.yaml, and the names of arguments whose value is not known here."""
     arguments = {str(key): value for key, value in args.items()} if isinstance(args, Mapping) else {}
-    valued = {key: as_text(value) for key, value in arguments.items() if value is not None and not _is_template(value)}
+    valued = {
+        key: as_text(value)
+        for key, value in arguments.items()
+        if value is not None and "{{" not in str(value) and "$" not in str(value)
+    }
     file = str(dockerfile or "Dockerfile").removeprefix("./")
     options = {
         **({"dockerfile": file} if file != "Dockerfile" else {}),
@@ -76,10 +85,6 @@ def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, An
 
 def as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_template(value: Any) -> bool:
-    return "{{" in str(value) or "$" in str(value)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from sandbox.config.schema.values import AddonSource, Label, LocalPath
 OCI = "oci://"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-
 # helm splits what it is given at commas, = and braces (helm, pkg/strvals): a key with one could name a file or a URL.
 ValuePath = Annotated[
     str,
@@ -107,7 +106,6 @@ class RemoteChart(Release):
 
     @property
     def is_on_this_machine(self) -> bool:
-        """Tell whether it comes from this machine's own address, where no TLS is asked for."""
         return urlsplit(self.source).hostname in LOOPBACK
 
 
@@ -118,31 +116,28 @@ Item = Path | Kustomization | AnyChart
 def below(folder: Path, item: Item) -> Item:
     """Return the item with absolute paths, its relative ones taken from `folder`."""
     match item:
+        case Path():
+            return folder / item
         case Kustomization():
             return item.model_copy(update={"kustomize": folder / item.kustomize})
-        case Chart():
-            values = tuple(folder / one for one in item.values)
-            return item.model_copy(update={"chart": folder / item.chart, "values": values})
-        case RemoteChart():
-            values = tuple(folder / one for one in item.values)
-            return item.model_copy(update={"lock": folder / item.lock, "values": values})
-        case _:
-            return folder / item
+    key = "chart" if isinstance(item, Chart) else "lock"
+    values = tuple(folder / file for file in item.values)
+    return item.model_copy(update={key: folder / getattr(item, key), "values": values})
 
 
 def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
-    found: list[Path] = []
-    for item in items:
-        match item:
-            case Kustomization():
-                found.append(item.kustomize)
-            case Chart():
-                found += [item.chart, *item.values]
-            case RemoteChart():
-                found += item.values
-            case _:
-                found.append(item)
-    return tuple(found)
+    return tuple(path for item in items for path in _paths(item))
+
+
+def _paths(item: Item) -> tuple[Path, ...]:
+    match item:
+        case Path():
+            return (item,)
+        case Kustomization():
+            return (item.kustomize,)
+        case Chart():
+            return (item.chart, *item.values)
+    return item.values
 
 
 def _kind(value: Any) -> str:

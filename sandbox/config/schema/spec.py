@@ -61,10 +61,7 @@ class Spec(Document):
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
     ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
-    edge: Edge = Field(
-        default=Edge(),
-        description="The edge: what listens on the host's ports and routes TLS.",
-    )
+    edge: Edge = Field(default=Edge(), description="The edge: what listens on the host's ports and routes TLS.")
     network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
     certs: Certs = Field(default=Certs(), description="The certificates.")
     credentials: tuple[Credentials, ...] = Field(
@@ -76,7 +73,6 @@ class Spec(Document):
         description="What to apply, relative to this file's folder: files and folders of manifests in this order, "
         "folders with a kustomization, and Helm charts.",
     )
-
     pause_after: Duration | None = Field(
         default=None,
         description="After how many minutes (`30m`) or hours without a client the sandbox is paused.  [default: never]",
@@ -93,7 +89,7 @@ class Spec(Document):
         return self._known_origins.get(path, ValueOrigin())
 
     def says(self, *path: str | int) -> bool:
-        """Tell whether a value was given at `path`, even if it equals the default."""
+        """Return whether a value was given at `path`, even if it equals the default."""
         return self.origin(*path).giver is not Giver.DEFAULT
 
     def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
@@ -109,8 +105,7 @@ class Spec(Document):
     @property
     def vouched(self) -> tuple[str, ...]:
         """Return the domains that the CA issues for: the sandbox's, and hosts outside it whose TLS ends at the edge."""
-        ending = (one.host for one in self.edge.hosts if one.ends)
-        outside = (host for host in ending if not is_below(host, self.domain))
+        outside = (each.host for each in self.edge.hosts if each.ends and not is_below(each.host, self.domain))
         return tuple(dict.fromkeys((self.domain, *outside)))
 
     @property
@@ -120,21 +115,16 @@ class Spec(Document):
 
     @property
     def runs_process(self) -> bool:
-        """Tell whether the edge is a process, since no container may or can reach the cluster."""
         return self.edge.run == "process" or not self.cluster.supports.containers
 
     @property
     def takes_https_ports(self) -> bool:
-        """Tell whether the edge listens for HTTPS: not for a controller of an existing cluster without an address."""
+        """Return whether the edge listens for HTTPS: not for a controller of an existing cluster without an address."""
         own = self.ingress.controller != "none" or self.cluster.supports.whole_cluster
         return own or self.ingress.address is not None
 
     @classmethod
     def default(cls, name: str) -> Self:
-        """Return the spec of the sandbox `name` with nothing else said.
-
-        Raises UsageError for a name that cannot be one.
-        """
         try:
             checked_name(name)
         except ValueError as error:
@@ -151,41 +141,43 @@ class Spec(Document):
 
     @property
     def is_checked(self) -> bool:
-        """Tell whether its values were checked: by their types, and whether they fit together."""
+        """Return whether its values were checked: by their types, and whether they fit together."""
         return self._origins is not None
 
     def placed(self, origins: Mapping[KeyPath, ValueOrigin]) -> Self:
-        """Return the spec with the origins of its values. Raises Misfits where they do not fit together."""
-        spec = self.model_copy(update=self._moved_hosts() if self.base_domain != self.domain else {})
-        spec._origins = origins
-        if wrong := misfits(spec):
-            raise Misfits(*wrong)
-        return spec
+        """Return the spec with the origins of its values. Raises Misfits where they do not fit together.
 
-    def _moved_hosts(self) -> dict[str, Any]:
-        """Return the parts that name hosts, with those of the base domain below the sandbox's own."""
+        Hosts of the base domain are moved below the sandbox's own.
+        """
 
         def moved(host: str) -> str:
             name, colon, port = host.partition(":")
             return f"{moved_host(name, self.base_domain, self.domain)}{colon}{port}"
 
-        def renamed(entries: Sequence[Any]) -> tuple[Any, ...]:
+        def routed(entries: Sequence[Any]) -> tuple[Any, ...]:
             return tuple(entry.model_copy(update={"host": moved(entry.host)}) for entry in entries)
 
-        secrets = (each.model_copy(update={"hosts": tuple(map(moved, each.hosts))}) for each in self.certs.secrets)
-        edge = {"hosts": renamed(self.edge.hosts), "tls": renamed(self.edge.tls)}
-        return {
-            "certs": self.certs.model_copy(update={"secrets": tuple(secrets)}),
-            "edge": self.edge.model_copy(update=edge),
-            "registry": self.registry.model_copy(update={"tls": tuple(map(moved, self.registry.tls))}),
-        }
+        spec = self.model_copy()
+        if self.base_domain != self.domain:
+            certs, edge, registry = self.certs, self.edge, self.registry
+            secrets = (each.model_copy(update={"hosts": tuple(map(moved, each.hosts))}) for each in certs.secrets)
+            spec = self.model_copy(
+                update={
+                    "certs": certs.model_copy(update={"secrets": tuple(secrets)}),
+                    "edge": edge.model_copy(update={"hosts": routed(edge.hosts), "tls": routed(edge.tls)}),
+                    "registry": registry.model_copy(update={"tls": tuple(map(moved, registry.tls))}),
+                }
+            )
+        spec._origins = origins
+        if wrong := misfits(spec):
+            raise Misfits(*wrong)
+        return spec
 
     @property
     def _known_origins(self) -> Mapping[KeyPath, ValueOrigin]:
-        """Return the origins of what was given; of a spec that a program made, of what is not the default."""
-        if self._origins is None:
-            return dict.fromkeys(_paths(self), ValueOrigin(Giver.PROGRAM))
-        return self._origins
+        if self._origins is not None:
+            return self._origins
+        return dict.fromkeys(_paths(self), ValueOrigin(Giver.PROGRAM))  # a program made it
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and dict(self) == dict(other)
@@ -211,30 +203,19 @@ class ResolvedSpec(Spec):
         return cls.of(spec, registry=registry, https=tuple(https[: len(spec.edge.ports)]))
 
     @classmethod
-    def of(
-        cls,
-        spec: Spec,
-        *,
-        registry: int,
-        https: tuple[int, ...],
-        tcp: Sequence[int] | None = None,
-    ) -> Self:
+    def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...], tcp: Sequence[int] | None = None) -> Self:
         """Return `spec`, which was validated, with these ports, of which those that were `auto` were chosen.
 
         Without `tcp`, those of `edge.tcp` are the usual ones.
         """
         if tcp is None:
-            tcp = [one.usual if one.port == "auto" else one.port for one in spec.edge.tcp]
-        opened = tuple(
-            ResolvedTcpPort(**{**dict(one), "port": port}) for one, port in zip(spec.edge.tcp, tcp, strict=True)
-        )
-        resolved = cls(
-            **{
-                **dict(spec),
-                "registry": ResolvedRegistry(**{**dict(spec.registry), "port": registry}),
-                "edge": ResolvedEdge(**{**dict(spec.edge), "ports": https, "tcp": opened}),
-            }
-        )
+            tcp = [each.usual if each.port == "auto" else each.port for each in spec.edge.tcp]
+        opened = [
+            ResolvedTcpPort(**{**dict(each), "port": port}) for each, port in zip(spec.edge.tcp, tcp, strict=True)
+        ]
+        own_registry = ResolvedRegistry(**{**dict(spec.registry), "port": registry})
+        edge = ResolvedEdge(**{**dict(spec.edge), "ports": https, "tcp": tuple(opened)})
+        resolved = cls(**{**dict(spec), "registry": own_registry, "edge": edge})
         resolved._origins = spec._known_origins
         return resolved
 

@@ -41,10 +41,6 @@ PATCHED = (
 MAX_DOMAIN = 189  # leaves room for one more label of 63 in the 253 of a host name
 
 
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
-
-
 def checked_name(value: str) -> str:
     """Return the name of a sandbox. Raises ValueError for what cannot be one."""
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
@@ -65,9 +61,8 @@ def as_name(text: str, *, most: int | None = MAX_NAME) -> str:
 
 def _subdomain(value: str) -> str:
     if len(value) > 253 or not re.fullmatch(SUBDOMAIN, value):
-        raise ValueError(
-            f"must be lower-case letters, digits and hyphens, in parts separated by dots{_in_ascii(value)}"
-        )
+        message = "must be lower-case letters, digits and hyphens, in parts separated by dots"
+        raise ValueError(f"{message}{_in_ascii(value)}")
     return value
 
 
@@ -85,42 +80,47 @@ def _host(value: str) -> str:
     return _subdomain(value)
 
 
+def _require_port(text: str) -> None:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ValueError(f"must have a port from 1 to 65535, not '{text}'")
+
+
 def _registry(value: str) -> str:
     host, colon, port = value.partition(":")
-    if (colon and not _is_port(port)) or len(host) > 253 or not re.fullmatch(SUBDOMAIN, host):
+    if len(host) > 253 or not re.fullmatch(rf"{SUBDOMAIN}(:[0-9]+)?", value):
         raise ValueError(
             "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
             "without scheme, path or *"
         )
+    if colon:
+        _require_port(port)
     return value
 
 
 def _upstream(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not colon or not re.fullmatch(UPSTREAM_HOST, host) or not re.fullmatch(r"[0-9]{1,5}", port):
+    if not colon or not re.fullmatch(UPSTREAM_HOST, host):
         raise ValueError("must be HOST:PORT, such as localhost:3000")
-    if not _is_port(port):
-        raise ValueError(f"must have a port from 1 to 65535, not {port}")
+    _require_port(port)
     return value
 
 
 def _service_port(value: str) -> str:
     if not re.fullmatch(SERVICE_PORT, value):
         raise ValueError("must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT, such as shop/db:5432")
-    port = value.partition(":")[2]
-    if port.isdigit() and not _is_port(port):
-        raise ValueError(f"must have a port from 1 to 65535, not {port}")
+    if (port := value.partition(":")[2]).isdigit():
+        _require_port(port)
     return value
 
 
 def _registry_url(value: str) -> str:
-    scheme, found, name = value.rpartition("://")
+    scheme, separator, name = value.rpartition("://")
     host, colon, port = name.partition(":")
     named = "." in host or colon or host == "localhost"  # else it would be part of a name on Docker Hub
-    if (found and scheme not in ("http", "https")) or not named or not re.fullmatch(SUBDOMAIN, host):
+    if (separator and scheme not in ("http", "https")) or not named or not re.fullmatch(SUBDOMAIN, host):
         raise ValueError("must be HOST or HOST:PORT as in image names, with http:// before it where there is no TLS")
-    if colon and not _is_port(port):
-        raise ValueError(f"must have a port from 1 to 65535, not '{port}'")
+    if colon:
+        _require_port(port)
     return value
 
 
@@ -132,10 +132,6 @@ def _mirror(value: str) -> str:
     if slash and not re.fullmatch(r"[a-z0-9]+([._/-][a-z0-9]+)*", path):
         raise ValueError("must have a path as image names have: lower-case letters, digits, '.', '_', '-' and '/'")
     return value
-
-
-def _mirror_kind(value: object) -> str:
-    return "several" if isinstance(value, dict) else "one"
 
 
 def _mirrored_host(value: str) -> str:
@@ -151,10 +147,8 @@ def _domain(value: str) -> str:
             "Chrome refuse a wildcard certificate directly below a single label"
         )
     if len(value) > MAX_DOMAIN or not re.fullmatch(SUBDOMAIN, value):
-        raise ValueError(
-            "must be lower-case letters, digits and hyphens, in labels separated by dots, at most "
-            f"{MAX_DOMAIN}{_in_ascii(value)}"
-        )
+        message = "must be lower-case letters, digits and hyphens, in labels separated by dots, at most"
+        raise ValueError(f"{message} {MAX_DOMAIN}{_in_ascii(value)}")
     if value.rpartition(".")[2].isdigit():
         raise ValueError("must not end in a number: browsers take that for an IP address")
     return value
@@ -168,7 +162,7 @@ def is_domain(value: object) -> bool:
 
 
 def _number_as_text(value: Any) -> Any:
-    """Take a number as the text that it nearly is, so that the error says what is missing, not to put it in quotes."""
+    # So that the error says what is missing, not to put it in quotes.
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -206,13 +200,12 @@ def _address(value: str) -> str:
 
 
 def _pod_address(value: str) -> str:
-    value = _address(value)
-    address = ipaddress.ip_address(value)
+    address = ipaddress.ip_address(_address(value))
     if address.version != 4:
-        raise ValueError(f"must be an IPv4 address, since pods have no other: {value} is not one")
+        raise ValueError(f"must be an IPv4 address, since pods have no other: {address} is not one")
     if address.is_loopback or address.is_unspecified or address.is_multicast:
-        raise ValueError(f"must be an address that pods can reach: {value} is not one")
-    return value
+        raise ValueError(f"must be an address that pods can reach: {address} is not one")
+    return str(address)
 
 
 def _proxy_url(value: str) -> str:
@@ -273,10 +266,6 @@ def _addon(value: Any) -> Any:
     return _path(value)
 
 
-def _port_kind(value: Any) -> str:
-    return "auto" if isinstance(value, str) and not value.isdigit() else "port"
-
-
 def _auto(value: Any) -> Any:
     if value != AUTO:
         raise ValueError(f"must be a port from 1 to 65535, or 'auto', not {value!r}")
@@ -304,7 +293,7 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 Port = Annotated[int, Field(ge=1, le=65535)]
 AutoPort = Annotated[
     Annotated[Port, Tag("port")] | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
-    Discriminator(_port_kind),
+    Discriminator(lambda value: "auto" if isinstance(value, str) and not value.isdigit() else "port"),
 ]
 Address = Annotated[str, AfterValidator(_address), text_schema(anyOf=[{"format": "ipv4"}, {"format": "ipv6"}])]
 PodAddress = Annotated[str, AfterValidator(_pod_address), text_schema(format="ipv4")]
@@ -327,7 +316,7 @@ _Mirror = Annotated[
 # One is docker.io's; several are each of the registry before it.
 Mirrors = Annotated[
     Annotated[_Mirror, Tag("one")] | Annotated[dict[_MirroredHost, _Mirror], Tag("several")],
-    Discriminator(_mirror_kind),
+    Discriminator(lambda value: "several" if isinstance(value, dict) else "one"),
 ]
 Duration = Annotated[
     str,

@@ -458,8 +458,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
         ),
         (
             "registry:\n  tls: ['hub.sandbox.sandbox.localhost:0']\n",
-            "2: registry.tls[0]: must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in "
-            "lower case and without scheme, path or *",
+            "2: registry.tls[0]: must have a port from 1 to 65535, not '0'",
             "",
         ),
         *(
