@@ -47,15 +47,10 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
         for row in (row for row in rows if row.topic == topic):
             state = f"{row.state} ({row.by})" if row.by else row.state
             about = f"{row.about} (untested)" if row.untested else row.about
-            yield f"  {row.name:<{width}}  {state:<16}  {_size(row):>7}  {about}"
+            size = "?" if row.size is None else f"{row.size / 1e6:.0f} MB"  # of a chart that was never fetched: ?
+            size = "" if row.version is None else size
+            yield f"  {row.name:<{width}}  {state:<16}  {size:>7}  {about}"
             yield from (f"  {'':<{width}}  {line}" for line in (row.detail, row.url) if line)
-
-
-def _size(row: Row) -> str:
-    """Return the size of an addon's images; what has a chart and no size was never fetched."""
-    if row.version is None:
-        return ""
-    return "?" if row.size is None else f"{row.size / 1e6:.0f} MB"
 
 
 @addons.command("enable")

@@ -43,7 +43,7 @@ SECTIONS = {
             "workloads:restart", "Replace the pods of WORKLOAD, and wait until the new ones are ready."
         ),
         "open": LazyCommand(
-            "open_page:open_page",
+            "edge:open_page",
             "Open the page of HOST (default: the sandbox's first host) in the browser, and print its URL.",
         ),
         "push-images": LazyCommand(
@@ -54,7 +54,7 @@ SECTIONS = {
             "images:images", "List and clean up the registry's images, and remove node images that nothing uses."
         ),
         "config": LazyCommand("config:config", "Check and explain sandbox.yaml and images.yaml; change nothing."),
-        "export": LazyCommand("export:export", "Write a sandbox to a folder that recreates it elsewhere."),
+        "export": LazyCommand("bundle:export", "Write a sandbox to a folder that recreates it elsewhere."),
     },
     "Cluster and machine": {
         "addons": LazyCommand("addons:addons", "List, enable and disable cluster addons such as metrics-server."),
@@ -116,7 +116,7 @@ ELSEWHERE = {
 
 @click.group(
     cls=Lazy,
-    table=SECTIONS,
+    sections=SECTIONS,
     elsewhere=ELSEWHERE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -141,10 +141,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from sandbox.cli.error_handler import report
 
         code = report(error, words)
-    _leave(code if isinstance(code, int) else 0)
-
-
-def _leave(code: int) -> None:
-    """Exit without waiting for threads that may still hang in a call to the engine."""
     output.flush()
-    os._exit(code)
+    os._exit(code if isinstance(code, int) else 0)  # threads may still hang in a call to the engine

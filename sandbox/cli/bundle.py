@@ -1,11 +1,11 @@
-"""`sandbox bundle`: the sandbox's own images and tools, made on this machine or carried as one file."""
+"""`sandbox bundle` and `sandbox export`: the system's images and tools, and a sandbox's own, to carry elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from sandbox.app import chosen_spec, context
-from sandbox.app.project.export_project import export
+from sandbox.app.project import export_project
+from sandbox.app.project.export_project import Exported
 from sandbox.app.session import Task
 from sandbox.bundle import bundle_load, bundle_save
 from sandbox.bundle.architecture import named, native
@@ -22,7 +23,6 @@ from sandbox.bundle.contents import Component
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose, with_kubernetes
-from sandbox.cli.export import tell
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, name_option, output_option, progress_option
 from sandbox.engine import Engine, EngineError
@@ -110,14 +110,15 @@ def list_(file: Path | None) -> None:
     sandbox bundle list all.bundle -o json
     """
     call = begin()
+    parts: list[tuple[Component | Recipe, int | None]]
     if file is None:
         store = Store(context.home().bundle)
-        sizes = {recipe.name: _size(store.folder(recipe)) for recipe in recipes().values() if store.has(recipe)}
-        rows = [_row(recipe, sizes.get(recipe.name)) for recipe in recipes().values()]
+        parts = [(recipe, _size(store.folder(recipe)) if store.has(recipe) else None) for recipe in recipes().values()]
     else:
-        with bundle_load.opened(file) as found:
-            contents = found.contents
-        rows = [_row(part, sum(file.size for file in contents.of(part))) for part in contents.components]
+        with bundle_load.opened(file) as archive:
+            contents = archive.contents
+        parts = [(part, sum(file.size for file in contents.of(part))) for part in contents.components]
+    rows = [BundleComponent(part.name, part.version, part.digest, size) for part, size in parts]
     lines = (
         f"{row.name:<24} {row.version:<10} {row.digest}  "
         f"{'not built' if row.bytes is None else megabytes(row.bytes):>10}"
@@ -145,8 +146,12 @@ def save(file: Path, *, raw: bool) -> None:
     sandbox bundle save demo.bundle -n demo   for: sandbox up --from demo.bundle
     """
     call = begin("stopping")
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # see reproducible-builds.org
+    if epoch is not None and not epoch.isdecimal():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970")
+    made = int(epoch) if epoch else None
     with _at_work(call, file) as (store, task), _exported(call) as project:
-        bundle_save.save(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=task.say)
+        bundle_save.save(file, store, project=project, compress=not raw, epoch=made, on_file=task.say)
         task.done = megabytes(file.stat().st_size)
     with bundle_load.opened(file) as saved:
         click.echo(f"{saved.identity}  {file}")
@@ -161,11 +166,11 @@ def load(file: Path) -> None:
     \b
     sandbox bundle load sandbox.bundle && sandbox up
     """
-    with _at_work(begin("stopping"), file) as (store, task), bundle_load.opened(file) as found:
-        task.say(f"checking and unpacking {megabytes(found.contents.size)}")
-        bundle_load.load(found, store)
+    with _at_work(begin("stopping"), file) as (store, task), bundle_load.opened(file) as archive:
+        task.say(f"checking and unpacking {megabytes(archive.contents.size)}")
+        bundle_load.load(archive, store)
         task.done = "loaded"
-        click.echo(f"{found.identity}  {file}")
+        click.echo(f"{archive.identity}  {file}")
 
 
 @bundle.command("verify")
@@ -179,14 +184,37 @@ def verify(file: Path) -> None:
     sandbox bundle verify all.bundle
     """
     begin()
-    with bundle_load.opened(file) as found:
-        faults = found.scan(lambda _: None)
+    with bundle_load.opened(file) as archive:
+        faults = archive.scan(lambda _: None)
         if faults:
-            raise bundle_load.damaged(found, faults)
-        contents = found.contents
-        click.echo(f"{found.identity}  {file}")
+            raise bundle_load.damaged(archive, faults)
+        contents = archive.contents
+        click.echo(f"{archive.identity}  {file}")
     words = f"{count(len(contents.files), 'file')}, {megabytes(contents.size)}, for sandbox {contents.sandbox}"
     click.echo(f"{words} on {contents.architecture}: nothing changed, complete", err=True)
+
+
+@click.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@name_option()
+@progress_option
+def export(folder: Path) -> None:
+    """Write a sandbox to a folder that recreates it elsewhere.
+
+    FOLDER gets the spec, manifests, images by digest, and versions of the sandbox as it was last brought
+    up. Accounts and private keys are left out; the command names them.
+
+    \b
+    sandbox export demo/
+    sandbox up --from demo/
+    sandbox bundle save demo.bundle -n demo   the same with the system
+    """
+    call = begin("stopping")
+    spec = chosen_spec.brought_up(call.name)
+    with call.session.task(f"Export of {spec.name}") as task:
+        exported = export_project.export(spec, folder, task.say)
+        task.done = str(folder)
+    _tell(exported, call.say)
 
 
 def _build(call: Call, components: tuple[str, ...], architecture: str | None = None) -> None:
@@ -207,22 +235,8 @@ def _build(call: Call, components: tuple[str, ...], architecture: str | None = N
             call.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
 
 
-def _row(component: Component | Recipe, size: int | None) -> BundleComponent:
-    return BundleComponent(component.name, component.version, component.digest, size)
-
-
 def _size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _epoch() -> int | None:
-    """Return the time for reproducible builds (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is None:
-        return None
-    if not text.isdecimal():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds since 1970")
-    return int(text)
 
 
 @contextmanager
@@ -232,9 +246,9 @@ def _exported(call: Call) -> Iterator[tuple[str, Path] | None]:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder:
-        exported = export(chosen_spec.brought_up(call.name), Path(folder), call.say)
+        exported = export_project.export(chosen_spec.brought_up(call.name), Path(folder), call.say)
         yield call.name, Path(folder)
-    tell(exported, call.say)
+    _tell(exported, call.say)
 
 
 @contextmanager
@@ -243,3 +257,12 @@ def _at_work(call: Call, file: Path) -> Iterator[tuple[Store, Task]]:
     call.patience = PATIENCE
     with call.session.locked(home.bundle, "the bundle", "bundle"), call.session.task(f"Bundle {file}") as task:
         yield Store(home.bundle), task
+
+
+def _tell(exported: Exported, say: Callable[[str], None]) -> None:
+    for line in exported.left_out:
+        say(f"left out: {line}")
+    for line in exported.hosts:
+        say(line)
+    for line in exported.carried:
+        say(f"secret included: {line}")

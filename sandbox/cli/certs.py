@@ -27,7 +27,6 @@ from sandbox.system import files
 
 COLORS = {"good": "green", "due": "yellow", "broken": "red"}
 DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}
-BINARY = "p12"
 STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, which must not be replaced
 
 
@@ -59,8 +58,6 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Certificates:
-    """`sandbox certs show`."""
-
     name: str
     cluster_reachable: bool
     certificates: Sequence[Certificate]
@@ -83,9 +80,9 @@ def show() -> int:
     entries = inventory(Keystore(names.keys), now=datetime.now(UTC))
     places = find_places(names, entries)
     rows = [_row(entry, places) for entry in entries]
-    result = Certificates(name=names.name, cluster_reachable=places.reachable, certificates=rows)
     none = f"no certificates yet in {names.keys}; sandbox up makes them"
-    call.show(result, (line for row in rows for line in _lines(row)), none=none)
+    lines = (line for row in rows for line in _lines(row))
+    call.show(Certificates(names.name, places.reachable, rows), lines, none=none)
     if rows and not places.reachable and call.output == "text":
         click.echo("cluster not reachable: the Secrets with these certificates are unknown", err=True)
     whole = {ROOT, ISSUING} <= {entry.role for entry in entries}
@@ -116,11 +113,10 @@ def renew(*, authority: bool, root: bool) -> int:
         return True
 
     renewal = certificate_renewal.renew(call.sandbox(), authority=authority, root=root, agreed=agreed)
-    match renewal.outcome:
-        case Outcome.CERT_MANAGER:
-            call.say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
-        case Outcome.WRITTEN:
-            call.say("the cluster is not reachable; `sandbox up` puts the new certificates there")
+    if renewal.outcome is Outcome.CERT_MANAGER:
+        call.say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
+    elif renewal.outcome is Outcome.WRITTEN:
+        call.say("the cluster is not reachable; `sandbox up` puts the new certificates there")
     for name in renewal.leaves:
         click.echo(f"renewed {name}")
     if renewal.replaced_root:
@@ -154,7 +150,7 @@ def export(*, form: str, out: Path) -> None:
     if not root.has_cert:
         raise no_certificates(names)
     to_stdout = str(out) in STDOUT
-    if form == BINARY and to_stdout and sys.stdout.isatty():
+    if form == "p12" and to_stdout and sys.stdout.isatty():
         raise UsageError("a truststore is binary and cannot be shown on a terminal", fix="give --out a file")
     data = FORMATS[form](root.read().cert_pem, b"" if form == "pem" else public_roots())
     if to_stdout:

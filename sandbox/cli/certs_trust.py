@@ -59,8 +59,16 @@ def trust(*, kinds: tuple[str, ...]) -> None:
     root = root_of(names.root_certificate)
     with TrustedStores.locked() as stores:
         plan = stores.plan_trust(root, names.name, kinds)
-        lines = [f"the root certificate of the sandbox {names.name}", *_facts(names.root_certificate.read_bytes())]
-        if not _change(call, stores, lines, plan, sandbox=names.name):
+        facts = describe(names.root_certificate.read_bytes(), now=datetime.now(UTC))
+        permitted = f"{', '.join(facts.permitted)} with all names below, 127.0.0.0/8 and ::1, and nothing else"
+        about = (
+            f"the root certificate of the sandbox {names.name}",
+            f"  subject    {facts.subject}",
+            f"  SHA-256    {facts.sha256}",
+            f"  permitted  {permitted}",
+            f"  expires    {facts.not_after:%Y-%m-%d} ({count(facts.days_left, 'day')} left)",
+        )
+        if not _change(call, stores, about, plan, sandbox=names.name):
             return
         stores.record.write(Entry(root, names.name))
         stores.record.forget(stores.replaced(root, names.name))
@@ -103,7 +111,14 @@ def no_certificates(names: Names) -> SandboxError:
 def _change(call: Call, stores: TrustedStores, about: Sequence[str], plan: Plan, *, sandbox: str = "") -> bool:
     """Show the changes, ask, and make them; return whether the stores are then as planned."""
     performer = Performer(stores.machine, at_terminal=output.has_terminal())
-    lines = [*about, *_lines(plan, performer)]
+    lines = [*about]
+    for change in plan.changes:
+        lines += ["", change.title, *(f"  $ {line}" for line in performer.shown(change))]
+    if plan.unchanged:
+        lines += ["", *(f"already there, in {place}" for place in plan.unchanged)]
+    if not plan.changes:
+        lines += ["", "nothing to change"]
+    lines += [f"note: {note}" for note in plan.notes]
     if call.dry_run or call.yes or not plan.changes:
         click.echo("\n".join(lines), err=not call.dry_run)
     if call.dry_run:
@@ -118,25 +133,3 @@ def _change(call: Call, stores: TrustedStores, about: Sequence[str], plan: Plan,
     if any(change.kind is Kind.NSS for change in plan.changes):
         click.echo("restart running browsers to apply the change", err=True)
     return True
-
-
-def _lines(plan: Plan, performer: Performer) -> list[str]:
-    lines = []
-    for change in plan.changes:
-        lines += ["", change.title, *(f"  $ {line}" for line in performer.shown(change))]
-    if plan.unchanged:
-        lines += ["", *(f"already there, in {place}" for place in plan.unchanged)]
-    if not plan.changes:
-        lines += ["", "nothing to change"]
-    return [*lines, *(f"note: {note}" for note in plan.notes)]
-
-
-def _facts(pem: bytes) -> list[str]:
-    facts = describe(pem, now=datetime.now(UTC))
-    permitted = f"{', '.join(facts.permitted)} with all names below, 127.0.0.0/8 and ::1, and nothing else"
-    return [
-        f"  subject    {facts.subject}",
-        f"  SHA-256    {facts.sha256}",
-        f"  permitted  {permitted}",
-        f"  expires    {facts.not_after:%Y-%m-%d} ({count(facts.days_left, 'day')} left)",
-    ]

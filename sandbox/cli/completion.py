@@ -20,7 +20,7 @@ def completion(shell: str) -> None:
     sandbox completion fish | source    in ~/.config/fish/config.fish
     """
     kind = get_completion_class(shell)
-    if kind:  # one of those that click comes with
+    if kind:
         click.echo(kind(click.Command("sandbox"), {}, "sandbox", "_SANDBOX_COMPLETE").source())
 
 
@@ -34,13 +34,12 @@ def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 
 def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """List the hosts with a route of their own at the edge, and the domains of the sandboxes."""
     from sandbox.app import context
     from sandbox.components.edge import routes
 
     folder = context.home().edge
-    known = {route.domain for route in routes.load(folder)} | {added.host for added in routes.load_added(folder)}
-    return [host for host in sorted(known) if host.startswith(incomplete)]
+    names = {route.domain for route in routes.load(folder)} | {added.host for added in routes.load_added(folder)}
+    return [host for host in sorted(names) if host.startswith(incomplete)]
 
 
 def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -57,7 +56,6 @@ def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 
 def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """List what has a JSON Schema: files, commands, errors and events."""
     from sandbox.cli import schemas as published
 
     return [name for name in ("sandbox", "images", *published.names()) if name.startswith(incomplete)]
@@ -75,7 +73,7 @@ def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
         if context.home().sandbox(call.spec().name).paused.exists():
             return []
         _, cluster, namespace = call.running()
-        known = project_workloads.listed(cluster, namespace)
+        workloads = project_workloads.listed(cluster, namespace)
     except SandboxError:
         return []
-    return [CompletionItem(each.name, help=each.title) for each in known if each.name.startswith(incomplete)]
+    return [CompletionItem(each.name, help=each.title) for each in workloads if each.name.startswith(incomplete)]

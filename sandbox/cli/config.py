@@ -23,9 +23,6 @@ from sandbox.errors import UsageError
 from sandbox.images import images_yaml
 from sandbox.quantities import count
 
-# The account in a URL, such as a proxy's, up to the last @: a password may have one.
-_SECRET = re.compile(r"(://)[^/\s]+@")
-
 
 @click.group("config", cls=Group)
 def config() -> None:
@@ -34,7 +31,7 @@ def config() -> None:
 
 @dataclass(frozen=True)
 class ValidConfig:
-    """`sandbox config validate`: how much a valid spec has of each; `notes` are sentences on what may not work."""
+    """How much a valid spec has of each; `notes` are sentences on what may not work."""
 
     name: str
     domain: str
@@ -92,21 +89,15 @@ def show() -> None:
     """
     file, name = call().file, call().name
     spec = chosen_spec.written(file, name)
-    origins: dict[KeyPath, str] = {("name",): "command line"} if name and file is None else {}
-    rows = [
-        (path, value, origins.get(path) or str(spec.origin(*path)))
-        for path, value in _leaves(spec.model_dump(mode="json"))
-    ]
+    rows = [(path, value, str(spec.origin(*path))) for path, value in _leaves(spec.model_dump(mode="json"))]
+    if name and file is None:
+        rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]
     width = max(len(problems.dotted(path)) for path, *_ in rows)
-    lines = (
-        f"{problems.dotted(path):<{width}} {_text(value):<40} {click.style(origin, dim=True)}"
-        for path, value, origin in rows
-    )
+    lines = []
+    for path, value, origin in rows:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"{problems.dotted(path):<{width}} {text:<40} {click.style(origin, dim=True)}")
     call().show([ConfigValue(".".join(map(str, path)), value, origin) for path, value, origin in rows], lines)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @config.command("schema")
@@ -141,4 +132,5 @@ def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyP
         if isinstance(inner, Mapping) and inner:
             yield from _leaves(inner, (*path, key))
         else:
-            yield (*path, key), _SECRET.sub(r"\1***@", inner) if isinstance(inner, str) else inner
+            # Without the account in a URL, such as a proxy's, up to the last @: a password may have one.
+            yield (*path, key), re.sub(r"(://)[^/\s]+@", r"\1***@", inner) if isinstance(inner, str) else inner

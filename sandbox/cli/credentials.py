@@ -47,8 +47,6 @@ class Account:
 
 @dataclass(frozen=True)
 class Accounts:
-    """`sandbox credentials list`."""
-
     name: str
     credentials: Sequence[Account]
 
@@ -99,8 +97,21 @@ def list_() -> None:
     call = begin()
     spec = call.sandbox().spec
     logins = [login for _, login in sorted(PodAccounts.of(spec).all().items())]
-    result = Accounts(name=spec.name, credentials=list(map(_row, logins)))
-    call.show(result, map(_line, logins), none="no credentials; add some with: sandbox credentials add")
+    accounts = [
+        Account(
+            secret=login.secret,
+            kind=login.entry.kind,
+            registries=login.registries,
+            namespaces=login.entry.namespaces,
+            file=str(login.entry.file) if login.entry.file else None,
+            origin=login.origin,
+            expires=login.expires.isoformat() if login.expires else None,
+        )
+        for login in logins
+    ]
+    call.show(
+        Accounts(spec.name, accounts), map(_line, logins), none="no credentials; add some with: sandbox credentials add"
+    )
 
 
 @credentials.command("remove")
@@ -158,23 +169,17 @@ def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
     try:
         entry: Credentials = TypeAdapter(Credentials).validate_json(to_json({"kind": kind, **fields}))
     except ValidationError as error:
-        raise UsageError(
-            "; ".join(
-                _reason(kind, problem["type"], str(problem["loc"][1]), problem["msg"])
-                for problem in error.errors(include_input=False)
-            ),
-            fix="see: sandbox credentials add --help",
-        ) from None
+        reasons = []
+        for problem in error.errors(include_input=False):
+            option = _OPTIONS.get(str(problem["loc"][1]), f"--{problem['loc'][1]}")
+            if problem["type"] == "extra_forbidden":
+                reasons.append(f"{kind} takes no {option}")
+            elif problem["type"] == "missing":
+                reasons.append(f"{kind} needs one {option}")
+            else:
+                reasons.append(f"{option} {problem['msg'].removeprefix('Value error, ')}")
+        raise UsageError("; ".join(reasons), fix="see: sandbox credentials add --help") from None
     return entry
-
-
-def _reason(kind: str, problem: str, field: str, message: str) -> str:
-    option = _OPTIONS.get(field, f"--{field}")
-    if problem == "extra_forbidden":
-        return f"{kind} takes no {option}"
-    if problem == "missing":
-        return f"{kind} needs one {option}"
-    return f"{option} {message.removeprefix('Value error, ')}"
 
 
 def _line(login: PodLogin) -> str:
@@ -182,16 +187,3 @@ def _line(login: PodLogin) -> str:
     ends = f"until {until.astimezone():%Y-%m-%d %H:%M}" if until else "does not expire"
     where = ", ".join(login.namespaces) or "all namespaces"
     return f"{login.secret}   {login.entry.kind}   {', '.join(login.registries)}   {where}   {ends}"
-
-
-def _row(login: PodLogin) -> Account:
-    expires = login.expires
-    return Account(
-        secret=login.secret,
-        kind=login.entry.kind,
-        registries=login.registries,
-        namespaces=login.entry.namespaces,
-        file=str(login.entry.file) if login.entry.file else None,
-        origin=login.origin,
-        expires=expires.isoformat() if expires else None,
-    )

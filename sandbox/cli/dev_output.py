@@ -20,7 +20,6 @@ from sandbox.sanitize import fit
 from sandbox.system.files import from_here
 
 COLORS = ("cyan", "magenta", "yellow", "blue", "green", "bright_cyan", "bright_magenta", "bright_yellow")
-MOST_NAMED = 3
 AFTER = "after the change was seen"
 
 
@@ -110,5 +109,4 @@ def _place(container: Container) -> dict[str, str]:
 
 def _named(paths: Collection[Path]) -> str:
     names = sorted(map(from_here, paths))
-    more = len(names) - MOST_NAMED
-    return fit(", ".join(names[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+    return fit(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from sandbox.app import diagnosis
+from sandbox.app.chosen_spec import require_own_cluster
+from sandbox.app.views.known_sandboxes import require_known
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
+from sandbox.config.schema import Spec
+from sandbox.doctor import egress_checks, pod_checks, service_checks
+from sandbox.doctor.check import Row, has_errors
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.tls import tls_pipeline
 from sandbox.quantities import count
-
-if TYPE_CHECKING:  # `doctor archive` and every trace need only some of it
-    from sandbox.config.schema import Spec
-    from sandbox.doctor.check import Row
-    from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.support_bundle import support_archive
 
 COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
-
-
-def _rows() -> Any:
-    from sandbox.doctor.check import Row
-
-    return tuple[Row, ...]
 
 
 class _WithDefault(Group):
@@ -62,7 +59,7 @@ def doctor() -> None:
 
 @doctor.command("machine")
 @spec_options
-@output_option(_rows)
+@output_option(tuple[Row, ...])
 @click.option("--fix", is_flag=True, help="Apply the safe fixes: file modes, limits, leftovers.")
 @click.option(
     "--seconds", type=seconds(1), metavar="SECONDS", default=3, help="How long to wait for slow answers.  [default: 3]"
@@ -73,8 +70,6 @@ def machine(*, fix: bool, seconds: float) -> int:
     \b
     sandbox doctor machine
     """
-    from sandbox.app import diagnosis
-
     call = begin()
     return _show(call, diagnosis.rows(call.spec(), file=call.file, name=call.name, fix=fix, seconds=seconds))
 
@@ -82,7 +77,7 @@ def machine(*, fix: bool, seconds: float) -> int:
 @doctor.command("tls")
 @click.argument("host", shell_complete=completion.hosts)
 @spec_options
-@output_option(_rows)
+@output_option(tuple[Row, ...])
 def tls(host: str) -> int:
     """Trace a request to https://HOST (or HOST:PORT), up to the first step that fails.
 
@@ -90,16 +85,15 @@ def tls(host: str) -> int:
     sandbox doctor tls app.demo.sandbox.localhost
     sandbox doctor tls app.demo.sandbox.localhost:8443 -n demo
     """
-    from sandbox.doctor.tls.tls_pipeline import examine
-
     call = begin()
-    return _show(call, examine(_context(call), host, named=call.file is not None or call.name is not None))
+    is_named = call.file is not None or call.name is not None
+    return _show(call, tls_pipeline.examine(_context(call, call.spec()), host, named=is_named))
 
 
 @doctor.command("service")
 @click.argument("service", metavar="[NAMESPACE/]SERVICE")
 @spec_options
-@output_option(_rows)
+@output_option(tuple[Row, ...])
 def service(service: str) -> int:
     """Trace a connection to a Service, hop by hop, up to the first that fails.
 
@@ -109,15 +103,14 @@ def service(service: str) -> int:
     sandbox doctor service shop/db
     sandbox doctor service db -n demo -o json
     """
-    from sandbox.doctor.service_checks import examine
-
-    return _trace(examine, service)
+    call = begin()
+    return _show(call, service_checks.examine(_context(call, call.spec()), service))
 
 
 @doctor.command("pod")
 @click.argument("pod", metavar="[NAMESPACE/]POD")
 @spec_options
-@output_option(_rows)
+@output_option(tuple[Row, ...])
 def pod(pod: str) -> int:
     """Find why a pod does not run: its containers' reasons and last lines, its node, its events.
 
@@ -127,14 +120,13 @@ def pod(pod: str) -> int:
     sandbox doctor pod web
     sandbox doctor pod shop/web-5d8f-x2x9 -n demo
     """
-    from sandbox.doctor.pod_checks import examine
-
-    return _trace(examine, pod)
+    call = begin()
+    return _show(call, pod_checks.examine(_context(call, call.spec()), pod))
 
 
 @doctor.command("network")
 @spec_options
-@output_option(_rows)
+@output_option(tuple[Row, ...])
 @click.option("--to", metavar="HOST[:PORT]", help="The server to reach.  [default: registry.k8s.io:443]")
 def network(*, to: str | None) -> int:
     """Trace egress from a temporary pod: names, this machine, TCP, TLS.
@@ -143,13 +135,10 @@ def network(*, to: str | None) -> int:
     sandbox doctor network
     sandbox doctor network -n demo --to git.example.com:8443
     """
-    from sandbox.app.chosen_spec import require_own_cluster
-    from sandbox.doctor.egress_checks import DESTINATION, examine
-
     call = begin()
     spec = call.spec()
     require_own_cluster(spec, "a pod from which egress can be tested")
-    return _show(call, examine(_context(call, spec), to or DESTINATION))
+    return _show(call, egress_checks.examine(_context(call, spec), to or egress_checks.DESTINATION))
 
 
 @doctor.command("archive")
@@ -162,9 +151,6 @@ def archive(*, out: Path | None) -> None:
     sandbox doctor archive
     sandbox doctor archive -n demo --out demo.tar.gz
     """
-    from sandbox.app.views.known_sandboxes import require_known
-    from sandbox.support_bundle import support_archive
-
     call = begin()
     if call.name is not None:
         require_known(call.name)
@@ -176,28 +162,17 @@ def archive(*, out: Path | None) -> None:
     click.echo(f"{count(files, 'file')}, secrets removed; check it before you share it", err=True)
 
 
-def _trace(examine: Callable[[DoctorContext, str], Iterable[Row]], subject: str) -> int:
-    call = begin()
-    return _show(call, examine(_context(call), subject))
-
-
-def _context(call: Call, spec: Spec | None = None) -> DoctorContext:
-    """Return what the checks of a trace use, which are made one after another."""
-    from sandbox.app.diagnosis import PATIENT, context_of
-
-    return context_of(spec or call.spec(), file=call.file, name=call.name, seconds=PATIENT)
+def _context(call: Call, spec: Spec) -> DoctorContext:
+    return diagnosis.context_of(spec, file=call.file, name=call.name, seconds=diagnosis.PATIENT)
 
 
 def _show(call: Call, rows: Iterable[Row]) -> int:
     """Print each row as soon as it is known."""
-    from sandbox.app.diagnosis import lines
-    from sandbox.doctor.check import has_errors
-
     shown = []
     for row in rows:
         shown.append(row)
         if call.output == "text":
-            text = "\n".join(lines(row))
+            text = "\n".join(diagnosis.lines(row))
             click.echo(click.style(text[0], fg=COLORS[row.status.value]) + text[1:])
             sys.stdout.flush()
     if call.output == "json":

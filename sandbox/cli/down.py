@@ -47,13 +47,12 @@ def down(*, purge: bool, gone: bool) -> None:
 
 def _remove_gone(*, purge: bool) -> None:
     """Remove the sandboxes whose folder is gone, after one question. Raises SandboxError."""
-    caller = begin("stopping", "interrupted; run `sandbox down --gone` again to remove the rest")
-    gone = [known for known in known_sandboxes.sandboxes() if known.gone]
+    call = begin("stopping", "interrupted; run `sandbox down --gone` again to remove the rest")
+    gone = [sandbox for sandbox in known_sandboxes.sandboxes() if sandbox.gone]
     if not gone:
-        caller.say("the folders of all sandboxes are there")
-        return
-    if not caller.yes:
-        shown = (f"{known.name}  {known.folder}" for known in gone)
+        call.say("the folders of all sandboxes are there")
+    elif not call.yes:
+        shown = (f"{sandbox.name}  {sandbox.folder}" for sandbox in gone)
         prompts.agree("these sandboxes would be removed, with all data of their pods", shown)
-    for known in gone:
-        Sandbox(chosen_spec.choose(None, known.name), session=caller.session).down(purge=purge)
+    for sandbox in gone:
+        Sandbox(chosen_spec.choose(None, sandbox.name), session=call.session).down(purge=purge)

@@ -1,8 +1,9 @@
-"""`sandbox edge`: where hosts are routed, and the routes added by hand."""
+"""`sandbox edge` and `sandbox open`: where hosts are routed, and the routes added by hand."""
 
 from __future__ import annotations
 
 import io
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,8 @@ from sandbox.app.views.overview import host_urls
 from sandbox.cli import completion, edge_status
 from sandbox.cli.edge_status import EdgeStatus, port_line
 from sandbox.cli.groups import Group
-from sandbox.cli.options import PORT, Checked, begin, name_option, output_option, spec_options
+from sandbox.cli.options import Checked, Port, begin, name_option, output_option, spec_options
+from sandbox.cli.output import has_desktop
 from sandbox.components.edge.route import AddedRoute
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, ServicePort, Upstream
@@ -26,8 +28,6 @@ from sandbox.doctor.tls.tls_context import parse
 
 @dataclass(frozen=True)
 class Urls:
-    """`sandbox edge url`."""
-
     urls: Sequence[str]
 
 
@@ -49,13 +49,15 @@ def status() -> int:
     sandbox edge status -o json
     """
     call = begin()
-    found, edge = edge_status.read()
-    call.show(found, found.lines())
+    status, edge = edge_status.read()
+    call.show(status, edge_status.lines(status))
     if edge.running and not edge.answers and call.output == "text":
         click.echo(
             "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
         )
-    return 0 if found.is_healthy else 1
+    down = any(route.servers and all(server.health == "DOWN" for server in route.servers) for route in status.routes)
+    without_pods = any(port.ready == 0 for port in (*status.tcp, *status.tls))
+    return 0 if status.running and not down and not without_pods else 1
 
 
 @edge.command("url")
@@ -83,9 +85,34 @@ def url(host: str | None, *, qr: bool) -> None:
     if call.name:
         require_known(call.name)
     name = call.spec().name
-    is_service = host is not None and "/" in host
-    urls = edge_ports.places(name, host) if host and is_service else host_urls(name, host, for_others=qr)
-    call.show(Urls(urls), (f"{url}\n{_code(url)}" if qr and not is_service else url for url in urls))
+    if host and "/" in host:
+        urls = edge_ports.places(name, host)
+        call.show(Urls(urls), urls)
+        return
+    urls = host_urls(name, host, for_others=qr)
+    codes = io.StringIO()
+    for url in urls:
+        codes.write(f"{url}\n")
+        segno.make(url, micro=False).terminal(codes, compact=True)
+    call.show(Urls(urls), [codes.getvalue()] if qr else urls)
+
+
+@click.command("open")
+@click.argument("host", required=False, shell_complete=completion.hosts)
+@spec_options
+def open_page(host: str | None) -> None:
+    """Open the page of HOST (default: the sandbox's first host) in the browser, and print its URL.
+
+    Without a screen, or in a pipe, only the URL is printed.
+
+    \b
+    sandbox open
+    sandbox open app.demo.sandbox.localhost
+    """
+    url = host_urls(begin().spec().name, host, for_others=False)[0]
+    click.echo(url)
+    if has_desktop():
+        webbrowser.open(url)
 
 
 @edge.group("route", cls=Group)
@@ -154,7 +181,7 @@ def port() -> None:
 
 
 @port.command("add")
-@click.argument("port", type=PORT)
+@click.argument("port", type=Port())
 @click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]", type=Checked(partial(loader.require, ServicePort)))
 @name_option("The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
@@ -175,7 +202,7 @@ def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
 
 
 @port.command("remove")
-@click.argument("port", type=PORT)
+@click.argument("port", type=Port())
 @name_option("The sandbox, if several have the port.")
 def remove_port(port: int | str) -> None:
     """Remove a port that `add` added.
@@ -202,9 +229,3 @@ def list_ports() -> None:
     ports = edge_ports.statuses()
     none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE:PORT"
     call.show(ports, map(port_line, ports), none=none)
-
-
-def _code(url: str) -> str:
-    out = io.StringIO()
-    segno.make(url, micro=False).terminal(out, compact=True)
-    return out.getvalue()

@@ -18,7 +18,7 @@ from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.route_status import ENDS
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
-from sandbox.names import EDGE_LEAF, Home
+from sandbox.names import EDGE_LEAF
 from sandbox.quantities import count
 
 COLORS = {"UP": "green", "DOWN": "red"}
@@ -26,8 +26,6 @@ COLORS = {"UP": "green", "DOWN": "red"}
 
 @dataclass(frozen=True)
 class ListeningPort:
-    """A port of this machine."""
-
     address: str
     port: int
 
@@ -55,27 +53,17 @@ class EdgeStatus:
     tls: Sequence[PortStatus]
     load_balancers: Sequence[Balanced]
 
-    @property
-    def is_healthy(self) -> bool:
-        down = any(route.servers and all(server.health == "DOWN" for server in route.servers) for route in self.routes)
-        return self.running and not down and all(port.ready != 0 for port in (*self.tcp, *self.tls))
-
-    def lines(self) -> Iterator[str]:
-        binds = ", ".join(str(Bind(port.address, port.port)) for port in self.ports)
-        yield f"listens on {binds}" if self.running else NOT_RUNNING
-        for route in self.routes:
-            yield from _route_lines(route)
-        yield from map(port_line, (*self.tcp, *self.tls))
-        yield from map(_load_balancer_line, self.load_balancers)
-
 
 def read() -> tuple[EdgeStatus, EdgeState]:
-    """Return the status of this user's edge, with what it routes to Services. Raises SandboxError."""
     home = context.home()
     engine = Engine.connect()
     edge, ports = edge_state.read(home, engine), edge_ports.statuses()
-    ending = {route.sandbox for route in edge.routes if route.mode == ENDS}
-    days_left = {name: _days_left(home, name) for name in ending}
+    days_left: dict[str, int | None] = {}
+    for name in {route.sandbox for route in edge.routes if route.mode == ENDS}:
+        entries = inventory(Keystore(home.sandbox(name).keys), now=datetime.now(UTC))
+        days_left[name] = next(
+            (entry.facts.days_left for entry in entries if entry.name == EDGE_LEAF and entry.facts), None
+        )
     status = EdgeStatus(
         running=edge.running,
         ports=[ListeningPort(bind.address, bind.port) for bind in edge.listens],
@@ -97,42 +85,34 @@ def read() -> tuple[EdgeStatus, EdgeState]:
     return status, edge
 
 
-def _route_lines(route: EdgeRoute) -> Iterator[str]:
-    host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)
-    yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"
-    if route.mode == ENDS:
-        days = route.certificate_days_left
-        yield "    certificate " + ("is missing" if days is None else f"{count(days, 'day')} left")
-    for server in route.servers:
-        health = click.style(server.health, fg=COLORS.get(server.health))
-        yield (
-            f"    {server.address or server.name} {health} {server.last_check}   "
-            f"{server.current} open, {server.total} in all, {server.bytes_in} B in, {server.bytes_out} B out"
-        )
+def lines(status: EdgeStatus) -> Iterator[str]:
+    binds = ", ".join(str(Bind(port.address, port.port)) for port in status.ports)
+    yield f"listens on {binds}" if status.running else NOT_RUNNING
+    for route in status.routes:
+        host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)
+        yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"
+        if route.mode == ENDS:
+            days = route.certificate_days_left
+            yield "    certificate " + ("is missing" if days is None else f"{count(days, 'day')} left")
+        for server in route.servers:
+            health = click.style(server.health, fg=COLORS.get(server.health))
+            yield (
+                f"    {server.address or server.name} {health} {server.last_check}   "
+                f"{server.current} open, {server.total} in all, {server.bytes_in} B in, {server.bytes_out} B out"
+            )
+    yield from map(port_line, (*status.tcp, *status.tls))
+    for service in status.load_balancers:
+        address = service.address
+        place = click.style(address, bold=True) if address else click.style("no address yet", fg="red")
+        yield f"{place} → {service.service}   {', '.join(service.ports)}, sandbox {service.sandbox}"
+        if address and not service.reached:
+            way = "sandbox edge port add auto NAMESPACE/SERVICE:PORT"
+            yield f"    not reached from this machine: open a port with {way}"
 
 
 def port_line(port: PortStatus) -> str:
+    notes = ["TLS" if port.host else "TCP", f"sandbox {port.sandbox}"]
+    notes += ["PROXY protocol"] if port.proxy_protocol else []
+    notes += ["added"] if port.added else []
     detail = click.style(port.detail, fg="green" if port.ready else "red")
-    notes = [
-        "TLS" if port.host else "TCP",
-        f"sandbox {port.sandbox}",
-        *(["PROXY protocol"] if port.proxy_protocol else []),
-        *(["added"] if port.added else []),
-    ]
     return f"{click.style(port.place, bold=True)} → {port.to}   {', '.join(notes)}\n    {detail}"
-
-
-def _load_balancer_line(service: Balanced) -> str:
-    place = click.style(service.address, bold=True) if service.address else click.style("no address yet", fg="red")
-    line = f"{place} → {service.service}   {', '.join(service.ports)}, sandbox {service.sandbox}"
-    if service.address and not service.reached:
-        line += (
-            "\n    not reached from this machine: open a port with sandbox edge port add auto NAMESPACE/SERVICE:PORT"
-        )
-    return line
-
-
-def _days_left(home: Home, sandbox: str) -> int | None:
-    """Return the days that the certificate for a sandbox's hosts that end at the edge has left; None without one."""
-    entries = inventory(Keystore(home.sandbox(sandbox).keys), now=datetime.now(UTC))
-    return next((entry.facts.days_left for entry in entries if entry.name == EDGE_LEAF and entry.facts), None)

@@ -17,14 +17,12 @@ from pathlib import Path
 import click
 
 from sandbox.app.context import home
-from sandbox.cli import log
-from sandbox.cli.output import event_line, has_color, is_unread, show_json
+from sandbox.cli import log, output
 from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 
 MOST_NAME = 200
-_BEFORE = re.compile(r"[\s\"'=,;]")  # what a name ends at
 
 
 class Bug(SandboxError):
@@ -53,15 +51,24 @@ class Failure:
 
 
 def report(error: BaseException, words: Sequence[str] = ()) -> int:
-    """Print what ended the command line `words`, as it asks for: for people, or as JSON; return the exit code."""
+    """Print what ended the command line `words`, for people or as JSON; return the exit code."""
     match error:
         case click.exceptions.Abort() | KeyboardInterrupt():
             return 128 + 2
         case SystemExit():  # how click ends a completion
             return error.code if isinstance(error.code, int) else 1
-        case BrokenPipeError() if is_unread(sys.stdout):
+        case BrokenPipeError() if output.is_unread(sys.stdout):
             return 0  # as `head` closes its end early
-    shown = understood(error) or _logged(error)
+    shown = understood(error)
+    if shown is None:
+        if not logging.getLogger("sandbox").handlers:  # a bug before the command began
+            with contextlib.suppress(SandboxError):
+                log.start(verbose=False)
+        logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
+        shown = Terminated.raised or Bug(
+            f"{type(error).__name__}: {error}",
+            details=f"this is a bug in sandbox, please report it; details in {home().log}",
+        )
     with contextlib.suppress(OSError):  # a stderr that is full, or that no one reads: the exit code still tells
         if isinstance(shown, SandboxError):
             _print(shown, words)
@@ -96,7 +103,8 @@ def understood(error: BaseException) -> SandboxError | Terminated | None:
             return files.refused(f"{error.filename} cannot be used", error)
         case UnicodeEncodeError(object=text, start=place) if "\ud800" <= text[place] <= "\udfff":
             # How Python has bytes of names, variables and arguments that are not UTF-8 (PEP 383).
-            name = _BEFORE.split(text[:place])[-1] + _BEFORE.split(text[place:])[0]
+            ends = re.compile(r"[\s\"'=,;]")
+            name = ends.split(text[:place])[-1] + ends.split(text[place:])[0]
             return UsageError(
                 f"{os.fsencode(name[:MOST_NAME])!r} is not in UTF-8",
                 details="the engine, Kubernetes and the sandbox's files know names in UTF-8 only",
@@ -109,46 +117,31 @@ def error_of(error: SandboxError) -> Error:
     return Error(error.id, error.brief, error.details, error.fix, error.exit_code)
 
 
-def _logged(error: BaseException) -> SandboxError | Terminated:
-    """Write the traceback of what nothing understands to the log; return the Bug, or the signal that it comes from."""
-    if not logging.getLogger("sandbox").handlers:  # a bug before the command began
-        with contextlib.suppress(SandboxError):
-            log.start(verbose=False)
-    logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
-    return Terminated.raised or Bug(
-        f"{type(error).__name__}: {error}",
-        details=f"this is a bug in sandbox, please report it; details in {home().log}",
-    )
-
-
 def _print(error: SandboxError, words: Sequence[str]) -> None:
     """Print an error: as the result with `-o json`, as the last event with `--progress json`, else for people."""
     own = words[: words.index("--")] if "--" in words else words  # the rest is of another program
     if _asks_json(own, "-o", "--output") and not error.reported:
-        show_json(Failure(error_of(error)))
+        click.echo(output.as_text(Failure(error_of(error))))
     if _asks_json(own, "--progress") or (words and os.environ.get("SANDBOX_PROGRESS") == "json"):
-        click.echo(event_line("error", **asdict(error_of(error))), err=True)
-    else:
-        _show(error)
-
-
-def _asks_json(words: Sequence[str], *options: str) -> bool:
-    """Tell whether an option has the value `json`: click may have stopped before it came to that option."""
-    return any(
-        (option, "json") in pairwise(words) or {f"{option}=json", f"{option}json"} & {*words} for option in options
-    )
-
-
-def _show(error: SandboxError) -> None:
+        click.echo(output.event_line("error", **asdict(error_of(error))), err=True)
+        return
+    color = "red" if output.has_color(sys.stderr) else None
     head = "bug:" if isinstance(error, Bug) else f"error[{error.id}]:"
     brief = " ".join(error.brief.splitlines())  # a name of several lines would look like its fix
-    click.echo(f"{_red(head, bold=True)} {brief}", err=True)
+    click.echo(f"{click.style(head, fg=color, bold=True) if color else head} {brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)
     if error.fix:
         click.echo("fix: " + error.fix.replace("\n", "\n     "), err=True)
     for note in getattr(error, "__notes__", ()):  # what the doctor found
-        click.echo(_red("✗") + note[1:] if note.startswith("✗") else note, err=True)
+        click.echo(click.style("✗", fg=color) + note[1:] if color and note.startswith("✗") else note, err=True)
+
+
+def _asks_json(words: Sequence[str], *options: str) -> bool:
+    """Return whether an option has the value `json`: click may have stopped before it came to that option."""
+    return any(
+        (option, "json") in pairwise(words) or {f"{option}=json", f"{option}json"} & {*words} for option in options
+    )
 
 
 def _limited(error: BaseException) -> SandboxError:
@@ -166,7 +159,3 @@ def _is_nowhere() -> bool:
     except FileNotFoundError:
         return True
     return False
-
-
-def _red(text: str, *, bold: bool | None = None) -> str:
-    return click.style(text, fg="red", bold=bold) if has_color(sys.stderr) else text

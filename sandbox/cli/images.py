@@ -33,8 +33,6 @@ class Tag:
 
 @dataclass(frozen=True)
 class RegistryContent:
-    """`sandbox images list`."""
-
     registry: str
     bytes: int
     images: Sequence[Tag]
@@ -42,10 +40,7 @@ class RegistryContent:
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """`sandbox images gc`; `deleted` is false with `--dry-run`.
-
-    `leftovers` are unfinished uploads and damaged blobs.
-    """
+    """`deleted` is false with `--dry-run`; `leftovers` are unfinished uploads and damaged blobs."""
 
     deleted: bool
     bytes: int
@@ -64,7 +59,7 @@ class PrunedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class PrunedImages:
-    """`sandbox images prune`; `deleted` is false with `--dry-run`, and `used` are images that stay."""
+    """`deleted` is false with `--dry-run`, and `used` are images that stay."""
 
     deleted: bool
     bytes: int
@@ -92,27 +87,21 @@ def list_() -> None:
     where = spec.registry.external or machine_plan.registry_url(spec).rpartition("/")[2]
     context.trust(spec)
     with Client(where, keychain=context.keychain(spec.credentials)) as client:
-        found = catalogue(client)
-    tags = [
-        Tag(
-            repository=tag.repository,
-            tag=tag.tag,
-            digest=tag.digest or "",
-            bytes=tag.size,
-            unique_bytes=(own := found.unique(tag)),
-            shared_bytes=tag.size - own,
-        )
-        for tag in found.tags
-    ]
+        content = catalogue(client)
+    tags = []
+    for tag in content.tags:
+        own = content.unique(tag)
+        sizes = {"bytes": tag.size, "unique_bytes": own, "shared_bytes": tag.size - own}
+        tags.append(Tag(repository=tag.repository, tag=tag.tag, digest=tag.digest or "", **sizes))
     width = max((len(f"{tag.repository}:{tag.tag}") for tag in tags), default=0)
     lines = (
         f"{f'{tag.repository}:{tag.tag}':<{width}}  {tag.digest.removeprefix('sha256:')[:12] or 'gone':<12}"
         f"  {megabytes(tag.bytes):>10}  {megabytes(tag.unique_bytes):>10} its own"
         for tag in tags
     )
-    call.show(RegistryContent(where, found.size, tags), lines)
+    call.show(RegistryContent(where, content.size, tags), lines)
     if call.output == "text":
-        click.echo(f"{count(len(tags), 'tag')} in {where}, {megabytes(found.size)} together", err=True)
+        click.echo(f"{count(len(tags), 'tag')} in {where}, {megabytes(content.size)} together", err=True)
 
 
 @images.command("gc")
@@ -134,19 +123,19 @@ def collect() -> None:
     sandbox = call.sandbox()
     if not call.dry_run:
         click.echo(f"garbage-collecting the registry of '{sandbox.name}'", err=True)
-    found = registry_upkeep.collect(sandbox, dry_run=call.dry_run)
+    garbage = registry_upkeep.collect(sandbox, dry_run=call.dry_run)
     result = Collected(
         deleted=not call.dry_run,
-        bytes=found.size,
-        blobs=found.blobs,
-        manifests=found.manifests,
-        leftovers=found.leftovers,
+        bytes=garbage.size,
+        blobs=garbage.blobs,
+        manifests=garbage.manifests,
+        leftovers=garbage.leftovers,
     )
-    call.show(result, found.manifests)
+    call.show(result, garbage.manifests)
     if call.output == "text":
         verb = "would be" if call.dry_run else "was"
-        rest = f", {count(found.leftovers, 'leftover')} of broken uploads" if found.leftovers else ""
-        click.echo(f"{megabytes(found.size)} {verb} freed: {count(found.blobs, 'blob')}{rest}", err=True)
+        rest = f", {count(garbage.leftovers, 'leftover')} of broken uploads" if garbage.leftovers else ""
+        click.echo(f"{megabytes(garbage.size)} {verb} freed: {count(garbage.blobs, 'blob')}{rest}", err=True)
 
 
 @images.command("prune")

@@ -61,7 +61,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write the files that do not exist yet, and print which those are. Raises UsageError, before the first."""
+    """Write the files that do not exist yet, and print their names. Raises UsageError, before the first."""
     for place in dict.fromkeys((folder / path).parent for path in texts):
         if not files.is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):
             raise UsageError(f"{place} is in the way: it has to be a folder of the project", fix="move it away")
@@ -88,30 +88,24 @@ def _advice(name: str, findings: Findings) -> Iterator[str]:
             "found nothing to run: add a Dockerfile, a compose file or manifests, delete sandbox.yaml, "
             "and run `sandbox init` again"
         )
-    yield from _of_manifests(name, findings) if findings.items else _of_apps(findings)
-
-
-def _of_apps(findings: Findings) -> Iterator[str]:
-    unknown: dict[str, list[str]] = {}
-    for app, fix in project_files.without_port(findings.apps):
-        unknown.setdefault(fix, []).append(app)
-    for fix, apps in unknown.items():
+    if findings.items:  # the project has its own manifests
+        for title, image in project_files.unnamed(name, findings).items():
+            yield (
+                f"no manifest runs {title}: add a Deployment with `image: {image}`, or `for: [NAME]` to its line in "
+                "images.yaml if a manifest calls it NAME; and remove the # before that line"
+            )
+        return
+    by_fix: dict[str, list[str]] = {}
+    for app_name, fix in project_files.without_port(findings.apps):
+        by_fix.setdefault(fix, []).append(app_name)
+    for fix, apps in by_fix.items():
         yield f"the port of {', '.join(apps)} is unknown: for a host that leads to it, {fix}"
-    lacking: dict[tuple[str, ...], list[str]] = {}
+    by_settings: dict[tuple[str, ...], list[str]] = {}
     for program in findings.apps:
         if program.left_out:
-            lacking.setdefault(program.left_out, []).append(program.name)
-    for settings, apps in lacking.items():
+            by_settings.setdefault(program.left_out, []).append(program.name)
+    for settings, apps in by_settings.items():
         # Variables last: a project may have hundreds of these.
         shown = sorted(settings, key=lambda key: key.startswith("environment."))[:MAX_SETTINGS]
         more = f" and {len(settings) - len(shown)} more" if len(settings) > len(shown) else ""
         yield f"{', '.join(apps)}: not in {findings.objects}/: {', '.join(shown)}{more}"
-
-
-def _of_manifests(name: str, findings: Findings) -> Iterator[str]:
-    """Yield which programs the project's own manifests do not run, or not under their names."""
-    for program, image in project_files.unnamed(name, findings).items():
-        yield (
-            f"no manifest runs {program}: add a Deployment with `image: {image}`, or `for: [NAME]` to its line in "
-            "images.yaml if a manifest calls it NAME; and remove the # before that line"
-        )

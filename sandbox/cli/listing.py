@@ -21,13 +21,12 @@ def list_() -> None:
     sandbox list -o json
     """
     call = begin()
-    found = sandboxes()
-    width = max((len(known.name) for known in found), default=0)
-    call.show(found, (_line(known, width) for known in found), none="no sandboxes; create one with: sandbox up")
-
-
-def _line(known: Known, width: int) -> str:
-    memory = f"{known.memory / 1e9:.1f} GB" if known.memory else ""
-    gone = "  (the folder is gone: sandbox down --gone)" if known.gone else ""
-    branch = f"  {known.branch}" if known.branch else ""
-    return fit(f"{known.name:<{width}} {known.cluster:<8} {memory:>8}  {known.domain}  {known.folder}{branch}{gone}")
+    known = sandboxes()
+    width = max((len(row.name) for row in known), default=0)
+    lines = []
+    for row in known:
+        memory = f"{row.memory / 1e9:.1f} GB" if row.memory else ""
+        branch = f"  {row.branch}" if row.branch else ""
+        gone = "  (the folder is gone: sandbox down --gone)" if row.gone else ""
+        lines.append(fit(f"{row.name:<{width}} {row.cluster:<8} {memory:>8}  {row.domain}  {row.folder}{branch}{gone}"))
+    call.show(known, lines, none="no sandboxes; create one with: sandbox up")

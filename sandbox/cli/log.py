@@ -31,15 +31,11 @@ def require_own_home() -> None:
 
 
 def command_line() -> str:
-    """Return the command as it was typed, without the accounts of its URLs."""
     return fit(f"sandbox {shlex.join(sys.argv[1:])}")
 
 
 def start(*, verbose: bool) -> None:
-    """Log everything to the user's log file, and to stderr if asked; a log that cannot be written stops no command.
-
-    Raises UsageError, before any file is made, where not even the log may be.
-    """
+    """Log everything to the user's log file, and to stderr if asked; a log that cannot be written stops no command."""
     place = home()
     require_own_home()
     logging.raiseExceptions = False  # nor does a log that is full later
@@ -69,7 +65,7 @@ class _Fit(logging.Formatter):
 
 
 class _Log(RotatingFileHandler):
-    """A log file that only the user can read, as are the files that follow when it is full."""
+    """A log whose files only the user can read."""
 
     def _open(self) -> TextIOWrapper:
         opened = open(  # noqa: SIM115  # for as long as it logs

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +43,6 @@ class Call:
 
     @cached_property
     def session(self) -> Session:
-        """Return this command's session: others see it as it was typed, and messages go to stderr by `--progress`."""
         from sandbox.app.session import Session
 
         return Session(
@@ -58,17 +56,13 @@ class Call:
         self.session.say(line)
 
     def spec(self) -> Spec:
-        """Return the spec that -f or -n name, or neither. Raises UsageError."""
         from sandbox.app import chosen_spec
 
         with self._offering_last_spec():
             return chosen_spec.find(self.file, self.name)
 
     def sandbox(self) -> Sandbox:
-        """Return the sandbox that -f or -n name, or neither. Raises UsageError.
-
-        A command with `--yes` asks before it changes the sandbox of another file.
-        """
+        """Return the sandbox; a command with `--yes` asks before it changes the sandbox of another file."""
         from sandbox.app import chosen_spec
         from sandbox.app.core import Sandbox
 
@@ -94,7 +88,7 @@ class Call:
     def show(self, result: Any, lines: Iterable[str], *, none: str = "") -> None:
         """Print a result on stdout, as JSON or as lines; where there are no lines, print `none` on stderr."""
         if self.output == "json":
-            output.show_json(result)
+            click.echo(output.as_text(result))
         elif text := "\n".join(lines):
             click.echo(text)
         elif none:
@@ -114,25 +108,19 @@ class Call:
 
 
 def call() -> Call:
-    found: Call = click.get_current_context().meta.setdefault(CALL, Call())
-    return found
+    current: Call = click.get_current_context().meta.setdefault(CALL, Call())
+    return current
 
 
 def begin(doing: str | None = None, after: str = "") -> Call:
-    """Start the log and, with `doing`, have signals end the command in an orderly way.
-
-    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
-    Raises UsageError where no file may be made.
-    """
+    """Start the log and, with `doing`, have signals end the command in an orderly way: see `signals.catch`."""
     log.start(verbose=click.get_current_context().obj)
     if doing is not None:
         signals.catch(doing, after, events=call().progress == "json")
     return call()
 
 
-class _Port(click.ParamType["int | str"]):
-    """A port, or `auto`."""
-
+class Port(click.ParamType["int | str"]):
     name = "port|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
@@ -141,9 +129,6 @@ class _Port(click.ParamType["int | str"]):
         if value == "auto" or (str(value).isdecimal() and 0 < int(value) < 2**16):
             return "auto" if value == "auto" else int(value)
         self.fail(f"{value!r} is not a port: write one from 1 to 65535, or auto", param, ctx)
-
-
-PORT = _Port()
 
 
 class Checked(click.ParamType[str]):
@@ -198,12 +183,11 @@ dry_run_option = _shared("--dry-run", is_flag=True, help="Show what would change
 
 
 def spec_options(command: Command) -> Command:
-    """Add `-n NAME` and `-f FILE`."""
     return name_option()(file_option("-f", "--file")(command))
 
 
 def named_spec_options(command: Command) -> Command:
-    """Add `-n NAME` and `-f FILE`, and the name as an argument too."""
+    """Add `-n NAME` and `-f FILE`, and NAME as an argument."""
     argument = click.argument(
         "named",
         metavar="[NAME]",
@@ -218,8 +202,8 @@ def named_spec_options(command: Command) -> Command:
 
 def progress_option(command: Command) -> Command:
     """Add `--progress` and `-q`: the form of messages on stderr."""
-    text = "Show errors only, like --progress quiet."
-    quiet = _shared("-q", "--quiet", "progress", flag_value="quiet", type=str, is_eager=True, help=text)
+    help = "Show errors only, like --progress quiet."
+    quiet = _shared("-q", "--quiet", "progress", flag_value="quiet", type=str, is_eager=True, help=help)
     choice = _shared(
         "--progress",
         type=click.Choice(["auto", "plain", "json", "quiet"]),
@@ -230,10 +214,8 @@ def progress_option(command: Command) -> Command:
     return choice(quiet(command))
 
 
-def change_options(
-    help: str = "Do not ask about a sandbox of another file.",
-) -> Callable[[Command], Command]:
-    """Add the options of a command that changes a sandbox: `--yes`, `--lock-timeout`, `--progress` and `-q`."""
+def change_options(help: str = "Do not ask about a sandbox of another file.") -> Callable[[Command], Command]:
+    """Add `--yes`, `--lock-timeout`, `--progress` and `-q`: the options of a command that changes a sandbox."""
     timeout = _shared(
         "--lock-timeout",
         "patience",
@@ -246,19 +228,14 @@ def change_options(
 
 
 class OutputOption(click.Option):
-    """`-o text|json`; `result` is the type of what is printed as JSON, or a function that imports and returns it."""
+    """`-o text|json`; `result` is the type of what is printed as JSON."""
 
     def __init__(self, *arguments: Any, result: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._result = result
-
-    @property
-    def result(self) -> Any:
-        return self._result() if isinstance(self._result, FunctionType) else self._result
+        self.result = result
 
 
 def output_option(result: Any) -> Callable[[Command], Command]:
-    """Add `-o text|json`: the form of the result on stdout. See OutputOption for `result`."""
     return _shared(
         "-o",
         "--output",

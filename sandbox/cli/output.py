@@ -18,7 +18,6 @@ from typing import Any, Required, TextIO
 import click
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-from sandbox.errors import UsageError
 from sandbox.report import Reporter, Silent, result
 from sandbox.sanitize import fit
 
@@ -37,7 +36,6 @@ def prepare() -> None:
 
 
 def flush() -> None:
-    """Flush what was written, if it is still read."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -50,30 +48,22 @@ def is_unread(stream: TextIO) -> bool:
 
 
 def is_lively(stream: TextIO) -> bool:
-    """Tell whether lines on it can be drawn over: it is a terminal, and not a dumb one."""
+    """Return whether lines can be drawn over: on a terminal that is not a dumb one."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def has_color(stream: TextIO) -> bool:
-    """Tell whether to write in color there (https://no-color.org)."""
+    """See https://no-color.org."""
     return is_lively(stream) and not os.environ.get("NO_COLOR")
 
 
 def has_desktop() -> bool:
-    """Return whether the user would see a browser: at a terminal of a machine with a screen."""
     screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(screen) and sys.stdout.isatty()
 
 
 def has_terminal() -> bool:
-    """Tell whether a question can be answered: standard input is a terminal."""
     return sys.stdin.isatty()
-
-
-def require_terminal(brief: str, *, details: str = "", fix: str = "add --yes") -> None:
-    """Raise UsageError where the question cannot be answered that a command is about to ask."""
-    if not has_terminal():
-        raise UsageError(brief, details=details, fix=fix, id="consent")
 
 
 def reporter(progress: str) -> Reporter:
@@ -121,18 +111,9 @@ class Lines:
                 if self._needed:
                     raise
 
-    def mark(self, *, good: bool) -> str:
-        """Return the mark before a line, in color where that is wanted."""
-        sign = "✓" if good else "✗"
-        return click.style(sign, fg="green" if good else "red") if has_color(self._out) else sign
-
-
-def show_json(value: Any) -> None:
-    """Print a result for programs, of the type that the command's `output_option` has."""
-    click.echo(as_text(value))
-
 
 def as_text(value: Any) -> str:
+    """Return a result as JSON; it has the type that the command's `output_option` names."""
     return json.dumps(value, indent=2, default=plain_value)
 
 
@@ -180,8 +161,6 @@ def event_line(event: str, **more: Any) -> str:
 
 
 class Events:
-    """A line for each event."""
-
     def __init__(self, out: TextIO, *, needed: bool = False) -> None:
         self._lines = Lines(out, needed=needed)
 
@@ -194,6 +173,7 @@ class Plain(Reporter):
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._lines = Lines(out)
+        self._has_color = has_color(out)
         self._clock = clock
         self._began: dict[str, float] = {}
         self._shown: dict[str, float] = {}
@@ -212,7 +192,8 @@ class Plain(Reporter):
                 pass
             case _:
                 took_or_ended, detail = result(event, detail, seconds)
-                mark = self._lines.mark(good=event != "failed")
+                mark, color = ("✗", "red") if event == "failed" else ("✓", "green")
+                mark = click.style(mark, fg=color) if self._has_color else mark
                 self._lines.add(f"{mark} {fit(f'{step:<40} {took_or_ended:>9}  {detail}')}".rstrip())
 
 

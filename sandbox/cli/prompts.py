@@ -18,6 +18,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable, State
+from sandbox.system import files
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.project.existing_clusters import UserCluster
@@ -31,9 +32,9 @@ Say = Callable[[str], None]
 def agree(brief: str, shown: Iterable[str] = (), question: str = "go on?", *, fix: str = "add --yes") -> None:
     """Show what would change, and ask. Raises UsageError without a terminal, and SandboxError for a no."""
     lines = [fit(line) for line in shown]
-    output.require_terminal(
-        f"{brief}: this needs your agreement, and stdin is not a terminal", details="\n".join(lines), fix=fix
-    )
+    if not output.has_terminal():
+        refused = f"{brief}: this needs your agreement, and stdin is not a terminal"
+        raise UsageError(refused, details="\n".join(lines), fix=fix, id="consent")
     click.echo("\n  ".join((f"{brief}:", *lines)), err=True)
     if not click.confirm(question, err=True):
         raise SandboxError("nothing was changed", id="declined")
@@ -42,7 +43,7 @@ def agree(brief: str, shown: Iterable[str] = (), question: str = "go on?", *, fi
 class Asking(Agreement):
     """Asks at the terminal, unless `yes`, or `take_over` for what another person made.
 
-    Raises UsageError where an answer is needed and there is no terminal, and SandboxError for a no.
+    Raises UsageError without a terminal, and SandboxError for a no.
     """
 
     def __init__(self, say: Say, *, yes: bool = False, take_over: bool = False) -> None:
@@ -51,7 +52,16 @@ class Asking(Agreement):
         self._take_over = take_over
 
     def other_origin(self, other: OtherOrigin) -> bool:
-        self._allow(other.error(_fix(other)))
+        if other.is_moved:
+            fix = "add --yes; the answer is kept"
+        elif other.own:
+            fix = f"add --yes to create '{other.own}' next to it"
+        elif other.doing in ("up", "dev"):
+            another = f"create another one from this spec: sandbox {other.doing} ANOTHER-NAME"
+            fix = f"add --yes to replace it; or {another}; or run: sandbox down {other.name}"
+        else:
+            fix = "add --yes if you mean that sandbox; else set another `name` in this spec"
+        self._allow(other.error(fix))
         return True
 
     def lost(self, refusal: UsageError) -> None:
@@ -79,7 +89,14 @@ class Asking(Agreement):
         what = "both" if cluster.registry else "it"
         if not click.confirm(f"use {what} for '{spec.name}', in a namespace?", err=True):
             return None
-        _keep(spec, cluster, file, self._say)
+        if file := file or default_file():
+            self._say(f"write in {file} to keep this choice:")
+            for line in _yaml(cluster):
+                self._say(f"    {line}")
+        else:
+            text = "\n".join((f"apiVersion: {spec.apiVersion}", f"name: {spec.name}", *_yaml(cluster), ""))
+            files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
+            self._say(f"wrote {DEFAULT_FILE} to keep this choice")
         self._yes = True  # also to a sandbox in that cluster
         return cluster
 
@@ -173,46 +190,34 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
 
     So it asks, or tells, where a project has no spec yet and nothing of it would run. Raises SandboxError for a no.
     """
+
+    def confirm(question: str, fix: str) -> None:
+        if ask and _is_interactive() and not click.confirm(question, err=True):
+            raise SandboxError("nothing was changed", fix=fix, id="declined")
+
     if file is None and name is None and not default_file():
-        if found := project_file():
-            say(f"there is no {DEFAULT_FILE} here, so nothing of {found} runs; `sandbox init` writes one")
+        if source := _project_file():
+            say(f"there is no {DEFAULT_FILE} here, so nothing of {source} runs; `sandbox init` writes one")
             if chosen_spec.remembered(Spec().name) is None:
-                _confirm_new("create a sandbox without it?", "sandbox init", ask)
+                confirm("create a sandbox without it?", "sandbox init")
         return
     if name is None or context.home().sandbox(name).spec.exists() or (file and chosen_spec.read(file).name == name):
         return
     spec = f"the spec of {file}" if file else "the default spec"
     if meant := chosen_spec.near(name):
         say(f"there is no sandbox '{name}' yet; did you mean '{meant}'?")
-        _confirm_new(f"create '{name}', with {spec}?", f"sandbox up {meant}", ask)
+        confirm(f"create '{name}', with {spec}?", f"sandbox up {meant}")
     elif file:
         say(f"'{name}' is new and gets {spec}")
 
 
-def _confirm_new(question: str, fix: str, ask: bool) -> None:
-    if ask and _is_interactive() and not click.confirm(question, err=True):
-        raise SandboxError("nothing was changed", fix=fix, id="declined")
-
-
-def project_file() -> str | None:
+def _project_file() -> str | None:
     """Return a file of the current folder that `sandbox init` would write a spec for."""
     from sandbox.init import skaffold, tiltfile
     from sandbox.init.compose import FILES
 
     names = (*FILES, *skaffold.FILES, tiltfile.FILE, "Dockerfile", "Containerfile", "Chart.yaml", "kustomization.yaml")
     return next((name for name in names if Path(name).is_file()), None)
-
-
-def _fix(other: OtherOrigin) -> str:
-    """Return what to type instead, without a terminal."""
-    if other.is_moved:
-        return "add --yes; the answer is kept"
-    if other.own:
-        return f"add --yes to create '{other.own}' next to it"
-    if other.doing in ("up", "dev"):
-        another = f"create another one from this spec: sandbox {other.doing} ANOTHER-NAME"
-        return f"add --yes to replace it; or {another}; or run: sandbox down {other.name}"
-    return "add --yes if you mean that sandbox; else set another `name` in this spec"
 
 
 def _is_interactive() -> bool:
@@ -234,25 +239,11 @@ def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> UserCluster | 
 
 def _tell_how(spec: Spec, cluster: UserCluster, say: Say) -> None:
     say(f"  '{spec.name}' gets its own cluster; to use that one, write in sandbox.yaml:")
-    for line in _yaml(cluster).splitlines():
+    for line in _yaml(cluster):
         say(f"    {line}")
 
 
-def _keep(spec: Spec, cluster: UserCluster, file: Path | None, say: Say) -> None:
-    file = file or default_file()
-    if file is None:
-        from sandbox.system import files
-
-        text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(cluster)}\n"
-        files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
-        say(f"wrote {DEFAULT_FILE} to keep this choice")
-        return
-    say(f"write in {file} to keep this choice:")
-    for line in _yaml(cluster).splitlines():
-        say(f"    {line}")
-
-
-def _yaml(cluster: UserCluster) -> str:
+def _yaml(cluster: UserCluster) -> list[str]:
     import yaml
 
-    return yaml.safe_dump(cluster.spec, default_flow_style=None, sort_keys=False).rstrip()
+    return yaml.safe_dump(cluster.spec, default_flow_style=None, sort_keys=False).splitlines()

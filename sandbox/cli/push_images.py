@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
     from sandbox.app.running.registry_upkeep import Pruning
     from sandbox.images.image_push import ImagePush, Repair
-    from sandbox.images.progress import Result
 
 
 @click.command("push-images")
@@ -82,7 +81,12 @@ def push_images(
         plan = push_report.forecast(work.forecast(), pruning.names if pruning else ())
         call.show(plan, push_report.forecast_lines(plan))
         return 1 if any(image.error for image in plan.images) else 0
-    unlisted = _agreed(pruning, call) if pruning else []
+    unlisted = pruning.names if pruning else []
+    if pruning and unlisted and not call.yes:
+        question = f"delete {count(len(unlisted), 'tag')} from {pruning.where}?"
+        prompts.agree("these tags are not in the manifest", unlisted, question)
+    elif pruning and not unlisted:
+        call.say("nothing to prune: the manifest names every tag of the registry")
     with sandbox.session.pushing(whose, "push") if whose else nullcontext():
         with push_display(call.progress, call.say, "Push") as display:
             report = _push(work, display, call, sandbox if whose else None, locked, fail_fast, verify)
@@ -106,7 +110,7 @@ def _push(
     fail_fast: bool,
     verify: bool,
 ) -> push_report.Push:
-    """Push, update the lock, verify; after an error the report is printed before it is raised."""
+    """Push, verify, update the lock; after an error the report is printed before it is raised."""
     from sandbox.images.push import PushFailed
 
     started = time.monotonic()
@@ -119,7 +123,9 @@ def _push(
     part = "verify"
     try:
         if verify and results:
-            report.verified_bytes = _verify(work, results, display, call, _repair(sandbox))
+            with push_display(call.progress, call.say, "Verify") as reading:
+                report.verified_bytes = work.verify(results, display, _repair(sandbox), reading)
+            call.say(f"verified: {count(len(results), 'image')}, {megabytes(report.verified_bytes)} read back")
         part = "lock"
         if not locked and (changes := work.follow(results)):
             display.close()
@@ -134,13 +140,6 @@ def _push(
         error.reported = True
         raise
     return report
-
-
-def _verify(work: ImagePush, results: Sequence[Result], display: PushDisplay, call: Call, repair: Repair | None) -> int:
-    with push_display(call.progress, call.say, "Verify") as reading:
-        size = work.verify(results, display, repair, reading)
-    call.say(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back")
-    return size
 
 
 def _repair(sandbox: Sandbox | None) -> Repair | None:
@@ -165,13 +164,3 @@ def _pruning(work: ImagePush, whose: str, *, in_cluster: bool) -> Pruning:
     return Pruning(
         registry=work.registry, keychain=work.keychain, targets=work.targets, whose=whose, in_cluster=in_cluster
     )
-
-
-def _agreed(pruning: Pruning, call: Call) -> list[str]:
-    """Return the tags to delete after the push, once the user has agreed."""
-    if not pruning.names:
-        call.say("nothing to prune: the manifest names every tag of the registry")
-    elif not call.yes:
-        what = f"delete {count(len(pruning.names), 'tag')} from {pruning.where}?"
-        prompts.agree("these tags are not in the manifest", pruning.names, what)
-    return pruning.names

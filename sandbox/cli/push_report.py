@@ -34,8 +34,6 @@ class Image:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something failed."""
-
     id: str
     error: str
     details: str
@@ -148,20 +146,18 @@ def push_lines(push: Push) -> Iterator[str]:
 
 def forecast_lines(plan: PushForecast) -> Iterator[str]:
     for image in plan.images:
+        blobs = count(image.blobs, "blob")
+        if image.error:
+            cost = image.error
+        elif image.action is None:
+            cost = "then pushed"
+        elif not image.blobs:
+            cost = ""
+        elif image.exact:
+            cost = f"{blobs}, {megabytes(image.bytes)}"
+        else:
+            cost = f"{blobs}, at most {megabytes(image.bytes)}" if image.bytes else f"{blobs} at most"
         word = "error" if image.error else image.action or "built"
-        yield f"{word:<9} {image.image:<40} {_cost(image)}".rstrip()
+        yield f"{word:<9} {image.image:<40} {cost}".rstrip()
     for name in plan.unlisted:
         yield f"deleted   {name}"
-
-
-def _cost(image: ImageForecast) -> str:
-    if image.error:
-        return image.error
-    if image.action is None:
-        return "then pushed"
-    if not image.blobs:
-        return ""
-    blobs = count(image.blobs, "blob")
-    if image.exact:
-        return f"{blobs}, {megabytes(image.bytes)}"
-    return f"{blobs}, at most {megabytes(image.bytes)}" if image.bytes else f"{blobs} at most"

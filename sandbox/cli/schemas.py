@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -18,35 +18,25 @@ OTHERS: Mapping[str, Any] = {"error": Failure, "event": Event}
 
 
 def names() -> tuple[str, ...]:
-    return (*sorted(_options()), *OTHERS)
+    return (*sorted(_results(sandbox)), *OTHERS)
 
 
 def schema(name: str) -> dict[str, Any]:
     """Return the schema of the result of the command `name`, of an `error`, or of an `event`. Raises KeyError."""
-    result, title = (
-        (OTHERS[name], f"sandbox: an {name}")
-        if name in OTHERS
-        else (
-            _options()[name].result,
-            f"sandbox {name} -o json",
-        )
-    )
-    found = TypeAdapter(result).json_schema(mode="serialization")
-    return {"$schema": DIALECT, "title": title, **_plain(found)}
+    title = f"sandbox: an {name}" if name in OTHERS else f"sandbox {name} -o json"
+    result = OTHERS[name] if name in OTHERS else _results(sandbox)[name]
+    return {"$schema": DIALECT, "title": title, **_plain(TypeAdapter(result).json_schema(mode="serialization"))}
 
 
-def _options() -> dict[str, OutputOption]:
-    def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, OutputOption]]:
-        for param in command.params:
-            if isinstance(param, OutputOption):
-                yield " ".join(words), param
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for name in command.list_commands(context):
-                if child := command.get_command(context, name):
-                    yield from walk(child, (*words, name))
-
-    return dict(walk(sandbox, ()))
+def _results(command: click.Command, *words: str) -> dict[str, Any]:
+    """Return the types that a command and those below it print as JSON, by the words of each command."""
+    results = {" ".join(words): param.result for param in command.params if isinstance(param, OutputOption)}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if child := command.get_command(context, name):
+                results |= _results(child, *words, name)
+    return results
 
 
 def _plain(node: Any) -> Any:

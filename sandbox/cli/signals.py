@@ -48,8 +48,8 @@ class Terminated(BaseException):
 def catch(doing: str, after: str, *, events: bool) -> None:
     """Raise Terminated in the main thread, whatever it waits in, when a signal tells the command to end.
 
-    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on;
-    with `events` both are events of `--progress json`. A second signal ends the command at once, with the programs it
+    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
+    With `events` both are events of `--progress json`. A second signal ends the command at once, with the programs it
     runs. A hangup that nohup(1) ignores stays ignored.
     """
     # Python runs a signal handler only once the main thread is back in Python, which may take as long as what it waits
@@ -62,7 +62,8 @@ def catch(doing: str, after: str, *, events: bool) -> None:
         if not raised.is_set():
             raised.set()
             said.wait(EVERY * 10)  # the first message must come before the last ones
-            Terminated.raised = Terminated(number, _event(after) if after and events else after)
+            last = output.event_line("note", detail=after) if after and events else after
+            Terminated.raised = Terminated(number, last)
             raise Terminated.raised
 
     for number in ENDS:
@@ -74,10 +75,6 @@ def catch(doing: str, after: str, *, events: bool) -> None:
     threading.Thread(
         target=_listen, args=(heard, main, doing, events, raised, said), name="signals", daemon=True
     ).start()
-
-
-def _event(text: str) -> str:
-    return output.event_line("note", detail=text)
 
 
 def _listen(heard: int, main: int, doing: str, events: bool, raised: threading.Event, said: threading.Event) -> None:
@@ -102,7 +99,7 @@ def _listen(heard: int, main: int, doing: str, events: bool, raised: threading.E
 def _write(words: str, *, events: bool) -> None:
     # Not by way of sys.stderr, which another thread may be writing to; what read it may have ended.
     with contextlib.suppress(OSError):
-        os.write(2, f"{_event(words)}\n".encode() if events else f"\n{words}\n".encode())
+        os.write(2, f"{output.event_line('note', detail=words)}\n".encode() if events else f"\n{words}\n".encode())
 
 
 def _next(heard: int, seconds: float | None) -> int:

@@ -20,8 +20,6 @@ SNAPSHOT = Checked(lambda name: snapshots.store().place("any", name))
 
 @dataclass(frozen=True)
 class SnapshotPart:
-    """A file of a snapshot."""
-
     file: str
     bytes: int
     sha256: str
@@ -103,10 +101,10 @@ def list_() -> None:
     listed = snapshots.store().listed()
     none = "no snapshots; save one with: sandbox snapshot save SNAPSHOT"
     call.show(list(map(_row, listed)), map(_line, listed), none=none)
-    for one in listed if call.output == "text" else ():
-        if one.damage:
-            click.echo(f"damaged: {one.damage}", err=True)
-            click.echo(f"  to remove it: sandbox snapshot delete {one.snapshot} -n {one.sandbox}", err=True)
+    for snapshot in listed if call.output == "text" else ():
+        if snapshot.damage:
+            click.echo(f"damaged: {snapshot.damage}", err=True)
+            click.echo(f"  to remove it: sandbox snapshot delete {snapshot.snapshot} -n {snapshot.sandbox}", err=True)
 
 
 @snapshot.command("delete")
@@ -135,7 +133,6 @@ def _line(listed: Listed) -> str:
 
 
 def _row(listed: Listed) -> Snapshot:
-    """Return a snapshot as JSON; of a manifest that cannot be read nothing is known."""
     row = Snapshot(snapshot=listed.snapshot, sandbox=listed.sandbox, damage=listed.damage)
     if (manifest := listed.manifest) is None:
         return row

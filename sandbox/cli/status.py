@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import click
 
 from sandbox.app import chosen_spec
-from sandbox.app.edge.edge_ports import Reached
 from sandbox.app.views import sandbox_status
-from sandbox.app.views.sandbox_status import SandboxStatus, StepState
+from sandbox.app.views.sandbox_status import SandboxStatus
 from sandbox.cli.options import begin, named_spec_options, output_option
 from sandbox.sanitize import fit
 
@@ -37,18 +36,18 @@ def status() -> int:
     """
     call = begin()
     sandbox = call.sandbox()
-    found = sandbox_status.read(sandbox)
-    call.show(found, _lines(found))
-    if call.output == "text" and not found.exists:
+    state = sandbox_status.read(sandbox)
+    call.show(state, _lines(state))
+    if call.output == "text" and not state.exists:
         click.echo(_absence(sandbox.name, called=call.name is not None, given=call.file is not None), err=True)
         sandbox.note_earlier_names()
-    return 0 if found.is_ready else 1
+    return 0 if state.is_ready else 1
 
 
 def _absence(name: str, *, called: bool, given: bool) -> str:
-    """Say what to do where nothing is: the name may be mistyped, if the user `called` the sandbox by it.
+    """Return what to do where nothing is: the name that the user `called` the sandbox by may be mistyped.
 
-    Without that, and without a file that is `given` or here, the folder may be the wrong one.
+    Without a name, and without a file that is `given` or here, the folder may be the wrong one.
     """
     if called:
         error = chosen_spec.unknown(name)
@@ -58,26 +57,17 @@ def _absence(name: str, *, called: bool, given: bool) -> str:
     return f"'{name}' is not up; create it with: sandbox up"
 
 
-def _lines(found: SandboxStatus) -> Iterator[str]:
-    titles = (*(step.title for step in found.steps), *(service.service for service in found.services))
+def _lines(status: SandboxStatus) -> Iterator[str]:
+    titles = (*(step.title for step in status.steps), *(service.service for service in status.services))
     width = max(WIDTH, *map(len, titles))
-    for step in found.steps:
-        yield _step_line(step, width)
-    for service in found.services:
-        yield _service_line(service, width)
-    if found.network.open:
-        yield f"{click.style('!', fg='yellow')} " + ", ".join((found.network.warning, *found.network.urls))
-
-
-def _step_line(step: StepState, width: int) -> str:
-    mark, color = MARKS[step.state]
-    word = "stopped" if step.state == "drifted" and step.detail.startswith("stopped") else step.state
-    detail = "" if step.detail == word else step.detail
-    return f"{click.style(mark, fg=color)} {fit(f'{step.title:<{width}} {word:<8} {detail}')}".rstrip()
-
-
-def _service_line(service: Reached, width: int) -> str:
-    """Return where a Service is reached, and its name for pods."""
-    places = ", ".join(service.places) or "no address yet"
-    mark = click.style("→", fg="green" if service.places else "yellow")
-    return f"{mark} {fit(f'{service.service:<{width}} {places}, by pods as {service.name}')}"
+    for step in status.steps:
+        mark, color = MARKS[step.state]
+        word = "stopped" if step.state == "drifted" and step.detail.startswith("stopped") else step.state
+        detail = "" if step.detail == word else step.detail
+        yield f"{click.style(mark, fg=color)} {fit(f'{step.title:<{width}} {word:<8} {detail}')}".rstrip()
+    for service in status.services:
+        places = ", ".join(service.places) or "no address yet"
+        mark = click.style("→", fg="green" if service.places else "yellow")
+        yield f"{mark} {fit(f'{service.service:<{width}} {places}, by pods as {service.name}')}"
+    if status.network.open:
+        yield f"{click.style('!', fg='yellow')} " + ", ".join((status.network.warning, *status.network.urls))

@@ -16,7 +16,7 @@ from sandbox.engine import Bind
 
 @dataclass(frozen=True, kw_only=True)
 class Up:
-    """`sandbox up` and `sandbox start`; `context` is null if the user's kubeconfig does not have it."""
+    """`context` is null if the user's kubeconfig does not have it."""
 
     name: str
     urls: Sequence[str]
@@ -31,41 +31,37 @@ def welcome(spec: ResolvedSpec, call: Call) -> None:
     """Print the sandbox's addresses on stdout; none for people who want it quiet."""
     if call.output == "text" and call.progress == "quiet":
         return
-    found = addresses(spec)
+    sandbox = addresses(spec)
     result = Up(
         name=spec.name,
-        urls=[url for host in found.hosts for url in found.urls(host)],
-        network_urls=found.exposure.urls,
-        registry=found.registry,
-        context=found.context,
-        kubeconfig=str(found.kubeconfig),
-        root_certificate=str(found.root_certificate),
+        urls=[url for host in sandbox.hosts for url in sandbox.urls(host)],
+        network_urls=sandbox.exposure.urls,
+        registry=sandbox.registry,
+        context=sandbox.context,
+        kubeconfig=str(sandbox.kubeconfig),
+        root_certificate=str(sandbox.root_certificate),
     )
-    call.show(result, _lines(spec, found))
+    call.show(result, _lines(spec, sandbox))
 
 
-def _lines(spec: ResolvedSpec, found: Addresses) -> Iterator[str]:
-    for host in found.hosts:
-        yield found.urls(host)[0] + "".join(f"   and :{port}" for port in found.ports[1:])
-    yield f"registry    {found.registry}   (sandbox push-images)"
-    kubeconfig = shlex.quote(str(found.kubeconfig))
-    yield f"kubectl     --context {found.context}" if found.context else f"kubectl     --kubeconfig {kubeconfig}"
+def _lines(spec: ResolvedSpec, sandbox: Addresses) -> Iterator[str]:
+    for host in sandbox.hosts:
+        yield sandbox.urls(host)[0] + "".join(f"   and :{port}" for port in sandbox.ports[1:])
+    yield f"registry    {sandbox.registry}   (sandbox push-images)"
+    kubeconfig, root = shlex.quote(str(sandbox.kubeconfig)), shlex.quote(str(sandbox.root_certificate))
+    yield f"kubectl     --context {sandbox.context}" if sandbox.context else f"kubectl     --kubeconfig {kubeconfig}"
     if spec.takes_https_ports:  # else neither the way nor the certificate is the sandbox's
-        yield f"trust       {found.root_certificate}"
-        yield f"try         {_curl(spec, found)}"
-    for note in found.notes:
+        host, port = sandbox.tried, sandbox.ports[0]
+        address = Bind(spec.edge.listen, port).asked_at
+        # curl itself knows that names of .localhost are at 127.0.0.1, and a public name may lead anywhere else.
+        resolves = host.endswith(".localhost") and (address == "127.0.0.1" or not address.startswith("127."))
+        way = "" if resolves else f" --resolve {host}:{port}:{address}"
+        yield f"trust       {sandbox.root_certificate}"
+        yield f"try         curl --cacert {root}{way} {sandbox.urls(host)[0]}"
+    for note in sandbox.notes:
         yield f"{click.style('note', fg='yellow')}        {note}"
-    exposure = found.exposure
+    exposure = sandbox.exposure
     if exposure.access.open:
         yield f"{click.style('network', fg='yellow')}     {exposure.warning}"
         for url in exposure.urls:
             yield f"            {url}"
-
-
-def _curl(spec: ResolvedSpec, found: Addresses) -> str:
-    host, port = found.tried, found.ports[0]
-    at = Bind(spec.edge.listen, port).asked_at
-    # curl itself knows that names of .localhost are at 127.0.0.1, and a public name may lead anywhere else.
-    known = host.endswith(".localhost") and (at == "127.0.0.1" or not at.startswith("127."))
-    there = "" if known else f" --resolve {host}:{port}:{at}"
-    return f"curl --cacert {shlex.quote(str(found.root_certificate))}{there} {found.urls(host)[0]}"

@@ -11,7 +11,7 @@ import click
 from sandbox.app import chosen_spec, context
 from sandbox.app.core import BROUGHT, Sandbox
 from sandbox.cli import prompts
-from sandbox.cli.options import PORT, Call, begin, change_options, named_spec_options, output_option
+from sandbox.cli.options import Call, Port, begin, change_options, named_spec_options, output_option
 from sandbox.cli.summary import Up, welcome
 from sandbox.config import resolve
 from sandbox.config.resolve import PortChoice
@@ -65,11 +65,11 @@ class Plan:
 @click.option(
     "--https-port",
     "https_ports",
-    type=PORT,
+    type=Port(),
     multiple=True,
     help="Use this port instead of the spec's; repeatable.",
 )
-@click.option("--registry-port", type=PORT, help="Use this port instead of the spec's.")
+@click.option("--registry-port", type=Port(), help="Use this port instead of the spec's.")
 @click.option("--keep", is_flag=True, help="Do not roll back on failure.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--check", is_flag=True, help="With --plan: exit with 1 if something would change.")

@@ -18,19 +18,12 @@ from sandbox.cli import completion
 from sandbox.cli.dev_output import PodLines
 from sandbox.cli.options import begin, change_options, file_option, name_option, spec_options
 
-UNITS = {"s": 1, "m": 60, "h": 3600}
 
-
-class _Duration(click.ParamType[int]):
-    """Seconds, written as 30s, 5m or 2h."""
-
-    name = "duration"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d+)([smh])", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a time: write 30s, 5m or 2h", param, ctx)
-        return int(match[1]) * UNITS[match[2]]
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([smh])", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a time: write 30s, 5m or 2h")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 @click.command("logs")
@@ -39,7 +32,7 @@ class _Duration(click.ParamType[int]):
 @file_option("--file")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines, and with new pods, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0), default=100, show_default=True, help="Lines of each container.")
-@click.option("--since", type=_Duration(), metavar="TIME", help="Lines of this time only, such as 30s, 5m or 2h.")
+@click.option("--since", type=_seconds, metavar="TIME", help="Lines of this time only, such as 30s, 5m or 2h.")
 @click.option("--previous", is_flag=True, help="Of the run before the last restart.")
 def logs(workload: str | None, *, follow: bool, tail: int, since: int | None, previous: bool) -> None:
     """Show the logs of the project's pods, or of one workload, each line with its pod.
@@ -106,7 +99,7 @@ def restart(workload: str) -> None:
     sandbox = call.sandbox()
     with sandbox.alone("restart"):
         _, cluster, namespace = call.running()
-        found = project_workloads.find(cluster, workload, namespace)
-        with sandbox.session.task(f"Restart of {found.title}") as task:
-            project_workloads.restart(cluster, found, task.say)
+        meant = project_workloads.find(cluster, workload, namespace)
+        with sandbox.session.task(f"Restart of {meant.title}") as task:
+            project_workloads.restart(cluster, meant, task.say)
             task.done = "ready"

@@ -98,20 +98,6 @@ def test_adoption_without_a_prompt_is_only_announced(machine: Machine, why: str)
     assert not Path("sandbox.yaml").exists()
 
 
-@pytest.mark.parametrize("cluster", ["{}", "{provider: kind}", "{nodes: 2}"])
-def test_where_the_spec_has_a_cluster_nothing_is_offered(machine: Machine, cluster: str) -> None:
-    Path("sandbox.yaml").write_text(f"name: demo\ncluster: {cluster}\n")
-    assert not machine.offer(load(Path("sandbox.yaml")), "y\n")
-    assert machine.said == []
-
-
-def test_adopted_cluster_keeps_the_rest_of_the_spec() -> None:
-    spec = Spec.model_validate({"name": "demo", "domain": "x.sandbox.localhost", "edge": {"ports": [9443]}})
-    made = FOUND.adopted_by(spec)
-    assert (made.cluster.provider, made.cluster.context) == ("existing", "kind-mine")
-    assert (made.registry.external, made.domain, made.edge.ports) == ("localhost:5001", spec.domain, (9443,))
-
-
 def test_next_up_uses_adopted_cluster_without_a_spec_entry(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Spec] = []
 

@@ -18,7 +18,6 @@ from sandbox.app import context
 from sandbox.app.views import overview
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
-from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.route import Forward, Port, Route
@@ -93,20 +92,6 @@ def test_route_of_a_stopped_sandbox_names_start(step: EdgeStep, place: Home) -> 
     said = run("route", "add", APP, "localhost:3000")
     assert "routes to localhost:3000" in said.output
     assert "the sandbox 'demo' is stopped; its list of hosts shows the change after: sandbox start demo" in said.stderr
-
-
-def test_route_add_prints_the_port_that_a_client_needs(step: EdgeStep) -> None:
-    routed(step, listen=(("127.0.0.1", 8444),)).apply(NoWork())
-    assert f"https://{APP}:8444/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000").output
-
-
-def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home) -> None:
-    checked = routed(step, proof="ready.sandbox.internal")
-    checked.apply(NoWork())
-    run("route", "add", APP, "localhost:3000")
-    assert [route.proof for route in routes.load(place.edge)] == ["ready.sandbox.internal"]
-    assert "option httpchk" in edge_file(step.engine, "haproxy.cfg")
-    assert checked.check().state is State.READY
 
 
 @pytest.mark.parametrize(
@@ -195,20 +180,6 @@ def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, pla
         run("url", "-n", "gone")
 
 
-def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Home) -> None:
-    alias = "demo.192.168.1.5.nip.io"
-    keystore = Keystore(place.sandbox("demo").keys)
-    keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
-    opened = routed(step, aliases=(alias,))
-    opened.apply(NoWork())
-    run("route", "add", APP, "localhost:3000")
-    assert opened.check().state is State.READY
-    assert (
-        keystore.inspect_leaf(EDGE_LEAF, (APP, alias, f"*.{alias}"), now=datetime.now(UTC)).state
-        is CertificateState.GOOD
-    )
-
-
 def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place: Home) -> None:
     routes.save(place.edge, Route("other", f"other.{DOMAIN}", "node", (), 2.0))
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
@@ -272,15 +243,6 @@ def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Ho
     said = run("port", "add", str(port), "shop/db:5432").output
     assert "the sandbox 'demo' is not up; this takes effect with: sandbox up demo" in said
     assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
-
-
-def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
-    port = free_port()
-    run("port", "add", str(port), "shop/db:5432")
-    step.undo()
-    step.apply(NoWork())
-    assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
-    assert routes.load(place.edge)[0].node_ports == ()
 
 
 @pytest.mark.parametrize(

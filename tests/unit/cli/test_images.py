@@ -91,11 +91,6 @@ def test_without_a_terminal_and_without_yes_nothing_goes(engine: Labelled) -> No
     assert engine.images.keys() == SIZES.keys()
 
 
-def test_without_an_unused_one_there_is_nothing_to_ask(engine: Labelled) -> None:
-    del engine.images[OLD]
-    assert run().stderr == "0 node images were removed, 0.0 MB; 1 other in use\n"
-
-
 def test_image_that_came_into_use_meanwhile_stays_uncounted(engine: Labelled) -> None:
     engine.taken = True
     assert run("--yes").stderr == "0 node images were removed, 0.0 MB; 1 other in use\n"

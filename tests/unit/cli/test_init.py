@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.app.context import home
-from sandbox.app.dev.changed_files import DevWork
-from sandbox.app.dev.loop import project_of
-from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.plan import saved_spec
 from tests.unit.cli.test_main import run
@@ -37,17 +34,6 @@ def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     assert again.code == 2
     assert "exists already" in again.stderr
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
-
-
-def test_manifests_of_init_are_no_part_of_its_image(project: Path) -> None:
-    """In `dev` a change of a manifest is applied alone, of the Dockerfile's folder built, and of the spec an `up`."""
-    assert run("init", cwd=project).code == 0
-    spec = project / "sandbox.yaml"
-    followed = project_of(spec, load(spec))
-    assert followed.work([project / "k8s/app.yaml"]) == DevWork(manifests=True)
-    assert followed.work([project / "images.lock.yaml"]) == DevWork()
-    assert [str(one.target) for one in followed.work([project / "app.py"]).images] == ["shop/app:dev"]
-    assert followed.work([spec]) == DevWork(spec=True)
 
 
 def test_init_keeps_other_files_that_are_there(project: Path) -> None:
@@ -108,22 +94,6 @@ def test_show_tells_what_the_last_up_had(project: Path) -> None:
     lines = [line.split() for line in run("config", "show", "-n", "shop", cwd=project).stdout.splitlines()]
     assert ["registry.port", "5005", "the", "last", "up"] in lines
     assert ["name", "shop", "command", "line"] in lines
-
-
-def test_validate_finds_what_is_wrong_in_any_of_the_files(project: Path) -> None:
-    run("init", cwd=project)
-    (project / "images.yaml").write_text("images:\n- {from: build, contxt: .}\n")
-    found = run("config", "validate", cwd=project)
-    assert found.code == 2
-    assert "images.yaml:2" in found.stderr
-    assert "did you mean 'context'" in found.stderr
-
-
-@pytest.mark.parametrize("which", ["sandbox", "images"])
-def test_the_schemas_are_json_schemas(which: str, tmp_path: Path) -> None:
-    schema = json.loads(run("config", "schema", which, cwd=tmp_path).stdout)
-    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["properties"]
 
 
 def test_printed_path_with_a_space_is_quoted(tmp_path: Path) -> None:
@@ -187,11 +157,6 @@ def test_init_says_once_what_several_programs_lack(tmp_path: Path) -> None:
     assert lines[0].startswith("note  a, b: not in k8s/: init, environment.A00, environment.A01, ")
     assert lines[0].endswith(", environment.A10 and 9 more") and lines[1:] == ["note  c: not in k8s/: pid"]
     assert "environment.A19" in (tmp_path / "k8s/a.yaml").read_text()
-
-
-def test_init_names_no_port_of_this_machine(project: Path) -> None:
-    run("init", cwd=project)
-    assert not [path for path in ("sandbox.yaml", "k8s/app.yaml") if "localhost:" in (project / path).read_text()]
 
 
 def test_chart_that_is_not_yaml_is_named_with_its_line(tmp_path: Path) -> None:

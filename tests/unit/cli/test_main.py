@@ -90,13 +90,6 @@ def test_closed_stdin_is_no_terminal(tmp_path: Path) -> None:
     assert "bug" not in ran.stderr and ran.code != 3
 
 
-def test_removed_folder_is_told(tmp_path: Path) -> None:
-    """The folder that a shell is in is removed by another → said, and not as a bug."""
-    (tmp_path / "gone").mkdir()
-    ran = run("init", cwd=tmp_path / "gone", before=(tmp_path / "gone").rmdir)
-    assert ran.code == 1 and "the current folder does not exist any more" in ran.stderr
-
-
 def test_removed_folder_stands_for_no_other_sandbox(tmp_path: Path) -> None:
     """The folder of a project is removed, and `down` is typed in it → said; it does not mean the default sandbox."""
     gone = tmp_path / "gone"

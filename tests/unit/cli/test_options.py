@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from sandbox.app import context
 from sandbox.app.chosen_spec import find as find_spec
-from sandbox.app.chosen_spec import written
 from sandbox.cli.doctor import machine
 from sandbox.cli.options import call, named_spec_options, progress_option
 from sandbox.cli.up import up
@@ -44,19 +43,6 @@ def test_a_file_goes_before_everything(folder: Path) -> None:
     folder.joinpath("sandbox.yaml").write_text("name: shop\n")
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
     assert find_spec(Path("sandbox.yaml"), "demo").domain == "demo.sandbox.localhost"
-
-
-def test_spec_without_cluster_means_the_existing_one(folder: Path) -> None:
-    file = folder / "sandbox.yaml"
-    existing = {"cluster": {"provider": "existing", "context": "kind-mine"}, "registry": {"external": "localhost:5007"}}
-    kept = ResolvedSpec.model_validate({"name": "demo", **existing})
-    RememberedStep(context.home().sandbox("demo"), kept).apply(NoWork())
-    file.write_text("name: demo\nregistry: {port: 5009}\n")
-    found = find_spec(None, None)
-    assert (found.cluster, found.registry.port, found.registry.external) == (kept.cluster, 5009, "localhost:5007")
-    assert written(None, None).cluster.supports.whole_cluster
-    file.write_text("name: demo\ncluster: {provider: kind}\nregistry: {external: 'localhost:5008'}\n")
-    assert find_spec(None, None) == written(None, None)
 
 
 @pytest.mark.parametrize(

@@ -196,14 +196,6 @@ def test_name_of_another_origin_is_refused(repository: Path, tmp_path: Path) -> 
     assert reached("demo").name == "demo", "by its name alone it is the one that is remembered"
 
 
-def test_changed_origin_prompts_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "has_terminal", lambda: True)
-    brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
-    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
-    assert refused(typed="n\n").id == "declined"
-    assert reached(typed="y\n").name == "demo"
-
-
 def clones(tmp_path: Path, *folders: str) -> list[str]:
     """The specs of two or more clones of one project, the first of which is up."""
     files = [tmp_path / folder / "sandbox.yaml" for folder in folders]
@@ -252,12 +244,6 @@ def test_clone_that_waited_for_another_does_not_replace_it(tmp_path: Path, monke
     assert reached("-f", second, "--yes").name != "shop"
 
 
-def test_clone_in_a_folder_of_another_name_is_named_after_it(tmp_path: Path) -> None:
-    _, second = clones(tmp_path, "shop", "copy")
-    Path(second).write_text("name: shop\n")
-    assert reached("-f", second, "--yes").name == "shop-copy"
-
-
 def test_sandboxes_without_a_folder_are_removed_after_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """`down --gone` → only what has no folder any more, after a question that names it, or with --yes."""
     removed: list[str] = []
@@ -279,12 +265,6 @@ def test_sandboxes_without_a_folder_are_removed_after_one_question(monkeypatch: 
     assert isinstance(change("down a --gone").exception, UsageError)
 
 
-def test_explicit_name_in_a_clone_means_the_sandbox_of_that_name(tmp_path: Path) -> None:
-    _, second = clones(tmp_path, "a/shop", "b/shop")
-    assert refused("-f", second, "-n", "shop").id == "other-origin"
-    assert reached("-f", second, "-n", "shop", "--yes").name == "shop"
-
-
 def test_worktree_keeps_its_name_when_its_branch_changes(tmp_path: Path) -> None:
     folder = made(tmp_path / "shop", {"sandbox.yaml": ""})
     git(folder, "worktree", "add", "-b", "one", "../work")
@@ -296,12 +276,6 @@ def test_worktree_keeps_its_name_when_its_branch_changes(tmp_path: Path) -> None
     assert reached("-f", str(folder / "sandbox.yaml")).name == "shop"
 
 
-def test_record_without_an_origin_is_accepted(tmp_path: Path) -> None:
-    brought_up({"name": "demo"}, None)
-    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
-    assert reached().name == "demo"
-
-
 def test_default_sandbox_may_become_a_file_and_not_back(tmp_path: Path) -> None:
     brought_up({"name": "sandbox"}, Origin())
     assert reached().name == "sandbox"
@@ -310,17 +284,6 @@ def test_default_sandbox_may_become_a_file_and_not_back(tmp_path: Path) -> None:
     brought_up({"name": "sandbox"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
     (tmp_path / "sandbox.yaml").unlink()
     assert refused().id == "other-origin"
-
-
-@pytest.mark.parametrize(("folder", "name"), [("My Shop", "my-shop"), ("shop_2", "shop-2"), ("sandbox", "sandbox")])
-def test_spec_without_a_name_is_named_after_its_folder(tmp_path: Path, folder: str, name: str) -> None:
-    place = tmp_path / folder
-    place.mkdir()
-    for file in ("sandbox.yaml", "other.yaml"):
-        for text in ("", "name:\n", "apply: []\n"):
-            (place / file).write_text(text)
-            spec = reached("-f", str(place / file))
-            assert (spec.name, spec.domain) == (name, f"{name}.sandbox.localhost")
 
 
 def test_folder_without_a_letter_needs_a_name(tmp_path: Path) -> None:
@@ -498,13 +461,3 @@ def test_spec_of_the_folder_is_brought_up_under_a_new_name(tmp_path: Path) -> No
     brought_up({"name": "feature"}, Origin.of(file))
     assert reached("feature").edge.ports == (9443,)
     assert reached("-f", str(file), "third").name == "third"
-
-
-def test_name_of_another_folder_keeps_its_own_spec(tmp_path: Path) -> None:
-    (tmp_path / "sandbox.yaml").write_text("name: demo\nedge: {ports: [9443]}\n")
-    brought_up({"name": "demo", "edge": {"ports": [9555]}}, Origin.of(Path("/elsewhere/sandbox.yaml")))
-    ran = run("demo")
-    assert isinstance(ran.exception, Reached) and ran.exception.args[0].edge.ports == (9555,)
-    assert (
-        "'demo' was brought up from /elsewhere/sandbox.yaml (not there any more), not from sandbox.yaml" in ran.output
-    )

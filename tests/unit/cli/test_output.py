@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.views.sandbox_status import StepState
+from sandbox.app.views.sandbox_status import Network, SandboxStatus, StepState
 from sandbox.cli import status, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.options import Call
@@ -56,6 +56,10 @@ def test_long_step_says_every_ten_seconds_how_far_it_is() -> None:
     ]
 
 
+def state_of(*steps: StepState) -> SandboxStatus:
+    return SandboxStatus("demo", steps, Network(open=False, urls=(), without_certificate=(), warning=""), ())
+
+
 HOSTILE = "Pod a\x1b[2J\x1b]0;taken\x07\x9b31m"  # as a pod may be called in a manifest, or write its termination log
 
 
@@ -76,7 +80,7 @@ def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.security(12)
 def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """The same in what `status` and `up --plan` show, and in notes of a push → shown without control characters."""
-    print(status._step_line(StepState("apply", HOSTILE, "drifted", HOSTILE), 20))
+    print(*status._lines(state_of(StepState("apply", HOSTILE, "drifted", HOSTILE))))
     found = [
         (
             NetworkStep(FakeEngine(), Home(Path("/"), Path("/"), Path("/")).sandbox("demo")),
@@ -124,5 +128,6 @@ def test_a_narrow_terminal_has_no_empty_columns(
 
 def test_stopped_part_does_not_read_drifted() -> None:
     details = ("stopped; sandbox start demo", "has other nameservers")
-    stopped, drifted = (status._step_line(StepState("cluster", "Cluster", "drifted", one), 10) for one in details)
+    steps = (StepState("cluster", "Cluster", "drifted", detail) for detail in details)
+    stopped, drifted = status._lines(state_of(*steps))
     assert "drifted" not in stopped and "drifted" in drifted

@@ -34,12 +34,6 @@ def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -
 run = partial(in_process.run, command)
 
 
-def test_an_empty_registry_is_said_to_be_empty(spec: Path, registry: Simulator) -> None:
-    result = run("list", "-f", spec)
-    assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == f"0 tags in {registry.url}, 0.0 MB together\n"
-
-
 def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, registry: Simulator) -> None:
     with Client(registry.url) as client:
         first = place(client, "app", "1", b"b" * 3_000_000, b"m" * 1_000_000)

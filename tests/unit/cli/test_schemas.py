@@ -11,9 +11,8 @@ import pytest
 
 from sandbox.cli.app import sandbox
 from sandbox.cli.schemas import names, schema
-from sandbox.errors import SandboxError
 from tests.support import published_json
-from tests.unit.cli.test_main import failing, run, throw
+from tests.unit.cli.test_main import run
 from tests.unit.scripts.test_docs import leaves
 
 
@@ -47,11 +46,3 @@ def test_config_schema_prints_what_a_command_prints(tmp_path: Path) -> None:
     unknown = run("config", "schema", "edge", cwd=tmp_path)
     assert (unknown.code, unknown.stdout) == (2, "")
     assert "one of sandbox, images, addons list" in unknown.stderr
-
-
-def test_errors_for_programs_are_as_published(tmp_path: Path) -> None:
-    before = failing(lambda: throw(SandboxError("no", details="why", fix="do")))
-    failed = run("config", "show", "-o", "json", cwd=tmp_path, before=before)
-    published_json.check("error", json.loads(failed.stdout))
-    failed = run("up", "--progress", "json", cwd=tmp_path, before=before)
-    published_json.check("event", json.loads(failed.stderr.splitlines()[-1]))
