@@ -44,11 +44,28 @@ def _manager(site: ClusterSite) -> AddonManager:
         others=(*spec.registry.tls, *spec.registry.upstreams),
         pulled=_pulled(spec, site.own),
     )
-    uses = tuple(use for use in _uses(spec) if not catalogue.is_minikubes(spec, use.source))
+    charts = AddonCharts(
+        names=names,
+        engine=site.engine,
+        store=site.store,
+        images=registry_steps.image_names(site),
+        external=spec.registry.external is not None,
+        mirrors=spec.images.mirrors,
+        push=partial(registry_steps.push_of, site),
+    )
     catalogue.without_minikubes(spec)  # so that an addon that does not exist is reported at once
-    values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.edge.ports[0])}
-    served = spec.ingress.controller != "none"
-    return AddonManager(images=images, charts=_charts(site), uses=uses, values=values, served=served)
+    return AddonManager(
+        images=images,
+        charts=charts,
+        uses=_uses(spec, of_minikube=False),
+        values={
+            "sandbox": spec.name,
+            "domain": spec.domain,
+            "registry": registry,
+            "https_port": str(spec.edge.ports[0]),
+        },
+        served=spec.ingress.controller != "none",
+    )
 
 
 def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
@@ -62,52 +79,32 @@ def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
     return {**addons, **{name: references[name] for name in IN_PODS}}
 
 
-def _charts(site: ClusterSite) -> AddonCharts:
-    return AddonCharts(
-        names=site.names,
-        engine=site.engine,
-        store=site.store,
-        images=registry_steps.image_names(site),
-        external=site.spec.registry.external is not None,
-        mirrors=site.spec.images.mirrors,
-        push=partial(registry_steps.push_of, site),
-    )
-
-
 def disused(site: ClusterSite) -> list[Step]:
     """Return the step that disables minikube's own addons that the spec no longer names."""
-    provider = _minikube(site)
-    if provider is None:
+    if not isinstance(site.provider, MinikubeProvider):
         return []
-    return [MinikubeDisusedStep(provider.minikube, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
+    sources = tuple(use.source for use in _uses(site.spec, of_minikube=True))
+    return [MinikubeDisusedStep(site.provider.minikube, site.names, sources)]
 
 
 def of_minikube(site: ClusterSite) -> list[Step]:
     """Return the step for minikube's own addons that the spec names, on a minikube cluster."""
-    provider = _minikube(site)
-    if provider is None:
+    if not isinstance(site.provider, MinikubeProvider):
         return []
     # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote. Another
     # ingress controller wants the node's ports, which ours may still have.
     requires = ("wiring", "minikube-disused", "ingress", *(("push",) if site.spec.push else ()))
     return [
         MinikubeAddonsStep(
-            minikube=provider.minikube,
+            minikube=site.provider.minikube,
             names=site.names,
-            nodes=provider.nodes,
-            uses=_of_minikube(site.spec),
+            nodes=site.provider.nodes,
+            uses=_uses(site.spec, of_minikube=True),
             requires=requires,
         )
     ]
 
 
-def _minikube(site: ClusterSite) -> MinikubeProvider | None:
-    return site.provider if isinstance(site.provider, MinikubeProvider) else None
-
-
-def _uses(spec: Spec) -> tuple[WantedAddon, ...]:
-    return tuple(WantedAddon(addon.addon, addon.values) for addon in spec.addons)
-
-
-def _of_minikube(spec: Spec) -> tuple[WantedAddon, ...]:
-    return tuple(use for use in _uses(spec) if catalogue.is_minikubes(spec, use.source))
+def _uses(spec: Spec, *, of_minikube: bool) -> tuple[WantedAddon, ...]:
+    uses = (WantedAddon(addon.addon, addon.values) for addon in spec.addons)
+    return tuple(use for use in uses if catalogue.is_minikubes(spec, use.source) == of_minikube)

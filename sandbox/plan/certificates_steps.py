@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 from sandbox.bundle import machine_node, published
 from sandbox.components.certificates.authority_step import AuthorityStep
@@ -28,18 +30,16 @@ DOMAIN_LEAF = "domain"
 
 def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]]) -> Step:
     """Return the step for the sandbox's root and certificates on this machine: those of Secrets, and `extra`."""
-    secrets = issued(site.spec, site.keystore) if site.spec.certs.issuer == "sandbox" else ()
-    own = {secret.leaf: secret.hosts for secret in secrets}
-    vouched = (*site.spec.vouched, *lan.domains)
-    later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
+    spec = site.spec
+    secrets = issued(spec, site.keystore) if spec.certs.issuer == "sandbox" else ()
     return AuthorityStep(
         names=site.names,
         keystore=site.keystore,
-        domains=vouched,
-        leaves={**own, **extra},
+        domains=(*spec.vouched, *lan.domains),
+        leaves={**{secret.leaf: secret.hosts for secret in secrets}, **extra},
         purge=site.purge,
         unvouched=lan.unvouched,
-        reserve=later,
+        reserve=tuple if spec.runs_process else partial(names_outside, spec.name, EVERYWHERE),
     )
 
 
@@ -54,23 +54,19 @@ def trust(site: ClusterSite) -> TrustStep:
 
 
 def secrets(site: ClusterSite) -> list[Step]:
-    names, default, wanted = site.names, provided(site.spec), issued(site.spec, site.keystore)
+    names, default, secrets = site.names, provided(site.spec), issued(site.spec, site.keystore)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
-    if site.spec.certs.issuer == "cert-manager":
-        here = {name: published.local_name(name, image) for name, image in images().items()}
-        by_tag = {image.partition("@")[0]: here[name] for name, image in images().items()}
-        steps += [
-            NodeImagesStep(
-                site.provider,
-                here,
-                lambda name: machine_node.saved(site.engine, here[name]),
-                name="cert-manager-images",
-            ),
-            CertManagerStep(names, site.home.manifests, by_tag),
-            IssuerStep(names, site.keystore, wanted),
-        ]
-    else:  # also without any: those of an earlier spec are to be removed
-        steps.append(SecretsStep(names, site.keystore, wanted))
+    if site.spec.certs.issuer == "sandbox":  # also without any: those of an earlier spec are to be removed
+        return [*steps, SecretsStep(names, site.keystore, secrets)]
+    local = {name: published.local_name(name, image) for name, image in images().items()}
+    by_tag = {image.partition("@")[0]: local[name] for name, image in images().items()}
+
+    def archive(name: str) -> AbstractContextManager[Path]:
+        return machine_node.saved(site.engine, local[name])
+
+    steps.append(NodeImagesStep(site.provider, local, archive, name="cert-manager-images"))
+    steps.append(CertManagerStep(names, site.home.manifests, by_tag))
+    steps.append(IssuerStep(names, site.keystore, secrets))
     return steps
 
 

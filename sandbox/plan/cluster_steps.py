@@ -32,11 +32,10 @@ from sandbox.step import Step
 
 def cluster(site: ClusterSite) -> list[Step]:
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
-    can = spec.cluster.supports
-    version = site.own.kubernetes if can.node_image else spec.cluster.provider
-    return [
+    version = site.own.kubernetes if spec.cluster.supports.node_image else spec.cluster.provider
+    steps: list[Step] = [
         ClusterStep(site.provider, names, version),
-        *node_images(site),
+        *_node_images(site),
         ContextStep(names),
         *([KubeProxyStep(names, nodes)] if spec.cluster.kind and spec.cluster.kind.configures_kube_proxy else []),
         DnsStep(names, dns(spec, names, engine, nodes.network)),
@@ -46,23 +45,23 @@ def cluster(site: ClusterSite) -> list[Step]:
             with_account=not (site.is_fetched and spec.network.proxy == "auto"),
         ),
     ]
+    if nodes.network != names.network:  # which the registry and its mirrors join
+        steps.append(JoinStep(engine, names, nodes.network))
+    return steps
 
 
-def join(site: ClusterSite) -> list[Step]:
-    """Return the step that joins registry and mirrors to the cluster's network, where it has its own."""
-    if site.nodes.network == site.names.network:
-        return []
-    return [JoinStep(site.engine, site.names, site.nodes.network)]
-
-
-def node_images(site: ClusterSite) -> list[Step]:
+def _node_images(site: ClusterSite) -> list[Step]:
     """Load the system images into nodes that were made without them: minikube's, or those of another release's image.
 
     Where images are pulled, minikube's nodes do so themselves.
     """
     own = site.own
-    if (own.source == "upstream" and not own.published) or _come_with_images(site):
+    if own.source == "upstream" and not own.published:
         return []
+    if site.spec.cluster.supports.node_image:
+        node = site.engine.container(site.names.node)
+        if node is None or node.image == site.engine.image_id(own.references["node"]):
+            return []
 
     def archive(name: str) -> AbstractContextManager[Path]:
         if own.source == "bundle":
@@ -70,13 +69,6 @@ def node_images(site: ClusterSite) -> list[Step]:
         return machine_node.saved(site.engine, own.references[name])
 
     return [NodeImagesStep(site.provider, {name: own.references[name] for name in IN_PODS}, archive)]
-
-
-def _come_with_images(site: ClusterSite) -> bool:
-    if not site.spec.cluster.supports.node_image:
-        return False
-    node = site.engine.container(site.names.node)
-    return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
 def brought(site: ClusterSite) -> list[Step]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
@@ -33,12 +32,18 @@ def edge(site: ClusterSite, lan: Access) -> Step:
             route=forwarded(spec, site.binds, (ingress, *forwards(names, spec))),
             kubectl=kubectl(site.store),
         )
+
+    def ingresses() -> tuple[str, ...]:
+        """Return where the ingress answers on each node; a controller that the user brings has port 443."""
+        nodes = site.nodes.every()
+        return nodes if spec.ingress.controller == "none" else tuple(f"{node}:{INGRESS_PORT}" for node in nodes)
+
     route = Route(
         spec.name,
         spec.domain,
         "",
-        listen(site.binds),
-        hosts=hosts(spec),
+        _listen(site.binds),
+        hosts=_hosts(spec),
         aliases=lan.domains,
         network=site.nodes.network,
         proof=READY if spec.ingress.controller == "traefik" else "",
@@ -50,7 +55,7 @@ def edge(site: ClusterSite, lan: Access) -> Step:
         names=names,
         image=image,
         route=route,
-        nodes=partial(_ingresses, site),
+        nodes=ingresses,
         grows=spec.cluster.nodes.total > 1,
     )
 
@@ -63,7 +68,7 @@ def forwarded(
         spec.name,
         spec.domain,
         upstream,
-        listen(binds),
+        _listen(binds),
         proxied=False,
         address=spec.edge.listen,
         forwards=forwards,
@@ -71,17 +76,11 @@ def forwarded(
     )
 
 
-def listen(binds: tuple[Bind, ...]) -> tuple[tuple[str, int], ...]:
+def _listen(binds: tuple[Bind, ...]) -> tuple[tuple[str, int], ...]:
     return tuple((bind.address, bind.port) for bind in binds)
 
 
-def _ingresses(site: ClusterSite) -> tuple[str, ...]:
-    """Return where the ingress answers on each node; a controller that the user brings has port 443."""
-    nodes = site.nodes.every()
-    return nodes if site.spec.ingress.controller == "none" else tuple(f"{node}:{INGRESS_PORT}" for node in nodes)
-
-
-def hosts(spec: Spec) -> tuple[Host, ...]:
+def _hosts(spec: Spec) -> tuple[Host, ...]:
     return tuple(Host(host.host, host.ends, host.to) for host in spec.edge.hosts)
 
 
@@ -119,7 +118,7 @@ def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:
 
 def with_added(site: ClusterSite, *, aliases: tuple[str, ...] = ()) -> Route:
     """Return the spec's route, without nodes and ports, with what commands added to it."""
-    route = Route(site.spec.name, site.spec.domain, "", (), hosts=hosts(site.spec), aliases=aliases)
+    route = Route(site.spec.name, site.spec.domain, "", (), hosts=_hosts(site.spec), aliases=aliases)
     return routes.with_added(site.home.edge, route)
 
 

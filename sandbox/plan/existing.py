@@ -67,45 +67,75 @@ def build(
     """
     names = home.sandbox(spec.name)
     site = TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
-    steps: list[Step] = [
-        RememberedStep(names, spec),
-        AuthorityStep(
-            names=site.names,
-            keystore=site.keystore,
-            domains=spec.vouched,
-            leaves={secret.leaf: secret.hosts for secret in site.secrets},
-            purge=purge,
-            unvouched=(),
-        ),
-        TenancyStep(
-            names=site.names,
-            paths=(home.kubeconfig, *home.other_kubeconfigs),
-            context=site.context,
-            namespace=site.place.namespace,
-            owner=environ.get("SANDBOX_OWNER") or user_at_host(),
-        ),
-        ContextStep(site.names),
-        *_images(site),
-        *_registry(site),
-        *_edge(site),
-        *([] if spec.registry.external else [InnerCanaryStep(site.place, spec.registry.push_url)]),
-        *_own_images(site),
-        *_push(site),
-        _secrets(site),
-        *_ingress(site),
-        *_objects(site),
-        *_proof(site),
-        *_ports(site),
-    ]
+    registry, place, ports = spec.registry, site.place, edge_steps.ports(spec)
+    authority = AuthorityStep(
+        names=names,
+        keystore=site.keystore,
+        domains=spec.vouched,
+        leaves={secret.leaf: secret.hosts for secret in site.secrets},
+        purge=purge,
+        unvouched=(),
+    )
+    tenancy = TenancyStep(
+        names=names,
+        paths=(home.kubeconfig, *home.other_kubeconfigs),
+        context=str(spec.cluster.context),
+        namespace=place.namespace,
+        owner=environ.get("SANDBOX_OWNER") or user_at_host(),
+    )
+    edge = _edge(site)
+    steps: list[Step] = [RememberedStep(names, spec), authority, tenancy, ContextStep(names)]
+    entries = registry_steps.readable(spec.push).entries if spec.push else ()
+    uses_engine = bool(edge) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
+    if uses_engine:
+        steps.append(registry_steps.images(site))
+    if registry.external:
+        steps += [TeamRegistryStep(registry.external, site.keychain), *edge]
+    else:
+        steps += [InnerRegistryStep(place, own.references["registry"]), *edge]
+        steps.append(InnerCanaryStep(place, registry.push_url))
+    if site.brings:
+        # Not the registry's own image, which cannot be pushed to itself.
+        archives = (FromArchive(site.target(name), site.store.image(recipes()[name])) for name in IN_PODS)
+        steps.append(OwnPushStep(tuple(archives), registry.push_url, site.keychain, requires=site.pushing))
+    if spec.push:
+        steps.append(
+            PushStep(
+                engine,
+                registry_steps.readable(spec.push),
+                registry.push_url,
+                site.keychain,
+                home.spool,
+                buildx=system_images.buildx(site.store),
+                requires=(*site.pushing, *(("images",) if uses_engine else ())),
+            )
+        )
+    secrets = [*(secret.secret for secret in site.secrets), *([DEFAULT] if site.provided else [])]
+    title = count(len(secrets), "TLS Secret")
+    needs = ("cluster", "certificates")
+    steps.append(ObjectsStep(place, "secrets", title, ", ".join(secrets), site.tls_secrets, requires=needs))
+    if site.has_controller:
+        steps.append(_ingress(site))
+    steps += _objects(site)
+    if site.has_controller:
+        https = HttpsStep(
+            names=names,
+            domain=spec.domain,
+            binds=site.binds,
+            secret=DEFAULT if site.provided else DOMAIN,
+            requires=("edge", "ingress", "apply"),
+            root=site.provided.cert if site.provided else None,
+            namespace=place.namespace,
+            secrets=site.secrets,
+        )
+        steps += [PageStep(_page(site), lambda: place.cluster), https]
+    if ports:
+        steps.append(ForwardedPortsStep(names, place.namespace, ports))
     return checked(steps)
 
 
 class TenantSite(Site):
     """A sandbox in one namespace of a cluster that exists already; the engine is needed for images only."""
-
-    @property
-    def context(self) -> str:
-        return str(self.spec.cluster.context)
 
     @property
     def place(self) -> SandboxNamespace:
@@ -128,12 +158,13 @@ class TenantSite(Site):
         return certificates_steps.provided(self.spec)
 
     @property
-    def brings(self) -> bool:
-        return self.own.source == "bundle" and self.has_controller
-
-    @property
     def has_controller(self) -> bool:
         return self.spec.ingress.controller != "none"
+
+    @property
+    def brings(self) -> bool:
+        """Return whether the system images are pushed to the sandbox's registry: no other registry has them."""
+        return self.own.source == "bundle" and self.has_controller
 
     @property
     def pushing(self) -> tuple[str, ...]:
@@ -146,44 +177,29 @@ class TenantSite(Site):
 
     @staticmethod
     def target(component: str) -> Target:
-        _, _, tag = recipes()[component].reference.rpartition(":")
-        return Target(f"sandbox/{component}", tag)
+        return Target(f"sandbox/{component}", recipes()[component].reference.rpartition(":")[2])
 
     def forward(self, name: str, target: str, port: int) -> Forward:
         return Forward(name, target, str(port), self.place.namespace, str(self.names.kubeconfig))
-
-    def images(self) -> Mapping[str, str]:
-        """Return the prefix of the sandbox registry's images in user manifests, and their prefix in this cluster."""
-        return dict.fromkeys((*self.spec.registry.local_names, self.names.registry_endpoint), self.registry_in_pods())
 
     def registry_in_pods(self) -> str:
         """Return what pods of this cluster call the registry. Raises SandboxError while there is none."""
         registry = self.spec.registry
         return registry.image_prefix if registry.external else name_on_nodes(self.place)
 
-    def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
-        versions = {manifest["apiVersion"] for manifest in wanted}
-        known = {version: self.place.cluster.resources(version) for version in versions}
+    def objects(self, manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
+        """Return the manifests as they are applied: in the namespace, with the registry's name in this cluster."""
+        registry = self.spec.registry
+        resources = {version: self.place.cluster.resources(version) for version in {m["apiVersion"] for m in manifests}}
         return placed(
-            wanted,
-            namespaced={(version, kind.kind): kind.namespaced for version, kinds in known.items() for kind in kinds},
-            images=self.images(),
-            pull_secret=None if self.spec.registry.external else PULL_SECRET,
+            manifests,
+            namespaced={
+                (version, kind.kind): kind.namespaced for version, kinds in resources.items() for kind in kinds
+            },
+            images=dict.fromkeys((*registry.local_names, self.names.registry_endpoint), self.registry_in_pods()),
+            pull_secret=None if registry.external else PULL_SECRET,
             ingress_class=CLASS if self.has_controller else self.spec.ingress.class_name,
         )
-
-
-def _images(site: TenantSite) -> list[Step]:
-    entries = registry_steps.readable(site.spec.push).entries if site.spec.push else ()
-    needed = _edge(site) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
-    return [registry_steps.images(site)] if needed else []
-
-
-def _registry(site: TenantSite) -> list[Step]:
-    external = site.spec.registry.external
-    if external:
-        return [TeamRegistryStep(external, site.keychain)]
-    return [InnerRegistryStep(site.place, site.own.references["registry"])]
 
 
 def _edge(site: TenantSite) -> list[Step]:
@@ -209,72 +225,42 @@ def _edge(site: TenantSite) -> list[Step]:
     ]
 
 
-def _ports(site: TenantSite) -> list[Step]:
-    ports = edge_steps.ports(site.spec)
-    return [ForwardedPortsStep(site.names, site.place.namespace, ports)] if ports else []
-
-
-def _own_images(site: TenantSite) -> list[Step]:
-    if not site.brings:
-        return []
-    # Not the registry's own image, which cannot be pushed to itself.
-    entries = tuple(
-        FromArchive(site.target(component), site.store.image(recipes()[component])) for component in IN_PODS
-    )
-    return [OwnPushStep(entries, site.spec.registry.push_url, site.keychain, requires=site.pushing)]
-
-
-def _push(site: TenantSite) -> list[Step]:
-    spec = site.spec
-    if not spec.push:
-        return []
-    return [
-        PushStep(
-            site.engine,
-            registry_steps.readable(spec.push),
-            spec.registry.push_url,
-            site.keychain,
-            site.home.spool,
-            buildx=system_images.buildx(site.store),
-            requires=(*site.pushing, *(step.name for step in _images(site))),
-        ),
-    ]
-
-
-def _secrets(site: TenantSite) -> Step:
-    names = [*(secret.secret for secret in site.secrets), *([DEFAULT] if site.provided else [])]
-    requires = ("cluster", "certificates")
-    return ObjectsStep(
-        site.place, "secrets", count(len(names), "TLS Secret"), ", ".join(names), site.tls_secrets, requires=requires
-    )
-
-
-def _ingress(site: TenantSite) -> list[Step]:
-    if not site.has_controller:
-        return []
+def _ingress(site: TenantSite) -> Step:
     namespace, page = site.place.namespace, _page(site)
     traefik = TenantTraefik(image=site.image("traefik"), busybox=site.image("busybox"), namespace=namespace)
 
     def make() -> Sequence[Manifest]:
-        known = site.place.cluster.get("v1", "ConfigMap", page.name, namespace)
-        first = () if known else (page.empty(),)  # from then on the step `page` keeps it
+        # Once the page exists, the step `page` keeps it.
+        first = () if site.place.cluster.get("v1", "ConfigMap", page.name, namespace) else (page.empty(),)
         return site.objects([*first, *traefik.manifests(content_hash.digest(site.tls_secrets()))])
 
-    return [
-        ObjectsStep(
-            site.place,
-            "ingress",
-            f"Ingress controller Traefik for {site.place.namespace}",
-            "default certificate, ssl-passthrough, default backend",
-            make,
-            requires=("cluster", "certificates", "secrets", "registry", *(("own-images",) if site.brings else ())),
-        )
-    ]
+    return ObjectsStep(
+        site.place,
+        "ingress",
+        f"Ingress controller Traefik for {namespace}",
+        "default certificate, ssl-passthrough, default backend",
+        make,
+        requires=("cluster", "certificates", "secrets", "registry", *(("own-images",) if site.brings else ())),
+    )
 
 
 def _objects(site: TenantSite) -> list[Step]:
-    pulls, charts = _charts(site)
-    wanted, hosts = user_manifests.load(site.spec.apply, site.store), cluster_steps.host_names(site.spec)
+    """Return the step that applies the user's manifests and charts, and the one that pulls charts from elsewhere.
+
+    Raises UsageError, and MissingTool for helm.
+    """
+    manifests, hosts = user_manifests.load(site.spec.apply, site.store), cluster_steps.host_names(site.spec)
+    charts = user_manifests.charts(site.spec.apply)
+    archives, pulls = cluster_steps.pulled(site, charts)
+    rendered = None
+    if charts:
+        rendered = RenderedCharts(
+            charts=charts,
+            archives=archives,
+            store=site.store,
+            folder=site.names.rendered_charts,
+            namespace=site.place.namespace,
+        )
     registry = site.spec.registry
     images = ImageNames(
         prefix=registry.image_prefix,
@@ -282,57 +268,22 @@ def _objects(site: TenantSite) -> list[Step]:
         hosts=() if registry.external else registry.local_names,
         keychain=site.keychain,
     ).with_images(site.spec.push)
-    images.connected(wanted)  # so that an ambiguous image name is reported before anything is made
+    images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     within = OneNamespace(
         name=site.place.namespace,
         pods=f"app notin ({NAME}, {SERVICE})",
         records=site.place.records,
         registry=site.registry_in_pods,
         adapted=lambda objects: site.objects([*map(hosts.written, objects)]),
-        charts=charts,
+        charts=rendered,
     )
     requires = ("cluster", "registry", "secrets", *(pull.name for pull in pulls))
-    return [*pulls, ApplyStep(site.names, wanted, images, requires=requires, after=("wiring", "push"), within=within)]
-
-
-def _charts(site: TenantSite) -> tuple[list[Step], RenderedCharts | None]:
-    """Return the step that pulls charts, if any is from elsewhere, and what the spec's charts render to.
-
-    Raises UsageError, and MissingTool for helm.
-    """
-    charts = user_manifests.charts(site.spec.apply)
-    if not charts:
-        return [], None
-    archives, pulls = cluster_steps.pulled(site, charts)
-    rendered = RenderedCharts(
-        charts=charts,
-        archives=archives,
-        store=site.store,
-        folder=site.names.rendered_charts,
-        namespace=site.place.namespace,
-    )
-    return pulls, rendered
+    return [
+        *pulls,
+        ApplyStep(site.names, manifests, images, requires=requires, after=("wiring", "push"), within=within),
+    ]
 
 
 def _page(site: TenantSite) -> Page:
     port, has_own = site.spec.edge.ports[0], site.provided is None
     return tenant_page(site.spec.name, namespace=site.place.namespace, port=port, has_own=has_own)
-
-
-def _proof(site: TenantSite) -> list[Step]:
-    if not site.has_controller:
-        return []
-    names, namespace, provided = site.names, site.place.namespace, site.provided
-    return [
-        PageStep(_page(site), lambda: site.place.cluster),
-        HttpsStep(
-            names=names,
-            domain=site.spec.domain,
-            binds=site.binds,
-            secret=DEFAULT if provided else DOMAIN,
-            requires=("edge", "ingress", "apply"),
-            root=provided.cert if provided else None,
-            namespace=namespace,
-            secrets=site.secrets,
-        ),
-    ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
-from sandbox.components.ingress import deep_hosts, traefik
+from sandbox.components.ingress import deep_hosts
 from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import Page, PageStep
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
-from sandbox.components.ingress.traefik import Traefik
+from sandbox.components.ingress.traefik import Traefik, page
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
@@ -20,18 +20,28 @@ from sandbox.step import Step
 
 
 def controller(site: ClusterSite) -> list[Step]:
-    if site.spec.ingress.controller == "none":
+    spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
+    if spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
+    traefik = Traefik(
+        image=images["traefik"],
+        busybox=images["busybox"],
+        page=_page(site),
+        domain_secret=None if spec.certs.default else DOMAIN_TLS,
+        gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
+        classes=spec.ingress.classes,
+        only_node=site.nodes.control_plane if supports.api_on_nodes and spec.cluster.nodes.total == 1 else "",
+    )
     return [
         IngressStep(
             engine=site.engine,
             network=site.nodes.network,
             names=site.names,
-            controller=_traefik(site),
-            requires=(certificates_steps.default(site.spec),),
+            controller=traefik,
+            requires=(certificates_steps.default(spec),),
             # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
             after=("node-images", "minikube-disused"),
-            grows=site.spec.cluster.nodes.total > 1,
+            grows=spec.cluster.nodes.total > 1,
         )
     ]
 
@@ -62,23 +72,8 @@ def proof(site: ClusterSite) -> list[Step]:
     return [PageStep(_page(site), lambda: Cluster(names.kubeconfig)), https]
 
 
-def _traefik(site: ClusterSite) -> Traefik:
-    spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
-    return Traefik(
-        image=images["traefik"],
-        busybox=images["busybox"],
-        page=_page(site),
-        domain_secret=None if spec.certs.default else DOMAIN_TLS,
-        gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
-        classes=spec.ingress.classes,
-        only_node=site.nodes.control_plane if supports.api_on_nodes and spec.cluster.nodes.total == 1 else "",
-    )
-
-
 def _page(site: ClusterSite) -> Page:
-    spec = site.spec
-    elsewhere = edge_steps.with_added(site).leaving
-    return traefik.page(spec.name, port=spec.edge.ports[0], elsewhere=elsewhere)
+    return page(site.spec.name, port=site.spec.edge.ports[0], elsewhere=edge_steps.with_added(site).leaving)
 
 
 def _gateway_files(site: ClusterSite) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,7 @@ from sandbox.system import interruption, process
 
 WIDTH = 8
 RETURN = 60.0  # seconds after its first failure that a step waits for an engine that went away
-LEFT = (interruption.Interrupted, Overtaken)  # what ends a step that did not fail
+LEFT = (interruption.Interrupted, Overtaken)  # errors that end a step which did not fail
 GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
 Plan = Sequence[Step]
@@ -72,102 +72,78 @@ def up(
     this run created is removed again, unless `keep`; what existed before is left as it is. When one of the steps
     `spared` fails, all steps that do not need it are finished, and stay. Raises the first error.
     """
-    seen = {step.name: status for step, status in (found or survey(plan, report))}
+    before = {step.name: status for step, status in (found or survey(plan, report))}
     for step in plan:
-        _refuse(step, seen[step.name], recreate)
-    making = _Making(seen, report, recreate)
+        _refuse(step, before[step.name], recreate)
+    made: dict[str, State] = {}  # the state of each step before it was made
+    touched: set[str] = set()  # steps that were made, or checked again because a step they need was
+
+    def visit(step: Step, usable: Callable[[], None]) -> None:
+        status = before[step.name]
+        if not touched.isdisjoint(needed(step, before)):
+            touched.add(step.name)
+            status = step.check()
+            _refuse(step, status, recreate)
+        if status.state is State.READY:
+            if isinstance(step, Refreshing):
+                step.refresh()
+            report.unchanged(step.title, status.detail)
+            return
+        report.began(step.title)
+        started = time.monotonic()
+        made[step.name] = status.state  # before it is made, so that a partial one is removed too
+        touched.add(step.name)
+        work = Progress(partial(report.progress, step.title), usable)
+        is_stale = status.state is State.STALE
+        status = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
+        report.finished(step.title, status.detail, time.monotonic() - started)
+
     try:
-        failed = _Walk(plan, making.visit, report, spared).run()
+        failed = _Walk(plan, visit, report, spared).run()
         for step in plan if failed is None else ():
-            if step.name in making.touched and isinstance(step, Growing) and step.grows:
-                _follow(step, report)
+            if step.name in touched and isinstance(step, Growing) and step.grows:
+                # The cluster was usable before its last node joined.
+                status = step.check()
+                if status.state is not State.READY:
+                    work = Progress(partial(report.progress, step.title))
+                    work.say(status.detail)
+                    _made(step, work, step.apply)
     except BaseException:
         if not keep:
-            begun = (step for step in plan if step in making.begun)
+            begun = [step for step in plan if made.get(step.name) in (State.ABSENT, State.STALE)]
             acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in begun]
             with contextlib.suppress(Exception):  # which was reported, and must not hide the first error
                 _backward(acts, report.removed, report)
         raise
     if failed is not None:
         raise failed
-    return making.changed
-
-
-class _Making:
-    """Makes the steps of an `up` that are not as the spec says, and records which.
-
-    `begun` are those that did not exist before; `touched` were made, or checked again because a step they need was.
-    """
-
-    def __init__(self, seen: Mapping[str, Status], report: Reporter, recreate: Collection[str]) -> None:
-        self._seen = seen
-        self._report = report
-        self._recreate = recreate
-        self.begun: list[Step] = []
-        self.touched: set[str] = set()
-        self.changed = False
-
-    def visit(self, step: Step, usable: Callable[[], None]) -> None:
-        """Make one step, unless it is ready. Raises MustRebuild, NotReady and the step's own errors."""
-        before = self._seen[step.name]
-        if not self.touched.isdisjoint(needed(step, self._seen)):
-            self.touched.add(step.name)
-            before = step.check()
-            _refuse(step, before, self._recreate)
-        if before.state is State.READY:
-            if isinstance(step, Refreshing):
-                step.refresh()
-            self._report.unchanged(step.title, before.detail)
-            return
-        self._report.began(step.title)
-        started = time.monotonic()
-        if before.state in (State.ABSENT, State.STALE):
-            self.begun.append(step)  # before it is made, so that a partial one is removed too
-        self.touched.add(step.name)
-        self.changed = True
-        work = Progress(partial(self._report.progress, step.title), usable)
-        is_stale = before.state is State.STALE
-        after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
-        _require_ready(step, after)
-        self._report.finished(step.title, after.detail, time.monotonic() - started)
+    return bool(made)
 
 
 def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
-    """Apply a step and return its state; try again for a minute while the engine or the API server is away.
+    """Apply a step until it is ready; try again for a minute while the engine or the API server is away.
 
-    Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods.
+    Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods. Raises
+    NotReady.
     """
-    gone: float | None = None
+    away_since: float | None = None
     again = True
     while True:
         try:
             with around(step.name):
-                after = make(work) or step.check()
+                status = make(work) or step.check()
         except Away as error:
-            gone = gone or time.monotonic()
-            if time.monotonic() - gone > RETURN:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > RETURN:
                 raise
             work.say(f"{error.brief}; waiting for it to come back")
             interruption.pause(1.0)
-        else:
-            if after.state is not State.DRIFTED or not again:
-                return after
-            again, make, gone = False, step.apply, None
-
-
-def _follow(step: Step, report: Reporter) -> None:
-    """Wait until a `Growing` step is whole: the cluster was usable before its last node joined. Raises NotReady."""
-    status = step.check()
-    if status.state is State.DRIFTED:
-        work = Progress(partial(report.progress, step.title))
-        work.say(status.detail)
-        status = _made(step, work, step.apply)
-    _require_ready(step, status)
-
-
-def _require_ready(step: Step, status: Status) -> None:
-    if status.state is not State.READY:
-        raise NotReady(f"{step.title} is not ready", details=status.detail)
+            continue
+        if status.state is State.READY:
+            return status
+        if status.state is not State.DRIFTED or not again:
+            raise NotReady(f"{step.title} is not ready", details=status.detail)
+        again, make, away_since = False, step.apply, None
 
 
 def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
@@ -198,7 +174,7 @@ def stop(plan: Plan, report: Reporter) -> bool:
 
 
 def survey(plan: Plan, report: Reporter | None = None) -> Found:
-    """Check every step; `report` is told of a check that failed.
+    """Check every step.
 
     A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. Raises the
     first error.
@@ -215,6 +191,13 @@ def survey(plan: Plan, report: Reporter | None = None) -> Found:
 
     _Walk(plan, visit, report or Silent()).run()
     return [(step, found[step.name]) for step in plan]
+
+
+@dataclass(frozen=True)
+class _Event:
+    step: Step
+    ended: bool = False
+    error: BaseException | None = None
 
 
 class _Walk:
@@ -253,9 +236,9 @@ class _Walk:
             _stop()
         is_interrupted = self._first_error is not None and not isinstance(self._first_error, Exception)
         try:
-            _join(self._walking, GRACE if is_interrupted else None, self._report)
+            self._join(GRACE if is_interrupted else None)
         except BaseException:  # interrupted here: running steps must end before anything is undone
-            _join(self._walking, GRACE, self._report)
+            self._join(GRACE)
             raise
         if self._first_error is not None:
             raise self._first_error
@@ -282,7 +265,6 @@ class _Walk:
         self._events.put(_Event(step, ended=True, error=error))
 
     def _hear(self, event: _Event) -> None:
-        """Act on what a visit tells: its step is usable, has ended, or has failed."""
         self._running -= event.ended
         if event.error is None:
             if event.step.name not in self._usable:
@@ -298,27 +280,19 @@ class _Walk:
             self._first_error = event.error
             _stop()
 
-
-@dataclass(frozen=True)
-class _Event:
-    step: Step
-    ended: bool = False
-    error: BaseException | None = None
-
-
-def _join(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter) -> None:
-    """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
-    deadline = None if patience is None else time.monotonic() + patience
-    for thread in walking:
-        with contextlib.suppress(RuntimeError):  # interrupted before it was started
-            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-    late = [step for thread, step in walking.items() if thread.is_alive()]
-    if late:
-        interruption.spare()
-    else:
-        interruption.clear()
-    for step in late:
-        report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
+    def _join(self, patience: float | None) -> None:
+        """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
+        deadline = None if patience is None else time.monotonic() + patience
+        for thread in self._walking:
+            with contextlib.suppress(RuntimeError):  # interrupted before it was started
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        late = [step for thread, step in self._walking.items() if thread.is_alive()]
+        if late:
+            interruption.spare()
+        else:
+            interruption.clear()
+        for step in late:
+            self._report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
 
 
 def _stop() -> None:
@@ -329,9 +303,9 @@ def _stop() -> None:
 def _backward(
     acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
 ) -> bool:
-    """Do the acts, last to first, each whatever became of the others; return whether any found something to do.
+    """Do the acts in reverse order, and continue after failures; return whether any found something to do.
 
-    `tell` is told of each that did something. Raises the first error at the end.
+    `tell` reports each that did something. Raises the first error at the end.
     """
     errors: list[Exception] = []
     any_done = False
@@ -340,7 +314,7 @@ def _backward(
         try:
             with around(step.name):
                 done = act()
-        except Exception as error:  # one failure must not hide the rest
+        except Exception as error:
             report.failed(step.title, brief(error))
             errors.append(error)
         else:

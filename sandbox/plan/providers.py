@@ -28,12 +28,42 @@ from sandbox.names import INGRESS_SERVICE, Names
 from sandbox.plan import saved_spec
 from sandbox.provider import Nodes, Provider
 from sandbox.system import resolvers
-from sandbox.system.resolvers import Upstream
 
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
-    make = _minikube if spec.cluster.provider == "minikube" else _kind
-    return make(spec, names, engine, own, environ)
+    if spec.cluster.provider == "minikube":
+        adopted = spec.cluster.profile
+        minikube = Minikube.find(adopted or names.cluster)
+        return minikube_provider.MinikubeProvider(
+            engine=engine,
+            names=names,
+            minikube=minikube,
+            adopted=adopted is not None,
+            kubernetes=spec.cluster.kubernetes,
+            proxied=proxied(spec, names, engine, minikube_provider.nodes(engine, minikube.profile), environ),
+            loaded=own.source == "bundle",
+        )
+    kind = replace(
+        _kind(names),
+        podman=engine.address if engine.is_podman else "",
+        balancer=own.references["balancer"] if spec.cluster.nodes.control_plane > 1 else "",
+    )
+    tags = None
+    if own.source == "bundle":
+        tags = Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)
+    return kind_provider.KindProvider(
+        engine=engine,
+        names=names,
+        kind=kind,
+        shape=spec.cluster,
+        image=own.references["node"],
+        tags=tags,
+        search=spec.network.search,
+        proxied=proxied(spec, names, engine, kind_provider.nodes(engine, names), environ),
+        company=company(spec),
+        dns=dns(spec, names, engine, names.network),
+        kubernetes=own.kubernetes,
+    )
 
 
 def nodes(engine: Engine, names: Names) -> Nodes:
@@ -50,64 +80,25 @@ def nodes(engine: Engine, names: Names) -> Nodes:
 def require_tool(spec: Spec, names: Names) -> None:
     """Raise MissingTool or UsageError where the provider's tool is absent, too old or not usable."""
     if spec.cluster.supports.node_image:
-        _kind_tool(names).require()
+        _kind(names).require()
     else:
         profile = spec.cluster.profile
         minikube_provider.require(Minikube.find(profile or names.cluster), adopted=profile is not None)
 
 
-def _kind_tool(names: Names) -> Kind:
+def _kind(names: Names) -> Kind:
     return Kind.of(released_tools.find("kind", Store(names.home.bundle)), names.network)
 
 
-def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
-    program = replace(
-        _kind_tool(names),
-        podman=engine.address if engine.is_podman else "",
-        balancer=own.references["balancer"] if spec.cluster.nodes.control_plane > 1 else "",
-    )
-    return kind_provider.KindProvider(
-        engine=engine,
-        names=names,
-        kind=program,
-        shape=spec.cluster,
-        image=own.references["node"],
-        tags=_tags(own),
-        search=spec.network.search,
-        proxied=proxied(spec, names, engine, kind_provider.nodes(engine, names), environ),
-        company=company(spec),
-        dns=dns(spec, names, engine, names.network),
-        kubernetes=own.kubernetes,
-    )
-
-
-def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
-    adopted = spec.cluster.profile
-    tool = Minikube.find(adopted or names.cluster)
-    return minikube_provider.MinikubeProvider(
-        engine=engine,
-        names=names,
-        minikube=tool,
-        adopted=adopted is not None,
-        kubernetes=spec.cluster.kubernetes,
-        proxied=proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile), environ),
-        loaded=own.source == "bundle",
-    )
-
-
-def upstream(spec: Spec) -> Upstream:
-    chosen = spec.network.nameservers
-    return resolvers.upstream() if chosen == "auto" else resolvers.Upstream(chosen)
-
-
 def dns(spec: Spec, names: Names, engine: Engine, network: str) -> Dns:
+    nameservers = spec.network.nameservers
     return Dns(
         engine=engine,
         names=names,
         network=network,
         domain=spec.domain,
         ingress=INGRESS_SERVICE if spec.ingress.controller != "none" else None,
-        upstream=upstream(spec),
+        upstream=resolvers.upstream() if nameservers == "auto" else resolvers.Upstream(nameservers),
         hosts=spec.network.hosts,
         services={route.host: route.to.partition(":")[0] for route in spec.edge.tls},
         machine=spec.cluster.supports.host_names,
@@ -120,17 +111,9 @@ def company(spec: Spec) -> CompanyCa:
 
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
-    return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=_proxies(spec, environ))
-
-
-def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:
     chosen = spec.network.proxy
     if chosen == "auto":
-        return proxy_settings.of_environment(environ)
-    return Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
-
-
-def _tags(own: OwnImages) -> Tags | None:
-    if own.source != "bundle":
-        return None
-    return Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)
+        proxies = proxy_settings.of_environment(environ)
+    else:
+        proxies = Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
+    return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=proxies)

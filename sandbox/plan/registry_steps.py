@@ -33,12 +33,11 @@ def registry(site: ClusterSite) -> Step:
     spec = site.spec.registry
     if spec.external:
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, site.purge)
-    images = site.own.references
     return RegistryStep(
         engine=site.engine,
         names=site.names,
-        image=images["registry"],
-        edge_image=images["haproxy"],
+        image=site.own.references["registry"],
+        edge_image=site.own.references["haproxy"],
         port=spec.port,
         storage=spec.storage,
         purge=site.purge,
@@ -70,10 +69,6 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
     return [TlsRegistryStep(site.nodes, hosts, port)]
 
 
-def push(site: ClusterSite) -> list[Step]:
-    return [push_of(site, site.spec.push)] if site.spec.push else []
-
-
 def push_of(site: ClusterSite, manifest: Path) -> PushStep:
     return PushStep(
         site.engine,
@@ -87,14 +82,11 @@ def push_of(site: ClusterSite, manifest: Path) -> PushStep:
 
 
 def images(site: Site) -> Step:
-    """Return the step for system images, and for those of the bundle that the user's images.yaml names.
-
-    Raises SandboxError.
-    """
+    """Return the step for system images, and for those of the bundle that the user's images.yaml names."""
     spec, engine, store = site.spec, site.engine, site.store
     entries = readable(spec.push).entries if spec.push else ()
-    wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
-    for recipe in wanted:
+    further = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
+    for recipe in further:
         if engine.image_id(recipe.reference) is None and not store.has(recipe):
             raise SandboxError(
                 f"{spec.push} asks for {system_images.PREFIX}{recipe.name}, which the bundle lacks",
@@ -108,7 +100,7 @@ def images(site: Site) -> Step:
     if spec.certs.issuer == "cert-manager":
         mirrors = spec.images.mirrors
         pulled = {name: published.mirrored(image, mirrors) for name, image in cert_manager.images().items()}
-    return ImagesStep(engine=engine, own=site.own, store=store, further=wanted, pulled=pulled, components=components)
+    return ImagesStep(engine=engine, own=site.own, store=store, further=further, pulled=pulled, components=components)
 
 
 def image_names(site: ClusterSite) -> ImageNames:
@@ -132,14 +124,9 @@ def accounts(site: ClusterSite) -> list[Step]:
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
-    return [
-        AccountsStep(site.names, entries, site.environ),
-        CredentialsStep(
-            PodCredentials(site.engine, site.nodes, site.names, site.environ),
-            entries,
-            adopted=site.spec.cluster.profile is not None,
-        ),
-    ]
+    pods = PodCredentials(site.engine, site.nodes, site.names, site.environ)
+    adopted = site.spec.cluster.profile is not None
+    return [AccountsStep(site.names, entries, site.environ), CredentialsStep(pods, entries, adopted=adopted)]
 
 
 def readable(manifest: Path) -> LockFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shlex
 import shutil
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from sandbox.config.capabilities import CAPABILITIES
 from sandbox.errors import SandboxError
@@ -38,12 +39,12 @@ class RememberedStep:
 
     def check(self) -> Status:
         try:
-            known = load(self.names)
+            before = load(self.names)
         except SandboxError as error:
             return Status(State.DRIFTED, error.brief)
-        if known is None:
+        if before is None:
             return Status(State.ABSENT)
-        changed = [name for name, value in self.spec if getattr(known, name) != value]
+        changed = [name for name, value in self.spec if getattr(before, name) != value]
         return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
@@ -63,41 +64,24 @@ def save(names: Names, spec: ResolvedSpec) -> None:
 
 def load(names: Names) -> ResolvedSpec | None:
     """Load the saved spec of a sandbox; None when there is none. Raises SandboxError if it is damaged."""
+    from sandbox.config.schema import ResolvedSpec
+
     try:
-        return _recorded(names.spec.read_bytes())
+        return ResolvedSpec.read(names.spec.read_bytes()).recorded()
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise _unreadable(names, str(error)) from error
-    except ValueError as error:
-        # Not the error itself, which the log would show.
-        raise _unreadable(names, _said(error)) from None
-
-
-def _said(error: ValueError) -> str:
-    """Return what is wrong, without the values of pydantic's errors, among which may be a proxy's password."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return str(error)
-    flaws = error.errors(include_input=False)
-    return "\n".join(f"{'.'.join(map(str, flaw['loc']))} {flaw['msg']}".strip() for flaw in flaws)
-
-
-def _unreadable(names: Names, why: str) -> SandboxError:
-    return SandboxError(
+    except ValidationError as error:
+        # Not the error itself, which the log would show: a proxy's URL may hold a password.
+        flaws = error.errors(include_input=False)
+        why = "\n".join(f"{'.'.join(map(str, flaw['loc']))} {flaw['msg']}".strip() for flaw in flaws)
+    except (OSError, ValueError) as error:
+        why = str(error)
+    raise SandboxError(
         f"the saved spec in {names.spec} cannot be read",
         details=why,
         fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
         id="remembered-spec",
     )
-
-
-@functools.lru_cache(maxsize=4)  # one command reads the same spec three times
-def _recorded(content: bytes) -> ResolvedSpec:
-    from sandbox.config.schema import ResolvedSpec
-
-    return ResolvedSpec.read(content).recorded()
 
 
 def provider(names: Names) -> tuple[str, str | None]:
@@ -147,17 +131,17 @@ def origin(names: Names) -> Origin | None:
 
 def is_of_another_file(names: Names, where: Origin) -> bool:
     """Return whether another file brought the sandbox up that is still there: not one that was moved."""
-    known = origin(names) if names.spec.exists() else None
-    if known is None or known.kind != "file" or where.may_replace(known):
+    before = origin(names) if names.spec.exists() else None
+    if before is None or before.kind != "file" or where.may_replace(before):
         return False
-    return os.path.lexists(known.source)
+    return os.path.lexists(before.source)
 
 
 def folder(names: Names) -> Path | None:
     """Return the folder with the file of the last `up`, if there was one. Imports no models, as `provider`."""
     try:
-        found = files.read_json(names.origin)
-        return Path(found["source"]).parent if found["kind"] == "file" else None
+        content = files.read_json(names.origin)
+        return Path(content["source"]).parent if content["kind"] == "file" else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 

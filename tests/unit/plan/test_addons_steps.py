@@ -36,10 +36,6 @@ def build(place: Home, own: OwnImages | None = None, **more: Any) -> dict[str, S
     }
 
 
-def test_users_own_controller_is_not_configured_or_probed(place: Home) -> None:
-    assert "https" not in build(place, addons=(INGRESS_ADDON,))
-
-
 def test_profile_addons_are_changed_by_one_command_at_a_time(place: Home) -> None:
     steps = build(place, addons=(INGRESS_ADDON,))
     assert "minikube-disused" in steps["minikube-addons"].requires

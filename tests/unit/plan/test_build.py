@@ -20,7 +20,6 @@ from sandbox.components.addons.step import AddonStep
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cert_manager import IssuerStep
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
-from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep
@@ -45,8 +44,6 @@ from sandbox.names import (
     DOMAIN_TLS,
     EDGE,
     EDGE_LEAF,
-    INGRESS_SERVICE,
-    READY,
     SYSTEM_NAMESPACE,
     Home,
     Names,
@@ -121,12 +118,6 @@ def made_by_kind(steps: dict[str, Step]) -> KindProvider:
     return provider
 
 
-def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> None:
-    steps = build(Spec(), place)
-    assert steps.keys() == ALWAYS | {"ingress", "page", "https"}
-    assert list(steps)[-1] == "https"
-
-
 @pytest.mark.security(17)
 @pytest.mark.parametrize("proxy", ["auto", {"https": "http://me:secret@proxy.example.com:3128"}])
 def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, proxy: Any) -> None:
@@ -141,10 +132,9 @@ def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, p
 @pytest.mark.parametrize(
     ("options", "is_waited_for"),
     [
-        ({}, False),
         ({"networking": {"kubeProxyMode": "iptables"}}, False),
-        ({"kubeadmConfigPatches": ("kind: KubeletConfiguration\nmaxPods: 50\n",)}, False),
         ({"networking": {"kubeProxyMode": "nftables"}}, True),
+        ({"kubeadmConfigPatches": ("kind: KubeletConfiguration\nmaxPods: 50\n",)}, False),
         ({"kubeadmConfigPatches": ("kind: KubeProxyConfiguration\nmode: ipvs\n",)}, True),
         (
             {
@@ -261,12 +251,6 @@ def test_edge_may_reach_the_cluster_by_its_api_server(place: Home) -> None:
     assert (step.name, step.route.listen) == ("edge", (("127.0.0.1", 9443),))
     (ingress,) = step.route.forwards
     assert (ingress.name, ingress.kubeconfig) == ("ingress", str(place.sandbox("far").kubeconfig))
-
-
-@pytest.mark.parametrize(("controller", "proof"), [("traefik", READY), ("none", "")])
-def test_edge_asks_only_traefik_whether_it_is_ready(place: Home, controller: Any, proof: str) -> None:
-    steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
-    assert one(EdgeStep, steps).route.proof == proof
 
 
 @pytest.mark.parametrize("damaged", ["images.yaml", "images.lock.yaml"])
@@ -400,12 +384,6 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     engine.remove_container(node)
     engine.run(ContainerSpec(name=node, image=own.references["node"], command=(), labels={}, network="kind"))
     assert "node-images" not in build(Spec(), place, own, engine)
-
-
-def test_cluster_names_resolve_only_to_a_sandbox_ingress(place: Home) -> None:
-    bare = Spec.model_validate({"ingress": {"controller": "none"}})
-    assert one(DnsStep, build(Spec(), place)).dns.ingress == INGRESS_SERVICE
-    assert one(DnsStep, build(bare, place)).dns.ingress is None
 
 
 def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:

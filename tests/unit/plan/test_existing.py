@@ -101,10 +101,6 @@ def test_owner_in_ci_is_named_by_a_variable(place: Home, environ: dict[str, str]
     assert [step.owner for step in plan if isinstance(step, TenancyStep)] == [owner]
 
 
-def test_other_controller_of_an_existing_cluster_is_kept(place: Home) -> None:
-    assert not {"ingress", "https"} & build(place, ingress={"controller": "none"}).keys()
-
-
 def test_users_certificate_is_the_default_one_there_too(place: Home, tmp_path: Path) -> None:
     own = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
     steps = build(place, certs={"default": own})

@@ -9,14 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.errors import Away, SandboxError
-from sandbox.kube.api import Cluster
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import WIDTH, MustRebuild, NotReady, down, stop, survey, up
 from sandbox.report import Silent
@@ -24,7 +22,6 @@ from sandbox.step import Overtaken, State, Status, Work
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
 from sandbox.system.wait import wait_until
-from tests.support.api_server import kubeconfig, serving
 from tests.support.fakes import FakeStep, RecordingReporter
 
 PATIENCE = 20.0
@@ -108,12 +105,6 @@ def test_check_is_not_repeated_unless_a_requirement_changed() -> None:
     ]
     up(plan, Silent())
     assert sorted(looks) == ["a", "b", "b", "c", "d"]
-
-
-def test_an_empty_plan_is_up_and_down() -> None:
-    assert up([], Silent()) is False
-    down([], Silent())
-    assert survey([]) == []
 
 
 def test_steps_that_need_nothing_of_each_other_overlap() -> None:
@@ -272,16 +263,6 @@ def test_engine_that_stays_away_fails_the_step(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(Away):
         up([FakeStep("a", set(), making=hang_up)], Silent())
-
-
-def test_step_is_retried_when_the_api_server_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}}
-    with serving() as server:
-        cluster = Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
-        server.refusal = (503, b'{"message": "the server is currently unable to handle the request"}')
-        monkeypatch.setattr(interruption, "pause", lambda seconds: setattr(server, "refusal", None))
-        assert up([FakeStep("a", set(), making=lambda work: cluster.apply(config_map))], RecordingReporter())
-        assert cluster.live(config_map) == config_map
 
 
 def test_unrepairable_drift_is_not_removed() -> None:
