@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import signal
 import sys
@@ -18,7 +17,6 @@ from sandbox.sanitize import fit
 
 MOST = 2**20  # bytes that are kept of what a command prints
 LINES = 12  # of its progress
-AT_ONCE = 4  # commands that may run at the same time
 GRACE = 20.0  # seconds that an interrupted command gets to roll back
 
 PROGRAM = (sys.executable, "-P", "-m", "sandbox")
@@ -85,56 +83,23 @@ class Task:
             if is_progress:
                 *lines, rest = (rest + block).split(b"\n")
                 rest = rest[-MOST:]
-                for line in lines:
-                    await self._tell(fit(line.decode(errors="replace")).strip())
-
-    async def _tell(self, line: str) -> None:
-        if line:
-            self.recent.append(line)
-            for say in tuple(self.listeners):
-                await say(line)
+                for text in filter(None, (fit(line.decode(errors="replace")).strip() for line in lines)):
+                    self.recent.append(text)
+                    for say in tuple(self.listeners):
+                        await say(text)
 
 
-class TooMany(Exception):
-    """AT_ONCE commands run already."""
-
-
-class Tasks:
-    """All commands of one server, in the folder of the project."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._numbers = itertools.count(1)
-        self._tasks: dict[str, Task] = {}
-
-    async def start(self, title: str, arguments: Sequence[str]) -> Task:
-        """Run `sandbox ARGUMENTS…`, without a shell and without a terminal. Raises TooMany."""
-        if sum(task.is_running for task in self._tasks.values()) >= AT_ONCE:
-            raise TooMany
-        process = await asyncio.create_subprocess_exec(
-            *(*PROGRAM, *arguments),
-            cwd=self._folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "SANDBOX_PROGRESS": "plain", "NO_COLOR": "1"},
-        )
-        task = Task(f"task-{next(self._numbers)}", title, process)
-        task.reading = asyncio.create_task(task.read())
-        self._tasks[task.id] = task
-        return task
-
-    def unfetched(self) -> list[Task]:
-        """Return those whose result was not asked for yet."""
-        return list(self._tasks.values())
-
-    def get(self, id: str) -> Task | None:
-        return self._tasks.get(id)
-
-    def forget(self, task: Task) -> None:
-        self._tasks.pop(task.id, None)
-
-    async def end(self) -> None:
-        """Interrupt what still runs: nothing goes on that no agent can see."""
-        await asyncio.gather(*(task.interrupt() for task in self._tasks.values() if task.is_running))
+async def start(id: str, title: str, arguments: Sequence[str], folder: Path) -> Task:
+    """Run `sandbox ARGUMENTS…` in a folder, without a shell and without a terminal."""
+    process = await asyncio.create_subprocess_exec(
+        *(*PROGRAM, *arguments),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "SANDBOX_PROGRESS": "plain", "NO_COLOR": "1"},
+    )
+    task = Task(id, title, process)
+    task.reading = asyncio.create_task(task.read())
+    return task

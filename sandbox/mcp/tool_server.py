@@ -14,9 +14,9 @@ from pydantic import Field
 from sandbox import __version__
 from sandbox.app.running import project_workloads, workload_events
 from sandbox.errors import SandboxError
-from sandbox.mcp import answers
+from sandbox.mcp import answers, tasks
 from sandbox.mcp.agent_project import Project
-from sandbox.mcp.tasks import MOST, Task, Tasks, TooMany
+from sandbox.mcp.tasks import MOST, Task
 
 INSTRUCTIONS = """\
 Tools for one local Kubernetes sandbox, described by the project's sandbox.yaml. After an edit of manifests, images or
@@ -31,6 +31,7 @@ Workload = Annotated[
 Seconds = Annotated[int, Field(ge=1, le=300, description="how long to wait; then it goes on as a task")]
 T = TypeVar("T")
 NOT_BUSY = ("--lock-timeout", "5")
+AT_ONCE = 4  # commands that may run at the same time
 
 
 class Tools:
@@ -39,7 +40,8 @@ class Tools:
     def __init__(self, project: Project, allow: Collection[str] = ()) -> None:
         self.project = project
         self.allow = allow
-        self.tasks = Tasks(project.root)
+        self.tasks: dict[str, Task] = {}  # those whose result was not fetched yet
+        self._numbers = itertools.count(1)
         self._answers = answers.Answers()
         self._secrets: frozenset[str] = frozenset()
         self._ending: set[asyncio.Task[None]] = set()
@@ -146,14 +148,17 @@ class Tools:
     ) -> str:
         """List the commands that still run; or wait for one task, or end it, and return its result."""
         if task is None:
-            rows = [f"{each.id} {each.title}: {_state(each)}, {each.seconds} s" for each in self.tasks.unfetched()]
+            rows = []
+            for each in self.tasks.values():
+                code = each.process.returncode
+                state = "runs" if each.is_running else f"ended with exit code {code}; its result is to be fetched"
+                rows.append(f"{each.id} {each.title}: {state}, {each.seconds} s")
             return "\n".join(rows) or "none"
-        known = self.tasks.get(task)
-        if known is None:
+        if task not in self.tasks:
             raise ToolError(f"there is no task {task}; call open_tasks without a task for a list")
         if end:
-            await known.interrupt()
-        return await self._result(ctx, known, wait_seconds)
+            await self.tasks[task].interrupt()
+        return await self._result(ctx, self.tasks[task], wait_seconds)
 
     async def more(self, answer: str, page: Annotated[int, Field(ge=1)]) -> str:
         """Return another page of a long answer."""
@@ -170,22 +175,12 @@ class Tools:
         """Stop the sandbox; all data stays, and `up` starts it again."""
         return await self._command(ctx, "stop", ["stop", *self.project.options, *NOT_BUSY], wait_seconds)
 
-    async def _command(
-        self,
-        ctx: Context,
-        title: str,
-        arguments: Sequence[str],
-        seconds: float,
-        *,
-        is_report: bool = False,
-        is_foreign: bool = False,
-        goes_on: bool = True,
-    ) -> str:
-        try:
-            task = await self.tasks.start(title, arguments)
-        except TooMany:
-            raise ToolError("too many commands run; wait for one with open_tasks") from None
-        return await self._result(ctx, task, seconds, is_report=is_report, is_foreign=is_foreign, goes_on=goes_on)
+    async def _command(self, ctx: Context, title: str, arguments: Sequence[str], seconds: float, **how: bool) -> str:
+        if sum(task.is_running for task in self.tasks.values()) >= AT_ONCE:
+            raise ToolError("too many commands run; wait for one with open_tasks")
+        task = await tasks.start(f"task-{next(self._numbers)}", title, arguments, self.project.root)
+        self.tasks[task.id] = task
+        return await self._result(ctx, task, seconds, **how)
 
     async def _result(
         self,
@@ -197,7 +192,10 @@ class Tools:
         is_foreign: bool = False,
         goes_on: bool = True,
     ) -> str:
-        """Return what a command printed, or how to wait for it. `is_report`: its exit code 1 is a result."""
+        """Return what a command printed, or how to wait for it.
+
+        With `is_report` its exit code 1 is a result. Unless it `goes_on`, it is interrupted when its time is up.
+        """
         numbers = itertools.count(1)
 
         async def say(line: str) -> None:
@@ -206,14 +204,18 @@ class Tools:
         try:
             ended = await task.wait(seconds, say)
         except asyncio.CancelledError:
-            self._interrupt(task)
+            # By a task of its own: in a cancelled call, every `await` is cancelled again.
+            ending = asyncio.create_task(task.interrupt())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            self.tasks.pop(task.id, None)
             raise
         if not ended and goes_on:
             last = "\n".join(answers.hide(line, self._secrets) for line in task.recent)
             return f'{task.title} still runs, after {task.seconds} s; open_tasks(task="{task.id}") waits on.\n{last}'
         if not ended:
             await task.interrupt()
-        self.tasks.forget(task)
+        self.tasks.pop(task.id, None)
         output, messages = (part.decode(errors="replace") for part in (task.output, task.messages))
         code = task.process.returncode
         if ended and (code == 0 or (is_report and code == 1)):
@@ -221,13 +223,6 @@ class Tools:
         error = messages[messages.find("error[") :] if "error[" in messages else messages
         why = f"exit code {code}" if ended else f"ended after {seconds} s, its time was up"
         raise ToolError(await self._answer(f"{error}\n{output}\n{why}", is_foreign=is_foreign))
-
-    def _interrupt(self, task: Task) -> None:
-        # By a task of its own: in a cancelled call, every `await` is cancelled again.
-        ending = asyncio.create_task(task.interrupt())
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
-        self.tasks.forget(task)
 
     async def _answer(self, text: str, *, is_foreign: bool = False) -> str:
         def read() -> frozenset[str]:
@@ -255,38 +250,23 @@ class Tools:
 
 
 def serve(project: Project, allow: Collection[str]) -> None:
-    """Serve the tools on stdin and stdout until stdin ends."""
-    asyncio.run(_serve(Tools(project, allow)))
+    """Serve the tools on stdin and stdout until stdin ends; then interrupt the commands that still run."""
+    tools = Tools(project, allow)
 
+    async def run() -> None:
+        try:
+            await build(tools).run_stdio_async()
+        finally:
+            await asyncio.gather(*(task.interrupt() for task in tools.tasks.values() if task.is_running))
 
-async def _serve(tools: Tools) -> None:
-    try:
-        await build(tools).run_stdio_async()
-    finally:
-        await tools.tasks.end()
+    asyncio.run(run())
 
 
 def build(tools: Tools) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("sandbox", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
-    offered: list[Callable[..., Any]] = [
-        tools.up,
-        tools.apply,
-        tools.push,
-        tools.status,
-        tools.doctor,
-        tools.logs,
-        tools.events,
-        tools.restart,
-        tools.run,
-        tools.request,
-        tools.open_tasks,
-        tools.more,
-    ]
+    offered: list[Callable[..., Any]] = [tools.up, tools.apply, tools.push, tools.status, tools.doctor, tools.logs]
+    offered += [tools.events, tools.restart, tools.run, tools.request, tools.open_tasks, tools.more]
     offered += [tool for name, tool in (("down", tools.down), ("stop", tools.stop)) if name in tools.allow]
     for tool in offered:
         server.add_tool(tool, structured_output=False)
     return server
-
-
-def _state(task: Task) -> str:
-    return "runs" if task.is_running else f"ended with exit code {task.process.returncode}; its result is to be fetched"

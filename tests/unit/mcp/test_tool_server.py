@@ -70,7 +70,7 @@ def test_names_that_no_workload_has_reach_no_command(tmp_path: Path, workload: s
     failed, text = call(tools, "restart", workload=workload)
     assert failed
     assert "validation error" in text
-    assert not tools.tasks.unfetched()
+    assert not tools.tasks
 
 
 def test_a_host_of_another_domain_gets_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,13 +109,14 @@ def test_a_command_that_prints_without_end_is_cut(tmp_path: Path, monkeypatch: p
 
 def test_too_many_commands_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "PROGRAM", ("sleep", "60"))
-    monkeypatch.setattr(tasks, "AT_ONCE", 1)
+    monkeypatch.setattr(tool_server, "AT_ONCE", 1)
+    tools = tools_of(tmp_path)
 
     async def work() -> None:
-        begun = tools_of(tmp_path)
-        await begun.tasks.start("first", ())
-        with pytest.raises(tasks.TooMany):
-            await begun.tasks.start("second", ())
-        await begun.tasks.end()
+        async with mcp.Client(tool_server.build(tools)) as client:
+            await client.call_tool("restart", {"workload": "web", "wait_seconds": 1})
+            refused = await client.call_tool("status", {})
+            assert refused.is_error and "too many commands run" in refused.content[0].text
+            await client.call_tool("open_tasks", {"task": "task-1", "end": True})
 
     asyncio.run(work())
