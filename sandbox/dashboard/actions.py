@@ -22,11 +22,11 @@ def logs(sandbox: str, pod: str) -> str:
     wake_paused(names)
     cluster, only = Cluster(names.kubeconfig), saved_spec.namespace(names)
     namespace, _, name = pod.partition("/")
-    found = cluster.get("v1", "Pod", name, namespace) if name and only in (None, namespace) else None
-    if found is None:
+    live = cluster.get("v1", "Pod", name, namespace) if name and only in (None, namespace) else None
+    if live is None:
         raise UsageError(f"there is no pod {pod} any more", id="no-workload")
     parts = []
-    for container in (status["name"] for status in container_statuses(found)):
+    for container in (status["name"] for status in container_statuses(live)):
         text = cluster.log(name, namespace, lines=LINES, container=container)
         parts.append(f"── {container}\n{fit(text).rstrip() or 'no lines'}")
     return "\n\n".join(parts)
@@ -40,9 +40,9 @@ def restart(sandbox: str, workload: str) -> str:
     names = _known(sandbox)
     with Session(command="sandbox dashboard", patience=PATIENCE).alone(sandbox, "restart"):
         cluster = Cluster(names.kubeconfig)
-        found = project_workloads.find(cluster, workload, saved_spec.namespace(names))
-        project_workloads.restart(cluster, found, lambda _: None)
-    return f"{found.title} was restarted and is ready"
+        meant = project_workloads.find(cluster, workload, saved_spec.namespace(names))
+        project_workloads.restart(cluster, meant, lambda _: None)
+    return f"{meant.title} was restarted and is ready"
 
 
 def _known(sandbox: str) -> Names:

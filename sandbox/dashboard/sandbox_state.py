@@ -43,25 +43,26 @@ Survey = Callable[[], Iterable[tuple[Step, Status]]]
 
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
     """Return every sandbox that has a container or a route, by name; steps only of those whose spec is in `surveys`."""
-    known = {route.name: route for route in routes.load(home.edge)}
-    ours = labelled.containers(engine, home)
-    names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
+    by_name = {route.name: route for route in routes.load(home.edge)}
+    own = {container.labels[LABEL] for container in labelled.containers(engine, home)}
+    names = sorted(filter(None, own | by_name.keys() | surveys.keys()))
     with ThreadPoolExecutor(WIDTH) as pool:
-        looked = [
-            pool.submit(_sandbox, home.sandbox(name), known.get(name), engine, surveys.get(name), now) for name in names
+        parts = [
+            pool.submit(_sandbox, home.sandbox(name), by_name.get(name), engine, surveys.get(name), now)
+            for name in names
         ]
-        return [one.result() for one in looked]
+        return [part.result() for part in parts]
 
 
 def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
-    ours = {one.labels[LABEL]: one for one in labelled.containers(engine, home)}
-    found = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
-    return {name: attempt(partial(_registry, one)) for name, one in found.items() if one}
+    names = {container.labels[LABEL] for container in labelled.containers(engine, home)}
+    containers = {name: engine.container(home.sandbox(name).registry) for name in names if name}
+    return {name: attempt(partial(_registry, container)) for name, container in containers.items() if container}
 
 
 def edge(home: Home, engine: Engine) -> Part:
     state = edge_state.read(home, engine)
-    return {"running": state.running, "routes": [asdict(one) for one in state.routes]}
+    return {"running": state.running, "routes": list(map(asdict, state.routes))}
 
 
 def attempt(read: Callable[[], Part]) -> Part:
@@ -73,31 +74,30 @@ def attempt(read: Callable[[], Part]) -> Part:
 
 
 def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey | None, now: datetime) -> Part:
-    called = saved_spec.control_plane(names)
-    node = engine.container(called) if called else None
+    node_name = saved_spec.control_plane(names)
+    node = engine.container(node_name) if node_name else None
     entries = inventory(Keystore(names.keys), now=now)
     holder = Holder.read(names.home.lock(names.name))
-    cluster = _state(node, holder) if called else "existing"
+    if node_name is None:
+        cluster = "existing"
+    elif node and node.paused:
+        cluster = "paused"
+    else:
+        cluster = standing(absent=node is None, running=node is not None and node.running, holder=holder)
     row: dict[str, Any] = {
         "name": names.name,
         "domain": route.domain if route else "",
         "cluster": cluster,
         "busy": holder.command if holder else "",
         "kubectl": saved_spec.kubectl(names),
-        "certificates": [_certificate(one) for one in entries],
+        "certificates": list(map(_certificate, entries)),
     }
     is_asked = cluster == "existing" or (node is not None and node.running)
     nothing: Part = {"hosts": [], "pods": [], "events": []}
     row |= attempt(lambda: _inside(names, route, entries)) if is_asked else nothing
     if survey and cluster != "paused":  # asking it would wake it
-        row |= attempt(lambda: {"steps": [_step(*one) for one in survey()]})
+        row |= attempt(lambda: {"steps": [_step(step, status) for step, status in survey()]})
     return row
-
-
-def _state(node: Container | None, holder: Holder | None) -> str:
-    if node and node.paused:
-        return "paused"
-    return standing(absent=node is None, running=node is not None and node.running, holder=holder)
 
 
 def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
@@ -117,52 +117,50 @@ def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part
     cluster, namespace = Cluster(names.kubeconfig), saved_spec.namespace(names)
     port = route.listen[0][1] if route and route.listen else 443
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
-    lost = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))
+    unserved = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))
     events = sorted(cluster.list("v1", "Event", namespace), key=_when, reverse=True)[:EVENTS]
-    found = map(pod_state, cluster.list("v1", "Pod", namespace))
-    pods = sorted(found, key=lambda one: (one["state"] == "ready", one["name"]))
+    pods = map(pod_state, cluster.list("v1", "Pod", namespace))
+    hosts = []
+    for host in hosts_of(ingresses):
+        url = lan_access.url(host, port)
+        hosts.append({"host": host, "url": url, "days_left": _days(host, entries), "unserved": unserved.get(host, "")})
     return {
-        "hosts": [
-            {
-                "host": one,
-                "url": lan_access.url(one, port),
-                "days_left": _days(one, entries),
-                "unserved": lost.get(one, ""),
-            }
-            for one in hosts_of(ingresses)
-        ],
-        "pods": pods[:PODS],
-        "events": [_event(one) for one in events],
+        "hosts": hosts,
+        "pods": sorted(pods, key=lambda pod: (pod["state"] == "ready", pod["name"]))[:PODS],
+        "events": list(map(_event, events)),
     }
 
 
 def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    names = [one["metadata"]["name"] for one in classes]
-    foreign = ((one, found) for one in ingresses if (found := foreign_class(one, names)))
-    return {host: f"no controller here serves the class {found}" for one, found in foreign for host in hosts_of([one])}
+    names = [item["metadata"]["name"] for item in classes]
+    reasons: dict[str, str] = {}
+    for ingress in ingresses:
+        if foreign := foreign_class(ingress, names):
+            reasons |= dict.fromkeys(hosts_of([ingress]), f"no controller here serves the class {foreign}")
+    return reasons
 
 
 def pod_state(pod: Mapping[str, Any]) -> Part:
     """Return a pod's state in words: whether it is ready, and if not, why."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
-    found = [*map(str, faults(pod)), *(f"no node takes it: {one}" for one in unschedulable(pod))]
+    reasons = [*map(str, faults(pod)), *(f"no node takes it: {reason}" for reason in unschedulable(pod))]
     statuses = status.get("containerStatuses") or ()
     phase = str(status.get("phase", "Unknown"))
     if is_leaving(pod):
         state = "ending"
-    elif found or phase == "Failed":
+    elif reasons or phase == "Failed":
         state = "broken"
     elif phase == "Succeeded":
         state = "done"
     else:
-        state = "ready" if statuses and all(one.get("ready") for one in statuses) else "pending"
+        state = "ready" if statuses and all(container.get("ready") for container in statuses) else "pending"
     return {
         "name": f"{metadata['namespace']}/{metadata['name']}",
         "workload": _workload(metadata),
         "state": state,
-        "detail": "; ".join(found)[:SHOWN],
-        "restarts": sum(one.get("restartCount", 0) for one in statuses),
-        "images": [one["image"] for one in containers_in(spec, ("initContainers", "containers"))],
+        "detail": "; ".join(reasons)[:SHOWN],
+        "restarts": sum(container.get("restartCount", 0) for container in statuses),
+        "images": [container["image"] for container in containers_in(spec, ("initContainers", "containers"))],
         "node": spec.get("nodeName", ""),
     }
 
@@ -182,24 +180,25 @@ def _step(step: Step, status: Status) -> Part:
     return {"title": step.title, "state": status.state.value, "detail": status.detail}
 
 
-def _certificate(one: Entry) -> Part:
-    facts = one.facts
+def _certificate(entry: Entry) -> Part:
+    facts = entry.facts
     return {
-        "name": one.name,
-        "role": one.role,
-        "state": one.condition.state.value,
+        "name": entry.name,
+        "role": entry.role,
+        "state": entry.condition.state.value,
         "days_left": facts.days_left if facts else None,
         "hosts": facts.hosts if facts else (),
-        "file": str(one.file),
+        "file": str(entry.file),
     }
 
 
 def _days(host: str, entries: Sequence[Entry]) -> int | None:
     """Return the days that the certificate for the host has left: of the exact one, else of the wildcard's."""
-    for wanted in (host, f"*.{host.partition('.')[2]}"):
-        for one in entries:
-            if one.facts and not one.facts.authority and wanted in one.facts.hosts:
-                return one.facts.days_left
+    leaves = [entry.facts for entry in entries if entry.facts and not entry.facts.authority]
+    for name in (host, f"*.{host.partition('.')[2]}"):
+        for facts in leaves:
+            if name in facts.hosts:
+                return facts.days_left
     return None
 
 
@@ -226,6 +225,6 @@ def _registry(container: Container) -> Part:
         return {"error": f"{container.name} does not run"}
     where = f"localhost:{bind.port}"
     with Client(where) as client:
-        found = catalogue(client)
-    tags = [{"name": f"{one.repository}:{one.tag}", "digest": one.digest, "size": one.size} for one in found.tags]
-    return {"where": where, "size": found.size, "tags": tags}
+        content = catalogue(client)
+    tags = [{"name": f"{tag.repository}:{tag.tag}", "digest": tag.digest, "size": tag.size} for tag in content.tags]
+    return {"where": where, "size": content.size, "tags": tags}

@@ -51,7 +51,7 @@ class Live:
 
     def __init__(self, parts: Mapping[str, PolledPart]) -> None:
         self._parts = parts
-        self._found: dict[str, Any] = {}
+        self._results: dict[str, Any] = {}
         self._asked = time.monotonic()
         self._ended = threading.Event()
         self._first = {name: threading.Event() for name in parts}
@@ -70,19 +70,16 @@ class Live:
         deadline = time.monotonic() + patience
         for first in self._first.values():
             first.wait(max(0.0, deadline - time.monotonic()))
-        return dict(self._found)
-
-    def _read(self, part: PolledPart) -> Any:
-        try:
-            return part.read()
-        except Exception as error:  # the page goes on, and shows the error
-            log.exception("a part of the dashboard failed")
-            return {"error": str(error)}
+        return dict(self._results)
 
     def _keep(self, name: str, part: PolledPart) -> None:
         while not self._ended.is_set():
             if time.monotonic() - self._asked < WATCHED:
-                self._found[name] = self._read(part)
+                try:
+                    self._results[name] = part.read()
+                except Exception as error:  # the page goes on, and shows the error
+                    log.exception("a part of the dashboard failed")
+                    self._results[name] = {"error": str(error)}
                 self._first[name].set()
             self._ended.wait(part.every)
 
@@ -93,21 +90,18 @@ class Page(Dashboard):
     def __init__(self, live: Live, *, port: int) -> None:
         super().__init__(self._newest, {"logs": actions.logs, "restart": actions.restart}, port=port)
         self._live = live
-        self._door = ExitStack()
+        self.door = ExitStack()
 
     def open_in_browser(self) -> OSError | None:
         """Open the page in the browser; returns why that is not possible."""
         try:
-            self._door.enter_context(opened(self.url, Path.home()))
+            self.door.enter_context(opened(self.url, Path.home()))
         except OSError as error:
             return error
         return None
 
-    def shut_door(self) -> None:
-        self._door.close()
-
     def _newest(self) -> Mapping[str, Any]:
-        self.shut_door()  # a browser that sends the token does not need it any more
+        self.door.close()  # a browser that sends the token does not need it any more
         return self._live.newest(patience=FIRST)
 
 
@@ -134,7 +128,7 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
         yield page
     finally:
         live.stop()
-        page.shut_door()
+        page.door.close()
 
 
 @contextmanager
