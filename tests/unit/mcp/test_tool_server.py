@@ -108,7 +108,7 @@ def test_a_command_that_prints_without_end_is_cut(tmp_path: Path, monkeypatch: p
 
 
 def test_too_many_commands_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "PROGRAM", ("sleep", "60"))
+    monkeypatch.setattr(tasks, "PROGRAM", ("sh", "-c", "exec sleep 60"))
     monkeypatch.setattr(tool_server, "AT_ONCE", 1)
     tools = tools_of(tmp_path)
 
