@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
@@ -99,7 +98,7 @@ def up(
         report.finished(step.title, status.detail, time.monotonic() - started)
 
     try:
-        failed = _Walk(plan, visit, report, spared).run()
+        failed = _walk(plan, visit, report, spared)
         for step in plan if failed is None else ():
             if step.name in touched and isinstance(step, Growing) and step.grows:
                 # The cluster was usable before its last node joined.
@@ -189,110 +188,92 @@ def survey(plan: Plan, report: Reporter | None = None) -> Found:
         else:
             found[step.name] = step.check()
 
-    _Walk(plan, visit, report or Silent()).run()
+    _walk(plan, visit, report or Silent())
     return [(step, found[step.name]) for step in plan]
 
 
-@dataclass(frozen=True)
-class _Event:
-    step: Step
-    ended: bool = False
-    error: BaseException | None = None
+def _walk(plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = ()) -> SandboxError | None:
+    """Visit every step after those it needs, in threads; after an error no further visit begins.
 
-
-class _Walk:
-    """A visit to every step after those it needs, in threads; after an error no further visit begins.
-
-    After one of the steps `spared` has failed, all steps go on that do not need it. A visit may call the function it is
-    given to let the steps that need this one begin early.
+    After one of the steps `spared` has failed, all steps go on that do not need it; its error is returned. A visit may
+    call the function it is given to let the steps that need this one begin early. Raises the first other error.
     """
+    steps = {step.name: step for step in plan}
+    order = TopologicalSorter({step.name: needed(step, steps) for step in plan})
+    order.prepare()
+    events: SimpleQueue[tuple[Step, bool, BaseException | None]] = SimpleQueue()  # step, whether it ended, its error
+    stopping = threading.Event()
+    threads: dict[threading.Thread, Step] = {}
+    ready: list[str] = []
+    usable: set[str] = set()
+    running = 0
+    first_error: BaseException | None = None
+    spared_error: SandboxError | None = None
 
-    def __init__(self, plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = ()) -> None:
-        self._visit = visit
-        self._report = report
-        self._spared = spared
-        self._steps = {step.name: step for step in plan}
-        self._order = TopologicalSorter({step.name: needed(step, self._steps) for step in plan})
-        self._order.prepare()
-        self._events: SimpleQueue[_Event] = SimpleQueue()
-        self._stopping = threading.Event()
-        self._usable: set[str] = set()
-        self._ready: list[str] = []
-        self._walking: dict[threading.Thread, Step] = {}
-        self._running = 0
-        self._first_error: BaseException | None = None
-        self._spared_error: SandboxError | None = None
-
-    def run(self) -> SandboxError | None:
-        """Walk to the end; return the error of a spared step, if there was one. Raises the first other error."""
-        try:
-            self._start_ready()
-            while self._running:  # else all steps have ended, or what is left needs one that has failed
-                self._hear(self._events.get())
-                self._start_ready()
-        except BaseException as error:
-            self._first_error = error
-            self._stopping.set()
-            _stop()
-        is_interrupted = self._first_error is not None and not isinstance(self._first_error, Exception)
-        try:
-            self._join(GRACE if is_interrupted else None)
-        except BaseException:  # interrupted here: running steps must end before anything is undone
-            self._join(GRACE)
-            raise
-        if self._first_error is not None:
-            raise self._first_error
-        return self._spared_error
-
-    def _start_ready(self) -> None:
-        self._ready += self._order.get_ready()
-        while self._ready and self._running < WIDTH and self._first_error is None:
-            step = self._steps[self._ready.pop(0)]
-            thread = threading.Thread(target=self._in_thread, args=(step,), name=step.name, daemon=True)
-            self._walking[thread] = step  # first, for an interrupt may come at any moment
-            thread.start()
-            self._running += 1
-
-    def _in_thread(self, step: Step) -> None:
+    def run(step: Step) -> None:
         error: BaseException | None = None
         try:
-            if not self._stopping.is_set():
-                self._visit(step, partial(self._events.put, _Event(step)))
+            if not stopping.is_set():
+                visit(step, partial(events.put, (step, False, None)))
         except BaseException as caught:
             error = caught
             if isinstance(error, LEFT):
-                self._report.interrupted(step.title)
-        self._events.put(_Event(step, ended=True, error=error))
+                report.interrupted(step.title)
+        events.put((step, True, error))
 
-    def _hear(self, event: _Event) -> None:
-        self._running -= event.ended
-        if event.error is None:
-            if event.step.name not in self._usable:
-                self._usable.add(event.step.name)
-                self._order.done(event.step.name)
-            return
-        if not isinstance(event.error, LEFT):
-            self._report.failed(event.step.title, brief(event.error))
-        if event.step.name in self._spared and isinstance(event.error, SandboxError):
-            self._spared_error = self._spared_error or event.error
-        elif self._first_error is None:
-            # What is still running would only be undone.
-            self._first_error = event.error
-            _stop()
+    try:
+        while True:
+            ready += order.get_ready()
+            while ready and running < WIDTH and first_error is None:
+                step = steps[ready.pop(0)]
+                thread = threading.Thread(target=run, args=(step,), name=step.name, daemon=True)
+                threads[thread] = step  # first, for an interrupt may come at any moment
+                thread.start()
+                running += 1
+            if not running:  # all steps have ended, or the others need one that has failed
+                break
+            step, has_ended, error = events.get()
+            running -= has_ended
+            if error is None:
+                if step.name not in usable:
+                    usable.add(step.name)
+                    order.done(step.name)
+                continue
+            if not isinstance(error, LEFT):
+                report.failed(step.title, brief(error))
+            if step.name in spared and isinstance(error, SandboxError):
+                spared_error = spared_error or error
+            elif first_error is None:
+                first_error = error
+                _stop()  # what is still running would only be undone
+    except BaseException as interrupt:
+        first_error = interrupt
+        stopping.set()
+        _stop()
+    is_interrupted = first_error is not None and not isinstance(first_error, Exception)
+    try:
+        _join(threads, GRACE if is_interrupted else None, report)
+    except BaseException:  # interrupted here: running steps must end before anything is undone
+        _join(threads, GRACE, report)
+        raise
+    if first_error is not None:
+        raise first_error
+    return spared_error
 
-    def _join(self, patience: float | None) -> None:
-        """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
-        deadline = None if patience is None else time.monotonic() + patience
-        for thread in self._walking:
-            with contextlib.suppress(RuntimeError):  # interrupted before it was started
-                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        late = [step for thread, step in self._walking.items() if thread.is_alive()]
-        if late:
-            interruption.spare()
-        else:
-            interruption.clear()
-        for step in late:
-            self._report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
+
+def _join(threads: Mapping[threading.Thread, Step], patience: float | None, report: Reporter) -> None:
+    """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
+    deadline = None if patience is None else time.monotonic() + patience
+    for thread in threads:
+        with contextlib.suppress(RuntimeError):  # interrupted before it was started
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    late = [step for thread, step in threads.items() if thread.is_alive()]
+    if late:
+        interruption.spare()
+    else:
+        interruption.clear()
+    for step in late:
+        report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
 
 
 def _stop() -> None:
