@@ -110,10 +110,12 @@ def list_(file: Path | None) -> None:
     sandbox bundle list all.bundle -o json
     """
     call = begin()
-    parts: list[tuple[Component | Recipe, int | None]]
+    parts: list[tuple[Component | Recipe, int | None]] = []
     if file is None:
         store = Store(context.home().bundle)
-        parts = [(recipe, _size(store.folder(recipe)) if store.has(recipe) else None) for recipe in recipes().values()]
+        for recipe in recipes().values():
+            size = sum(path.lstat().st_size for path in store.folder(recipe).rglob("*") if path.is_file())
+            parts.append((recipe, size if store.has(recipe) else None))
     else:
         with bundle_load.opened(file) as archive:
             contents = archive.contents
@@ -150,9 +152,18 @@ def save(file: Path, *, raw: bool) -> None:
     if epoch is not None and not epoch.isdecimal():
         raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970")
     made = int(epoch) if epoch else None
-    with _at_work(call, file) as (store, task), _exported(call) as project:
+    with (
+        _at_work(call, file) as (store, task),
+        tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder,
+    ):
+        exported = project = None
+        if call.name is not None:
+            project = call.name, Path(folder)
+            exported = export_project.export(chosen_spec.brought_up(call.name), Path(folder), call.say)
         bundle_save.save(file, store, project=project, compress=not raw, epoch=made, on_file=task.say)
         task.done = megabytes(file.stat().st_size)
+    if exported:
+        _tell(exported, call.say)
     with bundle_load.opened(file) as saved:
         click.echo(f"{saved.identity}  {file}")
 
@@ -233,22 +244,6 @@ def _build(call: Call, components: tuple[str, ...], architecture: str | None = N
         call.say(f"built in {store.root}, for {home.bundle} there")
         if not components:
             call.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-@contextmanager
-def _exported(call: Call) -> Iterator[tuple[str, Path] | None]:
-    """Yield the sandbox NAME, exported to a folder for the length of the block, or nothing without a name."""
-    if call.name is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder:
-        exported = export_project.export(chosen_spec.brought_up(call.name), Path(folder), call.say)
-        yield call.name, Path(folder)
-    _tell(exported, call.say)
 
 
 @contextmanager
