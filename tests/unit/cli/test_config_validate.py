@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from sandbox.cli.config import validate
 from sandbox.components.workloads.helm import Helm
@@ -23,6 +23,13 @@ metadata: {name: widgets.example.com}
 spec: {group: example.com, names: {kind: Widget}}
 ---
 """
+
+
+def check(folder: Path, spec: str, *words: str, **files: str) -> Result:
+    """Validate a spec next to files such as `k8s`, which is k8s.yaml."""
+    for name, text in {"sandbox": spec, **files}.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return CliRunner().invoke(validate, ["-f", str(folder / "sandbox.yaml"), *words], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +49,12 @@ spec: {group: example.com, names: {kind: Widget}}
     ],
 )
 def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:
-    (tmp_path / "sandbox.yaml").write_text("name: shop\npush: images.yaml\napply: [k8s.yaml]\n")
-    (tmp_path / "images.yaml").write_text("images: [{from: build, context: ., as: 'team/app:dev'}]\n")
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    (tmp_path / "k8s.yaml").write_text(objects)
-    printed = CliRunner().invoke(validate, ["-f", str(tmp_path / "sandbox.yaml")], catch_exceptions=False)
+    images = "images: [{from: build, context: ., as: 'team/app:dev'}]\n"
+    printed = check(tmp_path, "name: shop\npush: images.yaml\napply: [k8s.yaml]\n", images=images, k8s=objects)
     assert printed.exit_code == 0 and printed.stdout.startswith("valid: name shop, ")
-    found = [line.removeprefix("note   ") for line in printed.stderr.splitlines()]
-    assert [line.partition("   (or")[0] for line in found] == notes
+    printed_notes = [line.removeprefix("note   ") for line in printed.stderr.splitlines()]
+    assert [line.partition("   (or")[0] for line in printed_notes] == notes
 
 
 @pytest.mark.parametrize(
@@ -62,31 +67,25 @@ def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[s
 def test_kind_that_the_sandbox_can_bring_comes_with_its_line(
     tmp_path: Path, version: str, kind: str, line: str
 ) -> None:
-    (tmp_path / "k8s.yaml").write_text(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n")
-    file = tmp_path / "sandbox.yaml"
-    told = f"note   {kind} a: the kind {kind} ({version}) comes with `{line}` in sandbox.yaml\n"
-    for chosen, notes in ((line, ""), ("", told)):
-        file.write_text(f"name: shop\napply: [k8s.yaml]\n{chosen}\n")
-        assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == notes
+    objects = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+    note = f"note   {kind} a: the kind {kind} ({version}) comes with `{line}` in sandbox.yaml\n"
+    for chosen, notes in ((line, ""), ("", note)):
+        assert check(tmp_path, f"name: shop\napply: [k8s.yaml]\n{chosen}\n", k8s=objects).stderr == notes
 
 
 def test_result_for_programs_has_the_notes(tmp_path: Path) -> None:
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("name: shop\naddons: [grafana]\napply: [k8s.yaml]\n")
-    (tmp_path / "k8s.yaml").write_text(POD % "nginx" + OWN)
-    printed = CliRunner().invoke(validate, ["-f", str(file), "-o", "json"], catch_exceptions=False)
-    found = json.loads(printed.stdout)
-    notes = found.pop("notes")
-    assert found == {"name": "shop", "domain": "shop.sandbox.localhost", "addons": 1, "images": 0, "objects": 2}
-    assert printed.stderr == "" and len(notes) == 1 and "must come from elsewhere" in notes[0]
+    spec = "name: shop\naddons: [grafana]\napply: [k8s.yaml]\n"
+    printed = check(tmp_path, spec, "-o", "json", k8s=POD % "nginx" + OWN)
+    result = json.loads(printed.stdout)
+    (note,) = result.pop("notes")
+    assert result == {"name": "shop", "domain": "shop.sandbox.localhost", "addons": 1, "images": 0, "objects": 2}
+    assert printed.stderr == "" and "must come from elsewhere" in note
 
 
 def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network is used; what cannot be looked at is said."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("name: shop\napply: [{chart: 'oci://registry.example/web', version: 1.2.3}]\n")
-    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    printed = check(tmp_path, "name: shop\napply: [{chart: 'oci://registry.example/web', version: 1.2.3}]\n")
     assert printed.exit_code == 0
     assert printed.stderr == "note   not pulled yet, and not looked at: oci://registry.example/web 1.2.3\n"
 
@@ -125,23 +124,21 @@ def test_missing_or_wrong_values_have_file_line_key_and_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, message: str, fix: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("sandbox.yaml").write_text(f"name: shop\n{spec}\n")
-    Path("images.yaml").write_text("images:\n- nginx\n- {from: build, context: api, as: a}\n")
-    Path("kind.yaml").write_text("\napiVersion: apps/v1\nkind: Deploymnt\nmetadata: {name: web}\n")
-    Path("name.yaml").write_text((POD % "nginx").replace("name: p}", "name: Web_1}"))
-    Path("image.yaml").write_text(POD % "nginx:1.27:oops")
+    files = {
+        "images": "images:\n- nginx\n- {from: build, context: api, as: a}\n",
+        "kind": "\napiVersion: apps/v1\nkind: Deploymnt\nmetadata: {name: web}\n",
+        "name": (POD % "nginx").replace("name: p}", "name: Web_1}"),
+        "image": POD % "nginx:1.27:oops",
+    }
     with pytest.raises(BadFile) as caught:
-        CliRunner().invoke(validate, [], catch_exceptions=False)
+        check(Path(), f"name: shop\n{spec}\n", **files)
     assert message in caught.value.brief and caught.value.fix.startswith(fix)
 
 
 def test_version_that_no_node_image_has_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("cluster: {kubernetes: v1.36.99}\n")
     with pytest.raises(UsageError, match=r"no published node image of Kubernetes v1\.36\.99"):
-        CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
-    file.write_text("cluster: {kubernetes: v1.36.99, provider: minikube}\n")
-    assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).exit_code == 0
+        check(tmp_path, "cluster: {kubernetes: v1.36.99}\n")
+    assert check(tmp_path, "cluster: {kubernetes: v1.36.99, provider: minikube}\n").exit_code == 0
 
 
 def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,9 +152,7 @@ def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Helm, "find", lambda _store: Helm(Path("helm")))
     monkeypatch.setattr(Helm, "render", render)
     (tmp_path / "web").mkdir()
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("name: shop\napply: [{chart: web}]\n")
-    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    printed = check(tmp_path, "name: shop\napply: [{chart: web}]\n")
     assert (printed.exit_code, printed.stderr, seen) == (0, "", [True])
 
 

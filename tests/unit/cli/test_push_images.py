@@ -328,6 +328,35 @@ def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytes
     assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)
 
 
+def registry_of(name: str, registry: Simulator, *, owner: str | None, running: bool = True) -> FakeEngine:
+    """Return an engine on which the sandbox NAME of `owner`, or of this user, has the port of `registry`."""
+    names, port = context.home().sandbox(name), urlsplit(registry.url).port or 0
+    labels = {**names.labels, **({OWNER: owner} if owner else {})}
+    engine = FakeEngine("registry:1")
+    engine.create_network(names.network, labels)
+    container = ContainerSpec(
+        name=names.registry,
+        image="registry:1",
+        command=("x",),
+        labels=labels,
+        network=names.network,
+        address="172.20.0.9",
+        publish={REGISTRY_PORT: (Bind("127.0.0.1", port),)},
+    )
+    engine.run(container)
+    engine.boxes[names.registry].running = running
+    return engine
+
+
+def pruning(folder: Path, *words: str) -> SandboxError:
+    """The error of a push that deletes tags, in a folder with a spec."""
+    write(folder, LINES[1])
+    arguments = [str(folder / "images.yaml"), "-f", str(folder / "sandbox.yaml"), "--prune", "--yes", *words]
+    result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
+    assert isinstance(result.exception, SandboxError)
+    return result.exception
+
+
 @pytest.mark.security(22)
 @pytest.mark.parametrize("owner", [None, "bob:4711:/home/bob/state"])
 @pytest.mark.parametrize("host", ["localhost", "127.1", "172.20.0.9", "[::ffff:127.0.0.1]"])
@@ -338,64 +367,43 @@ def test_no_registry_of_a_sandbox_is_pruned_as_an_external_one(
     """--registry or `registry.external` leads to a sandbox's registry, by whatever name → nothing is deleted there."""
     run(folder, registry)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    names, port = context.home().sandbox("victim"), urlsplit(registry.url).port or 0
-    labels = {**names.labels, **({OWNER: owner} if owner else {})}
-    engine = FakeEngine("registry:1")
-    engine.create_network(names.network, labels)
-    serving = ContainerSpec(
-        name=names.registry,
-        image="registry:1",
-        command=("x",),
-        labels=labels,
-        network=names.network,
-        address="172.20.0.9",
-        publish={REGISTRY_PORT: (Bind("127.0.0.1", port),)},
-    )
-    engine.run(serving)
+    engine, port = registry_of("victim", registry, owner=owner), urlsplit(registry.url).port
     monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
     with pytest.raises(UsageError, match="is the registry of a sandbox") as caught:
         registry_upkeep.require_no_sandbox(f"{host}:{port}")
-    assert names.registry in caught.value.details and ("user bob" in caught.value.details) is (owner is not None)
-    write(folder, LINES[1])
+    assert "sandbox-victim-registry" in caught.value.details
+    assert ("user bob" in caught.value.details) is (owner is not None)
     external = f"{{external: 'localhost:{port}'}}" if named == "registry.external" else "{}"
     (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {external}\n")
-    words = [str(folder / "images.yaml"), "-f", str(folder / "sandbox.yaml"), "--prune", "--yes"]
-    words += ["--registry", f"localhost:{port}"] if named == "--registry" else []
-    result = CliRunner().invoke(command, words, obj=False, standalone_mode=False)
-    assert isinstance(result.exception, UsageError) and "is the registry of a sandbox" in result.exception.brief
+    error = pruning(folder, *(("--registry", f"localhost:{port}") if named == "--registry" else ()))
+    assert isinstance(error, UsageError) and "is the registry of a sandbox" in error.brief
     assert registry.tags == {"app:1", "team/tool:1"}
 
 
 @pytest.mark.security(22)
-@pytest.mark.parametrize("there", ["another sandbox's", "another user's", "ours, stopped"])
+@pytest.mark.parametrize(
+    ("name", "owner", "running", "id"),
+    [
+        ("other", None, True, "no-sandbox"),
+        ("demo", "bob:4711:/home/bob/state", True, "name-taken"),
+        ("demo", None, False, "no-sandbox"),
+    ],
+    ids=["another sandbox's", "another user's", "ours, stopped"],
+)
 def test_a_port_alone_is_not_the_sandbox_s_registry(
-    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch, there: str
+    folder: Path,
+    registry: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    owner: str | None,
+    running: bool,
+    id: str,
 ) -> None:
     """The spec's port leads to a registry that is not this sandbox's → nothing is pushed or deleted there."""
     run(folder, registry)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    home, port = context.home(), urlsplit(registry.url).port or 0
-    names = home.sandbox("other" if there == "another sandbox's" else "demo")
-    labels = {**names.labels, **({OWNER: "bob:4711:/home/bob/state"} if there == "another user's" else {})}
-    engine = FakeEngine("registry:1")
-    engine.create_network(names.network, labels)
-    publish = {REGISTRY_PORT: (Bind("127.0.0.1", port),)}
-    engine.run(
-        ContainerSpec(
-            name=names.registry,
-            image="registry:1",
-            command=("x",),
-            labels=labels,
-            network=names.network,
-            publish=publish,
-        )
-    )
-    engine.boxes[names.registry].running = there != "ours, stopped"
+    engine = registry_of(name, registry, owner=owner, running=running)
     monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
-    (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {{port: {port}}}\n")
-    write(folder, LINES[1])
-    arguments = [str(folder / "images.yaml"), "-f", str(folder / "sandbox.yaml"), "--prune", "--yes"]
-    result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
-    assert isinstance(result.exception, SandboxError)
-    assert result.exception.id == ("name-taken" if there == "another user's" else "no-sandbox")
+    (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {{port: {urlsplit(registry.url).port}}}\n")
+    assert pruning(folder).id == id
     assert registry.tags == {"app:1", "team/tool:1"}
