@@ -1,11 +1,16 @@
-"""Engines on which no cluster can run, refused at once by `up` and the doctor alike."""
+"""What a sandbox needs of its engine: a kind that runs clusters, ports that arrive here, folders that are shared."""
 
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 from sandbox.engine.connection import Facts
-from sandbox.errors import MissingTool
+from sandbox.engine.engine_values import Bind
+from sandbox.errors import MissingTool, SandboxError
 
 # The oldest on which a cluster was seen to run.
 OLDEST_PODMAN = (4, 3)
@@ -39,3 +44,46 @@ def refusal(facts: Facts) -> MissingTool | None:
             id="engine-rootless",
         )
     return None
+
+
+def unheard(bind: Bind) -> SandboxError:
+    """Return the error for an engine whose machine has another network, and does not forward this port to this one."""
+    return SandboxError(
+        f"no port of the Docker Engine answers at {bind.asked_at}:{bind.port} of this machine",
+        details="a container listens there on the engine's machine, which has another network: it is a container or a "
+        "virtual machine that does not forward this port to this one; some forward none below 1024",
+        fix="try ports from 1024 on: sandbox up --https-port 8443; or run sandbox where the engine runs",
+        id="engine-ports",
+    )
+
+
+def require_seen(read: Callable[[PurePosixPath], bytes | None], mounts: Mapping[Path, str]) -> None:
+    """Raise SandboxError for a folder or file of `mounts` that a container does not see.
+
+    An engine in a virtual machine sees the folders that its tool shares with it. For any other path it silently makes
+    an empty folder, and programs in the container miss their files. `read` returns a file of the container, which need
+    not run, or None. A folder where this user cannot make a file is not tested.
+    """
+    for source, target in mounts.items():
+        witness = source
+        if source.is_dir():
+            witness = source / f".sandbox-{secrets.token_hex(8)}"
+            try:
+                witness.touch(mode=0o644)
+            except OSError:
+                continue
+        try:
+            inner = PurePosixPath(target) / witness.relative_to(source).as_posix()
+            seen = read(inner) is not None
+        finally:
+            if witness != source:
+                with suppress(OSError):
+                    witness.unlink()
+        if not seen:
+            raise SandboxError(
+                f"the Docker Engine does not see the folder {source if source.is_dir() else source.parent}",
+                details="a container that is given it misses its files: the engine runs in a virtual machine, a "
+                "container or a snap, which does not share this folder",
+                fix="let the engine's machine share this folder, in the settings of its tool",
+                id="engine-folders",
+            )

@@ -15,7 +15,7 @@ from pathlib import Path
 from sandbox.components.edge import edge_folder, haproxy, haproxy_http, listening, routes
 from sandbox.components.edge.haproxy import RUN, SOCKET, Place
 from sandbox.components.edge.haproxy_admin import Control, Unreachable, failure
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, labelled, reach
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, engine_limits, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.names import EDGE, Home
 from sandbox.system import host_network
@@ -187,7 +187,7 @@ class EdgeContainer:
                 # HAProxy waits for an HTTPS client to begin, where a forwarder that reaches nothing hangs up.
                 waits = inner in (listening.PORT, listening.OPEN_PORT)
                 if ip_address(bind.asked_at).is_loopback and not self.engine.is_heard(bind, waits=waits):
-                    raise reach.unheard(bind)
+                    raise engine_limits.unheard(bind)
 
     def _spec(self, image: str) -> ContainerSpec:
         host = self.place.host

@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sandbox.engine import ContainerSpec, Network
-from sandbox.engine.container_host import gateway, host_address, kept_address, spare_address
+from sandbox.engine.container_host import host_address, kept_address, spare_address
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from tests.support.fakes import NETWORK, FakeEngine, FakeNetwork
-
-
-def test_the_gateway_is_taken_or_the_first_address() -> None:
-    assert (
-        gateway(Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset(), gateway="172.30.0.254"))
-        == "172.30.0.254"
-    )
-    assert gateway(Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset())) == "172.30.0.1"
 
 
 @pytest.mark.parametrize(("lower", "place", "kept"), [("172.30.0.0/17", 4, "172.30.255.251"), ("", 4, "")])

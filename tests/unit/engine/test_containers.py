@@ -176,10 +176,6 @@ def test_label_of_another_user_is_no_port(said: str) -> None:
     assert found.published == {80: frozenset({Bind("127.0.0.1", 8080)})}
 
 
-def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
-    assert podman.is_podman and podman.facts().podman
-
-
 def test_podman_without_root_says_so_in_a_field_of_its_own(podman: Engine) -> None:
     assert podman.facts().rootless
 

@@ -35,11 +35,6 @@ def current(home: Path, content: str) -> None:
     (home / ".docker" / "config.json").write_text(content, encoding="utf-8")
 
 
-def test_docker_host_comes_first(user: Path) -> None:
-    variables = {"DOCKER_HOST": "tcp://127.0.0.1:2375", "DOCKER_CONTEXT": "other"}
-    assert endpoint.find(variables, user) == Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
-
-
 WRONG = ("ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1", "ssh://")
 
 

@@ -51,12 +51,6 @@ def test_ignore_file_with_a_byte_order_mark_excludes(tmp_path: Path) -> None:
     assert excluded(tmp_path)("secret")
 
 
-def test_folder_without_an_ignore_file_is_sent_whole(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "file").touch()
-    assert build_context(tmp_path) == {"in", "in/file"}
-
-
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a byte order mark"])
 @pytest.mark.parametrize("dockerfile", [None, "docker/Dev", "../Outside"])
 def test_legacy_builder_gets_what_the_ignore_file_leaves(

@@ -67,7 +67,3 @@ def test_events_of_other_kinds_are_passed_over(event: dict[str, object]) -> None
 )
 def test_failed_pull_has_the_fix_that_fits_its_cause(said: str, fix: str) -> None:
     assert fix in advice(said)
-
-
-def test_unknown_cause_has_no_fix_of_its_own() -> None:
-    assert advice("something else") == ""

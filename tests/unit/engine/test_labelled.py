@@ -51,11 +51,6 @@ def test_an_owner_is_a_user_id_and_a_state_folder(ann: Home, bob: Home) -> None:
     assert not labelled.is_ours({}, ann) and not labelled.is_ours(None, ann)
 
 
-def test_a_folder_with_colons_is_still_a_folder() -> None:
-    found = labelled.Owner.of({OWNER: "ann:1000:/srv/a:b/state"})
-    assert found and (found.uid, found.folder) == ("1000", "/srv/a:b/state")
-
-
 def test_without_an_owner_what_the_state_folder_knows_is_ours(ann: Home, bob: Home) -> None:
     ann.sandbox("demo").keys.mkdir(parents=True)
     assert labelled.is_ours({LABEL: "demo"}, ann) and not labelled.is_ours({LABEL: "demo"}, bob)

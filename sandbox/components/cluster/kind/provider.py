@@ -23,7 +23,7 @@ from sandbox.components.cluster.kind.node_volumes import NodeVolumes
 from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
-from sandbox.engine import Engine, reach, shared_folders
+from sandbox.engine import Engine, engine_limits
 from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError, succeeded
@@ -181,7 +181,7 @@ class KindProvider:
                 node = self.engine.container(self.names.node)
                 for bind in node.published.get(PORT, ()) if node else ():
                     if not self.engine.is_heard(bind):
-                        raise reach.unheard(bind)
+                        raise engine_limits.unheard(bind)
                 usable()
 
         # kind asks the engine for this very image, and by its id it can be no other.
@@ -202,7 +202,7 @@ class KindProvider:
                 self.proxied.enforce(name)
         if not self.engine.shares_network():  # an engine elsewhere makes folders of files that it does not see
             mounts = {mount.host: mount.node for mount in self.shape.mounts}
-            shared_folders.require_seen(partial(self.engine.read_file, self.names.node), mounts)
+            engine_limits.require_seen(partial(self.engine.read_file, self.names.node), mounts)
         self.engine.execute(self.names.node, first_objects.COMMAND)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
