@@ -6,14 +6,14 @@ import contextlib
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.workloads import charts_step, user_manifests
-from sandbox.engine import Container, Engine, container_copy, labelled
+from sandbox.engine import Engine, container_copy, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
@@ -80,19 +80,30 @@ class Restoring:
             self._undo(manifest)
 
     def _undo(self, manifest: Manifest) -> None:
-        for node in self._new_nodes():
-            self.engine.remove_container(node.name)
+        for node in self.engine.containers(self.mark):
+            if node.name.endswith(NEW):
+                self.engine.remove_container(node.name)
         if self.engine.volume_labels(self.names.volume) is not None:
             with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
                 VolumeArchive(self.engine, self.names, manifest.image).drop(self.names.volume, NEW)
         shutil.rmtree(self._noted)
 
     def _prepare(self, manifest: Manifest, say: Callable[[str], None]) -> None:
+        """Make the new nodes and volumes with all that was saved in them."""
         saved = self._saved(manifest)
         _unpack(saved / CERTIFICATES, self._noted / "certificates")
         shutil.copy(saved / SPEC, self._noted / SPEC)
         files.make_private_dir(self.names.folder)
-        packed = self._make_nodes(manifest, say)
+        packed = []
+        for node in manifest.nodes:
+            say(f"making {node.name}")
+            binds = [
+                bind.replace(f"{manifest.folder}/", f"{self.names.folder}/", 1) for bind in node.host["Binds"] or ()
+            ]
+            here = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
+            self.engine.make(node.name + NEW, node.config, {**node.host, **here})
+            volumes = container_copy.volumes(self.engine, node.name + NEW)
+            packed += [Packed(volumes[part.base], part.file, part.base) for part in packing([node]) if part.base]
         if manifest.registry:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY, below=NEW))
@@ -105,20 +116,6 @@ class Restoring:
             VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, saved)
         for result in written:
             result.result()
-
-    def _make_nodes(self, manifest: Manifest, say: Callable[[str], None]) -> list[Packed]:
-        """Make the new nodes, and return what belongs in their volumes."""
-        made = []
-        for node in manifest.nodes:
-            say(f"making {node.name}")
-            saved = node.host["Binds"] or ()
-            binds = [bind.replace(f"{manifest.folder}/", f"{self.names.folder}/", 1) for bind in saved]
-            here = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
-            self.engine.make(node.name + NEW, node.config, {**node.host, **here})
-            volumes = container_copy.volumes(self.engine, node.name + NEW)
-            made.append(node.model_copy(update={"volumes": {place: volumes[place] for place in node.volumes}}))
-        pairs = zip(packing(manifest.nodes), packing(made), strict=True)
-        return [Packed(new.volume, old.file, old.base) for old, new in pairs]
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
         """Return the node's ports of this machine; a port that another program has by now is replaced by a free one."""
@@ -136,52 +133,44 @@ class Restoring:
 
     def _switch(self, manifest: Manifest) -> None:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
-        nodes = {node.name for node in manifest.nodes}
-        other = [node.name for node in self._nodes() if node.name.removesuffix(NEW) not in nodes]
+        names, engine = self.names, self.engine
+        present = [node.name for node in engine.containers(self.mark)]
+
+        def replace_node(new: str) -> None:
+            if (node := new.removesuffix(NEW)) in present:
+                engine.remove_container(node)
+            engine.rename(new, node)
+
+        def replace_registry() -> None:
+            labelled.stop(engine, names.registry, names.home)  # it starts again together with the nodes
+            VolumeArchive(engine, names, manifest.image).swap(names.volume, NEW)
+
+        saved = {node.name for node in manifest.nodes}
         # At once: the engine takes half a second to end a node, and as long for the volume.
         with ThreadPoolExecutor(WIDTH) as pool:
-            parts: list[Future[Any]] = [pool.submit(self._replace, node.name) for node in self._new_nodes()]
-            parts += [pool.submit(self.engine.remove_container, name) for name in other]
+            parts: list[Future[Any]] = [pool.submit(replace_node, name) for name in present if name.endswith(NEW)]
+            parts += [
+                pool.submit(engine.remove_container, name) for name in present if name.removesuffix(NEW) not in saved
+            ]
             if manifest.registry:
-                parts.append(pool.submit(self._replace_registry, manifest))
+                parts.append(pool.submit(replace_registry))
         for done in parts:
             done.result()
         if (self._noted / "certificates").exists():
-            if self.names.keys.exists():
-                shutil.rmtree(self.names.keys)
-            files.make_private_dir(self.names.keys.parent)
-            (self._noted / "certificates").rename(self.names.keys)
-        files.write_private(self.names.spec, (self._noted / SPEC).read_bytes())
-        self._note_charts()
-        self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
+            if names.keys.exists():
+                shutil.rmtree(names.keys)
+            files.make_private_dir(names.keys.parent)
+            (self._noted / "certificates").rename(names.keys)
+        files.write_private(names.spec, (self._noted / SPEC).read_bytes())
+        with contextlib.suppress(SandboxError):  # a spec that cannot be read tells nothing; `start` names it
+            spec = saved_spec.load(names)
+            if spec and user_manifests.charts(spec.apply):
+                charts_step.note(names)
+            else:
+                names.charts.unlink(missing_ok=True)
+        names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
         (self._noted / MANIFEST).unlink()  # first, for without the other files nothing can be completed
         shutil.rmtree(self._noted)
-
-    def _replace(self, new: str) -> None:
-        node = new.removesuffix(NEW)
-        if any(present.name == node for present in self._nodes()):
-            self.engine.remove_container(node)
-        self.engine.rename(new, node)
-
-    def _note_charts(self) -> None:
-        """Record whether the restored cluster has releases, of whatever charts the spec names by now."""
-        with contextlib.suppress(SandboxError):  # a spec that cannot be read tells nothing; `start` names it
-            spec = saved_spec.load(self.names)
-            if spec and user_manifests.charts(spec.apply):
-                charts_step.note(self.names)
-            else:
-                self.names.charts.unlink(missing_ok=True)
-
-    def _replace_registry(self, manifest: Manifest) -> None:
-        """Stop the registry, which starts again together with the nodes, and replace its data."""
-        labelled.stop(self.engine, self.names.registry, self.names.home)
-        VolumeArchive(self.engine, self.names, manifest.image).swap(self.names.volume, NEW)
-
-    def _nodes(self) -> Sequence[Container]:
-        return self.engine.containers(self.mark)
-
-    def _new_nodes(self) -> list[Container]:
-        return [node for node in self._nodes() if node.name.endswith(NEW)]
 
     def _saved(self, manifest: Manifest) -> Path:
         return self.store.place(self.names.name, manifest.snapshot)

@@ -52,7 +52,7 @@ class Saving:
             registry = self.engine.volume_labels(self.names.volume) is not None
             # The first is asked for its image's programs, which a balancer of control planes has not.
             ordered = sorted(self.nodes, key=lambda node: node.name != self.names.node)
-            described = [self._describe(node) for node in ordered]
+            described = [_describe(self.engine, node) for node in ordered]
             packed = packing(described)
             if registry:
                 packed.append(Packed(self.names.volume, REGISTRY))
@@ -80,17 +80,6 @@ class Saving:
             _write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
         return manifest
 
-    def _describe(self, container: Container) -> Node:
-        description = container_copy.describe(self.engine, container.name)
-        return Node(
-            name=container.name,
-            image=container.image,
-            config={**description["Config"], "Image": container.image},
-            host=description["HostConfig"],
-            files=f"{container.name}.tar",
-            volumes=dict(container_copy.volumes(self.engine, container.name)),
-        )
-
     @contextmanager
     def _paused(self, registry: bool) -> Iterator[None]:
         """Pause everything that writes, at the same time, so that the data is as after a loss of power.
@@ -116,6 +105,18 @@ class Saving:
                     self.engine.start(name)
             use.trust_servers(healthy=False)
             self.names.paused.unlink(missing_ok=True)
+
+
+def _describe(engine: Engine, container: Container) -> Node:
+    description = container_copy.describe(engine, container.name)
+    return Node(
+        name=container.name,
+        image=container.image,
+        config={**description["Config"], "Image": container.image},
+        host=description["HostConfig"],
+        files=f"{container.name}.tar",
+        volumes=dict(container_copy.volumes(engine, container.name)),
+    )
 
 
 def packing(nodes: Sequence[Node]) -> list[Packed]:

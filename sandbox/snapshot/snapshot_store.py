@@ -25,8 +25,6 @@ _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # al
 
 
 class Part(BaseModel, frozen=True):
-    """A file of the snapshot."""
-
     file: _FileName
     bytes: int = Field(ge=0, lt=1 << 63)
     sha256: str
@@ -77,7 +75,6 @@ class Manifest(BaseModel, frozen=True):
         return ""
 
     def require_whole(self, folder: Path) -> None:
-        """Raise SandboxError if a file in `folder` is not as it was saved."""
         if damage := self.damage(folder):
             raise SandboxError(
                 f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
@@ -113,8 +110,21 @@ class Store:
 
         The content of files is not read: only missing ones and other sizes count as damage.
         """
-        folders = [path for path in self.folder.glob("*/*") if re.fullmatch(LABEL, path.name) and path.is_dir()]
-        return tuple(sorted(map(_listed, folders), key=_by_age))
+        listed: list[Listed] = []
+        for folder in self.folder.glob("*/*"):
+            if re.fullmatch(LABEL, folder.name) and folder.is_dir():
+                sandbox, snapshot = folder.parts[-2:]
+                try:
+                    manifest = read(folder / MANIFEST)
+                    listed.append(Listed(sandbox, snapshot, manifest, manifest.damage(folder, content=False)))
+                except SandboxError as error:
+                    listed.append(Listed(sandbox, snapshot, None, error.details))
+
+        def by_age(each: Listed) -> tuple[str, bool, float, str]:
+            made = each.manifest.made.timestamp() if each.manifest else 0.0
+            return each.sandbox, each.manifest is None, made, each.snapshot
+
+        return tuple(sorted(listed, key=by_age))
 
     def images(self) -> set[str]:
         """Return the ids of the node images that snapshots need. Raises SandboxError for one that cannot be read."""
@@ -216,17 +226,3 @@ def read(path: Path) -> Manifest:
         f"sandbox snapshot delete {shlex.quote(folder.name)} -n {folder.parent.name}",
         id="snapshot-damaged",
     )
-
-
-def _listed(folder: Path) -> Listed:
-    sandbox, snapshot = folder.parts[-2:]
-    try:
-        manifest = read(folder / MANIFEST)
-    except SandboxError as error:
-        return Listed(sandbox, snapshot, None, error.details)
-    return Listed(sandbox, snapshot, manifest, manifest.damage(folder, content=False))
-
-
-def _by_age(listed: Listed) -> tuple[str, bool, float, str]:
-    made = listed.manifest.made.timestamp() if listed.manifest else 0.0
-    return listed.sandbox, listed.manifest is None, made, listed.snapshot

@@ -62,20 +62,18 @@ class VolumeArchive:
     names: Names
     image: str
 
-    def pack(self, wanted: Sequence[Packed], folder: Path) -> None:
+    def pack(self, volumes: Sequence[Packed], folder: Path) -> None:
         """Write the files of all volumes into `folder`, readable for this user only. Raises SandboxError."""
-        places = {f"/volumes/{at}": packed.volume for at, packed in enumerate(wanted)}
-        scripts = [_packing(packed, place) for packed, place in zip(wanted, places, strict=True)]
         own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
-        exchange = Exchange(place="/out", folder=folder, taken=_files(wanted))
-        self._run(_HEAD + "".join(scripts) + own, places, what="saved", exchange=exchange)
+        script = "".join(_packing(packed, f"/volumes/{at}") for at, packed in enumerate(volumes)) + own
+        exchange = Exchange(place="/out", folder=folder, taken=_files(volumes))
+        self._run(_HEAD + script, _places(volumes), what="saved", exchange=exchange)
 
-    def unpack(self, wanted: Sequence[Packed], folder: Path) -> None:
+    def unpack(self, volumes: Sequence[Packed], folder: Path) -> None:
         """Restore the volumes from the files in `folder`."""
-        places = {f"/volumes/{at}": packed.volume for at, packed in enumerate(wanted)}
-        scripts = [_unpacking(packed, place) for packed, place in zip(wanted, places, strict=True)]
-        exchange = Exchange(place="/in", folder=folder, given=_files(wanted))
-        self._run(_HEAD + "".join(scripts), places, what="restored", exchange=exchange)
+        script = "".join(_unpacking(packed, f"/volumes/{at}") for at, packed in enumerate(volumes))
+        exchange = Exchange(place="/in", folder=folder, given=_files(volumes))
+        self._run(_HEAD + script, _places(volumes), what="restored", exchange=exchange)
 
     def swap(self, volume: str, below: str) -> None:
         """Replace everything in a volume by the content of its folder `below`; safe to repeat."""
@@ -111,8 +109,12 @@ fi
         succeeded((status, output.strip()), f"the volumes could not be {what}")
 
 
-def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:
-    return tuple(name for packed in wanted for name in packed.files)
+def _places(volumes: Sequence[Packed]) -> dict[str, str]:
+    return {f"/volumes/{at}": packed.volume for at, packed in enumerate(volumes)}
+
+
+def _files(volumes: Sequence[Packed]) -> tuple[str, ...]:
+    return tuple(name for packed in volumes for name in packed.files)
 
 
 def _unpacking(packed: Packed, place: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError
@@ -26,7 +25,6 @@ IN_NODE = {
     "resolv.conf": ("cat", "/etc/resolv.conf"),
     "registries.txt": ("grep", "--recursive", "", "/etc/containerd/certs.d"),
 }
-OF_THE_CLUSTER = (("v1", "Node"),)
 IN_NAMESPACES = (
     ("v1", "Pod"),
     ("v1", "Service"),
@@ -53,17 +51,17 @@ def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]
 
     With a `namespace`, nothing outside it is read: it is another user's.
     """
-    kinds = IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES)
+    kinds = IN_NAMESPACES if namespace else (("v1", "Node"), *IN_NAMESPACES)
+
+    def listed(kind: tuple[str, str]) -> tuple[str, str]:
+        try:
+            objects = cluster.list(*kind, namespace)
+        except ClusterError as error:
+            return f"objects/{kind[1]}.txt", f"{error}\n"
+        return f"objects/{kind[1]}.json", json.dumps([_bare(item) for item in objects], indent=1)
+
     with ThreadPoolExecutor(len(kinds)) as pool:  # so that a server that is away is waited for once
-        yield from pool.map(partial(_listed, cluster, namespace), kinds)
-
-
-def _listed(cluster: Cluster, namespace: str | None, kind: tuple[str, str]) -> tuple[str, str]:
-    try:
-        found = cluster.list(*kind, namespace)
-    except ClusterError as error:
-        return f"objects/{kind[1]}.txt", f"{error}\n"
-    return f"objects/{kind[1]}.json", json.dumps([_bare(one) for one in found], indent=1)
+        yield from pool.map(listed, kinds)
 
 
 def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
@@ -82,10 +80,10 @@ def _bare(value: Any) -> Any:
             annotations = {k: v for k, v in value.get("annotations", {}).items() if "last-applied" not in k}
             return {k: _bare(v) for k, v in {**value, "annotations": annotations}.items() if k != "managedFields"}
         case {"env": list(variables)}:
-            names = [{k: v for k, v in one.items() if k != "value"} for one in variables]
+            names = [{k: v for k, v in variable.items() if k != "value"} for variable in variables]
             return {k: _bare(v) for k, v in value.items() if k != "env"} | {"env": names}
         case dict():
             return {k: _bare(v) for k, v in value.items()}
         case list():
-            return [_bare(one) for one in value]
+            return [_bare(item) for item in value]
     return value

@@ -38,8 +38,10 @@ def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
 
 def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
     """Yield the versions of sandbox, Python and its packages, the system and the engine."""
-    packages = sorted(f"{one.name} {one.version}" for one in metadata.distributions())
-    system = (f"sandbox {__version__}", f"python {sys.version}", platform.platform(), _os_release())
+    packages = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
+    release = Path("/etc/os-release")
+    release_text = release.read_text(errors="replace", encoding="utf-8") if release.exists() else ""
+    system = (f"sandbox {__version__}", f"python {sys.version}", platform.platform(), release_text)
     yield "versions.txt", "\n".join((*system, "", *packages)) + "\n"
     engine = asdict(context.docker.facts) if isinstance(context.docker, EngineProbe) else str(context.docker)
     yield "engine.json", json.dumps(engine, indent=2, default=str)
@@ -47,15 +49,10 @@ def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
 
 def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
     """Yield this user's containers, those of other sandboxes too, with their last log lines."""
-    for one in labelled.containers(engine, home):
-        yield f"containers/{one.name}.json", json.dumps(asdict(one), indent=2, default=str)
+    for container in labelled.containers(engine, home):
+        yield f"containers/{container.name}.json", json.dumps(asdict(container), indent=2, default=str)
         try:
-            log = engine.logs(one.name, lines=LINES)
+            log = engine.logs(container.name, lines=LINES)
         except EngineError as error:  # it is gone by now
             log = f"{error}\n"
-        yield f"containers/{one.name}.log", log
-
-
-def _os_release() -> str:
-    file = Path("/etc/os-release")
-    return file.read_text(errors="replace", encoding="utf-8") if file.exists() else ""
+        yield f"containers/{container.name}.log", log

@@ -45,10 +45,6 @@ _QUOTED = rf"(?P<quote>\\*+[\"'])(?:(?!(?<!\\)(?P=quote)).){{1,{MOST}}}+(?P=quot
 _BARE = r"(?!\\*[\"'])[^\s\"',;}\])]+"
 
 
-def _option(found: re.Match[str]) -> str:
-    return f"{found[1]}{HIDDEN}" if _SENSITIVE.search(found[2]) else found[0]
-
-
 # Logs may have a megabyte without a space. So none of these begins with a repetition that could start again at every
 # character, and atomic groups and possessive quantifiers keep backtracking within a word.
 _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
@@ -60,7 +56,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(?i)\b(basic|bearer) [\w+/=.~-]{6,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(?i)(authorization\s*[:=]\s*[\w-]++ )[^\s\"',;]+"), rf"\1{HIDDEN}"),  # of other schemes
     (re.compile(rf"(?is)((?:{_KEYWORDS})\\*[\"']?\s*[:=]\s*)(?:{_QUOTED}|{_BARE})"), rf"\1{HIDDEN}"),
-    (re.compile(r"((?<![\w-])--([\w-]++)\s++)[^\s-]\S*"), _option),
+    (
+        re.compile(r"((?<![\w-])--([\w-]++)\s++)[^\s-]\S*"),
+        lambda option: f"{option[1]}{HIDDEN}" if _SENSITIVE.search(option[2]) else option[0],
+    ),
 )
 
 
@@ -68,7 +67,10 @@ class Redaction:
     """Hides the `known` secrets and what looks like one; shorter than six characters, they would hide half a text."""
 
     def __init__(self, known: Iterable[str] = ()) -> None:
-        forms = {form for one in known if LEAST <= len(one) <= MOST for form in _forms(one)}
+        forms: set[str] = set()
+        for secret in known:
+            if LEAST <= len(secret) <= MOST:  # and as JSON writes it, with and without letters beyond ASCII
+                forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
         self._known = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
@@ -79,21 +81,18 @@ class Redaction:
         return text
 
 
-def _forms(secret: str) -> tuple[str, ...]:
-    """Return a secret as it is, and as it is within JSON with and without letters beyond ASCII."""
-    return (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-
-
 def secrets_in(content: Any) -> Iterator[str]:
     """Yield the values that a document (JSON's types) calls a password, a token and the like."""
     left = [content]
     while left:
         match left.pop():
-            case dict() as found:
-                yield from (one for key, one in found.items() if isinstance(one, str) and _SENSITIVE.search(str(key)))
-                left += found.values()
-            case list() as found:
-                left += found
+            case dict() as fields:
+                for key, value in fields.items():
+                    if isinstance(value, str) and _SENSITIVE.search(str(key)):
+                        yield value
+                left += fields.values()
+            case list() as items:
+                left += items
 
 
 def secrets_of(text: str) -> Iterator[str]:
@@ -131,11 +130,12 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
 def in_the_cluster(kubeconfig: Path, namespace: str | None) -> Iterator[str]:
     """Yield the data of every Secret, or of those in `namespace`, encoded and decoded, if the cluster answers."""
     with suppress(SandboxError):
-        contents = (one.get("data") or {} for one in Cluster(kubeconfig).list("v1", "Secret", namespace))
-        for value in (value for data in contents for name, value in data.items() if name not in PUBLIC):
-            yield value
-            with suppress(binascii.Error, UnicodeDecodeError):
-                yield from secrets_of(base64.b64decode(value).decode())
+        for secret in Cluster(kubeconfig).list("v1", "Secret", namespace):
+            for name, value in (secret.get("data") or {}).items():
+                if name not in PUBLIC:
+                    yield value
+                    with suppress(binascii.Error, UnicodeDecodeError):
+                        yield from secrets_of(base64.b64decode(value).decode())
 
 
 def _read(path: Path) -> str:

@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from sandbox.app import machine_plan
@@ -15,10 +16,9 @@ from sandbox.config.schema import Spec
 from sandbox.doctor.check import run
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.doctor.table import checks_of
-from sandbox.engine import Engine, labelled
+from sandbox.engine import labelled
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
-from sandbox.names import Names
 from sandbox.plan import lifecycle, providers
 from sandbox.support_bundle import cluster_state, machine_state, redaction
 from sandbox.support_bundle.redaction import Redaction
@@ -35,55 +35,56 @@ SECONDS = 120.0
 def make(path: Path, spec: Spec, context: DoctorContext) -> int:
     """Write the archive of a sandbox, even a broken one, and return the number of files in it. Raises SandboxError."""
     texts = gather(_parts(spec, context), seconds=SECONDS)
-    held = redaction.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
-    redact = Redaction((*redaction.on_this_machine(context.home, spec, context.environment), *held))
-    _write(path, {place: redact(text) for place, text in texts.items()})
+    in_cluster = redaction.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
+    redact = Redaction((*redaction.on_this_machine(context.home, spec, context.environment), *in_cluster))
+    content = io.BytesIO()
+    folder = path.name.removesuffix(".tar.gz")
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name, text in sorted(texts.items()):
+            data = redact(text).encode(errors="replace")
+            info = tarfile.TarInfo(f"{folder}/{name}")
+            info.size, info.mode, info.mtime = len(data), OWNER_ONLY, int(time.time())
+            tar.addfile(info, io.BytesIO(data))
+    files.write_atomic(path, content.getvalue(), mode=OWNER_ONLY)
     return len(texts)
 
 
 def require_absent(path: Path) -> None:
-    """Raise UsageError if there is a file that would be overwritten."""
     if path.exists():
         raise UsageError(f"{path} exists already", fix="remove it, or name another file with -o")
 
 
 def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
+    names, docker, namespace = context.names, context.docker, context.spec.namespace
+
+    def doctor() -> Iterator[tuple[str, str]]:
+        rows = run(checks_of(context), context, seconds=context.seconds)
+        yield "doctor.json", json.dumps([row.as_json() for row in rows], indent=2)
+
+    def status() -> Iterator[tuple[str, str]]:
+        survey = lifecycle.survey(machine_plan.steps(spec)[0])
+        rows = [{"step": step.name, "state": status.state.value, "detail": status.detail} for step, status in survey]
+        yield "status.json", json.dumps(rows, indent=2)
+
     parts: dict[str, Part] = {
-        "logs": lambda: machine_state.logs(context.home, context.names),
+        "logs": lambda: machine_state.logs(context.home, names),
         "configurations": lambda: machine_state.configurations(context),
         "versions": lambda: machine_state.versions(context),
-        "doctor": lambda: _doctor(context),
+        "doctor": doctor,
     }
-    if isinstance(context.docker, EngineProbe):
-        engine = context.docker.engine
-        parts |= {
-            "status": lambda: _status(spec),
-            "containers": lambda: machine_state.containers(engine, context.home),
-            "nodes": lambda: _nodes(engine, context.names),
-        }
-    if context.names.kubeconfig.exists():
-        parts |= {
-            "objects": lambda: cluster_state.objects(Cluster(context.names.kubeconfig), context.spec.namespace),
-            "pods": lambda: cluster_state.pods(Cluster(context.names.kubeconfig), context.spec.namespace),
-        }
+    if isinstance(docker, EngineProbe):
+        engine = docker.engine
+
+        def nodes() -> Iterator[tuple[str, str]]:
+            labelled.require(engine, names)  # a cluster of this name may be another user's
+            yield from cluster_state.nodes(providers.nodes(engine, names))
+
+        containers = partial(machine_state.containers, engine, context.home)
+        parts |= {"status": status, "containers": containers, "nodes": nodes}
+    if names.kubeconfig.exists():
+        parts["objects"] = lambda: cluster_state.objects(Cluster(names.kubeconfig), namespace)
+        parts["pods"] = lambda: cluster_state.pods(Cluster(names.kubeconfig), namespace)
     return parts
-
-
-def _doctor(context: DoctorContext) -> Iterator[tuple[str, str]]:
-    found = run(checks_of(context), context, seconds=context.seconds)
-    yield "doctor.json", json.dumps([row.as_json() for row in found], indent=2)
-
-
-def _status(spec: Spec) -> Iterator[tuple[str, str]]:
-    found = lifecycle.survey(machine_plan.steps(spec)[0])
-    rows = [{"step": step.name, "state": status.state.value, "detail": status.detail} for step, status in found]
-    yield "status.json", json.dumps(rows, indent=2)
-
-
-def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
-    """Yield the state of the nodes; a cluster of this name may be another user's. Raises NameTaken."""
-    labelled.require(engine, names)
-    yield from cluster_state.nodes(providers.nodes(engine, names))
 
 
 def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
@@ -110,16 +111,3 @@ def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
     late = [f"{name}: not finished within {seconds:g} s" for name, thread in threads.items() if thread.is_alive()]
     listed = "".join(f"{problem}\n" for problem in (*problems, *late))
     return {**texts, **({PROBLEMS: listed} if listed else {})}
-
-
-def _write(path: Path, texts: Mapping[str, str]) -> None:
-    """Write the archive, with everything in a folder of its name. Raises SandboxError if that is not possible."""
-    content = io.BytesIO()
-    folder = path.name.removesuffix(".tar.gz")
-    with tarfile.open(fileobj=content, mode="w:gz") as tar:
-        for name, text in sorted(texts.items()):
-            data = text.encode(errors="replace")
-            info = tarfile.TarInfo(f"{folder}/{name}")
-            info.size, info.mode, info.mtime = len(data), OWNER_ONLY, int(time.time())
-            tar.addfile(info, io.BytesIO(data))
-    files.write_atomic(path, content.getvalue(), mode=OWNER_ONLY)

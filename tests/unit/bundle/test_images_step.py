@@ -16,7 +16,7 @@ from sandbox.bundle import images_step
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, choose, further
+from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, further
 from sandbox.engine import EngineError
 from sandbox.errors import SandboxError
 from sandbox.step import State
@@ -118,12 +118,6 @@ def test_image_that_cannot_be_pulled_has_the_fix_that_fits(
     with pytest.raises(SandboxError, match="cannot be pulled") as caught:
         pulled.apply(NoWork())
     assert caught.value.fix and "bundle build" not in caught.value.fix
-
-
-def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> None:
-    found = choose("upstream", lambda _: False, store, mirrors={"docker.io": "mirror.example:5000/hub"}).references
-    assert {name: one.replace("mirror.example:5000/hub/", "docker.io/") for name, one in found.items()} == UPSTREAM
-    assert all(one.startswith("mirror.example:5000/hub/") for one in found.values())
 
 
 def test_pulls_run_at_once_and_each_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,13 +81,6 @@ def test_node_image_is_made_once_with_the_images_of_pods(engine: Committing, ste
     assert engine.archives == []
 
 
-def test_older_node_images_stay_for_snapshots(engine: Committing, step: ImagesStep) -> None:
-    older = f"sandbox.dev/node:{OWN.kubernetes}-{'0' * 12}"
-    engine.images[older] = "sha256:old"
-    step.apply(NoWork())
-    assert engine.image_id(older) and engine.image_id(NODE)
-
-
 def test_node_that_cannot_be_prepared_is_an_error_with_its_words(engine: Committing, step: ImagesStep) -> None:
     engine.status = 3
     with pytest.raises(SandboxError, match="cannot be prepared") as caught:
@@ -106,10 +98,3 @@ def test_pulled_images_get_names_of_this_machine(engine: Committing, step: Image
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert engine.image_id("sandbox.dev/app:v1-cdcdcdcdcdcd") == engine.image_id(reference)
-
-
-def test_saved_archive_is_removed_after_use(engine: Committing) -> None:
-    engine.images["sandbox.dev/app:1"] = "sha256:1"
-    with machine_node.saved(engine, "sandbox.dev/app:1") as archive:
-        assert archive.name == "app.tar" and not tarfile.is_tarfile(archive)
-    assert not archive.exists()

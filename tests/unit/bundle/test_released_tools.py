@@ -97,13 +97,6 @@ def test_error_names_the_address_of_a_release(
     assert "download it on a machine that can" in caught.value.fix
 
 
-def test_a_release_that_a_server_does_not_have_is_an_error(programs: Path, store: Store) -> None:
-    gone = replace(release("kind"), url="https://example.com/v0.0.0/kind")
-    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
-        released_tools.fetch(gone, store)
-    assert "404" in caught.value.details
-
-
 def test_a_mirror_has_the_paths_of_the_official_servers(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert releases()["kubectl"].source == f"{mirror}/release/v1.36.4/bin/linux/{native().name}/kubectl"
     monkeypatch.delenv(MIRROR)

@@ -28,16 +28,6 @@ def fill(store: Store, *names: str) -> Store:
     return store
 
 
-def test_a_component_takes_its_name_when_it_is_finished(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.filling(BUSYBOX) as folder:
-        (folder / "image.tar").write_text("x")
-        assert not store.has(BUSYBOX)
-    assert store.has(BUSYBOX)
-    assert store.image(BUSYBOX).read_text() == "x"
-    assert [one.name for one in tmp_path.iterdir()] == [f"busybox-{BUSYBOX.digest}"]
-
-
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_failed_write_leaves_nothing_under_the_final_name(tmp_path: Path, error: type[BaseException]) -> None:
     store = Store(tmp_path)
@@ -122,11 +112,6 @@ def test_balancer_of_control_planes_is_built_when_wanted(tmp_path: Path, wanted:
         choose(wanted, NONE, store, components=components)
     assert caught.value.fix.startswith("sandbox bundle build balancer")
     assert choose(wanted, NONE, fill(store, "balancer"), components=components).source == "bundle"
-
-
-def test_other_versions_stay_when_the_default_is_built(tmp_path: Path) -> None:
-    store = fill(Store(tmp_path), "node-1.35", "kubernetes-1.35", "node", "kubernetes")
-    assert all(store.has(recipes()[name]) for name in ("node-1.35", "kubernetes-1.35", "node", "kubernetes"))
 
 
 @pytest.mark.parametrize(("wanted", "kubernetes"), [("auto", "v1.35.4"), ("bundle", "v1.35.4"), ("auto", "v1.34.4")])

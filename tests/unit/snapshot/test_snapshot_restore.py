@@ -76,18 +76,6 @@ def test_entry_that_is_no_certificate_is_not_written(tmp_path: Path, name: str, 
     assert list((tmp_path / "restored").iterdir()) == [] and not (tmp_path / "root.crt").exists()
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("charts", [(), ({"chart": "/charts/web"},)])
-def test_releases_are_known_as_the_snapshot_has_them(restoring: Restoring, charts: Any, *, before: bool) -> None:
-    """Charts came or went since the snapshot → the next `up` uninstalls what the spec no longer names."""
-    names = restoring.names
-    if before:
-        charts_step.note(names)
-    saved_spec.save(names, ResolvedSpec.model_validate({"name": "demo", "apply": charts}))
-    restoring._note_charts()
-    assert names.charts.exists() is bool(charts)
-
-
 def test_port_of_a_node_that_another_program_has_is_replaced(restoring: Restoring) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken, free = listener.getsockname()[1], free_port()
@@ -107,6 +95,19 @@ def prepared(restoring: Restoring) -> Restoring:
     for name in (SPEC, READY):
         (noted / name).write_text("")
     return restoring
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("charts", [(), ({"chart": "/charts/web"},)])
+def test_releases_are_known_as_the_snapshot_has_them(prepared: Restoring, charts: Any, *, before: bool) -> None:
+    """Charts came or went since the snapshot → the next `up` uninstalls what the spec no longer names."""
+    names = prepared.names
+    if before:
+        charts_step.note(names)
+    saved_spec.save(names, ResolvedSpec.model_validate({"name": "demo", "apply": charts}))
+    (prepared.store.restoring("demo") / SPEC).write_bytes(names.spec.read_bytes())
+    prepared.recover()
+    assert names.charts.exists() is bool(charts)
 
 
 def run_nodes(restoring: Restoring) -> FakeEngine:

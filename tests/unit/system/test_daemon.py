@@ -83,13 +83,6 @@ def test_invalid_record_names_no_process(tmp_path: Path, text: str) -> None:
     assert not daemon.end(record)
 
 
-def test_daemon_output_is_appended_to_the_log(record: Path) -> None:
-    log = record.with_name("log")
-    log.write_text("before\n")
-    start(record, IDLE)
-    assert log.read_text() == "before\nbegun\n"
-
-
 def test_a_program_that_is_not_there_is_named(record: Path) -> None:
     with pytest.raises(MissingTool, match="/nowhere/program is not installed"):
         daemon.start(["/nowhere/program"], log_to=record.with_name("log"), record=record)

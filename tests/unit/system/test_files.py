@@ -103,11 +103,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="cannot be written"):
-        write_atomic(tmp_path / "absent" / "key", b"", mode=0o600)
-
-
 def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "data"
     with replacing(path) as first:

@@ -73,19 +73,6 @@ def test_taken_port_is_not_free_for_who_may_not_open_it(
     assert host_network.is_free(wanted, port)
 
 
-def test_a_port_of_another_address_is_free(listener: socket.socket) -> None:
-    assert host_network.is_free("127.0.0.2", port_of(listener))
-
-
-def test_a_port_that_was_left_a_moment_ago_is_free(listener: socket.socket) -> None:
-    with socket.create_connection(listener.getsockname()):
-        accepted, _ = listener.accept()
-        accepted.close()
-    listener.close()
-    port = free_port()
-    assert host_network.is_free("127.0.0.1", port)
-
-
 def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
     found = host_network.holder(port_of(listener))
     assert found

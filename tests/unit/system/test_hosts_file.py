@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,12 +33,3 @@ def test_lines_of_others_stay_as_they_are(text: str, end: str) -> None:
     with_ours = hosts_file.placed(before, "demo", ["a.test"], "127.0.0.1")
     assert hosts_file.removed(with_ours, "demo") in (before, before + "\n")
     assert with_ours.startswith(before)
-
-
-def test_file_without_a_last_newline_gets_one() -> None:
-    assert hosts_file.placed("127.0.0.1 localhost", "demo", ["a"], "127.0.0.1").splitlines()[0] == "127.0.0.1 localhost"
-
-
-@pytest.mark.parametrize("text", ["", OTHERS])
-def test_text_without_lines_stays(text: str) -> None:
-    assert hosts_file.removed(text, None) == text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.system import resolvers
-from sandbox.system.resolvers import WELL_KNOWN, Upstream, resolv_conf, resolved, split, upstream
+from sandbox.system.resolvers import WELL_KNOWN, Upstream, resolved, split, upstream
 from tests.support.programs import make_program
 
 DNS = """\
@@ -54,13 +54,6 @@ def test_nameservers_reachable_from_pods_are_used(folder: Path, text: str, serve
     (folder / "behind").unlink()
     (folder / "resolv.conf").write_bytes(text.encode("latin-1"))
     assert upstream() == Upstream(servers)
-
-
-def test_resolv_conf_is_read_back_as_written(folder: Path) -> None:
-    file = folder / "resolv.conf"
-    file.write_text(resolv_conf(["9.9.9.9", "10.1.2.3"], ["corp.example", "example.com"]))
-    assert upstream() == Upstream(("9.9.9.9", "10.1.2.3"))
-    assert file.read_text().endswith("\nsearch corp.example example.com\n")
 
 
 def test_a_vpn_s_servers_answer_for_its_domains_only() -> None:

@@ -48,17 +48,6 @@ def test_state_is_said_when_new_and_every_ten_seconds(clock: Clock) -> None:
     assert said == [(0.0, "one"), (0.5, "two"), (10.5, "two")]
 
 
-def test_ready_condition_is_not_waited_for(clock: Clock) -> None:
-    wait_until(lambda: None, what="x", timeout=0, clock=clock, sleep=clock.sleep)
-    assert clock.now == 100
-
-
-def test_condition_is_checked_until_ready(clock: Clock) -> None:
-    answers = states("a", "b", None, "never asked")
-    wait_until(lambda: next(answers), what="x", timeout=10, pause=2, clock=clock, sleep=clock.sleep)
-    assert clock.now == 104
-
-
 def test_a_timeout_names_what_and_the_last_state(clock: Clock) -> None:
     with pytest.raises(WaitTimeout) as caught:
         wait_until(lambda: f"{clock.now:.0f}", what="the API", timeout=5, pause=1, clock=clock, sleep=clock.sleep)

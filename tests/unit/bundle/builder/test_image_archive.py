@@ -74,12 +74,6 @@ def test_layer_has_root_as_owner_and_no_times(tmp_path: Path, source: Path) -> N
     assert (found["bin"].linkname, found["etc/link"].linkname) == ("usr/bin", "file")
 
 
-def test_folders_come_before_what_is_in_them(tmp_path: Path, source: Path) -> None:
-    write_layer(reversed(entries(source)), tmp_path / "layer.tar")
-    names = list(members(tmp_path / "layer.tar"))
-    assert names.index("usr") < names.index("usr/bin") < names.index("usr/bin/program")
-
-
 def test_tree_keeps_modes_and_hard_links_and_empties_folders(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for name in ("etc", "run/deep", "dev"):
