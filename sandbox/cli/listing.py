@@ -21,12 +21,12 @@ def list_() -> None:
     sandbox list -o json
     """
     call = begin()
-    known = sandboxes()
-    width = max((len(row.name) for row in known), default=0)
+    rows = sandboxes()
+    width = max((len(row.name) for row in rows), default=0)
     lines = []
-    for row in known:
+    for row in rows:
         memory = f"{row.memory / 1e9:.1f} GB" if row.memory else ""
         branch = f"  {row.branch}" if row.branch else ""
         gone = "  (the folder is gone: sandbox down --gone)" if row.gone else ""
         lines.append(fit(f"{row.name:<{width}} {row.cluster:<8} {memory:>8}  {row.domain}  {row.folder}{branch}{gone}"))
-    call.show(known, lines, none="no sandboxes; create one with: sandbox up")
+    call.show(rows, lines, none="no sandboxes; create one with: sandbox up")

@@ -17,9 +17,16 @@ from sandbox.sanitize import fit
 from sandbox.system import files
 
 
-def require_own_home() -> None:
-    """Raise UsageError where `sudo sandbox` would leave files that belong to root in another user's home folder."""
-    folder = Path.home()
+def command_line() -> str:
+    return fit(f"sandbox {shlex.join(sys.argv[1:])}")
+
+
+def start(*, verbose: bool) -> None:
+    """Log everything to the user's log file, and to stderr if asked; a log that cannot be written stops no command.
+
+    Raises UsageError where `sudo sandbox` would leave files that belong to root in another user's home folder.
+    """
+    place, folder = home(), Path.home()
     if os.geteuid() == 0 and os.environ.get("SUDO_UID") and folder.exists() and folder.stat().st_uid != 0:
         raise UsageError(
             f"sudo would leave files owned by root in {folder}",
@@ -28,16 +35,6 @@ def require_own_home() -> None:
             "or, if root is needed, with root's home: sudo -H sandbox …",
             id="home",
         )
-
-
-def command_line() -> str:
-    return fit(f"sandbox {shlex.join(sys.argv[1:])}")
-
-
-def start(*, verbose: bool) -> None:
-    """Log everything to the user's log file, and to stderr if asked; a log that cannot be written stops no command."""
-    place = home()
-    require_own_home()
     logging.raiseExceptions = False  # nor does a log that is full later
     logger = logging.getLogger("sandbox")
     logger.setLevel(logging.DEBUG)

@@ -152,9 +152,6 @@ class Telling(Agreement):
     def lost(self, refusal: UsageError) -> None:
         self._say(f"{refusal.brief}; `up` asks, or takes --yes")
 
-    def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
-        return named
-
     def tenancy(self, wanted: Tenancy) -> None:
         return
 

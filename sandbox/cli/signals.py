@@ -54,14 +54,14 @@ def catch(doing: str, after: str, *, events: bool) -> None:
     """
     # Python runs a signal handler only once the main thread is back in Python, which may take as long as what it waits
     # for if the signal comes just before the wait; a second thread learns of each signal without delay.
-    heard, told = os.pipe()  # programs do not inherit it; macOS has no pipe2
-    os.set_blocking(told, False)
-    raised, said = threading.Event(), threading.Event()
+    reader, writer = os.pipe()  # programs do not inherit it; macOS has no pipe2
+    os.set_blocking(writer, False)
+    raised, announced = threading.Event(), threading.Event()
 
     def ended(number: int, _: FrameType | None) -> None:
         if not raised.is_set():
             raised.set()
-            said.wait(EVERY * 10)  # the first message must come before the last ones
+            announced.wait(EVERY * 10)  # the first message must come before the last ones
             last = output.event_line("note", detail=after) if after and events else after
             Terminated.raised = Terminated(number, last)
             raise Terminated.raised
@@ -70,30 +70,28 @@ def catch(doing: str, after: str, *, events: bool) -> None:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, ended)
     signal.signal(NUDGE, lambda *_: None)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     main = threading.get_ident()
-    threading.Thread(
-        target=_listen, args=(heard, main, doing, events, raised, said), name="signals", daemon=True
-    ).start()
 
+    def listen() -> None:
+        number = _next(reader, None)
+        if number == signal.SIGHUP:  # no one reads any more, and a write would fail
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+        first = time.monotonic()
+        _write(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)", events=events)
+        announced.set()
+        while not (number := _next(reader, EVERY)) or time.monotonic() < first + ECHO:
+            if not raised.is_set():
+                signal.pthread_kill(main, NUDGE)
+        process.kill_all()
+        _write("exiting at once: what was begun is left as it is", events=events)
+        if sys.stderr.isatty():
+            os.write(2, SHOW_CURSOR)
+        os._exit(128 + number)
 
-def _listen(heard: int, main: int, doing: str, events: bool, raised: threading.Event, said: threading.Event) -> None:
-    number = _next(heard, None)
-    if number == signal.SIGHUP:  # no one reads any more, and a write would fail
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-    first = time.monotonic()
-    _write(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)", events=events)
-    said.set()
-    while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
-        if not raised.is_set():
-            signal.pthread_kill(main, NUDGE)
-    process.kill_all()
-    _write("exiting at once: what was begun is left as it is", events=events)
-    if sys.stderr.isatty():
-        os.write(2, SHOW_CURSOR)
-    os._exit(128 + number)
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def _write(words: str, *, events: bool) -> None:
@@ -102,10 +100,10 @@ def _write(words: str, *, events: bool) -> None:
         os.write(2, f"{output.event_line('note', detail=words)}\n".encode() if events else f"\n{words}\n".encode())
 
 
-def _next(heard: int, seconds: float | None) -> int:
+def _next(reader: int, seconds: float | None) -> int:
     """Return the next signal that is to end the command; 0 if none comes in time."""
-    while select.select([heard], [], [], seconds)[0]:
-        number = os.read(heard, 1)[0]
+    while select.select([reader], [], [], seconds)[0]:
+        number = os.read(reader, 1)[0]
         if number in ENDS:
             return number
     return 0
