@@ -178,18 +178,18 @@ def survey(plan: Plan, report: Reporter | None = None) -> Found:
     A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. Raises the
     first error.
     """
-    found: dict[str, Status] = {}
+    statuses: dict[str, Status] = {}
 
     def visit(step: Step, _: Callable[[], None]) -> None:
-        missing = [need for need in needed(step, found) if found[need].state is not State.READY]
+        missing = [need for need in needed(step, statuses) if statuses[need].state is not State.READY]
         if missing:
-            absent = any(found[need].state is State.ABSENT for need in missing)
-            found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
+            absent = any(statuses[need].state is State.ABSENT for need in missing)
+            statuses[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
         else:
-            found[step.name] = step.check()
+            statuses[step.name] = step.check()
 
     _walk(plan, visit, report or Silent())
-    return [(step, found[step.name]) for step in plan]
+    return [(step, statuses[step.name]) for step in plan]
 
 
 def _walk(plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = ()) -> SandboxError | None:

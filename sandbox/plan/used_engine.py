@@ -58,10 +58,10 @@ def other(names: Names) -> str | None:
     An engine at the same address that has another id was replaced or reset: there is no second one. Raises SandboxError
     for an engine at another address that does not answer.
     """
-    known = UsedEngine.read(names)
-    if known is None or known.address == _now() or known.id == Engine.connect().id():
+    used = UsedEngine.read(names)
+    if used is None or used.address == _now() or used.id == Engine.connect().id():
         return None
-    return known.address
+    return used.address
 
 
 def require(names: Names) -> None:
@@ -69,13 +69,7 @@ def require(names: Names) -> None:
         raise UsageError(
             f"'{names.name}' was brought up on another engine",
             details=f"before  {before}\nnow     {_now()}; nothing was changed",
-            fix=remedy(names, before),
+            fix=f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
+            f"sandbox down {names.name}",
             id="other-engine",
         )
-
-
-def remedy(names: Names, before: str) -> str:
-    return (
-        f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
-        f"sandbox down {names.name}"
-    )
