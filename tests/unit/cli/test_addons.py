@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from sandbox.app.running import addon_changes
 from sandbox.app.running.addon_changes import Row
-from sandbox.cli import addons
+from sandbox.cli.addons import addons
 from sandbox.errors import UsageError
 from tests.support import in_process
 
@@ -33,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_unknown_addon_is_refused_without_an_engine(addon: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
+        in_process.run(addons, "enable", addon)
 
 
 @pytest.mark.parametrize(("addon", "controller"), [("ingress", "traefik"), ("kong", "traefik")])
@@ -42,7 +41,7 @@ def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon:
         f"{{cluster: {{provider: minikube}}, ingress: {{controller: {controller}}}, images: {{source: upstream}}}}\n"
     )
     with pytest.raises(UsageError, match=f"the addon '{addon}' takes the node's ports") as caught:
-        CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
+        in_process.run(addons, "enable", addon)
     assert f"addons: [{addon}] and ingress: {{controller: none}}" in caught.value.fix
 
 
@@ -54,7 +53,7 @@ def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.Monkey
         Row("mine", "drifted", "spec", "/x/mine", "mine", "Job a is gone"),
     ]
     monkeypatch.setattr(addon_changes, "listed", lambda _: rows)
-    printed = CliRunner().invoke(addons.addons, ["list"], catch_exceptions=False, standalone_mode=False).output
+    printed = in_process.run(addons, "list").output
     assert printed.splitlines() == [
         "data:",
         "  redis    off                     ?  a store (untested)",
@@ -70,5 +69,5 @@ def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.Monkey
 def test_enable_prints_the_url_and_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     told = addon_changes.Enabled("https://grafana.demo.test", ("user admin, password: kubectl …",))
     monkeypatch.setattr(addon_changes, "enable", lambda *_: told)
-    ran = CliRunner().invoke(addons.addons, ["enable", "grafana"], catch_exceptions=False, standalone_mode=False)
+    ran = in_process.run(addons, "enable", "grafana")
     assert ran.output.splitlines() == ["https://grafana.demo.test", "user admin, password: kubectl …"]

@@ -111,13 +111,6 @@ def test_show_says_what_is_due_and_fails_for_what_is_broken(names: Names) -> Non
     assert "default   a certificate cannot be read" in result.stdout
 
 
-def test_show_without_certificates_says_who_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = run("show")
-    assert (result.return_value, result.stdout) == (1, "")
-    assert "sandbox up makes them" in result.stderr
-
-
 @dataclass(frozen=True)
 class Followed(SecretsStep):
     """The Secrets, followed at once by an ingress controller."""

@@ -75,12 +75,6 @@ def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypa
     assert "drivers" in ran.stderr and ran.stderr.count(LINE) == 2
 
 
-def test_user_without_rights_goes_by_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert resolvable_names.command("f", at_terminal=True)[:2] == ("sudo", "cp")
-    assert resolvable_names.command("f", at_terminal=False)[:3] == ("sudo", "-n", "cp")
-
-
 def test_user_without_sudo_is_told_what_root_does(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(hosts.parent))

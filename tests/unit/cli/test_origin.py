@@ -157,11 +157,6 @@ def test_plan_shows_only_the_text_of_a_spec_before_an_answer(repository: Path) -
     assert refused("--from", f"file://{repository}", "--plan", "--output", "json").id == "untrusted"
 
 
-def test_own_folder_is_not_asked_for(repository: Path) -> None:
-    assert reached("--from", str(repository)).name == "demo"
-    assert reached("-f", str(repository / "sandbox.yaml")).name == "demo"
-
-
 @pytest.mark.security(17)
 def test_fetched_spec_inherits_no_cluster(tmp_path: Path) -> None:
     """A fetched spec with the name of a sandbox in the team's cluster → it neither gets there, nor goes on unasked."""

@@ -107,14 +107,6 @@ def test_check_is_not_repeated_unless_a_requirement_changed() -> None:
     assert sorted(looks) == ["a", "b", "b", "c", "d"]
 
 
-def test_steps_that_need_nothing_of_each_other_overlap() -> None:
-    together = threading.Barrier(3)
-    world: set[str] = set()
-    plan = [FakeStep(name, world, making=lambda work: together.wait(PATIENCE)) for name in "abc"]
-    up(plan, Silent())
-    assert world == set("abc")
-
-
 def test_usable_step_lets_dependents_start_before_it_ends() -> None:
     world: set[str] = set()
     begun = threading.Event()
@@ -542,13 +534,6 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
     }
     assert found["c"].detail == "waits for b"
     assert world == {"a", "c", "d"}
-
-
-def test_requirement_outside_the_plan_blocks_nothing() -> None:
-    world: set[str] = set()
-    plan = [FakeStep("a", world, requires=("elsewhere",))]
-    assert [status.state for _, status in survey(plan)] == [State.ABSENT]
-    assert up(plan, Silent())
 
 
 @st.composite
