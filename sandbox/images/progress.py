@@ -13,8 +13,7 @@ from sandbox.system import interruption
 class Action(Enum):
     """How an image came to the registry.
 
-    SKIPPED: it was there under its tag. MOUNTED: no blob was sent, for all were there or in another repository.
-    UPLOADED: at least one blob was sent.
+    SKIPPED: its tag existed. MOUNTED: no blob was sent, the registry had all of them. UPLOADED: at least one was sent.
     """
 
     SKIPPED = "skipped"
@@ -51,16 +50,13 @@ class Observer:
         pass
 
     def noted(self, line: str) -> None:
-        """Report what the user should know of how images are read."""
+        pass
 
     def planned(self, images: int, blobs: int, size: int) -> None:
         """Report the plan: so many images, which need so many different blobs of `size` bytes together."""
 
     def sent(self, size: int) -> None:
-        """Report that so many more bytes are sent to the registry; a failed try counts too.
-
-        Layers that are compressed are sent before `planned`.
-        """
+        """Report that so many more bytes are sent to the registry; a failed try counts too."""
 
     def spared(self, size: int) -> None:
         """Report that so many bytes of the plan need not be sent."""
@@ -75,7 +71,7 @@ class Observer:
 class Ending:
     """Ends uploads at their next piece once the run is over or the command interrupted; `observer` gets the progress.
 
-    An upload that ends in the middle is one the registry never commits.
+    The registry never commits an upload that ends in the middle.
     """
 
     def __init__(self, observer: Observer) -> None:

@@ -1,26 +1,38 @@
 """Images of the local Docker Engine: only layers that the registry lacks are read, from the engine's own folders.
 
-Where those cannot be read, or do not give what they should, the engine saves the images.
+Where those cannot be read, or do not give the right bytes, the engine saves the images. For registries that are reached
+over a network, raw layers are compressed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
 
-from sandbox.errors import SandboxError
+from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.sources import engine_store
-from sandbox.images.sources.docker_save import saved_images
+from sandbox.images.sources.engine_store import read_images
 from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected, NotSaved
+from sandbox.images.sources.image_tar import Archive, unnamed_file
 from sandbox.images.transfer import Destination
+from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import Client
-from sandbox.oci.image import Image, Tree, walk
-from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
+from sandbox.oci.compression import Compression, compressed
+from sandbox.oci.digest import CHUNK, Measured
+from sandbox.oci.image import Image, MissingBlob, Origin, Tree, walk
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Manifest
+from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
+from sandbox.system import files, interruption
+
+Images = dict[Target, Image | SandboxError]
 
 
 @dataclass(frozen=True)
@@ -30,116 +42,265 @@ class InRegistry:
     client: Client
     repository: str
 
-    def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+    def open(self, blob: Descriptor) -> contextlib.AbstractContextManager[Iterator[bytes]]:
         return self.client.blob(self.repository, blob.digest)
 
 
-class DaemonImages:
+class EngineImages:
     """All images of a run that are in the engine, together, because they share layers and a save.
 
-    Files and containers that read them live as long as `stack`.
+    An existing tag shows which compressed layers belong to which raw ones, so unchanged layers are neither read nor
+    compressed again. Images of an engine with the containerd store keep the layers that they were made with. Files and
+    containers live as long as `stack`.
     """
 
     def __init__(
-        self, daemon: Daemon, destination: Destination, access: EngineAccess, stack: contextlib.ExitStack
+        self,
+        daemon: Daemon,
+        destination: Destination,
+        access: EngineAccess,
+        kind: Compression,
+        stack: contextlib.ExitStack,
     ) -> None:
         self._daemon = daemon
         self._client = destination.client
         self._inventory = destination.inventory
         self._pool = destination.pool
         self._access = access
+        self._kind = kind
         self._stack = stack
+        self._compressed: dict[str, Descriptor] = {}  # layers of existing tags, by the digests of the raw ones
 
-    def images(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        images: dict[Target, Image | SandboxError] = {}
-        missing = []
-        for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
-            if isinstance(look, Inspected):
-                missing.append(look)
+    def images(self, entries: Sequence[FromDaemon]) -> Images:
+        images: Images = {}
+        missing: list[Inspected] = []
+        for entry, result in zip(entries, self._pool.map(self._look, entries), strict=True):
+            if isinstance(result, Inspected):
+                missing.append(result)
             else:
-                images[entry.target] = look
-        return images | self.read(missing)
-
-    def inspect(self, entry: FromDaemon) -> Inspected | SandboxError:
-        try:
-            return Inspected.of(entry, self._daemon)
-        except SandboxError as error:
-            return error
-
-    def read(self, images: Sequence[Inspected], present: Collection[str] = ()) -> dict[Target, Image | SandboxError]:
-        """Return images with what the engine's folders or a save have of them.
-
-        Layers that are `present`, by the digests of the raw ones, are not read, and their sizes are wrong.
-        """
-        sizes = dict.fromkeys(present, 0)
-        contents = {image.name: image.content for image in images}
-        readable: Mapping[str, Image] = {}
-        if self._access.reading and contents:
-            reading = engine_store.Access(self._access.container, self._stack)
-            readable = engine_store.read_images(
-                contents, self._daemon.root, lambda digest: sizes.get(digest, self._size(digest)), reading
-            )
-        named = [image for image in images if image.name in readable]
-        read = {image.target: replace(readable[image.name], source=image.id) for image in named}
-        rest = [image for image in images if image.target not in read]
-        if not self._access.saving:
-            return {**read, **{image.target: NotSaved(image) for image in rest}}
-        saved = saved_images(self._daemon, rest, self._access.spool, self._stack)
-        ids = {image.target: image.id for image in rest}
-        return {
-            **read,
-            **{t: replace(image, source=ids[t]) if isinstance(image, Image) else image for t, image in saved.items()},
+                images[entry.target] = result
+        present = {
+            digest: layer
+            for image in missing
+            for digest in image.diff_ids
+            if (layer := self._compressed.get(digest)) and self._has(image.target.repository, layer)
         }
+        read = self._read(missing, present)
+        raw = {image.target: read[image.target] for image in missing if self._is_compressed(image)}
+        return images | read | (self._with_compressed_layers(raw, present) if raw else {})
 
     def stop_reading(self) -> None:
         self._access = replace(self._access, reading=False)
 
-    def _size(self, digest: str) -> int | None:
-        place = self._inventory.anywhere(digest)
-        return place[1] if place else None
+    def _is_compressed(self, image: Inspected) -> bool:
+        return self._kind is not Compression.RAW and not image.is_document
 
     def _look(self, entry: FromDaemon) -> Image | Inspected | SandboxError:
         """Return an image that the registry has, else the engine's description of it."""
-        image = self.inspect(entry)
         try:
-            return image if isinstance(image, SandboxError) else self._tagged(image) or self._by_diff_ids(image)
+            image = Inspected.of(entry, self._daemon)
+            if self._is_compressed(image):
+                return self._tagged_compressed(image) or image
+            return self._tagged(image) or self._of_present_layers(image) or image
         except SandboxError as error:
             return error
 
     def _tagged(self, image: Inspected) -> Image | None:
-        """Return the image behind the target's tag, or its digest, if it is this one, complete."""
-        tag = image.target.tag or str(image.target.digest)
+        """Return the image that has the target's tag, or its digest, if it is this one, complete."""
+        repository, tag = image.target.repository, image.target.tag or str(image.target.digest)
         for name in (tag, image.id) if image.is_document else (tag,):
             with contextlib.suppress(SandboxError):  # the push reports problems of the registry
-                document = self._client.manifest(image.repository, name)
-                if document is None or not _is_of(document, image):
+                document = self._client.manifest(repository, name)
+                content = manifests.parse(document) if document else None
+                if document is None or not (
+                    document.digest == image.id
+                    or (
+                        isinstance(content, Manifest)
+                        and content.config.digest == image.id
+                        and tuple(layer.digest for layer in content.layers) == image.diff_ids
+                    )
+                ):
                     continue
-                tree = walk(document, lambda child: self._client.manifest(image.repository, child.digest))
-                self._inventory.vouch(image.repository, tree.blobs)
-                if all(self._inventory.size(image.repository, blob.digest) is not None for blob in tree.blobs):
-                    whole = tree.image(InRegistry(self._client, image.repository))
+                tree = walk(document, lambda child: self._client.manifest(repository, child.digest))
+                self._inventory.vouch(repository, tree.blobs)
+                if all(self._inventory.size(repository, blob.digest) is not None for blob in tree.blobs):
+                    whole = tree.image(InRegistry(self._client, repository))
                     return replace(whole, source=image.id, published=name == tag)
         return None
 
-    def _by_diff_ids(self, image: Inspected) -> Image | Inspected:
+    def _of_present_layers(self, image: Inspected) -> Image | None:
         """Return the image with raw layers, if its id names a configuration and the registry has all blobs.
 
         A raw layer's digest is its diff id, so the engine's description and the registry's sizes suffice.
         """
+        repository = image.target.repository
         for digest in image.diff_ids:
-            self._inventory.size(image.repository, digest)
-        config = self._inventory.size(image.repository, image.id)
+            self._inventory.size(repository, digest)
+        config = self._inventory.size(repository, image.id)
         places = [self._inventory.anywhere(digest) for digest in image.diff_ids]
         if config is None or not all(places):
-            return image
+            return None
         sizes = [place[1] for place in places if place]
         layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(image.diff_ids, sizes, strict=True)]
         tree = Tree.of(Descriptor(OCI_CONFIG, image.id, config), layers)
-        return replace(tree.image(InRegistry(self._client, image.repository)), source=image.id)
+        return replace(tree.image(InRegistry(self._client, repository)), source=image.id)
+
+    def _tagged_compressed(self, image: Inspected) -> Image | None:
+        """Return the image that has the target's tag if it is this one, complete; else remember its layers."""
+        repository = image.target.repository
+        with contextlib.suppress(SandboxError):  # the push reports problems of the registry
+            document = self._client.manifest(repository, image.target.tag or str(image.target.digest))
+            content = manifests.parse(document) if document else None
+            if document is None or not isinstance(content, Manifest):
+                return None
+            diff_ids, config = image.diff_ids, content.config
+            if config.digest != image.id:
+                with self._client.blob(repository, config.digest) as chunks:
+                    diff_ids = manifests.diff_ids(b"".join(digests.verified(chunks, config.digest, config.size)))
+            kinds = {layer.media_type for layer in content.layers}
+            if not kinds <= {self._kind.media_type} or len(diff_ids) != len(content.layers):
+                return None
+            self._compressed |= zip(diff_ids, content.layers, strict=True)
+            blobs = tuple(dict.fromkeys((config, *content.layers)))
+            if config.digest == image.id and all(self._has(repository, blob) for blob in blobs):
+                whole = Tree((document,), blobs).image(InRegistry(self._client, repository))
+                return replace(whole, source=image.id, published=True)
+        return None
+
+    def _has(self, repository: str, blob: Descriptor) -> bool:
+        with contextlib.suppress(SandboxError):  # reported when the blob is sent
+            return self._inventory.size(repository, blob.digest) == blob.size
+        return False
+
+    def _read(self, images: Sequence[Inspected], present: Collection[str]) -> Images:
+        """Return images as the engine's folders or a save have them.
+
+        Layers that are `present`, by the digests of the raw ones, are not read, and their sizes are wrong.
+        """
+
+        def size_of(digest: str) -> int | None:
+            place = self._inventory.anywhere(digest)
+            return 0 if digest in present else place[1] if place else None
+
+        readable: Mapping[str, Image] = {}
+        if self._access.reading and images:
+            contents = {image.name: image.content for image in images}
+            readable = read_images(contents, self._daemon.root, size_of, self._access.container, self._stack)
+        results: Images = {image.target: readable[image.name] for image in images if image.name in readable}
+        others = [image for image in images if image.name not in readable]
+        results |= self._saved(others) if self._access.saving else {image.target: NotSaved(image) for image in others}
+        sources = {image.target: image.id for image in images}
+        return {
+            target: replace(result, source=sources[target]) if isinstance(result, Image) else result
+            for target, result in results.items()
+        }
+
+    def _saved(self, images: Sequence[Inspected]) -> Images:
+        """Save all at once, because they share layers; where the engine refuses one image, each is saved alone."""
+        if not images:
+            return {}
+        try:
+            file = unnamed_file(self._access.spool, self._stack)
+            for chunk in self._daemon.save(list(dict.fromkeys(image.name for image in images))):
+                interruption.check()
+                self._write(file, chunk, "images cannot be saved")
+        except SandboxError as error:
+            if len(images) == 1 or isinstance(error, Away):
+                return {image.target: error for image in images}
+            return {target: result for image in images for target, result in self._saved([image]).items()}
+        archive = Path(f"/proc/self/fd/{file.fileno()}")
+        return {image.target: _saved_image(archive, image, self._stack) for image in images}
+
+    def _write(self, file: IO[bytes], data: bytes, problem: str) -> None:
+        try:
+            file.write(data)
+            file.flush()
+        except OSError as error:
+            raise files.refused(f"{problem} in {self._access.spool or tempfile.gettempdir()}", error) from error
+
+    def _with_compressed_layers(self, raw: Images, present: Mapping[str, Descriptor]) -> Images:
+        """Compress the layers that are not `present`, one on each core."""
+        missing = {
+            blob: image.origin
+            for image in raw.values()
+            if isinstance(image, Image)
+            for blob in image.blobs
+            if blob.media_type == OCI_LAYER and blob.digest not in present
+        }
+        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compress")
+        try:
+            results = list(pool.map(lambda item: self._compress(*item), missing.items()))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        layers: dict[str, Descriptor | SandboxError] = dict(present)
+        spooled: dict[str, IO[bytes]] = {}
+        for blob, result in zip(missing, results, strict=True):
+            if isinstance(result, SandboxError):
+                layers[blob.digest] = result
+            else:
+                layers[blob.digest], spooled[result[0].digest] = result
+        return {
+            target: result if isinstance(result, SandboxError) else _replaced_layers(result, layers, spooled)
+            for target, result in raw.items()
+        }
+
+    def _compress(self, layer: Descriptor, origin: Origin) -> tuple[Descriptor, IO[bytes]] | SandboxError:
+        file, size = unnamed_file(self._access.spool, self._stack), 0
+        try:
+            with origin.open(layer) as chunks:
+                packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self._kind))
+                for piece in packed:
+                    interruption.check()
+                    self._write(file, piece, "layers cannot be compressed")
+                    size += len(piece)
+        except SandboxError as error:
+            return error
+        return Descriptor(self._kind.media_type, packed.digest, size), file
 
 
-def _is_of(document: Document, image: Inspected) -> bool:
-    content = manifests.parse(document)
-    if isinstance(content, Manifest) and content.config.digest == image.id:
-        return tuple(layer.digest for layer in content.layers) == image.diff_ids
-    return document.digest == image.id
+def _saved_image(archive: Path, image: Inspected, stack: contextlib.ExitStack) -> Image | SandboxError:
+    for name in (image.id, image.name):
+        try:
+            return Archive(archive, name, stack).image()
+        except MissingBlob as error:
+            return MissingBlob(
+                f"the Docker Engine's save of {image.name} is not complete",
+                details=error.details,
+                fix=f"docker image rm {image.name}, then pull or build it again; or push it `from: registry`",
+            )
+        except BadImage as error:
+            problem = error
+    problem.fix = f"docker image rm {image.name}, then pull or build it again"
+    return problem
+
+
+def _replaced_layers(
+    image: Image, layers: Mapping[str, Descriptor | SandboxError], spooled: Mapping[str, IO[bytes]]
+) -> Image | SandboxError:
+    content = manifests.parse(image.root)
+    if not isinstance(content, Manifest) or any(layer.digest not in layers for layer in content.layers):
+        return image
+    packed = []
+    for layer in content.layers:
+        result = layers[layer.digest]
+        if isinstance(result, SandboxError):
+            return result
+        packed.append(result)
+    return replace(Tree.of(content.config, packed).image(_Spooled(spooled, image.origin)), source=image.source)
+
+
+@dataclass(frozen=True)
+class _Spooled:
+    """The Origin of compressed layers in `spooled` files, and of all else by the origin of the raw image."""
+
+    spooled: Mapping[str, IO[bytes]]
+    raw: Origin
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        if file := self.spooled.get(blob.digest):
+            starts = range(0, blob.size, CHUNK)
+            yield (os.pread(file.fileno(), min(CHUNK, blob.size - start), start) for start in starts)
+        else:
+            with self.raw.open(blob) as chunks:
+                yield chunks

@@ -67,15 +67,17 @@ class ContainerFiles:
 
     def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
         paths = {str(folder / name): name for name in names}
+        data = b""
         with self._asked("sizes", map(str.encode, paths)) as output:
-            lines = output.until_end().decode(errors="replace").splitlines()
-        found = {}
-        for line in lines:
-            about, _, path = line.partition(":")
-            size, _, kind = about.partition(" ")
+            while not data.endswith(END):
+                data += output.frame()
+        sizes = {}
+        for line in data.decode(errors="replace").splitlines():
+            size, _, rest = line.partition(" ")
+            kind, _, path = rest.partition(":")
             if kind.startswith("regular") and path in paths:
-                found[paths[path]] = int(size)
-        return found
+                sizes[paths[path]] = int(size)
+        return sizes
 
     @contextlib.contextmanager
     def read(self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[Iterator[bytes]]:
@@ -183,13 +185,10 @@ class _Output:
             size -= end
             yield bytes(buffer[:end])
 
-    def until_end(self) -> bytes:
-        """Return everything up to the end of the answer, which must be small. Raises Unreadable."""
-        data = b""
-        while not data.endswith(END):
-            self._enter_frame()
-            data += self._exactly(self._left)
-        return data.removesuffix(END)
+    def frame(self) -> bytes:
+        """Return the rest of the current frame, or the next one. Raises Unreadable."""
+        self._enter_frame()
+        return self._exactly(self._left)
 
     def _enter_frame(self) -> None:
         while not self._left:

@@ -42,13 +42,13 @@ class OpenedFiles:
     """Opens the files. It follows no link, so nothing outside of a folder is ever read."""
 
     def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
-        found = {}
+        sizes = {}
         for name in names:
             with contextlib.suppress(OSError):
                 status = (folder / name).lstat()
                 if stat.S_ISREG(status.st_mode):
-                    found[name] = status.st_size
-        return found
+                    sizes[name] = status.st_size
+        return sizes
 
     @contextlib.contextmanager
     def read(self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[Iterator[bytes]]:
@@ -56,11 +56,11 @@ class OpenedFiles:
             yield chunks
 
 
-def _contents(folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Generator[bytes]:
+def _contents(root: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Generator[bytes]:
     for name, size in zip(names, sizes, strict=True):
         left = size
         try:
-            with open(_opened(folder, name), "rb", buffering=0) as file:
+            with open(_opened(root, name), "rb", buffering=0) as file:
                 while left and (piece := file.read(min(left, CHUNK))):
                     left -= len(piece)
                     yield piece

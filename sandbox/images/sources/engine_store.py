@@ -11,7 +11,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,62 +32,52 @@ SPLIT = "tar-split.json.gz"
 
 Content = Mapping[str, Any]  # the engine's description of an image
 SizeOf = Callable[[str], int | None]
+OpenFolder = Callable[[Path, Sequence[Path]], Files]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Access:
-    """How to read the engine's folders: `container` makes some readable where this process may not read them."""
+def read_images(
+    contents: Mapping[str, Content],
+    root: Callable[[], Path],
+    size_of: SizeOf,
+    container: Opening | None,
+    stack: ExitStack,
+) -> dict[str, Image]:
+    """Return the images that can be read, by their names, as `contents` has the engine's descriptions of them.
 
-    container: Opening | None
-    stack: contextlib.ExitStack
+    `root` returns the engine's own folder, `size_of` the size of a blob that need not be read. A `container` makes
+    folders readable that this process may not read, as long as `stack`.
+    """
 
-    def files(self, folder: Path, mounts: Sequence[Path]) -> Files:
-        """Return what reads `folder`, by a container only what is below `mounts`. Raises Unreadable."""
+    def open_folder(folder: Path, mounts: Sequence[Path]) -> Files:
         if _is_readable(folder):
             return OpenedFiles()
-        if self.container is None:
+        if container is None:
             raise Unreadable("this user may not read the engine's folder", details=str(folder))
-        return self.stack.enter_context(self.container(mounts))
+        return stack.enter_context(container(mounts))
+
+    overlay = {name: content for name, content in contents.items() if not content.get("Descriptor")}
+    others = {name: content for name, content in contents.items() if name not in overlay}
+    images: dict[str, Image] = {}
+    with _logged():
+        if overlay:
+            images |= _overlay_images(overlay, size_of, open_folder)
+    with _logged():
+        if others:
+            images |= _containerd_images(others, root(), size_of, open_folder)
+    return images
 
 
 def _is_readable(folder: Path) -> bool:
     return os.access(folder, os.R_OK | os.X_OK)
 
 
-def read_images(
-    contents: Mapping[str, Content], root: Callable[[], Path], size_of: SizeOf, access: Access
-) -> dict[str, Image]:
-    """Return the images that can be read, by their names, as `contents` has the engine's descriptions of them.
-
-    `root` returns the engine's own folder, `size_of` the size of a blob that need not be read.
-    """
-    overlay = {name: content for name, content in contents.items() if not content.get("Descriptor")}
-    images: dict[str, Image] = {}
-    with _noted():
-        if overlay:
-            images |= _overlay_images(overlay, size_of, access)
-    with _noted():
-        if rest := {name: content for name, content in contents.items() if name not in overlay}:
-            images |= _containerd_images(rest, root(), size_of, access)
-    return images
-
-
 @contextlib.contextmanager
-def _noted() -> Iterator[None]:
+def _logged() -> Iterator[None]:
     try:
         yield
     except SandboxError as error:
         log.info("images are not read from the engine's folder: %s", error)
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A layer of overlay2: the folder with its headers, and the one with its files."""
-
-    digest: str
-    notes: str
-    files: Path
 
 
 def overlay_root(content: Content) -> Path:
@@ -99,34 +89,45 @@ def overlay_root(content: Content) -> Path:
     return Path(upper).parent.parent.parent
 
 
-def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, access: Access) -> dict[str, Image]:
+@dataclass(frozen=True)
+class _Layer:
+    """A layer of overlay2: the name of the folder with its headers, and the folder with its files."""
+
+    headers: str
+    files: Path
+
+
+def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, open_folder: OpenFolder) -> dict[str, Image]:
     root = overlay_root(next(iter(contents.values())))
-    missing: dict[str, _Layer] = {}
-    for content in contents.values():
-        missing |= {layer.digest: layer for layer in _layers(content) if size_of(layer.digest) is None}
+    missing = {
+        digest: layer
+        for content in contents.values()
+        for digest, layer in _layers(content).items()
+        if size_of(digest) is None
+    }
     configs = [_config(content) for content in contents.values()]
-    mounts = [root / name for name in (*configs, *(layer.notes for layer in missing.values()))]
-    files = access.files(root / "image", [*mounts, *(layer.files for layer in missing.values())])
+    mounts = [root / name for name in (*configs, *(layer.headers for layer in missing.values()))]
+    files = open_folder(root / "image", [*mounts, *(layer.files for layer in missing.values())])
     store = _OverlayStore(files, root, missing, size_of)
-    store.load([*configs, *(f"{layer.notes}/{SPLIT}" for layer in missing.values())])
+    store.load([*configs, *(f"{layer.headers}/{SPLIT}" for layer in missing.values())])
     images = {}
     for name, content in contents.items():
-        with _noted():
+        with _logged():
             images[name] = store.image(content)
     return images
 
 
-def _layers(content: Content) -> list[_Layer]:
-    """Return the layers of an image, the lowest first (moby, daemon/internal/layer/filestore.go)."""
+def _layers(content: Content) -> dict[str, _Layer]:
+    """Return the layers of an image by their digests, the lowest first (moby, daemon/internal/layer/filestore.go)."""
     data, chains = content["GraphDriver"]["Data"], manifests.chains([layers_of(content)])
     lower = str(data.get("LowerDir") or "").split(":")
     folders = [Path(folder) for folder in (*reversed(lower), str(data["UpperDir"])) if folder]
     if len(folders) != len(chains):
         raise Unreadable("the engine has another number of folders than of layers", details=str(content["Id"]))
-    return [
-        _Layer(digest, f"image/overlay2/layerdb/{_path(chain)}", folder)
+    return {
+        digest: _Layer(f"image/overlay2/layerdb/{_path(chain)}", folder)
         for (chain, digest), folder in zip(chains.items(), folders, strict=True)
-    ]
+    }
 
 
 def _config(content: Content) -> str:
@@ -154,19 +155,18 @@ class _OverlayStore:
 
     def image(self, content: Content) -> Image:
         """Return the image with raw layers and our own manifest, as a saved one has it. Raises Unreadable."""
-        config = self._document(_config(content))
-        if digests.of(config) != content["Id"]:
-            raise Unreadable("a configuration in the engine's folder is damaged", details=str(content["Id"]))
-        described = Descriptor(OCI_CONFIG, str(content["Id"]), len(config))
+        identity, config = str(content["Id"]), self._document(_config(content))
+        if digests.of(config) != identity:
+            raise Unreadable("a configuration in the engine's folder is damaged", details=identity)
         layers = [Descriptor(OCI_LAYER, digest, self._size(digest)) for digest in layers_of(content)]
-        self.documents[described.digest] = config
-        return Tree.of(described, layers).image(self)
+        self.documents[identity] = config
+        return Tree.of(Descriptor(OCI_CONFIG, identity, len(config)), layers).image(self)
 
     def _size(self, digest: str) -> int:
         if digest not in self.missing:
             return self.size_of(digest) or 0
         if digest not in self.splits:
-            self.splits[digest] = TarSplit.of(self._document(f"{self.missing[digest].notes}/{SPLIT}"))
+            self.splits[digest] = TarSplit.of(self._document(f"{self.missing[digest].headers}/{SPLIT}"))
         return self.splits[digest].size
 
     def _document(self, name: str) -> bytes:
@@ -191,13 +191,13 @@ def content_folders(root: Path) -> Sequence[Path]:
 
 
 def _containerd_images(
-    contents: Mapping[str, Content], root: Path, size_of: SizeOf, access: Access
+    contents: Mapping[str, Content], root: Path, size_of: SizeOf, open_folder: OpenFolder
 ) -> dict[str, Image]:
     images: dict[str, Image] = {}
     folders = content_folders(root)
     for folder in [folder for folder in folders if _is_readable(folder)] or folders:
-        with _noted():
-            store = _ContainerdStore(access.files(folder, [folder]), folder)
+        with _logged():
+            store = _ContainerdStore(open_folder(folder, [folder]), folder)
             for name, content in contents.items():
                 if name not in images and (image := store.image(content, size_of)):
                     images[name] = image
@@ -215,16 +215,16 @@ class _ContainerdStore:
 
     def image(self, content: Content, size_of: SizeOf) -> Image | None:
         """Return the image with its own manifests and layers, None where it is not here. Raises Unreadable."""
-        described = content["Descriptor"]
-        root = Descriptor(str(described.get("mediaType")), str(content["Id"]), int(described.get("size") or 0))
-        if (document := self._read(root)) is None:
+        described, identity = content["Descriptor"], str(content["Id"])
+        document = self._read(Descriptor(str(described.get("mediaType")), identity, int(described.get("size") or 0)))
+        if document is None:
             return None
-        with _noted():
-            tree = walk(document, self._read, name=str(content["Id"]))
+        with _logged():
+            tree = walk(document, self._read, name=identity)
             missing = {_path(blob.digest): blob.size for blob in tree.blobs if size_of(blob.digest) is None}
             if not missing or self.files.sizes(self.folder, list(missing)) == missing:
                 return tree.image(self)
-            raise Unreadable("a blob in the engine's folder is not complete", details=str(content["Id"]))
+            raise Unreadable("a blob in the engine's folder is not complete", details=identity)
         return None
 
     def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:

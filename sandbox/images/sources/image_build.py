@@ -19,9 +19,9 @@ from sandbox.oci.reference import Target
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
-QUICK, LONGEST = 30.0, 3600.0
-AT_ONCE = 4
-LONGEST_STEP = 40
+VERSION_TIMEOUT, BUILD_TIMEOUT = 30.0, 3600.0  # seconds
+BUILDS_AT_ONCE = 4
+MAX_LINES = 40  # of a failed step
 _RULE = "------"
 # A step of BuildKit that pulls something, and why it did not, in Go's words.
 _UNREACHED = re.compile(r"failed to do request: .*(?:no such host|timeout|refused|unreachable|deadline|EOF|reset)")
@@ -52,7 +52,7 @@ def build_all(
         except SandboxError as error:
             return error
 
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="build")
+    pool = ThreadPoolExecutor(BUILDS_AT_ONCE, thread_name_prefix="build")
     try:
         for wave in waves(entries):
             try:
@@ -74,7 +74,7 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
 
     Raises EngineError where another image of the engine has such a name: it is the user's own, and keeps it.
     """
-    made_from, given = bases(entries), list[str]()
+    made_from, added = bases(entries), list[str]()
     needed = frozenset[Target]().union(*(made_from.get(entry.target, ()) for entry in building))
     try:
         for base in (entry for entry in entries if isinstance(entry, FromBuild) and entry.target in needed):
@@ -82,7 +82,7 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
             image, same_name = daemon.inspect_image(base.engine_name), daemon.inspect_image(name)
             if image and same_name is None:
                 daemon.tag(base.engine_name, name)
-                given.append(name)
+                added.append(name)
             elif image and same_name and same_name["Id"] != image["Id"]:
                 raise EngineError(
                     f"the engine has another image called {name} than the one that images.yaml builds",
@@ -91,7 +91,7 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
                 )
         yield
     finally:
-        for name in given:
+        for name in added:
             daemon.remove_image(name)
 
 
@@ -104,29 +104,38 @@ def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: 
     name = str(entry.target)
     if not entry.context.is_dir():
         raise UsageError(
-            f"there is no folder {entry.context}", details=f"the context of {entry.target}", fix="correct `context:`"
+            f"there is no folder {entry.context}", details=f"the context of {name}", fix="correct `context:`"
         )
     say(name)
     if daemon.is_podman:
-        _by_the_engine(entry, name, daemon, "push it `from: daemon`, after podman build")
-    elif buildkit := _buildkit(buildx):
-        _by_buildkit(buildkit, entry, name, say)
+        _build_by_engine(entry, daemon, "push it `from: daemon`, after podman build")
+    elif buildkit := ("docker", "buildx") if has_buildkit() else (buildx,) if buildx else ():
+        try:
+            process.run(
+                [*buildkit, *arguments(entry)],
+                timeout=BUILD_TIMEOUT,
+                cwd=entry.folder,
+                env=UNRECORDED,
+                on_line=lambda line: say(f"{name}: {line.strip()}") if line.strip() else None,
+            )
+        except ToolFailed as error:
+            raise EngineError(
+                f"building {name} from {entry.context} failed",
+                details=failed_step(error.output) or error.details,
+                fix=_fix(error.output),
+            ) from error
         # The BuildKit of older engines does not record when it gave the name.
         daemon.tag(entry.engine_name, entry.engine_name)
     else:
         log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
-        _by_the_engine(entry, name, daemon, INSTALL)
+        _build_by_engine(entry, daemon, INSTALL)
     return FromDaemon(entry.target, entry.engine_name, entry.platforms)
-
-
-def _buildkit(buildx: Path | None) -> process.Argv:
-    return ("docker", "buildx") if has_buildkit() else (buildx,) if buildx else ()
 
 
 @cache
 def has_buildkit() -> bool:
     try:
-        process.run(["docker", "buildx", "version"], timeout=QUICK)
+        process.run(["docker", "buildx", "version"], timeout=VERSION_TIMEOUT)
     except (MissingTool, ToolFailed):
         return False
     return True
@@ -142,27 +151,11 @@ def arguments(entry: FromBuild) -> list[str | Path]:
     if entry.platforms:
         argv.append(f"--platform={','.join(entry.platforms)}")
     argv += [f"--build-arg={name}={value}" for name, value in entry.args]
-    for option in ("secret", "ssh", "cache-from", "cache-to"):
-        values = entry.secrets if option == "secret" else getattr(entry, option.replace("-", "_"))
-        argv += [f"--{option}={value}" for value in values]
+    argv += [f"--secret={value}" for value in entry.secrets]
+    argv += [f"--ssh={value}" for value in entry.ssh]
+    argv += [f"--cache-from={value}" for value in entry.cache_from]
+    argv += [f"--cache-to={value}" for value in entry.cache_to]
     return [*argv, "--", context]
-
-
-def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, say: Callable[[str], None]) -> None:
-    try:
-        process.run(
-            [*buildx, *arguments(entry)],
-            timeout=LONGEST,
-            cwd=entry.folder,
-            env=UNRECORDED,
-            on_line=lambda line: say(f"{name}: {line.strip()}") if line.strip() else None,
-        )
-    except ToolFailed as error:
-        raise EngineError(
-            f"building {name} from {entry.context} failed",
-            details=failed_step(error.output) or error.details,
-            fix=_fix(error.output),
-        ) from error
 
 
 def _fix(output: str) -> str:
@@ -181,12 +174,13 @@ def _fix(output: str) -> str:
 def failed_step(output: str) -> str:
     lines = output.splitlines()
     starts = [at for at, line in enumerate(lines[:-1]) if line == _RULE and lines[at + 1].startswith(" > ")]
-    return process.last_lines("\n".join(lines[starts[-1] + 1 :]), LONGEST_STEP) if starts else ""
+    return process.last_lines("\n".join(lines[starts[-1] + 1 :]), MAX_LINES) if starts else ""
 
 
-def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) -> None:
+def _build_by_engine(entry: FromBuild, daemon: Daemon, fix: str) -> None:
+    name = str(entry.target)
     if entry.secrets or entry.ssh or entry.cache_to:
-        raise EngineError(f"building {name} needs BuildKit", details="secrets, ssh or cache_to", fix=otherwise)
+        raise EngineError(f"building {name} needs BuildKit", details="secrets, ssh or cache_to", fix=fix)
     options = {
         "dockerfile": entry.dockerfile,
         "args": dict(entry.args),
@@ -198,5 +192,5 @@ def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) 
     except SandboxError as error:
         error.brief = error.brief.replace(entry.engine_name, name)
         if "BuildKit" in error.details:
-            error.fix = otherwise
+            error.fix = fix
         raise

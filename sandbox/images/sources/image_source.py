@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_files import Opening
-from sandbox.oci.image import MissingBlob
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 
@@ -39,7 +38,7 @@ class Inspected:
     """The engine's description of an image before anything is read: `content` is the answer of `GET /images/{name}`.
 
     `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
-    the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
+    the containerd store (`is_document`). `diff_ids` are the digests of the uncompressed layers, on either.
     """
 
     target: Target
@@ -69,24 +68,13 @@ class Inspected:
     def is_document(self) -> bool:
         return bool(self.content.get("Descriptor"))
 
-    @property
-    def repository(self) -> str:
-        return self.target.repository
-
-    def incomplete(self, missing: str) -> MissingBlob:
-        return MissingBlob(
-            f"the Docker Engine's save of {self.name} is not complete",
-            details=f"missing: {missing}",
-            fix=f"docker image rm {self.name}, then pull or build it again; or push it `from: registry`",
-        )
-
 
 def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple((content.get("RootFS") or {}).get("Layers") or ())
 
 
 class NotSaved(SandboxError):
-    """Stands for the content of an image that a real push would save."""
+    """Takes the place of an image that a real push would save."""
 
     def __init__(self, image: Inspected) -> None:
         super().__init__("a dry run saves nothing")

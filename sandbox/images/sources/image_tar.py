@@ -1,30 +1,161 @@
-"""Images in a tar file on disk: of `docker save`, in any version, and OCI archives."""
+"""Images in a tar file on disk: of `docker save`, in any version, and OCI archives. A compressed tar is unpacked."""
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import lzma
 import posixpath
 import re
-from collections.abc import Mapping
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import zstandard
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.images.sources.archive_members import Members
-from sandbox.images.sources.layout import Blobs, incomplete, is_short_for, read_index, same, select, tree_of
+from sandbox.images.sources.layout import (
+    LARGEST_DOCUMENT,
+    Blobs,
+    incomplete,
+    is_short_for,
+    read_index,
+    same,
+    select,
+    tree_of,
+)
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.digest import Measured
+from sandbox.oci.digest import CHUNK, Measured
 from sandbox.oci.image import Image, Tree
 from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor
 from sandbox.oci.oci_errors import BadImage
-from sandbox.system.tar_members import ZSTD
+from sandbox.system import files, tar_members
+from sandbox.system.tar_members import ZSTD, LimitedMember
 
-_MAGIC = {b"\x1f\x8b": "+gzip", ZSTD: "+zstd"}
+# Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
+MAX_RATIO = 1100
+ROOM = 1 << 20
+MAX_LINKS = 16
+# What reading raises for a file that is incomplete or not packed correctly.
+BROKEN = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, *tar_members.BROKEN)
+_OPENERS: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zX": lzma.open,
+    # Before 3.14 Python's own modules do not know zstd.
+    ZSTD: lambda path: zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True),
+}
+_SUFFIXES = {b"\x1f\x8b": "+gzip", ZSTD: "+zstd"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FIX = "write the archive again: docker save -o FILE IMAGE"
+
+
+def unnamed_file(folder: Path | None, stack: contextlib.ExitStack) -> IO[bytes]:
+    """Return a new file in `folder`, else where the system has temporary files, open as long as `stack`."""
+    if folder:
+        files.make_private_dir(folder)
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the stack
+
+    def close() -> None:
+        with contextlib.suppress(OSError):  # of a full disk, which was reported
+            file.close()
+
+    stack.callback(close)
+    return file
+
+
+@dataclass(frozen=True)
+class Members:
+    """The regular files of the archive at `path`, whose tar is in `file`: the first byte and the size of each."""
+
+    path: Path
+    file: Path
+    places: Mapping[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, path: Path, stack: contextlib.ExitStack) -> Members:
+        """Read the table of a tar; a compressed one is unpacked into a file that lasts as long as `stack`.
+
+        Raises SandboxError.
+        """
+        if path.is_dir():
+            raise BadImage(f"{path} is a folder, not an archive", fix="write `from: layout` for an OCI layout")
+        files.require_regular(path)  # a pipe would be waited for
+        try:
+            file = _unpacked(path, stack)
+            with tarfile.open(file, "r:", tarinfo=LimitedMember) as tar:
+                return cls(path, file, _places(tar, file.stat().st_size))
+        except BROKEN as error:
+            raise BadImage(
+                f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
+            ) from error
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.places
+
+    def document(self, name: str) -> bytes | None:
+        if name not in self.places:
+            return None
+        size = self.places[name][1]
+        if size > LARGEST_DOCUMENT:
+            raise BadImage(f"{name} in {self.path} is too large", details=f"{size} bytes")
+        return b"".join(self.chunks(name))
+
+    def chunks(self, name: str) -> Generator[bytes]:
+        start, left = self.places[name]
+        try:
+            with self.file.open("rb") as file:
+                file.seek(start)
+                while left and (chunk := file.read(min(left, CHUNK))):
+                    left -= len(chunk)
+                    yield chunk
+        except OSError as error:
+            raise BadImage(f"{self.path} cannot be read", details=str(error)) from error
+        if left:
+            raise BadImage(f"{self.path} ends within {name}", fix="write the archive again")
+
+
+def _unpacked(path: Path, stack: contextlib.ExitStack) -> Path:
+    with path.open("rb") as file:
+        head = file.read(len(ZSTD))
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    if opener is None:
+        return path
+    unpacked, limit = unnamed_file(None, stack), path.stat().st_size * MAX_RATIO + ROOM
+    with contextlib.closing(opener(path)) as packed:
+        while chunk := packed.read(CHUNK):
+            if unpacked.tell() > limit:
+                raise tarfile.ReadError(f"it would be more than {limit} bytes")
+            unpacked.write(chunk)
+    unpacked.flush()
+    return Path(f"/proc/self/fd/{unpacked.fileno()}")
+
+
+def _places(tar: tarfile.TarFile, end: int) -> dict[str, tuple[int, int]]:
+    places: dict[str, tuple[int, int]] = {}
+    links: dict[str, str] = {}
+    for member in tar:
+        if not 0 <= member.size <= end - member.offset_data:  # below zero, tarfile goes in circles: CVE-2025-8194
+            raise tarfile.ReadError(f"{member.name} would be {member.size} bytes")
+        name = posixpath.normpath(member.name)
+        if member.isfile():
+            places[name] = (member.offset_data, member.size)
+        elif member.issym() or member.islnk():
+            folder = posixpath.dirname(name) if member.issym() else ""
+            links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
+    for name, place in links.items():
+        for _ in range(MAX_LINKS):
+            place = links.get(place, place)
+        if place in places:
+            places[name] = places[place]
+    return places
 
 
 @dataclass(frozen=True)
@@ -47,88 +178,70 @@ class Archive:
         """
         members = Members.of(self.path, self.stack)
         saved, index = members.document("manifest.json"), read_index(members)
-        root = self._root(index, needed=saved is None) if index is not None else None
-        entry = self._chosen(_list(saved), root) if saved is not None else None
+        root: Descriptor | None = None
+        if index is not None:
+            try:
+                root = select(index, self.name, str(self.path))
+            except SandboxError:
+                if saved is None:  # else its table may list the image
+                    raise
+        entry = self._chosen(saved, root) if saved is not None else None
         image: Image | None = None
         if entry is not None and not (root and root.media_type in INDEXES):
-            image = self._saved(members, entry)
-        if root is not None and (
-            image is None or any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
-        ):
+            image = _saved_image(members, entry)
+        has_packed = image is not None and any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
+        if root is not None and (image is None or has_packed):
             image = tree_of(members, root).image(Blobs(members))
         if image is None:
             raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
         return image
 
-    def _saved(self, members: Members, entry: Mapping[str, Any]) -> Image:
-        config = members.document(entry["Config"])
-        if config is None:
-            raise incomplete(members, entry["Config"])
-        described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
-        places, layers = {described.digest: str(entry["Config"])}, []
-        names, diff_ids = entry["Layers"] or (), manifests.diff_ids(config)  # Go writes null for no layers
-        if len(names) != len(diff_ids):
-            raise incomplete(members, f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
-        for name, diff_id in zip(names, diff_ids, strict=True):
-            if name not in members:
-                raise incomplete(members, name)
-            layer = _layer(members, name, diff_id)
-            places[layer.digest] = name
-            layers.append(layer)
-        return Tree.of(described, layers).image(Blobs(members, places))
-
-    def _root(self, index: Mapping[str, Any], *, needed: bool) -> Descriptor | None:
-        """Return what index.json has for the name, None where the other table may say more."""
+    def _chosen(self, saved: bytes, root: Descriptor | None) -> dict[str, Any] | None:
+        """Return the entry of manifest.json for the name, None where only index.json has it, as `root`."""
         try:
-            return select(index, self.name, str(self.path))
-        except SandboxError:
-            if needed:
-                raise
-            return None
-
-    def _chosen(self, entries: list[dict[str, Any]], root: Descriptor | None) -> dict[str, Any] | None:
-        """Return the image of the name, None where only index.json has it, as `root`."""
+            entries = list(json_text.document(saved))
+            for entry in entries:
+                posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
         if not entries:
             raise BadImage(f"{self.path} holds no image", details="its manifest.json is empty", fix=_FIX)
         if self.name is None and len(entries) == 1:
-            return entries[0]
-        names = [name for entry in entries for name in entry.get("RepoTags") or [f"sha256:{_id(entry)}"]]
+            return dict(entries[0])
+        names: list[str] = []
         for entry in entries:
-            if self.name is not None and _goes_by(entry, self.name):
-                return entry
+            tags = entry.get("RepoTags") or ()
+            # Docker's classic store names images without a tag by the digest of their configuration.
+            match = _DIGEST.search(entry["Config"])
+            identity = match[0] if match else ""
+            if self.name and (any(same(tag, self.name) for tag in tags) or is_short_for(self.name, identity)):
+                return dict(entry)
+            names += tags or [f"sha256:{identity}"]
         if root is not None:
             return None
         brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
         raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
 
 
-def _id(entry: Mapping[str, Any]) -> str:
-    """Return the digest of an image's configuration, by which Docker's classic store names images without a tag."""
-    found = _DIGEST.search(entry["Config"])
-    return found[0] if found else ""
-
-
-def _goes_by(entry: Mapping[str, Any], name: str) -> bool:
-    return any(same(tag, name) for tag in entry.get("RepoTags") or ()) or is_short_for(name, _id(entry))
-
-
-def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
-    """Describe a raw layer, whose digest is its diff id (the upload checks it), or measure a compressed one."""
-    head = next(members.chunks(name), b"")
-    suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
-    if not suffix:
-        return Descriptor(OCI_LAYER, diff_id, members.size(name))
-    measured = Measured(members.chunks(name))
-    for _ in measured:
-        pass
-    return Descriptor(OCI_LAYER + suffix, measured.digest, members.size(name))
-
-
-def _list(saved: bytes) -> list[dict[str, Any]]:
-    try:
-        entries = json_text.document(saved)
-        for entry in entries:
-            posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
-        return list(entries)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+def _saved_image(members: Members, entry: Mapping[str, Any]) -> Image:
+    config = members.document(entry["Config"])
+    if config is None:
+        raise incomplete(members, entry["Config"])
+    described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
+    places, layers = {described.digest: str(entry["Config"])}, []
+    names, diff_ids = entry["Layers"] or (), manifests.diff_ids(config)  # Go writes null for no layers
+    if len(names) != len(diff_ids):
+        raise incomplete(members, f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
+    for name, digest in zip(names, diff_ids, strict=True):
+        if name not in members:
+            raise incomplete(members, name)
+        head = next(members.chunks(name), b"")
+        suffix = next((suffix for magic, suffix in _SUFFIXES.items() if head.startswith(magic)), "")
+        if suffix:  # a raw layer's digest is its diff id, which the upload checks
+            measured = Measured(members.chunks(name))
+            for _ in measured:
+                pass
+            digest = measured.digest
+        places[digest] = name
+        layers.append(Descriptor(OCI_LAYER + suffix, digest, members.places[name][1]))
+    return Tree.of(described, layers).image(Blobs(members, places))

@@ -18,7 +18,7 @@ from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
 
 LARGEST_DOCUMENT = 8 << 20
-SHORT = 12
+SHORTEST_ID = 12  # digits, as Docker shows them
 AGAIN = "write it again with the tool that made it"
 
 
@@ -37,8 +37,6 @@ class BlobFiles(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """The files in a folder."""
-
     path: Path
 
     def __contains__(self, name: str) -> bool:
@@ -76,22 +74,16 @@ class Blobs:
             yield chunks
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The layout in `folder`, and the image `name` of it; without a name it must hold exactly one."""
-
-    folder: Path
-    name: str | None = None
-
-    def image(self) -> Image:
-        files = Folder(self.folder)
-        if (index := read_index(files)) is None:
-            raise BadImage(
-                f"{self.folder} is not an OCI layout",
-                details="it has no index.json",
-                fix="write `from: archive`" if self.folder.is_file() else "give the folder with index.json and blobs/",
-            )
-        return tree_of(files, select(index, self.name, str(self.folder))).image(Blobs(files))
+def layout_image(folder: Path, name: str | None = None) -> Image:
+    """Return the image `name` of the layout in `folder`; without a name it must hold exactly one."""
+    files = Folder(folder)
+    if (index := read_index(files)) is None:
+        raise BadImage(
+            f"{folder} is not an OCI layout",
+            details="it has no index.json",
+            fix="write `from: archive`" if folder.is_file() else "give the folder with index.json and blobs/",
+        )
+    return tree_of(files, select(index, name, str(folder))).image(Blobs(files))
 
 
 def read_index(files: BlobFiles) -> Mapping[str, Any] | None:
@@ -103,11 +95,17 @@ def read_index(files: BlobFiles) -> Mapping[str, Any] | None:
 
 
 def tree_of(files: BlobFiles, root: Descriptor) -> Tree:
-    """Follow an image in the layout down to its blobs, which must be there. Raises MissingBlob, BadImage."""
+    """Follow an image in the layout down to its blobs, which must exist. Raises MissingBlob, BadImage."""
 
     def read(child: Descriptor) -> Document | None:
-        data = files.document(place(child))
-        return None if data is None else _verified(child, data, str(files.path))
+        if (data := files.document(place(child))) is None:
+            return None
+        try:  # under the digest of other bytes it would be another image, or one that no index has
+            whole = b"".join(digests.verified([data], child.digest, child.size))
+        except digests.DigestMismatch as error:
+            details = f"{error.brief}: {error.details}"
+            raise BadImage(f"{files.path} is damaged", details=details, fix=AGAIN) from error
+        return manifests.document(whole, child.media_type)
 
     if (document := read(root)) is None:
         raise incomplete(files, str(root))
@@ -125,61 +123,37 @@ def incomplete(files: BlobFiles, missing: str) -> MissingBlob:
     return MissingBlob(f"{files.path} is not complete", details=f"missing: {missing}", fix=AGAIN)
 
 
-def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
-    content = manifests.parse(Document(manifests.OCI_INDEX, manifests.canonical(index)))
-    return content.manifests if isinstance(content, Index) else ()
-
-
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
-    """Return the descriptor called `name`, or the only one. Raises SandboxError naming the possible choices."""
-    children = listed(index)
+    """Return the descriptor called `name`, or the only one. Raises SandboxError naming the possible choices.
+
+    A name is the full one of an annotation, its tag alone, or a digest, which may be short.
+    """
+    content = manifests.parse(Document(manifests.OCI_INDEX, manifests.canonical(index)))
+    children = content.manifests if isinstance(content, Index) else ()
     if not children:
-        raise BadImage(
-            f"{where} holds no image",
-            details="its index.json lists none",
-            fix=AGAIN,
-        )
-    fitting = [child for child in children if name is None or goes_by(child, name)]
-    distinct = list({child.digest: child for child in fitting}.values())
+        raise BadImage(f"{where} holds no image", details="its index.json lists none", fix=AGAIN)
+    distinct: dict[str, Descriptor] = {}
+    existing = set[str]()
+    for child in children:
+        names = [text for key in (CONTAINERD_NAME, REF_NAME) if (text := child.annotations.get(key))]
+        existing.add(names[0] if names else str(child))
+        is_named = name in names or any(same(text, name or "") for text in names)
+        if name is None or is_named or is_short_for(name, child.digest):
+            distinct.setdefault(child.digest, child)
     if len(distinct) == 1:
-        return distinct[0]
-    there = f"there: {', '.join(sorted({_label(child) or str(child) for child in children}))}"
+        return next(iter(distinct.values()))
+    details = f"there: {', '.join(sorted(existing))}"
     if name is None:
-        raise BadImage(f"{where} holds {len(children)} images", details=there, fix="say which one with `image:`")
-    raise BadImage(f"{where} has no image {name}", details=there, fix="correct `image:`")
-
-
-def goes_by(child: Descriptor, name: str) -> bool:
-    """Tell whether a descriptor has the `name`: as its full name, its tag alone, or its digest, which may be short."""
-    labels = {child.annotations.get(REF_NAME), child.annotations.get(CONTAINERD_NAME)}
-    if name in labels or is_short_for(name, child.digest):
-        return True
-    return any(label is not None and same(label, name) for label in labels)
+        raise BadImage(f"{where} holds {len(children)} images", details=details, fix="say which one with `image:`")
+    raise BadImage(f"{where} has no image {name}", details=details, fix="correct `image:`")
 
 
 def is_short_for(name: str, digest: str) -> bool:
-    """Tell whether `name` is a `digest`, or begins it: Docker shows twelve digits of one."""
     digits = name.removeprefix("sha256:")
-    return len(digits) >= SHORT and digest.removeprefix("sha256:").startswith(digits)
+    return len(digits) >= SHORTEST_ID and digest.removeprefix("sha256:").startswith(digits)
 
 
 def same(name: str, other: str) -> bool:
     """Tell whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
     parsed = [reference.with_default_tag() for text in (name, other) if (reference := references.of_text(text))]
     return len(parsed) == 2 and parsed[0] == parsed[1]
-
-
-def _verified(child: Descriptor, data: bytes, where: str) -> Document:
-    """Return the document `child`, whose bytes in the file or folder `where` are `data`.
-
-    Raises BadImage for other bytes: under the digest of these it would be another image, or one that no index has.
-    """
-    try:
-        whole = b"".join(digests.verified([data], child.digest, child.size))
-    except digests.DigestMismatch as error:
-        raise BadImage(f"{where} is damaged", details=": ".join((error.brief, error.details)), fix=AGAIN) from error
-    return manifests.document(whole, child.media_type)
-
-
-def _label(child: Descriptor) -> str | None:
-    return child.annotations.get(CONTAINERD_NAME) or child.annotations.get(REF_NAME)

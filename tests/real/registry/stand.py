@@ -139,8 +139,8 @@ def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
     content = engine.inspect_image(name) or {}
     found = {}
     with contextlib.ExitStack() as stack:
-        access = engine_store.Access(partial(ContainerFiles, engine), stack)
-        image = engine_store.read_images({name: content}, engine.root, lambda _: None, access)[name]
+        container = partial(ContainerFiles, engine)
+        image = engine_store.read_images({name: content}, engine.root, lambda _: None, container, stack)[name]
         for blob in image.blobs[1:]:
             with image.origin.open(blob) as chunks:
                 found[blob.digest] = b"".join(chunks)

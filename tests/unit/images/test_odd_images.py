@@ -19,7 +19,7 @@ from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_tar import Archive
-from sandbox.images.sources.layout import Layout
+from sandbox.images.sources.layout import layout_image
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image, walk
 from sandbox.oci.manifest import CONTAINERD_NAME
@@ -184,7 +184,7 @@ def test_folder_and_file_that_are_mixed_up_say_so(tmp_path: Path) -> None:
         image_of(nameless(tmp_path / "layout"))
     assert "from: layout" in caught.value.fix
     with pytest.raises(BadImage) as caught:
-        Layout(archive(tmp_path / "a.tar", {})).image()
+        layout_image(archive(tmp_path / "a.tar", {}))
     assert "from: archive" in caught.value.fix
 
 
@@ -232,7 +232,7 @@ def test_archive_with_a_wrong_number_in_a_header_is_refused(tmp_path: Path, reco
 def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:
     odd = {**NOTHING, "annotations": {manifests.REF_NAME: []}}
     with pytest.raises(BadImage, match="has no image app:1"):
-        Layout(write_layout(tmp_path, index(odd), {}), "app:1").image()
+        layout_image(write_layout(tmp_path, index(odd), {}), "app:1")
 
 
 def test_an_index_that_lists_one_often_reads_it_once() -> None:
