@@ -26,18 +26,26 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 
 def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
-    """Return the images among `entries` that each built one is made from, by the names in its Dockerfile."""
+    """Return, for each image to build, the images among `entries` that its Dockerfile names."""
     places = {(entry.target.repository, entry.target.tag): entry.target for entry in entries}
-    return {
-        entry.target: frozenset(places[place] for place in map(_place, _names(entry)) if place in places)
-        - {entry.target}
-        for entry in entries
-        if isinstance(entry, FromBuild)
-    }
+    made_from = {}
+    for entry in entries:
+        if not isinstance(entry, FromBuild):
+            continue
+        text, file = "", entry.context / (entry.dockerfile or "Dockerfile")
+        with suppress(UsageError):  # the build reports what is wrong with it
+            text = text_file.read(file) if file.is_file() else ""
+        targets = set()
+        for name in names(text, dict(entry.args)):
+            reference = references.of_text(name)  # the builder reports an invalid name
+            if reference and reference.host == DOCKER_HUB and not reference.digest:
+                targets.add(places.get((reference.familiar_path, reference.with_default_tag().tag)))
+        made_from[entry.target] = frozenset(target for target in targets if target and target != entry.target)
+    return made_from
 
 
 def with_made_from(changed: Collection[Target], made_from: Mapping[Target, frozenset[Target]]) -> frozenset[Target]:
-    """Return the images that changed, and those that are made from them, by what `bases` returned."""
+    """Return the images that changed and all images made from them; `made_from` is what `bases` returned."""
     targets = frozenset(changed)
     while more := {target for target, below in made_from.items() if target not in targets and below & targets}:
         targets |= more
@@ -54,23 +62,8 @@ def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
         left = [entry for entry in left if entry not in ready]
 
 
-def _place(name: str) -> tuple[str, str | None] | None:
-    reference = references.of_text(name)  # the builder reports a name that cannot be one
-    if reference is None or reference.host != DOCKER_HUB or reference.digest:
-        return None
-    return reference.familiar_path, reference.with_default_tag().tag
-
-
-def _names(entry: FromBuild) -> Iterator[str]:
-    file = entry.context / (entry.dockerfile or "Dockerfile")
-    text = ""
-    with suppress(UsageError):  # the build reports what is wrong with it
-        text = text_file.read(file) if file.is_file() else ""
-    return names(text, dict(entry.args))
-
-
 def names(text: str, given: Mapping[str, str]) -> Iterator[str]:
-    """Yield the names of images in a Dockerfile, with the arguments that are given; not those of its stages."""
+    """Yield the names of images in a Dockerfile with the `given` arguments; not those of its stages."""
     values, stages, is_global = dict[str, str](), set[str](), True
 
     def filled(text: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import cache, partial
 
 from sandbox.oci import digest as digests
@@ -17,7 +16,6 @@ from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, ca
 REPOSITORY = "sandbox/canary"
 
 
-@cache
 def document() -> Document:
     """Return the canary's manifest: one layer with one file, for the nodes' platform, as containerd requires."""
     config, layer = _blobs()
@@ -42,7 +40,7 @@ def find(client: Client) -> str | None:
 
 
 @cache
-def _blobs() -> Mapping[Descriptor, bytes]:
+def _blobs() -> dict[Descriptor, bytes]:
     content, packed = b"pulled\n", io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         info = tarfile.TarInfo("canary")
@@ -50,17 +48,11 @@ def _blobs() -> Mapping[Descriptor, bytes]:
         tar.addfile(info, io.BytesIO(content))
     layer = packed.getvalue()
     system, architecture = host_platform().split("/")
-    config = canonical(
-        {
-            "architecture": architecture,
-            "os": system,
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [digests.of(layer)]},
-        }
-    )
+    rootfs = {"type": "layers", "diff_ids": [digests.of(layer)]}
+    config = canonical({"architecture": architecture, "os": system, "config": {}, "rootfs": rootfs})
     blobs = {OCI_CONFIG: config, OCI_LAYER: layer}
     return {Descriptor(kind, digests.of(data), len(data)): data for kind, data in blobs.items()}
 
 
-def _opened(data: bytes) -> AbstractContextManager[Iterator[bytes]]:
-    return contextlib.nullcontext(iter((data,)))
+def _opened(data: bytes) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    return contextlib.nullcontext(iter([data]))

@@ -12,8 +12,6 @@ from sandbox.images.lockfile import Promise, require
 from sandbox.images.progress import Action, Ending, Observer
 from sandbox.images.push import looking_up
 from sandbox.images.sources.image_source import Daemon, EngineAccess, NotSaved
-from sandbox.images.transfer import BlobInventory
-from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.image import Image
@@ -51,56 +49,44 @@ def forecast(
 ) -> tuple[Forecast, ...]:
     """Return what `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
 
-    The size of a layer that only a save would give is not known, and its image gets an upper bound.
+    A blob counts for the first image that needs it. The size of a layer that only a save would give is not known, and
+    its image gets an upper bound.
     """
     access = replace(access or EngineAccess(), saving=False)
     if compression is not Compression.RAW:
         access = replace(access, reading=False)
     with looking_up(registry, daemon, Ending(Observer()), access, compression, keychain) as lookup:
         local, failed = lookup.built([entry for entry in entries if not isinstance(entry, FromBuild)], lambda _: None)
-        found: dict[Target, Outcome] = {**failed, **lookup.images(entries, local)}
-        require(promised or {}, lookup.sources(local) | promises(found))
-        inventory, pool = lookup.destination.inventory, lookup.destination.pool
-        images = {target: image for target, image in found.items() if isinstance(image, Image)}
+        outcomes: dict[Target, Outcome] = {**failed, **lookup.images(entries, local)}
+        require(promised or {}, lookup.sources(local) | promises(outcomes))
+        client, inventory = lookup.destination.client, lookup.destination.inventory
+        images = {target: image for target, image in outcomes.items() if isinstance(image, Image)}
         places = {(target.repository, blob.digest) for target, image in images.items() for blob in image.blobs}
-        list(pool.map(lambda place: inventory.size(*place), sorted(places)))
-        forecaster = _Forecaster(lookup.destination.client, inventory)
-        return tuple(forecaster(entry.target, found.get(entry.target)) for entry in entries)
+        list(lookup.destination.pool.map(lambda place: inventory.size(*place), sorted(places)))
+        planned: set[str] = set()
 
+        def would_send(repository: str, digest: str) -> bool:
+            if inventory.size(repository, digest) is not None or inventory.anywhere(digest) or digest in planned:
+                return False
+            planned.add(digest)
+            return True
 
-class _Forecaster:
-    """Goes through the images in their order; a blob counts for the first that needs it."""
+        def predicted(target: Target) -> Forecast:
+            image, name, repository = outcomes.get(target), str(target), target.repository
+            if image is None:
+                return Forecast(name, None, exact=False)
+            if isinstance(image, NotSaved):
+                inspected = image.image
+                layers = [digest for digest in inspected.diff_ids if would_send(repository, digest)]
+                size = int(inspected.content.get("Size") or 0) if layers else 0
+                return Forecast(name, Action.UPLOADED, len(layers) + 1, size, False, inspected.id)
+            if isinstance(image, SandboxError):
+                return Forecast(name, None, error=image)
+            digest = image.root.digest
+            linked = all(inventory.is_confirmed(repository, blob.digest) for blob in image.blobs)
+            sizes = [blob.size for blob in image.blobs if would_send(repository, blob.digest)]
+            published = image.published or client.manifest_digest(repository, target.tag or digest) == digest
+            action = Action.UPLOADED if sizes else Action.SKIPPED if published and linked else Action.MOUNTED
+            return Forecast(name, action, len(sizes), sum(sizes), True, image.source or digest, digest)
 
-    def __init__(self, client: Client, inventory: BlobInventory) -> None:
-        self._client = client
-        self._inventory = inventory
-        self._sent: set[str] = set()
-
-    def __call__(self, target: Target, found: Outcome | None) -> Forecast:
-        match found:
-            case None:
-                return Forecast(str(target), None, exact=False)
-            case NotSaved():
-                layers = [digest for digest in found.image.diff_ids if self._missing(target.repository, digest)]
-                size = int(found.image.content.get("Size") or 0) if layers else 0
-                return Forecast(str(target), Action.UPLOADED, len(layers) + 1, size, False, found.image.id)
-            case SandboxError():
-                return Forecast(str(target), None, error=found)
-            case Image():
-                return self._image(target, found)
-
-    def _image(self, target: Target, image: Image) -> Forecast:
-        digest = image.root.digest
-        linked = all(self._inventory.is_confirmed(target.repository, blob.digest) for blob in image.blobs)
-        missing = [blob.size for blob in image.blobs if self._missing(target.repository, blob.digest)]
-        published = image.published or self._client.manifest_digest(target.repository, target.tag or digest) == digest
-        action = Action.UPLOADED if missing else Action.SKIPPED if published and linked else Action.MOUNTED
-        return Forecast(str(target), action, len(missing), sum(missing), True, image.source or digest, digest)
-
-    def _missing(self, repository: str, digest: str) -> bool:
-        if self._inventory.size(repository, digest) is not None or self._inventory.anywhere(digest):
-            return False
-        if digest in self._sent:
-            return False
-        self._sent.add(digest)
-        return True
+        return tuple(predicted(entry.target) for entry in entries)

@@ -14,7 +14,7 @@ from sandbox.images.sources.image_build import build_all
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import layout_image
-from sandbox.images.sources.remote import Remote
+from sandbox.images.sources.remote import remote_image
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Clients
@@ -95,7 +95,7 @@ class Lookup:
                     image = layout_image(entry.path, entry.image)
                 case FromRegistry():
                     host = DOCKER_HUB_API if entry.image.host == DOCKER_HUB else entry.image.host
-                    image = Remote(self._clients.at(host), entry.image, self._platform, entry.platforms).image()
+                    image = remote_image(self._clients.at(host), entry.image, self._platform, entry.platforms)
         except SandboxError as error:
             return error
         if image.source not in (None, image.root.digest):  # the source has reduced it
@@ -132,7 +132,7 @@ def _narrowed(entry: Entry, whole: Outcome, name: str) -> Outcome:
 
 
 def _checked(target: Target, image: Image) -> Outcome:
-    """Return an image for its target; an error if that is the digest of another image, which nobody would find.
+    """Return an image for its target; an error if that names the digest of another image.
 
     Fewer platforms, or layers as the engine has them, make another image.
     """

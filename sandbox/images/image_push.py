@@ -1,4 +1,4 @@
-"""A push of the images of a manifest, with its lock and verification; for commands, steps and the API."""
+"""A push of the images of images.yaml, with its lock and verification; for commands, steps and the API."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Moves damaged blobs aside, by their digests, so that they are pushed again.
 Repair = Callable[[Collection[str]], None]
-EVERY = 0.5
+PROGRESS_INTERVAL = 0.5  # seconds
 READS = "a container reads layers from the Docker Engine's folder; `daemon: save` in images.yaml turns this off"
 ANNOUNCED = "container-announced"  # a file in the spool: these words were shown once on this machine
 
@@ -50,7 +50,7 @@ class Local:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePush:
-    """The images to push and the registry, once the manifest and its lock are read."""
+    """The images to push and the registry, once images.yaml and its lock are read."""
 
     file: LockFile
     lock: Lock | None
@@ -77,18 +77,22 @@ class ImagePush:
         lock = file.read()
         if locked and lock is None:
             raise UsageError(f"there is no lock {file.path}", fix="write it: sandbox push-images")
-        kind = _compression(packing, lock, registry)
-        if locked and lock is not None and kind is not lock.compression:
-            raise UsageError(
-                f"{file.path} is for {lock.compression.value} layers, not {kind.value}", fix="leave out --compression"
-            )
+        if packing is not None:
+            compression = Compression(packing)
+        elif lock is not None:
+            compression = lock.compression
+        else:
+            compression = Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP
+        if locked and lock is not None and compression is not lock.compression:
+            brief = f"{file.path} is for {lock.compression.value} layers, not {compression.value}"
+            raise UsageError(brief, fix="leave out --compression")
         return cls(
             file=file,
             lock=lock,
             entries=file.entries if update else file.pinned(lock),
             promised=file.promises(lock) if locked and lock else {},
             registry=registry,
-            compression=kind,
+            compression=compression,
             keychain=keychain,
             local=local,
         )
@@ -99,9 +103,8 @@ class ImagePush:
 
     @cached_property
     def engine(self) -> Engine | None:
-        if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
-            return None
-        return self.local.connect()
+        is_needed = any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries)
+        return self.local.connect() if is_needed else None
 
     def foreign(self) -> list[str]:
         """Return a note about images that are locked for another platform: a lock always gives the same bytes."""
@@ -128,8 +131,8 @@ class ImagePush:
         )
 
     def run(self, say: Callable[[str], None]) -> Sequence[Result]:
-        """Push and report the progress; update the lock, if there is one. Raises the errors of `push`."""
-        results = self.push(_Saying(say))
+        """Push and report the progress; update the lock, if it exists. Raises the errors of `push`."""
+        results = self.push(_Lines(say))
         if self.lock and (changes := self.follow(results)):
             say(f"{self.file.path.name}: {', '.join(changes)}")
         return results
@@ -145,23 +148,23 @@ class ImagePush:
 
         `reading` gets the progress of reading, `observer` that of a second push. Raises VerifyFailed.
         """
-        from sandbox.images.verify import VerifyFailed
+        from sandbox.images.verify import VerifyFailed, verify
+
+        targets = {str(target): target for target in self.targets}
+        digests = {targets[result.target]: result.digest for result in results}
+
+        def read_back() -> int:
+            with Client(self.registry, keychain=self.keychain) as client:
+                return verify(digests, client, reading or Observer())
 
         try:
-            return self._read_back(results, reading)
-        except VerifyFailed as harm:
-            if repair is None or not harm.damaged:
+            return read_back()
+        except VerifyFailed as error:
+            if repair is None or not error.damaged:
                 raise
-            repair(harm.damaged)
+            repair(error.damaged)
         self.push(observer, thorough=True)
-        return self._read_back(results, reading)
-
-    def _read_back(self, results: Sequence[Result], reading: Observer | None) -> int:
-        from sandbox.images.verify import verify
-
-        by_name = {str(target): target for target in self.targets}
-        with Client(self.registry, keychain=self.keychain) as client:
-            return verify({by_name[result.target]: result.digest for result in results}, client, reading or Observer())
+        return read_back()
 
     def forecast(self) -> Sequence[Forecast]:
         """Predict what a push would do, without doing it. Raises SandboxError."""
@@ -192,7 +195,9 @@ class ImagePush:
         )
 
 
-class _Saying(Observer):
+class _Lines(Observer):
+    """Reports a push in lines of text."""
+
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._sent = 0
@@ -207,17 +212,9 @@ class _Saying(Observer):
     def sent(self, size: int) -> None:
         self._sent += size
         now = time.monotonic()
-        if now - self._reported >= EVERY:
+        if now - self._reported >= PROGRESS_INTERVAL:
             self._reported = now
             self._say(f"{self._sent / 1e6:.0f} MB")
 
     def failed(self, target: str, error: SandboxError) -> None:
         self._say(f"{target}: {error.brief}")
-
-
-def _compression(packing: str | None, lock: Lock | None, registry: str) -> Compression:
-    if packing is not None:
-        return Compression(packing)
-    if lock is not None:
-        return lock.compression
-    return Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP

@@ -1,4 +1,4 @@
-"""`images.lock.yaml`: the digests of a manifest's images, so that other machines and later days push the same.
+"""`images.lock.yaml`: the digests of the images of images.yaml, so that other machines and later days push the same.
 
 Images of other registries stay at the locked digest, even when their tag has moved, until the lock is renewed.
 Everything else (the Docker Engine, archives, layouts, builds) is the developer's own work and is pushed as it is; the
@@ -27,7 +27,11 @@ from sandbox.oci.compression import Compression
 from sandbox.oci.reference import Target
 from sandbox.system import files
 
-FIX = "bring back what the lock names, or push without --locked, which renews it"
+HEADER = """\
+# Written by `sandbox push-images`; not to be edited. It belongs in git, next to the manifest of images.
+# `source` is what an image was taken from, `digest` what its name stands for in the sandbox's registry.
+# `sandbox push-images --locked` pushes exactly this or nothing, `sandbox push-images --update` renews it.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,19 +49,22 @@ class Drift(SandboxError):
 
     def __init__(self, lines: Mapping[str, str]) -> None:
         count = f"{len(lines)} images are" if len(lines) > 1 else "1 image is"
-        details = "\n".join(f"{target}: {line}" for target, line in lines.items())
-        super().__init__(f"{count} not what the lock says", details=details, fix=FIX)
+        super().__init__(
+            f"{count} not what the lock says",
+            details="\n".join(f"{target}: {line}" for target, line in lines.items()),
+            fix="bring back what the lock names, or push without --locked, which renews it",
+        )
 
 
-def require(promises: Mapping[Target, Promise], found: Mapping[Target, Promise]) -> None:
-    """Raise Drift for images of `found` that differ from their promise.
+def require(promises: Mapping[Target, Promise], actual: Mapping[Target, Promise]) -> None:
+    """Raise Drift for images of `actual` that differ from their promise.
 
     An empty digest is not known yet. An image whose digest in the registry is the promised one is right, whatever its
     source: an engine with the containerd store gives other ids than one with the classic store.
     """
     lines: dict[str, str] = {}
     for target, promise in promises.items():
-        now = found.get(target)
+        now = actual.get(target)
         if now is None or now.digest == promise.digest or now.source == promise.digest:
             continue
         if now.source != promise.source:
@@ -66,13 +73,6 @@ def require(promises: Mapping[Target, Promise], found: Mapping[Target, Promise])
             lines[str(target)] = f"the lock says {promise.digest}, it would become {now.digest}"
     if lines:
         raise Drift(lines)
-
-
-HEADER = """\
-# Written by `sandbox push-images`; not to be edited. It belongs in git, next to the manifest of images.
-# `source` is what an image was taken from, `digest` what its name stands for in the sandbox's registry.
-# `sandbox push-images --locked` pushes exactly this or nothing, `sandbox push-images --update` renews it.
-"""
 
 
 Digest = Annotated[str, AfterValidator(digest.checked)]
@@ -98,7 +98,7 @@ class Lock(Document):
     images: tuple[Locked, ...] = ()
 
     @property
-    def by_target(self) -> Mapping[str, Locked]:
+    def by_target(self) -> dict[str, Locked]:
         return {image.target: image for image in self.images}
 
 
@@ -117,13 +117,13 @@ def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:
-    was, now = old.by_target, new.by_target
-    words = [f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]]
-    words += [f"{name} added" for name in sorted(now.keys() - was.keys())]
-    words += [f"{name} removed" for name in sorted(was.keys() - now.keys())]
+    before, after = old.by_target, new.by_target
+    lines = [f"{name} changed" for name in sorted(before.keys() & after.keys()) if before[name] != after[name]]
+    lines += [f"{name} added" for name in sorted(after.keys() - before.keys())]
+    lines += [f"{name} removed" for name in sorted(before.keys() - after.keys())]
     if old.compression is not new.compression:
-        words.append(f"layers now {new.compression.value}")
-    return tuple(words)
+        lines.append(f"layers now {new.compression.value}")
+    return tuple(lines)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class LockFile:
         return lock_path(self.manifest)
 
     def read(self) -> Lock | None:
-        """Return the lock as it is now, None when there is none. Raises UsageError with file, line and key."""
+        """Return the lock as it is now, None without a file. Raises UsageError with file, line and key."""
         try:
             return load_document(self.path, Lock) if self.path.exists() else None
         except BadFile as error:
@@ -155,14 +155,21 @@ class LockFile:
             raise
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
-        return tuple(self._pinned(entry, lock) for entry in self.entries) if lock else self.entries
+        """Return the entries, those of other registries with their locked digests."""
+        entries: list[Entry] = []
+        for entry in self.entries:
+            if isinstance(entry, FromRegistry) and (locked := self._locked(entry, lock)):
+                image = replace(entry.image, digest=locked.source)
+                entry = replace(entry, image=image, platforms=entry.platforms or locked.platforms)
+            entries.append(entry)
+        return tuple(entries)
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
-        locked = {entry.target: self._locked(entry, lock) for entry in self.entries} if lock else {}
+        locked = {entry.target: self._locked(entry, lock) for entry in self.entries}
         return {target: image.digest for target, image in locked.items() if image}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
-        images, lines = dict(lock.by_target), {}
+        images, lines = lock.by_target, {}
         promised: dict[Target, Promise] = {}
         for entry in self.entries:
             name, origin = str(entry.target), self.describe(entry)
@@ -179,19 +186,18 @@ class LockFile:
         return promised
 
     def renewed(self, results: Sequence[Result], old: Lock | None, compression: Compression) -> Lock:
-        """Return the lock after a push: what was pushed, and for images that failed what was locked before."""
+        """Return the lock after a push: the results, and for images that failed what was locked before."""
         pushed = {result.target: result for result in results}
-        before = old.by_target if old else {}
         images = []
         for entry in self.entries:
-            name, origin = str(entry.target), self.describe(entry)
+            name = str(entry.target)
             if result := pushed.get(name):
-                platforms = () if entry.platforms else result.platforms
+                platforms, origin = () if entry.platforms else result.platforms, self.describe(entry)
                 images.append(
                     Locked(target=name, origin=origin, platforms=platforms, source=result.source, digest=result.digest)
                 )
-            elif name in before and before[name].origin == origin:
-                images.append(before[name])
+            elif locked := self._locked(entry, old):
+                images.append(locked)
         return lock_of(images, compression)
 
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:
@@ -205,6 +211,11 @@ class LockFile:
 
     def describe(self, entry: Entry) -> str:
         """Describe an entry's source in one line, with relative paths: a changed entry has another line."""
+
+        def relative(path: Path) -> str:
+            folder = self.manifest.parent
+            return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
         match entry:
             case FromRegistry():
                 words = ["registry", str(entry.image)]
@@ -212,24 +223,13 @@ class LockFile:
                 words = ["daemon", entry.image]
             case FromArchive() | FromLayout():
                 kind = "archive" if isinstance(entry, FromArchive) else "layout"
-                words = [kind, self._relative(entry.path), *([entry.image] if entry.image else [])]
+                words = [kind, relative(entry.path), *([entry.image] if entry.image else [])]
             case FromBuild():
-                words = ["build", self._relative(entry.context)]
+                words = ["build", relative(entry.context)]
                 words += [entry.dockerfile] if entry.dockerfile else []
                 words += ["target", entry.stage] if entry.stage else []
         return " ".join([*words, *(["for", *entry.platforms] if entry.platforms else [])])
 
-    def _relative(self, path: Path) -> str:
-        folder = self.manifest.parent
-        return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-    def _locked(self, entry: Entry, lock: Lock) -> Locked | None:
-        locked = lock.by_target.get(str(entry.target))
-        return locked if locked is not None and locked.origin == self.describe(entry) else None
-
-    def _pinned(self, entry: Entry, lock: Lock) -> Entry:
-        locked = self._locked(entry, lock)
-        if not isinstance(entry, FromRegistry) or locked is None:
-            return entry
-        image = replace(entry.image, digest=locked.source)
-        return replace(entry, image=image, platforms=entry.platforms or locked.platforms)
+    def _locked(self, entry: Entry, lock: Lock | None) -> Locked | None:
+        locked = lock.by_target.get(str(entry.target)) if lock else None
+        return locked if locked and locked.origin == self.describe(entry) else None

@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 
 class PushFailed(SandboxError):
-    """Some images were not pushed: `failures` says which and why; `results` are those that were.
+    """Some images were not pushed: `failures` has the error of each; `results` are the pushed ones.
 
-    `untried` are those that were given up because others failed.
+    `untried` were given up because others failed.
     """
 
     id = "push-failed"
@@ -50,9 +50,11 @@ class PushFailed(SandboxError):
                 lines.append(f"fix: {error.fix}")
         lines += [f"{target}: not tried any more" for target in untried]
         count = len(results) + len(failures) + len(untried)
-        brief = f"{len(failures) + len(untried)} of {count} images not pushed"
-        fix = "do what is said of each image, then push again" if len(fixes) > 1 else fixes.pop()
-        super().__init__(brief, details="\n".join(lines), fix=fix)
+        super().__init__(
+            f"{len(failures) + len(untried)} of {count} images not pushed",
+            details="\n".join(lines),
+            fix="do what is said of each image, then push again" if len(fixes) > 1 else fixes.pop(),
+        )
         self.results = results
         self.failures = failures
         self.untried = tuple(untried)
@@ -136,19 +138,19 @@ class _Run:
         self._ending = ending
         self._promised = promised
         self._fail_fast = fail_fast
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
         self._readable: frozenset[Target] = frozenset()  # images that are saved if the engine's folders are damaged
 
     def __call__(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
-        local, done = self._lookup.built(entries, self._ending.observer.building)
-        results: dict[Target, Result | SandboxError] = dict(done)
-        if not (done and self._fail_fast):
+        local, failed = self._lookup.built(entries, self._ending.observer.building)
+        results: dict[Target, Result | SandboxError] = dict(failed)
+        if not (failed and self._fail_fast):
             if self._promised:
                 require(self._promised, self._lookup.sources(local))
-            found: dict[Target, Outcome] = {**done, **self._lookup.images(entries, local)}
-            require(self._promised, promises(found))
+            images: dict[Target, Outcome] = {**failed, **self._lookup.images(entries, local)}
+            require(self._promised, promises(images))
             self._readable = frozenset(entry.target for entry in local)
-            results = self._push(found)
+            results = self._push(images)
             if damaged := [entry for entry in local if isinstance(results.get(entry.target), _DAMAGED)]:
                 log.info("saved after all: %s", ", ".join(str(entry.target) for entry in damaged))
                 self._readable = frozenset()
@@ -159,16 +161,16 @@ class _Run:
             raise PushFailed(pushed, failures, [e.target for e in entries if e.target not in results])
         return pushed
 
-    def _push(self, found: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
+    def _push(self, outcomes: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
         """Transfer all blobs, then publish the images whose own are in place."""
-        done: dict[Target, Result | SandboxError] = {}
-        for target, error in found.items():
+        results: dict[Target, Result | SandboxError] = {}
+        for target, error in outcomes.items():
             if isinstance(error, SandboxError):
-                done[target] = self._failed(target, error)
-        images = {target: image for target, image in found.items() if isinstance(image, Image)}
-        if done and self._fail_fast:
-            return done
-        pool = self._destination.pool
+                results[target] = self._failed(target, error)
+        if results and self._fail_fast:
+            return results
+        pool, inventory = self._destination.pool, self._destination.inventory
+        images = {target: image for target, image in outcomes.items() if isinstance(image, Image)}
         images = dict(zip(images, pool.map(self._vouched, images.items()), strict=True))
         transfers = plan_transfers(images)
         self._ending.observer.planned(len(images), len(transfers), sum(transfer.blob.size for transfer in transfers))
@@ -177,7 +179,7 @@ class _Run:
             for transfer, result in zip(transfers, pool.map(self._carry, transfers), strict=True)
             if result is not None
         ]
-        lost = {
+        failures = {
             (repository, transfer.blob.digest): error
             for transfer, result in carried
             for repository, error in result.failures.items()
@@ -185,12 +187,12 @@ class _Run:
         ready: dict[Target, Image] = {}
         for target, image in images.items():
             places = [(target.repository, blob.digest) for blob in image.blobs]
-            if failed := next((lost[place] for place in places if place in lost), None):
-                done[target] = self._failed(target, failed)
-            elif all(self._destination.inventory.is_confirmed(*place) for place in places):
+            if failed := next((failures[place] for place in places if place in failures), None):
+                results[target] = self._failed(target, failed)
+            elif all(inventory.is_confirmed(*place) for place in places):
                 ready[target] = image
         published = pool.map(lambda item: self._publish(item[0], item[1], carried), ready.items())
-        return done | {target: result for target, result in zip(ready, published, strict=True) if result}
+        return results | {target: result for target, result in zip(ready, published, strict=True) if result}
 
     def _vouched(self, item: tuple[Target, Image]) -> Image:
         """Let the image's tag vouch for the blobs, if it names this very image already."""
@@ -252,7 +254,7 @@ class _Run:
             digest=image.root.digest,
             action=Action.UPLOADED if size else Action.SKIPPED if image.published and not brought else Action.MOUNTED,
             size=size,
-            seconds=time.monotonic() - self._begun,
+            seconds=time.monotonic() - self._started,
             notes=image.notes,
             unique=sum(blob.size for blob, _ in own),
             source=image.source or image.root.digest,

@@ -1,15 +1,15 @@
-"""The step that pushes the images of the spec's manifest."""
+"""The step that pushes the images of the spec's images.yaml."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sandbox.engine import Engine
 from sandbox.engine.engine_images import build_context
@@ -24,7 +24,7 @@ from sandbox.oci.reference import Target
 from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
 
-WIDTH = 8  # images that are checked at once
+CHECKS_AT_ONCE = 8
 
 if TYPE_CHECKING:
     from sandbox.images.image_push import ImagePush
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class PushStep(NothingToUndo):
     """Pushes images that are missing or have changed; the data is in the registry's volume.
 
-    Images of other registries are pushed as they are locked. For all others the lock, if there is one, is updated: they
-    are the developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are
-    compressed, `buildx` is the program for images that are built, where the docker CLI does not have it.
+    Images of other registries are pushed as they are locked. For all others an existing lock is updated: they are the
+    developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are compressed,
+    `buildx` is the program for images that are built, where the docker CLI does not have it.
     """
 
     engine: Engine
@@ -55,78 +55,74 @@ class PushStep(NothingToUndo):
 
     def check(self) -> Status:
         locked = self.images.digests(self.images.read())
+        entries = self.images.entries
         try:
-            with Client(self.url, keychain=self.keychain) as client, ThreadPoolExecutor(WIDTH) as pool:
-                entries = self.images.entries
-                found = list(zip(entries, pool.map(partial(self._found, client), entries), strict=True))
+            with Client(self.url, keychain=self.keychain) as client, ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
+                results = list(zip(entries, pool.map(partial(self._compare, client), entries), strict=True))
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        missing = [str(entry.target) for entry, (document, _) in found if document is None]
+        missing = [str(entry.target) for entry, (document, _) in results if document is None]
         if missing:
             return Status(State.ABSENT, f"missing: {', '.join(missing)}")
-        changed = [f"{entry.target}: the engine has another image by now" for entry, (_, same) in found if not same]
-        changed += [f"{target}: {name} has changed since it was built" for target, name in self._changed()]
+        changed = [f"{entry.target}: the engine has another image by now" for entry, (_, same) in results if not same]
+        changed += [f"{target}: {name} has changed since it was built" for target, name in self._changed_files()]
         if changed:
             return Status(State.DRIFTED, "; ".join(changed))
         strayed = [
             f"{entry.target} is {document.digest}, the lock says {locked[entry.target]}"
-            for entry, (document, _) in found
+            for entry, (document, _) in results
             if document is not None and document.digest != locked.get(entry.target, document.digest)
         ]
         return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        self._all().run(work.say)
-        self.built.update(entry.target for entry in self.images.entries)
+        self.push(None, work.say)
 
-    def push(self, entries: Sequence[Entry], say: Callable[[str], None]) -> Sequence[Result]:
-        """Push some of the images, which may have been built meanwhile. Raises SandboxError."""
-        results = replace(self._all(), entries=tuple(entries)).run(say)
-        self.built.update(entry.target for entry in entries)
-        return results
-
-    def _all(self) -> ImagePush:
+    def push(self, entries: Sequence[Entry] | None, say: Callable[[str], None]) -> Sequence[Result]:
+        """Push some of the images, which may have been built meanwhile, or all. Raises SandboxError."""
         from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
 
-        found = self.buildx
-        local = Local(connect=lambda: self.engine, spool=self.spool, buildx=lambda: found)
-        return ImagePush.of(self.images, self.url, self.keychain, local)
+        local = Local(connect=lambda: self.engine, spool=self.spool, buildx=lambda: self.buildx)
+        work: ImagePush = ImagePush.of(self.images, self.url, self.keychain, local)
+        results = (work if entries is None else replace(work, entries=tuple(entries))).run(say)
+        self.built.update(work.targets if entries is None else (entry.target for entry in entries))
+        return results
 
-    def _found(self, client: Client, entry: Entry) -> tuple[Document | None, bool]:
-        """Return the registry's content for an entry, and whether it is what the engine has, as far as known."""
-        reference = entry.target.tag or entry.target.digest or ""
-        document = client.manifest(entry.target.repository, reference)
-        name = _engine_name(entry)
+    def _compare(self, client: Client, entry: Entry) -> tuple[Document | None, bool]:
+        """Return the registry's content for an entry, and whether the engine has the same image, as far as known."""
+        document = client.manifest(entry.target.repository, entry.target.tag or entry.target.digest or "")
+        name = ""
+        if isinstance(entry, FromDaemon | FromBuild):
+            name = entry.image if isinstance(entry, FromDaemon) else entry.engine_name
         if document is None or not name or document.media_type in INDEXES:
             return document, True
         image = self.engine.inspect_image(name)
-        return document, image is None or _is_of(document, str(image["Id"])) or _moved(image)
+        if image is None or str(image["Id"]) in document.data.decode() or image["Id"] == document.digest:
+            return document, True
+        # With containerd's image store an id does not tell what a push would send.
+        return document, "containerd" in str(image.get("GraphDriver") or {}) or "Descriptor" in image
 
-    def _changed(self) -> Iterator[tuple[Target, str]]:
+    def _changed_files(self) -> Iterator[tuple[Target, str]]:
+        """Yield the images to build of which a file is newer, with its name."""
+        manifest = self.images.manifest
         for entry in self.images.entries:
-            if isinstance(entry, FromBuild) and entry.target not in self.built:
-                tagged = _tagged_at(self.engine.inspect_image(entry.engine_name) or {})
-                # The lock is written after a build, and may be in the context.
-                lock, file = self.images.path, entry.dockerfile
-                newer = newer_file(entry.context, tagged, [lock], dockerfile=file) if tagged else None
-                if tagged and _is_newer(self.images.manifest, tagged):  # it says how the image is built
-                    newer = self.images.manifest.name
-                if newer is not None:
-                    yield entry.target, newer
-
-
-def _engine_name(entry: Entry) -> str:
-    match entry:
-        case FromDaemon():
-            return entry.image
-        case FromBuild():
-            return entry.engine_name
-        case _:
-            return ""
-
-
-def _is_of(document: Document, image: str) -> bool:
-    return image in document.data.decode() or image == document.digest
+            if not isinstance(entry, FromBuild) or entry.target in self.built:
+                continue
+            image = self.engine.inspect_image(entry.engine_name) or {}
+            try:  # when the engine last gave the image its name, as every build does
+                tagged = datetime.fromisoformat(str((image.get("Metadata") or {}).get("LastTagTime") or ""))
+            except ValueError:
+                continue
+            if tagged.year <= 1:
+                continue
+            when = tagged.timestamp()
+            # The lock is written after a build, and may be in the context.
+            newer = newer_file(entry.context, when, [self.images.path], dockerfile=entry.dockerfile)
+            # images.yaml says how the image is built; images that a program lists have none.
+            if manifest.is_file() and manifest.stat().st_ctime > when:
+                newer = manifest.name
+            if newer is not None:
+                yield entry.target, newer
 
 
 def newer_file(
@@ -149,25 +145,3 @@ def newer_file(
             if changed > when:
                 return name
     return None
-
-
-def _is_newer(path: Path, when: float) -> bool:
-    try:
-        return path.stat().st_ctime > when
-    except OSError:  # as images that a program lists have none
-        return False
-
-
-def _tagged_at(image: Mapping[str, Any]) -> float:
-    """Return when the engine last gave the image its name, as every build does, in seconds; 0 if unknown."""
-    said = str((image.get("Metadata") or {}).get("LastTagTime") or "")
-    try:
-        when = datetime.fromisoformat(said)
-    except ValueError:
-        return 0.0
-    return when.timestamp() if when.year > 1 else 0.0
-
-
-def _moved(image: Mapping[str, Any]) -> bool:
-    """Tell whether the engine keeps images in containerd, where an id does not tell what a push would send."""
-    return "containerd" in str(image.get("GraphDriver") or {}) or "Descriptor" in image

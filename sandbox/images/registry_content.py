@@ -1,12 +1,12 @@
-"""The content of a registry: tags with sizes, deletion of tags that no manifest of images names, and garbage."""
+"""The content of a registry: tags with sizes, deletion of tags that images.yaml does not name, and garbage."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from sandbox.errors import SandboxError
@@ -19,8 +19,8 @@ ADDONS = "addons/"  # prefix of the repositories with the images of addons, whic
 
 
 @dataclass(frozen=True)
-class ListedTag:
-    """A tag.
+class Tag:
+    """A tag of a registry.
 
     `digest` is None when its manifest is gone. `blobs` are the sizes in bytes, by digest, of everything it needs:
     manifests, configurations, layers.
@@ -29,7 +29,10 @@ class ListedTag:
     repository: str
     tag: str
     digest: str | None
-    blobs: Mapping[str, int]
+    blobs: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
 
     @property
     def size(self) -> int:
@@ -40,14 +43,14 @@ class ListedTag:
 class Catalogue:
     """All tags, sorted by their names."""
 
-    tags: tuple[ListedTag, ...]
+    tags: tuple[Tag, ...]
 
     @property
     def size(self) -> int:
         """Return the bytes of all, each blob counted once, as the registry stores it."""
         return sum({digest: size for tag in self.tags for digest, size in tag.blobs.items()}.values())
 
-    def unique(self, tag: ListedTag) -> int:
+    def unique(self, tag: Tag) -> int:
         """Return the bytes that would be freed without the image of `tag`; other tags of it do not count."""
         return sum(size for digest, size in tag.blobs.items() if self._images[digest] == 1)
 
@@ -58,12 +61,12 @@ class Catalogue:
 
 
 def catalogue(client: Client) -> Catalogue:
-    blobs: dict[str, Mapping[str, int]] = {}
+    blobs: dict[str | None, Mapping[str, int]] = {None: {}}
     tags = []
-    for tag in _tags(client):
+    for tag in _tags(client, lambda _: True):
         if tag.digest is not None and tag.digest not in blobs:
             blobs[tag.digest] = _blobs(client, tag.repository, tag.digest)
-        tags.append(ListedTag(tag.repository, tag.tag, tag.digest, blobs.get(tag.digest or "", {})))
+        tags.append(replace(tag, blobs=blobs[tag.digest]))
     return Catalogue(tuple(tags))
 
 
@@ -73,52 +76,38 @@ def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
         return {}
     sizes = {document.digest: len(document.data)}
     content = parse(document)
-    if isinstance(content, Index):
-        for child in content.manifests:
-            sizes |= _blobs(client, repository, child.digest)
-        return sizes
-    return sizes | {blob.digest: blob.size for blob in (content.config, *content.layers)}
+    if not isinstance(content, Index):
+        return sizes | {blob.digest: blob.size for blob in (content.config, *content.layers)}
+    for child in content.manifests:
+        sizes |= _blobs(client, repository, child.digest)
+    return sizes
 
 
 def image_size(client: Client, repository: str, tag: str | None) -> int:
-    """Return the bytes of all that a tag needs, 0 where there is none. Raises RegistryError."""
+    """Return the bytes of all that a tag needs, 0 for a missing one. Raises RegistryError."""
     digest = client.manifest_digest(repository, tag) if tag else None
     return sum(_blobs(client, repository, digest).values()) if digest else 0
 
 
-@dataclass(frozen=True)
-class Unlisted:
-    """A tag that no manifest of images names; `digest` is None when its manifest is gone already."""
-
-    repository: str
-    tag: str
-    digest: str | None
-
-    def __str__(self) -> str:
-        return f"{self.repository}:{self.tag}"
-
-
-def _tags(
-    client: Client, has: Callable[[str], bool] = lambda _: True, without: Container[tuple[str, str | None]] = ()
-) -> Iterator[Unlisted]:
+def _tags(client: Client, has: Callable[[str], bool]) -> Iterator[Tag]:
     """Yield the tags of the repositories that `has` chooses, sorted."""
     for repository in sorted(filter(has, client.catalog())):
         for tag in sorted(client.tags(repository)):
-            if (repository, tag) not in without:
-                yield Unlisted(repository, tag, client.manifest_digest(repository, tag))
+            yield Tag(repository, tag, client.manifest_digest(repository, tag))
 
 
-def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
+def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Tag, ...]:
     """Return the registry's tags that are not among `targets` and no addon's, sorted. Raises RegistryError."""
     named = {(target.repository, target.tag) for target in targets}
-    return tuple(_tags(client, lambda name: not name.startswith(ADDONS), named))
+    tags = _tags(client, lambda name: not name.startswith(ADDONS))
+    return tuple(tag for tag in tags if (tag.repository, tag.tag) not in named)
 
 
-def tagged_below(client: Client, prefix: str) -> tuple[Unlisted, ...]:
+def tagged_below(client: Client, prefix: str) -> tuple[Tag, ...]:
     return tuple(_tags(client, lambda name: name.startswith(prefix)))
 
 
-def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target]) -> None:
+def prune(client: Client, chosen: Sequence[Tag], targets: Iterable[Target]) -> None:
     """Delete the tags `chosen`, and the manifests that nothing else names.
 
     Of a manifest that one of `targets`, or a tag that is not chosen, names or contains, only the tag is deleted; what
@@ -132,9 +121,9 @@ def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target])
         kept = _below(client, repository, staying)
         for tag in tags.values():
             if tag.digest is None or tag.digest in kept:
-                _untag(client, tag)
-        lost = _below(client, repository, [tag.digest for tag in tags.values() if tag.digest])
-        for digest in reversed([digest for digest in lost if digest not in kept]):
+                _delete(client, repository, tag.tag)
+        unnamed = _below(client, repository, [tag.digest for tag in tags.values() if tag.digest])
+        for digest in reversed([digest for digest in unnamed if digest not in kept]):
             _delete(client, repository, digest)
 
 
@@ -152,30 +141,23 @@ def _below(client: Client, repository: str, names: Iterable[str]) -> dict[str, N
     return digests
 
 
-def _untag(client: Client, tag: Unlisted) -> None:
-    try:
-        _delete(client, tag.repository, tag.tag)
-    except RegistryError as error:
-        if error.status != 400:
-            raise
-        raise SandboxError(
-            f"this registry cannot delete the tag {tag} alone",
-            details=f"other tags, which stay, name the same image {tag.digest}",
-            fix="use distribution 3 or newer, or list the tag in the manifest",
-        ) from error
-
-
 def _delete(client: Client, repository: str, reference: str) -> None:
     try:
         client.delete_manifest(repository, reference)
     except RegistryError as error:
-        if error.status != 405:
-            raise
-        raise SandboxError(
-            "the registry does not allow deletion",
-            details=str(error),
-            fix="start it with REGISTRY_STORAGE_DELETE_ENABLED=true",
-        ) from error
+        if error.status == 400 and not reference.startswith("sha256:"):
+            raise SandboxError(
+                f"this registry cannot delete the tag {repository}:{reference} alone",
+                details="other tags, which stay, name the same image",
+                fix="use distribution 3 or newer, or list the tag in images.yaml",
+            ) from error
+        if error.status == 405:
+            raise SandboxError(
+                "the registry does not allow deletion",
+                details=str(error),
+                fix="start it with REGISTRY_STORAGE_DELETE_ENABLED=true",
+            ) from error
+        raise
 
 
 # registry/storage/garbagecollect.go
@@ -200,8 +182,8 @@ class Garbage:
 def measure_garbage(client: Client, output: str, leftovers: Mapping[str, int]) -> Garbage:
     """Return what the garbage collection with this `output` would delete. Raises RegistryError.
 
-    `leftovers` are the sizes of what is deleted too. Call it before the deletion. The size of a blob that no repository
-    admits to is not known, and not counted.
+    `leftovers` are the sizes of files that are deleted too. Call it before the deletion. A blob that no repository
+    links has an unknown size, which is not counted.
     """
     doomed = frozenset(_BLOB.findall(output))
     manifests = [(repository, digest) for repository, digest in _MANIFEST.findall(output) if digest in doomed]

@@ -32,19 +32,18 @@ class BlobInventory:
         self._sizes: dict[tuple[str, str], int | None] = {}  # None: the repository does not have the blob
         self._vouched: set[tuple[str, str]] = set()
         self._homes: dict[str, tuple[str, int]] = {}
-        self._turns: dict[str, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}
 
     def size(self, repository: str, digest: str) -> int | None:
         """Return the size of a blob that is in `repository`, else None; asks the registry once."""
         key = (repository, digest)
-        with self._turns.setdefault(digest, threading.Lock()):  # several images may need it at the same moment
+        with self._locks.setdefault(digest, threading.Lock()):  # several images may need it at the same moment
             if key not in self._sizes:
                 home = self._homes.get(digest) if key in self._vouched else None
                 size = home[1] if home else self._client.blob_size(repository, digest)
-                if size is None:
-                    self._sizes[key] = None
-                else:
-                    self.add(repository, digest, size)
+                self._sizes[key] = size
+                if size is not None:
+                    self._homes.setdefault(digest, (repository, size))
             return self._sizes[key]
 
     def vouch(self, repository: str, blobs: Iterable[Descriptor]) -> None:
@@ -66,10 +65,7 @@ class BlobInventory:
 
 @dataclass(frozen=True)
 class Destination:
-    """A registry and how to use it.
-
-    `client` speaks to it, `inventory` knows what it has; `sent` is called with numbers of bytes by threads of `pool`.
-    """
+    """A registry: its client, its blobs, what counts sent bytes, and threads for requests to it."""
 
     client: Client
     inventory: BlobInventory
@@ -125,6 +121,7 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
         repository = lacking.pop(0)
         try:
             sent += _bring(transfer, repository, destination)
+            inventory.add(repository, digest, transfer.blob.size)
             brought.append(repository)
         except SandboxError as error:
             failures[repository] = error
@@ -141,15 +138,14 @@ def _bring(transfer: Transfer, repository: str, destination: Destination) -> int
     It is mounted from a repository that has it; if the registry refuses that, it is copied through this machine. Else
     the first origin that can give it completely is read.
     """
-    client, inventory, blob = destination.client, destination.inventory, transfer.blob
+    client, blob = destination.client, transfer.blob
     openings: list[OpenBlob] = [partial(origin.open, blob) for origin in transfer.origins]
     begun: str | None = None
-    if home := inventory.anywhere(blob.digest):
+    if home := destination.inventory.anywhere(blob.digest):
         openings = [partial(client.blob, home[0], blob.digest)]
         try:
             begun = client.mount(repository, blob.digest, home[0])
             if begun is None:
-                inventory.add(repository, blob.digest, blob.size)
                 return 0
         except RegistryError as error:
             if error.transient:
@@ -157,29 +153,28 @@ def _bring(transfer: Transfer, repository: str, destination: Destination) -> int
     problem: SandboxError | None = None
     for open_blob in openings:
         try:
-            client.upload(repository, blob, partial(_observed, open_blob, destination.sent), begun=begun)
+            client.upload(repository, blob, partial(_counted, open_blob, destination.sent), begun=begun)
         except SandboxError as error:
             problem = problem or error
         else:
-            inventory.add(repository, blob.digest, blob.size)
             return blob.size
     raise problem or SandboxError(f"no source has {blob.digest}")
 
 
 @contextlib.contextmanager
-def _observed(open_blob: OpenBlob, sent: Callable[[int], None]) -> Iterator[Iterator[bytes]]:
-    with open_blob() as chunks:
-        yield _counted(chunks, sent)
-
-
-def _counted(chunks: Iterator[bytes], sent: Callable[[int], None]) -> Iterator[bytes]:
+def _counted(open_blob: OpenBlob, sent: Callable[[int], None]) -> Iterator[Iterator[bytes]]:
     """Count what a source gives, whose own failure must not pass for one of the registry's connection."""
-    try:
-        for chunk in chunks:
-            sent(len(chunk))
-            yield chunk
-    except OSError as error:
-        raise BadImage("a layer cannot be read to its end", details=str(error)) from error
+
+    def counted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            for chunk in chunks:
+                sent(len(chunk))
+                yield chunk
+        except OSError as error:
+            raise BadImage("a layer cannot be read to its end", details=str(error)) from error
+
+    with open_blob() as chunks:
+        yield counted(chunks)
 
 
 def publish(target: Target, image: Image, destination: Destination) -> None:
@@ -187,11 +182,10 @@ def publish(target: Target, image: Image, destination: Destination) -> None:
 
     Nothing is published before the registry has confirmed every blob in this repository.
     """
-    client = destination.client
+    client, root = destination.client, image.root
     for blob in image.blobs:
         if not destination.inventory.is_confirmed(target.repository, blob.digest):
             raise MissingBlob(f"{target} is not complete in the registry", details=f"missing: {blob.digest}")
-    root = image.root
     name = target.tag or root.digest
     for document in image.documents[:-1]:
         client.put_manifest(target.repository, document.digest, document)

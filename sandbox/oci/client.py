@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Self
 from urllib.parse import quote
 
@@ -246,6 +247,17 @@ class Client:
                 details=f"it claims {claimed}, its content is {digest}",
                 fix="look for a proxy or a cache in between that mixes answers up, then try again",
             )
+
+
+@dataclass(frozen=True)
+class InRegistry:
+    """The Origin of an image whose blobs are all in one repository of a registry."""
+
+    client: Client
+    repository: str
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        return self.client.blob(self.repository, blob.digest)
 
 
 def _chunks(response: Response) -> Iterator[bytes]:

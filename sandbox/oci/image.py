@@ -66,24 +66,20 @@ class Image:
     def root(self) -> Document:
         return self.documents[-1]
 
-
-@dataclass(frozen=True)
-class Tree:
-    """The documents below and including a root, children first, and the blobs they name."""
-
-    documents: tuple[Document, ...]
-    blobs: tuple[Descriptor, ...]
-    notes: tuple[str, ...] = ()
-
     @classmethod
-    def of(cls, config: Descriptor, layers: Sequence[Descriptor]) -> Tree:
-        return cls((image_manifest(config, layers),), tuple(dict.fromkeys((config, *layers))))
-
-    def image(self, origin: Origin) -> Image:
-        return Image(self.documents, self.blobs, origin, self.notes)
+    def of(cls, config: Descriptor, layers: Sequence[Descriptor], origin: Origin, source: str | None = None) -> Image:
+        blobs = tuple(dict.fromkeys((config, *layers)))
+        return cls((image_manifest(config, layers),), blobs, origin, source=source)
 
 
-def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name: str = "", depth: int = 0) -> Tree:
+def walk(
+    root: Document,
+    read: Callable[[Descriptor], Document | None],
+    origin: Origin,
+    *,
+    name: str = "",
+    depth: int = 0,
+) -> Image:
     """Follow `root` down to its blobs; `read` returns a child document, or None when it is missing.
 
     `name` is what the image is called in errors. An index may lack platforms, as when an engine has fetched one of
@@ -92,7 +88,7 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
     """
     content = parse(root)
     if not isinstance(content, Index):
-        return Tree((root,), tuple(dict.fromkeys((content.config, *content.layers))))
+        return Image((root,), tuple(dict.fromkeys((content.config, *content.layers))), origin)
     listed = {child.digest: child for child in content.manifests}
     if depth > MAX_DEPTH or len(listed) > MAX_MANIFESTS:
         brief = f"{name or root.digest} has more than {MAX_MANIFESTS} manifests"
@@ -103,30 +99,31 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
             details=f"the index {root.digest} lists no manifests",
             fix="build or copy the image again with the tool that made it",
         )
-    trees = {
-        digest: walk(document, read, name=name, depth=depth + 1)
+    below = {
+        digest: walk(document, read, origin, name=name, depth=depth + 1)
         for digest, child in listed.items()
         if (document := read(child))
     }
-    missing = [child for child in listed.values() if child.digest not in trees]
-    children = {digest: tree.documents[-1].descriptor for digest, tree in trees.items()}
-    images = [digest for digest in trees if not listed[digest].is_attestation]
+    missing = [child for child in listed.values() if child.digest not in below]
+    children = {digest: image.root.descriptor for digest, image in below.items()}
+    images = [digest for digest in below if not listed[digest].is_attestation]
     if missing and not images:
         details = f"missing: {', '.join(child.digest for child in missing)}"
         raise MissingBlob(f"none of the platforms of {root.digest} is there", details=details)
     is_whole = not missing and all(digest == child.digest for digest, child in children.items())
     if len(images) == 1 and not is_whole:
-        tree = trees[images[0]]
+        image = below[images[0]]
     else:
-        documents = dict.fromkeys(document for tree in trees.values() for document in tree.documents)
-        tree = Tree(
+        documents = dict.fromkeys(document for image in below.values() for document in image.documents)
+        image = Image(
             documents=(*documents, root if is_whole else reduced(root, children)),
-            blobs=tuple(dict.fromkeys(blob for tree in trees.values() for blob in tree.blobs)),
-            notes=tuple(note for tree in trees.values() for note in tree.notes),
+            blobs=tuple(dict.fromkeys(blob for image in below.values() for blob in image.blobs)),
+            origin=origin,
+            notes=tuple(note for image in below.values() for note in image.notes),
         )
     lost = [child.platform or child.digest for child in missing if not child.is_attestation]
     notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
-    return replace(tree, notes=tree.notes + notes)
+    return replace(image, notes=image.notes + notes)
 
 
 def choose(index: Document, platforms: Sequence[str], name: str) -> Document | Descriptor:
@@ -166,8 +163,8 @@ def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[De
     root = chosen if isinstance(chosen, Document) else documents[chosen.digest]
     if root == image.root:
         return image
-    tree = walk(root, lambda child: documents.get(child.digest))
-    return replace(tree.image(image.origin), source=image.source or image.root.digest)
+    narrowed = walk(root, lambda child: documents.get(child.digest), image.origin)
+    return replace(narrowed, source=image.source or image.root.digest)
 
 
 def host_platform() -> str:

@@ -17,7 +17,7 @@ from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images import canary_image
 from sandbox.images.lockfile import LockFile
-from sandbox.images.registry_content import Garbage, Unlisted, measure_garbage, prune, tagged, unlisted
+from sandbox.images.registry_content import Garbage, Tag, measure_garbage, prune, tagged, unlisted
 from sandbox.names import LABEL
 from sandbox.oci import address
 from sandbox.oci.address import Address
@@ -46,7 +46,7 @@ class Pruning:
         return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
 
     @cached_property
-    def _found(self) -> tuple[Unlisted, ...]:
+    def _found(self) -> tuple[Tag, ...]:
         with Client(self.registry, keychain=self.keychain) as client:
             return unlisted(client, self.targets)
 

@@ -23,27 +23,16 @@ from sandbox.images.sources.image_tar import Archive, unnamed_file
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.client import Client
+from sandbox.oci.client import InRegistry
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.digest import CHUNK, Measured
-from sandbox.oci.image import Image, MissingBlob, Origin, Tree, walk
+from sandbox.oci.image import Image, MissingBlob, Origin, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Manifest
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 from sandbox.system import files, interruption
 
 Images = dict[Target, Image | SandboxError]
-
-
-@dataclass(frozen=True)
-class InRegistry:
-    """The Origin of an image whose blobs are all in the registry already."""
-
-    client: Client
-    repository: str
-
-    def open(self, blob: Descriptor) -> contextlib.AbstractContextManager[Iterator[bytes]]:
-        return self.client.blob(self.repository, blob.digest)
 
 
 class EngineImages:
@@ -121,10 +110,10 @@ class EngineImages:
                     )
                 ):
                     continue
-                tree = walk(document, lambda child: self._client.manifest(repository, child.digest))
-                self._inventory.vouch(repository, tree.blobs)
-                if all(self._inventory.size(repository, blob.digest) is not None for blob in tree.blobs):
-                    whole = tree.image(InRegistry(self._client, repository))
+                origin = InRegistry(self._client, repository)
+                whole = walk(document, lambda child: self._client.manifest(repository, child.digest), origin)
+                self._inventory.vouch(repository, whole.blobs)
+                if all(self._inventory.size(repository, blob.digest) is not None for blob in whole.blobs):
                     return replace(whole, source=image.id, published=name == tag)
         return None
 
@@ -142,8 +131,8 @@ class EngineImages:
             return None
         sizes = [place[1] for place in places if place]
         layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(image.diff_ids, sizes, strict=True)]
-        tree = Tree.of(Descriptor(OCI_CONFIG, image.id, config), layers)
-        return replace(tree.image(InRegistry(self._client, repository)), source=image.id)
+        described, origin = Descriptor(OCI_CONFIG, image.id, config), InRegistry(self._client, repository)
+        return Image.of(described, layers, origin, source=image.id)
 
     def _tagged_compressed(self, image: Inspected) -> Image | None:
         """Return the image that has the target's tag if it is this one, complete; else remember its layers."""
@@ -163,8 +152,8 @@ class EngineImages:
             self._compressed |= zip(diff_ids, content.layers, strict=True)
             blobs = tuple(dict.fromkeys((config, *content.layers)))
             if config.digest == image.id and all(self._has(repository, blob) for blob in blobs):
-                whole = Tree((document,), blobs).image(InRegistry(self._client, repository))
-                return replace(whole, source=image.id, published=True)
+                origin = InRegistry(self._client, repository)
+                return Image((document,), blobs, origin, source=image.id, published=True)
         return None
 
     def _has(self, repository: str, blob: Descriptor) -> bool:
@@ -286,7 +275,7 @@ def _replaced_layers(
         if isinstance(result, SandboxError):
             return result
         packed.append(result)
-    return replace(Tree.of(content.config, packed).image(_Spooled(spooled, image.origin)), source=image.source)
+    return Image.of(content.config, packed, _Spooled(spooled, image.origin), source=image.source)
 
 
 @dataclass(frozen=True)

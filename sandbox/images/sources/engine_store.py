@@ -22,7 +22,7 @@ from sandbox.images.sources.image_source import layers_of
 from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.image import Image, Tree, walk
+from sandbox.oci.image import Image, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 
 LARGEST = 256 << 20  # bytes of a document
@@ -160,7 +160,7 @@ class _OverlayStore:
             raise Unreadable("a configuration in the engine's folder is damaged", details=identity)
         layers = [Descriptor(OCI_LAYER, digest, self._size(digest)) for digest in layers_of(content)]
         self.documents[identity] = config
-        return Tree.of(Descriptor(OCI_CONFIG, identity, len(config)), layers).image(self)
+        return Image.of(Descriptor(OCI_CONFIG, identity, len(config)), layers, self)
 
     def _size(self, digest: str) -> int:
         if digest not in self.missing:
@@ -220,10 +220,10 @@ class _ContainerdStore:
         if document is None:
             return None
         with _logged():
-            tree = walk(document, self._read, name=identity)
-            missing = {_path(blob.digest): blob.size for blob in tree.blobs if size_of(blob.digest) is None}
+            image = walk(document, self._read, self, name=identity)
+            missing = {_path(blob.digest): blob.size for blob in image.blobs if size_of(blob.digest) is None}
             if not missing or self.files.sizes(self.folder, list(missing)) == missing:
-                return tree.image(self)
+                return image
             raise Unreadable("a blob in the engine's folder is not complete", details=identity)
         return None
 

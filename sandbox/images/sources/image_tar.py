@@ -23,17 +23,17 @@ from sandbox.errors import SandboxError
 from sandbox.images.sources.layout import (
     LARGEST_DOCUMENT,
     Blobs,
+    image_in,
     incomplete,
     is_short_for,
     read_index,
     same,
     select,
-    tree_of,
 )
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import CHUNK, Measured
-from sandbox.oci.image import Image, Tree
+from sandbox.oci.image import Image
 from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
@@ -191,7 +191,7 @@ class Archive:
             image = _saved_image(members, entry)
         has_packed = image is not None and any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
         if root is not None and (image is None or has_packed):
-            image = tree_of(members, root).image(Blobs(members))
+            image = image_in(members, root)
         if image is None:
             raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
         return image
@@ -244,4 +244,4 @@ def _saved_image(members: Members, entry: Mapping[str, Any]) -> Image:
             digest = measured.digest
         places[digest] = name
         layers.append(Descriptor(OCI_LAYER + suffix, digest, members.places[name][1]))
-    return Tree.of(described, layers).image(Blobs(members, places))
+    return Image.of(described, layers, Blobs(members, places))

@@ -13,7 +13,7 @@ from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
 from sandbox.oci.digest import CHUNK
-from sandbox.oci.image import Image, MissingBlob, Tree, walk
+from sandbox.oci.image import Image, MissingBlob, walk
 from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document, Index
 from sandbox.oci.oci_errors import BadImage
 
@@ -83,7 +83,7 @@ def layout_image(folder: Path, name: str | None = None) -> Image:
             details="it has no index.json",
             fix="write `from: archive`" if folder.is_file() else "give the folder with index.json and blobs/",
         )
-    return tree_of(files, select(index, name, str(folder))).image(Blobs(files))
+    return image_in(files, select(index, name, str(folder)))
 
 
 def read_index(files: BlobFiles) -> Mapping[str, Any] | None:
@@ -94,7 +94,7 @@ def read_index(files: BlobFiles) -> Mapping[str, Any] | None:
         raise BadImage(f"index.json of {files.path} is not valid", details=repr(error), fix=AGAIN) from error
 
 
-def tree_of(files: BlobFiles, root: Descriptor) -> Tree:
+def image_in(files: BlobFiles, root: Descriptor) -> Image:
     """Follow an image in the layout down to its blobs, which must exist. Raises MissingBlob, BadImage."""
 
     def read(child: Descriptor) -> Document | None:
@@ -109,10 +109,10 @@ def tree_of(files: BlobFiles, root: Descriptor) -> Tree:
 
     if (document := read(root)) is None:
         raise incomplete(files, str(root))
-    tree = walk(document, read, name=str(files.path))
-    if lost := next((blob for blob in tree.blobs if place(blob) not in files), None):
+    image = walk(document, read, Blobs(files), name=str(files.path))
+    if lost := next((blob for blob in image.blobs if place(blob) not in files), None):
         raise incomplete(files, str(lost))
-    return tree
+    return image
 
 
 def place(blob: Descriptor) -> str:

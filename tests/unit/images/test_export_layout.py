@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.images.export_layout import write_layout
-from sandbox.images.sources.layout import Layout
+from sandbox.images.sources.layout import layout_image
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import Client
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor
@@ -26,4 +26,4 @@ def test_layout_has_every_blob_of_an_image(registry: Simulator, tmp_path: Path) 
     with Client(registry.url) as client:
         target = parse_target("app:1")
         assert write_layout(client, [target], tmp_path / "layout") == {target: image.digest}
-    assert [blob.digest for blob in Layout(tmp_path / "layout", "app:1").image().blobs] == [digest_of(config), packed]
+    assert [blob.digest for blob in layout_image(tmp_path / "layout", "app:1").blobs] == [digest_of(config), packed]

@@ -21,7 +21,7 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import layout_image
 from sandbox.oci import manifest as manifests
-from sandbox.oci.image import Image, walk
+from sandbox.oci.image import Image
 from sandbox.oci.manifest import CONTAINERD_NAME
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import parse as reference
@@ -233,23 +233,6 @@ def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:
     odd = {**NOTHING, "annotations": {manifests.REF_NAME: []}}
     with pytest.raises(BadImage, match="has no image app:1"):
         layout_image(write_layout(tmp_path, index(odd), {}), "app:1")
-
-
-def test_an_index_that_lists_one_often_reads_it_once() -> None:
-    root, read = manifests.document(index(*[APP.descriptor()] * 500)), list[str]()
-
-    def give(child: manifests.Descriptor) -> manifests.Document:
-        read.append(child.digest)
-        return manifests.document(APP.manifest)
-
-    assert walk(root, give).documents[-1] == root
-    assert read == [digest_of(APP.manifest)]
-
-
-def test_an_index_of_too_many_is_refused() -> None:
-    listed = [{**APP.descriptor(), "digest": digest_of(str(number).encode())} for number in range(1001)]
-    with pytest.raises(BadImage, match="more than 1000 manifests"):
-        walk(manifests.document(index(*listed)), lambda child: None)
 
 
 def test_a_document_that_nests_without_end_is_refused() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.oci import manifest as manifests
-from sandbox.oci.image import MissingBlob, walk
+from sandbox.oci.image import Image, MissingBlob, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, Manifest
+from sandbox.oci.oci_errors import BadImage
 from tests.support.images import TestImage, digest_of, index, layer
 
 IMAGE = TestImage((layer(1), layer(2)))
@@ -78,9 +81,20 @@ def platforms() -> tuple[Document, dict[str, TestImage]]:
     return manifests.document(top), {digest_of(one.manifest): one for one in (arm, amd, proof)}
 
 
+class Nowhere:
+    """The Origin of images whose blobs are not read."""
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        raise NotImplementedError
+
+
+def walked(root: Document, read: Callable[[Descriptor], Document | None]) -> Image:
+    return walk(root, read, Nowhere())
+
+
 def test_a_whole_index_is_walked_children_first() -> None:
     root, images = platforms()
-    tree = walk(root, lambda child: manifests.document(images[child.digest].manifest))
+    tree = walked(root, lambda child: manifests.document(images[child.digest].manifest))
     assert [document.digest for document in tree.documents] == [*images, root.digest]
     assert {blob.digest for blob in tree.blobs} >= {digest_of(one.config) for one in images.values()}
     assert tree.notes == ()
@@ -89,7 +103,7 @@ def test_a_whole_index_is_walked_children_first() -> None:
 def test_single_platform_left_of_an_index_is_a_plain_image() -> None:
     root, images = platforms()
     amd = list(images)[1]
-    tree = walk(root, lambda child: manifests.document(images[amd].manifest) if child.digest == amd else None)
+    tree = walked(root, lambda child: manifests.document(images[amd].manifest) if child.digest == amd else None)
     assert tree.documents[-1].digest == amd
     assert "linux/arm64/v8" in tree.notes[0]
 
@@ -97,7 +111,7 @@ def test_single_platform_left_of_an_index_is_a_plain_image() -> None:
 def test_several_platforms_left_of_an_index_keep_a_reduced_index() -> None:
     root, images = platforms()
     there = list(images)[:2]
-    tree = walk(
+    tree = walked(
         root, lambda child: manifests.document(images[child.digest].manifest) if child.digest in there else None
     )
     content = manifests.parse(tree.documents[-1])
@@ -110,12 +124,31 @@ def test_text_that_is_no_unicode_is_kept_in_a_reduced_index() -> None:
     root, images = platforms()
     odd = manifests.document(root.data[:-1] + b',"annotations":{"a":"\\ud800"}}')
     there = list(images)[:2]
-    tree = walk(odd, lambda child: manifests.document(images[child.digest].manifest) if child.digest in there else None)
+    tree = walked(
+        odd, lambda child: manifests.document(images[child.digest].manifest) if child.digest in there else None
+    )
     assert json.loads(tree.documents[-1].data)["annotations"] == {"a": "\ud800"}
 
 
 def test_an_index_of_which_nothing_is_there_is_named_as_missing() -> None:
     root, images = platforms()
     with pytest.raises(MissingBlob) as caught:
-        walk(root, lambda child: None)
+        walked(root, lambda child: None)
     assert next(iter(images)) in caught.value.details
+
+
+def test_an_index_that_lists_one_often_reads_it_once() -> None:
+    root, read = manifests.document(index(*[IMAGE.descriptor()] * 500)), list[str]()
+
+    def give(child: Descriptor) -> Document:
+        read.append(child.digest)
+        return manifests.document(IMAGE.manifest)
+
+    assert walked(root, give).root == root
+    assert read == [digest_of(IMAGE.manifest)]
+
+
+def test_an_index_of_too_many_is_refused() -> None:
+    listed = [{**IMAGE.descriptor(), "digest": digest_of(str(number).encode())} for number in range(1001)]
+    with pytest.raises(BadImage, match="more than 1000 manifests"):
+        walked(manifests.document(index(*listed)), lambda child: None)
