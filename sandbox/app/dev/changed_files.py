@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -11,8 +11,9 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci.reference import Target
 
-# Temporary files of editors and other programs.
+# Temporary files of editors and other programs; vim writes 4913 to find out whether it may.
 LEFT_OVER = {".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".DS_Store"}
+LEFT_OVER_NAMES = ("*~", "*.swp", "*.swx", "*.swo", "*.pyc", "*.tmp", ".#*", ".goutputstream-*", "4913")
 # More files than this are faster built into an image than copied one by one.
 MOST_COPIED = 100
 
@@ -44,19 +45,14 @@ class DevWork:
     def __bool__(self) -> bool:
         return bool(self.spec or self.images or self.copied or self.manifests)
 
-    @property
-    def targets(self) -> frozenset[Target]:
-        return frozenset(image.target for image in self.images)
-
     def plus(self, other: DevWork) -> DevWork:
         """Return both together; files of an image that is built are not copied."""
         images = {each.target: each for each in (*self.images, *other.images)}
-        copied = {each.entry.target: each for each in self.copied if each.entry.target not in images}
-        for each in other.copied:
-            if each.entry.target in images:
-                continue
-            before = copied.get(each.entry.target)
-            copied[each.entry.target] = before.plus(each) if before else each
+        copied: dict[Target, Copied] = {}
+        for each in (*self.copied, *other.copied):
+            target = each.entry.target
+            if target not in images:
+                copied[target] = copied[target].plus(each) if target in copied else each
         return DevWork(
             spec=self.spec or other.spec,
             images=tuple(images.values()),
@@ -87,27 +83,29 @@ class Project:
         return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
 
     def is_defined_by(self, path: Path) -> bool:
+        """Return whether the file tells what belongs to an image: a Dockerfile, a .dockerignore, a whole context."""
         built = [entry for entry in self.entries if isinstance(entry, FromBuild) and path.is_relative_to(entry.context)]
         return any(path == each.context or _says_how(path.relative_to(each.context).as_posix(), each) for each in built)
 
     def work(self, paths: Collection[Path]) -> DevWork:
-        changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
+        changed = [
+            path
+            for path in paths
+            if path not in self.written
+            and LEFT_OVER.isdisjoint(path.parts)
+            and not any(map(path.match, LEFT_OVER_NAMES))
+        ]
         if any(path in self.spec for path in changed):
             return DevWork(spec=True)
-        asked = [work for entry in self.entries if (work := self._asked(entry, changed))]
-        copied = tuple(each for each in asked if isinstance(each, Copied))
-        rebuilt = self._made_from({each.target for each in asked if not isinstance(each, Copied)})
+        required = [work for entry in self.entries if (work := self._required(entry, changed))]
+        built = with_made_from({each.target for each in required if not isinstance(each, Copied)}, self.bases)
         return DevWork(
-            images=rebuilt,
-            copied=tuple(each for each in copied if each.entry not in rebuilt),
+            images=tuple(entry for entry in self.entries if entry.target in built),
+            copied=tuple(each for each in required if isinstance(each, Copied) and each.entry.target not in built),
             manifests=any(path.is_relative_to(root) for path in changed for root in self.manifests),
         )
 
-    def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
-        affected = with_made_from(changed, self.bases)
-        return tuple(entry for entry in self.entries if entry.target in affected)
-
-    def _asked(self, entry: Entry, changed: Iterable[Path]) -> Entry | Copied | None:
+    def _required(self, entry: Entry, changed: Collection[Path]) -> Entry | Copied | None:
         source = _source(entry)
         inside = [path for path in changed if source and path.is_relative_to(source)]
         if source is None or not inside:
@@ -115,20 +113,19 @@ class Project:
         if not isinstance(entry, FromBuild) or source in inside:
             return entry
         excluded = self.excluded.get(entry.target)
-        names = {path: path.relative_to(source).as_posix() for path in inside}
-        names = {
-            path: name for path, name in names.items() if not (excluded and excluded(name)) or _says_how(name, entry)
-        }
         files: dict[Path, str] = {}
         rules: list[SyncRule] = []
-        for path, name in names.items():
-            placed = None if _says_how(name, entry) else _placed(name, entry)
-            if placed is None:
+        for path in inside:
+            name = path.relative_to(source).as_posix()
+            if _says_how(name, entry):
                 return entry
-            files[path] = placed[1]
-            rules += [] if placed[0] in rules else [placed[0]]
-        if len(files) > MOST_COPIED:
-            return entry
+            if excluded and excluded(name):
+                continue
+            rule, place = next(((rule, place) for rule in entry.sync if (place := rule.place(name))), (None, ""))
+            if rule is None or len(files) == MOST_COPIED:
+                return entry
+            files[path] = place
+            rules += [] if rule in rules else [rule]
         return Copied(entry, files, tuple(rules)) if files else None
 
 
@@ -142,20 +139,6 @@ def _source(entry: Entry) -> Path | None:
             return None
 
 
-def _placed(name: str, entry: FromBuild) -> tuple[SyncRule, str] | None:
-    return next(((rule, place) for rule in entry.sync if (place := rule.place(name))), None)
-
-
 def _says_how(name: str, entry: FromBuild) -> bool:
     dockerfile = str(PurePosixPath(entry.dockerfile or "Dockerfile"))
     return name in (".dockerignore", dockerfile, f"{dockerfile}.dockerignore")
-
-
-def _is_left_over(path: Path) -> bool:
-    name = path.name
-    return (
-        not LEFT_OVER.isdisjoint(path.parts)
-        or name.endswith(("~", ".swp", ".swx", ".swo", ".pyc", ".tmp"))
-        or name.startswith((".#", ".goutputstream-"))
-        or name == "4913"  # which vim writes to find out whether it may
-    )

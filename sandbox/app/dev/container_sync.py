@@ -27,9 +27,6 @@ for path; do rm -rf -- "$path"; done
 tar -xf - -C /
 """
 
-# The phases of pods whose containers do not run again.
-ENDED = ("Succeeded", "Failed")
-
 Run = Callable[[Container, Sequence[str], bytes], Executed]
 
 
@@ -60,17 +57,17 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
     containers = []
     for pod in pods:
         metadata = pod["metadata"]
-        if is_leaving(pod) or (pod.get("status") or {}).get("phase") in ENDED:
+        if is_leaving(pod) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             continue
         statuses = {status["name"]: status for status in container_statuses(pod)}
         for each in lasting(pod["spec"]):
             if str(each.get("image", "")).partition("@")[0] != name:
                 continue
-            known = statuses.get(each["name"]) or {}
-            if "running" not in (known.get("state") or {}):
+            status = statuses.get(each["name"]) or {}
+            if "running" not in (status.get("state") or {}):
                 return []
             place = Container(metadata["namespace"], metadata["name"], each["name"])
-            containers.append(Running(place, restart.is_supervised(each), str(known.get("containerID", ""))))
+            containers.append(Running(place, restart.is_supervised(each), str(status.get("containerID", ""))))
     return containers
 
 
@@ -86,8 +83,7 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
         for rule in copied.rules:
             if rule.restart and not place.restartable:
                 raise SyncFailed(f"{place.container.pod} cannot start its program again", details="it runs without sh")
-            after = restart.COMMAND if rule.restart else rule.run
-            if after:
+            if after := restart.COMMAND if rule.restart else rule.run:
                 _run(run, place.container, after, b"")
 
     pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="sync")
@@ -116,18 +112,17 @@ def packed(files: Mapping[Path, str]) -> tuple[bytes, list[str]]:
         for path, place in files.items():
             try:
                 if path.is_symlink() or path.exists():
-                    archive.add(path, place.lstrip("/"), recursive=False, filter=_of_root)
+                    archive.add(
+                        path,
+                        place.lstrip("/"),
+                        recursive=False,
+                        filter=lambda member: member.replace(uid=0, gid=0, uname="", gname=""),
+                    )
                 else:
                     gone.append(place)
             except OSError as error:
                 raise SyncFailed(f"{path} cannot be read", details=str(error)) from error
     return buffer.getvalue(), gone
-
-
-def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
 
 
 def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> None:
@@ -137,5 +132,5 @@ def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> None:
         raise SyncFailed(f"files cannot be copied into {place.pod}", details=error.details or error.brief) from error
     if done.status:
         output = done.complaints or done.output.decode(errors="replace")[-500:]
-        words = argv[0] if argv[0] != "sh" else "the copy"
-        raise SyncFailed(f"{words} failed in {place.pod} with status {done.status}", details=output)
+        what = argv[0] if argv[0] != "sh" else "the copy"
+        raise SyncFailed(f"{what} failed in {place.pod} with status {done.status}", details=output)

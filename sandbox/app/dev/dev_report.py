@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,18 +58,3 @@ class DevReport:
 
     def crashed(self, crash: Crash) -> None:
         """Report a container that ended in an error."""
-
-
-class Timed:
-    """A running phase; `detail` is reported at its end."""
-
-    def __init__(self) -> None:
-        self.detail = ""
-
-
-@contextmanager
-def timed(report: DevReport, name: str, what: str) -> Iterator[Timed]:
-    """Report a phase with its time, if the block ends without an error."""
-    begun, phase = time.monotonic(), Timed()
-    yield phase
-    report.phase(name, what, time.monotonic() - begun, phase.detail)

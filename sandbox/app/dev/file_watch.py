@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,27 +56,29 @@ class FileWatch:
         from watchfiles._rust_notify import RustNotify  # documented: watchfiles.helpmanual.io/api/rust_backend
 
         self.end()
-        polling = self._polling
         self._stop = threading.Event()
         self._roots, self._lost = {root: _place(root) for root in roots}, set()
         self._real = {root: Path(os.path.realpath(root)) for root in self._roots}
         for paths, deep in zip(sorted_roots(self._roots), (True, False), strict=True):
-            if paths:
-                try:
-                    notify = RustNotify(
-                        [str(path) for path in paths],
-                        debug=False,
-                        force_polling=polling,
-                        poll_delay_ms=DELAY,
-                        recursive=deep,
-                        ignore_permission_denied=True,
-                    )
-                except OSError as error:
-                    raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
-                folders = {known[0] for known in self._roots.values() if known}
-                inside = {folder for folder in folders if _is_watched(folder, paths, deep=deep)}
-                watching = (notify, inside, self._stop)
-                threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
+            if not paths:
+                continue
+            try:
+                notify = RustNotify(
+                    [str(path) for path in paths],
+                    debug=False,
+                    force_polling=self._polling,
+                    poll_delay_ms=DELAY,
+                    recursive=deep,
+                    ignore_permission_denied=True,
+                )
+            except OSError as error:
+                raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
+            folders = {known[0] for known in self._roots.values() if known}
+            inside = folders & set(paths)
+            if deep:
+                inside = {folder for folder in folders if any(folder.is_relative_to(path) for path in paths)}
+            watching = (notify, inside, self._stop)
+            threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
 
     def end(self) -> None:
         self._stop.set()
@@ -127,13 +129,17 @@ class FileWatch:
                         self._news.notify_all()
                     return
                 if isinstance(events, set):
+                    paths = {Path(path) for _, path in events}
                     new = {Path(path) for kind, path in events if kind == ADDED}
                     # Of what is in a folder that was moved here, the system tells nothing.
-                    within = {each for folder in new if folder.parent not in new for each in _below(folder)}
+                    for folder in new:
+                        if folder.parent not in new and not folder.is_symlink():
+                            for inner, folders_inside, names in os.walk(folder):
+                                paths.update(Path(inner, name) for name in (*folders_inside, *names))
                     with self._news:
                         folders = {known[0] for known in self._roots.values() if known}
                         self._lost |= folders & {Path(path) for kind, path in events if kind == DELETED}
-                        self._add(self._named(({Path(path) for _, path in events} | within) - folders))
+                        self._add(self._named(paths - folders))
 
     def _named(self, paths: set[Path]) -> set[Path]:
         """Return the paths as the roots have them: of a folder that links lead to, the system knows one name only."""
@@ -154,7 +160,7 @@ class FileWatch:
 
 
 def _place(root: Path) -> Place | None:
-    """Return which folder a root is, or the one that it is in; None if there is none."""
+    """Return which folder a root is, or the one that it is in."""
     folder = root if files.is_dir(root) else root.parent
     try:
         status = folder.stat()
@@ -163,26 +169,13 @@ def _place(root: Path) -> Place | None:
     return folder, status.st_dev, status.st_ino
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield everything in a folder, without what links lead to; nothing for a file or a link."""
-    if not folder.is_symlink():
-        for inner, folders, names in os.walk(folder):
-            yield from (Path(inner, name) for name in (*folders, *names))
-
-
-def _is_watched(folder: Path, paths: Collection[Path], *, deep: bool) -> bool:
-    return any(folder == path or (deep and folder.is_relative_to(path)) for path in paths)
-
-
 def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Return the folders to watch with everything in them, and those to watch for single files only.
 
     A file is watched by its folder, because an editor that saves replaces the file by another one.
     """
-    found = list(roots)
-    folders = {root for root in found if root.is_dir()}
-    whole = sorted(
-        folder for folder in folders if not any(folder != other and folder.is_relative_to(other) for other in folders)
-    )
-    parents = {root.parent for root in found if not root.is_dir() and root.parent.is_dir()}
+    roots = list(roots)
+    folders = {root for root in roots if root.is_dir()}
+    whole = sorted(folder for folder in folders if folders.isdisjoint(folder.parents))
+    parents = {root.parent for root in roots if root not in folders and root.parent.is_dir()}
     return whole, sorted(parent for parent in parents if not any(parent.is_relative_to(other) for other in whole))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +11,14 @@ from pathlib import Path
 from sandbox.app import machine_plan
 from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
-from sandbox.app.dev import dev_steps
 from sandbox.app.dev.changed_files import DevWork, Project
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
-from sandbox.app.dev.rounds import Rounds
-from sandbox.components.workloads import kustomization, user_manifests
+from sandbox.app.dev.rounds import Rounds, prepared
+from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_dependencies import parts as chart_parts
+from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
@@ -49,7 +49,7 @@ class DevLoop:
 
     def once(self) -> Sandbox:
         sandbox = self.choose()
-        self._bring_up(sandbox)
+        sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
         return sandbox
 
     def run(self, on_up: Callable[[Sandbox], None]) -> None:
@@ -58,23 +58,24 @@ class DevLoop:
         Raises Busy if another `dev` does that, and SandboxError only if there is nothing to go on with.
         """
         sandbox = self.choose()
+        pods = PodWatch(
+            cluster=lambda: Cluster(sandbox.kubeconfig),
+            pods=lambda: self._rounds.pods() if self._rounds else (),
+            report=self.report,
+            context=sandbox.context,
+            logs=self.logs,
+        )
         with sandbox.session.following(sandbox.name):
-            self._follow(sandbox, on_up)
-
-    def _follow(self, sandbox: Sandbox, on_up: Callable[[Sandbox], None]) -> None:
-        try:
-            if self.up(sandbox):
-                on_up(sandbox)
-            self.report.watching(self._project.roots)
-            pods = self._pods(sandbox)
-            pods.begin()
             try:
+                if self.up(sandbox):
+                    on_up(sandbox)
+                self.report.watching(self._project.roots)
+                pods.begin()
                 while True:
                     sandbox = self.next(sandbox)
             finally:
                 pods.end()
-        finally:
-            self.watch.end()
+                self.watch.end()
 
     def next(self, sandbox: Sandbox) -> Sandbox:
         """Wait for a change that requires something, and do it with what is left from before."""
@@ -88,9 +89,13 @@ class DevLoop:
         self.report.changed(asking)
         try:
             if work.spec or self._rounds is None:  # `up` failed before
-                chosen = self.choose()
-                if chosen.name != sandbox.name:
-                    raise _renamed(sandbox.name, chosen.name)
+                before, chosen = sandbox.name, self.choose()
+                if chosen.name != before:
+                    raise UsageError(
+                        f"the spec is of '{chosen.name}' now, and this `sandbox dev` follows '{before}'",
+                        fix=f"name it {before} again; or end this with Ctrl-C, then sandbox dev, which brings up "
+                        f"'{chosen.name}'",
+                    )
                 sandbox = chosen
                 done = self.up(sandbox)
                 self.report.watching(self._project.roots)
@@ -115,10 +120,10 @@ class DevLoop:
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
         self.watch.begin(self._project.roots)
         try:
-            self._bring_up(sandbox, self._prepared)
+            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=self._prepared)
             self._left = DevWork()
-            rounds = self._planned(sandbox)
-            if rounds.are_charts_behind:
+            self._rounds = self._read(sandbox)
+            if self._rounds.are_charts_behind:
                 self._round(sandbox, DevWork(manifests=True))
         except SandboxError as error:
             if error.id in REFUSED or not sandbox.kubeconfig.exists():
@@ -130,67 +135,32 @@ class DevLoop:
             return False
         return True
 
-    def _bring_up(self, sandbox: Sandbox, prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple) -> None:
-        sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=prepared)
-
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
         with sandbox.alone("dev"):
-            _require_up(sandbox)
+            if (trouble := trouble_of(sandbox.kubeconfig)) is not None:
+                raise SandboxError(
+                    f"the sandbox '{sandbox.name}' is not up any more",
+                    details=trouble,
+                    fix="sandbox up, in another terminal: this goes on with the next change",
+                    id="not-up",
+                )
             if work.manifests:
-                self._read_again(sandbox)
-            self._left = self._planned(sandbox).run(work)
-
-    def _read_again(self, sandbox: Sandbox) -> None:
-        rounds = self._read(sandbox)
-        if self._rounds is not None:
-            rounds.copied = self._rounds.copied
-        self._rounds = rounds
-        project = project_of(self.file, sandbox.spec)
-        if project.roots != self._project.roots:
-            self.watch.begin(project.roots)
-        self._project = project
-
-    def _planned(self, sandbox: Sandbox) -> Rounds:
-        if self._rounds is None:
-            self._rounds = self._read(sandbox)
-        return self._rounds
+                before, self._rounds = self._rounds, self._read(sandbox)
+                if before is not None:
+                    self._rounds.copied = before.copied
+                project = project_of(self.file, sandbox.spec)
+                if project.roots != self._project.roots:
+                    self.watch.begin(project.roots)
+                self._project = project
+            self._rounds = self._rounds or self._read(sandbox)
+            self._left = self._rounds.run(work)
 
     def _read(self, sandbox: Sandbox) -> Rounds:
         steps, _, _ = machine_plan.steps(sandbox.resolved)
         return Rounds.of(self._prepared(steps), self.report)
 
     def _prepared(self, steps: Sequence[Step]) -> Sequence[Step]:
-        return dev_steps.prepared(steps, self._is_overtaken)
-
-    def _is_overtaken(self) -> bool:
-        return bool(self._project.work(self.watch.changed))
-
-    def _pods(self, sandbox: Sandbox) -> PodWatch:
-        return PodWatch(
-            cluster=lambda: Cluster(sandbox.kubeconfig),
-            pods=lambda: self._rounds.pods() if self._rounds else (),
-            report=self.report,
-            context=sandbox.context,
-            logs=self.logs,
-        )
-
-
-def _require_up(sandbox: Sandbox) -> None:
-    """Raise SandboxError for one that was stopped or taken down meanwhile, before anything is built for it."""
-    if (trouble := trouble_of(sandbox.kubeconfig)) is not None:
-        raise SandboxError(
-            f"the sandbox '{sandbox.name}' is not up any more",
-            details=trouble,
-            fix="sandbox up, in another terminal: this goes on with the next change",
-            id="not-up",
-        )
-
-
-def _renamed(before: str, now: str) -> UsageError:
-    return UsageError(
-        f"the spec is of '{now}' now, and this `sandbox dev` follows '{before}'",
-        fix=f"name it {before} again; or end this with Ctrl-C, then sandbox dev, which brings up '{now}'",
-    )
+        return prepared(steps, lambda: bool(self._project.work(self.watch.changed)))
 
 
 def project_of(file: Path | None, spec: Spec) -> Project:
@@ -198,32 +168,22 @@ def project_of(file: Path | None, spec: Spec) -> Project:
     if spec.push is not None:
         with suppress(SandboxError):  # reported by `up`, and read again when it changes
             entries = LockFile.of(spec.push).entries
-    specs = [path.absolute() for path in (file, spec.push) if path is not None]
+    manifests = [*applied(spec.apply)]
+    for item in spec.apply:
+        with suppress(SandboxError):
+            if kustomization := user_manifests.rendered(item):  # whose bases may be anywhere
+                manifests += reads(kustomization.kustomize).local
+            if isinstance(item, Chart):
+                manifests += (folder for _, folder in chart_parts(item.chart))  # as far as they can be read
     written = [each.lock.absolute() for each in spec.apply if isinstance(each, RemoteChart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     return Project(
-        spec=tuple(specs),
+        spec=tuple(path.absolute() for path in (file, spec.push) if path is not None),
         entries=entries,
-        manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec), *_parts(spec)))),
+        manifests=tuple(dict.fromkeys(manifests)),
         written=tuple(written),
         excluded={
             entry.target: excluded(entry.context, entry.dockerfile) for entry in entries if isinstance(entry, FromBuild)
         },
         bases=bases(entries),
     )
-
-
-def _parts(spec: Spec) -> Iterator[Path]:
-    for item in spec.apply:
-        if isinstance(item, Chart):
-            with suppress(SandboxError):
-                yield from (folder for _, folder in chart_parts(item.chart))
-
-
-def _bases(spec: Spec) -> Iterator[Path]:
-    """Yield the files and folders that kustomizations refer to, which may be anywhere."""
-    for item in spec.apply:
-        rendered = user_manifests.rendered(item)
-        if rendered is not None:
-            with suppress(SandboxError):
-                yield from kustomization.reads(rendered.kustomize).local

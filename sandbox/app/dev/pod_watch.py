@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,26 +41,27 @@ class PodWatch:
 
     def begin(self) -> None:
         """Begin to watch; containers that ended before are not reported."""
-        threading.Thread(target=self._work, name="pods", daemon=True).start()
+
+        def watch() -> None:
+            while not self._stop.is_set():
+                with suppress(SandboxError):  # the cluster may be stopped, and started again
+                    self.read(self.pods())
+                self._stop.wait(EVERY)
+
+        threading.Thread(target=watch, name="pods", daemon=True).start()
 
     def end(self) -> None:
         self._stop.set()
 
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            with suppress(SandboxError):  # the cluster may be stopped, and started again
-                self.read(self.pods())
-            self._stop.wait(EVERY)
-
     def read(self, pods: Iterable[Manifest]) -> None:
         """Follow the containers that are new among these pods, and report those that ended since the last call."""
-        found, first = list(pods), self._ended is None
-        ended = {life: pod for pod in found for life in failed_lives(pod)}
+        pods, first = list(pods), self._ended is None
+        ended = {life: (pod, state) for pod in pods for life, state in _failures(pod)}
         for life in ended.keys() - (self._ended or set()):
             if not first:
-                self.report.crashed(self._crash(ended[life], life[1]))
+                self.report.crashed(self._crash(life, *ended[life]))
         self._ended = (self._ended or set()) | ended.keys()
-        for pod in found if self.logs else ():
+        for pod in pods if self.logs else ():
             for life in started_lives(pod):
                 if life not in self._followed:
                     self._followed.add(life)
@@ -68,25 +69,22 @@ class PodWatch:
                     threading.Thread(target=self._follow, args=(place, first), name="log", daemon=True).start()
 
     def _follow(self, place: Container, is_old: bool) -> None:
-        """Report every line; of a container that ran before, only new ones."""
+        seconds = 1 if is_old else None  # of a container that ran before, only new lines
         with suppress(SandboxError):
-            for line in self.cluster().follow_log(
-                place.pod, place.namespace, place.name, seconds=1 if is_old else None
-            ):
+            for line in self.cluster().follow_log(place.pod, place.namespace, place.name, seconds=seconds):
                 if self._stop.is_set():
                     return
                 self.report.log(place, fit(line))
 
-    def _crash(self, pod: Manifest, name: str) -> Crash:
-        metadata = pod["metadata"]
+    def _crash(self, life: Life, pod: Manifest, state: dict[str, Any]) -> Crash:
+        metadata, name = pod["metadata"], life[1]
         place = Container(metadata["namespace"], metadata["name"], name)
-        status = _statuses(pod)[name]
-        state = _terminated(status) or {}
+        status = next(status for status in container_statuses(pod) if status["name"] == name)
         again = "terminated" not in (status.get("state") or {})
         lines = self.cluster().log(place.pod, place.namespace, lines=LAST, container=name, previous=again)
         return Crash(
             container=place,
-            code=int(state.get("exitCode", 0)),
+            code=int(state["exitCode"]),
             reason=str(state.get("reason", "")),
             lines=fit(lines),
             fix=undo_command(pod, self.context),
@@ -94,21 +92,24 @@ class PodWatch:
 
 
 def started_lives(pod: Manifest) -> Iterator[Life]:
-    for name, status in _statuses(pod).items():
+    for status in container_statuses(pod):
         state = status.get("state") or {}
         if "running" in state or "terminated" in state:
-            yield pod["metadata"]["uid"], name, int(status.get("restartCount", 0))
+            yield pod["metadata"]["uid"], status["name"], int(status.get("restartCount", 0))
 
 
 def failed_lives(pod: Manifest) -> Iterator[Life]:
     """Yield the runs of containers of a pod that ended last in an error; a pod that is being deleted may do so."""
-    if is_leaving(pod):
-        return
-    for name, status in _statuses(pod).items():
-        state = _terminated(status)
-        if state is not None and state.get("exitCode", 0) != 0 and state.get("reason") != STOPPED:
+    return (life for life, _ in _failures(pod))
+
+
+def _failures(pod: Manifest) -> Iterator[tuple[Life, dict[str, Any]]]:
+    for status in () if is_leaving(pod) else container_statuses(pod):
+        now, last = ((status.get(key) or {}).get("terminated") for key in ("state", "lastState"))
+        state = now or last or {}
+        if state.get("exitCode", 0) != 0 and state.get("reason") != STOPPED:
             restarts = int(status.get("restartCount", 0))
-            yield pod["metadata"]["uid"], name, restarts - ("terminated" not in (status.get("state") or {}))
+            yield (pod["metadata"]["uid"], status["name"], restarts - (not now)), state
 
 
 def undo_command(pod: Manifest, context: str) -> str:
@@ -119,15 +120,3 @@ def undo_command(pod: Manifest, context: str) -> str:
         return ""
     name = str(owners[0]["name"]).removesuffix(f"-{label}")
     return f"kubectl --context {context} --namespace {metadata['namespace']} rollout undo deployment/{name}"
-
-
-def _statuses(pod: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    return {status["name"]: status for status in container_statuses(pod)}
-
-
-def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for key in ("state", "lastState"):
-        state = status.get(key)
-        if isinstance(state, dict) and isinstance(state.get("terminated"), dict):
-            return dict(state["terminated"])
-    return None

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import MOST_COPIED, Copied, DevWork
 from sandbox.app.dev.container_sync import Running, SyncFailed
-from sandbox.app.dev.dev_report import DevReport, timed
-from sandbox.app.dev.dev_steps import programs
+from sandbox.app.dev.dev_report import DevReport
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.errors import SandboxError
 from sandbox.images.build_order import bases, waves, with_made_from
 from sandbox.images.images_yaml import Entry, FromBuild
-from sandbox.images.progress import Result
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.image_build import build, named_bases
 from sandbox.kube.api import Cluster, Manifest, title
@@ -29,6 +30,49 @@ from sandbox.step import Overtaken, Progress, Refreshing, State, Step
 # In runc's words, of a container whose program is below a shell.
 NO_SHELL = 'exec: "sh": executable file not found'
 FOLLOWING = ("load-balancers", "ports", "page")
+
+
+def prepared(steps: Sequence[Step], overtaken: Callable[[], bool]) -> tuple[Step, ...]:
+    """Return a plan whose steps for manifests and charts put the shell before the programs to restart.
+
+    Once another change has `overtaken` what is applied, its pods are not waited for.
+    """
+    push = next((each for each in steps if isinstance(each, PushStep)), None)
+
+    def with_shell(step: Step) -> Step:
+        match step:
+            case ApplyStep():
+
+                def change(objects: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+                    restarted = programs(push, step.registry)  # as the engine has the images by then
+                    return [restart.supervised(each, restarted) for each in objects] if restarted else objects
+
+                return replace(step, change=change, overtaken=overtaken)
+            case ChartsStep() if step.charts:
+                return replace(step, programs=programs(push, step.images.prefix))
+            case _:
+                return step
+
+    return tuple(map(with_shell, steps))
+
+
+def programs(push: PushStep | None, prefix: str) -> dict[str, restart.Program]:
+    """Return the programs to restart by a signal, by their images' names in the registry `prefix` without a digest."""
+    by_image: dict[str, restart.Program] = {}
+    for entry in push.images.entries if push else ():
+        if push and isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
+            target = entry.target
+            config = (push.engine.inspect_image(entry.engine_name) or {}).get("Config") or {}
+            program = restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+            by_image[f"{prefix}/{target.repository}:{target.tag}"] = program
+    return by_image
+
+
+@dataclass
+class Phase:
+    """A running phase; `detail` is reported at its end."""
+
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,18 +103,13 @@ class Rounds:
     def of(cls, steps: Sequence[Step], report: DevReport) -> Rounds:
         push = next((each for each in steps if isinstance(each, PushStep)), None)
         charts = next((each for each in steps if isinstance(each, ChartsStep)), None)
-        following = [step for step in steps if step.name in FOLLOWING]
         apply = next(each for each in steps if isinstance(each, ApplyStep))
-        return cls(push, charts, apply, report, following)
-
-    @property
-    def cluster(self) -> Cluster:
-        return Cluster(self.apply.names.kubeconfig)
+        return cls(push, charts, apply, report, [step for step in steps if step.name in FOLLOWING])
 
     def pods(self) -> list[Manifest]:
         """Return the pods in the namespaces of the project's objects and charts. Raises ClusterError."""
         places = self.apply.namespaces.union(chart.namespace for chart in (self.charts.charts if self.charts else ()))
-        cluster = self.cluster
+        cluster = Cluster(self.apply.names.kubeconfig)
         return [pod for place in places for pod in cluster.list("v1", "Pod", place, selector=self.apply.pods)]
 
     def run(self, work: DevWork) -> DevWork:
@@ -79,12 +118,12 @@ class Rounds:
         Raises SandboxError.
         """
         self.loaded = True
-        work = self._synced(work)
+        images = [*work.images, *self._not_copied(work.copied)]
+        if work.manifests:  # new pods begin with the image
+            images += [each.copied.entry for each in self.copied.values()]
         built: list[Entry] = []
         failed: list[Entry] = []
-        # New pods begin with the image.
-        behind = self.copied.values() if work.manifests else ()
-        ordered = _in_order(self._with_made_from([*work.images, *(each.copied.entry for each in behind)]))
+        ordered = self._with_made_from(images)
         made_from = bases(ordered)
         for entry in ordered:
             if made_from.get(entry.target, frozenset()) & {each.target for each in failed}:
@@ -96,8 +135,12 @@ class Rounds:
                 self.report.failed(error)
                 failed.append(entry)
         try:
-            if self._pushed(built) or work.manifests:
-                self._rolled_out()
+            if built and self.push:
+                with self._phase("push", ", ".join(str(entry.target) for entry in built)) as phase:
+                    results = self.push.push(built, partial(self.report.progress, "push"))
+                    phase.detail = megabytes(sum(result.size for result in results))
+            if (built and self.push) or work.manifests:
+                self._roll_out()
         except Overtaken:  # applied again with the next change, and waited for
             return DevWork(images=tuple(failed), manifests=True)
         except SandboxError as error:
@@ -106,24 +149,24 @@ class Rounds:
             raise
         return DevWork(images=tuple(failed))
 
-    def _with_made_from(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    def _with_made_from(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the images with those made from them, in the order in which they are built."""
         every = self.push.images.entries if self.push else ()
         changed = {entry.target: entry for entry in entries}
         affected = with_made_from(changed, bases(every))
-        return tuple(({item.target: item for item in every if item.target in affected} | changed).values())
+        images = ({item.target: item for item in every if item.target in affected} | changed).values()
+        others = [entry for entry in images if not isinstance(entry, FromBuild)]
+        return others + [
+            each for wave in waves([each for each in images if isinstance(each, FromBuild)]) for each in wave
+        ]
 
-    def _synced(self, work: DevWork) -> DevWork:
-        """Copy files into containers; returns the remaining work, with the images for which that is not possible."""
-        if not work.copied:
-            return work
-        registry, pods = self.apply.registry, self.pods()
-        containers = {
-            each.entry.target: container_sync.running(pods, registry, each.entry.target) for each in work.copied
-        }
-        lost = tuple(each.entry for each in work.copied if not self._sync(each, containers[each.entry.target]))
-        return DevWork(images=(*work.images, *lost), manifests=work.manifests)
+    def _not_copied(self, copied: Sequence[Copied]) -> list[Entry]:
+        """Copy files into containers; returns the images for which that is not possible."""
+        pods, registry = self.pods() if copied else [], self.apply.registry
+        containers = [container_sync.running(pods, registry, each.entry.target) for each in copied]
+        return [each.entry for each, into in zip(copied, containers, strict=True) if not self._is_copied(each, into)]
 
-    def _sync(self, copied: Copied, into: Sequence[Running]) -> bool:
+    def _is_copied(self, copied: Copied, into: Sequence[Running]) -> bool:
         target = copied.entry.target
         before = self.copied.get(target, Copies(Copied(copied.entry, {}, ())))
         whole = before.copied.plus(copied)
@@ -131,8 +174,8 @@ class Rounds:
         if not into or (late and len(whole.files) > MOST_COPIED):
             return False
         try:
-            with timed(self.report, "sync", str(target)) as phase:
-                run = container_sync.by_cluster(self.cluster)
+            with self._phase("sync", str(target)) as phase:
+                run = container_sync.by_cluster(Cluster(self.apply.names.kubeconfig))
                 container_sync.copy(whole, late, run)
                 container_sync.copy(copied, [each for each in into if each not in late], run)
                 phase.detail = f"{count(len(copied.files), 'file')} into {count(len(into), 'container')}"
@@ -148,40 +191,38 @@ class Rounds:
         if not isinstance(entry, FromBuild) or self.push is None:
             return entry
         engine = self.push.engine
-        with timed(self.report, "build", str(entry.target)), named_bases([entry], self.push.images.entries, engine):
+        with self._phase("build", str(entry.target)), named_bases([entry], self.push.images.entries, engine):
             made = build(entry, engine, partial(self.report.progress, "build"), self.push.buildx)
         self.copied.pop(entry.target, None)
         return made
 
-    def _pushed(self, entries: Sequence[Entry]) -> Sequence[Result]:
-        if not entries or self.push is None:
-            return ()
-        with timed(self.report, "push", ", ".join(str(entry.target) for entry in entries)) as phase:
-            results = self.push.push(entries, partial(self.report.progress, "push"))
-            phase.detail = megabytes(sum(result.size for result in results))
-        return results
-
-    def _rolled_out(self) -> None:
+    def _roll_out(self) -> None:
         releases = self.charts and replace(self.charts, programs=self._programs)
         if releases and releases.check().state is not State.READY:
-            with timed(self.report, "helm", ", ".join(chart.name for chart in releases.charts)):
+            with self._phase("helm", ", ".join(chart.name for chart in releases.charts)):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
         if self.apply.check().state is not State.READY:
-            with timed(self.report, "apply", "") as phase:
+            with self._phase("apply") as phase:
                 placed = self.apply.place(partial(self.report.progress, "apply"), wait=False)
                 removed = f", {len(placed.removed)} removed" if placed.removed else ""
                 phase.detail = f"{count(len(placed.objects), 'object')}{removed}"
             workloads = [title(manifest) for manifest in placed.objects if manifest["kind"] in WORKLOADS]
-            with timed(self.report, "roll-out", ", ".join(workloads[:3]) + (" …" if workloads[3:] else "")):
+            with self._phase("roll-out", ", ".join(workloads[:3]) + (" …" if workloads[3:] else "")):
                 self.apply.await_ready(placed, partial(self.report.progress, "roll-out"))
             self.apply.remember(placed)
         for step in self.following:
-            if step.check().state is State.READY:
-                if isinstance(step, Refreshing):
-                    step.refresh()
-            else:
-                with timed(self.report, step.name, step.title):
+            if step.check().state is not State.READY:
+                with self._phase(step.name, step.title):
                     step.apply(Progress(partial(self.report.progress, step.name)))
+            elif isinstance(step, Refreshing):
+                step.refresh()
+
+    @contextmanager
+    def _phase(self, name: str, what: str = "") -> Iterator[Phase]:
+        """Report a phase with its time, if the block ends without an error."""
+        begun, phase = time.monotonic(), Phase()
+        yield phase
+        self.report.phase(name, what, time.monotonic() - begun, phase.detail)
 
     @property
     def _programs(self) -> dict[str, restart.Program]:
@@ -193,8 +234,3 @@ class Rounds:
         if self.charts is None or not self.charts.charts or not self._programs:
             return False
         return self.charts.check().state is not State.READY
-
-
-def _in_order(entries: Sequence[Entry]) -> list[Entry]:
-    built = [entry for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for entry in wave]
-    return [*(entry for entry in entries if not isinstance(entry, FromBuild)), *built]

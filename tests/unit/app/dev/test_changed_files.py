@@ -10,7 +10,6 @@ from sandbox.app.dev.changed_files import MOST_COPIED, DevWork, Project
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromRegistry
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference
-from sandbox.oci.reference import Target
 from sandbox.oci.reference import parse_target as parse
 
 ROOT = Path("/p")
@@ -36,36 +35,41 @@ def work(*paths: str) -> DevWork:
     return PROJECT.work([ROOT / path for path in paths])
 
 
-def test_the_spec_or_images_yaml_asks_for_a_whole_up() -> None:
-    assert work("images.yaml", "api/a.py") == DevWork(spec=True)
+@pytest.mark.parametrize(
+    ("paths", "images", "more"),
+    [
+        (("images.yaml", "api/a.py"), [], DevWork(spec=True)),
+        (("api/a.py",), ["api:dev"], None),
+        (("api",), ["api:dev"], None),  # the whole context was exchanged
+        (("web",), ["web:dev"], None),
+        (("disk.tar",), ["disk:1"], None),
+        (("k8s/deep/web.yaml",), [], DevWork(manifests=True)),
+        (("web/site/index.html", "web/main.py"), ["web:dev"], None),  # one file without a rule
+        (tuple(f"web/site/{number}" for number in range(MOST_COPIED + 1)), ["web:dev"], None),
+    ],
+)
+def test_changed_files_require_their_image_or_step(
+    paths: tuple[str, ...], images: list[str], more: DevWork | None
+) -> None:
+    found = work(*paths)
+    assert targets(found.images) == images
+    assert found == (more or DevWork(images=found.images))
 
 
-def test_a_file_of_a_context_asks_for_its_image_alone() -> None:
-    assert targets(work("api/a.py").images) == ["api:dev"]
-    assert not work("api/a.py").manifests
-
-
-def test_a_context_that_was_exchanged_asks_for_its_image() -> None:
-    assert targets(work("api").images) == ["api:dev"]
-    assert targets(work("web").images) == ["web:dev"]
-
-
-@pytest.mark.parametrize("path", ["api", "api/.dockerignore", "web/Dockerfile", "web/Dockerfile.dockerignore"])
-def test_files_that_say_which_others_count_are_told(path: str) -> None:
-    assert PROJECT.is_defined_by(ROOT / path)
-
-
-@pytest.mark.parametrize("path", ["api/a.py", "api/docs/Dockerfile", "k8s/Dockerfile"])
-def test_other_files_do_not_say_which_others_count(path: str) -> None:
-    assert not PROJECT.is_defined_by(ROOT / path)
-
-
-def test_an_archive_that_was_written_again_is_pushed() -> None:
-    assert targets(work("disk.tar").images) == ["disk:1"]
-
-
-def test_manifests_ask_to_be_applied() -> None:
-    assert work("k8s/deep/web.yaml") == DevWork(manifests=True)
+@pytest.mark.parametrize(
+    ("path", "defines"),
+    [
+        ("api", True),
+        ("api/.dockerignore", True),
+        ("web/Dockerfile", True),
+        ("web/Dockerfile.dockerignore", True),
+        ("api/a.py", False),
+        ("api/docs/Dockerfile", False),
+        ("k8s/Dockerfile", False),
+    ],
+)
+def test_files_that_define_an_image_are_known(path: str, defines: bool) -> None:
+    assert PROJECT.is_defined_by(ROOT / path) is defines
 
 
 @pytest.mark.parametrize(
@@ -101,20 +105,11 @@ def test_a_file_with_a_rule_is_copied_without_a_build() -> None:
     assert work("web/site/index.html").images == ()
 
 
-def test_one_file_without_a_rule_builds_the_whole_image() -> None:
-    assert targets(work("web/site/index.html", "web/main.py").images) == ["web:dev"]
-
-
 def test_a_rule_for_all_leaves_the_dockerfile_to_the_build() -> None:
     entry = FromBuild(parse("a:1"), ROOT / "a", sync=(SyncRule(paths={".": "/app"}),), dockerfile="dev.Dockerfile")
     project = Project(entries=(entry,))
     assert project.work([ROOT / "a/dev.Dockerfile"]).images == (entry,)
     assert project.work([ROOT / "a/main.py"]).copied
-
-
-def test_very_many_files_are_built() -> None:
-    paths = [f"web/site/{number}" for number in range(MOST_COPIED + 1)]
-    assert targets(work(*paths).images) == ["web:dev"]
 
 
 def test_work_that_failed_is_done_together_with_the_next() -> None:
@@ -137,7 +132,6 @@ def test_the_roots_are_what_the_project_is_made_of() -> None:
         "k8s",
         "base",
     ]
-    assert Target("api", "dev") in work("api/a").targets
 
 
 def test_images_made_from_a_changed_one_are_built_with_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.app.dev import dev_steps
+from sandbox.app.dev import rounds
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
@@ -44,7 +44,7 @@ class Stage:
         images = ImageNames(prefix="localhost:1", url="http://localhost:1")
         self.plain = ApplyStep(names, (pod(),), images, requires=())
         self.changed = False
-        _, taken = dev_steps.prepared((push, self.plain), lambda: self.changed)
+        _, taken = rounds.prepared((push, self.plain), lambda: self.changed)
         assert isinstance(taken, ApplyStep)
         self.taken = taken
 

@@ -185,7 +185,8 @@ def test_manifests_that_cannot_be_read_lose_no_record(
 ) -> None:
     """Otherwise copied files are not built when pods begin again."""
     loop.up(stage.sandbox)
-    known = loop._planned(stage.sandbox)
+    known = loop._rounds
+    assert known
     known.copied[WEB.target] = Copies(Copied(WEB, {}, ()))
 
     def fail(_: object) -> None:
@@ -198,9 +199,8 @@ def test_manifests_that_cannot_be_read_lose_no_record(
     stage.save("k8s/a.yaml", "again")
     loop.next(stage.sandbox)
     assert stage.told == ["k8s/a.yaml", BROKEN.brief, "k8s/a.yaml", "ready"]
-    found = loop._planned(stage.sandbox)
-    assert found is not known
-    assert found.copied == known.copied
+    assert loop._rounds and loop._rounds is not known
+    assert loop._rounds.copied == known.copied
 
 
 def test_a_roll_out_that_was_overtaken_is_waited_for_later(stage: Stage, loop: DevLoop) -> None:
