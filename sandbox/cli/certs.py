@@ -11,9 +11,8 @@ from pathlib import Path
 import click
 
 from sandbox.app import context
-from sandbox.app.running import certificate_renewal
-from sandbox.app.running.certificate_places import Places, find_places
-from sandbox.app.running.certificate_renewal import Outcome
+from sandbox.app.running import certificates
+from sandbox.app.running.certificates import Outcome, Places, find_places
 from sandbox.cli import prompts
 from sandbox.cli.certs_trust import no_certificates, trust, untrust
 from sandbox.cli.groups import Group
@@ -106,13 +105,12 @@ def renew(*, authority: bool, root: bool) -> int:
     """
     call = begin("stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
 
-    def agreed() -> bool:
+    def agree() -> None:
         if not call.yes:
             warning = "the root changes, and browsers and tools must then trust the new one"
             prompts.agree(warning, (), "create a new root?")
-        return True
 
-    renewal = certificate_renewal.renew(call.sandbox(), authority=authority, root=root, agreed=agreed)
+    renewal = certificates.renew(call.sandbox(), authority=authority, root=root, agree=agree)
     if renewal.outcome is Outcome.CERT_MANAGER:
         call.say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
     elif renewal.outcome is Outcome.WRITTEN:

@@ -11,7 +11,7 @@ import click
 
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.running import project_workloads
-from sandbox.app.running.pod_logs import PodLogs
+from sandbox.app.running.project_workloads import PodLogs
 from sandbox.bundle import kubectl
 from sandbox.bundle.store import Store
 from sandbox.cli import completion

@@ -12,7 +12,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from sandbox import __version__
-from sandbox.app.running import project_workloads, workload_events
+from sandbox.app.running import project_workloads
 from sandbox.errors import SandboxError
 from sandbox.mcp import answers, tasks
 from sandbox.mcp.agent_project import Project
@@ -96,7 +96,7 @@ class Tools:
         def read() -> str:
             cluster, namespace = self.project.cluster()
             meant = project_workloads.find(cluster, workload, namespace)
-            return "\n".join(workload_events.lines(cluster, meant))
+            return "\n".join(project_workloads.events(cluster, meant))
 
         return await self._answer(await self._called(read), is_foreign=True)
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -39,10 +40,7 @@ class UserCluster:
         return {"cluster": cluster, **({"registry": {"external": self.registry}} if self.registry else {})}
 
     def adopted_by(self, spec: Spec) -> Spec:
-        """Return the spec with this cluster, and its registry if it has one.
-
-        Raises UsageError for what it does not have.
-        """
+        """Return the spec with this cluster and its registry. Raises UsageError for what the cluster cannot have."""
         theirs = [
             Override((part, key), value, "") for part, values in self.spec.items() for key, value in values.items()
         ]
@@ -59,14 +57,15 @@ def find(engine: Engine, home: Home) -> Iterator[UserCluster]:
     for name in sorted(clusters - {names.cluster for names in home.known()}):
         context = f"kind-{name}"
         with suppress(SandboxError):  # no such context, or no server answers there
-            yield UserCluster(context, _announced(home, context) or _published(engine))
+            registry = _announced(home, context)
+            container = None if registry else engine.container(REGISTRY)
+            for bind in chain.from_iterable(container.published.values() if container else ()):
+                registry = registry or f"localhost:{bind.port}"
+            yield UserCluster(context, registry)
 
 
 def _announced(home: Home, context: str) -> str | None:
-    """Return the registry that the cluster announces (KEP-1755).
-
-    Raises SandboxError when the cluster cannot be asked.
-    """
+    """Return the registry that the cluster announces (KEP-1755). Raises SandboxError when it cannot be asked."""
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         path = Path(folder) / "kubeconfig"
         content = kubeconfig.single_context((home.kubeconfig, *home.other_kubeconfigs), context, "kube-public")
@@ -79,9 +78,3 @@ def _announced(home: Home, context: str) -> str | None:
         return str(registry["host"])
     except (yaml.YAMLError, TypeError, KeyError):
         return None
-
-
-def _published(engine: Engine) -> str | None:
-    container = engine.container(REGISTRY)
-    ports = [bind.port for binds in container.published.values() for bind in binds] if container else []
-    return f"localhost:{ports[0]}" if ports else None

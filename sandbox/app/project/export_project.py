@@ -67,35 +67,36 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
         raise UsageError(f"{folder} cannot be made", details=str(error)) from error
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
-    exported = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
+    exported = Exported()
+    for path, why in PERSONAL.items():
+        section, _, key = path.rpartition(".")
+        if (data.get(section) or {} if section else data).pop(key, None) is not None:
+            exported.left_out.append(f"{path}: {why}")
     try:
         if spec.apply:
             say("manifests")
             items = enumerate(spec.apply, 1)
             data["apply"] = [_applied(item, folder / MANIFESTS, number, exported) for number, item in items]
             exported.hosts = spec_check.host_notes(spec)
-        if spec.addons:
-            data["addons"] = [_addon(addon, folder / ADDONS, exported) for addon in data["addons"]]
+        for addon in data["addons"] if spec.addons else ():
+            if "/" in addon["addon"]:  # of the user's own
+                source = Path(addon["addon"])
+                addon["addon"] = f"./{_manifests(source, folder / ADDONS / source.name, exported)}"
     except OSError as error:
         raise UsageError("a file of the project cannot be copied", details=str(error)) from error
     if spec.push:
         say("images")
         data["push"] = _images(spec, spec.push, folder)
     _write(folder / "sandbox.yaml", data)
-    _write(folder / "versions.yaml", _versions(spec))
+    engine = Engine.connect()
+    own = machine_plan.own_images(spec, context.home(), engine)
+    ids = {name: {"reference": image, "id": engine.image_id(image)} for name, image in sorted(own.references.items())}
+    versions = {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.version, "images": ids}
+    _write(folder / "versions.yaml", versions)
     return exported
 
 
-def _dropped(data: dict[str, Any], path: list[str]) -> bool:
-    """Remove the key at `path`, if it is there; returns whether it was."""
-    *parents, key = path
-    for parent in parents:
-        data = data.get(parent) or {}
-    return data.pop(key, None) is not None
-
-
 def _applied(item: Item, into: Path, number: int, exported: Exported) -> str | dict[str, Any]:
-    """Copy what is applied and return its new path; a kustomization is rendered, for its bases may be anywhere."""
     if isinstance(item, Chart | RemoteChart):
         chart = ChartArchives(context.home().charts).find(item)
         if chart is None:
@@ -105,7 +106,7 @@ def _applied(item: Item, into: Path, number: int, exported: Exported) -> str | d
     if source is None:
         path = cast("Path", item)
         return _manifests(path, into / f"{number}-{path.name or 'manifests'}", exported)
-    file = into / f"{number}-{source.kustomize.name}.yaml"
+    file = into / f"{number}-{source.kustomize.name}.yaml"  # rendered, for its bases may be anywhere
     into.mkdir(parents=True, exist_ok=True)
     file.write_text(user_manifests.text(source, Store(context.home().bundle)), encoding="utf-8")
     if SECRET.search(file.read_bytes()):
@@ -146,7 +147,6 @@ def _chart(chart: Chart, into: Path, exported: Exported) -> dict[str, Any]:
 
 
 def _manifests(path: Path, place: Path, exported: Exported) -> str:
-    """Copy a file of manifests, or those in a folder, to `place`; return its path in the spec."""
     (place if path.is_dir() else place.parent).mkdir(parents=True, exist_ok=True)
     for file in manifests.files(path):
         _copy(file, place / file.relative_to(path), path if path.is_dir() else None, exported)
@@ -164,20 +164,10 @@ def _copy(file: Path, into: Path, within: Path | None, exported: Exported) -> No
             exported.carried.append(f"{file}: a Secret")
 
 
-def _addon(addon: dict[str, Any], into: Path, exported: Exported) -> dict[str, Any]:
-    """Return an addon as the spec is to have it, its own folder, if it has one, copied."""
-    source = Path(addon["addon"])
-    if "/" not in addon["addon"]:
-        return addon
-    return {**addon, "addon": f"./{_manifests(source, into / source.name, exported)}"}
-
-
 def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
-    """Take the images out of the registry, and write the manifest and lock that push them into another one."""
     known = LockFile.of(manifest)
-    url = spec.registry.push_url
     context.trust(spec)
-    with Client(url, keychain=context.keychain(spec.credentials)) as client:
+    with Client(spec.registry.push_url, keychain=context.keychain(spec.credentials)) as client:
         taken = write_layout(client, [entry.target for entry in known.entries], folder / IMAGES)
     entries = [{"from": "layout", "path": IMAGES, "image": str(each), "as": str(each)} for each in taken]
     _write(folder / "images.yaml", {"images": entries})
@@ -189,16 +179,6 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
     lock = locks.lock_of(locked, old.compression) if old else locks.lock_of(locked)
     folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")
     return "images.yaml"
-
-
-def _versions(spec: ResolvedSpec) -> dict[str, Any]:
-    """Return the versions that the sandbox was made with, for comparison where another one differs."""
-    engine = Engine.connect()
-    own = machine_plan.own_images(spec, context.home(), engine)
-    images = {
-        name: {"reference": image, "id": engine.image_id(image)} for name, image in sorted(own.references.items())
-    }
-    return {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.version, "images": images}
 
 
 def _write(path: Path, data: Any) -> None:

@@ -42,7 +42,6 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """Return the last part of its path."""
         return re.split(r"[/:]", self.url.rstrip("/"))[-1].removesuffix(".git") or "repository"
 
     def __str__(self) -> str:
@@ -51,10 +50,12 @@ class Repository:
 
     def clone(self, into: Path) -> str:
         """Make a shallow copy of it; returns its commit. Raises UsageError."""
-        chosen = ["--branch", self.branch] if self.branch else []
-        env = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": self._protocols}
-        argv: list[str | Path] = ["git", "clone", "--quiet", "--depth", "1"]
-        argv += ["--no-recurse-submodules", *chosen, "--", self.url, into]
+        scheme = self.url.partition("://")[0]
+        # What git may use also after redirects and by rewritten URLs of its settings.
+        protocols = ("https", "ssh", "file", *(UNPROTECTED if scheme in UNPROTECTED else ()))
+        env = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(protocols)}
+        argv: list[str | Path] = ["git", "clone", "--quiet", "--depth", "1", "--no-recurse-submodules"]
+        argv += [*(["--branch", self.branch] if self.branch else []), "--", self.url, into]
         try:
             process.run(argv, timeout=TIMEOUT, env=env)
             head = ["git", f"--git-dir={into / '.git'}", "rev-parse", "HEAD"]
@@ -63,12 +64,6 @@ class Repository:
             raise UsageError(
                 f"{self.url} cannot be cloned", details=error.details, fix="check the address and the branch"
             ) from error
-
-    @property
-    def _protocols(self) -> str:
-        """Return the protocols that git may use, also after redirects and by rewritten URLs of its settings."""
-        scheme = self.url.partition("://")[0]
-        return ":".join(("https", "ssh", "file", *((*UNPROTECTED,) if scheme in UNPROTECTED else ())))
 
 
 def _require_safe(url: str) -> None:

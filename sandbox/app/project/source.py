@@ -12,7 +12,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,19 +86,20 @@ def fetched(source: str, home: Home, session: Session, *, identity: str | None =
         raise UsageError(f"{source} is a file of YAML, not a bundle", fix=f"-f {shlex.quote(source)}")
     if identity is not None and not is_file:
         raise UsageError("--identity is for bundle files", fix="leave it out")
-    if is_folder:
-        _require_spec(path / DEFAULT_FILE, source)
-        yield Fetched(path / DEFAULT_FILE, path, Origin.of(path / DEFAULT_FILE))
-        return
-    files.make_private_dir(home.projects)
-    with _locked(home, fcntl.LOCK_SH):
-        if repository is None:
-            project = _unpacked(path, home, session, identity=identity)
+    with ExitStack() as stack:
+        if is_folder:
+            project = Fetched(path / DEFAULT_FILE, path, Origin.of(path / DEFAULT_FILE))
         else:
-            session.say(str(repository))
-            project = _cloned(repository, home)
-        _require_no_links_out(project.root)
-        _require_spec(project.file, source)
+            files.make_private_dir(home.projects)
+            stack.enter_context(_locked(home, fcntl.LOCK_SH))
+            if repository is None:
+                project = _unpacked(path, home, session, identity=identity)
+            else:
+                session.say(str(repository))
+                project = _cloned(repository, home)
+            _require_no_links_out(project.root)
+        if not project.file.is_file():
+            raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="create one with: sandbox init")
         yield project
 
 
@@ -144,7 +145,6 @@ def _locked(home: Home, how: int) -> Iterator[None]:
 
 
 def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None) -> Fetched:
-    """Return the project of a bundle, without the bundle's programs and images."""
     with session.locked(home.bundle, "the bundle", "up"), opened(file) as bundle:
         session.say(f"{bundle.identity}  {file}")
         if identity is not None:
@@ -174,7 +174,6 @@ def _require_identity(bundle: Bundle, identity: str) -> None:
 
 
 def _cloned(repository: Repository, home: Home) -> Fetched:
-    """Return a copy of the repository as it is now, one for each commit: the copy that a sandbox runs from stays."""
     name = as_name(repository.name) or "repository"
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=home.projects, ignore_cleanup_errors=True) as partial:
         clone = Path(partial) / "clone"
@@ -188,16 +187,8 @@ def _cloned(repository: Repository, home: Home) -> Fetched:
 
 
 def _place(home: Home, name: str, identity: str) -> Path:
-    """Return the folder where a fetched project is kept, so that later commands find what its spec names.
-
-    Its name has the whole digest: another project could be made to have the same short one.
-    """
+    # The whole digest: another project could be made to have the same short one.
     return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()}"
-
-
-def _require_spec(file: Path, source: str) -> None:
-    if not file.is_file():
-        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="create one with: sandbox init")
 
 
 def _require_no_links_out(root: Path) -> None:

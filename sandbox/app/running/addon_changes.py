@@ -5,7 +5,7 @@ On a minikube cluster a name is one of minikube's own addons; a folder is an add
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +18,7 @@ from sandbox.app.views.known_sandboxes import require_up
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_file import OTHER
 from sandbox.components.addons.addon_manager import AddonManager, lost
-from sandbox.components.addons.addon_objects import Record
-from sandbox.components.addons.catalogue import Addon, ChosenAddon, WantedAddon
+from sandbox.components.addons.catalogue import Addon, WantedAddon
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.components.ingress.https_step import HttpsStep
@@ -69,16 +68,28 @@ def listed(sandbox: Sandbox) -> list[Row]:
     up = trouble_of(sandbox.names.kubeconfig) is None
     records = manager.records() if up else {}
     chosen = {addon.name: addon for addon in manager.chosen(records)}
-    rows = [_row(manager, addon, records.get(name), up=up) for name, addon in chosen.items()]
-    for gone in lost(records):
-        rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is gone"))
+    rows = []
+    for name, each in chosen.items():
+        state, detail = "unknown", "the cluster is not responding"
+        if up:
+            status = manager.status_of(each, records.get(name))
+            state, detail = status.state.value, status.detail
+        row = Row(name, state, each.by, each.source, each.addon.about.title, detail, url=manager.url(each))
+        rows.append(replace(row, **_facts(manager, each.addon)))
+    rows += [Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is gone") for gone in lost(records)]
     if minikube:
-        return [*rows, *_minikube_rows(minikube, up=up)]
+        record = minikube.record() if up else {}
+        for name, enabled in sorted(minikube.listed().items()):
+            trouble = minikube.problem_of(name) if up and enabled else None
+            state = "drifted" if trouble else "ready" if enabled else "off"
+            rows.append(Row(name, state, record.get(name), name, "minikube's", trouble or ""))
+        return rows
     for addon in catalogue.included():
         if addon.name not in chosen:
-            instead = addon.about.instead
-            detail = f"in sandbox.yaml, write {instead}" if instead else ""
-            row = Row(addon.name, "off" if not instead else "-", None, addon.name, addon.about.title, detail)
+            state, detail = "off", ""
+            if addon.about.instead:
+                state, detail = "-", f"in sandbox.yaml, write {addon.about.instead}"
+            row = Row(addon.name, state, None, addon.name, addon.about.title, detail)
             rows.append(replace(row, **_facts(manager, addon)))
     return rows
 
@@ -91,7 +102,9 @@ def _facts(manager: AddonManager, addon: Addon) -> dict[str, Any]:
 
 def enable(sandbox: Sandbox, addon: str) -> Enabled:
     """Install an addon, by its name or folder, and keep it for the life of this cluster. Raises SandboxError."""
-    spec, source = sandbox.spec, _source(addon)
+    loader.require(AddonSource, addon)
+    spec, session = sandbox.spec, sandbox.session
+    source = str(Path(addon).resolve()) if "/" in addon else addon
     capabilities.require_commandable(spec, source)
     # A mistyped name is refused before anything is asked; names of minikube's own addons only minikube knows.
     included = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
@@ -99,7 +112,16 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         manager, minikube = _managers(spec)
         require_up(sandbox.names)
         if minikube and included is None:
-            _enable_in_minikube(minikube, source, sandbox.session)
+            _require_not_in_spec(minikube, source, fix="sandbox up")
+            recorded = minikube.record()
+
+            def undo() -> None:
+                # What minikube could not enable is off, but some of its objects may exist.
+                if source in minikube.record().keys() - recorded.keys():
+                    minikube.disable(source)
+
+            with _rolled_back(undo, source, session):
+                lifecycle.up([replace(minikube, asked=(WantedAddon(source),))], session.report)
             return Enabled()
         name = (included or catalogue.find_addon(source)).name
         _require_not_in_spec(manager, name, fix="sandbox up")
@@ -109,29 +131,45 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
             raise UsageError(
                 f"another addon '{name}' is enabled, from {record.source}", fix=f"sandbox addons disable {name}"
             )
-        with _rolled_back(lambda: _remove_new(manager, before, sandbox.session), name, sandbox.session):
-            lifecycle.up([AddonStep(replace(manager, asked=(source,)))], sandbox.session.report)
+
+        def remove_new() -> None:
+            for other, new in manager.records().items():
+                if other not in before:
+                    manager.remove(new, session.say)
+
+        with _rolled_back(remove_new, name, session):
+            lifecycle.up([AddonStep(replace(manager, asked=(source,)))], session.report)
         chosen = next(addon for addon in manager.chosen(manager.records()) if addon.name == name)
-        return Enabled(manager.url(chosen), (*manager.instructions(chosen), *_unanswered(spec, manager, chosen)))
+        return Enabled(manager.url(chosen), (*manager.instructions(chosen), *_unanswered(spec, manager.host(chosen))))
 
 
 def disable(sandbox: Sandbox, addon: str) -> None:
     """Remove everything that an addon created, and addons that only it needed. Raises SandboxError."""
-    called, say = Path(addon).name, sandbox.session.say
+    name, say = Path(addon).name, sandbox.session.say
     with sandbox.alone("disable"):
         manager, minikube = _managers(sandbox.spec)
         if minikube:
             require_up(sandbox.names)
-            if called not in manager.records():
-                _disable_in_minikube(minikube, called)
-                say(f"{called} is disabled")
-                return
-        _require_not_in_spec(manager, called, fix=REMOVE)
+        if minikube and name not in manager.records():
+            _require_not_in_spec(minikube, name, fix=REMOVE)
+            recorded = minikube.record()
+            enabled = [each for each, is_on in minikube.listed().items() if is_on or each in recorded]
+            if name not in enabled:
+                raise _not_enabled(name, enabled)
+            minikube.disable(name)
+            say(f"{name} is disabled")
+            return
+        _require_not_in_spec(manager, name, fix=REMOVE)
         require_up(sandbox.names)
         records = manager.records()
-        if called not in records:
-            raise _not_enabled(called, records)
-        for gone in (called, *_unneeded(manager, records, called)):
+        if name not in records:
+            raise _not_enabled(name, records)
+        others = {other: record for other, record in records.items() if other != name}
+        left = {other.name: other for other in manager.chosen(others)}
+        if name in left:
+            raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
+        unneeded = [other for other, record in others.items() if other not in left and record.by == name]
+        for gone in (name, *unneeded):
             manager.remove(records[gone], say)
             say(f"{gone} removed")
 
@@ -144,19 +182,8 @@ def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
     return manager, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)
 
 
-def _source(addon: str) -> str:
-    loader.require(AddonSource, addon)
-    return str(Path(addon).resolve()) if "/" in addon else addon
-
-
-def _remove_new(manager: AddonManager, before: Mapping[str, Record], session: Session) -> None:
-    for name, record in manager.records().items():
-        if name not in before:
-            manager.remove(record, session.say)
-
-
 @contextmanager
-def _rolled_back(undo: Callable[[], None], asked: str, session: Session) -> Iterator[None]:
+def _rolled_back(undo: Callable[[], None], name: str, session: Session) -> Iterator[None]:
     """Call `undo` if the block fails; a failure of `undo` is only reported, for it must not hide the first one."""
     try:
         yield
@@ -164,77 +191,23 @@ def _rolled_back(undo: Callable[[], None], asked: str, session: Session) -> Iter
         try:
             undo()
         except Exception as error:
-            what = f"{asked} may be there in part: {lifecycle.brief(error)}"
-            session.report.failed(AddonStep.title, f"{what}; remove it with: sandbox addons disable {asked}")
+            what = f"{name} may be there in part: {lifecycle.brief(error)}"
+            session.report.failed(AddonStep.title, f"{what}; remove it with: sandbox addons disable {name}")
         raise
 
 
-def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:
-    """List the further addons that only the addon `name` needs.
-
-    Raises UsageError when another addon needs `name`.
-    """
-    others = {other: record for other, record in records.items() if other != name}
-    left = {other.name: other for other in manager.chosen(others)}
-    if name in left:
-        raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
-    return [other for other, record in others.items() if other not in left and record.by == name]
-
-
-def _unanswered(spec: Spec, manager: AddonManager, chosen: ChosenAddon) -> Iterator[str]:
+def _unanswered(spec: Spec, host: str | None) -> Iterator[str]:
     """Wait until the addon's page is served; yield what it answers instead if it is not."""
-    host = manager.host(chosen)
-    proof = next((step for step in machine_plan.steps(spec)[0] if isinstance(step, HttpsStep)), None) if host else None
-    if host and proof:
-        try:
-            proof.wait_answered(host, timeout=ANSWERING)
-        except WaitTimeout as error:
-            yield f"it is not served yet: {error.details or error.brief}; look again with: sandbox doctor tls {host}"
-
-
-def _row(manager: AddonManager, chosen: ChosenAddon, record: Record | None, *, up: bool) -> Row:
-    state, detail = "unknown", "the cluster is not responding"
-    if up:
-        status = manager.status_of(chosen, record)
-        state, detail = status.state.value, status.detail
-    row = Row(chosen.name, state, chosen.by, chosen.source, chosen.addon.about.title, detail)
-    return replace(row, url=manager.url(chosen), **_facts(manager, chosen.addon))
-
-
-def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:
-    record = step.record() if up else {}
-    for name, enabled in sorted(step.listed().items()):
-        trouble = step.problem_of(name) if up and enabled else None
-        state = "drifted" if trouble else "ready" if enabled else "off"
-        yield Row(name, state, record.get(name), name, "minikube's", trouble or "")
-
-
-def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, session: Session) -> None:
-    """Enable an addon that the spec does not name, until it is disabled."""
-    _require_not_in_spec(step, addon, fix="sandbox up")
-    before = step.record()
-
-    def undo() -> None:
-        # What minikube could not enable is off, but some of its objects may exist.
-        if addon in step.record().keys() - before.keys():
-            step.disable(addon)
-
-    with _rolled_back(undo, addon, session):
-        lifecycle.up([replace(step, asked=(WantedAddon(addon),))], session.report)
-
-
-def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:
-    """Disable an addon that `enable` or minikube's own command enabled."""
-    _require_not_in_spec(step, addon, fix=REMOVE)
-    record = step.record()
-    enabled = [name for name, on in step.listed().items() if on or name in record]
-    if addon not in enabled:
-        raise _not_enabled(addon, enabled)
-    step.disable(addon)
+    for step in machine_plan.steps(spec)[0] if host else ():
+        if host and isinstance(step, HttpsStep):
+            try:
+                step.wait_answered(host, timeout=ANSWERING)
+            except WaitTimeout as error:
+                answer = error.details or error.brief
+                yield f"it is not served yet: {answer}; look again with: sandbox doctor tls {host}"
 
 
 def _require_not_in_spec(chosen: AddonManager | MinikubeAddonsStep, name: str, *, fix: str) -> None:
-    """Raise UsageError for an addon that the spec names, which commands leave to it."""
     if name in {Path(use.source).name for use in chosen.uses}:
         raise UsageError(f"sandbox.yaml has '{name}'", fix=fix)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import yaml
 
@@ -13,7 +11,6 @@ from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import UsageError
-from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace as namespace_object
 from sandbox.names import SYSTEM_NAMESPACE, Names
 
@@ -27,57 +24,44 @@ def make(names: Names, spec: ResolvedSpec, *, read_only: bool, namespace: str | 
     The rights are those of Kubernetes' own roles `view`, which may not read Secrets, and `edit`; in `namespace`, or
     in all namespaces. Raises SandboxError, ClusterError if the cluster refuses it.
     """
-    cluster = _cluster(names, spec, namespace)
+    cluster, _ = cluster_of(names)
+    if spec.namespace is not None:
+        if namespace not in (None, spec.namespace):
+            raise UsageError(
+                f"'{names.name}' has the namespace {spec.namespace} only", fix=f"leave out --namespace {namespace}"
+            )
+        cluster = SandboxNamespace(names, spec.namespace).cluster
+    elif namespace and cluster.get("v1", "Namespace", namespace) is None:
+        known = ", ".join(each["metadata"]["name"] for each in cluster.list("v1", "Namespace"))
+        raise UsageError(f"there is no namespace {namespace}", details=f"there are: {known}", fix="name one of them")
     only = namespace or spec.namespace
     place, role = only or SYSTEM_NAMESPACE, "view" if read_only else "edit"
-    account = f"sandbox-{role}-all" if only is None else f"sandbox-{role}"
-    for manifest in _account(account, place, role, everywhere=only is None):
-        cluster.apply(manifest)
-    return _kubeconfig(names, cluster.token(account, place, seconds=LIFE), only)
-
-
-def _cluster(names: Names, spec: ResolvedSpec, namespace: str | None) -> Cluster:
-    cluster, _ = cluster_of(names)
-    if spec.namespace is None:
-        if namespace and cluster.get("v1", "Namespace", namespace) is None:
-            known = ", ".join(each["metadata"]["name"] for each in cluster.list("v1", "Namespace"))
-            raise UsageError(
-                f"there is no namespace {namespace}", details=f"there are: {known}", fix="name one of them"
-            )
-        return cluster
-    if namespace not in (None, spec.namespace):
-        raise UsageError(
-            f"'{names.name}' has the namespace {spec.namespace} only", fix=f"leave out --namespace {namespace}"
-        )
-    return SandboxNamespace(names, spec.namespace).cluster
-
-
-def _account(name: str, place: str, role: str, *, everywhere: bool) -> Iterator[dict[str, Any]]:
-    if everywhere:
-        yield namespace_object(SYSTEM_NAMESPACE)
-    metadata = {"name": name, "namespace": place}
-    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
-    yield {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "ClusterRoleBinding" if everywhere else "RoleBinding",
-        "metadata": {"name": name} if everywhere else metadata,
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": place}],
-    }
-
-
-def _kubeconfig(names: Names, token: str, namespace: str | None) -> str:
-    authority = kubeconfig.authority(names.kubeconfig)
-    server: Mapping[str, str] = {"server": kubeconfig.server_of(names.kubeconfig)}
-    trust = {"certificate-authority-data": base64.b64encode(authority.encode()).decode()} if authority else {}
-    name = names.cluster
-    context = {"cluster": name, "user": name, **({"namespace": namespace} if namespace else {})}
+    account = f"sandbox-{role}" if only else f"sandbox-{role}-all"
+    metadata = {"name": account, "namespace": place}
+    if not only:
+        cluster.apply(namespace_object(SYSTEM_NAMESPACE))
+    cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    cluster.apply(
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding" if only else "ClusterRoleBinding",
+            "metadata": metadata if only else {"name": account},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", **metadata}],
+        }
+    )
+    authority, name = kubeconfig.authority(names.kubeconfig), names.cluster
+    server = {"server": kubeconfig.server_of(names.kubeconfig)}
+    if authority:
+        server["certificate-authority-data"] = base64.b64encode(authority.encode()).decode()
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {**server, **trust}}],
-        "users": [{"name": name, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": context}],
+        "clusters": [{"name": name, "cluster": server}],
+        "users": [{"name": name, "user": {"token": cluster.token(account, place, seconds=LIFE)}}],
+        "contexts": [
+            {"name": name, "context": {"cluster": name, "user": name, **({"namespace": only} if only else {})}}
+        ],
         "current-context": name,
     }
     return yaml.safe_dump(content, sort_keys=False)

@@ -6,21 +6,20 @@ import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.components.edge import routes
 from sandbox.components.registry.container_step import CONFIG_FILE, RegistryStep
 from sandbox.config.schema import Spec
-from sandbox.engine import Container, Engine, labelled
+from sandbox.engine import Engine, labelled
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images import canary_image
 from sandbox.images.lockfile import LockFile
 from sandbox.images.registry_content import Garbage, Tag, measure_garbage, prune, tagged, unlisted
 from sandbox.names import LABEL
 from sandbox.oci import address
-from sandbox.oci.address import Address
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
@@ -42,25 +41,24 @@ class Pruning:
 
     @property
     def where(self) -> str:
-        """Return the registry's name, for people."""
         return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
 
     @cached_property
-    def _found(self) -> tuple[Tag, ...]:
+    def _tags(self) -> tuple[Tag, ...]:
         with Client(self.registry, keychain=self.keychain) as client:
             return unlisted(client, self.targets)
 
     @property
     def names(self) -> list[str]:
-        return [str(tag) for tag in self._found]
+        return [str(tag) for tag in self._tags]
 
     def delete(self) -> None:
         """Delete the tags. Raises SandboxError."""
         with Client(self.registry, keychain=self.keychain) as client:
-            prune(client, self._found, self.targets)
+            prune(client, self._tags, self.targets)
 
     def collection(self) -> str:
-        """Return how the space is freed."""
+        """Return the command that frees the space."""
         if self.whose and self.in_cluster:
             return f"sandbox down {self.whose} --purge   (in an existing cluster no garbage is collected)"
         if self.whose:
@@ -72,46 +70,34 @@ class Pruning:
 def require_no_sandbox(registry: str) -> None:
     """Raise UsageError for the registry of any user's sandbox on this machine, where only its own commands delete."""
     place = address.parse(registry)
-    addresses = _addresses(place)
+    try:  # names prove nothing
+        resolved = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    except OSError:  # then nothing can be deleted there
+        resolved = []
+    addresses = {ip_address(each[4][0]) for each in resolved}
+    addresses = {getattr(each, "ipv4_mapped", None) or each for each in addresses}
     is_here = place.is_loopback or any(each.is_loopback or each.is_unspecified for each in addresses)
-    for container in _of_sandboxes():
-        ports = {bind.port for binds in container.published.values() for bind in binds}
-        if (is_here and container.has_processes and place.port in ports) or {*map(str, addresses)} & {
-            *container.addresses.values()
-        }:
-            raise _of_sandbox(registry, f"the container {container.name}, {labelled.whose(container)}")
-    tunnels = (each.port for each in routes.load_registries(context.home().edge) if each.forward)
-    if is_here and place.port in tunnels:
-        raise _of_sandbox(registry, "your own sandbox in an existing cluster")
-
-
-def _of_sandboxes() -> tuple[Container, ...]:
-    """Return the containers of all users' sandboxes; none where there is no engine."""
     try:
-        return Engine.connect().containers(LABEL)
+        containers = Engine.connect().containers(LABEL)
     except MissingTool as error:
         if error.id == "engine-permission":
             raise
-        return ()
-
-
-def _addresses(place: Address) -> set[IPv4Address | IPv6Address]:
-    """Return the addresses that a registry's name leads to; names prove nothing."""
-    try:
-        addresses = {
-            ip_address(each[4][0]) for each in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-        }
-    except OSError:  # then nothing can be deleted there
-        return set()
-    return {getattr(each, "ipv4_mapped", None) or each for each in addresses}
-
-
-def _of_sandbox(registry: str, who: str) -> UsageError:
-    return UsageError(
-        f"{registry} is the registry of a sandbox",
-        details=f"it is served by {who}; nothing was changed",
-        fix="in the folder of that sandbox's spec: sandbox push-images --prune, without another registry",
-    )
+        containers = ()
+    server = ""
+    for container in containers:
+        ports = {bind.port for binds in container.published.values() for bind in binds}
+        is_reached = is_here and container.has_processes and place.port in ports
+        if is_reached or not {*map(str, addresses)}.isdisjoint(container.addresses.values()):
+            server = f"the container {container.name}, {labelled.whose(container)}"
+    tunnels = (each.port for each in routes.load_registries(context.home().edge) if each.forward)
+    if not server and is_here and place.port in tunnels:
+        server = "your own sandbox in an existing cluster"
+    if server:
+        raise UsageError(
+            f"{registry} is the registry of a sandbox",
+            details=f"it is served by {server}; nothing was changed",
+            fix="in the folder of that sandbox's spec: sandbox push-images --prune, without another registry",
+        )
 
 
 def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
@@ -119,9 +105,21 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
 
     Meanwhile images can be pulled but not pushed. Raises SandboxError.
     """
-    session = sandbox.session
+    spec, session = sandbox.spec, sandbox.session
     with session.pushing(sandbox.name, "collect"), sandbox.alone("collect"):
-        (registry, busybox), targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
+        if spec.registry.external:
+            raise UsageError(
+                f"the registry {spec.registry.external} is not the sandbox's own",
+                fix="its garbage is collected where it runs",
+            )
+        chosen_spec.require_own_cluster(spec, "a collection of the registry's garbage")
+        machine_plan.registry_url(spec)
+        registry, busybox = _registry_step(spec)
+        status = registry.check()
+        if status.state is not State.READY:
+            raise SandboxError(f"the registry is not ready: {status.detail or status.state.value}", fix="sandbox up")
+        targets = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
+        targets.append(Target(canary_image.REPOSITORY, None, canary_image.document().digest))
         with Client(registry.url) as client, tagged(client, targets):
             garbage = measure_garbage(client, registry.garbage(), registry.leftovers(busybox))
             if (garbage.blobs or garbage.leftovers) and not dry_run:
@@ -131,33 +129,12 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
 
 def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
     """Move damaged blobs aside, so that the registry no longer has them. Raises SandboxError."""
-    step, busybox = _registry_step(sandbox.spec)
+    registry, busybox = _registry_step(sandbox.spec)
     with sandbox.alone("push"):
-        step.quarantine(digests, busybox)
+        registry.quarantine(digests, busybox)
 
 
 def _registry_step(spec: Spec) -> tuple[RegistryStep, str]:
     """Return the step of the sandbox's own registry, and the image for what is done to its data."""
     steps, _, own = machine_plan.steps(spec)
     return next(step for step in steps if isinstance(step, RegistryStep)), own.references["busybox"]
-
-
-def _own_registry(spec: Spec) -> tuple[RegistryStep, str]:
-    """Return the sandbox's own registry, which must run, and the image for what is done to its data."""
-    if spec.registry.external:
-        raise UsageError(
-            f"the registry {spec.registry.external} is not the sandbox's own",
-            fix="its garbage is collected where it runs",
-        )
-    chosen_spec.require_own_cluster(spec, "a collection of the registry's garbage")
-    machine_plan.registry_url(spec)
-    step, busybox = _registry_step(spec)
-    status = step.check()
-    if status.state is not State.READY:
-        raise SandboxError(f"the registry is not ready: {status.detail or status.state.value}", fix="sandbox up")
-    return step, busybox
-
-
-def _targets(spec: Spec) -> Sequence[Target]:
-    wanted = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
-    return (*wanted, Target(canary_image.REPOSITORY, None, canary_image.document().digest))

@@ -21,10 +21,7 @@ def store() -> Store:
 
 
 def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -> None:
-    """Save the sandbox, running or stopped, as `snapshot` (default: the present time).
-
-    `size` formats bytes. Raises SandboxError.
-    """
+    """Save the sandbox, running or stopped, as `snapshot` (default: the present time). `size` formats bytes."""
     chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
     names, session = sandbox.names, sandbox.session
     if chosen_spec.remembered(names.name) is None:

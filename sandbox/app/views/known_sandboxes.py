@@ -60,24 +60,23 @@ def sandboxes() -> tuple[Known, ...]:
 def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[str]:
     """Return the memory of running containers by their cluster, in bytes."""
 
-    def used(container: ListedContainer) -> int:
+    def used(name: str) -> int:
         with suppress(SandboxError):  # it may have ended meanwhile
-            return engine.memory(container.name)
+            return engine.memory(name)
         return 0
 
-    running = [each for each in containers if each.state in ("running", "paused") and _cluster(each)]
+    clusters: dict[str, str] = {}
+    for container in containers:
+        labels = container.labels
+        own = f"sandbox-{name}" if (name := labels.get(LABEL)) else ""
+        cluster = own or labels.get(KIND_CLUSTER) or labels.get(MINIKUBE_PROFILE)
+        if cluster and container.state in ("running", "paused"):
+            clusters[container.name] = cluster
     memory: Counter[str] = Counter()
     with ThreadPoolExecutor(8) as pool:
-        for container, size in zip(running, pool.map(used, running), strict=True):
-            memory[_cluster(container)] += size
+        for cluster, size in zip(clusters.values(), pool.map(used, clusters), strict=True):
+            memory[cluster] += size
     return memory
-
-
-def _cluster(container: ListedContainer) -> str:
-    """Return the cluster of a sandbox's container, or of a node: kind and minikube give those labels of their own."""
-    labels = container.labels
-    own = f"sandbox-{name}" if (name := labels.get(LABEL)) else ""
-    return own or labels.get(KIND_CLUSTER) or labels.get(MINIKUBE_PROFILE) or ""
 
 
 def _state(node: str | None) -> str:

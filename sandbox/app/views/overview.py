@@ -97,15 +97,24 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     """Return the URL of `host`, or of every host of the sandbox `name`, which must be up. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
-    if host and not _leads_here(route, host):
+
+    def leads_here(host: str) -> bool:
+        return bool(routes.holder((route,), host)) or host in route.named
+
+    if host and not leads_here(host):
         raise UsageError(
             f"the edge does not route {host} to the sandbox '{name}'",
             details=f"it routes {', '.join(f'*.{domain}' for domain in route.domains)}"
             + "".join(f", {each.host}" for each in route.every_host),
             fix=f"name one below {route.domain}, or write `edge: {{hosts: [{host}]}}` in sandbox.yaml",
         )
-    known = (host,) if host else tuple(each for each in _hosts(home, route) if _leads_here(route, each))
-    urls = _urls(route, known or (route.domain,))
+    known = (host,) if host else tuple(filter(leads_here, _hosts(home, route))) or (route.domain,)
+    opened = [port for address, port in route.listen if lan_access.is_open(address)]
+    if opened and route.aliases:
+        urls = lan_access.urls(known, domain=route.domain, aliases=route.aliases, port=opened[0])
+    else:  # without a port of its own, the ingress of an existing cluster is reached at its own address
+        port = route.listen[0][1] if route.listen else 443
+        urls = tuple(lan_access.url(each, port) for each in known)
     if not urls:
         raise UsageError(
             f"{host or 'the sandbox'} has no URL for other machines",
@@ -153,16 +162,3 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     answered = set(served_hosts.hosts_of(ingresses))
     answered |= {each.host for each in route.every_host}
     return tuple(sorted(answered)) or (route.domain,)
-
-
-def _leads_here(route: Route, host: str) -> bool:
-    return bool(routes.holder((route,), host)) or host in route.named
-
-
-def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    opened = [port for address, port in route.listen if lan_access.is_open(address)]
-    if opened and route.aliases:
-        return lan_access.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
-    # Without a port of its own, the ingress of an existing cluster is reached at its own address.
-    port = route.listen[0][1] if route.listen else 443
-    return tuple(lan_access.url(host, port) for host in hosts)

@@ -1,0 +1,123 @@
+"""Where a sandbox's certificates are deployed, and their renewal now, which waits until they are served."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sandbox.app import machine_plan
+from sandbox.app.core import Sandbox
+from sandbox.app.views.known_sandboxes import require_known
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.keystore import ROOT, Entry
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, trouble_of
+from sandbox.names import Names
+from sandbox.plan import lifecycle
+from sandbox.truststore import stores
+
+# A cluster that is stopped refuses at once; one that hangs is not worth waiting for longer.
+TIMEOUT = 3.0
+
+
+@dataclass(frozen=True)
+class Places:
+    """`by_fingerprint` maps a SHA-256 fingerprint to Secrets (namespace/name), None when the cluster did not answer."""
+
+    by_fingerprint: Mapping[str, tuple[str, ...]] | None
+    trusting: tuple[str, ...]
+
+    @property
+    def reachable(self) -> bool:
+        return self.by_fingerprint is not None
+
+    def secrets(self, entry: Entry) -> tuple[str, ...] | None:
+        """Return the Secrets whose certificate is exactly this one; None when that is not known."""
+        if self.by_fingerprint is None or entry.facts is None:
+            return None
+        return self.by_fingerprint.get(entry.facts.sha256, ())
+
+    def stores(self, entry: Entry) -> tuple[str, ...] | None:
+        return self.trusting if entry.role == ROOT else None
+
+
+def find_places(names: Names, entries: Sequence[Entry]) -> Places:
+    """Ask the sandbox's cluster, for three seconds at most, and this machine's trust stores."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        secrets = pool.submit(_secrets, names.kubeconfig).result(TIMEOUT)
+    except (SandboxError, TimeoutError):
+        secrets = None
+    finally:
+        pool.shutdown(wait=False)
+    roots = [entry.file.read_bytes() for entry in entries if entry.role == ROOT and entry.facts is not None]
+    return Places(secrets, tuple(store for root in roots for store in stores.installed(root, names.home.trust)))
+
+
+def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
+    now = datetime.now(UTC)
+    secrets: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    for secret in Cluster(kubeconfig).list("v1", "Secret"):
+        try:
+            chain = base64.b64decode((secret.get("data") or {}).get("tls.crt", ""))
+            fingerprint = describe(chain, now=now).sha256
+        except (SandboxError, binascii.Error):
+            continue  # no certificate that can be read
+        secrets[fingerprint] += (f"{secret['metadata']['namespace']}/{secret['metadata']['name']}",)
+    return secrets
+
+
+class Outcome(enum.Enum):
+    """How a renewal ended: SERVED, or WRITTEN alone since the cluster cannot be reached; or nothing was changed."""
+
+    SERVED = enum.auto()
+    WRITTEN = enum.auto()
+    CERT_MANAGER = enum.auto()
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What was renewed: the leaves by name, and whether the root is another now."""
+
+    outcome: Outcome
+    leaves: Collection[str] = ()
+    replaced_root: bool = False
+
+
+def renew(sandbox: Sandbox, *, authority: bool, root: bool, agree: Callable[[], object]) -> Renewal:
+    """Renew the leaves, and with `authority` or `root` what is above them too.
+
+    `agree` is called before a root that there is changes, and raises for a no. Raises SandboxError.
+    """
+    require_known(sandbox.name)
+    spec = sandbox.spec.model_copy(update={"push": None, "apply": ()})
+    with sandbox.alone("renew"):
+        steps, _, _ = machine_plan.steps(spec)
+        made = next(step for step in steps if isinstance(step, AuthorityStep))
+        now = datetime.now(UTC)
+        if not (made.leaves or authority or root):
+            return Renewal(Outcome.CERT_MANAGER)
+        replaces = made.keystore.replaces_root(made.domains, now=now, authority=authority, root=root)
+        if replaces and made.keystore.root.has_cert:
+            agree()
+        domains = (*made.domains, *made.unvouched) if replaces else made.domains
+        made.keystore.renew(domains, made.leaves, now=now, authority=authority, root=root, reserve=made.reserve())
+        if made.unvouched and replaces:
+            steps, _, _ = machine_plan.steps(spec)  # there is more that the new root vouches for
+        if trouble_of(sandbox.names.kubeconfig) is not None:
+            return Renewal(Outcome.WRITTEN, tuple(made.leaves), replaces)
+        renewed = [step for step in steps if made.name in (step.name, *step.requires)]
+        lifecycle.up(renewed, sandbox.session.report, keep=True)
+        for step in steps:
+            if isinstance(step, HttpsStep):
+                step.renew(sandbox.session.say)
+    return Renewal(Outcome.SERVED, tuple(made.leaves), replaces)
