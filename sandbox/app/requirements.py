@@ -6,7 +6,6 @@ from sandbox.app.agreement import Agreement
 from sandbox.app.session import Session
 from sandbox.bundle import kubectl, released_tools
 from sandbox.bundle.architecture import native
-from sandbox.bundle.builder import component_build
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates import cert_manager
@@ -57,6 +56,8 @@ def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement
                 released_tools.fetch(release, store)
                 task.done = "fetched, and its digest is right"
         except SandboxError as error:
+            from sandbox.bundle.builder import component_build  # and all that builds
+
             session.say(f"{error.details}: building it from Go modules instead, which takes minutes the first time")
             with session.locked(home.bundle, "the bundle", "bundle"):
                 component_build.build(store, session.report, only=(release.component,))

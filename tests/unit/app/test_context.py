@@ -55,30 +55,20 @@ def test_file_without_certificates_is_refused(tmp_path: Path) -> None:
         context.trust(Spec.model_validate({"network": {"ca": tmp_path / "company.pem"}}))
 
 
+@pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("system", ["linux", "darwin"])
 def test_folders_are_the_same_on_every_system(
-    isolated_home: Path, monkeypatch: pytest.MonkeyPatch, system: str
+    isolated_home: Path, monkeypatch: pytest.MonkeyPatch, system: str, relative: bool
 ) -> None:
-    """Those of macOS have a space, which breaks mounts of virtual machines' tools, and commands that are copied."""
-    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name)
-    monkeypatch.setattr("sys.platform", system)
-    found = context.home()
-    assert (found.state, found.cache) == (
-        isolated_home / ".local" / "state" / "sandbox",
-        isolated_home / ".cache" / "sandbox",
-    )
-
-
-def test_relative_folders_do_not_count(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They would be others in each folder: of the XDG specification they are ignored, and without a HOME it ends."""
+    """Those of macOS have a space, which breaks mounts of virtual machines' tools; the XDG ignores relative ones."""
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, "here")
-    found = context.home()
-    assert (found.state, found.cache) == (
-        isolated_home / ".local" / "state" / "sandbox",
-        isolated_home / ".cache" / "sandbox",
-    )
+        if not relative:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("sys.platform", system)
+    home = context.home()
+    assert home.state == isolated_home / ".local" / "state" / "sandbox"
+    assert home.cache == isolated_home / ".cache" / "sandbox"
     monkeypatch.setenv("HOME", "here")
     with pytest.raises(UsageError, match="HOME is not an absolute path"):
         context.home()
@@ -92,16 +82,12 @@ def test_state_folder_with_a_colon_is_refused(isolated_home: Path, monkeypatch: 
     assert f"{isolated_home}/a:b/sandbox" in caught.value.details and "XDG_STATE_HOME" in caught.value.fix
 
 
-def test_spec_may_have_the_other_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spec_here_may_have_the_other_ending_and_be_no_dangling_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("sandbox.yml").write_text("name: demo\n")
     assert chosen_spec.written(None, None).name == "demo"
-    Path("sandbox.yaml").write_text("name: shop\n")
-    assert chosen_spec.written(None, None).name == "shop"
-
-
-def test_spec_that_is_a_link_into_nowhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
     Path("sandbox.yaml").symlink_to("gone.yaml")
     with pytest.raises(UsageError, match=r"sandbox\.yaml: no such file"):
         chosen_spec.written(None, None)
@@ -125,19 +111,17 @@ def test_spec_of_a_folder_above_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert context.default_file() == Path("sandbox.yaml")
 
 
-def test_spec_above_counts_below_the_home_folder_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spec_above_counts_for_its_user_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     below = project_with_subfolder(tmp_path)
     monkeypatch.chdir(below)
+    with monkeypatch.context() as other_user:
+        other_user.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+        assert context.default_file() is None
     for home in (tmp_path, below.parent):
         monkeypatch.setenv("HOME", str(home))
         assert context.default_file() is None
-
-
-def test_spec_above_of_another_user_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    below = project_with_subfolder(tmp_path)
-    monkeypatch.chdir(below)
-    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    assert context.default_file() is None
+    below.rmdir()
+    assert context.default_file() is None, "without a current folder"
 
 
 @pytest.mark.parametrize(("uid", "sudo", "read"), [(1, "", False), (0, "{owner}", True), (1, "{owner}", False)])
@@ -158,13 +142,6 @@ def test_spec_here_of_another_user_is_refused_unless_it_is_named(
         chosen_spec.written(None, None)
     assert caught.value.fix.startswith("-f sandbox.yaml")
     assert chosen_spec.written(Path("sandbox.yaml"), None).name == "shop"
-
-
-def test_spec_is_looked_for_without_a_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    below = project_with_subfolder(tmp_path)
-    monkeypatch.chdir(below)
-    below.rmdir()
-    assert context.default_file() is None
 
 
 def test_shell_has_the_ports_of_the_last_up(isolated_home: Path) -> None:

@@ -64,35 +64,26 @@ def world(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def test_a_sandbox_that_is_not_wanted_stays_asleep(world: World, engine: FakeEngine) -> None:
-    world.totals = iter([3, 3, 3, 0, 0])
+@pytest.mark.parametrize(
+    ("totals", "counts", "done"),
+    [
+        ([3, 3, 3, 0, 0], None, ["paused"]),
+        ([3, 3, 4, 4], None, ["paused", "resumed"]),
+        ([3, 3, 0, 1, 1], None, ["paused", "resumed"]),
+        ([3, 3, 3], b"", ["paused", "resumed"]),
+        ([3, 3, 3], b"{}", ["paused", "resumed"]),
+    ],
+    ids=["no client", "a client", "a client of a new edge", "damaged counts", "empty counts"],
+)
+def test_paused_sandbox_wakes_for_the_next_client(
+    world: World, engine: FakeEngine, totals: list[int], counts: bytes | None, done: list[str]
+) -> None:
+    world.totals = iter(totals)
     pausing.pause(engine, world.names)
+    if counts is not None:
+        world.names.paused.write_bytes(counts)
     pausing.follow(engine, world.names, None)
-    assert world.done == ["paused"]
-
-
-def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeEngine) -> None:
-    world.totals = iter([3, 3, 4, 4])
-    pausing.pause(engine, world.names)
-    pausing.follow(engine, world.names, None)
-    assert world.done == ["paused", "resumed"]
-    assert not world.names.paused.exists()
-
-
-@pytest.mark.parametrize("damaged", [b"", b"{}"])
-def test_sandbox_whose_counts_are_damaged_is_woken(world: World, engine: FakeEngine, damaged: bytes) -> None:
-    world.totals = iter([3, 3, 3])
-    pausing.pause(engine, world.names)
-    world.names.paused.write_bytes(damaged)
-    pausing.follow(engine, world.names, None)
-    assert world.done == ["paused", "resumed"]
-
-
-def test_a_client_of_a_new_edge_process_wakes_it(world: World, engine: FakeEngine) -> None:
-    world.totals = iter([3, 3, 0, 1, 1])
-    pausing.pause(engine, world.names)
-    pausing.follow(engine, world.names, None)
-    assert world.done == ["paused", "resumed"]
+    assert world.done == done and not world.names.paused.exists()
 
 
 def test_a_sandbox_long_unused_is_paused_again(
@@ -202,9 +193,6 @@ def test_a_sandbox_that_does_not_run_is_not_paused(
     assert not pausing.pause(engine, world.names)
     assert not world.names.paused.exists()
     assert trusted[-1] is False
-
-
-def test_a_sandbox_that_does_not_exist_is_not_paused(world: World, engine: FakeEngine) -> None:
     world.names.folder.rmdir()
     assert not pausing.pause(engine, world.names)
     assert not world.names.folder.exists()

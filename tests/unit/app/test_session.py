@@ -14,21 +14,20 @@ from sandbox.system.sandbox_lock import Busy
 from tests.support.fakes import RecordingReporter
 
 
-def test_task_is_reported_with_what_was_done() -> None:
+def test_task_is_reported_with_its_result() -> None:
     report = RecordingReporter()
     with Session(report=report).task("Snapshot a") as task:
         task.say("packing")
         task.done = "1 MB"
-    assert report.events == [(what, "Snapshot a") for what in ("began", "progress", "finished")]
-    assert report.details["finished", "Snapshot a"] == "1 MB"
-
-
-def test_task_that_fails_is_reported_as_failed() -> None:
-    report = RecordingReporter()
-    with pytest.raises(SandboxError), Session(report=report).task("Snapshot a"):
+    with pytest.raises(SandboxError), Session(report=report).task("Snapshot b"):
         raise SandboxError("the disk is full")
-    assert report.events == [("began", "Snapshot a"), ("failed", "Snapshot a")]
-    assert report.details["failed", "Snapshot a"] == "the disk is full"
+    assert report.events == [
+        *((what, "Snapshot a") for what in ("began", "progress", "finished")),
+        ("began", "Snapshot b"),
+        ("failed", "Snapshot b"),
+    ]
+    assert report.details["finished", "Snapshot a"] == "1 MB"
+    assert report.details["failed", "Snapshot b"] == "the disk is full"
 
 
 @pytest.mark.fault(9)

@@ -89,19 +89,6 @@ def test_busybox_without_links_copies_files_of_odd_names(folder: Folder, tmp_pat
     assert [one.name for one in (folder.root / "app").iterdir()] == [odd]
 
 
-def test_deleted_file_is_deleted_in_the_container(folder: Folder, tmp_path: Path) -> None:
-    (folder.root / "app").mkdir()
-    (folder.root / "app/old").touch()
-    copy(copied({tmp_path / "old": "/app/old"}), into(), folder)
-    assert not (folder.root / "app/old").exists()
-
-
-def test_a_command_of_a_rule_runs_after_the_copy(folder: Folder, tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    copy(copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("touch", "/x"))), into(), folder)
-    assert list(folder.ran[-1]) == ["touch", "/x"]
-
-
 def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     rule = SyncRule(paths={"a": "/a"}, restart=True)
@@ -111,11 +98,14 @@ def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_
         copy(copied({tmp_path / "a": "/a"}, rule), into(), folder)
 
 
-def test_a_failed_command_is_reported_with_its_output(folder: Folder, tmp_path: Path) -> None:
+def test_command_of_a_rule_runs_after_the_copy_and_its_error_is_reported(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "a").touch()
+    files = copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("reload", "/x")))
+    copy(files, into(), folder)
+    assert list(folder.ran[-1]) == ["reload", "/x"]
     folder.status = 3
     with pytest.raises(SyncFailed) as failed:
-        copy(copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("reload",))), into(), folder)
+        copy(files, into(), folder)
     assert failed.value.brief == "reload failed in web-1 with status 3"
     assert failed.value.details == "no such thing"
 
@@ -207,20 +197,14 @@ def test_sidecars_are_found_and_ended_pods_are_not() -> None:
     assert running([sidecar, ended], "localhost:5001", TARGET) == into()
 
 
-def test_none_is_found_while_one_is_about_to_run() -> None:
-    """It would begin without the copied files, so the image is built."""
-    for state in ("waiting", "terminated"):
-        assert running([pod(NAME), pod(NAME, state)], "localhost:5001", TARGET) == []
-
-
 def test_only_running_containers_of_the_image_are_found() -> None:
-    digest = "@sha256:" + "0" * 64
-    name = f"localhost:5001/team/web:dev{digest}"
-    assert running([pod(name)], "localhost:5001", TARGET) == into()
-    for other in (
-        pod(name, "waiting"),
-        pod(name, deletionTimestamp="2026-01-01T00:00:00Z"),
-        pod(f"localhost:5001/team/web:prod{digest}"),
-        pod(f"docker.io/team/web:dev{digest}"),
+    """While another one is about to run none is: that would begin without the copied files."""
+    assert running([pod(NAME)], "localhost:5001", TARGET) == into()
+    for pods in (
+        [pod(NAME), pod(NAME, "waiting")],
+        [pod(NAME), pod(NAME, "terminated")],
+        [pod(NAME, deletionTimestamp="2026-01-01T00:00:00Z")],
+        [pod(NAME.replace("web:dev", "web:prod"))],
+        [pod(NAME.replace("localhost:5001", "docker.io"))],
     ):
-        assert running([other], "localhost:5001", TARGET) == []
+        assert running(pods, "localhost:5001", TARGET) == []

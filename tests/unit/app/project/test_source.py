@@ -83,14 +83,25 @@ def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
             fetch(source)
 
 
+def bundled(store: Store, folder: Path, files: dict[str, str]) -> Path:
+    """Save a bundle file with the sandbox `demo`, whose project has these files."""
+    for name, text in files.items():
+        (folder / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "project" / name).write_text(text)
+    save(file := folder / "demo.bundle", store, project=("demo", folder / "project"), compress=False)
+    return file
+
+
+@pytest.fixture
+def bundle(store: Store, tmp_path: Path) -> Path:
+    return bundled(store, tmp_path, {"sandbox.yaml": "name: demo\n"})
+
+
 def test_a_bundle_brings_its_project(store: Store, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    (project / "k8s").mkdir(parents=True)
-    (project / "sandbox.yaml").write_text("name: demo\napply: [k8s/]\n")
-    (project / "k8s" / "a b.yaml").write_text("kind: x\n")
-    save(file := tmp_path / "demo.bundle", store, project=("demo", project))
+    text = "name: demo\napply: [k8s/]\n"
+    file = bundled(store, tmp_path, {"sandbox.yaml": text, "k8s/a b.yaml": "kind: x\n"})
     found = fetch(str(file))
-    assert found.read_text() == "name: demo\napply: [k8s/]\n"
+    assert found.read_text() == text
     assert (found.parent / "k8s" / "a b.yaml").exists()
     assert fetch(str(file)) == found
 
@@ -102,25 +113,13 @@ def test_a_bundle_without_a_project_says_so(store: Store, tmp_path: Path) -> Non
     assert "bundle load" in caught.value.fix
 
 
-@pytest.fixture
-def bundle(store: Store, tmp_path: Path) -> Path:
-    """A bundle file with a sandbox `demo`."""
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "sandbox.yaml").write_text("name: demo\n")
-    save(file := tmp_path / "demo.bundle", store, project=("demo", project), compress=False)
-    return file
-
-
 @pytest.mark.parametrize(("said", "source"), [("", "bundle"), ("images: {source: upstream}\n", "upstream")])
 def test_sandbox_of_a_bundle_has_the_images_of_the_bundle(store: Store, tmp_path: Path, said: str, source: str) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "sandbox.yaml").write_text(f"name: demo\n{said}")
-    save(file := tmp_path / "demo.bundle", store, project=("demo", project), compress=False)
+    file = bundled(store, tmp_path, {"sandbox.yaml": f"name: demo\n{said}"})
     with origin.fetched(str(file), context.home(), Session()) as found:
         assert chosen_spec.choose(None, None, project=found).spec.images.source == source
-    assert chosen_spec.choose(project / "sandbox.yaml", None).spec.images.source == (source if said else "auto")
+    plain = chosen_spec.choose(tmp_path / "project" / "sandbox.yaml", None)
+    assert plain.spec.images.source == (source if said else "auto")
 
 
 def identity(file: Path) -> str:
@@ -206,22 +205,6 @@ def test_link_inside_a_repository_is_followed(tmp_path: Path) -> None:
     (folder / "short").symlink_to("real")
     committed(folder, {})
     assert fetch(f"file://{folder}#:short").read_text() == "name: real\n"
-
-
-def test_commit_fetched_again_leaves_its_files_untouched(repository: Path) -> None:
-    (repository / "link").symlink_to("run.sh")
-    (repository / "run.sh").touch(mode=0o755)
-    committed(repository, {"app/Dockerfile": "FROM scratch\n"})
-    source = f"file://{repository}"
-    root = fetch(source).parent
-
-    def changed() -> dict[str, int]:
-        return {str(path): path.lstat().st_ctime_ns for path in root.rglob("*") if ".git" not in path.parts}
-
-    before = changed()
-    assert {path.name for path in root.iterdir()} >= {"link", "run.sh", "app"}
-    fetch(source)
-    assert changed() == before
 
 
 def test_running_copy_stays_when_the_branch_moves(repository: Path) -> None:
