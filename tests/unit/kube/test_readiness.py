@@ -114,6 +114,11 @@ def workload(name: str, **status: int) -> dict[str, Any]:
 UP = {"readyReplicas": 1, "updatedReplicas": 1, "replicas": 1}
 
 
+def unscheduled(message: str, **more: Any) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"metadata": {"namespace": "ns"}, "status": {"phase": "Pending", "conditions": [condition]}, **more}
+
+
 @pytest.mark.parametrize(
     ("message", "least"),
     [
@@ -124,9 +129,7 @@ UP = {"readyReplicas": 1, "updatedReplicas": 1, "replicas": 1}
 )
 def test_pod_that_no_node_will_take_ends_the_wait(monkeypatch: pytest.MonkeyPatch, message: str, least: float) -> None:
     cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web")}
-    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"conditions": [unscheduled]}}}
+    cluster.workloads, cluster.pods = {"web": workload("web")}, {"web-1": unscheduled(message)}
     with pytest.raises(ClusterError, match="Deployment ns/web cannot start") as caught:
         cluster.await_ready()
     assert least < cluster.now <= least + 10
@@ -134,11 +137,8 @@ def test_pod_that_no_node_will_take_ends_the_wait(monkeypatch: pytest.MonkeyPatc
 
 
 def test_taint_that_may_go_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web")}
-    taint = "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
-    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": taint}
-    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"conditions": [unscheduled]}}}
+    cluster, taint = Clusters(monkeypatch), "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+    cluster.workloads, cluster.pods = {"web": workload("web")}, {"web-1": unscheduled(taint)}
     with pytest.raises(WaitTimeout):
         cluster.await_ready()
 
@@ -159,15 +159,9 @@ def test_volume_of_a_missing_secret_ends_the_wait(monkeypatch: pytest.MonkeyPatc
 def test_claim_of_a_missing_class_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"db": workload("db")}
-    unscheduled = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
-    }
-    pod = {"status": {"phase": "Pending", "conditions": [unscheduled]}, "metadata": {"namespace": "ns"}}
     volumes = {"volumes": [{"name": "t", "emptyDir": {}}, {"persistentVolumeClaim": {"claimName": "data"}}]}
-    cluster.pods = {"db-0": {**pod, "spec": volumes}}
+    unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
+    cluster.pods = {"db-0": unscheduled(unbound, spec=volumes)}
     with pytest.raises(WaitTimeout):  # it may be bound yet
         cluster.await_ready()
     message = 'storageclass.storage.k8s.io "gp3" not found'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from sandbox.components.cluster.steps import ClusterStep, ContextStep, NodeImage
 from sandbox.config import schema
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes, Provider
 from sandbox.step import State
@@ -144,80 +144,67 @@ def test_context_is_removed_from_whichever_listed_file_has_it(names: Names, tmp_
     assert yaml.safe_load(second.read_text())["contexts"] == []
 
 
-def test_api_server_that_never_answers_is_reported_with_a_fix(
-    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def cluster_step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ClusterStep:
+    """The step of a cluster that runs as its spec says, and whose API server answers."""
     InMemory(engine).add(names, names.node, "control-plane")
     engine.write_file(names.node, COMPLETE, b"{}")
-    names.folder.mkdir(parents=True)
+    for method, result in {"start": [], "stale": None, "drift": None, "await_news": None}.items():
+        monkeypatch.setattr(KindProvider, method, lambda *given, result=result: result)
+    return ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1")
+
+
+@pytest.mark.parametrize(("drift", "state"), [(None, State.READY), ("a node is stopped", State.DRIFTED)])
+def test_drift_is_compared_before_the_start_is_awaited(
+    cluster_step: ClusterStep, monkeypatch: pytest.MonkeyPatch, drift: str | None, state: State
+) -> None:
+    waited: list[Sequence[str]] = []
+    monkeypatch.setattr(KindProvider, "drift", lambda self: None if waited else drift)
+    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: waited.append(nodes))
+    status = cluster_step.apply(NoWork())
+    assert (status.state, status.detail, waited) == (state, drift or cluster_step.names.node, [[]])
+
+
+def test_api_server_that_never_answers_is_reported_with_a_fix(
+    cluster_step: ClusterStep, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kubeconfig(names.kubeconfig, 6443)
-    monkeypatch.setattr(KindProvider, "start", lambda self, say: [])
-    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
-    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
     monkeypatch.setattr(steps, "API_TIMEOUT", 0.0)
     with pytest.raises(WaitTimeout, match="the API server: not ready") as caught:
-        ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1").apply(NoWork())
+        cluster_step.apply(NoWork())
     assert caught.value.fix == "sandbox stop demo, then sandbox start demo"
 
 
 def test_cluster_with_a_node_that_is_not_ready_is_repaired(
-    engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+    cluster_step: ClusterStep, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    InMemory(engine).add(names, names.node, "control-plane")
-    engine.write_file(names.node, COMPLETE, b"{}")
     ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
     node = {"kind": "Node", "metadata": {"name": names.node}, "status": {"conditions": [ready]}}
-    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
     server.objects[f"/api/v1/nodes/{names.node}"] = node
-    monkeypatch.setattr(KindProvider, "stale", lambda self: None)
-    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     monkeypatch.setattr(KindProvider, "start", lambda self, say: ready.update(status="True"))
-    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
-    step = ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1")
-    found = step.check()
-    assert (found.state, found.detail) == (
-        State.DRIFTED,
-        f"{names.node} is not ready: Kubelet stopped posting node status.",
-    )
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    status = cluster_step.check()
+    message = f"{names.node} is not ready: Kubelet stopped posting node status."
+    assert (status.state, status.detail) == (State.DRIFTED, message)
+    cluster_step.apply(NoWork())
+    assert cluster_step.check().state is State.READY
 
 
 @pytest.mark.parametrize("damaged", ["", "clusters: [", "\0", "[]", "apiVersion: v1\nkind: Config\n"])
 def test_damaged_kubeconfig_of_its_own_is_written_again(
-    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch, damaged: str
+    cluster_step: ClusterStep, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch, damaged: str
 ) -> None:
-    InMemory(engine).add(names, names.node, "control-plane")
-    engine.write_file(names.node, COMPLETE, b"{}")
-    names.folder.mkdir(parents=True)
     names.kubeconfig.write_text(damaged)
-    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
-    monkeypatch.setattr(Cluster, "list", lambda *given: [])
-    monkeypatch.setattr(KindProvider, "start", lambda self, say: [])
-    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
-    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
-    monkeypatch.setattr(KindProvider, "write_kubeconfig", lambda self: kubeconfig(names.kubeconfig, 6443) and None)
-    step = ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1")
-    assert step.apply(NoWork()).state is State.READY
-    assert "6443" in names.kubeconfig.read_text()
+    port = server.server_port
+    monkeypatch.setattr(KindProvider, "write_kubeconfig", lambda self: kubeconfig(names.kubeconfig, port) and None)
+    assert cluster_step.apply(NoWork()).state is State.READY
+    assert str(port) in names.kubeconfig.read_text()
 
 
-def test_a_control_plane_that_is_lost_is_named(
-    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_control_plane_that_is_lost_is_named(engine: FakeEngine, names: Names, cluster_step: ClusterStep) -> None:
     second = f"{names.cluster}-control-plane2"
-    for node in (names.node, second):
-        InMemory(engine).add(names, node, "control-plane")
+    InMemory(engine).add(names, second, "control-plane")
     shape = schema.Cluster(nodes=schema.Nodes(control_plane=2))
-    provider = replace(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), shape=shape)
-    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
-    monkeypatch.setattr(Cluster, "list", lambda *given: [])
-    monkeypatch.setattr(KindProvider, "stale", lambda self: None)
-    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
-    engine.write_file(names.node, COMPLETE, b"{}")
-    names.folder.mkdir(parents=True)
-    kubeconfig(names.kubeconfig, 6443)
-    step = ClusterStep(provider, names, "v1")
+    step = replace(cluster_step, provider=replace(cast("KindProvider", cluster_step.provider), shape=shape))
     assert step.check().detail == f"{names.node}, {second}"
     engine.remove_container(second)
     status = step.check()

@@ -256,21 +256,26 @@ def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names:
     assert said == [f"starting {name}" for name in order]
 
 
-@pytest.mark.fault(27)
-def test_more_workers_join_and_one_that_is_lost_is_recreated(
-    engine: FakeEngine, names: Names, provider: KindProvider
-) -> None:
-    """A worker's container is removed → `up` recreates it, and it joins the cluster."""
-    said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
-    ran: list[list[str]] = []
+@pytest.fixture
+def joined(engine: FakeEngine) -> dict[str, dict[PurePosixPath, bytes]]:
+    """The files of each worker when `kubeadm join` ran on it; kubeadm and kubectl succeed."""
+    joined: dict[str, dict[PurePosixPath, bytes]] = {}
 
     def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        ran.append([box.spec.name, *argv])
         if argv[1] == "join":
+            joined[box.spec.name] = dict(box.files)
             box.files[JOINED] = b""
-        return 0, said
+        return 0, "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
 
     engine.programs |= {"kubeadm": run, "kubectl": run}
+    return joined
+
+
+@pytest.mark.fault(27)
+def test_more_workers_join_and_one_that_is_lost_is_recreated(
+    engine: FakeEngine, names: Names, provider: KindProvider, joined: dict[str, dict[PurePosixPath, bytes]]
+) -> None:
+    """A worker's container is removed → `up` recreates it, and it joins the cluster."""
     made(provider)
     three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
     workers = [f"{names.cluster}-worker", f"{names.cluster}-worker2"]
@@ -278,67 +283,45 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
     three.start(print)
     assert three.drift() is None and three.nodes.running() == (names.node, *workers)
     for worker in workers:
-        joining = yaml.safe_load(engine.boxes[worker].files[CONFIG])
+        joining = yaml.safe_load(joined[worker][CONFIG])
         assert joining["discovery"]["bootstrapToken"]["token"] == "abc.def"
         assert engine.boxes[worker].spec.labels[ROLE] == "worker"
-        assert [worker, "kubeadm", "join", "--config", str(CONFIG)] in ran
     engine.remove_container(workers[0])
     assert three.drift() == f"{workers[0]} is not there"
     three.start(print)
     assert three.drift() is None
 
 
-def test_worker_has_the_companys_ca_before_it_joins(engine: FakeEngine, provider: KindProvider, tmp_path: Path) -> None:
-    """Its containerd is not started again for that, while the kubelet starts pods."""
-    joined: list[bytes | None] = []
-
-    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        if argv[1] == "join":
-            joined.append(box.files.get(company_ca.PLACE))
-        return 0, "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
-
-    engine.programs |= {"kubeadm": run, "kubectl": run}
-    made(provider)
-    file = tmp_path / "company.pem"
-    file.write_bytes(make_root([DOMAIN], now=NOW).cert_pem)
-    company = CompanyCa(file)
-    replace(provider, shape=Cluster(nodes=Nodes(workers=1)), company=company).start(print)
-    assert joined == [company.pem]
-
-
 @pytest.mark.parametrize("family", ["ipv4", "dual"])
-def test_worker_that_joins_has_addresses_of_both_kinds(
-    engine: FakeEngine, provider: KindProvider, family: Literal["ipv4", "dual"]
+def test_worker_has_its_addresses_and_the_companys_ca_before_it_joins(
+    engine: FakeEngine,
+    provider: KindProvider,
+    tmp_path: Path,
+    joined: dict[str, dict[PurePosixPath, bytes]],
+    family: Literal["ipv4", "dual"],
 ) -> None:
-    said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
-    engine.programs |= dict.fromkeys(("kubeadm", "kubectl"), lambda box, argv: (0, said))
+    """Its containerd is not started again for the CA, while the kubelet starts pods."""
     engine.remove_network(NETWORK)
     engine.create_network(NETWORK, {LABEL: ""}, subnet6="fd00::/64")
-    single = replace(provider, shape=Cluster(ip_family=family))
-    made(single)
-    replace(single, shape=Cluster(ip_family=family, nodes=Nodes(workers=1))).start(print)
-    worker = engine.container(f"{provider.names.cluster}-worker")
-    config = yaml.safe_load(engine.boxes[f"{provider.names.cluster}-worker"].files[CONFIG])
-    assert worker
-    addresses = [worker.addresses[NETWORK], *([worker.addresses6[NETWORK]] if family == "dual" else [])]
-    arguments = {one["name"]: one["value"] for one in config["nodeRegistration"]["kubeletExtraArgs"]}
-    assert arguments["node-ip"] == ",".join(addresses)
+    made(replace(provider, shape=Cluster(ip_family=family)))
+    file, shape = tmp_path / "company.pem", Cluster(ip_family=family, nodes=Nodes(workers=1))
+    file.write_bytes(make_root([DOMAIN], now=NOW).cert_pem)
+    company = CompanyCa(file)
+    replace(provider, shape=shape, company=company).start(print)
+    (worker, present), *_ = joined.items()
+    assert present[company_ca.PLACE] == company.pem
+    container = engine.container(worker)
+    assert container
+    addresses = [container.addresses[NETWORK], *([container.addresses6[NETWORK]] if family == "dual" else [])]
+    registration = yaml.safe_load(present[CONFIG])["nodeRegistration"]
+    assert {"name": "node-ip", "value": ",".join(addresses)} in registration["kubeletExtraArgs"]
 
 
 @pytest.mark.fault(8)
 def test_worker_left_unjoined_by_a_killed_up_is_recreated(
-    engine: FakeEngine, names: Names, three: KindProvider
+    engine: FakeEngine, names: Names, three: KindProvider, joined: dict[str, dict[PurePosixPath, bytes]]
 ) -> None:
     """`up` is killed when it had made a worker's container, before that joined → the next one makes it again"""
-    ran: list[list[str]] = []
-
-    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        ran.append([box.spec.name, *argv])
-        if argv[1] == "join":
-            box.files[JOINED] = b""
-        return 0, "--token abc.def --discovery-token-ca-cert-hash sha256:12"
-
-    engine.programs |= {"kubeadm": run, "kubectl": run}
     left, by_hand = f"{names.cluster}-worker2", f"{names.cluster}-by-hand"
     InMemory(engine).add(names, by_hand).files |= engine.boxes[left].files
     for name in (left, by_hand):
@@ -346,7 +329,7 @@ def test_worker_left_unjoined_by_a_killed_up_is_recreated(
     assert three.drift() == f"{left} has not joined"
     three.start(print)
     assert three.drift() is None
-    assert [one[0] for one in ran if one[1:3] == ["kubeadm", "join"]] == [left]
+    assert list(joined) == [left]
 
 
 def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
