@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # such as for colors (ECMA-48, 5.4)
 _ACCOUNT = re.compile(r"//[^/\s]+@")  # up to the last @: a password may have one, though it should not
@@ -25,22 +24,17 @@ def cause(error: BaseException) -> str:
     Without one, return the text of `error` itself.
     """
     bottom = deepest(error)
-    if isinstance(bottom, OSError) and (said := bottom.strerror or str(bottom)):
-        return said
-    return str(error)
+    return bottom.strerror or str(bottom) or str(error) if isinstance(bottom, OSError) else str(error)
 
 
 def deepest(error: BaseException) -> BaseException:
-    return list(_wrapped(error, set()))[-1]
-
-
-def _wrapped(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
-    """Yield the error and those that it was made from, outermost first: HTTP libraries keep them in three places."""
-    seen.add(id(error))
-    yield error
-    before = None if error.__suppress_context__ else error.__context__
-    inside = (*error.args, getattr(error, "reason", None), error.__cause__, before)
-    for one in inside:
-        if isinstance(one, BaseException) and id(one) not in seen:
-            yield from _wrapped(one, seen)
-            return
+    """Return the error that the others were made from: HTTP libraries keep it in three places."""
+    seen: set[int] = set()
+    while True:
+        seen.add(id(error))
+        before = None if error.__suppress_context__ else error.__context__
+        candidates = (*error.args, getattr(error, "reason", None), error.__cause__, before)
+        inner = (each for each in candidates if isinstance(each, BaseException) and id(each) not in seen)
+        if (deeper := next(inner, None)) is None:
+            return error
+        error = deeper
