@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from sandbox.errors import Away
 from sandbox.kube.api import Cluster, ClusterError, title
-from sandbox.kube.readiness import wait_ready
 from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.ports import free_port
 
@@ -153,39 +151,6 @@ def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, content: b
 def test_title_has_kind_namespace_and_name() -> None:
     assert title(CONFIG_MAP) == "ConfigMap ns/a"
     assert title({"kind": "Namespace", "metadata": {"name": "n", "namespace": None}}) == "Namespace n"
-
-
-def deployment(**status: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", "namespace": "ns", "generation": 1},
-        "spec": {"selector": {"matchLabels": {"app": "web"}}},
-        "status": {"observedGeneration": 1, **status},
-    }
-
-
-def pod(reason: str, message: str = "why") -> dict[str, Any]:
-    state = {"waiting": {"reason": reason, "message": message}}
-    status = {"containerStatuses": [{"name": "app", "state": state}]}
-    metadata = {"name": "web-1", "namespace": "ns", "labels": {"app": "web"}}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
-
-
-@pytest.mark.fault(64)
-def test_failed_wait_ends_with_the_pods_message(cluster: Cluster, server: ApiServer) -> None:
-    """A pod in CrashLoopBackOff → its container, the reason and its last words."""
-    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
-    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CrashLoopBackOff")
-    with pytest.raises(Exception, match="workloads: not ready") as caught:
-        wait_ready(cluster, [deployment()], timeout=0)
-    said = str(caught.value)
-    assert "Deployment ns/web: 0 of 1 pods ready" in said
-    assert "pod web-1, container app: CrashLoopBackOff: why" in said
-    assert "last words" in said
-    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("InvalidImageName")
-    with pytest.raises(ClusterError, match="cannot start"):
-        wait_ready(cluster, [deployment()], timeout=60)
 
 
 @pytest.mark.security(20)

@@ -71,14 +71,3 @@ def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
         cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
         assert [cluster.trouble() for _ in range(3)] == [None] * 3
     assert (tmp_path / "ran").read_text() == "ran\n"
-
-
-def test_change_of_an_object_is_sent_as_an_object(tmp_path: Path) -> None:
-    """A kubeconfig with a login → a merge patch arrives as an object, which the client makes JSON of once."""
-    script, place = token(datetime.now(UTC) + timedelta(minutes=1)), "/api/v1/namespaces/default/pods/p"
-    with serving() as server:
-        server.objects[place] = {"metadata": {"name": "p", "namespace": "default"}}
-        cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}}
-        cluster.change(pod, {"metadata": {"annotations": {"seen": "yes"}}})
-        assert server.objects[place]["metadata"]["annotations"] == {"seen": "yes"}

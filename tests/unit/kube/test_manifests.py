@@ -77,14 +77,6 @@ def test_files_of_other_tools_have_a_fix(
     assert advice in caught.value.fix
 
 
-def test_dates_stay_text_as_they_do_for_kubectl() -> None:
-    text = named("ConfigMap") + "data: {day: 2026-01-02, time: 2026-01-02T03:04:05Z, on: 'yes', number: 5}\n"
-    (found,) = parse(text, origin="x")
-    assert found["data"]["day"] == "2026-01-02"
-    assert found["data"]["time"] == "2026-01-02T03:04:05Z"
-    assert found["data"]["number"] == 5
-
-
 @pytest.mark.fault(42)
 @pytest.mark.parametrize(
     ("text", "said"),

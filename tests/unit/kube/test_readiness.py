@@ -207,16 +207,6 @@ def test_crash_that_waits_for_another_gets_one_more_start(monkeypatch: pytest.Mo
     assert not cluster.steps
 
 
-def test_workload_that_starts_again_is_not_named_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One crashes, and one that was stopped with its node has yet to become ready → only the first is named."""
-    cluster = Clusters(monkeypatch, *[lambda: None] * 3)
-    cluster.workloads = {"web": workload("web"), "db": workload("db")}
-    cluster.pods = {"web-1": crashing(6), "db-1": crashing(3, running={})}
-    cluster.pods["db-1"]["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] = "Unknown"
-    with pytest.raises(ClusterError, match=r"^Deployment ns/web cannot start"):
-        cluster.await_ready()
-
-
 def test_workload_that_starts_after_its_node_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One crashes, and one that ended with its node is not started again yet → only the first is named."""
     cluster = Clusters(monkeypatch, *[lambda: None] * 3)

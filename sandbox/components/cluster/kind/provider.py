@@ -16,11 +16,11 @@ from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.kind import api_answers, etcd_peers, first_objects, start_order
+from sandbox.components.cluster.kind import api_answers, etcd_peers, first_objects, start_order, worker_join
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.node_volumes import NodeVolumes
-from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT, Workers
+from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine, engine_limits
@@ -122,9 +122,10 @@ class KindProvider:
             return f"{', '.join(stopped)} is stopped"
         if outside := [node.name for node in self.nodes.outside()]:
             return f"{', '.join(outside)} is not on the network {self.names.network}"
-        if missing := self._workers.missing():
+        missing, unjoined = self._lacking_workers()
+        if missing:
             return f"{', '.join(missing)} is not there"
-        if unjoined := self._workers.unjoined():
+        if unjoined:
             return f"{', '.join(unjoined)} has not joined"
         nameservers = self._resolv_conf()
         for node in self.nodes.running():
@@ -225,7 +226,7 @@ class KindProvider:
         for node in self.nodes.running():
             self.engine.write_files(node, nameservers)
             if node in stopped:
-                wait_until(partial(self._workers.silence, node), what=node, timeout=START_TIMEOUT)
+                wait_until(partial(worker_join.silence, self.engine, node), what=node, timeout=START_TIMEOUT)
         if not self.names.kubeconfig.exists():
             self.write_kubeconfig()  # while the API server comes
         self._add_missing(say)
@@ -235,19 +236,28 @@ class KindProvider:
         return cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
-        for name in self._workers.unjoined():
+        missing, unjoined = self._lacking_workers()
+        for name in unjoined:
             self.engine.remove_container(name)
-        missing = self._workers.missing()
-        if not missing:
+        if not missing and not unjoined:
             return
         wait_until(self._unanswered, what="the API server", timeout=START_TIMEOUT)
         is_same = recorded_version(self.engine, self.names.node) == self.kubernetes
-        image = self.image if is_same else None
-        for name in missing:
+        image, dual = self.image if is_same else None, self.shape.ip_family == "dual"
+        for name in (*missing, *unjoined):
             say(f"adding {name}")
-            self._workers.add(name, {**self._first_files, **self._nameserver_file()}, image)
+            first = {**self._first_files, **self._nameserver_file()}
+            worker_join.add(self.nodes, self.names.cluster, name, first, image, dual=dual)
             self.engine.keep_stopped(name)
         self._note_complete()
+
+    def _lacking_workers(self) -> tuple[list[str], list[str]]:
+        """Return the planned workers that do not exist, and those whose `up` was killed before they had joined."""
+        planned = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
+        existing = {node.name for node in self.nodes.all()}
+        missing = [name for name in planned if name not in existing]
+        unjoined = [name for name in planned if name in existing and self.engine.read_file(name, JOINED) is None]
+        return missing, unjoined
 
     def _unanswered(self) -> str | None:
         status, output = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
@@ -328,15 +338,6 @@ class KindProvider:
     @property
     def _volumes(self) -> NodeVolumes:
         return NodeVolumes(self.engine, self.names)
-
-    @property
-    def _workers(self) -> Workers:
-        return Workers(
-            nodes=self.nodes,
-            cluster=self.names.cluster,
-            wanted=node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :],
-            dual=self.shape.ip_family == "dual",
-        )
 
     @property
     def _first_files(self) -> dict[PurePosixPath, bytes]:

@@ -87,13 +87,6 @@ def test_outside_names_go_to_the_nameservers() -> None:
     assert dns.nameservers("") == ()
 
 
-def test_single_label_names_resolve_before_forwarding() -> None:
-    text = corefile("demo.localhost", hosts={"b.corp": "10.1.1.2", "a.corp": "10.1.1.1"})
-    lines = [line.strip() for line in text[text.index("hosts {") :].splitlines()[:6]]
-    assert lines == ["hosts {", "10.1.1.1 a.corp", "10.1.1.2 b.corp", "ttl 30", "fallthrough", "}"]
-    assert text.index("rewrite") < text.index("hosts {") < text.index("forward")
-
-
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
     server.objects = Controllers()

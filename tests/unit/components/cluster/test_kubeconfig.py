@@ -206,12 +206,6 @@ def test_our_context_in_a_corrupted_file_is_an_error(theirs: Path, own: Path) ->
         remove(theirs, NAME)
 
 
-def test_an_empty_file_is_an_empty_kubeconfig(theirs: Path, own: Path) -> None:
-    theirs.write_text("")
-    merge(theirs, NAME, own)
-    assert holds(theirs, NAME, own)
-
-
 def test_an_incomplete_kubeconfig_of_the_sandbox_changes_nothing(theirs: Path, own: Path) -> None:
     own.write_text("clusters: []\n")
     with pytest.raises(KubeconfigError, match="incomplete"):

@@ -106,17 +106,6 @@ def test_context_of_an_earlier_cluster_is_replaced(names: Names, step: ContextSt
     assert "7443" in names.home.kubeconfig.read_text()
 
 
-def test_context_of_another_sandbox_stays(names: Names, step: ContextStep) -> None:
-    other = names.home.sandbox("other")
-    other.folder.mkdir(parents=True)
-    kubeconfig(other.kubeconfig, 7443)
-    step.apply(NoWork())
-    ContextStep(other).apply(NoWork())
-    assert step.undo()
-    assert contexts(names) == ["sandbox-other"]
-    assert ContextStep(other).check().state is State.READY
-
-
 @pytest.mark.fault(48)
 def test_a_corrupt_kubeconfig_is_left_alone_and_ours_named(names: Names, step: ContextStep) -> None:
     """A kubeconfig that is none → `up` works, leaves it as it is and says where its own one is."""

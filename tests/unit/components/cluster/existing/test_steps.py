@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import yaml
 
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
@@ -131,11 +129,3 @@ def test_down_works_without_the_context_in_the_kubeconfig(step: TenancyStep, ser
     place.kubeconfig.write_text("contexts: []")
     assert step.undo()
     assert server.objects == {}
-
-
-def test_unreachable_cluster_is_an_error_with_its_reason(step: TenancyStep, tmp_path: Path) -> None:
-    content = yaml.safe_load(step.paths[0].read_text())
-    content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
-    step.paths[0].write_text(yaml.safe_dump(content))
-    with pytest.raises(SandboxError, match="does not answer"):
-        step.apply(NoWork())
