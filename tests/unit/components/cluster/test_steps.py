@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -138,8 +139,9 @@ def cluster_step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatc
     """The step of a cluster that runs as its spec says, and whose API server answers."""
     InMemory(engine).add(names, names.node, "control-plane")
     engine.write_file(names.node, COMPLETE, b"{}")
-    for method, result in {"start": [], "stale": None, "drift": None, "await_news": None}.items():
-        monkeypatch.setattr(KindProvider, method, lambda *given, result=result: result)
+    monkeypatch.setattr(KindProvider, "start", Mock(return_value=[]))
+    for method in ("stale", "drift", "await_news"):
+        monkeypatch.setattr(KindProvider, method, Mock(return_value=None))
     return ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1")
 
 
