@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components import content_hash
@@ -38,7 +37,6 @@ from sandbox.components.workloads.step import ApplyStep, OneNamespace
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
-from sandbox.images.push_step import PushStep
 from sandbox.kube.api import Manifest
 from sandbox.names import Home
 from sandbox.oci.credential import Keychain
@@ -67,70 +65,34 @@ def build(
     """
     names = home.sandbox(spec.name)
     site = TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
-    registry, place, ports = spec.registry, site.place, edge_steps.ports(spec)
-    authority = AuthorityStep(
-        names=names,
-        keystore=site.keystore,
-        domains=spec.vouched,
-        leaves={secret.leaf: secret.hosts for secret in site.secrets},
-        purge=purge,
-        unvouched=(),
-    )
-    tenancy = TenancyStep(
-        names=names,
-        paths=(home.kubeconfig, *home.other_kubeconfigs),
-        context=str(spec.cluster.context),
-        namespace=place.namespace,
-        owner=environ.get("SANDBOX_OWNER") or user_at_host(),
-    )
-    edge = _edge(site)
-    steps: list[Step] = [RememberedStep(names, spec), authority, tenancy, ContextStep(names)]
-    entries = registry_steps.readable(spec.push).entries if spec.push else ()
-    uses_engine = bool(edge) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
-    if uses_engine:
-        steps.append(registry_steps.images(site))
-    if registry.external:
-        steps += [TeamRegistryStep(registry.external, site.keychain), *edge]
-    else:
-        steps += [InnerRegistryStep(place, own.references["registry"]), *edge]
-        steps.append(InnerCanaryStep(place, registry.push_url))
-    if site.brings:
-        # Not the registry's own image, which cannot be pushed to itself.
-        archives = (FromArchive(site.target(name), site.store.image(recipes()[name])) for name in IN_PODS)
-        steps.append(OwnPushStep(tuple(archives), registry.push_url, site.keychain, requires=site.pushing))
-    if spec.push:
-        steps.append(
-            PushStep(
-                engine,
-                registry_steps.readable(spec.push),
-                registry.push_url,
-                site.keychain,
-                home.spool,
-                buildx=system_images.buildx(site.store),
-                requires=(*site.pushing, *(("images",) if uses_engine else ())),
-            )
-        )
+    place, ports = site.place, edge_steps.ports(spec)
     secrets = [*(secret.secret for secret in site.secrets), *([DEFAULT] if site.provided else [])]
-    title = count(len(secrets), "TLS Secret")
-    needs = ("cluster", "certificates")
-    steps.append(ObjectsStep(place, "secrets", title, ", ".join(secrets), site.tls_secrets, requires=needs))
-    if site.has_controller:
-        steps.append(_ingress(site))
-    steps += _objects(site)
-    if site.has_controller:
-        https = HttpsStep(
+    title, needs = count(len(secrets), "TLS Secret"), ("cluster", "certificates")
+    steps: list[Step] = [
+        RememberedStep(names, spec),
+        AuthorityStep(
             names=names,
-            domain=spec.domain,
-            binds=site.binds,
-            secret=DEFAULT if site.provided else DOMAIN,
-            requires=("edge", "ingress", "apply"),
-            root=site.provided.cert if site.provided else None,
+            keystore=site.keystore,
+            domains=spec.vouched,
+            leaves={secret.leaf: secret.hosts for secret in site.secrets},
+            purge=purge,
+            unvouched=(),
+        ),
+        TenancyStep(
+            names=names,
+            paths=(home.kubeconfig, *home.other_kubeconfigs),
+            context=str(spec.cluster.context),
             namespace=place.namespace,
-            secrets=site.secrets,
-        )
-        steps += [PageStep(_page(site), lambda: place.cluster), https]
-    if ports:
-        steps.append(ForwardedPortsStep(names, place.namespace, ports))
+            owner=environ.get("SANDBOX_OWNER") or user_at_host(),
+        ),
+        ContextStep(names),
+        *_registry(site),
+        ObjectsStep(place, "secrets", title, ", ".join(secrets), site.tls_secrets, requires=needs),
+        *([_ingress(site)] if site.has_controller else []),
+        *_objects(site),
+        *(_proof(site) if site.has_controller else []),
+        *([ForwardedPortsStep(names, place.namespace, ports)] if ports else []),
+    ]
     return checked(steps)
 
 
@@ -200,6 +162,27 @@ class TenantSite(Site):
             pull_secret=None if registry.external else PULL_SECRET,
             ingress_class=CLASS if self.has_controller else self.spec.ingress.class_name,
         )
+
+
+def _registry(site: TenantSite) -> list[Step]:
+    """Return the steps of the registry, the edge in front of it, and the pushes, with the images that they need."""
+    spec, registry, edge = site.spec, site.spec.registry, _edge(site)
+    entries = registry_steps.readable(spec.push).entries if spec.push else ()
+    uses_engine = bool(edge) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
+    steps: list[Step] = [registry_steps.images(site)] if uses_engine else []
+    if registry.external:
+        steps += [TeamRegistryStep(registry.external, site.keychain), *edge]
+    else:
+        steps += [InnerRegistryStep(site.place, site.own.references["registry"]), *edge]
+        steps.append(InnerCanaryStep(site.place, registry.push_url))
+    if site.brings:
+        # Not the registry's own image, which cannot be pushed to itself.
+        archives = (FromArchive(site.target(name), site.store.image(recipes()[name])) for name in IN_PODS)
+        steps.append(OwnPushStep(tuple(archives), registry.push_url, site.keychain, requires=site.pushing))
+    if spec.push:
+        requires = (*site.pushing, *(("images",) if uses_engine else ()))
+        steps.append(registry_steps.push_of(site, spec.push, requires))
+    return steps
 
 
 def _edge(site: TenantSite) -> list[Step]:
@@ -282,6 +265,20 @@ def _objects(site: TenantSite) -> list[Step]:
         *pulls,
         ApplyStep(site.names, manifests, images, requires=requires, after=("wiring", "push"), within=within),
     ]
+
+
+def _proof(site: TenantSite) -> list[Step]:
+    https = HttpsStep(
+        names=site.names,
+        domain=site.spec.domain,
+        binds=site.binds,
+        secret=DEFAULT if site.provided else DOMAIN,
+        requires=("edge", "ingress", "apply"),
+        root=site.provided.cert if site.provided else None,
+        namespace=site.place.namespace,
+        secrets=site.secrets,
+    )
+    return [PageStep(_page(site), lambda: site.place.cluster), https]
 
 
 def _page(site: TenantSite) -> Page:

@@ -69,7 +69,7 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
     return [TlsRegistryStep(site.nodes, hosts, port)]
 
 
-def push_of(site: ClusterSite, manifest: Path) -> PushStep:
+def push_of(site: Site, manifest: Path, requires: tuple[str, ...] = ("registry", "images")) -> PushStep:
     return PushStep(
         site.engine,
         readable(manifest),
@@ -77,7 +77,7 @@ def push_of(site: ClusterSite, manifest: Path) -> PushStep:
         site.keychain,
         site.home.spool,
         buildx=system_images.buildx(site.store),
-        requires=("registry", "images"),
+        requires=requires,
     )
 
 
