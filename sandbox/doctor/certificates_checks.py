@@ -20,20 +20,16 @@ def valid(context: DoctorContext) -> Finding:
     root = keystore.inspect_root(domains, now=context.now)
     if root.state is CertificateState.ABSENT:
         return skipped("sandbox up creates them")
-    if not root.usable:
-        return error(f"root: {root.reason}", root.advice(RENEW_ROOT))
     issuing = keystore.inspect_issuing(domains, now=context.now)
-    if not issuing.usable:
-        return error(f"issuing CA: {issuing.reason}", RENEW_AUTHORITY)
     leaves = [entry for entry in inventory(keystore, now=context.now) if entry.role == LEAF]
-    if broken := [f"{leaf.name}: {leaf.condition.reason}" for leaf in leaves if not leaf.condition.usable]:
-        return error("; ".join(broken))
-    if root.reason:
-        return warn(f"root: {root.reason}", RENEW_ROOT)
-    if issuing.reason:
-        return warn(f"issuing CA: {issuing.reason}", RENEW_AUTHORITY)
-    if due := [f"{leaf.name}: {leaf.condition.reason}" for leaf in leaves if leaf.condition.reason]:
-        return warn("; ".join(due))
+    conditions = [("root", root, root.advice(RENEW_ROOT)), ("issuing CA", issuing, RENEW_AUTHORITY)]
+    conditions += [(leaf.name, leaf.condition, "") for leaf in leaves]
+    for name, condition, fix in conditions:
+        if not condition.usable:
+            return error(f"{name}: {condition.reason}", fix)
+    for name, condition, fix in conditions:
+        if condition.reason:
+            return warn(f"{name}: {condition.reason}", fix)
     facts = describe(context.names.root_certificate.read_bytes(), now=context.now)
     days = [f"{leaf.name} {count(leaf.facts.days_left, 'day')}" for leaf in leaves if leaf.facts]
     lives = ", ".join([f"the root has {count(facts.days_left, 'day')} left", *days])

@@ -6,8 +6,9 @@ import enum
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from typing import Generic, Protocol, TypeVar
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from sandbox.doctor.doctor_context import DoctorContext, NoEngine
 from sandbox.errors import SandboxError
@@ -19,12 +20,10 @@ WIDTH = 16  # checks that run at once
 
 
 class Status(enum.Enum):
-    """WARN: it works but may surprise; ERROR: something does not work; SKIPPED: not checked."""
-
     OK = "ok"
-    WARN = "warn"
-    ERROR = "error"
-    SKIPPED = "skipped"
+    WARN = "warn"  # it works but may surprise
+    ERROR = "error"  # something does not work
+    SKIPPED = "skipped"  # not checked
 
 
 FIXABLE = (Status.WARN, Status.ERROR)
@@ -76,10 +75,7 @@ def failed(trouble: SandboxError | OSError) -> Finding:
 
 
 def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
-    """Return the row of a finding; `fix` is that of the check, for findings without one.
-
-    In both, `{which}` is replaced by the arguments that name the sandbox.
-    """
+    """Return the row of a finding; `fix` is for findings without one, and `which` replaces `{which}` in it."""
     advice = (finding.fix or fix).replace(WHICH, which) if finding.status in FIXABLE else ""
     return Row(id, finding.status, fit(finding.evidence), advice)
 
@@ -88,20 +84,9 @@ def has_errors(rows: Iterable[Row]) -> bool:
     return any(row.status is Status.ERROR for row in rows)
 
 
-class Subject(Protocol):
-    """The thing that a check inspects."""
-
-    @property
-    def which(self) -> str:
-        """Return the arguments that name the sandbox on a command line."""
-
-
-SubjectT = TypeVar("SubjectT", bound=Subject)
-
-
 @dataclass(frozen=True)
-class Check(Generic[SubjectT]):
-    """One check of a subject, mostly a DoctorContext: its stable id, what it checks, and the fix.
+class Check:
+    """One check: its stable id, what it checks, the fix, and a function of a DoctorContext or of a trace.
 
     `repair` carries out the fix where that is safe without asking.
     """
@@ -109,42 +94,43 @@ class Check(Generic[SubjectT]):
     id: str
     about: str
     fix: str
-    inspect: Callable[[SubjectT], Finding]
-    repair: Callable[[SubjectT], None] | None = None
+    inspect: Callable[[Any], Finding]
+    repair: Callable[[DoctorContext], None] | None = None
 
 
-def run(checks: Sequence[Check[SubjectT]], subject: SubjectT, *, seconds: float) -> tuple[Row, ...]:
+def run(checks: Sequence[Check], context: DoctorContext, *, seconds: float) -> tuple[Row, ...]:
     """Run all checks at once and return their rows in order, after `seconds` at most.
 
     A check that takes longer gives a warning; its thread does not keep the caller waiting.
     """
     deadline = time.monotonic() + seconds
     pool = ThreadPoolExecutor(WIDTH)
-    futures = [pool.submit(checked, check, subject) for check in checks]
+    futures = [pool.submit(checked, check, context) for check in checks]
     wait(futures, max(0.0, deadline - time.monotonic()))
     pool.shutdown(wait=False, cancel_futures=True)
     late = warn(f"no answer within {round(seconds, 1):g} s")
     return tuple(
         future.result()
         if future.done() and not future.cancelled()
-        else row(check.id, late, fix=check.fix, which=subject.which)
+        else row(check.id, late, fix=check.fix, which=context.which)
         for check, future in zip(checks, futures, strict=True)
     )
 
 
-def follow(checks: Iterable[Check[SubjectT]], subject: SubjectT) -> Iterator[Row]:
+def follow(checks: Iterable[Check], trace: Any) -> Iterator[Row]:
     """Run checks one after another, and yield each row at once; the checks after the first error are skipped."""
     wrong = ""
     for check in checks:
         if wrong:
-            yield row(check.id, skipped(f"not checked: {wrong} failed"), fix="", which="")
+            yield Row(check.id, Status.SKIPPED, f"not checked: {wrong} failed", "")
             continue
-        result = checked(check, subject)
+        result = checked(check, trace)
         wrong = check.id if result.status is Status.ERROR else ""
         yield result
 
 
-def checked(check: Check[SubjectT], subject: SubjectT) -> Row:
+def checked(check: Check, subject: Any) -> Row:
+    """Return the row of a check; `subject.which` are the arguments that name the sandbox."""
     try:
         finding = check.inspect(subject)
     except NoEngine:
@@ -154,19 +140,17 @@ def checked(check: Check[SubjectT], subject: SubjectT) -> Row:
     return row(check.id, finding, fix=check.fix, which=subject.which)
 
 
-def repair(checks: Sequence[Check[DoctorContext]], rows: Sequence[Row], context: DoctorContext) -> tuple[Row, ...]:
+def repair(checks: Sequence[Check], rows: Iterable[Row], context: DoctorContext) -> tuple[Row, ...]:
     """Repair what is safe to repair, and return the rows with those checks run again."""
-    return tuple(_repaired(check, before, context) for check, before in zip(checks, rows, strict=True))
-
-
-def _repaired(check: Check[DoctorContext], before: Row, context: DoctorContext) -> Row:
-    if check.repair is None or before.status not in FIXABLE:
-        return before
-    try:
-        check.repair(context)
-    except (SandboxError, OSError):  # not permitted; the row's fix tells what to do
-        return before
-    after = checked(check, context)
-    if after.status is not Status.OK:
-        return after
-    return Row(after.id, after.status, f"{after.evidence} (repaired: {before.evidence})", after.fix)
+    results = {row.id: row for row in rows}
+    for check in checks:
+        before = results[check.id]
+        if check.repair is None or before.status not in FIXABLE:
+            continue
+        with suppress(SandboxError, OSError):  # not permitted; the row's fix tells what to do
+            check.repair(context)
+            after = checked(check, context)
+            if after.status is Status.OK:
+                after = replace(after, evidence=f"{after.evidence} (repaired: {before.evidence})")
+            results[check.id] = after
+    return tuple(results.values())

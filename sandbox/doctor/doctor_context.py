@@ -22,8 +22,6 @@ class NoEngine(Exception):
 
 @dataclass(frozen=True)
 class EngineProbe:
-    """An engine that answered, and its facts."""
-
     engine: Engine
     facts: Facts
 
@@ -69,7 +67,7 @@ class DoctorContext:
 
 
 def probe_engine(seconds: float) -> EngineProbe | SandboxError:
-    """Connect to the engine that the environment names, or return the reason why that fails within `seconds`."""
+    """Connect to the engine that the environment names, or return why that fails within `seconds`."""
     pool = ThreadPoolExecutor(1)
     try:
         return pool.submit(_reach).result(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,7 @@ from sandbox.doctor.check import Check, Finding, Row, error, follow, ok, skipped
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.egress_probe import Hello, Part, Refused, received
 from sandbox.doctor.tls.tls_context import parse
-from sandbox.kube.api import Cluster
+from sandbox.system import files
 
 # Most images come from here; minikube tries the same.
 DESTINATION = "registry.k8s.io"
@@ -44,40 +45,32 @@ class EgressTrace:
 
     @cached_property
     def nameservers(self) -> tuple[str, ...]:
-        corefile = self._cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
+        corefile = self.context.cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
         return dns.nameservers(str(corefile.get("data", {}).get("Corefile", "")))
 
     @cached_property
     def parts(self) -> dict[str, Part]:
         """Run the pod once and return the parts of its output. Raises ClusterError and WaitTimeout."""
-        images = system_images.for_spec(self.context.spec, self.context.home, self.context.engine)
+        image = system_images.for_spec(self.context.spec, self.context.home, self.context.engine).references["busybox"]
         first, target, port = b"", self.host, self.port
         if self.proxy:
             proxy = urlsplit(self.proxy)
             target, port = proxy.hostname or "", proxy.port or 80
             first = f"CONNECT {self.host}:{self.port} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode()
-        argv = egress_probe.command(
-            host="" if parse_address(self.host) else self.host,
-            target=target,
-            port=port,
-            first=first,
-            then=self.hello.client_hello,
-            nameservers=self.nameservers,
-        )
-        return egress_probe.read(egress_probe.run(self._cluster, images.references["busybox"], argv))
+        data = [base64.b64encode(part).decode() for part in (first, self.hello.client_hello)]
+        name = "" if parse_address(self.host) else self.host
+        script = files.packaged(__package__, "scripts/egress.sh")
+        argv = ["busybox", "sh", "-c", script, "outbound", name, target, str(port), *data, *self.nameservers]
+        return egress_probe.read(egress_probe.run(self.context.cluster, image, argv))
 
     def part(self, title: str) -> Part:
         return self.parts.get(title, Part("the pod ended before it", succeeded=False))
 
     @property
     def connection(self) -> tuple[Part, str]:
-        """Return the output of the attempt to connect, and the address that it used, empty without one."""
+        """Return the attempt to connect, and the address that it used, empty without one."""
         title = next((title for title in self.parts if title.startswith(CONNECT)), CONNECT)
         return self.part(title), title.removeprefix(CONNECT)
-
-    @property
-    def _cluster(self) -> Cluster:
-        return Cluster(self.context.names.kubeconfig)
 
 
 def cluster_dns(trace: EgressTrace) -> Finding:
@@ -135,7 +128,7 @@ def tls(trace: EgressTrace) -> Finding:
         return error(f"{trace.host}:{trace.port}: {refused}")
 
 
-CHECKS: tuple[Check[EgressTrace], ...] = (
+CHECKS = (
     Check(
         "outbound.dns",
         "a pod runs, and the cluster's own names resolve in it",
@@ -177,6 +170,6 @@ CHECKS: tuple[Check[EgressTrace], ...] = (
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     """Check the way from a pod to `text` (HOST or HOST:PORT), and yield a row for each step. Raises UsageError."""
     host, port = parse(text)
-    company = CompanyCa(context.spec.network.ca).pem
+    hello = Hello(host, CompanyCa(context.spec.network.ca).pem)
     # Not in another thread: the pod is deleted before an interrupt ends the command.
-    yield from follow(CHECKS, EgressTrace(context, host, port or 443, Hello(host, company)))
+    yield from follow(CHECKS, EgressTrace(context, host, port or 443, hello))

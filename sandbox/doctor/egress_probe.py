@@ -1,4 +1,4 @@
-"""The pod that tries the way out of the cluster: its script, its output, and the TLS answer in that output."""
+"""The pod that tries the way out of the cluster, its output, and the TLS answer in that output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.pod_faults import faults
-from sandbox.system import files
 from sandbox.system.wait import wait_until
 
 NAMESPACE = "default"
@@ -34,26 +33,6 @@ def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
         if old["status"].get("phase") in ("Succeeded", "Failed"):  # left by a killed doctor
             cluster.delete("v1", "Pod", old["metadata"]["name"], NAMESPACE)
     name = f"sandbox-doctor-{secrets.token_hex(3)}"
-
-    def state() -> str | None:
-        live = cluster.get("v1", "Pod", name, NAMESPACE)
-        if live is None:
-            raise ClusterError(f"the pod {name} is gone", details="it was deleted by another process")
-        phase = live.get("status", {}).get("phase", "not scheduled")
-        if phase in ("Succeeded", "Failed"):
-            return None
-        return "; ".join([phase, *map(str, faults(live))])
-
-    try:
-        cluster.apply(_manifest(name, image, command))
-        wait_until(state, what=f"the pod {NAMESPACE}/{name}", timeout=TIMEOUT)
-        return cluster.log(name, NAMESPACE, lines=LINES)
-    finally:
-        with suppress(ClusterError):
-            cluster.delete("v1", "Pod", name, NAMESPACE)
-
-
-def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
     container = {
         "name": "doctor",
         "image": image,
@@ -61,7 +40,7 @@ def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}},
     }
-    return {
+    pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": NAMESPACE, "labels": {LABEL: "true"}},
@@ -75,12 +54,22 @@ def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
         },
     }
 
+    def state() -> str | None:
+        live = cluster.get("v1", "Pod", name, NAMESPACE)
+        if live is None:
+            raise ClusterError(f"the pod {name} is gone", details="it was deleted by another process")
+        phase = live.get("status", {}).get("phase", "not scheduled")
+        if phase in ("Succeeded", "Failed"):
+            return None
+        return "; ".join([phase, *map(str, faults(live))])
 
-def command(*, host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
-    """Return the command line for the pod: it looks `host` up, empty for an address, and sends to `target`."""
-    data = (base64.b64encode(part).decode() for part in (first, then))
-    script = files.packaged(__package__, "scripts/egress.sh")
-    return ["busybox", "sh", "-c", script, "outbound", host, target, str(port), *data, *nameservers]
+    try:
+        cluster.apply(pod)
+        wait_until(state, what=f"the pod {NAMESPACE}/{name}", timeout=TIMEOUT)
+        return cluster.log(name, NAMESPACE, lines=LINES)
+    finally:
+        with suppress(ClusterError):
+            cluster.delete("v1", "Pod", name, NAMESPACE)
 
 
 @dataclass(frozen=True)
@@ -110,13 +99,12 @@ def read(log: str) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     title, lines = "", list[str]()
     for line in log.splitlines():
-        mark = line.removeprefix("=== ") if line.startswith("=== ") else None
-        if mark is None:
+        if not line.startswith("=== "):
             lines.append(line)
-        elif mark.startswith("status "):
-            parts[title] = Part("\n".join(lines), mark == "status 0")
+        elif line.startswith("=== status "):
+            parts[title] = Part("\n".join(lines), line == "=== status 0")
         else:
-            title, lines = mark, []
+            title, lines = line.removeprefix("=== "), []
     return parts
 
 

@@ -17,11 +17,11 @@ def leftovers(context: DoctorContext) -> Finding:
     orphans = {box.name: box.labels[LABEL] for box in ours if box.labels[LABEL] not in {"", *sandboxes}}
     shared = sorted(box.name for box in ours if not box.labels[LABEL])
     idle = shared if shared and not routes.load(home.edge) else []
-    volumes = {
-        name: labels[LABEL]
-        for name, labels in engine.labelled_volumes(LABEL).items()
-        if labelled.is_ours(labels, home) and not _keeps_data(context, labels[LABEL])
-    }
+    volumes = {}
+    for name, labels in engine.labelled_volumes(LABEL).items():
+        names = home.sandbox(labels[LABEL])
+        if labelled.is_ours(labels, home) and not names.keys.exists() and not engine.container(names.registry):
+            volumes[name] = names.name
     networks = _unused_networks(context)
     if leftover := (*orphans, *idle, *volumes, *networks):
         data = set(volumes.values())
@@ -36,9 +36,8 @@ def leftovers(context: DoctorContext) -> Finding:
 
 
 def remove_networks(context: DoctorContext) -> None:
-    """Remove unused networks; the engine refuses one that a container has joined meanwhile."""
     for name in _unused_networks(context):
-        context.engine.remove_network(name)
+        context.engine.remove_network(name)  # the engine refuses one that a container has joined meanwhile
 
 
 def _unused_networks(context: DoctorContext) -> list[str]:
@@ -54,22 +53,15 @@ def _unused_networks(context: DoctorContext) -> list[str]:
     ]
 
 
-def _keeps_data(context: DoctorContext, name: str) -> bool:
-    names = context.home.sandbox(name)
-    return names.keys.exists() or context.engine.container(names.registry) is not None
-
-
 def _sandboxes(context: DoctorContext) -> set[str]:
     home = context.home
     return {names.name for names in home.known()} | {route.name for route in routes.load(home.edge)}
 
 
-CHECKS = (
-    Check(
-        "leftovers.objects",
-        "every container, network and volume belongs to a sandbox",
-        "sandbox down NAME --purge",
-        leftovers,
-        remove_networks,
-    ),
+LEFTOVERS = Check(
+    "leftovers.objects",
+    "every container, network and volume belongs to a sandbox",
+    "sandbox down NAME --purge",
+    leftovers,
+    remove_networks,
 )

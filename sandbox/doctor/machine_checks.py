@@ -30,8 +30,8 @@ def engine(context: DoctorContext) -> Finding:
         return failed(context.docker)
     facts = context.docker.facts
     name = "Podman" if facts.podman else "Docker Engine"
-    kind = "rootless" if facts.rootless else "rootful"
-    evidence = f"{name} {facts.version}, API {facts.api}, {kind}, cgroup v{facts.cgroup_version}, {facts.system}"
+    root = "rootless" if facts.rootless else "rootful"
+    evidence = f"{name} {facts.version}, API {facts.api}, {root}, cgroup v{facts.cgroup_version}, {facts.system}"
     refusal = engine_limits.refusal(facts) if context.spec.cluster.supports.whole_cluster else None
     return error(f"{evidence}: {refusal.brief}", refusal.fix) if refusal else ok(evidence)
 
@@ -75,7 +75,7 @@ def disk(context: DoctorContext) -> Finding:
 def watches(context: DoctorContext) -> Finding:
     if _is_elsewhere(context):
         values = _in_node(context, "cat", *(str(inotify.SYSCTL / name) for name in inotify.LEAST)).split()
-        if len(values) != len(inotify.LEAST):
+        if not values:
             return skipped(ELSEWHERE)
         limits, used = dict(zip(inotify.LEAST, map(int, values), strict=True)), 0
     else:
@@ -91,7 +91,6 @@ def watches(context: DoctorContext) -> Finding:
 
 
 def raise_limits(context: DoctorContext) -> None:
-    """Raise inotify limits that are too low, of this machine only. Raises OSError without the right to."""
     if not _is_elsewhere(context):
         inotify.raise_limits()
 
@@ -119,26 +118,24 @@ def proxy(context: DoctorContext) -> Finding:
 
 
 def own_files(context: DoctorContext) -> Finding:
-    exposed = {
-        path: f"{stat.S_IMODE(path.stat().st_mode):04o}" for path in _own_files(context) if path.stat().st_mode & OTHERS
-    }
+    exposed = _exposed(context)
     if not exposed:
         return ok("the sandbox's files and your kubeconfig are readable for their user only")
-    return error(
-        ", ".join(f"{path} has mode {mode}" for path, mode in exposed.items()),
-        f"chmod go= {shlex.join(map(str, exposed))}",
-    )
+    evidence = ", ".join(f"{path} has mode {mode:04o}" for path, mode in exposed.items())
+    return error(evidence, f"chmod go= {shlex.join(map(str, exposed))}")
 
 
 def close_files(context: DoctorContext) -> None:
-    for path in _own_files(context):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+    for path, mode in _exposed(context).items():
+        path.chmod(mode & ~OTHERS)
 
 
-def _own_files(context: DoctorContext) -> list[Path]:
-    state, kubeconfig = context.home.state, context.home.kubeconfig
+def _exposed(context: DoctorContext) -> dict[Path, int]:
+    """Return the modes of the user's files that others may use."""
     # KUBECONFIG may be a device such as /dev/null, which everyone has to write to.
-    return [*([state] if state.is_dir() else []), *([kubeconfig] if kubeconfig.is_file() else [])]
+    paths = [path for path in (context.home.state, context.home.kubeconfig) if path.is_dir() or path.is_file()]
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
+    return {path: mode for path, mode in modes.items() if mode & OTHERS}
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
@@ -175,12 +172,10 @@ CHECKS = (
     Check("machine.inotify", "the kernel's inotify limits are high enough", inotify.RAISE, watches, raise_limits),
     Check("machine.proxy", "the environment's proxy is not used for the sandbox", "add the hosts to NO_PROXY", proxy),
 )
-OWN_FILES = (
-    Check(
-        "files.own",
-        "the sandbox's files and your kubeconfig are readable for you only",
-        "chmod go= ~/.local/state/sandbox ~/.kube/config",
-        own_files,
-        close_files,
-    ),
+OWN_FILES = Check(
+    "files.own",
+    "the sandbox's files and your kubeconfig are readable for you only",
+    "chmod go= ~/.local/state/sandbox ~/.kube/config",
+    own_files,
+    close_files,
 )

@@ -19,11 +19,11 @@ INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 
 def ranges(context: DoctorContext) -> Finding:
     network, routes = context.engine.network(context.names.network), host_network.routes()
-    ours = IPv4Network(network.subnet) if network and network.subnet else None
-    if ours and (
-        clashes := [f"{route} on {device}" for route, device in routes if route != ours and route.overlaps(ours)]
-    ):
-        return error(f"the sandbox's network is {ours}; this machine routes {', '.join(clashes)}")
+    if network and network.subnet:
+        ours = IPv4Network(network.subnet)
+        clashes = [f"{route} on {device}" for route, device in routes if route != ours and route.overlaps(ours)]
+        if clashes:
+            return error(f"the sandbox's network is {ours}; this machine routes {', '.join(clashes)}")
     chosen = context.spec.network.nameservers
     servers = upstream().servers if chosen == "auto" else chosen
     hidden = [

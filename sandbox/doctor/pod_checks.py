@@ -10,7 +10,7 @@ from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_faults import UNPULLED, Fault, faults
+from sandbox.kube.pod_faults import UNPULLED, faults
 from sandbox.kube.pod_images import containers_in
 from sandbox.kube.workload_status import is_ready, unschedulable
 from sandbox.plan import saved_spec
@@ -18,7 +18,7 @@ from sandbox.plan import saved_spec
 LINES = 5
 EVENTS = 5
 MOST = 5  # pods of one name
-OWN_REGISTRY = ("localhost:", "127.0.0.1:")  # how names of images in the sandbox's registry begin
+OWN_REGISTRY = ("localhost:", "127.0.0.1:")
 
 
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
@@ -26,10 +26,9 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
 
     Raises UsageError if there is none, SandboxError if there is no cluster.
     """
-    cluster = context.cluster
-    kubectl = saved_spec.kubectl(context.names)
+    cluster, kubectl = context.cluster, saved_spec.kubectl(context.names)
     for pod in _pods(cluster, text, context.spec.namespace)[:MOST]:
-        for id, finding in _findings(cluster, pod, f"{kubectl} -n {pod['metadata']['namespace']}"):
+        for id, finding in _findings(cluster, pod, kubectl):
             yield row(f"pod.{id}", finding, fix="", which=context.which)
 
 
@@ -54,16 +53,24 @@ def _workload(pod: Mapping[str, Any]) -> str:
 
 
 def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Iterator[tuple[str, Finding]]:
-    name, place = pod["metadata"]["name"], f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    place = f"{namespace}/{name}"
+    kubectl = f"{kubectl} -n {namespace}"
     refusals, troubles = list(unschedulable(pod)), list(faults(pod))
     for message in refusals:
         claim = "persistentvolumeclaim" in message.lower()
         fix = f"{kubectl} describe pvc" if claim else "change its requests, its selector or tolerations"
         yield "node", error(f"{place}: no node takes it: {message}", fix)
     for fault in troubles:
-        logs = f"{kubectl} logs {name} -c {fault.container}{'' if fault.running else ' --previous'}"
-        advice = _pull_advice(pod, fault.container) if fault.reason in UNPULLED else logs
-        yield "container", error(f"{place}, {fault}{_last_lines(cluster, pod, fault)}", fault.fix or advice)
+        evidence, container = f"{place}, {fault}", fault.container
+        advice = f"{kubectl} logs {name} -c {container}{'' if fault.running else ' --previous'}"
+        if fault.reason in UNPULLED:
+            advice = _pull_advice(pod, container)
+        if fault.has_log:
+            text = cluster.log(name, namespace, container=container, lines=LINES, previous=fault.running)
+            lines = " | ".join(line.strip() for line in text.splitlines() if line.strip())
+            evidence += f"; its last lines: {lines}" if lines else "; it wrote nothing"
+        yield "container", error(evidence, fault.fix or advice)
     if is_leaving(pod):
         yield "leaving", warn(f"{place} is being deleted", f"{kubectl} get pods")
         return
@@ -85,15 +92,6 @@ def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
     return (
         "correct its name, or give pods a login for it (docs/images.md); the way there: sandbox doctor network{which}"
     )
-
-
-def _last_lines(cluster: Cluster, pod: Mapping[str, Any], fault: Fault) -> str:
-    if not fault.has_log:
-        return ""
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    text = cluster.log(name, namespace, container=fault.container, lines=LINES, previous=fault.running)
-    lines = " | ".join(line.strip() for line in text.splitlines() if line.strip())
-    return f"; its last lines: {lines}" if lines else "; it wrote nothing"
 
 
 def _warnings(cluster: Cluster, pod: Mapping[str, Any]) -> Sequence[str]:

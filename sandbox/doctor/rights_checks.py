@@ -35,7 +35,18 @@ NEEDS: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
 
 
 def rights(context: DoctorContext) -> Finding:
-    cluster, name = _cluster(context), str(context.spec.namespace)
+    home, name = context.home, str(context.spec.namespace)
+    # There may be no sandbox yet: the user's own kubeconfig.
+    paths = (home.kubeconfig, *home.other_kubeconfigs)
+    content = kubeconfig.single_context(paths, str(context.spec.cluster.context), name)
+    # A program that logs in runs in the kubeconfig's folder, also when the login is renewed: it has to stay.
+    files.make_private_dir(home.state)
+    path = home.state / f"doctor-{os.getpid()}.kubeconfig"
+    files.write_atomic(path, content, mode=0o600)
+    try:
+        cluster = Cluster(path)
+    finally:
+        path.unlink()
     readable = any(cluster.may("get", "", "namespaces", place, name) for place in (None, name))
     if readable and not cluster.get("v1", "Namespace", name):
         if cluster.may("create", "", "namespaces", None):
@@ -49,36 +60,19 @@ def rights(context: DoctorContext) -> Finding:
     ]
     with ThreadPoolExecutor(WIDTH) as pool:
         allowed = pool.map(lambda question: cluster.may(question[3], question[1], question[2], name), questions)
-        refused = [question for question, may in zip(questions, allowed, strict=True) if not may]
     missing: dict[str, list[str]] = {}
-    for part, _, resource, verb in refused:
-        missing.setdefault(part, []).append(f"{verb} {resource}")
+    for (part, _, resource, verb), may in zip(questions, allowed, strict=True):
+        if not may:
+            missing.setdefault(part, []).append(f"{verb} {resource}")
     if not missing:
         return ok(f"you have the rights in {name}")
     lacks = "; ".join(f"for {part}: {', '.join(rights)}" for part, rights in missing.items())
     return (warn if missing.keys() == {DISK} else error)(f"in {name} you may not, {lacks}")
 
 
-def _cluster(context: DoctorContext) -> Cluster:
-    """Return the existing cluster by the user's own kubeconfig, since there may be no sandbox yet."""
-    spec, home = context.spec, context.home
-    paths = (home.kubeconfig, *home.other_kubeconfigs)
-    content = kubeconfig.single_context(paths, str(spec.cluster.context), str(spec.namespace))
-    # A program that logs in runs in the kubeconfig's folder, also when the login is renewed: it has to stay.
-    files.make_private_dir(home.state)
-    path = home.state / f"doctor-{os.getpid()}.kubeconfig"
-    files.write_atomic(path, content, mode=0o600)
-    try:
-        return Cluster(path)
-    finally:
-        path.unlink()
-
-
-CHECKS = (
-    Check(
-        "rights.namespace",
-        "you have the rights that a sandbox needs in the namespace",
-        "ask for the Role of docs/existing.md; or do without the part: `registry.external`, ingress.controller: none",
-        rights,
-    ),
+RIGHTS = Check(
+    "rights.namespace",
+    "you have the rights that a sandbox needs in the namespace",
+    "ask for the Role of docs/existing.md; or do without the part: `registry.external`, ingress.controller: none",
+    rights,
 )

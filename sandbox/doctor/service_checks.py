@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import forwarder, routes
-from sandbox.components.edge.route import Port, Route
 from sandbox.components.ingress import backends
 from sandbox.doctor.check import Check, Finding, Row, error, follow, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
@@ -22,7 +21,7 @@ from sandbox.system import host_network
 
 @dataclass(frozen=True)
 class ServiceTrace:
-    """The Service `name` of `namespace`, and everything on the path to it, each read once."""
+    """The Service `name` of `namespace`; the Service and its endpoints are read once."""
 
     context: DoctorContext
     namespace: str
@@ -40,7 +39,7 @@ class ServiceTrace:
     def kubectl(self) -> str:
         return saved_spec.kubectl(self.context.names)
 
-    @cached_property
+    @property
     def cluster(self) -> Cluster:
         return Cluster(self.context.names.kubeconfig)
 
@@ -54,17 +53,6 @@ class ServiceTrace:
         slices = endpoint_slices(self.cluster, self.namespace, self.name)
         ends = ({**end, "ports": part.get("ports") or ()} for part in slices for end in part.get("endpoints") or ())
         return [end for end in ends if is_serving(end)]
-
-    @cached_property
-    def route(self) -> Route | None:
-        return routes.find(routes.load(self.context.home.edge), self.context.names.name)
-
-    @property
-    def ports(self) -> Mapping[Port, Bind]:
-        if (route := self.route) is None:
-            return {}
-        ports = [port for port in route.every_port if port.to.partition(":")[0] == self.place]
-        return {port: Bind(*route.place(port)) for port in ports}
 
 
 def find(context: DoctorContext, text: str) -> ServiceTrace:
@@ -96,12 +84,18 @@ def exists(trace: ServiceTrace) -> Finding:
 
 
 def machine(trace: ServiceTrace) -> Finding:
-    ways = []
-    for port, bind in trace.ports.items():
+    ways, home = [], trace.context.home
+    route = routes.find(routes.load(home.edge), trace.context.names.name)
+    for port in route.every_port if route else ():
+        if not route or port.to.partition(":")[0] != trace.place:
+            continue
+        bind = Bind(*route.place(port))
         if not host_network.accepts(bind.asked_at, bind.port, seconds=2):
             return error(f"nothing listens on {bind}, which should be routed to {port.to}")
-        if trouble := _unrouted(trace, port):
+        if route.forwards and (trouble := forwarder.trouble(home, route.name)):
             return error(f"the edge {trouble}", "sandbox up{which}")
+        if not route.forwards and port.to not in dict(route.node_ports):
+            return error(f"the edge does not know where port {port} leads", "sandbox up{which}")
         ways.append(f"{port.host}:{bind.port} (tls)" if port.host else f"{bind} (tcp)")
     if trace.service["spec"].get("type") == "LoadBalancer":
         addresses = trace.service.get("status", {}).get("loadBalancer", {}).get("ingress") or ()
@@ -116,14 +110,6 @@ def machine(trace: ServiceTrace) -> Finding:
     of = f" -n {trace.context.names.name}" if trace.which else ""
     fix = f"sandbox edge port add auto {trace.place}{chosen}{of}"
     return warn("only pods reach it, and an Ingress if there is one", fix)
-
-
-def _unrouted(trace: ServiceTrace, port: Port) -> str | None:
-    if trace.route and trace.route.forwards:
-        return forwarder.trouble(trace.context.home, trace.route.name)
-    if trace.route and port.to not in dict(trace.route.node_ports):
-        return f"does not know where port {port} leads"
-    return None
 
 
 def endpoints(trace: ServiceTrace) -> Finding:
@@ -155,7 +141,7 @@ def answer(trace: ServiceTrace) -> Finding:
     return ok(f"{tried} accept connections") if tried else skipped("it has no port of TCP")
 
 
-CHECKS: tuple[Check[ServiceTrace], ...] = (
+CHECKS = (
     Check("service.exists", "the cluster has the Service", "kubectl get services -A; then name one of them", exists),
     Check(
         "service.machine",

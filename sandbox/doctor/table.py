@@ -16,14 +16,13 @@ from sandbox.doctor.doctor_context import DoctorContext
 FAST = (*machine_checks.CHECKS, *network_checks.CHECKS)
 CHECKS = (
     *FAST,
-    *machine_checks.OWN_FILES,
+    machine_checks.OWN_FILES,
     *certificates_checks.CHECKS,
     *wiring_checks.CHECKS,
-    *leftovers_checks.CHECKS,
+    leftovers_checks.LEFTOVERS,
 )
-# Further checks where the cluster exists already.
-EXISTING = rights_checks.CHECKS
+EXISTING = (rights_checks.RIGHTS,)  # where the cluster exists already
 
 
-def checks_of(context: DoctorContext) -> tuple[Check[DoctorContext], ...]:
+def checks_of(context: DoctorContext) -> tuple[Check, ...]:
     return CHECKS if context.spec.cluster.supports.whole_cluster else (*CHECKS, *EXISTING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 from sandbox.components.cluster import dns
@@ -43,9 +42,10 @@ def network(context: DoctorContext) -> Finding:
 
 def registry(context: DoctorContext) -> Finding:
     external = context.spec.registry.external
-    contained = context.spec.cluster.supports.containers and not external
-    if contained and (trouble := _not_running(_engine(context), context.names.registry)):
-        return trouble
+    if context.spec.cluster.supports.containers and not external:
+        labelled.require(context.engine, context.names)
+        if trouble := _not_running(context.engine, context.names.registry):
+            return trouble
     if not external and routes.registry_of(context.home.edge, context.names.name) is None:
         return skipped("the edge does not serve its port; sandbox up starts it")  # another sandbox's may answer there
     require_answer(context.spec.registry.push_url)
@@ -55,7 +55,8 @@ def registry(context: DoctorContext) -> Finding:
 def node(context: DoctorContext) -> Finding:
     if context.spec.namespace:
         return _tenant(context, context.spec.namespace)
-    engine, registry = _engine(context), context.spec.registry
+    engine, registry = context.engine, context.spec.registry
+    labelled.require(engine, context.names)
     nodes = providers.nodes(engine, context.names)
     for name in (nodes.control_plane, *(() if registry.external else (context.names.registry,))):
         if trouble := _not_running(engine, name):
@@ -67,16 +68,12 @@ def node(context: DoctorContext) -> Finding:
         return error(f"not running: {', '.join(stopped)}")
     if idle := [name for name in nodes.running() if nodes.execute(name, KUBELET)[0]]:
         return error(f"the kubelet is stopped in {', '.join(idle)}")
-    if context.names.kubeconfig.exists() and (unready := "; ".join(_unready(context, nodes.running()))):
-        return error(unready)
+    if context.names.kubeconfig.exists():
+        with suppress(ClusterError):  # other checks report it
+            if unready := "; ".join(node_status.unready(context.cluster, nodes.running())):
+                return error(unready)
     wired = registry_steps.wiring(engine, nodes, context.names, registry).check()
     return ok(wired.detail) if wired.state is State.READY else error(f"not configured as in the spec: {wired.detail}")
-
-
-def _unready(context: DoctorContext, nodes: Sequence[str]) -> Sequence[str]:
-    with suppress(ClusterError):  # other checks say so
-        return tuple(node_status.unready(context.cluster, nodes))
-    return ()
 
 
 def _tenant(context: DoctorContext, namespace: str) -> Finding:
@@ -130,11 +127,6 @@ def edge(context: DoctorContext) -> Finding:
     if networks := container.missing():
         return error(f"{container.name} is not on the network {', '.join(networks)}")
     return ok(f"*.{route.domain} is routed to {', '.join(route.nodes)}")
-
-
-def _engine(context: DoctorContext) -> Engine:
-    labelled.require(context.engine, context.names)
-    return context.engine
 
 
 def _not_running(engine: Engine, name: str) -> Finding | None:

@@ -18,7 +18,13 @@ def rule(trace: RequestTrace) -> Finding:
         return ok(f"the edge routes its TLS to the Service {trace.service}")
     kubectl = saved_spec.kubectl(trace.names)
     if not trace.rules:
-        return _no_rule(trace, kubectl)
+        evidence = f"no Ingress or HTTPRoute has {trace.host}"
+        if trace.host == trace.domain:
+            return warn(f"{evidence}: it shows the page with the list of hosts", f"{kubectl} create ingress …")
+        where = f" -n {trace.namespace}" if trace.namespace else ""
+        of = f" --class {trace.ingress_class}" if trace.ingress_class else ""
+        fix = f"{kubectl}{where} create ingress NAME{of} --rule '{trace.host}/*=SERVICE:PORT'"
+        return error(f"{evidence}; it shows the page for unknown hosts", fix)
     for rule in trace.rules:
         of_namespace = f"{kubectl} -n {rule.namespace}"
         if rule.trouble:
@@ -32,16 +38,6 @@ def rule(trace: RequestTrace) -> Finding:
         first = trace.rules[0]
         return warn("; ".join((rules, *notes)), f"{kubectl} -n {first.namespace} edit ingress {first.name}")
     return ok(rules)
-
-
-def _no_rule(trace: RequestTrace, kubectl: str) -> Finding:
-    evidence = f"no Ingress or HTTPRoute has {trace.host}"
-    if trace.host == trace.domain:
-        return warn(f"{evidence}: it shows the page with the list of hosts", f"{kubectl} create ingress …")
-    where = f" -n {trace.namespace}" if trace.namespace else ""
-    of = f" --class {trace.ingress_class}" if trace.ingress_class else ""
-    fix = f"{kubectl}{where} create ingress NAME{of} --rule '{trace.host}/*=SERVICE:PORT'"
-    return error(f"{evidence}; it shows the page for unknown hosts", fix)
 
 
 def _wrong_class(trace: RequestTrace, rule: Rule) -> str | None:

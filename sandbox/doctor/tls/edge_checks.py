@@ -19,8 +19,6 @@ from sandbox.kube.api import ClusterError
 from sandbox.names import EDGE
 from sandbox.system import host_network
 
-# The subject of Traefik's own certificate, which it uses when it has no other.
-MADE_UP = "TRAEFIK DEFAULT CERT"
 OWN = {"default": "the sandbox's default certificate", "domain": "the sandbox's certificate for its domain"}
 CHAIN = "serve the certificate followed by those of its issuers, in order"
 ANOTHER_ISSUER = "trust its issuer, or let the sandbox issue: certs: {secrets: [...]} in sandbox.yaml"
@@ -45,8 +43,17 @@ def name(trace: RequestTrace) -> Finding:
 
 
 def route(trace: RequestTrace) -> Finding:
-    if trouble := _port_trouble(trace):
-        return trouble
+    bind, docker = Bind(trace.address, trace.port), trace.context.docker
+    if host_network.is_free(bind.address, bind.port):
+        listening = ", ".join(str(Bind(*place)) for place in trace.listen)
+        fix = f"sandbox up{trace.which}; the edge listens on {listening} for this sandbox"
+        return error(f"no process listens on {bind}", fix)
+    engine = docker.engine if isinstance(docker, EngineProbe) else None
+    owner = holder(bind, engine, trace.context.home)
+    if owner != (labelled.edge(engine, trace.context.home) if engine else EDGE):
+        others = [str(port) for _, port in trace.listen if port != trace.port]
+        fix = f"use another port: {', '.join(others)}" if others else "stop it, then sandbox up{which}"
+        return error(f"{bind} is used by {owner}", fix)
     route, newest = trace.route, trace.answering_route
     if newest is None:
         return error("the edge has no routes")
@@ -55,25 +62,10 @@ def route(trace: RequestTrace) -> Finding:
             f"no route names {trace.host}: the page for unknown hosts, of the sandbox {newest.name}, is shown",
             f"use a host under {newest.domain}, or bring up a sandbox with a domain that has this one",
         )
-    evidence = f"{Bind(trace.address, trace.port)} is the edge's, which routes it to the sandbox {route.name}"
+    evidence = f"{bind} is the edge's, which routes it to the sandbox {route.name}"
     if trace.named and route.name != trace.context.spec.name:
         return error(evidence, f"{trace.host} is not under {trace.context.spec.domain}; leave the sandbox's name out")
     return ok(evidence)
-
-
-def _port_trouble(trace: RequestTrace) -> Finding | None:
-    bind, docker = Bind(trace.address, trace.port), trace.context.docker
-    if host_network.is_free(bind.address, bind.port):
-        listening = ", ".join(str(Bind(*place)) for place in trace.listen)
-        fix = f"sandbox up{trace.which}; the edge listens on {listening} for this sandbox"
-        return error(f"no process listens on {bind}", fix)
-    engine = docker.engine if isinstance(docker, EngineProbe) else None
-    owner = holder(bind, engine, trace.context.home)
-    if owner == (labelled.edge(engine, trace.context.home) if engine else EDGE):
-        return None
-    others = [str(port) for _, port in trace.listen if port != trace.port]
-    fix = f"use another port: {', '.join(others)}" if others else "stop it, then sandbox up{which}"
-    return error(f"{bind} is used by {owner}", fix)
 
 
 def handshake(trace: RequestTrace) -> Finding:
@@ -91,10 +83,9 @@ def handshake(trace: RequestTrace) -> Finding:
 def certificate(trace: RequestTrace) -> Finding:
     facts = trace.served.certificate
     evidence = f"{_source(trace)}: {', '.join(facts.hosts) or facts.subject}; {facts}"
-    if MADE_UP in facts.subject:
-        return error(
-            f"{evidence}: the ingress controller has no certificate and generated this one", "sandbox up{which}"
-        )
+    if "TRAEFIK DEFAULT CERT" in facts.subject:
+        reason = "the ingress controller has no certificate and generated this one"
+        return error(f"{evidence}: {reason}", "sandbox up{which}")
     if facts.days_left < 0:
         return error(f"{evidence}: expired on {facts.not_after:%Y-%m-%d}")
     if trace.context.now < facts.not_before:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,14 @@ TIMEOUT = 5.0
 WEB_PROTOCOLS = ("h2", "http/1.1")
 # Some servers refuse a client that offers others than theirs (PostgreSQL: SSL Session Encryption, section on ALPN).
 SERVICE_PROTOCOLS = ("postgresql", "tds/8.0", "mqtt", *WEB_PROTOCOLS)
-_AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*).*", re.DOTALL | re.IGNORECASE)  # of a URL, as browsers show one
+
+
+@dataclass(frozen=True)
+class Served:
+    """The server's certificate, and the negotiated version, cipher and protocol."""
+
+    certificate: Facts
+    negotiated: str
 
 
 @dataclass(frozen=True)
@@ -42,24 +49,19 @@ class RequestTrace:
     named: bool
 
     @cached_property
-    def known_routes(self) -> Sequence[Route]:
-        return routes.load(self.context.home.edge)
-
-    @cached_property
     def route(self) -> Route | None:
         """Return the route that names the host or its domain, as the edge chooses it."""
-        named = (route for route in self.known_routes if self.host in route.named)
-        return next(named, None) or routes.holder(self.known_routes, self.host)
-
-    @property
-    def answering_route(self) -> Route | None:
-        """Return the route, else the newest one, whose page for unknown hosts the edge shows."""
-        return self.route or (self.known_routes[-1] if self.known_routes else None)
+        every = routes.load(self.context.home.edge)
+        return next((route for route in every if self.host in route.named), None) or routes.holder(every, self.host)
 
     @cached_property
+    def answering_route(self) -> Route | None:
+        """Return the route, else the newest one, whose page for unknown hosts the edge shows."""
+        return self.route or next(reversed(routes.load(self.context.home.edge)), None)
+
+    @property
     def names(self) -> Names:
-        route = self.answering_route
-        return self.context.home.sandbox(route.name) if route else self.context.names
+        return self.context.home.sandbox(self.answering_route.name) if self.answering_route else self.context.names
 
     @property
     def which(self) -> str:
@@ -67,8 +69,7 @@ class RequestTrace:
 
     @property
     def domain(self) -> str:
-        route = self.answering_route
-        return route.domain if route else self.context.spec.domain
+        return self.answering_route.domain if self.answering_route else self.context.spec.domain
 
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
@@ -158,17 +159,10 @@ class RequestTrace:
         return cluster_rules.find(self.cluster, self.host, self.namespace)
 
 
-@dataclass(frozen=True)
-class Served:
-    """The server's certificate, and the negotiated version, cipher and protocol."""
-
-    certificate: Facts
-    negotiated: str
-
-
 def parse(text: str) -> tuple[str, int | None]:
     """Return a host and its port, if any, without a URL's scheme and path. Raises UsageError."""
-    host, colon, port = _AUTHORITY.sub(r"\1", text).rpartition(":")
+    authority = re.split("[/?#]", re.sub("^https?://", "", text, flags=re.IGNORECASE), maxsplit=1)[0]
+    host, colon, port = authority.rpartition(":")
     if not colon:
         return check_host(port.lower()), None
     if not port.isdecimal() or not 0 < int(port) < 65536:

@@ -9,7 +9,7 @@ from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import cluster_checks, edge_checks
 from sandbox.doctor.tls.tls_context import RequestTrace, parse
 
-CHECKS: tuple[Check[RequestTrace], ...] = (
+CHECKS = (
     Check(
         "tls.name",
         "the host's name resolves to this machine",

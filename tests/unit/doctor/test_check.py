@@ -97,7 +97,7 @@ def test_account_in_a_url_is_hidden() -> None:
 
 
 def repaired(context: DoctorContext, id: str) -> Row:
-    checks: list[Check[DoctorContext]] = [check for check in CHECKS if check.id == id]
+    checks = [check for check in CHECKS if check.id == id]
     (row,) = repair(checks, run(checks, context, seconds=30), context)
     return row
 

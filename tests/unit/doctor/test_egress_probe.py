@@ -57,19 +57,6 @@ def test_servers_output_is_distinguished_from_ncs() -> None:
     assert received(Part("no base64 at all!!", True)) == ("", b"")
 
 
-def test_sent_text_is_an_argument_safe_in_any_shell() -> None:
-    argv = egress_probe.command(
-        host="a.example",
-        target="10.0.0.1",
-        port=443,
-        first=b"",
-        then=b"\x16\x03\x01\x00'\"",
-        nameservers=["9.9.9.9"],
-    )
-    assert argv[:3] == ["busybox", "sh", "-c"] and argv[3].startswith("#!/bin/sh")
-    assert argv[4:] == ["outbound", "a.example", "10.0.0.1", "443", "", "FgMBACci", "9.9.9.9"]
-
-
 HOST = f"app.{DOMAIN}"
 
 

@@ -36,7 +36,7 @@ def context(context: DoctorContext, server: ApiServer) -> DoctorContext:
 
 
 def row(context: DoctorContext) -> Row:
-    return checked(rights_checks.CHECKS[0], context)
+    return checked(rights_checks.RIGHTS, context)
 
 
 def test_user_with_all_rights_lacks_none_and_nothing_is_written(context: DoctorContext, server: ApiServer) -> None:

@@ -11,14 +11,13 @@ import pytest
 from sandbox.doctor.check import Row, Status, run
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.egress_checks import CHECKS as OUTBOUND
-from sandbox.doctor.rights_checks import CHECKS as RIGHTS
 from sandbox.doctor.service_checks import CHECKS as SERVICE
-from sandbox.doctor.table import CHECKS, FAST
+from sandbox.doctor.table import CHECKS, EXISTING, FAST
 from sandbox.doctor.tls.tls_pipeline import CHECKS as TLS
 from sandbox.errors import SandboxError
 
 ROOT = Path(__file__).parents[3]
-TABLES = (CHECKS, RIGHTS, TLS, SERVICE, OUTBOUND)
+TABLES = (CHECKS, EXISTING, TLS, SERVICE, OUTBOUND)
 ALL = [(check.id, check.about, check.fix) for table in TABLES for check in table]
 
 
