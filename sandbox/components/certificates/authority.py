@@ -7,16 +7,22 @@ Root, issuing authority and leaf follow RFC 5280. Both authorities carry critica
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sandbox.components.certificates import pem, subject_names
+from sandbox.components.certificates import pem
 from sandbox.components.certificates.facts import KeyPair
-from sandbox.components.certificates.subject_names import constrained_to
+from sandbox.components.certificates.subject_names import (
+    LOOPBACK_NETWORKS,
+    constrained_to,
+    parse_address,
+    require_inside,
+    unique_hosts,
+)
 from sandbox.errors import SandboxError, UsageError
 
 ROOT_LIFE = timedelta(days=730)
@@ -30,10 +36,7 @@ BACKDATED = timedelta(hours=1)
 
 
 def make_root(domains: Sequence[str], *, now: datetime) -> KeyPair:
-    """Return a new root for `domains`: P-256, path length 1, valid for two years from `now` (aware).
-
-    Raises UsageError.
-    """
+    """Make a root for `domains`: P-256, path length 1, valid for two years from `now` (aware). Raises UsageError."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"Sandbox root {now:%Y-%m-%d}", key.public_key())
     builder = _builder(name, name, key.public_key(), now, ends=now + ROOT_LIFE)
@@ -48,7 +51,7 @@ def make_issuing(root: KeyPair, domains: Sequence[str], *, now: datetime) -> Key
     """
     signer = pem.load_certificates(root.cert_pem)[0]
     permitted = constrained_to(domains)
-    subject_names.require_inside(permitted, pem.permitted_domains(signer))
+    require_inside(permitted, pem.permitted_domains(signer))
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"Sandbox issuing {permitted[0]}", key.public_key())
     builder = _builder(name, signer.subject, key.public_key(), now, ends=_end_within(signer, now, ISSUING_LIFE))
@@ -65,26 +68,26 @@ def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: 
     UsageError for hosts that are malformed or that `issuing` is not permitted, SandboxError when `issuing` has expired.
     """
     signer = pem.load_certificates(issuing.cert_pem)[0]
-    names = subject_names.unique_hosts(hosts)
+    names = unique_hosts(hosts)
     if not names:
         raise UsageError("a certificate needs at least one host", fix="name the hosts it is for", id="host")
-    subject_names.require_inside(names, pem.permitted_domains(signer))
+    require_inside(names, pem.permitted_domains(signer))
+    addresses = {name: parse_address(name) for name in names}
+    alternative_names = [
+        x509.IPAddress(address) if address else x509.DNSName(name) for name, address in addresses.items()
+    ]
     key = ec.generate_private_key(ec.SECP256R1())
     ends = _end_within(signer, now, LEAF_LIFE)
-    builder = _builder(x509.Name([]), signer.subject, key.public_key(), now, ends=ends)
-    builder = _as_server(builder, names, client=client, nameless=True)
-    builder = builder.add_extension(_signed_with(signer), critical=False)
+    builder = (
+        _builder(x509.Name([]), signer.subject, key.public_key(), now, ends=ends)
+        .add_extension(x509.SubjectAlternativeName(alternative_names), critical=True)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(USAGES if client else USAGES[:1]), critical=False)
+        .add_extension(_signed_with(signer), critical=False)
+    )
     certificate = builder.sign(pem.load_key(issuing.key_pem), SHA256())
     return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate) + pem.dump_certificate(signer))
-
-
-def make_self_signed(host: str, *, now: datetime) -> KeyPair:
-    """Make a certificate for a server and its only client alike, each of which trusts this very one: P-256."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"Sandbox {host}", key.public_key())
-    builder = _builder(name, name, key.public_key(), now, ends=now + ROOT_LIFE)
-    certificate = _as_server(builder, (host,), client=True, nameless=False).sign(key, SHA256())
-    return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate))
 
 
 def _builder(
@@ -96,21 +99,9 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_whole_second(now - BACKDATED))
-        .not_valid_after(_whole_second(ends))
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _as_server(
-    builder: x509.CertificateBuilder, hosts: Sequence[str], *, client: bool, nameless: bool
-) -> x509.CertificateBuilder:
-    names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-    return (
-        builder.add_extension(names, critical=nameless)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(USAGES if client else USAGES[:1]), critical=False)
     )
 
 
@@ -118,13 +109,13 @@ def _as_authority(
     builder: x509.CertificateBuilder, permitted: Sequence[str], *, path_length: int
 ) -> x509.CertificateBuilder:
     subtrees: list[x509.GeneralName] = [x509.DNSName(domain) for domain in permitted]
-    subtrees += [x509.IPAddress(network) for network in subject_names.LOOPBACK_NETWORKS]
+    subtrees += [x509.IPAddress(network) for network in LOOPBACK_NETWORKS]
     # A kind of name that is not mentioned is not constrained. All clients understand a permitted name that cannot
     # exist; not all understand that an empty one, which stands for every name, is excluded.
     subtrees += [x509.RFC822Name(NOWHERE), x509.UniformResourceIdentifier(NOWHERE)]
     return (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.NameConstraints(subtrees, None), critical=True)
         # Not in RFC 5280 for authorities, but honoured: nothing below may sign mail or code (CA/Browser Forum Baseline
         # Requirements, 7.1.2.10.6).
@@ -132,11 +123,11 @@ def _as_authority(
     )
 
 
-def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+def _usage(*, authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
@@ -151,20 +142,11 @@ def _signed_with(signer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
-def _general_name(host: str) -> x509.GeneralName:
-    address = subject_names.parse_address(host)
-    return x509.DNSName(host) if address is None else x509.IPAddress(address)
-
-
 def _name(title: str, key: ec.EllipticCurvePublicKey) -> x509.Name:
     # Part of the key's identifier tells two generations apart in a trust store; X.520 allows 64 characters.
     identifier = x509.SubjectKeyIdentifier.from_public_key(key).digest.hex()[:8]
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Sandbox"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"{title[:55]} {identifier}"),
-        ]
-    )
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Sandbox")
+    return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, f"{title[:55]} {identifier}")])
 
 
 def _end_within(signer: x509.Certificate, now: datetime, life: timedelta) -> datetime:
@@ -176,7 +158,3 @@ def _end_within(signer: x509.Certificate, now: datetime, life: timedelta) -> dat
             id="authority",
         )
     return min(now + life, signer.not_valid_after_utc)
-
-
-def _whole_second(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)

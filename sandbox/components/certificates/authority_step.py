@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.components.certificates.condition import CertificateState, Condition
+from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.names import Names
@@ -46,7 +46,7 @@ class AuthorityStep:
         root = self.keystore.inspect_root(self.domains, now=now)
         if root.state is CertificateState.ABSENT:
             return Status(State.ABSENT, "no authority yet")
-        if not root.usable and self._is_outgrown(now):
+        if not root.usable and self.keystore.inspect_root(now=now).usable:  # but not for all of the spec's domains
             return Status(State.STALE, f"root: {root.reason}", "the root that clients were told to trust")
         if not root.usable:
             return Status(State.DRIFTED, f"root: {root.reason}")
@@ -57,7 +57,11 @@ class AuthorityStep:
             condition = self.keystore.inspect_leaf(leaf, hosts, now=now)
             if condition.state is not CertificateState.GOOD:
                 return Status(State.DRIFTED, f"{leaf}: {condition.reason}")
-        return Status(State.READY, self._lives(root, now))
+        certificates = (self.keystore.issuing, *map(self.keystore.leaf_files, self.leaves))
+        days = min(describe(files.read().cert_pem, now=now).days_left for files in certificates)
+        due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
+        few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
+        return Status(State.READY, f"{count(days, 'day')} left{due}{few}")
 
     def apply(self, work: Work) -> None:
         now = datetime.now(UTC)
@@ -69,19 +73,6 @@ class AuthorityStep:
         """Start again with a new root, for the present domains."""
         domains = (*self.domains, *self.unvouched)
         self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve())
-
-    def _is_outgrown(self, now: datetime) -> bool:
-        """Tell whether the root is sound, but not for all of the spec's domains."""
-        sound, fit = (self.keystore.inspect_root(domains, now=now) for domains in ((), self.domains))
-        return sound.usable and not fit.usable
-
-    def _lives(self, root: Condition, now: datetime) -> str:
-        """Return how long all certificates are valid, and whether the root, which `up` never renews, nears its end."""
-        mine = (self.keystore.issuing, *map(self.keystore.leaf_files, self.leaves))
-        days = min(describe(files.read().cert_pem, now=now).days_left for files in mine)
-        due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
-        few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
-        return f"{count(days, 'day')} left{due}{few}"
 
     def undo(self) -> bool:
         if not self.purge or not self.names.keys.exists():

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.bundle.recipe import versions
 from sandbox.components.certificates.facts import KeyPair
-from sandbox.components.certificates.keystore import Authority, Keystore
+from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, tls_secret
 from sandbox.kube.api import Cluster, title
@@ -46,34 +46,6 @@ def images() -> Mapping[str, str]:
     return {name: image for name, image in versions().addons.items() if name.startswith("cert-manager-")}
 
 
-def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    template = manifest.get("spec", {}).get("template", {}) if manifest["kind"] == "Deployment" else {}
-    for container in template.get("spec", {}).get("containers", ()):
-        container["image"] = names.get(container["image"], container["image"])
-    return manifest
-
-
-def authority_secret(authority: Authority) -> dict[str, Any]:
-    """Return the Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of Secrets.
-
-    cert-manager serves a chain without its self-signed end (cert-manager, pkg/util/pki: ParseSingleCertificateChain).
-    """
-    issuing = authority.issuing
-    pair = KeyPair(issuing.key_pem, issuing.cert_pem + authority.root_pem)
-    # By the label it is removed when the sandbox issues its certificates itself again.
-    return tls_secret(NAMESPACE, AUTHORITY, pair, labels={LABEL: ""})
-
-
-def cluster_issuer() -> dict[str, Any]:
-    """Return the ClusterIssuer `sandbox`, for the user's own Certificates and annotated Ingresses too."""
-    return {
-        "apiVersion": API,
-        "kind": "ClusterIssuer",
-        "metadata": {"name": ISSUER},
-        "spec": {"ca": {"secretName": AUTHORITY}},
-    }
-
-
 def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, Any]:
     """Return the Certificate that keeps the TLS Secret `secret` for `hosts`: P-256, 90 days, renewed after 60."""
     addresses = [host for host in hosts if parse_address(host)]
@@ -106,10 +78,7 @@ def unready(live: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class CertManagerStep(NothingToUndo):
-    """Applies the pinned release from the folder `manifests`; it goes with the cluster.
-
-    `images` are the names that nodes have its images by.
-    """
+    """The pinned release, from the folder `manifests`; `images` are the names that nodes have its images by."""
 
     names: Names
     manifests: Path
@@ -130,15 +99,17 @@ class CertManagerStep(NothingToUndo):
             version = (deployment["metadata"].get("labels") or {}).get("app.kubernetes.io/version")
             if version != VERSION:
                 return Status(State.DRIFTED, f"{name} is {version}")
-            pending = progress(deployment)
-            if pending:
+            if pending := progress(deployment):
                 return Status(State.DRIFTED, f"{name}: {pending}")
         return Status(State.READY)
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        release = parse(release_manifest(self.manifests), origin=URL)
-        manifests = [_named(manifest, self.images) for manifest in release]
+        manifests = list(parse(release_manifest(self.manifests), origin=URL))
+        for manifest in manifests:
+            if manifest["kind"] == "Deployment":
+                for container in manifest["spec"]["template"]["spec"]["containers"]:
+                    container["image"] = self.images.get(container["image"], container["image"])
         cluster.apply_all(manifests)
         work.say("waiting for the pods")
         wait_ready(cluster, manifests, timeout=INSTALL_TIMEOUT)
@@ -194,9 +165,20 @@ class IssuerStep(NothingToUndo):
         wait_until(partial(self._pending, cluster), what="certificates", timeout=ISSUE_TIMEOUT)
 
     def _manifests(self) -> list[dict[str, Any]]:
-        authority = Authority(self.keystore.root.read().cert_pem, self.keystore.issuing.read())
+        root_pem, issuing = self.keystore.root.read().cert_pem, self.keystore.issuing.read()
+        # Of the root only the certificate, for the `ca.crt` of Secrets: cert-manager serves a chain without its
+        # self-signed end (pkg/util/pki: ParseSingleCertificateChain). By the label the Secret is removed when the
+        # sandbox issues its certificates itself again.
+        pair = KeyPair(issuing.key_pem, issuing.cert_pem + root_pem)
+        authority = tls_secret(NAMESPACE, AUTHORITY, pair, labels={LABEL: ""})
+        issuer = {
+            "apiVersion": API,
+            "kind": "ClusterIssuer",
+            "metadata": {"name": ISSUER},
+            "spec": {"ca": {"secretName": AUTHORITY}},
+        }
         certificates = (certificate(secret.namespace, secret.secret, secret.hosts) for secret in self.secrets)
-        return [authority_secret(authority), cluster_issuer(), *certificates]
+        return [authority, issuer, *certificates]
 
     def _stale(self, cluster: Cluster) -> list[dict[str, Any]]:
         secrets = {(secret.namespace, secret.secret) for secret in self.secrets}

@@ -29,7 +29,7 @@ READY = Status(State.READY, f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}
 
 @dataclass(frozen=True, kw_only=True)
 class TrustStep(NothingToUndo):
-    """Writes the root to nodes and to labelled namespaces; the step for manifests does so for namespaces they label.
+    """Writes the root to nodes and to labelled namespaces; the step for manifests calls `complete`.
 
     The ConfigMap holds the sandbox's root, the root of the user's own default certificate if there is one, and the
     company's certificates, which nodes trust when they pull.
@@ -82,11 +82,6 @@ class TrustStep(NothingToUndo):
 
     def _without_root(self, cluster: Cluster) -> list[str]:
         data = {KEY: self._root.decode()}
-        namespaces = [
-            namespace["metadata"]["name"]
-            for namespace in cluster.list("v1", "Namespace", selector=f"{LABEL}=true")
-            if not is_leaving(namespace)
-        ]
-        return [
-            name for name in namespaces if (cluster.get("v1", "ConfigMap", CONFIG_MAP, name) or {}).get("data") != data
-        ]
+        namespaces = cluster.list("v1", "Namespace", selector=f"{LABEL}=true")
+        names = [namespace["metadata"]["name"] for namespace in namespaces if not is_leaving(namespace)]
+        return [name for name in names if (cluster.get("v1", "ConfigMap", CONFIG_MAP, name) or {}).get("data") != data]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from sandbox.components.certificates import facts, subject_names
+from sandbox.components.certificates import facts, pem, subject_names
 from sandbox.components.certificates.facts import Facts, KeyPair
 from sandbox.errors import SandboxError
 from sandbox.quantities import count
@@ -50,15 +50,11 @@ def broken(reason: str) -> Condition:
 def judge_authority(
     pair: KeyPair, *, issuer_pem: bytes | None, domains: Iterable[str], now: datetime, needs_key: bool = True
 ) -> Condition:
-    """Return the condition of the authority `pair` at `now`, for issuing certificates in all of `domains`.
-
-    It must be signed by `issuer_pem`, or by itself when that is None. Without `needs_key` an empty `key_pem` is
-    accepted: a root's key may be kept elsewhere.
-    """
+    """Return the condition of an authority for all of `domains`; it signs itself where `issuer_pem` is None."""
     try:
         certificate = facts.describe(pair.cert_pem, now=now)
-        signed = facts.is_signed(pair.cert_pem, pair.cert_pem if issuer_pem is None else issuer_pem)
-        if (needs_key or pair.key_pem) and not facts.is_pair(pair.key_pem, pair.cert_pem):
+        signed = _is_signed(pair.cert_pem, pair.cert_pem if issuer_pem is None else issuer_pem)
+        if (needs_key or pair.key_pem) and not _is_pair(pair):
             return broken("key does not match the certificate")
     except SandboxError as error:
         return broken(str(error))
@@ -77,8 +73,8 @@ def judge_leaf(leaf: KeyPair, *, issuing_pem: bytes, hosts: Sequence[str], now: 
     try:
         first, *rest = facts.chain(leaf.cert_pem, now=now)
         issuing = facts.describe(issuing_pem, now=now)
-        signed = facts.is_signed(leaf.cert_pem, issuing_pem)
-        if not facts.is_pair(leaf.key_pem, leaf.cert_pem):
+        signed = _is_signed(leaf.cert_pem, issuing_pem)
+        if not _is_pair(leaf):
             return broken("key does not match the certificate")
     except SandboxError as error:
         return broken(str(error))
@@ -86,10 +82,18 @@ def judge_leaf(leaf: KeyPair, *, issuing_pem: bytes, hosts: Sequence[str], now: 
         return broken("issuer changed")
     expected, present = set(subject_names.unique_hosts(hosts)), set(first.hosts)
     if expected != present:
-        added = [f"+{host}" for host in sorted(expected - present)]
-        changes = added + [f"-{host}" for host in sorted(present - expected)]
+        changes = [f"+{host}" for host in sorted(expected - present)]
+        changes += [f"-{host}" for host in sorted(present - expected)]
         return broken(f"hosts differ: {' '.join(changes)}")
     return _judge_age(first, now)
+
+
+def _is_pair(pair: KeyPair) -> bool:
+    return pem.load_key(pair.key_pem).public_key() == pem.load_certificates(pair.cert_pem)[0].public_key()
+
+
+def _is_signed(cert_pem: bytes, issuer_pem: bytes) -> bool:
+    return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
 
 
 def _judge_age(certificate: Facts, now: datetime) -> Condition:
@@ -100,7 +104,6 @@ def _judge_age(certificate: Facts, now: datetime) -> Condition:
         reason = f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?"
         return Condition(CertificateState.BROKEN, reason, early=True)
     if now - begins >= (ends - begins) * 2 / 3:
-        return Condition(
-            CertificateState.DUE, f"renewal due, {count((ends - now).days, 'day')} left until {ends:%Y-%m-%d}"
-        )
+        days = count((ends - now).days, "day")
+        return Condition(CertificateState.DUE, f"renewal due, {days} left until {ends:%Y-%m-%d}")
     return GOOD

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import ssl
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from sandbox.components.certificates import pem
@@ -28,7 +26,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of one certificate that people ask for.
+    """What people ask of one certificate.
 
     `subject` and `issuer` are RFC 4514 strings (a leaf's subject is empty), `hosts` the subject alternative names,
     `permitted` the DNS domains an authority is constrained to, `days_left` whole days until `not_after` (negative once
@@ -59,46 +57,29 @@ class Facts:
         return f"{self.sha256[:11]}… ({count(self.days_left, 'day')} left)"
 
 
-@functools.cache
 def fingerprint(cert_pem: str) -> str:
     """Return `Facts.sha256` of one certificate, without parsing it."""
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 
 def describe(cert_pem: bytes, *, now: datetime) -> Facts:
-    """Return the facts at `now` (aware) of the first certificate in `cert_pem`.
-
-    Raises SandboxError when there is none.
-    """
+    """Return the facts at `now` (aware) of the first certificate in `cert_pem`. Raises SandboxError."""
     return chain(cert_pem, now=now)[0]
 
 
 def chain(chain_pem: bytes, *, now: datetime) -> tuple[Facts, ...]:
     """Return the facts of the certificates in `chain_pem`, in order, at least one. Raises SandboxError."""
-    return tuple(_facts(certificate, now) for certificate in pem.load_certificates(chain_pem))
-
-
-def permitted_domains(cert_pem: bytes) -> tuple[str, ...]:
-    return pem.permitted_domains(pem.load_certificates(cert_pem)[0])
-
-
-def is_pair(key_pem: bytes, cert_pem: bytes) -> bool:
-    return pem.load_key(key_pem).public_key() == pem.load_certificates(cert_pem)[0].public_key()
-
-
-def is_signed(cert_pem: bytes, issuer_pem: bytes) -> bool:
-    return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
-
-
-def _facts(certificate: x509.Certificate, now: datetime) -> Facts:
-    return Facts(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
-        hosts=pem.hosts_of(certificate),
-        permitted=pem.permitted_domains(certificate),
-        authority=pem.is_authority(certificate),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        days_left=(certificate.not_valid_after_utc - now).days,
-        sha256=certificate.fingerprint(SHA256()).hex(":").upper(),
+    return tuple(
+        Facts(
+            subject=certificate.subject.rfc4514_string(),
+            issuer=certificate.issuer.rfc4514_string(),
+            hosts=pem.hosts_of(certificate),
+            permitted=pem.permitted_domains(certificate),
+            authority=pem.is_authority(certificate),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            days_left=(certificate.not_valid_after_utc - now).days,
+            sha256=certificate.fingerprint(SHA256()).hex(":").upper(),
+        )
+        for certificate in pem.load_certificates(chain_pem)
     )

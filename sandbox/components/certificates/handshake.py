@@ -18,18 +18,13 @@ def refusal(cert: Path, key: Path, host: str, root_pem: bytes = b"") -> str | No
         client.load_verify_locations(cadata=root_pem.decode())
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     waiting = [client.wrap_bio(down, up, server_hostname=host), server.wrap_bio(up, down, server_side=True)]
-    try:
-        while waiting:
-            waiting = [end for end in waiting if not _shook(end)]
-    except ssl.SSLCertVerificationError as error:
-        return error.verify_message
+    while waiting:
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                continue  # as far as the other end allows
+            except ssl.SSLCertVerificationError as error:
+                return error.verify_message
     return None
-
-
-def _shook(end: ssl.SSLObject) -> bool:
-    """Continue a handshake as far as the other end allows; return whether it is complete."""
-    try:
-        end.do_handshake()
-    except ssl.SSLWantReadError:
-        return False
-    return True

@@ -6,12 +6,12 @@ the place of its namesake, whether or not it has been moved there yet.
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from sandbox.components.certificates.condition import Condition, broken
 from sandbox.components.certificates.facts import KeyPair
@@ -20,19 +20,7 @@ from sandbox.system.files import NotAFile, make_private_dir, read_regular, refus
 
 NEXT = "next"
 _UNFINISHED = ".next"
-Seen = TypeVar("Seen")
-ATTEMPTS = 5  # to find a file that another command moves
-_OTHERS = 0o077
-
-
-def present_file(folder: Path, file: str) -> Path:
-    renewed = folder / NEXT / file
-    return renewed if _is_there(renewed) else folder / file
-
-
-def has_file(folder: Path, file: str) -> bool:
-    # The order of the two tests matters, since the file may be moved between them.
-    return _is_there(folder / NEXT / file) or _is_there(folder / file)
+ATTEMPTS = 20  # to read files that another command moves
 
 
 def replace_all(folder: Path, pairs: Mapping[str, KeyPair]) -> None:
@@ -68,16 +56,6 @@ def complete_replacement(folder: Path) -> None:
         raise refused(f"the certificates in {folder} cannot be replaced", error) from error
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
 @dataclass(frozen=True)
 class KeyFiles:
     """`NAME.key` (mode 0600) and `NAME.crt` (0644) in the keystore `folder`; NAME may begin with a folder's name."""
@@ -87,64 +65,72 @@ class KeyFiles:
 
     @property
     def key(self) -> Path:
-        return present_file(self.folder, f"{self.name}.key")
+        return self._present("key")
 
     @property
     def cert(self) -> Path:
         """Return where the certificate, or the chain that begins with it, is."""
-        return present_file(self.folder, f"{self.name}.crt")
+        return self._present("crt")
 
     @property
     def has_key(self) -> bool:
-        return has_file(self.folder, f"{self.name}.key")
+        return any(map(os.path.lexists, self._places("key")))
 
     @property
     def has_cert(self) -> bool:
-        return has_file(self.folder, f"{self.name}.crt")
+        return any(map(os.path.lexists, self._places("crt")))
+
+    def _present(self, suffix: str) -> Path:
+        renewed, usual = self._places(suffix)
+        return renewed if os.path.lexists(renewed) else usual
+
+    def _places(self, suffix: str) -> tuple[Path, Path]:
+        """Return the places of a file, in the order to look: it may be moved to the second meanwhile."""
+        return self.folder / NEXT / f"{self.name}.{suffix}", self.folder / f"{self.name}.{suffix}"
 
     def read(self) -> KeyPair:
         """Return both files' bytes; the key is empty when its file is absent. Raises SandboxError."""
         try:
-            return self._steadily(self._pair)
+            return self._steady()[0]
         except (OSError, NotAFile) as error:
             fix = "check the owner and the permissions of the folder and its files, then run this again"
             brief = f"the certificate {self.cert} or its key cannot be read"
             raise SandboxError(brief, details=str(error), fix=fix, id="file") from error
 
     def problem(self, *, needs_key: bool = True) -> Condition | None:
-        """Return why the file system does not let these files be used, or None.
-
-        The key may be absent without `needs_key`.
-        """
+        """Return why the file system does not let these files be used, or None. A key not needed may be absent."""
         try:
-            pair = self._steadily(self._pair)
-            if needs_key and self.has_key and not pair.key_pem:
-                return broken(f"the private key {self.key} is empty")
-            return self._steadily(self._exposure) if needs_key or self.has_key else None
+            pair, exposure = self._steady()
         except (OSError, NotAFile) as error:
             return broken(f"cannot be read: {error}")
+        if needs_key and not pair.key_pem:
+            return broken(f"the private key {self.key} cannot be read: it is empty or absent")
+        return broken(exposure) if exposure else None
 
-    def _steadily(self, read: Callable[[], Seen]) -> Seen:
-        """Call `read` until it returns the same twice: another command may replace or move the files meanwhile."""
-        before, attempts = None, ATTEMPTS
-        while True:
+    def _steady(self) -> tuple[KeyPair, str]:
+        """Return both files and what is wrong with the key's modes, once they are the same twice.
+
+        Another command may replace or move the files meanwhile. Raises OSError and NotAFile.
+        """
+        before = None
+        for attempt in range(1, ATTEMPTS + 1):
             try:
-                seen = read()
+                key_pem, exposure = b"", ""
+                if self.has_key:
+                    key_pem, exposure = read_regular(self.key), self._exposure()
+                content = KeyPair(key_pem, read_regular(self.cert)), exposure
             except FileNotFoundError:
-                attempts -= 1
-                if not attempts:
+                if attempt == ATTEMPTS:
                     raise
                 continue
-            if seen == before:
-                return seen
-            before = seen
+            if content == before:
+                break
+            before = content
+        return content
 
-    def _pair(self) -> KeyPair:
-        return KeyPair(read_regular(self.key) if self.has_key else b"", read_regular(self.cert))
-
-    def _exposure(self) -> Condition | None:
+    def _exposure(self) -> str:
         for path, least in ((self.key.parent, "700"), (self.key, "600")):
             mode = stat.S_IMODE(path.stat().st_mode)
-            if mode & _OTHERS:
-                return broken(f"mode too open: {path} has {mode:04o}; chmod {least} keeps others out")
-        return None
+            if mode & 0o077:
+                return f"mode too open: {path} has {mode:04o}; chmod {least} keeps others out"
+        return ""

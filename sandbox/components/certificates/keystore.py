@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sandbox.components.certificates import keyfiles
+from sandbox.components.certificates import keyfiles, pem
 from sandbox.components.certificates import subject_names as names
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.components.certificates.condition import (
@@ -20,7 +20,7 @@ from sandbox.components.certificates.condition import (
     judge_authority,
     judge_leaf,
 )
-from sandbox.components.certificates.facts import Facts, KeyPair, describe, permitted_domains
+from sandbox.components.certificates.facts import Facts, KeyPair, describe
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError
@@ -47,7 +47,8 @@ class Authority:
 class Keystore:
     """A folder of certificates: `root`, `issuing` and `leaves/NAME`, each a `.crt` and a `.key`.
 
-    The `inspect_` methods change nothing. Files are replaced all at once: a command that is killed leaves the old
+    A leaf with a dot in its name is for an application's own Secret, NAMESPACE.SECRET, which clients may show too. The
+    `inspect_` methods change nothing. Files are replaced all at once: a command that is killed leaves the old
     certificates or the new ones.
     """
 
@@ -55,7 +56,7 @@ class Keystore:
 
     @property
     def root(self) -> KeyFiles:
-        """Return the root, which clients trust; its key may be kept elsewhere."""
+        """Its key may be kept elsewhere."""
         return KeyFiles(self.folder, "root")
 
     @property
@@ -75,11 +76,11 @@ class Keystore:
         return tuple(sorted(name for name in names if _LEAF_NAME.fullmatch(name)))
 
     def inspect_root(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
-        """Return the condition of the root for `domains` at `now`. Raises UsageError for unfit domains."""
         permitted = constrained_to(domains) if domains else ()
         if not self.root.has_cert:
             return broken(f"{self.root.cert} is gone") if self.issuing.has_cert else ABSENT
-        return self.root.problem(needs_key=False) or judge_authority(
+        problem = self.root.problem(needs_key=False)
+        return problem or judge_authority(
             self.root.read(), issuer_pem=None, domains=permitted, now=now, needs_key=False
         )
 
@@ -104,7 +105,7 @@ class Keystore:
         if not self.root.has_cert:
             return tuple(domains)
         try:
-            allowed = permitted_domains(self.root.read().cert_pem)
+            allowed = pem.permitted_domains(pem.load_certificates(self.root.read().cert_pem)[0])
         except SandboxError:
             return ()
         return tuple(domain for domain in domains if names.is_inside(domain, allowed))
@@ -134,10 +135,7 @@ class Keystore:
             return Authority(self.root.read().cert_pem, self.issuing.read())
 
     def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> KeyPair:
-        """Return the leaf `name` for exactly `hosts`, issued with a new key unless the one there is good.
-
-        Raises UsageError for an unfit name or host, SandboxError without a sound authority.
-        """
+        """Return the leaf for exactly `hosts`, with a new key unless the one on disk is good. Raises SandboxError."""
         files = self.leaf_files(name)
         if not self.issuing.has_cert:
             brief = f"there is no certificate authority in {self.folder}"
@@ -145,7 +143,7 @@ class Keystore:
         with self._alone():
             make_private_dir(self.folder / LEAVES)
             if self.inspect_leaf(name, hosts, now=now).state is not CertificateState.GOOD:
-                made = make_leaf(self._sound_issuing(now), hosts, now=now, client=_is_of_application(name))
+                made = make_leaf(self._sound_issuing(now), hosts, now=now, client="." in name)
                 keyfiles.replace_all(self.folder, {files.name: made})
             return files.read()
 
@@ -159,11 +157,10 @@ class Keystore:
         root: bool = False,
         reserve: Sequence[str] = (),
     ) -> None:
-        """Issue all of `leaves` (hosts by name) again whatever their state, and their CA on request, all at once.
+        """Issue all of `leaves` (hosts by name) again, with `authority` also the issuing CA, with `root` all.
 
-        With `authority` the issuing authority is replaced too, with `root` both are; so they are with `authority` when
-        the root cannot be used (`replaces_root`). A new root may issue for the domains of `reserve` later. Raises
-        UsageError and SandboxError.
+        `authority` replaces a root that cannot be used, too (`replaces_root`). A new root may issue for the domains of
+        `reserve` later. Raises SandboxError.
         """
         with self._alone():
             made: dict[str, KeyPair] = {}
@@ -174,7 +171,7 @@ class Keystore:
             issuing = made.get("issuing") or self._sound_issuing(now)
             for name, hosts in leaves.items():
                 files = self.leaf_files(name)
-                made[files.name] = make_leaf(issuing, hosts, now=now, client=_is_of_application(name))
+                made[files.name] = make_leaf(issuing, hosts, now=now, client="." in name)
             keyfiles.replace_all(self.folder, made)
 
     def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
@@ -191,12 +188,9 @@ class Keystore:
     def _signing_root(self) -> KeyPair:
         root = self.root.read()
         if not root.key_pem:
-            state = "empty" if self.root.has_key else "absent"
-            raise SandboxError(
-                f"{self.root.key}, needed to make an issuing authority, is {state}",
-                fix="put it back, or begin with a new root: sandbox certs renew --root",
-                id="authority",
-            )
+            brief = f"{self.root.key}, needed to make an issuing authority, is empty or absent"
+            fix = "put it back, or begin with a new root: sandbox certs renew --root"
+            raise SandboxError(brief, fix=fix, id="authority")
         return root
 
     def _sound_issuing(self, now: datetime) -> KeyPair:
@@ -216,11 +210,6 @@ class Keystore:
         )
 
 
-def _is_of_application(name: str) -> bool:
-    """Tell whether a leaf is for an application's own Secret, NAMESPACE.SECRET, and not the ingress's."""
-    return "." in name
-
-
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A certificate: its name, its role (`root`, `issuing` or `leaf`), and its file; no facts when it is unreadable."""
@@ -233,24 +222,16 @@ class Entry:
 
 
 def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
-    entries = [
-        Entry(name=role, role=role, file=files.cert, condition=condition, facts=_facts(files, now))
-        for role, files, condition in (
-            (ROOT, store.root, store.inspect_root(now=now)),
-            (ISSUING, store.issuing, store.inspect_issuing(now=now)),
-        )
-        if condition.state is not CertificateState.ABSENT
-    ]
-    for name in store.leaf_names():
-        files = store.leaf_files(name)
-        facts = _facts(files, now)
-        condition = store.inspect_leaf(name, facts.hosts if facts else (), now=now)
-        entries.append(Entry(name=name, role=LEAF, file=files.cert, condition=condition, facts=facts))
+    leaves = [(name, LEAF, store.leaf_files(name)) for name in store.leaf_names()]
+    entries = []
+    for name, role, files in [(ROOT, ROOT, store.root), (ISSUING, ISSUING, store.issuing), *leaves]:
+        facts = None
+        with suppress(SandboxError):  # the condition has the reason
+            facts = describe(files.read().cert_pem, now=now)
+        if role == LEAF:
+            condition = store.inspect_leaf(name, facts.hosts if facts else (), now=now)
+        else:
+            condition = store.inspect_root(now=now) if role == ROOT else store.inspect_issuing(now=now)
+        if condition.state is not CertificateState.ABSENT:
+            entries.append(Entry(name=name, role=role, file=files.cert, condition=condition, facts=facts))
     return tuple(entries)
-
-
-def _facts(files: KeyFiles, now: datetime) -> Facts | None:
-    try:
-        return describe(files.read().cert_pem, now=now)
-    except SandboxError:
-        return None  # the condition says why

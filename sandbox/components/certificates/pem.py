@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TypeVar
 
 from cryptography import x509
@@ -28,18 +27,13 @@ def load_key(pem: bytes) -> EllipticCurvePrivateKey:
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates in `pem`, in order, at least one, with readable extensions. Raises SandboxError."""
-    return list(_loaded(pem))
-
-
-@functools.lru_cache(maxsize=64)  # one check reads an authority for each of its leaves
-def _loaded(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
         certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             _ = certificate.extensions, certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _damaged("a certificate", error) from error
-    return tuple(certificates)
+    return certificates
 
 
 def dump_key(key: EllipticCurvePrivateKey) -> bytes:

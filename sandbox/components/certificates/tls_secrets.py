@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,10 @@ def tls_secret(namespace: str, name: str, pair: KeyPair, *, labels: Mapping[str,
         "kind": "Secret",
         "type": "kubernetes.io/tls",
         "metadata": {"name": name, "namespace": namespace, **({"labels": labels} if labels else {})},
-        "data": _data(pair),
+        "data": {
+            "tls.crt": base64.b64encode(pair.cert_pem).decode(),
+            "tls.key": base64.b64encode(pair.key_pem).decode(),
+        },
     }
 
 
@@ -82,10 +86,13 @@ class SecretsStep(NothingToUndo):
             live = cluster.get("v1", "Secret", secret.secret, secret.namespace)
             if live is None or is_leaving(live):
                 return Status(State.ABSENT, place)
-            data = live.get("data") or {}
             pair = self.keystore.leaf_files(secret.leaf).read()
-            if data != _data(pair):
-                return Status(State.DRIFTED, f"{place} holds {_certificate_in(data)}, not {_described(pair.cert_pem)}")
+            if live.get("data") != tls_secret(secret.namespace, secret.secret, pair)["data"]:
+                facts, present = describe(pair.cert_pem, now=datetime.now(UTC)), "no certificate"
+                with suppress(SandboxError, ValueError):
+                    content = base64.b64decode((live.get("data") or {}).get("tls.crt", ""))
+                    present = str(describe(content, now=datetime.now(UTC)))
+                return Status(State.DRIFTED, f"{place} holds {present}, not {facts}")
         stale = [f"{space}/{name}" for space, name in self._stale(cluster)]
         if stale:
             return Status(State.DRIFTED, f"{', '.join(stale)} of an earlier spec")
@@ -94,51 +101,23 @@ class SecretsStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply_all(namespace(name) for name in sorted({secret.namespace for secret in self.secrets}))
-        for secret in self._manifests():
-            apply_tls_secret(cluster, secret)
+        for secret in self.secrets:
+            leaf = self.keystore.leaf(secret.leaf, secret.hosts, now=datetime.now(UTC))
+            apply_tls_secret(cluster, tls_secret(secret.namespace, secret.secret, leaf, labels={LABEL: ""}))
         for space, name in self._stale(cluster):
             cluster.delete("v1", "Secret", name, space)
 
     def _stale(self, cluster: Cluster) -> list[tuple[str, str]]:
-        """Return Secrets of an earlier spec only, as (namespace, name).
-
-        The default ones may now have another owner.
-        """
+        """Return Secrets of an earlier spec, as (namespace, name); default ones may now have another owner."""
         secrets = {(secret.namespace, secret.secret) for secret in self.secrets}
         metadata = (secret["metadata"] for secret in cluster.list("v1", "Secret", selector=LABEL))
         live = {(of["namespace"], of["name"]) for of in metadata if of["namespace"] != SYSTEM_NAMESPACE}
         return sorted(live - secrets)
 
-    def _manifests(self) -> Iterator[Mapping[str, Any]]:
-        now = datetime.now(UTC)
-        for secret in self.secrets:
-            leaf = self.keystore.leaf(secret.leaf, secret.hosts, now=now)
-            yield tls_secret(secret.namespace, secret.secret, leaf, labels={LABEL: ""})
-
-
-def _data(pair: KeyPair) -> dict[str, str]:
-    content = {"tls.crt": pair.cert_pem, "tls.key": pair.key_pem}
-    return {key: base64.b64encode(value).decode() for key, value in content.items()}
-
-
-def _certificate_in(data: Mapping[str, str]) -> str:
-    try:
-        return _described(base64.b64decode(data.get("tls.crt", "")))
-    except (SandboxError, ValueError):
-        return "no certificate"
-
-
-def _described(chain_pem: bytes) -> str:
-    return str(describe(chain_pem, now=datetime.now(UTC)))
-
 
 @dataclass(frozen=True)
 class ProvidedStep(NothingToUndo):
-    """The user's own certificate as a Secret.
-
-    The files are read each time, so that `up` brings a renewed certificate to the cluster; the Secret is removed with
-    it.
-    """
+    """The user's own certificate as a Secret; the files are read each time, as the user may renew them."""
 
     names: Names
     provided: Provided
@@ -157,7 +136,10 @@ class ProvidedStep(NothingToUndo):
         if live.get("data") != manifest["data"]:
             return Status(State.DRIFTED, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS} holds another")
         facts = describe(self.provided.cert.read_bytes(), now=datetime.now(UTC))
-        return Status(State.READY, f"{facts}{self._exposure()}")
+        key, exposure = self.provided.key, ""
+        if key.stat().st_mode & stat.S_IROTH:  # only a hint, since some file systems have no modes
+            exposure = f"; others can read its key: chmod 600 {shlex.quote(str(key))}"
+        return Status(State.READY, f"{facts}{exposure}")
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
@@ -167,10 +149,3 @@ class ProvidedStep(NothingToUndo):
     @property
     def _manifest(self) -> Mapping[str, Any]:
         return tls_secret(SYSTEM_NAMESPACE, DEFAULT_TLS, self.provided.leaf())
-
-    def _exposure(self) -> str:
-        """Return a hint when other users may read the key; only a hint, since some file systems have no modes."""
-        key = self.provided.key
-        return (
-            f"; others can read its key: chmod 600 {shlex.quote(str(key))}" if key.stat().st_mode & stat.S_IROTH else ""
-        )

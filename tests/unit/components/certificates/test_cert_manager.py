@@ -43,7 +43,8 @@ def manifest(name: str) -> dict[str, object]:
         "namespace": cert_manager.NAMESPACE,
         "labels": {"app.kubernetes.io/version": cert_manager.VERSION},
     }
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": 1}}
+    spec = {"replicas": 1, "template": {"spec": {"containers": []}}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
 @pytest.fixture

@@ -239,10 +239,10 @@ def test_empty_private_keys_are_named(store: Keystore) -> None:
     store.authority([DOMAIN], now=NOW)
     for files in (store.root, store.issuing):
         files.key.write_bytes(b"")
-    assert store.inspect_issuing([DOMAIN], now=NOW).reason == f"the private key {store.issuing.key} is empty"
+    assert store.inspect_issuing([DOMAIN], now=NOW).reason.startswith(f"the private key {store.issuing.key} cannot be")
     with pytest.raises(SandboxError) as caught:
         store.authority([DOMAIN], now=NOW)
-    assert caught.value.brief == f"{store.root.key}, needed to make an issuing authority, is empty"
+    assert caught.value.brief == f"{store.root.key}, needed to make an issuing authority, is empty or absent"
 
 
 @pytest.mark.parametrize(
