@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,90 +24,31 @@ SESSION = "sandbox"
 _OWN_FILES_ONLY = {"credential_process", "web_identity_token_file", "endpoint_url", "services"}
 
 
-@dataclass(frozen=True)
-class Keys:
-    """An access key; temporary keys have a `session` token."""
-
-    access: str
-    secret: str = field(repr=False)
-    session: str = field(default="", repr=False)
-
-
 def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """Return the account at the registries of `entry`. Raises CredentialsUnusable.
 
     `environ` is this process's environment, which botocore reads itself.
     """
     with importing("ecr"):
+        from botocore import exceptions as aws
+        from botocore.parsers import ResponseParserError
         from botocore.session import Session
     session = Session()
     profile = entry.profile or environ.get("AWS_PROFILE") or "default"
-    with _explained(profile, f"the profile '{profile}' in {entry.file or 'the files of AWS'}"):
+    place = f"the profile '{profile}' in {entry.file or 'the files of AWS'}"
+    try:
         _choose_account(session, entry, environ)
         region = entry.region or environ.get("AWS_REGION") or session.get_config_variable("region")
         if not region:
             raise CredentialsUnusable("no AWS region is known", fix="write `region:` next to `kind: ecr`, or --region")
         session.set_config_variable("region", region)
-        keys = _keys(session)
         if entry.role:
-            client = _client(session, "sts", region, keys)
+            client = session.create_client("sts", region_name=region)
             role = client.assume_role(RoleArn=entry.role, RoleSessionName=SESSION)["Credentials"]
-            keys = Keys(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
+            session.set_credentials(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
         # One password is valid for all accounts that give us access.
-        data = _client(session, "ecr", region, keys).get_authorization_token()["authorizationData"][0]
-    username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-    host = str(data["proxyEndpoint"]).partition("://")[2]
-    hosts = tuple(f"{number}.{host.partition('.')[2]}" for number in entry.accounts) or (host,)
-    return Login(dict.fromkeys(hosts, Credential(username, password)), now, data["expiresAt"].astimezone(UTC))
-
-
-def _choose_account(session: Any, entry: Ecr, environ: Mapping[str, str]) -> None:
-    if entry.file:
-        if keys := _of_json(entry.file):
-            session.set_credentials(keys.access, keys.secret, keys.session or None)
-            return
-        _require_harmless(entry.file, environ)
-        session.set_config_variable("credentials_file", str(entry.file))
-    elif not entry.profile and environ.get("AWS_ACCESS_KEY_ID"):
-        return
-    profile = entry.profile or environ.get("AWS_PROFILE") or "default"
-    if entry.profile or entry.file:
-        session.set_config_variable("profile", profile)  # which takes precedence over keys in the environment
-    if "mfa_serial" in session.full_config.get("profiles", {}).get(profile, {}):
-        raise CredentialsUnusable(
-            f"the profile '{profile}' has mfa_serial, and a renewal in the background cannot ask for a code",
-            fix=f"aws configure export-credentials --profile {profile} > aws.json, and give that as file",
-        )
-
-
-def _keys(session: Any) -> Keys:
-    """Return the account's keys; this may ask services or run the user's program."""
-    from botocore.exceptions import NoCredentialsError
-
-    credentials = session.get_credentials()
-    if credentials is None:
-        raise NoCredentialsError
-    frozen = credentials.get_frozen_credentials()
-    return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
-
-
-def _client(session: Any, service: str, region: str, keys: Keys) -> Any:
-    return session.create_client(
-        service,
-        region_name=region,
-        aws_access_key_id=keys.access,
-        aws_secret_access_key=keys.secret,
-        aws_session_token=keys.session or None,
-    )
-
-
-@contextmanager
-def _explained(profile: str, place: str) -> Iterator[None]:
-    from botocore import exceptions as aws
-    from botocore.parsers import ResponseParserError
-
-    try:
-        yield
+        client = session.create_client("ecr", region_name=region)
+        data = client.get_authorization_token()["authorizationData"][0]
     except (aws.ProfileNotFound, aws.NoCredentialsError):
         fix = "aws configure, or name another file or profile"
         raise CredentialsUnusable(f"{place} has no keys", fix=fix) from None
@@ -125,13 +64,33 @@ def _explained(profile: str, place: str) -> Iterator[None]:
             details=type(error).__name__ if secret else str(error),
             fix=f"see what it says: aws sts get-caller-identity --profile {profile}; then: sandbox credentials refresh",
         ) from None
+    username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+    host = str(data["proxyEndpoint"]).partition("://")[2]
+    hosts = tuple(f"{number}.{host.partition('.')[2]}" for number in entry.accounts) or (host,)
+    return Login(dict.fromkeys(hosts, Credential(username, password)), now, data["expiresAt"].astimezone(UTC))
+
+
+def _choose_account(session: Any, entry: Ecr, environ: Mapping[str, str]) -> None:
+    if entry.file:
+        if keys := _keys_of_json(entry.file):
+            session.set_credentials(*keys)
+            return
+        _require_harmless(entry.file, environ)
+        session.set_config_variable("credentials_file", str(entry.file))
+    elif not entry.profile and environ.get("AWS_ACCESS_KEY_ID"):
+        return
+    profile = entry.profile or environ.get("AWS_PROFILE") or "default"
+    if entry.profile or entry.file:
+        session.set_config_variable("profile", profile)  # which takes precedence over keys in the environment
+    if "mfa_serial" in session.full_config.get("profiles", {}).get(profile, {}):
+        raise CredentialsUnusable(
+            f"the profile '{profile}' has mfa_serial, and a renewal in the background cannot ask for a code",
+            fix=f"aws configure export-credentials --profile {profile} > aws.json, and give that as file",
+        )
 
 
 def _require_harmless(file: Path, environ: Mapping[str, str]) -> None:
-    """Refuse settings that only the user's own files may have, in a file that a spec names.
-
-    Raises CredentialsUnusable.
-    """
+    """Raise CredentialsUnusable for settings that only the user's own files may have, in a file that a spec names."""
     from botocore.configloader import raw_config_parse
 
     own = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
@@ -146,8 +105,8 @@ def _require_harmless(file: Path, environ: Mapping[str, str]) -> None:
             )
 
 
-def _of_json(path: Path) -> Keys | None:
-    """Return what the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam).
+def _keys_of_json(path: Path) -> tuple[str, str, str | None] | None:
+    """Return the keys that the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam).
 
     None for a file that is not JSON. Raises CredentialsUnusable.
     """
@@ -157,7 +116,7 @@ def _of_json(path: Path) -> Keys | None:
             return None
         content = json_text.document(text)
         content = content.get("Credentials") or content.get("AccessKey") or content
-        return Keys(str(content["AccessKeyId"]), str(content["SecretAccessKey"]), content.get("SessionToken") or "")
+        return str(content["AccessKeyId"]), str(content["SecretAccessKey"]), content.get("SessionToken")
     except (files.NotAFile, OSError) as error:
         reason = files.trouble(error)
     except (ValueError, AttributeError, TypeError, KeyError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,8 +20,7 @@ from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.http_session import HttpSession, NoResponse
 
-USERNAME = "00000000-0000-0000-0000-000000000000"
-"""Says to a registry that the password is a refresh token of its own."""
+USERNAME = "00000000-0000-0000-0000-000000000000"  # says that the password is a refresh token of the registry
 
 AUTHORITY = "https://login.microsoftonline.com"
 SCOPE = "https://containerregistry.azure.net/.default"
@@ -48,7 +48,10 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
         fix = "correct it in the file or in AZURE_*"
         raise CredentialsUnusable("the Azure account cannot be used", details=str(error), fix=fix) from None
     refresh = _exchange(entry.registry, tenant or str(json_text.claims(token).get("tid", "")), token)
-    return Login({entry.registry: Credential(USERNAME, refresh)}, now, _expiry(refresh) or now + LIFETIME)
+    expires = now + LIFETIME
+    with suppress(ValueError, KeyError):
+        expires = datetime.fromtimestamp(int(json_text.claims(refresh)["exp"]), UTC)
+    return Login({entry.registry: Credential(USERNAME, refresh)}, now, expires)
 
 
 def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
@@ -76,13 +79,9 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
         return AzureCliCredential(), ""
     if missing := [name for name, value in zip(_VARIABLES, (tenant, client, secret), strict=False) if not value]:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")
-    return ClientSecretCredential(
-        tenant,
-        client,
-        secret,
-        authority=authority,
-        disable_instance_discovery=True,  # the authority is the user's own choice
-    ), tenant
+    # The authority is the user's own choice, so it need not be a known one.
+    options = {"authority": authority, "disable_instance_discovery": True}
+    return ClientSecretCredential(tenant, client, secret, **options), tenant
 
 
 def _exchange(registry: str, tenant: str, token: str) -> str:
@@ -107,10 +106,3 @@ def _exchange(registry: str, tenant: str, token: str) -> str:
             fix="give the account the right to pull from this registry (AcrPull)",
         )
     return str(json_text.document(response.content)["refresh_token"])
-
-
-def _expiry(token: str) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(int(json_text.claims(token)["exp"]), UTC)
-    except (ValueError, KeyError):
-        return None

@@ -38,10 +38,8 @@ class Delivery:
         return next(filter(None, pending), None) or self.nodes.pending(_of_nodes(logins))
 
     def deliver(self, fresh: Mapping[PodLogin, Login], *, at_once: bool = True) -> None:
-        """Bring new logins to the cluster, and have all nodes and later service accounts get the others too.
-
-        The list is written first, so that it has everything that the cluster may have.
-        """
+        """Bring new logins to the cluster, and have all nodes and later service accounts get the others too."""
+        # The list is written first, so that it has everything that the cluster may have.
         self.logins.keep(fresh.keys())
         for pod_login, login in fresh.items():
             self.secrets.write(pod_login, login)
@@ -56,7 +54,7 @@ class Delivery:
     def renew(
         self, logins: Collection[PodLogin], environ: Mapping[str, str], *, now: datetime, at_once: bool
     ) -> Renewed:
-        """Renew logins; continue after failures. Raises SandboxError when the cluster cannot be changed."""
+        """Renew logins; continue after failures of their services."""
         fresh: dict[PodLogin, Login] = {}
         failed: dict[str, SandboxError] = {}
         for login in logins:

@@ -19,12 +19,10 @@ from sandbox.oci.credential import Credential, CredentialsUnusable
 
 USERNAME = "oauth2accesstoken"
 REGISTRIES = ("gcr.io", "*.gcr.io", "*.pkg.dev")
-SCOPES = (
+SCOPES = (  # the cluster may only read
     "https://www.googleapis.com/auth/cloud-platform.read-only",
     "https://www.googleapis.com/auth/devstorage.read_only",
 )
-"""What is in the cluster can read only."""
-
 TYPES = "service_account, authorized_user, impersonated_service_account or external_account"
 _MADE_BY = "gcloud auth application-default login, or gcloud iam service-accounts keys create,"
 

@@ -14,7 +14,7 @@ from sandbox.oci.docker_config import DockerConfig, canonical
 
 
 def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """Return the Keychain of a spec's entries; a service is asked only for hosts of its own, and once."""
+    """Return the accounts of a spec's entries; a service is asked only for hosts of its own, and once."""
     return _Chain(tuple(entries), environ, DockerConfig(docker_config_file(environ)))
 
 
@@ -38,8 +38,6 @@ class _Chain:
         self._files: dict[Docker, DockerConfig] = {}
 
     def find(self, host: str) -> Credential | None:
-        if not self._entries:
-            return self._login.find(host) if self._login else None
         name = canonical(host)
         for entry in self._entries:
             if may_know(entry, name) and (account := self._ask(entry, name)):

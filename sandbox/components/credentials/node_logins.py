@@ -17,8 +17,8 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError, succeeded
 
 FILE = PurePosixPath("/var/lib/kubelet/config.json")
+# A key of the file that the kubelet ignores: for each login the time of its issue and its hosts.
 LOGINS = "sandbox.dev/logins"
-"""A key of the file that the kubelet ignores: for each login the time of its issue and its hosts."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +28,7 @@ RENEWAL = "sandbox.components.credentials.renewal_daemon"
 
 @dataclass(frozen=True)
 class PodCredentials:
-    """The accounts of one sandbox. Accounts that the spec names are looked up in `environ`.
-
-    The methods' `entries` are those of the spec; those that commands added are in the list on this machine.
-    """
+    """The accounts of one sandbox: `entries` are those of the spec, commands' are in a list. Raises SandboxError."""
 
     engine: Engine
     nodes: Nodes
@@ -43,7 +41,6 @@ class PodCredentials:
 
     @property
     def delivery(self) -> Delivery:
-        """Return the way to a cluster that exists. Raises ClusterError when there is none."""
         nodes = NodeLogins(self.engine, tuple(self.nodes.running()))
         return Delivery(self.logins, nodes, PullSecrets(Cluster(self.names.kubeconfig)))
 
@@ -59,18 +56,18 @@ class PodCredentials:
                 return Status(State.DRIFTED, change)
         if pending := self.delivery.pending():
             return Status(State.DRIFTED, pending)
-        if _expire(logins) and daemon.find(self._record) is None:
+        if any(login.expires for login in logins.values()) and daemon.find(self._record) is None:
             return Status(State.DRIFTED, f"no process renews them; the log of the last one is {self._log}")
-        return Status(State.READY, ", ".join(map(_shown, logins.values())) or "none")
+        shown = (
+            f"{login.secret} until {login.expires:%H:%M} UTC" if login.expires else login.secret
+            for login in logins.values()
+        )
+        return Status(State.READY, ", ".join(shown) or "none")
 
     def bring(self, entries: Sequence[Credentials], say: Callable[[str], None]) -> None:
-        """Request what is new, changed, missing or about to expire, remove what the spec no longer lists, and deliver.
-
-        Raises SandboxError.
-        """
+        """Request what is new, changed, missing or about to expire, and remove what the spec no longer lists."""
         delivery, logins, spec = self.delivery, self.logins.read(), {entry.secret: entry for entry in entries}
-        dropped = [name for name, login in logins.items() if login.origin == "spec" and name not in spec]
-        if dropped:
+        if dropped := [name for name, login in logins.items() if login.origin == "spec" and name not in spec]:
             delivery.forget(dropped)
         added = [login.entry for name, login in logins.items() if login.origin == "command" and name not in spec]
         now, incomplete = datetime.now(UTC), delivery.pending()
@@ -93,17 +90,16 @@ class PodCredentials:
         self._keep_renewed()
 
     def renew(self, logins: Sequence[PodLogin]) -> Renewed:
-        """Get new logins now. Raises SandboxError when the cluster cannot be changed."""
+        """Get new logins now."""
         renewed = self.delivery.renew(logins, self.environ, now=datetime.now(UTC), at_once=True)
         self._keep_renewed()
         return renewed
 
     def stop(self) -> bool:
-        """End the process that renews them; returns whether it ran."""
         return daemon.end(self._record)
 
     def withdraw(self) -> bool:
-        """Take all of them out of the cluster; returns whether there were any and it answers. Raises SandboxError."""
+        """Take all of them out of the cluster; return whether there were any and it answers."""
         if not (self.names.credentials.exists() and self.names.kubeconfig.exists()):
             return False
         if Cluster(self.names.kubeconfig).trouble():
@@ -112,14 +108,11 @@ class PodCredentials:
         return True
 
     def remove(self) -> bool:
-        """Remove the list and the files on this machine; returns whether there were any."""
-        folder = self.names.credentials
-        if not folder.exists():
+        """Remove the list and the files on this machine; return whether there were any."""
+        if not self.names.credentials.exists():
             return False
         daemon.end(self._record)
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+        shutil.rmtree(self.names.credentials)
         return True
 
     @property
@@ -131,13 +124,12 @@ class PodCredentials:
         return self.names.credentials / "keeper.log"
 
     def _keep_renewed(self) -> None:
-        """Start the process that renews logins, with the nodes that there are now; remove all files without logins."""
         logins = self.logins.read()
         if not logins:
             self.remove()
             return
-        daemon.end(self._record)
-        if _expire(logins):
+        daemon.end(self._record)  # the nodes may be others
+        if any(login.expires for login in logins.values()):
             self._log.unlink(missing_ok=True)
             # -P, since the current folder may contain a package of our name.
             program = (sys.executable, "-P", "-m", RENEWAL)
@@ -150,16 +142,7 @@ def _change(entry: Credentials, login: PodLogin, now: datetime) -> str | None:
         return f"{entry.secret} is of another entry"
     if login.file != file_state(entry.file):
         return f"{entry.secret} is from before {entry.file} was changed"
-    expires = login.expires
-    if expires is not None and login.is_due(now):
-        return f"{entry.secret} {'ended' if now >= expires else 'ends'} at {expires:%Y-%m-%d %H:%M} UTC"
+    if login.expires and login.is_due(now):
+        verb = "ended" if now >= login.expires else "ends"
+        return f"{entry.secret} {verb} at {login.expires:%Y-%m-%d %H:%M} UTC"
     return None
-
-
-def _expire(logins: Mapping[str, PodLogin]) -> bool:
-    return any(login.expires is not None for login in logins.values())
-
-
-def _shown(login: PodLogin) -> str:
-    expires = login.expires
-    return f"{login.secret} until {expires:%H:%M} UTC" if expires else login.secret

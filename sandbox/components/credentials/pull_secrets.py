@@ -20,26 +20,6 @@ POLICY = "sandbox-credentials"
 POLICY_KINDS = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 
 
-def admission_policy(logins: Sequence[PodLogin]) -> tuple[dict[str, Any], ...]:
-    """Return the policy and its binding (KEP-3962, stable since Kubernetes 1.36).
-
-    A pod's Secrets are fixed when it is created, and its service account may be created just before it.
-    """
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["serviceaccounts"]}
-    mutations = [{"patchType": "JSONPatch", "jsonPatch": {"expression": _expression(login)}} for login in logins]
-    spec = {
-        "matchConstraints": {"resourceRules": [rule]},
-        "failurePolicy": "Ignore",
-        "reinvocationPolicy": "Never",
-        "mutations": mutations,
-    }
-    metadata = {"name": POLICY}
-    return (
-        {"apiVersion": ADMISSION_API, "kind": POLICY_KINDS[0], "metadata": metadata, "spec": spec},
-        {"apiVersion": ADMISSION_API, "kind": POLICY_KINDS[1], "metadata": metadata, "spec": {"policyName": POLICY}},
-    )
-
-
 def _expression(login: PodLogin) -> str:
     """Return the patch (RFC 6902) in CEL: `-` is the end of a list, which must exist."""
     name = json.dumps(login.secret)
@@ -72,9 +52,18 @@ class PullSecrets:
 
     def write(self, pod_login: PodLogin, login: Login) -> None:
         """Write the Secret into its namespaces, which are created, and have their service accounts name it."""
+        config = json.dumps({"auths": login.auths}).encode()
         for space in pod_login.namespaces:
             self.cluster.apply(namespace(space))
-            self.cluster.apply(_secret(pod_login, login, space))
+            metadata = {
+                "name": pod_login.secret,
+                "namespace": space,
+                "labels": {LABEL: "true"},
+                "annotations": {ISSUED: pod_login.issued.isoformat()},
+            }
+            data = {".dockerconfigjson": base64.b64encode(config).decode()}
+            kind = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson"}
+            self.cluster.apply({**kind, "metadata": metadata, "data": data})
             for account in self.cluster.list("v1", "ServiceAccount", space):
                 named = _named(account)
                 if pod_login.secret not in named:
@@ -90,13 +79,29 @@ class PullSecrets:
             self.cluster.delete("v1", "Secret", name, space)
 
     def admit(self, logins: Sequence[PodLogin]) -> None:
-        """Have later service accounts name the Secrets; a cluster without such policies does without."""
+        """Have later service accounts name the Secrets, by a policy (KEP-3962, stable since Kubernetes 1.36).
+
+        A pod's Secrets are fixed when it is created, and its service account may be created just before it. A cluster
+        without such policies does without.
+        """
         if not logins:
             for kind in POLICY_KINDS:
                 self.cluster.delete(ADMISSION_API, kind, POLICY)
             return
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["serviceaccounts"]}
+        mutations = [{"patchType": "JSONPatch", "jsonPatch": {"expression": _expression(login)}} for login in logins]
+        policy = {
+            "matchConstraints": {"resourceRules": [rule]},
+            "failurePolicy": "Ignore",
+            "reinvocationPolicy": "Never",
+            "mutations": mutations,
+        }
+        specs = zip(POLICY_KINDS, (policy, {"policyName": POLICY}), strict=True)
+        metadata = {"name": POLICY}
         try:
-            self.cluster.apply_all(admission_policy(logins))
+            self.cluster.apply_all(
+                {"apiVersion": ADMISSION_API, "kind": kind, "metadata": metadata, "spec": spec} for kind, spec in specs
+            )
         except ClusterError as error:
             if error.status != 404:
                 raise
@@ -107,28 +112,10 @@ class PullSecrets:
         return {metadata["namespace"]: metadata for metadata in secrets if metadata["name"] == name}
 
     def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
-        """Write the whole list: Kubernetes has it as one value."""
         metadata = {key: account["metadata"][key] for key in ("name", "namespace")}
-        listed = [{"name": name} for name in names]
-        self.cluster.apply(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "imagePullSecrets": listed}
-        )
-
-
-def _secret(pod_login: PodLogin, login: Login, space: str) -> dict[str, Any]:
-    data = json.dumps({"auths": login.auths}).encode()
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {
-            "name": pod_login.secret,
-            "namespace": space,
-            "labels": {LABEL: "true"},
-            "annotations": {ISSUED: pod_login.issued.isoformat()},
-        },
-        "data": {".dockerconfigjson": base64.b64encode(data).decode()},
-    }
+        kind = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+        # Kubernetes has the list as one value.
+        self.cluster.apply({**kind, "imagePullSecrets": [{"name": name} for name in names]})
 
 
 def _named(account: Mapping[str, Any]) -> list[str]:

@@ -13,35 +13,27 @@ from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, E
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import DockerConfig, canonical
 
-_MADE_BY = "docker login"
-
 
 def docker_config_file(environ: Mapping[str, str]) -> Path:
     folder = environ.get("DOCKER_CONFIG")
     return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
-def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the accounts that `entry` names, which do not expire. Raises CredentialsUnusable."""
+def _docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -> Login:
     path = entry.file or docker_config_file(environ)
-    hosts = tuple(dict.fromkeys(map(canonical, entry.registries))) or _listed(path)
-    config = DockerConfig(path)
-    accounts = {host: _usable(host, config.find(host), path) for host in hosts}
-    return Login(accounts, now)
-
-
-def _listed(path: Path) -> tuple[str, ...]:
-    """Return the registries in the file; with `credsStore` it keeps an empty entry for each."""
-    content = registry_login.read_key_file(path, made_by=_MADE_BY)
-    parts = [part for part in (content.get("auths"), content.get("credHelpers")) if isinstance(part, dict)]
-    hosts = tuple(dict.fromkeys(canonical(key) for part in parts for key in part))
+    hosts = list(map(canonical, entry.registries))
+    if not hosts:  # all of the file; with `credsStore` it keeps an empty entry for each
+        content = registry_login.read_key_file(path, made_by="docker login")
+        parts = [part for part in (content.get("auths"), content.get("credHelpers")) if isinstance(part, dict)]
+        hosts = [canonical(key) for part in parts for key in part]
     if not hosts:
-        raise registry_login.unusable_file(path, "it names no registry", made_by=_MADE_BY)
-    return hosts
+        raise registry_login.unusable_file(path, "it names no registry", made_by="docker login")
+    config = DockerConfig(path)
+    return Login({host: _usable(host, config.find(host), path) for host in hosts}, now)
 
 
 def _usable(host: str, account: Credential | None, path: Path) -> Credential:
-    """Return the account as a name with a password, which is all that pods can pull with."""
+    """Return the account as a name with a password: pods can pull with nothing else."""
     if account is None:
         details = "" if path.exists() else "there is no such file"
         raise CredentialsUnusable(f"{path} has no account at {host}", details=details, fix=f"docker login {host}")
@@ -59,7 +51,7 @@ def _usable(host: str, account: Credential | None, path: Path) -> Credential:
 def mint(entry: Credentials, environ: Mapping[str, str], *, now: datetime) -> Login:
     match entry:
         case Docker():
-            return docker_login(entry, environ, now=now)
+            return _docker_login(entry, environ, now=now)
         case Gcr():
             return gcp.login(entry, environ, now=now)
         case Ecr():

@@ -24,11 +24,8 @@ from sandbox.kube.api import Cluster
 
 log = logging.getLogger(__name__)
 
-CHECK_EVERY = 30.0
-"""Seconds between two looks at the clock; a longer pause would not notice that a laptop slept."""
-
-RETRY = 300.0
-"""Seconds after a failure; a login is renewed when a third of its life is left."""
+CHECK_EVERY = 30.0  # seconds between two looks at the clock; a longer pause would not notice that a laptop slept
+RETRY = 300.0  # seconds after a failure; a login is renewed when a third of its life is left
 
 
 def run(
@@ -40,30 +37,26 @@ def run(
 ) -> None:
     """Renew what is due until `stopping`, or until the cluster or the last login that expires is gone."""
     while kubeconfig.exists():
+        pause = RETRY
         try:
-            pause = _renew(delivery(), environ, now())
+            cluster, moment = delivery(), now()
+            logins = [login for login in cluster.logins.read().values() if login.expires is not None]
+            if not logins:
+                return
+            # Before it expires, so the kubelet may use the old one for some minutes.
+            due = [login for login in logins if login.is_due(moment)]
+            renewed = cluster.renew(due, environ, now=moment, at_once=False) if due else Renewed((), {})
         except SandboxError as error:
             log.warning("%s", error)
-            pause = RETRY
-        if pause is None or stopping.wait(pause):
+        else:
+            for name in renewed.done:
+                log.info("renewed %s", name)
+            for name, failure in renewed.failed.items():
+                log.warning("%s: %s", name, failure)
+            if not renewed.failed:
+                pause = CHECK_EVERY
+        if stopping.wait(pause):
             return
-
-
-def _renew(delivery: Delivery, environ: Mapping[str, str], now: datetime) -> float | None:
-    """Renew what is due; return the seconds until the next attempt, None when no login expires.
-
-    A login is renewed before it expires, so the kubelet may use the one before for some minutes.
-    """
-    logins = [login for login in delivery.logins.read().values() if login.expires is not None]
-    due = [login for login in logins if login.is_due(now)]
-    renewed = delivery.renew(due, environ, now=now, at_once=False) if due else Renewed((), {})
-    for name in renewed.done:
-        log.info("renewed %s", name)
-    for name, error in renewed.failed.items():
-        log.warning("%s: %s", name, error)
-    if not logins:
-        return None
-    return RETRY if renewed.failed else CHECK_EVERY
 
 
 def main() -> None:

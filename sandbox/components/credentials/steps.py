@@ -69,7 +69,6 @@ class CredentialsStep:
         return self.revoke() if self.adopted else self.credentials.remove()
 
     def revoke(self) -> bool:
-        """Take the accounts out of the cluster, as far as it answers, and forget them."""
         withdrawn = self.credentials.withdraw()
         return self.credentials.remove() or withdrawn
 
