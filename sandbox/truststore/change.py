@@ -12,8 +12,6 @@ from sandbox.truststore.trusted_root import Root
 
 
 class Kind(Enum):
-    """The kinds of stores, as the command line names them."""
-
     SYSTEM = "system"
     NSS = "nss"
     JAVA = "java"
@@ -46,32 +44,29 @@ class Change:
 
 
 class Store(Protocol):
-    """A place whose certificates some programs trust. Its methods only read; they plan changes and make none."""
+    """A file, folder or database whose certificates some programs trust.
+
+    `trusted` are the sandboxes' roots that programs accept from there now; `entries` those that `add` put there,
+    trusted or not. `add` and `remove` plan changes and make none; `file` holds the root in PEM.
+    """
 
     @property
     def kind(self) -> Kind: ...
 
     @property
-    def place(self) -> Path:
-        """Return its file, folder or database."""
+    def place(self) -> Path: ...
 
-    def trusted(self) -> tuple[Root, ...]:
-        """Return the sandboxes' roots that programs accept from here now."""
+    def trusted(self) -> tuple[Root, ...]: ...
 
-    def entries(self) -> tuple[Root, ...]:
-        """Return the sandboxes' roots that `add` put here, trusted or not: those that `remove` can remove."""
+    def entries(self) -> tuple[Root, ...]: ...
 
-    def add(self, root: Root, file: Path) -> Change:
-        """Plan to add `root`; `file` holds it in PEM."""
+    def add(self, root: Root, file: Path) -> Change: ...
 
-    def remove(self, root: Root, file: Path) -> Change:
-        """Plan to remove `root`; `file` holds it in PEM."""
+    def remove(self, root: Root, file: Path) -> Change: ...
 
 
 @dataclass(frozen=True)
 class Holding:
-    """A store and the roots found in it."""
-
     store: Store
     trusted: tuple[Root, ...]
     entries: tuple[Root, ...]

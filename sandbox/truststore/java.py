@@ -35,13 +35,14 @@ class Cacerts:
     kind: Kind = Kind.JAVA
 
     def trusted(self) -> tuple[Root, ...]:
-        """Return the roots in the file under any alias; a JDK does not encrypt the certificates in its own file."""
+        # Under any alias; a JDK does not encrypt the certificates in its own file.
         return in_binary(files.content(self.place) or b"")
 
     def entries(self) -> tuple[Root, ...]:
         data = files.content(self.place) or b""
+        aliases = {root: self.alias.format(root.label) for root in in_binary(data)}
         encodings = ("utf-8", "utf-16-be")  # JKS; PKCS #12
-        return tuple(root for root in in_binary(data) if any(self._alias(root).encode(c) in data for c in encodings))
+        return tuple(root for root, alias in aliases.items() if any(alias.encode(code) in data for code in encodings))
 
     def add(self, root: Root, file: Path) -> Change:
         return self._change(root, "-importcert", "-noprompt", "-trustcacerts", "-file", str(file), adds=True)
@@ -50,12 +51,10 @@ class Cacerts:
         return self._change(root, "-delete", adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:
-        where = ("-keystore", str(self.place), "-storepass", JAVA_PASSWORD, "-alias", self._alias(root))
+        alias = self.alias.format(root.label)
+        where = ("-keystore", str(self.place), "-storepass", JAVA_PASSWORD, "-alias", alias)
         command = Command((self.keytool, action, *options, *where), as_root=self.as_root)
         return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=(command,))
-
-    def _alias(self, root: Root) -> str:
-        return self.alias.format(root.label)
 
 
 def find(java_home: Path) -> Cacerts | None:
@@ -72,7 +71,8 @@ def recorded(place: Path) -> Cacerts:
 
 def at(place: Path, *, keytool: str) -> Cacerts:
     """Return the store in the file `place`, with what this system does to that file."""
-    is_debians = place == _DEBIAN and _DEBIAN_HOOK.exists() and _copies_from_system()
+    switch = files.content(_DEBIAN_SWITCH) or b""
+    is_debians = place == _DEBIAN and _DEBIAN_HOOK.exists() and b"cacerts_updates=no" not in switch
     return Cacerts(
         place=place,
         keytool=keytool,
@@ -81,10 +81,3 @@ def at(place: Path, *, keytool: str) -> Cacerts:
         alias="debian:{}.pem" if is_debians else "{}",
         as_root=not os.access(place, os.W_OK),
     )
-
-
-def _copies_from_system() -> bool:
-    try:
-        return "cacerts_updates=no" not in _DEBIAN_SWITCH.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not readable for every user: assume the package's default
-        return True

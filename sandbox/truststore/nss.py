@@ -40,8 +40,6 @@ _CERTIFICATES = "SELECT a3, a11 FROM nssPublic WHERE a0 = X'00000001'"
 
 @dataclass(frozen=True)
 class Database:
-    """The database in the folder `place`."""
-
     place: Path
     kind: Kind = Kind.NSS
 
@@ -75,10 +73,7 @@ class Database:
 
 
 def databases(home: Path) -> tuple[Database, ...]:
-    """Return every database below the home folder `home`, each once even if links lead to it.
-
-    A missing database is not created here: the browser creates its own when it first starts.
-    """
+    """Return every database below the home folder `home`, each once even if links lead to it."""
     folders = [folder for pattern in _CHROME for folder in sorted(home.glob(pattern))]
     for base in _FIREFOX:
         folders += _profiles(home / base)

@@ -1,7 +1,6 @@
 """One file with the system's roots and the sandboxes', for programs that ignore the system's, like Python's requests.
 
-The files these programs ship are never edited: an update of certifi would replace them. The programs read this file
-because environment variables name it.
+Environment variables name it; the file of certifi is not edited, since an update would replace it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,6 @@ from sandbox.truststore.system_stores import find_anchors
 from sandbox.truststore.trusted_root import Record, parse
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_NSS_TOOLS = {
-    "debian": "sudo apt install libnss3-tools",
-    "fedora": "sudo dnf install nss-tools",
-    "rhel": "sudo dnf install nss-tools",
-    "arch": "sudo pacman -S nss",
-    "suse": "sudo zypper install mozilla-nss-tools",
-    "alpine": "sudo apk add nss-tools",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +23,7 @@ class Machine:
     """The facts that decide which stores there are and how they are changed.
 
     `folder` holds the record of trusted roots. `kin` are the system's names, its own first, then those it derives from
-    (os-release(5): ID, ID_LIKE). `sudo_user` is the user who ran `sudo sandbox`, empty without
-    sudo. `java_home` is None without Java.
+    (os-release(5): ID, ID_LIKE). `sudo_user` is the user who ran `sudo sandbox`.
     """
 
     home: Path
@@ -44,47 +36,26 @@ class Machine:
     wsl: bool = False
     slash: Path = Path("/")
 
-    @property
-    def nss_tools(self) -> str:
-        commands = (_NSS_TOOLS[name] for name in self.kin if name in _NSS_TOOLS)
-        return next(commands, "install certutil, of Network Security Services (NSS)")
-
-    def browsers_without_database(self, databases: Sequence[Path]) -> tuple[str, ...]:
-        """Return the installed Chromium browser if `databases` has none of this user's for it."""
-        return () if any(place.name == "nssdb" for place in databases) else self.browsers[:1]
-
 
 def this_machine(folder: Path) -> Machine:
-    sudo_user = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    is_root, home = os.geteuid() == 0, os.environ.get("JAVA_HOME")
+    sudo_user = os.environ.get("SUDO_USER", "") if is_root else ""
+    program = process.which("java")
+    java_home = Path(home) if home else program.resolve().parent.parent if program else None
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:  # macOS
+        release = {}
     return Machine(
         home=Path.home(),
         folder=folder,
-        kin=_kin(_read("/etc/os-release")),
-        is_root=os.geteuid() == 0,
+        kin=(*release.get("ID", "").split(), *release.get("ID_LIKE", "").split()),
+        is_root=is_root,
         sudo_user="" if sudo_user == "root" else sudo_user,
-        java_home=_java_home(),
+        java_home=java_home,
         browsers=tuple(name for name in _BROWSERS if process.which(name)),
-        wsl="microsoft" in _read("/proc/sys/kernel/osrelease").lower(),
+        wsl="microsoft" in platform.release().lower(),
     )
-
-
-def _kin(os_release: str) -> tuple[str, ...]:
-    fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
-    return tuple(name for key in ("ID", "ID_LIKE") for name in fields.get(key, "").strip("\"'").split())
-
-
-def _java_home() -> Path | None:
-    if home := os.environ.get("JAVA_HOME"):
-        return Path(home)
-    program = process.which("java")
-    return program.resolve().parent.parent if program else None
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace", encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def find(at: Machine) -> tuple[Store, ...]:

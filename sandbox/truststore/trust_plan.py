@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,14 @@ from sandbox.truststore.trusted_root import Record, Root
 
 DEFAULT_KINDS = (Kind.SYSTEM, Kind.NSS, Kind.JAVA)
 TIMEOUT = 180.0  # seconds for one command where no user can be asked
+_NSS_TOOLS = {
+    "debian": "sudo apt install libnss3-tools",
+    "fedora": "sudo dnf install nss-tools",
+    "rhel": "sudo dnf install nss-tools",
+    "arch": "sudo pacman -S nss",
+    "suse": "sudo zypper install mozilla-nss-tools",
+    "alpine": "sudo apk add nss-tools",
+}
 _ADMIN_FOLDERS = (Path("/usr/sbin"), Path("/sbin"))  # on the PATH of sudo, not always on the user's
 
 
@@ -33,7 +41,7 @@ def trust(
 ) -> Plan:
     """Plan to add `root` to the stores of `kinds` (by default all but Python's) and to remove `replaced` from all.
 
-    Raises UsageError if a kind that was asked for does not exist here or cannot be changed.
+    Raises UsageError for a store that does not exist or cannot be changed.
     """
     chosen_kinds = kinds or DEFAULT_KINDS
     file = Record(machine.folder).certificate(root)
@@ -88,57 +96,43 @@ def _require_found(
         is_java_following = kind is Kind.JAVA and bool(following)
         if any(holding.store.kind is kind for holding in chosen) or (is_java_following and Kind.SYSTEM in kinds):
             continue
+        brief, details = f"there is no {kind.value} store here", ""
         if machine.sudo_user and kind in (Kind.NSS, Kind.PYTHON):
-            raise UsageError(
-                f"--store {kind.value} belongs to {machine.sudo_user} and is not changed under sudo",
-                details="files in it would belong to root",
-                fix=f"run it without sudo, as {machine.sudo_user}; it asks for a password where it needs one",
-                id="trust",
-            )
-        if is_java_following:
+            brief = f"--store {kind.value} belongs to {machine.sudo_user} and is not changed under sudo"
+            details = "files in it would belong to root"
+            fix = f"run it without sudo, as {machine.sudo_user}; it asks for a password where it needs one"
+        elif is_java_following:
             brief = f"Java's store {following[0].store.place} follows the system's"
-            raise UsageError(brief, fix="use --store system, which adds the root there too", id="trust")
-        raise _not_found(kind, machine)
-
-
-def _notes(root: Root, kinds: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> tuple[str, ...]:
-    file = Record(machine.folder).certificate(root)
-    notes = []
-    if Kind.NSS in kinds:
-        places = [holding.store.place for holding in holdings if holding.store.kind is Kind.NSS]
-        if machine.sudo_user:
-            notes.append(f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too")
-        else:
-            notes += [
-                f"{name} has no certificate database yet: start it once, then run this again"
-                for name in machine.browsers_without_database(places)
-            ]
-    if machine.wsl:
-        notes.append(f'for browsers on Windows: certutil.exe -user -addstore Root "$(wslpath -w {file})"')
-    return tuple(notes)
-
-
-def _not_found(kind: Kind, machine: Machine) -> UsageError:
-    match kind:
-        case Kind.NSS:
+            fix = "use --store system, which adds the root there too"
+        elif kind is Kind.NSS:
             where = f"where Chrome and Firefox keep it in {machine.home}; each creates its own when it first starts"
             details, fix = f"no cert9.db {where}", "start the browser once, then run this again"
-        case Kind.JAVA:
+        elif kind is Kind.JAVA:
             home = machine.java_home
             details = f"no cacerts in {home}" if home else "JAVA_HOME is not set, and there is no `java` on the PATH"
             fix = "set JAVA_HOME to the JDK that your programs use"
-        case _:
+        else:
             details = "none of the folders that Debian, Alpine, Fedora, Arch and SUSE have"
             fix = "sandbox certs trust --store python makes a file for programs that read SSL_CERT_FILE"
-    return UsageError(f"there is no {kind.value} store here", details=details, fix=fix, id="trust")
+        raise UsageError(brief, details=details, fix=fix, id="trust")
+
+
+def _notes(root: Root, kinds: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> Iterator[str]:
+    if Kind.NSS in kinds and machine.sudo_user:
+        yield f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too"
+    elif Kind.NSS in kinds and machine.browsers:
+        # Chromium's database is in a folder of that name, Firefox's in a profile.
+        places = [holding.store.place for holding in holdings if holding.store.kind is Kind.NSS]
+        if not any(place.name == "nssdb" for place in places):
+            yield f"{machine.browsers[0]} has no certificate database yet: start it once, then run this again"
+    if machine.wsl:
+        file = Record(machine.folder).certificate(root)
+        yield f'for browsers on Windows: certutil.exe -user -addstore Root "$(wslpath -w {file})"'
 
 
 @dataclass(frozen=True)
 class Performer:
-    """Runs the commands of changes on `machine`.
-
-    At a terminal sudo may ask for a password; elsewhere it fails instead.
-    """
+    """Runs the commands of changes on `machine`; at a terminal sudo may ask for a password, elsewhere it fails."""
 
     machine: Machine
     at_terminal: bool
@@ -168,31 +162,25 @@ class Performer:
         for change in changes:
             try:
                 for command in change.commands:
-                    self._run(self.argv(command))
+                    if self.at_terminal:
+                        process.run_at_terminal(self.argv(command))
+                    else:
+                        process.run(self.argv(command), timeout=TIMEOUT)
             except process.ToolFailed as error:
-                raise self._stopped(change, error) from error
+                fix = "repair that, then run this again; it continues where it stopped"
+                if change.commands[0].as_root and not (self.machine.is_root or self.at_terminal):
+                    fix = "run this at a terminal, where sudo can ask for a password, or as root"
+                raise SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust") from error
             if change.rewrite:
                 change.rewrite()
             done(change)
 
-    def _run(self, argv: Sequence[str]) -> None:
-        if self.at_terminal:
-            process.run_at_terminal(argv)
-        else:
-            process.run(argv, timeout=TIMEOUT)
-
-    def _stopped(self, change: Change, error: process.ToolFailed) -> SandboxError:
-        fix = "repair that, then run this again; it continues where it stopped"
-        if change.commands[0].as_root and not (self.machine.is_root or self.at_terminal):
-            fix = "run this at a terminal, where sudo can ask for a password, or as root"
-        return SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust")
-
     def _fix(self, program: str, *, adds: bool) -> str:
         """Return what to do about a missing program; roots are removed from all stores, whatever was chosen."""
-        match program:
-            case "certutil":
-                return self.machine.nss_tools + ("\nor leave browsers out: --store system" if adds else "")
-            case "sudo":
-                return "run the commands that --dry-run shows as root"
-            case _:
-                return f"install {program}" + (", or leave that store out with --store" if adds else "")
+        if program == "sudo":
+            return "run the commands that --dry-run shows as root"
+        if program != "certutil":
+            return f"install {program}" + (", or leave that store out with --store" if adds else "")
+        commands = (_NSS_TOOLS[name] for name in self.machine.kin if name in _NSS_TOOLS)
+        tools = next(commands, "install certutil, of Network Security Services (NSS)")
+        return tools + ("\nor leave browsers out: --store system" if adds else "")

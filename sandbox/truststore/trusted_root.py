@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1, sha256
@@ -22,7 +22,7 @@ _ORGANIZATION = "Sandbox"
 _COMMON_NAME = re.compile(r"Sandbox root \d{4}-\d\d-\d\d [0-9a-f]{8}")
 # A version 3 certificate of 256 to 65535 bytes (RFC 5280, section 4.1), at any offset of a file.
 _BEGIN = re.compile(rb"(?=\x30\x82(..)\x30\x82..\xa0\x03\x02\x01\x02)", re.DOTALL)
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,25 @@ class Root:
 
 
 def parse(pem: bytes) -> Root:
-    match = _PEM.search(pem)
-    root = _decode(match[1]) if match else None
-    if root is None:
+    try:
+        return Root(ssl.PEM_cert_to_DER_cert(blocks(pem)[0].decode()))
+    except (IndexError, ValueError) as error:  # base64 raises ValueErrors
         fix = "sandbox certs show tells what is wrong with it"
-        raise SandboxError("this is not a certificate", fix=fix, id="certificate")
-    return root
+        raise SandboxError("this is not a certificate", fix=fix, id="certificate") from error
 
 
 def blocks(pem: bytes) -> list[bytes]:
     """Return the certificates in `pem`, each with its marks, and nothing else in it."""
-    return [match[0] for match in _PEM.finditer(pem)]
+    return _PEM.findall(pem)
 
 
 def in_pem(text: bytes) -> tuple[Root, ...]:
     """Return the sandboxes' roots among the certificates of a PEM bundle, each once."""
-    return tuple(dict.fromkeys(root for block in _PEM.findall(text) if (root := _decode(block)) and root.is_ours))
+    roots: list[Root] = []
+    for block in blocks(text):
+        with suppress(ValueError):
+            roots.append(Root(ssl.PEM_cert_to_DER_cert(block.decode())))
+    return tuple(dict.fromkeys(root for root in roots if root.is_ours))
 
 
 def in_binary(data: bytes) -> tuple[Root, ...]:
@@ -92,13 +95,6 @@ def in_binary(data: bytes) -> tuple[Root, ...]:
     starts = ((match.start(), int.from_bytes(match[1]) + 4) for match in _BEGIN.finditer(data))
     roots = (Root(data[start : start + length]) for start, length in starts)
     return tuple(dict.fromkeys(root for root in roots if root.is_ours))
-
-
-def _decode(block: bytes) -> Root | None:
-    try:
-        return Root(binascii.a2b_base64(block))
-    except binascii.Error:
-        return None
 
 
 @dataclass(frozen=True)
@@ -124,8 +120,14 @@ class Record:
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries that can be read; for the others, the stores themselves hold the facts."""
-        entries = (_load(note, note.with_suffix(".crt")) for note in sorted(self.folder.glob("sandbox-root-*.json")))
-        return tuple(entry for entry in entries if entry)
+        entries = []
+        for note in sorted(self.folder.glob("sandbox-root-*.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError, SandboxError):
+                data = read_json(note)
+                places = tuple((str(store["kind"]), Path(store["place"])) for store in data["stores"])
+                root = parse(read_regular(note.with_suffix(".crt")))
+                entries.append(Entry(root, str(data["sandbox"]), places))
+        return tuple(entries)
 
     def write(self, entry: Entry) -> None:
         """Add `entry` to what is recorded of its root. Raises SandboxError."""
@@ -138,26 +140,15 @@ class Record:
         }
         make_private_dir(self.folder)
         write_atomic(self.certificate(entry.root), entry.root.pem, mode=0o644)
-        write_atomic(self._note(entry.root), f"{json.dumps(note, indent=2)}\n".encode(), mode=0o600)
+        content = f"{json.dumps(note, indent=2)}\n".encode()
+        write_atomic(self.certificate(entry.root).with_suffix(".json"), content, mode=0o600)
 
     def forget(self, roots: Iterable[Root]) -> None:
         """Delete the files of `roots`. Raises SandboxError."""
         for root in roots:
-            for path in (self._note(root), self.certificate(root)):
+            for path in (self.certificate(root).with_suffix(".json"), self.certificate(root)):
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
                     fix = "check the owner and the permissions of its folder, then run this again"
                     raise SandboxError(f"{path} cannot be removed", details=str(error), fix=fix, id="file") from error
-
-    def _note(self, root: Root) -> Path:
-        return self.folder / f"{root.label}.json"
-
-
-def _load(note: Path, certificate: Path) -> Entry | None:
-    try:
-        data = read_json(note)
-        places = tuple((str(store["kind"]), Path(store["place"])) for store in data["stores"])
-        return Entry(parse(read_regular(certificate)), str(data["sandbox"]), places)
-    except (OSError, ValueError, KeyError, TypeError, SandboxError):
-        return None
