@@ -27,7 +27,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.lockfile import LockFile, dump, lock_of, lock_path
 from sandbox.images.registry_content import ADDONS, image_size, prune, tagged_below
-from sandbox.kube.api import Cluster, Manifest, Say, title
+from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.manifests import ingress_hosts, namespace
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
@@ -43,7 +43,7 @@ CLASS = "nginx"
 
 @dataclass(frozen=True, kw_only=True)
 class ChartUse:
-    """The chart of an addon, with its values filled in, and the spec's values by their paths."""
+    """The chart of an addon: `values` are its own, with placeholders filled in, `chosen` the spec's by their paths."""
 
     addon: str
     chart: AddonChart
@@ -80,7 +80,12 @@ class AddonCharts:
                 error.fix = "do not use it; if its publisher confirms the change, copy the addon with another digest"
             raise
         objects = helm.render(pulled(chart, self._archives), whole=True)
-        self._supply(use, objects, say)
+        names = {str(holder[key]) for manifest in objects for holder, key in slots(manifest, {})}
+        foreign = sorted(name for name in names if name and not self.images.is_ours(name))
+        if foreign:
+            self._push(use, foreign, say)
+        else:
+            self._manifest(use.addon).unlink(missing_ok=True)
         return tuple(ObjectKey.of(manifest) for manifest in objects if manifest["kind"] == "CustomResourceDefinition")
 
     def install(self, use: ChartUse, work: Work) -> None:
@@ -132,15 +137,10 @@ class AddonCharts:
             lock([chart], {chart: use.chart.digest})
         return chart
 
-    def _supply(self, use: ChartUse, objects: Sequence[Manifest], say: Say) -> None:
-        """Push the images of the objects, by the digests that are pinned or locked."""
-        names = {str(holder[key]) for manifest in objects for holder, key in slots(manifest, {})}
-        foreign = sorted(name for name in names if name and not self.images.is_ours(name))
+    def _push(self, use: ChartUse, names: Sequence[str], say: Say) -> None:
+        """Push images, by the digests that are pinned or locked."""
         manifest = self._manifest(use.addon)
-        if not foreign:
-            manifest.unlink(missing_ok=True)
-            return
-        content = {"images": list(self._entries(use, foreign))}
+        content = {"images": list(self._entries(use, names))}
         files.write_atomic(manifest, (HEADER + yaml.safe_dump(content, sort_keys=False)).encode(), mode=0o600)
         if not lock_path(manifest).exists():  # a push only updates an existing lock
             files.write_atomic(lock_path(manifest), dump(lock_of(())).encode(), mode=0o600)
@@ -156,29 +156,23 @@ class AddonCharts:
         for name in names:
             spellings.setdefault(str(references.parse(name).with_default_tag()), []).append(name)
         pinned = {str(references.parse(name)): digest for name, digest in use.chart.images.items()}
-        locked = self._locked(use.addon)
+        lock_file = LockFile(self._manifest(use.addon), ()).read()
+        locked = (
+            {image.target for image in lock_file.images if image.origin.startswith("registry ")} if lock_file else ()
+        )
         for full, written in spellings.items():
             reference = references.parse(full)
             digest = reference.digest or pinned.get(full)
             tag = reference.tag or (digest or "").partition(":")[2][:12]
             target = f"{ADDONS}{use.addon}/{reference.familiar_path}:{tag}"
             place = {"as": target, "for": written}
-            if self._engine_has(written[0], digest) and target not in locked:
+            image = self.engine.inspect_image(written[0])
+            digests = (image["RepoDigests"] or ()) if image else ()
+            in_engine = image is not None and (not digest or any(other.endswith(digest) for other in digests))
+            if in_engine and target not in locked:
                 yield {"from": "daemon", "image": written[0], **place}
             else:
                 yield {"image": mirrored(str(replace(reference, digest=digest)), self.mirrors), **place}
-
-    def _engine_has(self, name: str, digest: str | None) -> bool:
-        """Return whether the engine has the image, with the digest where one is known."""
-        image = self.engine.inspect_image(name)
-        return image is not None and (
-            digest is None or any(repo_digest.endswith(digest) for repo_digest in image["RepoDigests"] or ())
-        )
-
-    def _locked(self, addon: str) -> frozenset[str]:
-        content = LockFile(self._manifest(addon), ()).read()
-        images = content.images if content else ()
-        return frozenset(image.target for image in images if image.origin.startswith("registry "))
 
     @property
     def _archives(self) -> ChartArchives:

@@ -21,7 +21,7 @@ from sandbox.provider import Provider
 
 @dataclass(frozen=True, kw_only=True)
 class AddonImages:
-    """The places from which images of addons may come: the bundle, the sandbox's registry, and registries in the spec.
+    """The places from which images of addons may come.
 
     `pulled` are published images of components that the bundle lacks, by digest; the engine pulls them. `registry` is
     the address of the sandbox's registry on this machine, `names` those that its images have on nodes, `others` the
@@ -37,48 +37,35 @@ class AddonImages:
     others: tuple[str, ...]
     pulled: Mapping[str, str] = field(default_factory=dict)
 
-    def references(self, components: Mapping[str, str]) -> dict[str, str]:
-        """Map placeholders to references of components' images. Raises UsageError for a component without an image."""
-        return {placeholder: self._reference(name) for placeholder, name in components.items()}
-
     def supply(self, addon: str, objects: Objects, components: Iterable[str], say: Say = lambda _: None) -> None:
-        """Load the components into nodes that lack them; check that every other image is available.
-
-        Raises SandboxError.
-        """
-        own = {name: self._reference(name) for name in components}
-        missing = [name for name, reference in own.items() if not self._on_nodes(reference)]
-        for recipe in map(self._recipe, missing):
-            if not self._is_pulled(recipe) and not self.store.has(recipe):
+        """Load the components into nodes that lack them; check that other images are available. Raises SandboxError."""
+        own = {self.reference(name): self._recipe(name) for name in components}
+        missing = [recipe for reference, recipe in own.items() if not self._on_nodes(reference)]
+        for recipe in missing:
+            if recipe.name not in self.pulled and not self.store.has(recipe):
                 raise SandboxError(
                     f"the addon '{addon}' needs {recipe.name}, which the bundle lacks",
                     fix=f"{published.BUILD} {recipe.name}",
                     id="no-bundle",
                 )
         images = {image for manifest in objects for image in pod_images(manifest)}
-        for image in sorted((image for image in images if image.reference not in own.values()), key=str):
+        for image in sorted((image for image in images if image.reference not in own), key=str):
             self._require(addon, image)
-        for recipe in map(self._recipe, missing):
-            self._load(recipe, say)
+        for recipe in missing:
+            if self.store.has(recipe):
+                self.provider.load(self.store.image(recipe))
+                continue
+            build, reference = f"{published.BUILD} {recipe.name}", self.pulled[recipe.name]
+            name = published.fetch(self.engine, recipe.name, reference, say, build)
+            with machine_node.saved(self.engine, name) as archive:
+                self.provider.load(archive)
 
-    def _load(self, recipe: Recipe, say: Say) -> None:
-        if not self._is_pulled(recipe):
-            self.provider.load(self.store.image(recipe))
-            return
-        build, reference = f"{published.BUILD} {recipe.name}", self.pulled[recipe.name]
-        name = published.fetch(self.engine, recipe.name, reference, say, build)
-        with machine_node.saved(self.engine, name) as archive:
-            self.provider.load(archive)
-
-    def _reference(self, component: str) -> str:
+    def reference(self, component: str) -> str:
         """Return the name that a component's image has on nodes. Raises UsageError for one without an image."""
         recipe = self._recipe(component)
-        if self._is_pulled(recipe):
+        if recipe.name in self.pulled and not self.store.has(recipe):
             return published.local_name(recipe.name, self.pulled[recipe.name])
         return recipe.reference
-
-    def _is_pulled(self, recipe: Recipe) -> bool:
-        return recipe.name in self.pulled and not self.store.has(recipe)
 
     def _require(self, addon: str, image: PodImage) -> None:
         parsed = references.parse(image.reference)

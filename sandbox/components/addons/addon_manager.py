@@ -16,6 +16,7 @@ from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, Say
+from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
@@ -35,9 +36,8 @@ AHEAD = ("Namespace", "Secret", "ConfigMap")  # what the pods of a chart may nee
 class AddonManager:
     """The addons of one sandbox, each with a sealed record in the cluster of its objects and who asked for it.
 
-    `uses` are those of the spec. Addons that a command enabled are known by their records alone, so they exist as long
-    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon. `served` says
-    that the sandbox has an ingress controller for their pages.
+    `uses` are those of the spec, `asked` one that a command enables now; others of commands are known by their records
+    alone. `values` fill placeholders of every addon. `served`: the sandbox has an ingress controller for their pages.
     """
 
     images: AddonImages
@@ -109,11 +109,9 @@ class AddonManager:
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
     def remove(self, record: Record, say: Say = lambda _: None) -> None:
-        """Remove everything that an addon created, and then its record.
-
-        The record is first marked as wanted by nothing, so that the next `up` finishes a removal that was killed.
-        """
+        """Remove everything that an addon created, and then its record."""
         say(f"removing {record.name} and waiting until all of it is gone")
+        # Nothing wants it any more, so the next `up` finishes a removal that was killed.
         self._write(replace(record, by="", digest=""))
         # First the kinds, with their objects: running controllers may have to finalize these.
         object_keys.remove(self.cluster, (key for key in record.objects if key.kind == KIND))
@@ -141,10 +139,12 @@ class AddonManager:
         # Recorded first, so that all its objects can be removed; it counts as ready only when all of them exist.
         self._write(replace(record, digest="", objects=(*created, *dropped)))
         if use is not None:
-            ahead = tuple(manifest for manifest in objects if manifest["kind"] in AHEAD)
-            addon_objects.apply(cluster, ahead, say=work.say)
+            for manifest in objects:
+                if manifest["kind"] in AHEAD:
+                    apply_patiently(cluster, manifest, say=work.say)
             self.charts.install(use, work)
-        addon_objects.apply(cluster, objects, say=work.say)
+        for manifest in objects:
+            apply_patiently(cluster, manifest, say=work.say)
         object_keys.remove(cluster, dropped)
         self._write(record)
         if last:
@@ -200,21 +200,20 @@ class AddonManager:
 
     def _filling(self, chosen: ChosenAddon, content: object) -> dict[str, str]:
         own = {"host": self._host(chosen.name), "url": self._url(chosen.name)}
-        references = self.images.references(chosen.addon.about.images)
+        references = {key: self.images.reference(name) for key, name in chosen.addon.about.images.items()}
         values = {**self.values, **own, **chosen.placeholders, **references}
+        nodes = self.images.provider.nodes
         facts = {
             "password": lambda: self._records.secret(f"addon {chosen.name}"),
-            "node": self._node,
-            "node_address": lambda: self._address(self._node()),
-            "node_hosts": self._hosts,
-            "kubelet_ca": self._kubelet_authorities,
+            "node": lambda: nodes.control_plane,
+            "node_address": lambda: self._address(nodes.control_plane),
+            # Lines of a hosts(5) file, since pods do not resolve the nodes' names.
+            "node_hosts": lambda: "\n".join(f"{self._address(node)} {node}" for node in nodes.running()),
+            "kubelet_ca": lambda: "".join(map(self._kubelet_authority, nodes.running())),
             "load_balancer_addresses": self._load_balancer_addresses,
         }
         names = used(content)
         return values | {name: fact() for name, fact in facts.items() if name in names}
-
-    def _node(self) -> str:
-        return self.images.provider.nodes.control_plane
 
     def _address(self, node: str) -> str:
         network, container = self.images.provider.nodes.network, self.images.engine.container(node)
@@ -222,10 +221,6 @@ class AddonManager:
         if address is None:
             raise SandboxError(f"{node} has no address on the network {network}", fix="sandbox up")
         return address
-
-    def _hosts(self) -> str:
-        """Return the running nodes as lines of a hosts(5) file, since pods do not resolve their names."""
-        return "\n".join(f"{self._address(node)} {node}" for node in self.images.provider.nodes.running())
 
     def _load_balancer_addresses(self) -> str:
         """Return the range of addresses for Services of type LoadBalancer, without its first and last."""
@@ -238,9 +233,6 @@ class AddonManager:
                 fix="give the Service another type; a network that `sandbox up` creates has such addresses",
             )
         return f"{addresses[1]}-{addresses[-2]}"
-
-    def _kubelet_authorities(self) -> str:
-        return "".join(self._kubelet_authority(node) for node in self.images.provider.nodes.running())
 
     def _kubelet_authority(self, node: str) -> str:
         content = self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)

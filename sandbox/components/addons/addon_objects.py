@@ -12,8 +12,7 @@ from typing import Any
 from sandbox.components.addons.addon_file import Condition
 from sandbox.components.addons.catalogue import ChosenAddon
 from sandbox.kube import manifests, object_keys
-from sandbox.kube.api import Cluster, Say, title
-from sandbox.kube.apply_attempts import apply_patiently
+from sandbox.kube.api import Cluster, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
@@ -27,7 +26,7 @@ Objects = tuple[dict[str, Any], ...]
 class Record:
     """An addon that was applied: who asked for it, the digest of its objects, and those that it created, in order.
 
-    Objects that existed before the addon are not among `objects`: they are not removed with it.
+    Objects that existed before the addon are not removed with it, so they are not among `objects`.
     """
 
     name: str
@@ -67,27 +66,16 @@ def fill(content: Any, values: Mapping[str, str]) -> Any:
 
 
 def used(content: Any) -> frozenset[str]:
-    match content:
-        case str():
-            return frozenset(_PLACEHOLDER.findall(content))
-        case Mapping():
-            return frozenset().union(*map(used, content.values()))
-        case list() | tuple():
-            return frozenset().union(*map(used, content))
-    return frozenset()
+    return frozenset(_PLACEHOLDER.findall(json.dumps(content, default=str)))
 
 
 def load(chosen: ChosenAddon) -> Objects:
-    """Return the objects with their placeholders, in an order to apply them in, each with a namespace.
-
-    Raises UsageError.
-    """
-    return tuple(map(_placed, manifests.load(chosen.addon.files)))
-
-
-def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
+    """Return the objects with their placeholders, in an order to apply them in. Raises UsageError."""
+    objects = manifests.load(chosen.addon.files)
     for manifest in objects:
-        apply_patiently(cluster, manifest, say=say)
+        if manifest["kind"] != "Namespace":  # the API ignores it for other kinds that have none
+            manifest["metadata"].setdefault("namespace", "default")
+    return tuple(objects)
 
 
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
@@ -111,9 +99,3 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
         state = states.get(expected.condition, {})
         if state.get("status") != "True":
             yield f"{key} is not {expected.condition}: {state.get('message', 'no message yet')}"
-
-
-def _placed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the object with a namespace; the API ignores it for kinds that have none."""
-    default = {} if manifest["kind"] == "Namespace" else {"namespace": "default"}
-    return {**manifest, "metadata": {**default, **manifest["metadata"]}}

@@ -22,8 +22,6 @@ INCLUDED = Path(__file__).parent / "included"
 
 @dataclass(frozen=True)
 class Addon:
-    """An addon and the folder it is in; the folder's name is the addon's."""
-
     folder: Path
     about: Description
 
@@ -58,7 +56,7 @@ def names() -> tuple[str, ...]:
 
 
 def included() -> tuple[Addon, ...]:
-    """Return the sandbox's own addons, and those that are a setting of the spec, by name."""
+    """Return the sandbox's own addons, also those that are a setting of the spec."""
     return tuple(read_addon(INCLUDED / name) for name in names())
 
 
@@ -72,7 +70,13 @@ def find_addon(source: str) -> Addon:
     if "/" in source:
         return read_addon(Path(source))
     if source not in names():
-        raise _unknown(source)
+        near = difflib.get_close_matches(source, names(), n=3, cutoff=0.5)
+        if len(source) > 2:  # shorter words are in every title
+            titles = {addon.name: f"{addon.name} {addon.about.title}".lower() for addon in included()}
+            near += [name for name, title in titles.items() if source.lower() in title and name not in near]
+        suggestions = ", ".join(near or [addon.name for addon in included() if addon.about.instead is None])
+        meant = f"did you mean {suggestions}?" if near else f"it is one of: {suggestions};"
+        raise UsageError(f"there is no addon '{source}'", fix=f"{meant} for your own folder write ./{source}")
     addon = read_addon(INCLUDED / source)
     if addon.about.instead is not None:
         raise UsageError(
@@ -83,16 +87,6 @@ def find_addon(source: str) -> Addon:
 
 def without_minikubes(spec: Spec) -> list[Addon]:
     return [find_addon(use.addon) for use in spec.addons if not is_minikubes(spec, use.addon)]
-
-
-def _unknown(source: str) -> UsageError:
-    near = difflib.get_close_matches(source, names(), n=3, cutoff=0.5)
-    if len(source) > 2:  # shorter words are in every title
-        titles = {addon.name: f"{addon.name} {addon.about.title}".lower() for addon in included()}
-        near += [name for name, title in titles.items() if source.lower() in title and name not in near]
-    suggestions = ", ".join(near or [addon.name for addon in included() if addon.about.instead is None])
-    meant = f"did you mean {suggestions}?" if near else f"it is one of: {suggestions};"
-    return UsageError(f"there is no addon '{source}'", fix=f"{meant} for your own folder write ./{source}")
 
 
 @dataclass(frozen=True)
@@ -126,10 +120,7 @@ class ChosenAddon:
 
 
 def choose(spec: Iterable[WantedAddon], commanded: Iterable[str]) -> tuple[ChosenAddon, ...]:
-    """Return the addons to install, each after those it needs; of two with one name, that of the spec.
-
-    Raises UsageError.
-    """
+    """Return the addons to install, each after those it needs; of two with one name, that of the spec."""
     chosen: dict[str, ChosenAddon] = {}
     for use in spec:
         _add(chosen, use, "spec", ())
