@@ -11,8 +11,9 @@ import pytest
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
-from sandbox.names import Home
-from tests.support.fakes import FakeEngine
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.names import LABEL, Home
+from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_ports
 
 IMAGE = "example.com/busybox:1"
@@ -20,18 +21,30 @@ IMAGE = "example.com/busybox:1"
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    found = FakeEngine(IMAGE)
-    found.shares = True
-    return found
+    engine = FakeEngine(IMAGE)
+    engine.shares = True
+    return engine
 
 
 @pytest.fixture
 def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     registry, *edge = free_ports(3)
     spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
-    now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts()), now, " -n demo")
+    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts()), datetime.now(UTC), " -n demo")
+
+
+def start(
+    context: DoctorContext, engine: FakeEngine, name: str, *, sandbox: str = "demo", port: int = 0, role: str = ""
+) -> None:
+    """Run a container of a user's sandbox, which publishes `port`, or is a node with a `role`."""
+    if NETWORK not in engine.networks:
+        engine.create_network(NETWORK, context.names.labels)
+    labels = {**context.home.labels, LABEL: sandbox}
+    if role:
+        labels = {"io.x-k8s.kind.cluster": context.names.cluster, "io.x-k8s.kind.role": role}
+    publish = {5000: (Bind("127.0.0.1", port),)} if port else {}
+    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK, publish=publish))
 
 
 def with_facts(context: DoctorContext, **facts: Any) -> DoctorContext:

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.app import context
 from sandbox.doctor import machine_checks
-from sandbox.doctor.check import Check, Finding, Row, Status, error, failed, follow, ok, repair, row, run, skipped, warn
+from sandbox.doctor.check import Check, Finding, Row, Status, error, follow, ok, repair, row, run, warn
 from sandbox.doctor.doctor_context import DoctorContext, NoEngine
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
@@ -78,16 +78,6 @@ def test_checks_after_the_first_error_are_skipped(context: DoctorContext) -> Non
         Row("b", Status.ERROR, "bad", "kill -n demo"),
         Row("c", Status.SKIPPED, "not checked: b failed", ""),
     ]
-
-
-@pytest.mark.parametrize("finding", [warn("odd"), error("bad"), failed(SandboxError("no")), failed(OSError("no"))])
-def test_failing_row_always_has_a_fix(finding: Finding) -> None:
-    assert row("x", finding, fix="sandbox up{which}", which=" -n demo").fix == "sandbox up -n demo"
-
-
-@pytest.mark.parametrize("finding", [ok("fine"), skipped("not there")])
-def test_passing_row_has_no_fix(finding: Finding) -> None:
-    assert row("x", finding, fix="sandbox up", which="").fix == ""
 
 
 @pytest.mark.security(6)

@@ -7,28 +7,16 @@ from sandbox.components.edge.route import Route
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.leftovers_checks import leftovers
-from sandbox.engine import ContainerSpec
-from sandbox.names import EDGE, LABEL
-from tests.support.fakes import NETWORK, FakeEngine
-from tests.unit.doctor.conftest import IMAGE
-
-
-def start(context: DoctorContext, engine: FakeEngine, name: str, sandbox: str) -> None:
-    if NETWORK not in engine.networks:
-        engine.create_network(NETWORK, context.names.labels)
-    labels = {**context.home.labels, LABEL: sandbox}
-    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
-
-
-def test_no_leftovers_is_ok(context: DoctorContext) -> None:
-    assert leftovers(context).status is Status.OK
+from sandbox.names import EDGE
+from tests.support.fakes import FakeEngine
+from tests.unit.doctor.conftest import start
 
 
 def test_sandbox_with_everything_has_no_leftovers(context: DoctorContext, engine: FakeEngine) -> None:
     context.names.keys.mkdir(parents=True)
     routes.save(context.home.edge, Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), 1.0))
     for name, owner in ((context.names.node, "demo"), (context.names.registry, "demo"), (EDGE, "")):
-        start(context, engine, name, owner)
+        start(context, engine, name, sandbox=owner)
     engine.create_volume(context.names.volume, context.names.labels)
     assert leftovers(context).status is Status.OK
 
@@ -40,8 +28,8 @@ def test_data_that_down_kept_is_no_leftover(context: DoctorContext, engine: Fake
 
 
 def test_leftovers_are_named_with_the_commands_that_remove_them(context: DoctorContext, engine: FakeEngine) -> None:
-    start(context, engine, "sandbox-old-registry", "old")
-    start(context, engine, EDGE, "")
+    start(context, engine, "sandbox-old-registry", sandbox="old")
+    start(context, engine, EDGE, sandbox="")
     engine.create_volume("sandbox-gone-registry", context.home.sandbox("gone").labels)
     engine.create_network("sandbox-lost", context.home.sandbox("lost").labels)
     finding = leftovers(context)

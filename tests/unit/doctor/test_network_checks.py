@@ -14,11 +14,10 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import network_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import EDGE, LABEL
 from sandbox.system import host_network
 from tests.support.fakes import NETWORK, FakeEngine
-from tests.unit.doctor.conftest import IMAGE
+from tests.unit.doctor.conftest import start
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
 DEFAULT = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
@@ -79,27 +78,15 @@ def test_unresolved_localhost_is_a_warning(context: DoctorContext, monkeypatch: 
     assert network_checks.dns(context).status is Status.WARN
 
 
-def run(context: DoctorContext, engine: FakeEngine, name: str, port: int) -> None:
-    """A container that publishes a port."""
-    if NETWORK not in engine.networks:
-        engine.create_network(NETWORK, context.names.labels)
-    publish = {5000: (Bind("127.0.0.1", port),)}
-    engine.run(
-        ContainerSpec(
-            name=name, image=IMAGE, command=("x",), labels=context.names.labels, network=NETWORK, publish=publish
-        )
-    )
-
-
 def test_our_own_containers_may_have_them(context: DoctorContext, engine: FakeEngine) -> None:
-    run(context, engine, EDGE, context.spec.edge.ports[0])
-    run(context, engine, context.names.registry, context.spec.registry.port)
+    start(context, engine, EDGE, port=context.spec.edge.ports[0])
+    start(context, engine, context.names.registry, port=context.spec.registry.port)
     assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
     assert EDGE in network_checks.https(context).evidence
 
 
 def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
-    run(context, engine, "other", context.spec.registry.port)
+    start(context, engine, "other", port=context.spec.registry.port)
     found = network_checks.registry(context)
     assert found.status is Status.ERROR and found.evidence.endswith("other")
     assert "sandbox up -n demo --registry-port" in found.fix
@@ -107,7 +94,7 @@ def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngi
 
 def test_owner_of_another_users_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
     theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
-    run(theirs, engine, EDGE, context.spec.edge.ports[0])
+    start(theirs, engine, EDGE, port=context.spec.edge.ports[0])
     found = network_checks.https(context)
     assert found.status is Status.ERROR
     assert f"{EDGE} of user " in found.evidence and f"state in {theirs.home.state}" in found.evidence
@@ -117,7 +104,7 @@ def test_edge_of_another_user_in_the_machines_network_is_named(
     context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
-    run(theirs, engine, EDGE, 1)
+    start(theirs, engine, EDGE, port=1)
     monkeypatch.setattr(host_network, "holder", lambda port: None)
     with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[0]))):
         evidence = network_checks.https(context).evidence

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.doctor.check import Row, Status, run
+from sandbox.doctor.check import Status, run
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.egress_checks import CHECKS as OUTBOUND
 from sandbox.doctor.service_checks import CHECKS as SERVICE
-from sandbox.doctor.table import CHECKS, EXISTING, FAST
+from sandbox.doctor.table import CHECKS, EXISTING
 from sandbox.doctor.tls.tls_pipeline import CHECKS as TLS
-from sandbox.errors import SandboxError
 
 ROOT = Path(__file__).parents[3]
 TABLES = (CHECKS, EXISTING, TLS, SERVICE, OUTBOUND)
@@ -43,14 +42,3 @@ def test_on_an_empty_machine_every_check_comes_to_a_row(context: DoctorContext) 
     rows = run(CHECKS, context, seconds=30)
     assert [one.id for one in rows] == [one.id for one in CHECKS]
     assert all(bool(one.fix) == (one.status in (Status.WARN, Status.ERROR)) and one.evidence for one in rows)
-
-
-def test_without_an_engine_what_needs_it_is_skipped(context: DoctorContext) -> None:
-    gone = SandboxError("no Docker Engine answers", details="$ x\nrefused", fix="start it")
-    rows = {
-        one.id: one for one in run(FAST, DoctorContext(context.spec, context.home, {}, gone, context.now), seconds=30)
-    }
-    reached = rows["engine.reachable"]
-    assert reached == Row("engine.reachable", Status.ERROR, "no Docker Engine answers: refused", "start it")
-    assert rows["ports.https"].status is rows["engine.local"].status is Status.SKIPPED
-    assert rows["machine.proxy"].status is not Status.SKIPPED

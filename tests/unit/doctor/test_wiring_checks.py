@@ -14,19 +14,12 @@ from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks
 from sandbox.doctor.check import Status, checked, error, ok
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.registry_simulator import Simulator
-from tests.unit.doctor.conftest import IMAGE
-
-
-def start(context: DoctorContext, engine: FakeEngine, name: str) -> None:
-    if NETWORK not in engine.networks:
-        engine.create_network(NETWORK, context.names.labels)
-    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=context.home.labels, network=NETWORK))
+from tests.unit.doctor.conftest import start
 
 
 def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:
@@ -110,8 +103,7 @@ def test_stopped_or_missing_worker_is_an_error(context: DoctorContext, engine: F
     start(context, engine, context.names.registry)
     nodes = (context.names.node, f"{context.names.node.removesuffix('control-plane')}worker")
     for name, role in zip(nodes, ("control-plane", "worker"), strict=True):
-        labels = {"io.x-k8s.kind.cluster": context.names.cluster, "io.x-k8s.kind.role": role}
-        engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
+        start(context, engine, name, role=role)
     engine.boxes[nodes[1]].running = False
     found = wiring_checks.node(context)
     assert (found.status, found.evidence) == (Status.ERROR, f"not running: {nodes[1]}, {nodes[1]}2")
@@ -132,9 +124,7 @@ def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEng
 @pytest.mark.fault(84)
 def test_a_node_off_the_network_is_named_with_its_fix(context: DoctorContext, engine: FakeEngine) -> None:
     """The node is off the sandbox's network, or that is gone → the doctor names it, and `up` is the fix."""
-    labels = {f"io.x-k8s.kind.{key}": value for key, value in (("cluster", "sandbox-demo"), ("role", "control-plane"))}
-    engine.create_network(NETWORK, context.names.labels)
-    engine.run(ContainerSpec(name=context.names.node, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
+    start(context, engine, context.names.node, role="control-plane")
     assert wiring_checks.network(context).status is Status.OK
     engine.disconnect_network(NETWORK, context.names.node)
     found = wiring_checks.network(context)

@@ -54,13 +54,6 @@ def test_a_file_older_than_the_systems_roots_is_not_current(store: BundleFile) -
     assert store.trusted() == (ours(),)
 
 
-def test_changes_planned_together_do_not_undo_each_other(store: BundleFile) -> None:
-    make(store.add(ours(1), FILE))
-    for change in (store.remove(ours(1), FILE), store.add(ours(2), FILE)):
-        make(change)
-    assert store.entries() == (ours(2),)
-
-
 def test_our_roots_in_the_systems_own_do_not_stay(store: BundleFile) -> None:
     store.sources[1].write_bytes(stranger("Public") + ours(1).pem)
     make(store.add(ours(2), FILE))

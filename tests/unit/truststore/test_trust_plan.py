@@ -81,11 +81,6 @@ def test_root_copied_into_java_is_removed_before_the_new_copy() -> None:
     assert titles(planned) == [(False, ours(), FOLLOWING.place), (False, ours(), DEBIAN.place)]
 
 
-def test_only_what_is_meant_goes() -> None:
-    found = [holding(NSS, ours(1), ours(2)), holding(DEBIAN, ours(2))]
-    assert titles(trust_plan.untrust({ours(1)}.__contains__, found, HERE)) == [(False, ours(1), NSS.place)]
-
-
 def test_root_installed_by_other_means_stays_and_is_reported() -> None:
     planned = trust_plan.untrust(lambda root: True, [Holding(NSS, (ours(),), ())], HERE)
     assert planned.changes == ()

@@ -122,10 +122,6 @@ def up(step: AddonStep) -> Status:
     return step.check()
 
 
-def test_no_addons_is_nothing_to_do(step: AddonStep) -> None:
-    assert changed(step, uses=()).check() == Status(State.READY, "none")
-
-
 def test_addon_is_applied_with_values_and_ready_once_pods_are(
     step: AddonStep, names: Names, server: ApiServer, tmp_path: Path
 ) -> None:

@@ -53,12 +53,6 @@ def verify_by_openssl(leaf: KeyPair, pki: Pki, folder: Path) -> subprocess.Compl
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_openssl_strict_accepts_the_default_certificate(tmp_path: Path) -> None:
-    leaf = make_leaf(SHARED.issuing, subject_names(DOMAIN), now=NOW)
-    result = verify_by_openssl(leaf, SHARED, tmp_path)
-    assert (result.returncode, result.stdout) == (0, "leaf.crt: OK\n"), result.stderr
-
-
 @pytest.mark.security(1)
 def test_each_authority_alone_refuses_a_name_outside_constraints() -> None:
     """A stolen issuing key signs for a bank → clients refuse it."""

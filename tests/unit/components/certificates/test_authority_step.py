@@ -63,17 +63,6 @@ def made(step: AuthorityStep, days_ago: float) -> None:
         step.keystore.leaf(leaf, hosts, now=then)
 
 
-def test_a_leaf_is_renewed_after_two_thirds_of_its_life(step: AuthorityStep) -> None:
-    made(step, days_ago=200)
-    step.keystore.renew([DOMAIN], LEAVES, now=datetime.now(UTC) - timedelta(days=59))
-    assert (step.check().state, step.check().detail) == (State.READY, "30 days left")
-    step.keystore.renew([DOMAIN], LEAVES, now=datetime.now(UTC) - timedelta(days=61))
-    found = step.check()
-    assert (found.state, found.detail[:42]) == (State.DRIFTED, "default: renewal due, 28 days left until 2")
-    step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
-
-
 @pytest.mark.parametrize(
     ("days", "reason"), [(250, "issuing authority: renewal due, 114 days"), (400, "issuing authority: expired on")]
 )

@@ -80,14 +80,6 @@ def test_every_node_has_the_root(engine: FakeEngine, names: Names, step: TrustSt
     assert step.check().detail == f"{cluster_trust.ROOT} on {names.cluster}-worker"
 
 
-def test_changed_root_replaces_the_old_one(server: ApiServer, step: TrustStep) -> None:
-    step.apply(NoWork())
-    step.keystore.renew([DOMAIN], {}, now=datetime.now(UTC), authority=True, root=True)
-    assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert server.objects[SHOP_MAP]["data"]["ca.crt"] == step.names.root_certificate.read_text()
-
-
 def test_namespace_in_deletion_needs_no_root(server: ApiServer, step: TrustStep) -> None:
     step.apply(NoWork())
     server.objects.pop(SHOP_MAP)

@@ -13,7 +13,6 @@ from sandbox.components.certificates.subject_names import (
     check_host,
     is_inside,
     require_inside,
-    subject_names,
     unique_hosts,
 )
 from sandbox.errors import UsageError
@@ -77,16 +76,6 @@ def test_a_domain_leaves_room_for_its_wildcard() -> None:
     assert check_domain(longest) == longest
     with pytest.raises(UsageError, match="not a DNS name"):
         check_domain(longest + "b")
-
-
-def test_subject_names_of_a_sandbox() -> None:
-    assert subject_names("demo.sandbox.localhost") == (
-        "demo.sandbox.localhost",
-        "*.demo.sandbox.localhost",
-        "localhost",
-        "127.0.0.1",
-        "::1",
-    )
 
 
 def test_inside_means_the_domain_itself_or_below_it() -> None:

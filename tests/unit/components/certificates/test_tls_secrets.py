@@ -31,10 +31,8 @@ OWN = TlsSecret(
 EXTRA = TlsSecret(namespace="shop", secret="api", leaf="shop.api", hosts=(f"api.{SANDBOX_DOMAIN}",))
 OWN_PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 EXTRA_PATH = "/api/v1/namespaces/shop/secrets/api"
-SECRET = "/api/v1/namespaces/shop/secrets/api"
 CERTIFICATE = "/apis/cert-manager.io/v1/namespaces/shop/certificates/api"
 OURS = tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"chain"))
-PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 
 
 @pytest.fixture
@@ -65,12 +63,6 @@ def test_each_is_put_in_its_namespace_with_a_key_that_fits(
         for key in ("tls.crt", "tls.key"):
             (tmp_path / key).write_bytes(content(secret, key))
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
-
-
-def test_secret_goes_with_the_cluster(server: ApiServer, step: SecretsStep) -> None:
-    step.apply(NoWork())
-    assert not step.undo()
-    assert step.check().state is State.READY
 
 
 def test_removed_secret_is_restored(server: ApiServer, step: SecretsStep) -> None:
@@ -124,10 +116,10 @@ def cluster(names: Names, server: ApiServer) -> Cluster:
 def test_secret_of_cert_manager_is_adopted(server: ApiServer, cluster: Cluster) -> None:
     server.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
     server.objects[CERTIFICATE] = {"kind": "Certificate"}
-    server.objects[SECRET] = {"kind": "Secret", "data": {"tls.crt": "", "tls.key": "", "ca.crt": ""}}
+    server.objects[EXTRA_PATH] = {"kind": "Secret", "data": {"tls.crt": "", "tls.key": "", "ca.crt": ""}}
     tls_secrets.apply_tls_secret(cluster, OURS)
-    assert server.objects == {SECRET: OURS}
-    assert ("DELETE", SECRET) in [(method, path) for method, path, *_ in server.asked]
+    assert server.objects == {EXTRA_PATH: OURS}
+    assert ("DELETE", EXTRA_PATH) in [(method, path) for method, path, *_ in server.asked]
 
 
 @pytest.fixture
@@ -156,8 +148,8 @@ def test_secret_is_the_default_certificate(server: ApiServer, provided_step: Pro
     assert provided_step.check().state is State.ABSENT
     provided_step.apply(NoWork())
     assert provided_step.check().state is State.READY
-    assert server.objects[PATH]["type"] == "kubernetes.io/tls"
-    assert base64.b64decode(server.objects[PATH]["data"]["tls.crt"]) == served
+    assert server.objects[OWN_PATH]["type"] == "kubernetes.io/tls"
+    assert base64.b64decode(server.objects[OWN_PATH]["data"]["tls.crt"]) == served
     assert "chmod" not in provided_step.check().detail
     assert not provided_step.undo()
 
@@ -167,7 +159,7 @@ def test_a_renewed_file_reaches_the_cluster(server: ApiServer, provided_step: Pr
     served = write_files(provided_step.provided, pki)
     assert provided_step.check().state is State.DRIFTED
     provided_step.apply(NoWork())
-    assert base64.b64decode(server.objects[PATH]["data"]["tls.crt"]) == served
+    assert base64.b64decode(server.objects[OWN_PATH]["data"]["tls.crt"]) == served
 
 
 def test_a_key_that_others_can_read_is_hinted_at(provided_step: ProvidedStep) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,13 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.credentials.delivery import Delivery
+from sandbox.components.credentials.node_logins import NodeLogins
+from sandbox.components.credentials.pod_logins import PodLogins
+from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
 from sandbox.names import LABEL, Names
 from sandbox.system import daemon
 from tests.support.api_server import ApiServer, Handler, kubeconfig
@@ -30,18 +36,9 @@ DIRECTORY = "login.example.test"
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of the developer's own accounts."""
-    for name in (
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "CLOUDSDK_CONFIG",
-        "AWS_PROFILE",
-        "AWS_REGION",
-        "AWS_DEFAULT_REGION",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(("GOOGLE_", "CLOUDSDK_", "AWS_", "AZURE_")):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
@@ -146,6 +143,12 @@ def server(names: Names) -> Iterator[ApiServer]:
             make_namespace(server, name)
         kubeconfig(names.kubeconfig, server.server_address[1])
         yield server
+
+
+@pytest.fixture
+def delivery(names: Names, node: FakeEngine, server: ApiServer) -> Delivery:
+    secrets = PullSecrets(Cluster(names.kubeconfig))
+    return Delivery(PodLogins(names.credentials / "logins.json"), NodeLogins(node, (names.node,)), secrets)
 
 
 def make_namespace(server: ApiServer, name: str) -> None:

@@ -12,12 +12,10 @@ import pytest
 
 from sandbox.components.credentials.delivery import Delivery
 from sandbox.components.credentials.node_logins import FILE, NodeLogins
-from sandbox.components.credentials.pod_logins import PodLogin, PodLogins
-from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.oci.credential import Credential
 from tests.support.api_server import ApiServer
@@ -37,12 +35,6 @@ def fresh(entry: Credentials, word: str = "canary", **accounts: str) -> dict[Pod
     hosts = accounts or {"gcr.io": "it", "docker.io": "me"}
     login = Login({host: Credential(user, word) for host, user in hosts.items()}, NOW, NOW + timedelta(hours=1))
     return {PodLogin.of(entry, "spec", login): login}
-
-
-@pytest.fixture
-def delivery(names: Names, node: FakeEngine, server: ApiServer) -> Delivery:
-    secrets = PullSecrets(Cluster(names.kubeconfig))
-    return Delivery(PodLogins(names.credentials / "logins.json"), NodeLogins(node, (names.node,)), secrets)
 
 
 def written(node: FakeEngine, name: str) -> Mapping[str, Any]:
@@ -154,14 +146,6 @@ def test_login_leaves_namespaces_that_are_no_longer_named(delivery: Delivery, se
     delivery.deliver(fresh(GCR))
     assert secrets(server) == set()
     assert delivery.pending() is None
-
-
-def test_forgotten_secret_leaves_no_trace(delivery: Delivery, server: ApiServer) -> None:
-    before = set(server.objects)
-    delivery.deliver(fresh(SHOP_ONLY))
-    delivery.forget(["gcr-secret"])
-    assert set(server.objects) == before
-    assert named(server, "shop") == []
 
 
 def test_pending_names_what_is_missing(delivery: Delivery, server: ApiServer) -> None:

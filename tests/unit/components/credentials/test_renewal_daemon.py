@@ -13,19 +13,14 @@ import pytest
 
 from sandbox.components.credentials import renewal_daemon
 from sandbox.components.credentials.delivery import Delivery, requested
-from sandbox.components.credentials.node_logins import NodeLogins
 from sandbox.components.credentials.pod_credentials import RENEWAL
-from sandbox.components.credentials.pod_logins import PodLogin, PodLogins
-from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.system import daemon
 from sandbox.system.wait import wait_until
-from tests.support.api_server import ApiServer
-from tests.support.fakes import FakeEngine
 from tests.support.token_services import Services
 
 Write = Callable[..., Path]
@@ -34,12 +29,6 @@ Write = Callable[..., Path]
 @pytest.fixture
 def entry(services: Services, write: Write) -> Gcr:
     return Gcr(kind="gcr", namespaces=("shop",), file=write(services.google.key_file(services.url)))
-
-
-@pytest.fixture
-def delivery(names: Names, server: ApiServer, node: FakeEngine) -> Delivery:
-    secrets = PullSecrets(Cluster(names.kubeconfig))
-    return Delivery(PodLogins(names.credentials / "logins.json"), NodeLogins(node, (names.node,)), secrets)
 
 
 KUBECONFIG = Path("/dev/null")  # the process ends when it is gone
