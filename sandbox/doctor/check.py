@@ -20,10 +20,12 @@ WIDTH = 16  # checks that run at once
 
 
 class Status(enum.Enum):
+    """WARN: it works but may surprise; ERROR: something does not work; SKIPPED: not checked."""
+
     OK = "ok"
-    WARN = "warn"  # it works but may surprise
-    ERROR = "error"  # something does not work
-    SKIPPED = "skipped"  # not checked
+    WARN = "warn"
+    ERROR = "error"
+    SKIPPED = "skipped"
 
 
 FIXABLE = (Status.WARN, Status.ERROR)
