@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.components.certificates import handshake
 from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
+from sandbox.components.certificates.user_certificate import refusal
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.quantities import count
@@ -40,8 +40,8 @@ def trusted(context: DoctorContext) -> Finding:
     leaf = Keystore(context.names.keys).leaf_files(DEFAULT)
     if not leaf.has_cert:
         return skipped("sandbox up creates the root")
-    if refusal := handshake.refusal(leaf.cert, leaf.key, context.spec.domain):
-        return warn(f"the system's trust store does not have the root ({refusal}); clients work with --cacert")
+    if reason := refusal(leaf.cert, leaf.key, context.spec.domain):
+        return warn(f"the system's trust store does not have the root ({reason}); clients work with --cacert")
     return ok("programs that use the system's trust store accept the sandbox's certificates")
 
 

@@ -143,7 +143,6 @@ def checked(check: Check, subject: Any) -> Row:
 
 
 def repair(checks: Sequence[Check], rows: Iterable[Row], context: DoctorContext) -> tuple[Row, ...]:
-    """Repair what is safe to repair, and return the rows with those checks run again."""
     results = {row.id: row for row in rows}
     for check in checks:
         before = results[check.id]

@@ -30,8 +30,7 @@ class EngineProbe:
 class DoctorContext:
     """One sandbox on this machine; `docker` is the engine, or the reason why there is none. `now` is aware.
 
-    `which` are the arguments that name the sandbox: ` NAME`, ` -f FILE`, or nothing for the default. All checks
-    together may take `seconds`.
+    `which` are the arguments that name the sandbox, such as ` -n NAME`. All checks together may take `seconds`.
     """
 
     spec: ResolvedSpec
@@ -48,14 +47,13 @@ class DoctorContext:
 
     @property
     def probe(self) -> EngineProbe:
-        """What the Docker Engine answered. Raises NoEngine if it did not."""
+        """Raises NoEngine if the engine did not answer."""
         if isinstance(self.docker, SandboxError):
             raise NoEngine
         return self.docker
 
     @property
     def engine(self) -> Engine:
-        """The Docker Engine. Raises NoEngine if it does not answer."""
         return self.probe.engine
 
     @property

@@ -27,8 +27,6 @@ CONNECT = "connect "
 
 @dataclass(frozen=True)
 class EgressTrace:
-    """A connection from a pod of the sandbox to `host`:`port`."""
-
     context: DoctorContext
     host: str
     port: int

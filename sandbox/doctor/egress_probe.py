@@ -74,8 +74,6 @@ def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """The output of one attempt, and whether it succeeded."""
-
     output: str
     succeeded: bool
 

@@ -131,7 +131,6 @@ def close_files(context: DoctorContext) -> None:
 
 
 def _exposed(context: DoctorContext) -> dict[Path, int]:
-    """Return the modes of the user's files that others may use."""
     # KUBECONFIG may be a device such as /dev/null, which everyone has to write to.
     paths = [path for path in (context.home.state, context.home.kubeconfig) if path.is_dir() or path.is_file()]
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}

@@ -57,7 +57,6 @@ def dns(context: DoctorContext) -> Finding:
 
 
 def resolved(host: str) -> list[str]:
-    """Return the addresses that this machine finds for a host. Raises socket.gaierror."""
     return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
 
 

@@ -82,7 +82,6 @@ def databases(home: Path) -> tuple[Database, ...]:
 
 
 def _profiles(base: Path) -> list[Path]:
-    """Return Firefox's profiles: the folders in `base`, and those elsewhere that its profiles.ini names."""
     profiles = sorted(path.parent for depth in ("*", "*/*") for path in base.glob(f"{depth}/{_DATABASE}"))
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:

@@ -26,7 +26,6 @@ class Anchors:
     kind: Kind = Kind.SYSTEM
 
     def trusted(self) -> tuple[Root, ...]:
-        """Return the roots in the folder that the bundle contains too."""
         bundled = in_pem(_read(self.bundle))
         return tuple(root for root in self._files().values() if root in bundled)
 

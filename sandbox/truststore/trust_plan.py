@@ -158,7 +158,6 @@ class Performer:
                     raise MissingTool(f"{program} is not installed", details=shlex.join(command.argv), fix=fix)
 
     def perform(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
-        """Make `changes` in order and call `done` after each. Raises SandboxError at the first that fails."""
         for change in changes:
             try:
                 for command in change.commands:

@@ -104,7 +104,6 @@ class AddonCharts:
                 prune(client, tagged_below(client, f"{ADDONS}{addon}/"), ())
 
     def size(self, addon: str) -> int | None:
-        """Return the size of its images in bytes, None before they were fetched."""
         file = self._size(addon)
         return int(file.read_text(encoding="utf-8")) if file.exists() else None
 
@@ -138,7 +137,6 @@ class AddonCharts:
         return chart
 
     def _push(self, use: ChartUse, names: Sequence[str], say: Say) -> None:
-        """Push images, by the digests that are pinned or locked."""
         manifest = self._manifest(use.addon)
         content = {"images": list(self._entries(use, names))}
         files.write_atomic(manifest, (HEADER + yaml.safe_dump(content, sort_keys=False)).encode(), mode=0o600)
@@ -192,7 +190,6 @@ class AddonCharts:
 
 
 def around(addon: Addon, host: str) -> Objects:
-    """Return the objects around an addon's chart: its namespace, and the Ingress of its page."""
     about = addon.about
     if about.chart is None:
         return ()

@@ -61,7 +61,6 @@ class AddonImages:
                 self.provider.load(archive)
 
     def reference(self, component: str) -> str:
-        """Return the name that a component's image has on nodes. Raises UsageError for one without an image."""
         recipe = self._recipe(component)
         if recipe.name in self.pulled and not self.store.has(recipe):
             return published.local_name(recipe.name, self.pulled[recipe.name])

@@ -48,7 +48,6 @@ class AddonManager:
     served: bool = True
 
     def status(self) -> Status:
-        """Check all addons; the first one that is not ready decides."""
         records = self.records()
         chosen = self.chosen(records)
         if gone := lost(records):
@@ -63,7 +62,6 @@ class AddonManager:
         return Status(State.READY, ", ".join(names) or "none")
 
     def install(self, work: Work) -> None:
-        """Install all addons that are wanted, and remove all others. Raises SandboxError."""
         records = self.records()
         for gone in lost(records):
             raise UsageError(
@@ -90,7 +88,6 @@ class AddonManager:
         return {record.labels[LABEL]: Record.of(record.labels[LABEL], record.data) for record in records}
 
     def chosen(self, records: Mapping[str, Record]) -> tuple[ChosenAddon, ...]:
-        """Return the wanted addons, without those whose folder is gone. Raises UsageError."""
         gone = lost(records)
         kept = [record.source for record in records.values() if record.by == "command" and record not in gone]
         return choose(self.uses, (*kept, *(source for source in self.asked if source not in kept)))
@@ -223,7 +220,6 @@ class AddonManager:
         return address
 
     def _load_balancer_addresses(self) -> str:
-        """Return the range of addresses for Services of type LoadBalancer, without its first and last."""
         network = joined(self.images.engine, self.images.provider.nodes.network)
         chosen = network.name != self.images.sandbox.network
         addresses = service_addresses(network.subnet, network.lower, chosen=chosen)
@@ -235,8 +231,7 @@ class AddonManager:
         return f"{addresses[1]}-{addresses[-2]}"
 
     def _kubelet_authority(self, node: str) -> str:
-        content = self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)
-        if content is None:
+        if (content := self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)) is None:
             raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
         return content.decode()
 

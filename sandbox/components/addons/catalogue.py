@@ -56,7 +56,6 @@ def names() -> tuple[str, ...]:
 
 
 def included() -> tuple[Addon, ...]:
-    """Return the sandbox's own addons, also those that are a setting of the spec."""
     return tuple(read_addon(INCLUDED / name) for name in names())
 
 

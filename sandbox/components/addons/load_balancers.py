@@ -21,7 +21,6 @@ TIMEOUT = 60.0  # seconds for MetalLB to give an address
 
 
 def wants_address(service: Manifest) -> bool:
-    """Return whether a Service is of type LoadBalancer and not for a controller of another class."""
     spec = service.get("spec") or {}
     return bool(
         service["kind"] == "Service" and spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
@@ -59,7 +58,6 @@ class LoadBalancersStep(NothingToUndo):
             self.manager.bring(ADDON, work)
 
     def _waiting(self) -> list[str]:
-        """Return the Services without an address, as NAMESPACE/NAME."""
         services = self.manager.cluster.list("v1", "Service")
         return [
             f"{service['metadata']['namespace']}/{service['metadata']['name']}"

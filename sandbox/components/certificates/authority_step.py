@@ -21,10 +21,9 @@ RENEW = "sandbox certs renew --root"
 class AuthorityStep:
     """Makes the root once, and the certificates below it whenever they are due; `leaves` maps a file name to its hosts.
 
-    The CA may issue for `domains`, the sandbox's own first. `unvouched` are further domains that would be good to have,
-    but are not worth a new root. A new root may also issue for the domains that `reserve` returns, so that they can be
-    added later without another root. Certificates outlive `down` unless it purges, so that clients need to trust the
-    root only once.
+    The CA may issue for `domains`, the sandbox's own first. `unvouched` are further domains that are not worth a new
+    root. A new root may also issue for the domains that `reserve` returns, so that they can be added later.
+    Certificates outlive `down` unless it purges, so that clients need to trust the root only once.
     """
 
     names: Names
@@ -70,7 +69,6 @@ class AuthorityStep:
             self.keystore.leaf(leaf, hosts, now=now)
 
     def rebuild(self, work: Work) -> None:
-        """Start again with a new root, for the present domains."""
         domains = (*self.domains, *self.unvouched)
         self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve())
 

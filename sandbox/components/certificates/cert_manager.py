@@ -146,7 +146,6 @@ class IssuerStep(NothingToUndo):
         return Status(State.DRIFTED, pending) if pending else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        """Apply the objects and wait until the present authority has issued every certificate."""
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply_all(namespace(name) for name in sorted({secret.namespace for secret in self.secrets}))
         for manifest in self._manifests():

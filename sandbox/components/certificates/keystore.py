@@ -56,7 +56,6 @@ class Keystore:
 
     @property
     def root(self) -> KeyFiles:
-        """Its key may be kept elsewhere."""
         return KeyFiles(self.folder, "root")
 
     @property
@@ -64,7 +63,6 @@ class Keystore:
         return KeyFiles(self.folder, "issuing")
 
     def leaf_files(self, name: str) -> KeyFiles:
-        """Return the leaf `name`, existing or not. Raises UsageError for an invalid name."""
         if not _LEAF_NAME.fullmatch(name):
             fix = "use up to 100 lower-case letters, digits, dots and hyphens"
             raise UsageError(f"{name!r} cannot name a certificate", fix=fix, id="host")

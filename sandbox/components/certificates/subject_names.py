@@ -21,11 +21,7 @@ _MAX_NAME = 253
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address in `text`, or None.
-
-    An IPv6 address with a zone counts as none, for certificates cannot contain it.
-    """
-    if "%" in text:
+    if "%" in text:  # a zone, which certificates cannot contain
         return None
     try:
         return ip_address(text)
@@ -40,8 +36,7 @@ def check_host(text: str) -> str:
     stands for exactly one label, leftmost and whole (RFC 6125, section 6.4.3), and needs two labels behind it: OpenSSL,
     curl, Node and Chrome refuse `*.localhost`. Raises UsageError.
     """
-    address = parse_address(text)
-    if address is not None:
+    if address := parse_address(text):
         return str(address)
     base = text.removeprefix("*.")
     labels = base.split(".")
@@ -75,22 +70,17 @@ def check_domain(text: str) -> str:
 
 
 def constrained_to(domains: Sequence[str]) -> tuple[str, ...]:
-    """Return the DNS names an authority for `domains` is permitted, with all names below: those and `localhost`.
-
-    Raises UsageError for none, or for one that cannot be a domain.
-    """
+    """Return the DNS names an authority for `domains` is permitted, with all names below. Raises UsageError."""
     if not domains:
         raise UsageError("an authority needs at least one domain", fix="set `domain` in sandbox.yaml", id="host")
     return tuple(dict.fromkeys((*map(check_domain, domains), "localhost")))
 
 
 def domain_names(domain: str) -> tuple[str, ...]:
-    """Return the domain and its wildcard, which stand for all its hosts. Raises UsageError."""
     return check_domain(domain), f"*.{domain}"
 
 
 def subject_names(domain: str) -> tuple[str, ...]:
-    """Return the names of a sandbox's default certificate: the domain, its wildcard and loopback. Raises UsageError."""
     return *domain_names(domain), *LOOPBACK_HOSTS
 
 
@@ -104,8 +94,7 @@ def is_inside(host: str, domains: Iterable[str]) -> bool:
 
     `host` is one that `check_host` returned. A wildcard is inside when every name it stands for is.
     """
-    address = parse_address(host)
-    if address is not None:
+    if address := parse_address(host):
         return any(address in network for network in LOOPBACK_NETWORKS)
     base = host.removeprefix("*.")
     return any(is_below(base, domain) for domain in domains)

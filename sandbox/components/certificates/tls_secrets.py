@@ -53,8 +53,6 @@ def apply_tls_secret(cluster: Cluster, secret: Manifest) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TlsSecret:
-    """A Secret to create: its place, its leaf and that leaf's hosts."""
-
     namespace: str
     secret: str
     leaf: str

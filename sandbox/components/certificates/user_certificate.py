@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from sandbox.components.certificates import handshake, pem
+from sandbox.components.certificates import pem
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
@@ -41,20 +41,21 @@ class Provided:
         """Raise UsageError unless clients accept this certificate now, for `domain` and the hosts below it."""
         chain, key = self._chain(), self._key()
         if chain[0].public_key() != key.public_key():
-            evidence = f"{self.cert} begins with the certificate of {_title(chain[0])}, whose key is another"
+            name = chain[0].subject.rfc4514_string() or ", ".join(pem.hosts_of(chain[0])) or "no name"
+            evidence = f"{self.cert} begins with the certificate of {name!r}, whose key is another"
             fix = "name the two files that came together; the server's own certificate comes first"
             raise _refused(self.key, "is not the key of the certificate", evidence, fix)
         for host in (domain, f"any.{domain}"):
             try:
-                refusal = handshake.refusal(self.cert, self.key, host, self.root_pem())
+                reason = refusal(self.cert, self.key, host, self.root_pem())
             except ssl.SSLError as error:
-                refusal = error.reason or str(error)
-            if refusal:
+                reason = error.reason or str(error)
+            if reason:
                 hosts, ends = ", ".join(pem.hosts_of(chain[0])) or "no host at all", chain[0].not_valid_after_utc
                 raise _refused(
                     self.cert,
                     f"is not accepted by clients on this machine for {host}",
-                    f"{refusal}; it is for {hosts}, until {ends:%Y-%m-%d %H:%M} UTC, and its chain of "
+                    f"{reason}; it is for {hosts}, until {ends:%Y-%m-%d %H:%M} UTC, and its chain of "
                     f"{len(chain)} ends at {chain[-1].issuer.rfc4514_string()!r}",
                     f"get one for {domain} and *.{domain} that is valid now; append the certificates of its issuers in "
                     "order, and a private authority's root last",
@@ -94,9 +95,28 @@ def _read(path: Path) -> bytes:
         raise _refused(path, "cannot be read", str(error), "name a file that is there and that you may read") from error
 
 
-def _title(certificate: x509.Certificate) -> str:
-    """Return the name of a certificate for people: its subject, else its hosts."""
-    return repr(certificate.subject.rfc4514_string() or ", ".join(pem.hosts_of(certificate)) or "no name")
+def refusal(cert: Path, key: Path, host: str, root_pem: bytes = b"") -> str | None:
+    """Return why a client that trusts this machine's CAs and `root_pem` refuses a server of `host` with these files.
+
+    None where it accepts them. Raises ssl.SSLError for files that no server can use.
+    """
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(cert, key)
+    client = ssl.create_default_context()
+    if root_pem:
+        client.load_verify_locations(cadata=root_pem.decode())
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    waiting = [client.wrap_bio(down, up, server_hostname=host), server.wrap_bio(up, down, server_side=True)]
+    while waiting:
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                continue  # as far as the other end allows
+            except ssl.SSLCertVerificationError as error:
+                return error.verify_message
+    return None
 
 
 def _refused(path: Path, what: str, evidence: str, fix: str) -> UsageError:

@@ -107,7 +107,6 @@ class PullSecrets:
                 raise
 
     def _secrets(self, name: str) -> dict[str, dict[str, Any]]:
-        """Return the metadata of the Secrets of that name that a sandbox wrote, by namespace."""
         secrets = (secret["metadata"] for secret in self.cluster.list("v1", "Secret", selector=f"{LABEL}=true"))
         return {metadata["namespace"]: metadata for metadata in secrets if metadata["name"] == name}
 

@@ -33,7 +33,6 @@ def _docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -
 
 
 def _usable(host: str, account: Credential | None, path: Path) -> Credential:
-    """Return the account as a name with a password: pods can pull with nothing else."""
     if account is None:
         details = "" if path.exists() else "there is no such file"
         raise CredentialsUnusable(f"{path} has no account at {host}", details=details, fix=f"docker login {host}")

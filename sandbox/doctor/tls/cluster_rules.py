@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,11 @@ def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[R
             paths = (rule.get("http") or {}).get("paths") or ()
             targets = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
             services = [target["service"] for target in targets if target.get("service")]
+            secrets = [
+                str(entry["secretName"])
+                for entry in spec.get("tls") or ()
+                if entry.get("secretName") and any(_is_for(name, host, labels=1) for name in entry.get("hosts") or ())
+            ]
             yield Rule(
                 kind="Ingress",
                 namespace=metadata["namespace"],
@@ -74,7 +79,7 @@ def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[R
                 ),
                 class_name=spec.get("ingressClassName") or annotations.get(INGRESS_CLASS),
                 passthrough=annotations.get(PASSTHROUGH) == "true",
-                secret=_secret(spec.get("tls") or (), host),
+                secret=secrets[0] if secrets else None,
             )
 
 
@@ -110,11 +115,6 @@ def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
         return pattern == host
     prefix = host.removesuffix(pattern[1:])
     return prefix not in (host, "") and (labels is None or prefix.count(".") < labels)
-
-
-def _secret(entries: Iterable[Mapping[str, Any]], host: str) -> str | None:
-    fitting = (entry for entry in entries if any(_is_for(name, host, labels=1) for name in entry.get("hosts") or ()))
-    return next((str(entry["secretName"]) for entry in fitting if entry.get("secretName")), None)
 
 
 def _refusal(status: Mapping[str, Any]) -> str:

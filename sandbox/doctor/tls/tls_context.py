@@ -50,7 +50,6 @@ class RequestTrace:
 
     @cached_property
     def route(self) -> Route | None:
-        """Return the route that names the host or its domain, as the edge chooses it."""
         every = routes.load(self.context.home.edge)
         return next((route for route in every if self.host in route.named), None) or routes.holder(every, self.host)
 
@@ -140,15 +139,11 @@ class RequestTrace:
 
     @cached_property
     def namespace(self) -> str | None:
-        """Return the only namespace that the sandbox may use. Raises SandboxError."""
         return saved_spec.namespace(self.names)
 
     @cached_property
     def ingress_class(self) -> str | None:
-        """Return the class of the Ingresses that the sandbox serves; None where it is left to the user's controller.
-
-        Raises SandboxError.
-        """
+        """Return the class of the Ingresses that the sandbox serves; None where it is left to the user's controller."""
         spec = saved_spec.load(self.names)
         if spec and spec.ingress.controller == "none":
             return spec.ingress.class_name

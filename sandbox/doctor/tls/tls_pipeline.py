@@ -43,9 +43,6 @@ CHECKS = (
 
 
 def examine(context: DoctorContext, text: str, *, named: bool) -> Iterator[Row]:
-    """Trace a request to `text` (HOST or HOST:PORT), and yield each row as soon as it is known.
-
-    `named` tells whether the user named the sandbox of `context`. Raises UsageError if `text` is not a host.
-    """
+    """Trace a request to `text` (HOST or HOST:PORT); `named`: the user named the sandbox. Raises UsageError."""
     host, port = parse(text)
     yield from follow(CHECKS, RequestTrace(context, host, port, named))
