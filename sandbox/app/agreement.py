@@ -122,7 +122,6 @@ class Agreement:
         return named
 
     def tenancy(self, wanted: Tenancy) -> None:
-        """Allow that a sandbox is made in an existing cluster."""
         if wanted.maker:
             raise wanted.taken()
         raise UsageError(

@@ -189,7 +189,6 @@ class Sandbox:
 
     @property
     def lasting(self) -> str:
-        """Name what outlives a `down` that does not purge."""
         data = "the registry's data and " if self.spec.cluster.supports.containers else ""
         return f"{data}the certificates"
 

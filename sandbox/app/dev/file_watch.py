@@ -116,7 +116,6 @@ class FileWatch:
         return bool(self._changed)
 
     def _watch(self, notify: RustNotify, inside: set[Path], stop: threading.Event) -> None:
-        """Note what changes in the folders `inside`, which may be watched with others."""
         from watchfiles._rust_notify import WatchfilesRustInternalError
 
         with notify:
@@ -160,7 +159,6 @@ class FileWatch:
 
 
 def _place(root: Path) -> Place | None:
-    """Return which folder a root is, or the one that it is in."""
     folder = root if files.is_dir(root) else root.parent
     try:
         status = folder.stat()

@@ -219,7 +219,6 @@ class Rounds:
 
     @contextmanager
     def _phase(self, name: str, what: str = "") -> Iterator[Phase]:
-        """Report a phase with its time, if the block ends without an error."""
         begun, phase = time.monotonic(), Phase()
         yield phase
         self.report.phase(name, what, time.monotonic() - begun, phase.detail)

@@ -49,7 +49,6 @@ class Repository:
         return f"{self.url}#{self.branch}{below}" if self.branch or below else self.url
 
     def clone(self, into: Path) -> str:
-        """Make a shallow copy of it; returns its commit. Raises UsageError."""
         scheme = self.url.partition("://")[0]
         # What git may use also after redirects and by rewritten URLs of its settings.
         protocols = ("https", "ssh", "file", *(UNPROTECTED if scheme in UNPROTECTED else ()))

@@ -136,7 +136,6 @@ def _require_contexts(spec: Spec) -> None:
 
 
 def _require_objects(spec: Spec) -> None:
-    """Raise BadFile for an object in a file of `apply` whose kind, name or image no cluster takes."""
     placed: list[tuple[str, Manifest]] = []
     for item in spec.apply:
         if isinstance(item, Path) and user_manifests.rendered(item) is None:

@@ -27,7 +27,6 @@ class PodAccounts:
 
     @classmethod
     def of(cls, spec: Spec) -> PodAccounts:
-        """Return them for a sandbox that is up in its own cluster; raise SandboxError otherwise."""
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
         require_up(names)
@@ -52,7 +51,6 @@ class PodAccounts:
         return self.login(entry.secret)
 
     def remove(self, name: str) -> None:
-        """Remove the accounts of that name from all pods. Raises UsageError if the spec lists it."""
         self._require_not_in_spec(self.login(name).secret, "remove them there, then `sandbox up`")
         self.credentials.forget([name])
 

@@ -29,8 +29,6 @@ LAST = 10  # lines of a run that ended in an error
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment, StatefulSet or DaemonSet as the cluster has it."""
-
     manifest: Manifest
 
     @property
@@ -110,7 +108,6 @@ def restart(cluster: Cluster, workload: Workload, say: Callable[[str], None]) ->
 
 
 def running_pod(cluster: Cluster, workload: Workload) -> dict[str, Any]:
-    """Return its newest running pod. Raises UsageError if no pod runs."""
     phases = [(pod, (pod.get("status") or {}).get("phase")) for pod in workload.pods(cluster)]
     for pod, phase in phases:
         if phase == "Running":

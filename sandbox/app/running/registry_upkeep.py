@@ -53,12 +53,10 @@ class Pruning:
         return [str(tag) for tag in self._tags]
 
     def delete(self) -> None:
-        """Delete the tags. Raises SandboxError."""
         with Client(self.registry, keychain=self.keychain) as client:
             prune(client, self._tags, self.targets)
 
     def collection(self) -> str:
-        """Return the command that frees the space."""
         if self.whose and self.in_cluster:
             return f"sandbox down {self.whose} --purge   (in an existing cluster no garbage is collected)"
         if self.whose:

@@ -31,7 +31,6 @@ class TrustedStores:
     @classmethod
     @contextmanager
     def locked(cls) -> Iterator[Self]:
-        """Yield them, and keep other commands from changing them during the block."""
         folder = context.home().trust
         files.make_private_dir(folder)
         with files.exclusive(folder):
@@ -44,7 +43,6 @@ class TrustedStores:
         )
 
     def plan_untrust(self, meant: set[Root]) -> Plan:
-        """Plan to remove the roots `meant` from every store that `trust` added them to."""
         return trust_plan.untrust(meant.__contains__, self.holdings, self.machine)
 
     def replaced(self, root: Root, sandbox: str) -> list[Root]:

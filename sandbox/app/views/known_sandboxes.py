@@ -94,7 +94,6 @@ def not_up(name: str, details: str) -> SandboxError:
 
 
 def is_stopped(name: str) -> bool:
-    """Tell whether the sandbox's containers are there and do not run, so that `start` starts it."""
     node = saved_spec.control_plane(context.home().sandbox(name))
     if node is None:
         return False

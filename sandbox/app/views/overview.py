@@ -129,7 +129,6 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
 
 
 def answered_hosts(name: str) -> AnsweredHosts:
-    """Return every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
     if not route.listen:

@@ -19,16 +19,6 @@ def watch() -> Iterator[FileWatch]:
     made.end()
 
 
-def test_files_that_are_saved_together_come_together(watch: FileWatch, tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    watch.begin([tmp_path])
-    for name in ("a", "deep/b"):
-        (tmp_path / name).write_text("x", encoding="utf-8")
-    burst = watch.take(seconds=10)
-    assert burst is not None
-    assert {tmp_path / "a", tmp_path / "deep/b"} <= burst.paths
-
-
 def test_a_file_that_an_editor_replaces_is_seen_every_time(watch: FileWatch, tmp_path: Path) -> None:
     file = tmp_path / "sandbox.yaml"
     file.write_text("1", encoding="utf-8")
@@ -45,18 +35,6 @@ def test_nothing_comes_when_nothing_changes(watch: FileWatch, tmp_path: Path) ->
     watch.begin([tmp_path])
     assert watch.take(seconds=0.1) is None
     assert watch.changed == frozenset()
-
-
-def test_other_folders_are_watched_in_place_of_those_before(watch: FileWatch, tmp_path: Path) -> None:
-    first, second = tmp_path / "1", tmp_path / "2"
-    first.mkdir()
-    second.mkdir()
-    watch.begin([first])
-    watch.begin([second])
-    (second / "a").write_text("x", encoding="utf-8")
-    burst = watch.take(seconds=10)
-    assert burst is not None
-    assert burst.paths == {second / "a"}
 
 
 @pytest.mark.parametrize("polling", [False, True])

@@ -16,6 +16,7 @@ from sandbox.app.project.export_project import Exported, export
 from sandbox.components.workloads.chart_archives import lock
 from sandbox.config.resolve import load
 from sandbox.config.schema import Chart, RemoteChart, ResolvedSpec, Spec
+from sandbox.config.schema.apply_schema import Item
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
@@ -82,13 +83,17 @@ def say(line: str) -> None:
     return
 
 
+def applying(spec: ResolvedSpec, *items: Item) -> ResolvedSpec:
+    return spec.model_copy(update={"apply": items, "push": None})
+
+
 def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, tmp_path: Path) -> None:
     base, overlay = tmp_path / "base", tmp_path / "project" / "dev"
     base.mkdir()
     overlay.mkdir()
     (base / "kustomization.yaml").write_text("secretGenerator: [{name: key, literals: [token=canary]}]\n")
     (overlay / "kustomization.yaml").write_text("namespace: shop\nresources: [../../base]\n")
-    told = export(spec.model_copy(update={"apply": (overlay,), "push": None}), tmp_path / "out", say)
+    told = export(applying(spec, overlay), tmp_path / "out", say)
     (file,) = applied(load(tmp_path / "out" / "sandbox.yaml").apply)
     assert file == tmp_path / "out" / "k8s" / "1-dev.yaml"
     (secret,) = manifests.load([file])
@@ -108,8 +113,7 @@ def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: 
     private = [folder / "secret.yaml", values, *tmp_path.glob("project/k8s/*"), *tmp_path.glob("project/mine/x.yaml")]
     for path in private:
         path.chmod(0o600)
-    applied = (*spec.apply, Chart(chart=folder, values=(values,)))
-    export(spec.model_copy(update={"apply": applied, "push": None}), tmp_path / "out", say)
+    export(applying(spec, *spec.apply, Chart(chart=folder, values=(values,))), tmp_path / "out", say)
     found = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_mode & 0o077 == 0]
     assert len(private) == 4 and sorted(path.name for path in found) == sorted(
         ["secret.yaml", "values-1.yaml", "a.yaml", "x.yaml"]
@@ -124,7 +128,7 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
     values = tmp_path / "dev.yaml"
     values.write_text("a: b\n")
     chart = Chart(chart=folder, values=(values,), set={"c": 1})
-    told = export(spec.model_copy(update={"apply": (chart,), "push": None}), tmp_path / "out", say)
+    told = export(applying(spec, chart), tmp_path / "out", say)
     place = tmp_path / "out" / "k8s" / "1-web"
     again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
     assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
@@ -139,7 +143,7 @@ def test_chart_is_exported_with_the_charts_that_it_needs(spec: ResolvedSpec, tmp
         (tmp_path / name).mkdir()
         (tmp_path / name / "Chart.yaml").write_text(f"name: {name}\n{said}")
     chart = Chart(chart=tmp_path / "web")
-    export(spec.model_copy(update={"apply": (chart,), "push": None}), tmp_path / "out", say)
+    export(applying(spec, chart), tmp_path / "out", say)
     assert (tmp_path / "out/k8s/1-web/web/charts/common/Chart.yaml").read_text() == "name: common\n"
 
 
@@ -148,7 +152,7 @@ def test_chart_from_elsewhere_is_exported_as_its_archive(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     chart = RemoteChart(chart="oci://registry.example/web", version="1.2.3", lock=tmp_path / "charts.lock.yaml")
-    asked = spec.model_copy(update={"apply": (chart,), "push": None})
+    asked = applying(spec, chart)
     with pytest.raises(UsageError, match="the chart web is not pulled yet"):
         export(asked, tmp_path / "none", say)
     digest = hashlib.sha256(b"archive").hexdigest()
@@ -174,7 +178,7 @@ def test_chart_leaves_hidden_files_and_names_secrets(spec: ResolvedSpec, tmp_pat
     secret.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
     values.write_text("a: 1\n")
     chart = Chart(chart=folder, values=(values,), set={"auth.password": "hunter3", "replicas": 2})
-    told = export(spec.model_copy(update={"apply": (chart,), "push": None}), tmp_path / "out", say)
+    told = export(applying(spec, chart), tmp_path / "out", say)
     names = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert ".env" not in names and {".helmignore", "secret.yaml", "values-1.yaml"} <= names
     assert f"{folder / '.env'}: a hidden file" in told.left_out

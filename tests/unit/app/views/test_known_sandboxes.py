@@ -127,7 +127,6 @@ def test_empty_name_is_not_the_default_sandbox(isolated_home: object) -> None:
     [
         (None, "sandbox-demo-control-plane"),
         ("{", "sandbox-demo-control-plane"),
-        ("[]", "sandbox-demo-control-plane"),
         ('{"cluster": {"provider": "kind", "profile": null}}', "sandbox-demo-control-plane"),
         ('{"cluster": {"provider": "minikube", "profile": null}}', "sandbox-demo"),
         ('{"cluster": {"provider": "minikube", "profile": "mine"}}', "mine"),
