@@ -9,6 +9,7 @@ from sandbox.app import context
 from sandbox.app.core import Sandbox
 from sandbox.app.edge import edge_ports
 from sandbox.app.edge.edge_ports import Reached
+from sandbox.app.machine_plan import keeping
 from sandbox.app.session import wake_paused
 from sandbox.app.views.overview import exposure
 from sandbox.engine import Engine
@@ -53,7 +54,7 @@ class SandboxStatus:
 def read(sandbox: Sandbox) -> SandboxStatus:
     wake_paused(sandbox.names)
     engine = Engine.connect()
-    with engine.keeping():
+    with keeping(engine, sandbox.names):
         steps = [StepState(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
         services = edge_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
