@@ -9,7 +9,7 @@ from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.network.step import NetworkStep
-from sandbox.components.workloads.rollout_step import WorkloadsStep
+from sandbox.components.workloads.step import WorkloadsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.names import Home, Names

@@ -15,8 +15,7 @@ from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep,
 from sandbox.components.ingress import unserved
 from sandbox.components.ingress.served_hosts import GATEWAY_GROUP
 from sandbox.components.workloads import gone_kinds, user_manifests
-from sandbox.components.workloads.chart_archives import ChartArchives, is_pulled
-from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.components.workloads.chart_archives import ChartArchives, ChartPullStep, is_pulled
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.moved_hosts import HostNames

@@ -6,6 +6,7 @@ import re
 import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 from sandbox.kube import deletion
@@ -15,7 +16,7 @@ from sandbox.kube.manifests import LAST, label_selector
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import has_failed
-from sandbox.system.wait import wait_until
+from sandbox.system.wait import WaitTimeout, wait_until
 
 # These contain nothing of their own: a Job and a Pod run again, a binding is effective again at once.
 RECREATED = ("Job", "Pod", "RoleBinding", "ClusterRoleBinding")
@@ -38,15 +39,14 @@ UNTYPED = "failed to create typed patch object"
 # The address of a webhook's Service, in the API server's words.
 _WEBHOOK = re.compile(r'"https://([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc[:/]')
 _CALLED = re.compile(r'failed calling webhook "([^"]{1,253})"')
-WEBHOOKS = "admissionregistration.k8s.io/v1"
-LONGEST = 400
-
-Attempt = Callable[[Manifest], str | None]
+# The API server gives this taint to a new node, and the node controller takes it away.
+NOT_READY = "node.kubernetes.io/not-ready"
+NODES_PATIENCE = 60.0
 
 
 def apply_all(
     manifests: Sequence[Manifest],
-    attempt_once: Attempt,
+    attempt_once: Callable[[Manifest], str | None],
     say: Say = lambda _: None,
     unbrought: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -67,9 +67,18 @@ def apply_all(
                 early.append((manifest, reason))
         waiting, is_retry = [manifest for manifest, _ in early], True
         unknown = [manifest for manifest, reason in early if reason.startswith(UNKNOWN)]
-        fix = next((unbrought[group] for manifest in unknown if (group := _group(manifest)) in unbrought), "")
+        groups = (manifest["apiVersion"].rpartition("/")[0] for manifest in unknown)
+        fix = next((unbrought[group] for group in groups if group in unbrought), "")
         if fix or (unknown and time.monotonic() > begun + APPLY_TIMEOUT):
-            raise _kindless(unknown, fix)
+            kinds = dict.fromkeys(f"{manifest['kind']} ({manifest['apiVersion']})" for manifest in unknown)
+            other = (
+                "add the CustomResourceDefinition to `apply`, or the addon that brings it; or leave these objects out"
+            )
+            raise ClusterError(
+                f"the cluster has no kind {', '.join(kinds)}",
+                details="\n".join(map(title, unknown)),
+                fix=fix or other,
+            )
         return "\n".join(f"{title(manifest)}: {reason}" for manifest, reason in early) or None
 
     wait_until(lacking, what="applying the manifests", timeout=PATIENCE, say=say)
@@ -89,8 +98,9 @@ def attempt_changed(
     So is a Job or a Pod of `ours` that has failed, which else would fail every later `up`. `context` is the kubectl
     context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.
     """
+    is_ours = ObjectKey.of(manifest) in ours
     try:
-        if manifest["kind"] in RUN_AGAIN and ObjectKey.of(manifest) in ours:
+        if manifest["kind"] in RUN_AGAIN and is_ours:
             live = cluster.live(manifest)
             if live is not None and cluster.owns(live) and has_failed(live):
                 say(f"running {title(manifest)} again: it had failed")
@@ -102,7 +112,7 @@ def attempt_changed(
             error.fix = error.fix or _correction(error, context)
             raise
         fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
-        if manifest["kind"] not in RECREATED or ObjectKey.of(manifest) not in ours:
+        if manifest["kind"] not in RECREATED or not is_ours:
             raise _refused(manifest, fields, error, context) from error
     say(f"recreating {title(manifest)}: its {fields} cannot change")
     recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")
@@ -110,6 +120,24 @@ def attempt_changed(
     if live is not None:
         deletion.delete_whole(cluster, [live])
     return attempt(cluster, manifest, say=say)
+
+
+def await_nodes(cluster: Cluster, names: Collection[str], say: Say) -> None:
+    """Wait until pods can be placed on each of several nodes, else all would be placed on the first.
+
+    A node that is lost is not waited for; the cluster's own step tells what keeps a node from joining.
+    """
+
+    def joining() -> str | None:
+        nodes = {
+            node["metadata"]["name"]: node.get("spec", {}).get("taints") or () for node in cluster.list("v1", "Node")
+        }
+        late = [name for name in names if name not in nodes or any(taint["key"] == NOT_READY for taint in nodes[name])]
+        return f"waiting for {', '.join(late)}" if late else None
+
+    if len(names) > 1:
+        with suppress(WaitTimeout):
+            wait_until(joining, what="the nodes", timeout=NODES_PATIENCE, say=say)
 
 
 def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
@@ -135,17 +163,18 @@ def without_webhooks(cluster: Cluster, words: str, context: str) -> str:
     Raises ClusterError.
     """
     called = set(_CALLED.findall(words))
-    configurations = [(kind, live) for kind in LAST for live in (cluster.list(WEBHOOKS, kind) if called else ())]
-    names = [
+    configurations = [
+        (kind, live)
+        for kind in LAST
+        for live in (cluster.list("admissionregistration.k8s.io/v1", kind) if called else ())
+    ]
+    names = " ".join(
         f"{kind.lower()}/{live['metadata']['name']}"
         for kind, live in configurations
         if called.intersection(hook["name"] for hook in live.get("webhooks") or ())
-    ]
-    if not names:
-        return ""
-    return (
-        f"have it answered, then sandbox up; if it is left over: kubectl --context {context} delete {' '.join(names)}"
     )
+    command = f"kubectl --context {context} delete {names}"
+    return f"have it answered, then sandbox up; if it is left over: {command}" if names else ""
 
 
 def _correction(error: ClusterError, context: str) -> str:
@@ -167,21 +196,7 @@ def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str)
     loses = ", which deletes its data" if kind == "persistentvolumeclaim" else ""
     return ClusterError(
         f"{title(manifest)} exists, and its {fields} cannot change",
-        details=textwrap.shorten(error.details, LONGEST, placeholder="…"),
+        details=textwrap.shorten(error.details, 400, placeholder="…"),
         fix=f"{command}{loses}, then sandbox up; or change that back",
         status=error.status,
-    )
-
-
-def _group(manifest: Manifest) -> str:
-    return str(manifest["apiVersion"]).rpartition("/")[0]
-
-
-def _kindless(manifests: Sequence[Manifest], fix: str) -> ClusterError:
-    kinds = dict.fromkeys(f"{manifest['kind']} ({manifest['apiVersion']})" for manifest in manifests)
-    return ClusterError(
-        f"the cluster has no kind {', '.join(kinds)}",
-        details="\n".join(map(title, manifests)),
-        fix=fix
-        or "add the CustomResourceDefinition to `apply`, or the addon that brings it; or leave these objects out",
     )

@@ -16,6 +16,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.loader import CURRENT, Format
@@ -24,6 +25,7 @@ from sandbox.config.schema.apply_schema import AnyChart, Chart, RemoteChart
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Say
 from sandbox.oci import digest as digests
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 
 HEADER = """\
@@ -65,10 +67,12 @@ class ChartArchives:
         Raises UsageError.
         """
         if isinstance(chart, Chart):
-            return None if chart_dependencies.lacking(chart.chart) else chart
-        digest = locked(chart)
-        path = self._path(digest) if digest else None
-        if path is None or not path.is_file() or _digest(path) != digest:
+            return chart if chart_dependencies.is_complete(chart.chart) else None
+        digest = _locked(chart)
+        if digest is None:
+            return None
+        path = self._path(digest)
+        if not path.is_file() or f"sha256:{files.sha256(path)}" != digest:
             return None
         return Chart(
             chart=path, release=chart.name, namespace=chart.namespace, values=chart.values, set=dict(chart.set)
@@ -79,7 +83,6 @@ class ChartArchives:
 
     def pull_all(self, charts: Sequence[AnyChart], helm: Helm, say: Say) -> None:
         """Pull the charts and dependencies that are missing, and lock all charts. Raises SandboxError."""
-        remote = [chart for chart in charts if isinstance(chart, RemoteChart)]
         pulled: dict[RemoteChart, str] = {}
         try:
             for chart in self.missing(charts):
@@ -87,16 +90,20 @@ class ChartArchives:
                 if isinstance(chart, RemoteChart):
                     pulled[chart] = self._pull(chart, helm)
                 else:
-                    _build_dependencies(chart.chart, helm)
+                    # Not copies of its local charts, which would hide later changes of their folders.
+                    before = chart_dependencies.archives(chart.chart)
+                    helm.build_dependencies(chart.chart)
+                    for copied in chart_dependencies.archives(chart.chart).keys() - before:
+                        copied.unlink()
         finally:
-            lock(remote, pulled)
+            lock([chart for chart in charts if isinstance(chart, RemoteChart)], pulled)
 
     def _pull(self, chart: RemoteChart, helm: Helm) -> str:
         """Pull the chart and keep its archive; returns the digest. Raises ChartChanged, and SandboxError by helm."""
         files.make_private_dir(self.folder)
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             archive = helm.pull(chart, Path(place))
-            digest, expected = _digest(archive), locked(chart)
+            digest, expected = f"sha256:{files.sha256(archive)}", _locked(chart)
             if expected and digest != expected:
                 raise ChartChanged(
                     f"the chart {chart.source} {chart.version} is not the one that is locked",
@@ -110,6 +117,30 @@ class ChartArchives:
         return self.folder / f"{digest.partition(':')[2]}.tgz"
 
 
+@dataclass(frozen=True)
+class ChartPullStep(NothingToUndo):
+    """Pulls charts and their dependencies while the cluster is made, and locks the charts."""
+
+    charts: tuple[AnyChart, ...]
+    archives: ChartArchives
+    store: Store
+    requires: tuple[str, ...] = ()
+    name: str = "chart-archives"
+
+    @property
+    def title(self) -> str:
+        return f"Charts: {', '.join(map(described, self.charts))}"
+
+    def check(self) -> Status:
+        missing = self.archives.missing(self.charts)
+        if missing:
+            return Status(State.ABSENT, f"not pulled: {', '.join(map(described, missing))}")
+        return Status(State.READY, "locked")
+
+    def apply(self, work: Work) -> None:
+        self.archives.pull_all(self.charts, Helm.find(self.store), work.say)
+
+
 def described(chart: AnyChart) -> str:
     """Return what has to be pulled of a chart, for people."""
     return f"{chart.source} {chart.version}" if isinstance(chart, RemoteChart) else f"dependencies of {chart.name}"
@@ -117,54 +148,36 @@ def described(chart: AnyChart) -> str:
 
 def is_pulled(chart: AnyChart) -> bool:
     """Return whether the chart, or a dependency of it, comes from a registry or repository. Raises BadFile."""
-    return isinstance(chart, RemoteChart) or bool(chart_dependencies.locked(chart.chart))
-
-
-def locked(chart: RemoteChart) -> str | None:
-    """Return the digest in the chart's lock file. Raises UsageError with file, line and key."""
-    entries = _read(chart.lock).charts
-    return next((entry.digest for entry in entries if (entry.chart, entry.version) == _key(chart)), None)
+    return isinstance(chart, RemoteChart) or bool(chart_dependencies.pulled(chart.chart))
 
 
 def lock(charts: Sequence[RemoteChart], digests: Mapping[RemoteChart, str]) -> None:
     """Write the digests to the lock files, and remove charts from them that are not among `charts` any more.
 
-    Raises UsageError.
+    Raises UsageError with file, line and key.
     """
     for path in dict.fromkeys(chart.lock for chart in charts):
         old = _read(path)
-        locked_digests = {(entry.chart, entry.version): entry.digest for entry in old.charts}
-        locked_digests |= {_key(chart): digest for chart, digest in digests.items()}
-        named = {_key(chart) for chart in charts if chart.lock == path}
+        known = {(entry.chart, entry.version): entry.digest for entry in old.charts}
+        known |= {(chart.source, chart.version): digest for chart, digest in digests.items()}
+        named = {(chart.source, chart.version) for chart in charts if chart.lock == path}
         entries = [
-            {"chart": chart, "version": version, "digest": digest}
-            for (chart, version), digest in sorted(locked_digests.items())
-            if (chart, version) in named
+            {"chart": chart, "version": version, "digest": known[chart, version]}
+            for chart, version in sorted(named & known.keys())
         ]
         new = ChartLock.model_validate({"charts": entries})
         if new != old:
-            text = yaml.safe_dump(
-                new.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True, width=1 << 16
-            )
+            content = new.model_dump(mode="json", by_alias=True)
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 16)
             files.write_atomic(path, (HEADER + text).encode(), mode=0o644)
 
 
-def _build_dependencies(chart: Path, helm: Helm) -> None:
-    """Pull a chart's dependencies by helm, but not its local charts: a copy of them would hide later changes."""
-    copied = [name for name in chart_dependencies.local(chart) if not any(chart_dependencies.archives(chart, name))]
-    helm.build_dependencies(chart)
-    for name in copied:
-        for archive in chart_dependencies.archives(chart, name):
-            archive.unlink()
-
-
-def _key(chart: RemoteChart) -> tuple[str, str]:
-    return chart.source, chart.version
+def _locked(chart: RemoteChart) -> str | None:
+    named = (
+        entry for entry in _read(chart.lock).charts if (entry.chart, entry.version) == (chart.source, chart.version)
+    )
+    return next((entry.digest for entry in named), None)
 
 
 def _read(path: Path) -> ChartLock:
     return load_document(path, ChartLock, create="run sandbox up") if path.exists() else ChartLock.model_validate({})
-
-
-def _digest(path: Path) -> str:
-    return f"sha256:{files.sha256(path)}"

@@ -21,60 +21,51 @@ from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema.apply_schema import OCI
 from sandbox.errors import BadFile
 
-# Where charts of apiVersion v2 and v1 name and pin their dependencies.
-NEEDED = ("Chart.yaml", "requirements.yaml")
-PINNED = ("Chart.lock", "requirements.lock")
-MISSING = "missing in charts/ directory"  # helm's words for dependencies that a chart's folder lacks
-LOCAL = "file://"
 DEEPEST = 8  # levels of charts that need others, which may need themselves
-HTTP = ("https://", "http://")
 
 
-def locked(chart: Path) -> list[dict[str, Any]]:
-    """Return the entries of Chart.lock that helm has to download: no local charts. Raises BadFile."""
-    entries = (entry for name in PINNED for entry in _entries(chart / name))
-    return [entry for entry in entries if str(entry.get("repository", "")).startswith((OCI, *HTTP))]
+def pulled(chart: Path) -> list[dict[str, Any]]:
+    """Return the locked dependencies that helm has to download. Raises BadFile."""
+    entries = _entries(chart, "Chart.lock", "requirements.lock")
+    return [entry for entry in entries if str(entry.get("repository", "")).startswith((OCI, "https://", "http://"))]
 
 
-def lacking(chart: Path) -> list[str]:
-    """Return the names of locked dependencies that the folder `charts` lacks. Raises BadFile."""
+def is_complete(chart: Path) -> bool:
+    """Return whether the folder `charts` has all dependencies that helm has to download. Raises BadFile."""
     inside = chart / "charts"
-    return [
-        str(entry.get("name"))
-        for entry in locked(chart)
-        if not (inside / str(entry.get("name"))).is_dir()
-        and not (inside / f"{entry.get('name')}-{entry.get('version')}.tgz").is_file()
-    ]
-
-
-def needed(chart: Path) -> Iterator[dict[str, Any]]:
-    """Yield the dependencies that a chart's folder names. Raises BadFile."""
-    return (entry for name in NEEDED for entry in _entries(chart / name))
+    return all(
+        (inside / str(entry.get("name"))).is_dir()
+        or (inside / f"{entry.get('name')}-{entry.get('version')}.tgz").is_file()
+        for entry in pulled(chart)
+    )
 
 
 def local(chart: Path) -> dict[str, Path]:
     """Return the folders of dependencies that are charts of the same project, by name. Raises BadFile."""
-    entries = ((str(entry.get("name")), str(entry.get("repository"))) for entry in needed(chart))
+    entries = _entries(chart, "Chart.yaml", "requirements.yaml")
+    places = {str(entry.get("name")): str(entry.get("repository")) for entry in entries}
     return {
-        name: Path(os.path.normpath(chart / repository.removeprefix(LOCAL)))
-        for name, repository in entries
-        if repository.startswith(LOCAL)
+        name: Path(os.path.normpath(chart / place.removeprefix("file://")))
+        for name, place in places.items()
+        if place.startswith("file://")
     }
+
+
+def archives(chart: Path) -> dict[Path, str]:
+    """Return the archives of local charts in the folder `charts`, with the charts' names. Raises BadFile."""
+    inside = chart / "charts"
+    return {path: name for name in local(chart) for path in inside.glob(f"{glob.escape(name)}-[0-9]*.tgz")}
 
 
 def unpacked(chart: Path) -> dict[str, Path]:
     """Return the local dependencies that the folder `charts` lacks, by name. Raises BadFile."""
-    inside = chart / "charts"
+    packed = archives(chart).values()
     return {
         name: folder
         for name, folder in local(chart).items()
-        if name == Path(name).name and (folder / NEEDED[0]).is_file()
-        if not (inside / name).is_dir() and not any(archives(chart, name))
+        if name == Path(name).name and (folder / "Chart.yaml").is_file()
+        if name not in packed and not (chart / "charts" / name).is_dir()
     }
-
-
-def archives(chart: Path, name: str) -> Iterator[Path]:
-    return (chart / "charts").glob(f"{glob.escape(name)}-[0-9]*.tgz")
 
 
 def parts(chart: Path, depth: int = DEEPEST) -> Iterator[tuple[Path, Path]]:
@@ -100,17 +91,17 @@ def whole(chart: Path) -> Iterator[Path]:
             for place, folder in folders:
                 shutil.copytree(folder, copy / place, ignore=shutil.ignore_patterns(".git"), dirs_exist_ok=True)
         except (OSError, shutil.Error) as error:
-            raise BadFile(
-                f"the chart {chart} cannot be copied, with those that it needs", details=str(error)
-            ) from error
+            brief = f"the chart {chart} cannot be copied, with those that it needs"
+            raise BadFile(brief, details=str(error)) from error
         yield copy
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        return
-    try:
-        content = yaml_text.document(text_file.read(path))
-    except yaml.YAMLError as error:
-        raise BadFile(f"{path} is not valid YAML", details=str(error)) from error
-    yield from untyped.mappings(content, "dependencies")
+def _entries(chart: Path, *files: str) -> Iterator[dict[str, Any]]:
+    """Yield the dependencies in those of the files that exist: one for apiVersion v2 of charts, one for v1."""
+    for path in (chart / file for file in files):
+        if path.is_file():
+            try:
+                content = yaml_text.document(text_file.read(path))
+            except yaml.YAMLError as error:
+                raise BadFile(f"{path} is not valid YAML", details=str(error)) from error
+            yield from untyped.mappings(content, "dependencies")

@@ -13,11 +13,10 @@ from typing import Any
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies
-from sandbox.components.workloads.applying import PATIENCE
+from sandbox.components.workloads.applying import PATIENCE, await_nodes
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm, Release, placed
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
-from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
@@ -34,7 +33,6 @@ from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import wait_until
 
 RECORD = "charts"
-DEPLOYED = "deployed"
 READY = 300.0  # seconds that pods may take
 RETRY = 3.0  # seconds between two attempts, while a webhook does not answer
 
@@ -114,7 +112,14 @@ class ChartsStep(NothingToUndo):
     def _install(self, records: Records, chart: Chart, recorded: dict[str, dict[str, Any]], work: Work) -> None:
         """Install or upgrade the release of a chart, record it, and wait for its workloads."""
         release, key = self._release(chart.name, chart.namespace), _key(chart)
-        self._require_own(release, chart, recorded)
+        if release is not None and not (key in recorded and _is_recorded(release, recorded[key])):
+            raise SandboxError(
+                f"there is a release '{chart.name}' in {chart.namespace} that `up` did not make",
+                details=f"revision {release.revision}, {release.state}",
+                fix=f"give this one another name (`release:` below `apply`), or: helm --kube-context "
+                f"{self.names.cluster} uninstall {chart.name} --namespace {chart.namespace}",
+                id="foreign-release",
+            )
         objects = self.program.render(chart)
         self.images.require(objects)
         full = self.images.full(self.images.connected(objects))
@@ -147,19 +152,6 @@ class ChartsStep(NothingToUndo):
         recorded[key] = {**made, "installed": release.installed if release else ""}
         _write(records, recorded, self.record)
 
-    def _require_own(self, release: Release | None, chart: Chart, recorded: Recorded) -> None:
-        """Raise SandboxError for a release that `up` did not make."""
-        entry = recorded.get(_key(chart))
-        if release is None or (entry is not None and _is_recorded(release, entry)):
-            return
-        raise SandboxError(
-            f"there is a release '{chart.name}' in {chart.namespace} that `up` did not make",
-            details=f"revision {release.revision}, {release.state}",
-            fix=f"give this one another name (`release:` below `apply`), or: helm --kube-context "
-            f"{self.names.cluster} uninstall {chart.name} --namespace {chart.namespace}",
-            id="foreign-release",
-        )
-
     def _upgrade(
         self, cluster: Cluster, chart: Chart, renaming: Mapping[str, Any], objects: Sequence[Manifest], work: Work
     ) -> None:
@@ -171,18 +163,17 @@ class ChartsStep(NothingToUndo):
             except SandboxError as error:
                 if is_unanswered(error.details):
                     return error.details
-                hooks = [placed(manifest, chart.namespace) for manifest in objects if is_hook(manifest)]
+                hooked = [placed(manifest, chart.namespace) for manifest in objects if hooks(manifest)]
                 with suppress(ClusterError):  # the explanation must not hide helm's own error
-                    error.details = "\n".join((error.details, *readiness.troubles(cluster, hooks)))
+                    error.details = "\n".join((error.details, *readiness.troubles(cluster, hooked)))
                 raise
             return None
 
-        what = f"installing {chart.name}"
-        wait_until(unanswered, what=what, timeout=PATIENCE, pause=RETRY, say=work.say)
+        wait_until(unanswered, what=f"installing {chart.name}", timeout=PATIENCE, pause=RETRY, say=work.say)
 
     def _problem(self, cluster: Cluster, chart: Chart, release: Release, entry: Mapping[str, Any]) -> str | None:
         """Return what differs between the release and the spec, or which workload is not ready."""
-        if release.state != DEPLOYED:
+        if release.state != "deployed":
             return release.state
         try:
             full = self.images.full(self.images.means(entry.get("images", ())))
@@ -215,10 +206,6 @@ def hooks(manifest: Manifest) -> frozenset[str]:
     """Return the moments at which helm makes the object, none for a usual one (helm.sh/docs/topics/charts_hooks)."""
     annotations = manifest["metadata"].get("annotations") or {}
     return frozenset(moment.strip() for moment in str(annotations.get("helm.sh/hook") or "").split(",") if moment)
-
-
-def is_hook(manifest: Manifest) -> bool:
-    return bool(hooks(manifest))
 
 
 def pulled(chart: AnyChart, archives: ChartArchives) -> Chart:

@@ -86,10 +86,15 @@ class ImageNames:
             return None
         if reference.digest:  # exactly these bytes are wanted, and no others may replace them
             return next((image for image in self.brought if reference in (image.names or ())), None)
-        named = [image for image in self.brought if any(_means(reference, each) for each in image.names or ())]
-        own = [image for image in self.brought if self._is_own(reference, image)]
-        alike = [image for image in self.brought if image.built and image.names is None and _is_alike(reference, image)]
-        images = named or own or ([] if self.is_ours(name) else alike)
+
+        def is_named(image: Brought) -> bool:
+            names = (each for each in image.names or () if (each.host, each.path) == (reference.host, reference.path))
+            return any(not each.digest and each.tag in (None, reference.tag) for each in names)
+
+        images = [image for image in self.brought if is_named(image)]
+        images = images or [image for image in self.brought if self._is_own(reference, image)]
+        if not images and not self.is_ours(name):
+            images = [image for image in self.brought if _is_alike(reference, image)]
         if len(images) > 1:
             raise UsageError(
                 f"the image {name} may be {' or '.join(str(image.target) for image in images)}",
@@ -138,11 +143,14 @@ class ImageNames:
 
     def require(self, objects: Sequence[Manifest]) -> None:
         """Raise SandboxError for images of the sandbox's registry that are neither in it nor in images.yaml."""
-        users = self.unlisted(objects)
+        users, missing = self.unlisted(objects), {}
         if not users:
             return
         with Client(self.url, keychain=self.keychain) as client:
-            missing = {name: user for name, user in users.items() if not _is_in(client, name)}
+            for name, user in users.items():
+                reference = references.parse(name).with_default_tag()
+                if client.manifest_digest(reference.path, reference.name) is None:
+                    missing[name] = user
         if missing:
             raise SandboxError(
                 f"nothing provides the {plural(len(missing), 'image')} {', '.join(missing)}",
@@ -162,17 +170,13 @@ class ImageNames:
         }
 
     def _is_own(self, reference: Reference, image: Brought) -> bool:
-        target, tag = image.target, reference.with_default_tag().tag
-        host = reference.host
+        target, host, tag = image.target, reference.host, reference.with_default_tag().tag
         ours = host in (self.prefix, *self.hosts) or host.partition(":")[0] in LOCAL
         if (ours or host == DOCKER_HUB) and reference.familiar_path == target.repository:
             alone = [each.target for each in self.brought if each.target.repository == target.repository] == [target]
             return tag == target.tag or (alone and (reference.tag is None if ours else image.built))
-        return image.source is not None and (image.source.host, image.source.path, image.source.tag) == (
-            host,
-            reference.path,
-            tag,
-        )
+        source = image.source
+        return source is not None and (source.host, source.path, source.tag) == (host, reference.path, tag)
 
 
 def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[Slot]:
@@ -188,26 +192,24 @@ def renamed(
     manifest: Manifest, full: Mapping[str, str], fields: Mapping[str, Sequence[Sequence[str]]]
 ) -> dict[str, Any]:
     """Return the object with other names for those of its images that are in `full`."""
-    if not any(holder[key] in full for holder, key in slots(manifest, fields)):
-        return dict(manifest)
     made = copy.deepcopy(dict(manifest))
     for holder, key in slots(made, fields):
-        if holder[key] not in full:
-            continue
-        holder[key] = full[holder[key]]
-        if isinstance(holder, dict) and holder.get("imagePullPolicy") == "Never":
-            holder["imagePullPolicy"] = "IfNotPresent"  # it was to be loaded into nodes, and comes from a registry
+        if holder[key] in full:
+            holder[key] = full[holder[key]]
+            if isinstance(holder, dict) and holder.get("imagePullPolicy") == "Never":
+                holder["imagePullPolicy"] = "IfNotPresent"  # it was to be loaded into nodes, and comes from a registry
     return made
 
 
 def advice(names: Iterable[str], file: Path | None) -> str:
     """Return what to add to images.yaml so that the images of these names are pushed."""
-    lines = []
-    for name in names:
-        repository = name.partition("/")[2]
-        base = repository.rpartition("/")[2].partition(":")[0]
-        lines.append(f"- {{from: build, context: ./{base}, as: {repository}}}")
-    return f"{_where(file)}: {'; '.join(lines)}   (or `from: daemon, image: …` for one that the engine has)"
+    repositories = [name.partition("/")[2] for name in names]
+    folders = [repository.rpartition("/")[2].partition(":")[0] for repository in repositories]
+    lines = "; ".join(
+        f"- {{from: build, context: ./{folder}, as: {repository}}}"
+        for folder, repository in zip(folders, repositories, strict=True)
+    )
+    return f"{_where(file)}: {lines}   (or `from: daemon, image: …` for one that the engine has)"
 
 
 def _where(file: Path | None) -> str:
@@ -238,29 +240,19 @@ def bring_advice(message: str, file: Path | None) -> str:
 def _brought(item: images_yaml.Item, folder: Path) -> Brought:
     entry = item.entry(folder)
     names = None if item.names is None else tuple(map(references.parse, item.names))
-    source = None
-    match entry:
-        case FromRegistry():
-            source = entry.image
-        case FromDaemon():
-            named = references.of_text(entry.image)
-            source = named.with_default_tag() if named else None  # for an id
+    source = entry.image if isinstance(entry, FromRegistry) else None
+    if isinstance(entry, FromDaemon) and (named := references.of_text(entry.image)):  # else it is an id
+        source = named.with_default_tag()
     return Brought(entry.target, source, isinstance(entry, FromBuild), names)
 
 
-def _means(reference: Reference, name: Reference) -> bool:
-    same = (reference.host, reference.path) == (name.host, name.path)
-    return same and not name.digest and name.tag in (None, reference.tag)
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 def _is_alike(reference: Reference, image: Brought) -> bool:
-    last = _last(image.target.repository)
-    theirs = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
-    return _last(reference.path) == last and not (theirs and reference.tag not in (None, image.target.tag))
+    """Return whether an image that is built here has the same last part of its name, and is no well-known program."""
+    last = image.target.repository.rpartition("/")[2]
+    if not image.built or image.names is not None or reference.path.rpartition("/")[2] != last:
+        return False
+    official = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
+    return not official or reference.tag in (None, image.target.tag)
 
 
 def places(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
@@ -277,8 +269,3 @@ def places(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
             yield content, key
         elif isinstance(value, list):
             yield from ((value, index) for index, item in enumerate(value) if isinstance(item, str))
-
-
-def _is_in(client: Client, name: str) -> bool:
-    reference = references.parse(name).with_default_tag()
-    return client.manifest_digest(reference.path, reference.name) is not None

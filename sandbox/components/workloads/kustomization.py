@@ -69,8 +69,12 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
         rendered = Path(parent) / "objects.yaml"  # kustomize's warnings go to standard error
         kubectl = process.which("kubectl")
         if kubectl is None:
+            program = store.tool(recipes()["kubernetes"], "kubernetes")
+            if program is None:
+                fix = "install kubectl, or sandbox bundle build kubernetes"
+                raise MissingTool("kubectl is not installed", fix=fix)
             kubectl = Path(parent) / "kubectl"  # the bundle's program goes by the name that it is called by
-            kubectl.symlink_to(_bundled(store))
+            kubectl.symlink_to(program)
         argv: process.Argv = [kubectl, "kustomize", folder, "--output", rendered]
         timeout, env = (REMOTE_TIMEOUT, None) if remote else (LOCAL_TIMEOUT, OFFLINE)
         try:
@@ -155,11 +159,3 @@ def _texts(content: Any) -> Iterator[str]:
 def _unquoted(logged: re.Match[str]) -> str:
     """Return the message of a line of a log, which Go has quoted, or indented."""
     return textwrap.dedent(logged[2]) if logged[2] is not None else str(ast.literal_eval(logged[1]))
-
-
-def _bundled(store: Store) -> Path:
-    program = store.tool(recipes()["kubernetes"], "kubernetes")
-    if program is None:
-        fix = "install kubectl, or sandbox bundle build kubernetes"
-        raise MissingTool("kubectl is not installed", fix=fix)
-    return program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 from sandbox.components.workloads import applied_record, applying
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
-from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.errors import SandboxError
 from sandbox.kube import object_keys
@@ -83,18 +82,18 @@ class ApplyStep(NothingToUndo):
 
     @property
     def title(self) -> str:
-        number, charts = len(self.manifests), self._charts.title if self._charts else ""
-        if not number:
-            return charts or "User manifests"
-        return f"{count(number, 'user manifest')}{f', {charts}' if charts else ''}"
+        number = count(len(self.manifests), "user manifest") if self.manifests else ""
+        charts = self._charts.title if self._charts else ""
+        return ", ".join(filter(None, (number, charts))) or "User manifests"
 
     def check(self) -> Status:
         records = self.records
         cluster, record = records.cluster, applied_record.read(records, RECORD)
         if record is None:
-            return Status(State.ABSENT) if self.brings_any else Status(State.READY, "none")
+            is_empty = not self.manifests and not self._charts
+            return Status(State.READY, "none") if is_empty else Status(State.ABSENT)
         try:
-            placed = self.placed()
+            placed = self._placed(self._written())
         except RegistryError as error:
             return Status(State.UNSEEN, error.brief)
         keys = frozenset(map(ObjectKey.of, placed))
@@ -103,8 +102,9 @@ class ApplyStep(NothingToUndo):
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
         if record.digest and record.digest != _digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
-        if fault := _fault(record, ((manifest, cluster.live(manifest)) for manifest in placed)):
-            return Status(State.DRIFTED, fault)
+        for manifest in placed:
+            if fault := _fault(manifest, cluster.live(manifest), "gone" if record.digest else "not there yet"):
+                return Status(State.DRIFTED, f"{title(manifest)}{fault}")
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")
         kept = [str(key) for key in record.keys if key not in keys]
@@ -113,7 +113,7 @@ class ApplyStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         if self.manifests:
-            await_nodes(self.records.cluster, self.nodes(), work.say)
+            applying.await_nodes(self.records.cluster, self.nodes(), work.say)
         placed = self.place(work.say)
         work.say("waiting for the pods")
         self.await_ready(placed, work.say)
@@ -124,11 +124,14 @@ class ApplyStep(NothingToUndo):
         try:
             cluster = self.records.cluster
             wait_ready(cluster, placed.objects, timeout=TIMEOUT, say=say, check=self._require_newest)
-        except Overtaken:
-            raise
         except SandboxError as error:
-            error.fix = error.fix or start_advice(str(error), self.images.file)
+            if not isinstance(error, Overtaken):
+                error.fix = error.fix or start_advice(str(error), self.images.file)
             raise
+
+    def _require_newest(self) -> None:
+        if self.overtaken():
+            raise Overtaken("the files have changed again: pods are not waited for")
 
     def place(self, say: Say, *, wait: bool = True) -> Placed:
         """Apply the objects; delete those no longer wanted, which without `wait` may take its time.
@@ -181,27 +184,16 @@ class ApplyStep(NothingToUndo):
         keys = (key for key in placed.keys if key in existing)
         applied_record.write(records, RECORD, keys, _digest(placed.objects))
 
-    def _require_newest(self) -> None:
-        if self.overtaken():
-            raise Overtaken("the files have changed again: pods are not waited for")
-
-    def placed(self) -> list[dict[str, Any]]:
+    def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the objects with present images, each with a namespace; the API ignores it for cluster-wide kinds.
 
         Raises RegistryError.
         """
-        return self._placed(self._written())
-
-    def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         objects = self.images.written(written)
         adapted = self.within.adapted(objects) if self.within else objects
         spaces = ((manifest, self._namespace(manifest)) for manifest in adapted)
         placed = [{**manifest, "metadata": {**manifest["metadata"], "namespace": space}} for manifest, space in spaces]
         return list(self.change(placed))
-
-    @property
-    def brings_any(self) -> bool:
-        return bool(self.manifests or self._charts)
 
     @property
     def registry(self) -> str:
@@ -246,24 +238,42 @@ def start_advice(message: str, file: Path | None) -> str:
     return bring_advice(message, file) or "correct that, then sandbox up"
 
 
-def _fault(record: applied_record.Applied, objects: Iterable[tuple[Manifest, Manifest | None]]) -> str:
-    """Return what is wrong with the first object that is not as it was applied, or not ready; else nothing."""
-    for manifest, live in objects:
-        if live is None and not _ends_by_itself(manifest):
-            return f"{title(manifest)} is {'gone' if record.digest else 'not there yet'}"
-        if live is None:
-            continue
-        if is_leaving(live):
-            return f"{title(manifest)} {LEAVING}"
-        if pending := progress(live) if live["kind"] in WORKLOADS else None:
-            return f"{title(manifest)}: {pending}"
-    return ""
+def _fault(manifest: Manifest, live: Manifest | None, gone: str) -> str:
+    """Return what is wrong with an object that is not as it was applied, or not ready; else nothing."""
+    if live is None:
+        # The cluster deletes it once it has ended (Job, spec.ttlSecondsAfterFinished).
+        ends = manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+        return "" if ends else f" is {gone}"
+    if is_leaving(live):
+        return f" {LEAVING}"
+    pending = progress(live) if live["kind"] in WORKLOADS else None
+    return f": {pending}" if pending else ""
 
 
 def _digest(manifests: Sequence[Manifest]) -> str:
     return hashlib.sha256(json.dumps(manifests, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _ends_by_itself(manifest: Manifest) -> bool:
-    """Return whether the cluster deletes the object once it has ended (Job, spec.ttlSecondsAfterFinished)."""
-    return manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+@dataclass(frozen=True)
+class WorkloadsStep(NothingToUndo):
+    """Waits, after a start, for every workload that was applied last; the manifests may be gone."""
+
+    names: Names
+    requires: tuple[str, ...] = ("cluster",)
+    name: str = "workloads"
+    title: str = "Your workloads"
+
+    def check(self) -> Status:
+        for live in self._live():
+            if pending := progress(live):
+                return Status(State.DRIFTED, f"{title(live)}: {pending}")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        wait_ready(Cluster(self.names.kubeconfig), self._live(), timeout=TIMEOUT, say=work.say)
+
+    def _live(self) -> list[dict[str, Any]]:
+        records = Records.of(self.names)
+        record = applied_record.read(records, RECORD) or applied_record.Applied()
+        objects = (object_keys.find(records.cluster, key) for key in record.keys if key.kind in WORKLOADS)
+        return [live for live in objects if live and not is_leaving(live)]

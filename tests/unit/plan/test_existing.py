@@ -15,7 +15,7 @@ from sandbox.components.cluster.existing.tenant import user_at_host
 from sandbox.components.edge.step import ForwardedEdgeStep, ForwardedPortsStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.registry.external_step import TeamRegistryStep
-from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.components.workloads.chart_archives import ChartPullStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from sandbox.components.workloads import applying
-from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered, without_webhooks
+from sandbox.components.workloads.applying import (
+    NOT_READY,
+    apply_all,
+    attempt_changed,
+    await_nodes,
+    unanswered,
+    without_webhooks,
+)
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.names import Names
@@ -129,14 +136,6 @@ def test_other_fixed_fields_are_named_with_a_fix(
     assert len(caught.value.details) <= 400
 
 
-def test_other_refusals_are_the_clusters_message(cluster: Cluster, server: ApiServer) -> None:
-    path = "/apis/apps/v1/namespaces/shop/deployments/web"
-    server.objects[path] = made("Deployment", "web", size=1)
-    refuse(server, path, 'Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be positive')
-    with pytest.raises(ClusterError, match="applying Deployment shop/web failed"):
-        attempt_changed(cluster, made("Deployment", "web", size=2), ours=(), context="c", say=print, recreated=[])
-
-
 def widget(name: str) -> Manifest:
     return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
 
@@ -219,3 +218,37 @@ def test_pods_behind_a_webhook_are_named_with_their_faults(cluster: Cluster, ser
     (said,) = unanswered(cluster, f"{REFUSED}\n{REFUSED}")
     assert said == "pod ops/guard-1, container guard: CrashLoopBackOff, restarted 4 times"
     assert list(unanswered(cluster, "the server could not find the requested resource")) == []
+
+
+NODES = ("demo-control-plane", "demo-worker", "demo-worker2")
+
+
+def node(name: str, *taints: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints]}}
+
+
+def put(server: ApiServer, *nodes: dict[str, Any]) -> None:
+    server.kinds["/api/v1"]["Node"] = ("nodes", False)
+    server.objects |= {f"/api/v1/nodes/{one['metadata']['name']}": one for one in nodes}
+
+
+def test_nodes_that_join_are_awaited(names: Names, server: ApiServer) -> None:
+    put(server, node(NODES[0], "node-role.kubernetes.io/control-plane"))
+    joining = [(node(NODES[1]), node(NODES[2], NOT_READY)), (node(NODES[2]),)]
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        put(server, *joining.pop(0))
+
+    await_nodes(Cluster(names.kubeconfig), NODES, say)
+    assert said == ["waiting for demo-worker, demo-worker2", "waiting for demo-worker2"] and not joining
+
+
+def test_lost_node_and_node_alone_are_not_awaited(names: Names, server: ApiServer) -> None:
+    said: list[str] = []
+    await_nodes(Cluster(names.kubeconfig), NODES[:1], said.append)
+    assert not server.asked
+    put(server, node(NODES[0]), node(NODES[1]), node(NODES[2], "node.kubernetes.io/unreachable"))
+    await_nodes(Cluster(names.kubeconfig), NODES, said.append)
+    assert said == []

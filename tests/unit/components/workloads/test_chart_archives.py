@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, is_pulled
-from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, ChartPullStep, is_pulled
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.errors import SandboxError, UsageError

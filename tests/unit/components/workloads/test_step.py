@@ -14,8 +14,9 @@ import pytest
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.step import ApplyStep, OneNamespace, start_advice
+from sandbox.components.workloads.step import ApplyStep, OneNamespace, WorkloadsStep, start_advice
 from sandbox.errors import SandboxError
+from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
 from sandbox.names import LABEL, SYSTEM_NAMESPACE, Names
 from sandbox.step import State
@@ -148,22 +149,6 @@ def test_killed_apply_is_not_ready_and_keeps_its_record(
     assert B not in server.objects
 
 
-def test_error_of_a_failed_apply_has_its_pods_words(names: Names, server: ApiServer) -> None:
-    """`up` that failed as pods do not start, then `status` → which; the manifests have not changed."""
-    server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
-    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}
-    web = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", "namespace": "shop"},
-        "spec": spec,
-    }
-    made = step(names, (SHOP, web))
-    made.place(lambda _: None)
-    found = made.check()
-    assert (found.state, found.detail) == (State.DRIFTED, "Deployment shop/web: not yet seen by its controller")
-
-
 @pytest.mark.security(20)
 def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
     """A pod writes the record of what was applied → nothing that it names is deleted, and `up` writes its own."""
@@ -242,3 +227,41 @@ def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
 )
 def test_advice_depends_on_the_pods_messages(said: str, fix: str) -> None:
     assert start_advice(said, Path("images.yaml")).startswith(fix)
+
+
+APP = "/apis/apps/v1/namespaces/shop/deployments/app"
+
+
+def remember(names: Names) -> None:
+    places = [ObjectKey("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
+    applied_record.write(Records.of(names), "applied", [*places, ObjectKey("v1", "ConfigMap", "shop", "a")], "digest")
+
+
+def deployment(ready: int) -> dict[str, object]:
+    status = {"readyReplicas": ready, "updatedReplicas": 1, "replicas": 1, "observedGeneration": 1}
+    metadata = {"name": "app", "namespace": "shop", "generation": 1}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": status}
+
+
+def test_nothing_applied_needs_no_wait(names: Names, server: ApiServer) -> None:
+    assert WorkloadsStep(names).check().state is State.READY
+
+
+def test_rollout_waits_for_applied_objects_that_still_exist(names: Names, server: ApiServer) -> None:
+    server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
+    remember(names)
+    server.objects[APP] = deployment(ready=0)
+    step = WorkloadsStep(names)
+    found = step.check()
+    assert (found.state, found.detail) == (State.DRIFTED, "Deployment shop/app: 0 of 1 pods ready")
+    timer = threading.Timer(0.3, server.objects.__setitem__, (APP, deployment(ready=1)))
+    timer.start()
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    timer.join()
+    assert step.undo() is False
+    server.objects[APP] = {
+        **deployment(ready=0),
+        "metadata": {"name": "app", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+    }
+    assert step.check().state is State.READY
