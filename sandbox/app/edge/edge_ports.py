@@ -12,7 +12,6 @@ from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up, require_known
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import edge_folder, host_ports, routes
-from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.config.schema.edge_schema import USUAL
@@ -130,10 +129,10 @@ def statuses() -> tuple[PortStatus, ...]:
 
 def _status(route: Route, port: Port) -> PortStatus:
     try:
-        ports = HostPorts(user_home().sandbox(route.name))
+        cluster = Cluster(user_home().sandbox(route.name).kubeconfig)
         forward = next((each for each in route.forwards if each.name == port.to), None)
         service = f"{forward.namespace}/{forward.target.removeprefix('service/')}:{forward.port}" if forward else ""
-        backend = ports.backend(service or port.to, direct=bool(forward))
+        backend = host_ports.backend(cluster, service or port.to, direct=bool(forward))
         ready, detail = backend.ready, str(backend)
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"
@@ -167,7 +166,7 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
     with session.alone(route.name, "port"):
         target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy)
         with suppress(ClusterError):  # a Service that does not exist yet may be created later
-            trouble, has_others = HostPorts(home.sandbox(route.name)).mismatch(target)
+            trouble, has_others = host_ports.mismatch(Cluster(home.sandbox(route.name).kubeconfig), target)
             if trouble:
                 again = f"sandbox edge port add {port or 'auto'} {to.partition(':')[0]}:PORT, with one of these"
                 raise UsageError(trouble, fix=again if has_others else "give it a selector: ports are routed to pods")

@@ -71,10 +71,8 @@ class EdgeContainer:
 
     def must_restart(self) -> bool:
         """Tell whether a port moves to another address: HAProxy cannot open it there while it has it here."""
-        if not self.place.host:
-            return False
         before, after = edge_folder.loaded_binds(self.folder), edge_folder.binds(self.folder, self.place)
-        return bool({bind.port for bind in before - after} & {bind.port for bind in after - before})
+        return self.place.host and bool({bind.port for bind in before - after} & {bind.port for bind in after - before})
 
     def find(self) -> Container | None:
         return self.engine.container(self.name)
@@ -84,7 +82,11 @@ class EdgeContainer:
         if not self.place.host and self.engine.network(self.network) is None:
             self.engine.create_network(self.network, self.home.labels)
         labelled.make_room(self.engine, self.name, self.home)
-        self._make_run_folder()
+        # Made anew for the admin socket: that of an earlier container may belong to another group.
+        folder = self.folder / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o770)  # the container's root is in the user's group; the folder above keeps others out
         # Its files are there before it starts, so that it finds the nodes at once: a waiting client would be refused.
         joined = {name: spare_address(self.engine, name) for name in self._networks if self.engine.network(name)}
         spec = replace(self._spec(image), joined=joined, folders={haproxy.FOLDER: self._files()})
@@ -134,39 +136,32 @@ class EdgeContainer:
         """Put the files for the routes into an existing container; HAProxy reads them when it is reloaded or starts."""
         self.engine.put_files(self.name, haproxy.FOLDER, self._files())
 
-    def restore(self, image: str) -> None:
-        """Have it serve the present routes, after a change that failed."""
-        if self.find():
-            self.put_files()
-        elif routes.load(self.folder) or routes.load_registries(self.folder):
-            self.start(image)
-
     def drift(self, container: Container, image: str) -> str | None:
+        """Return why the container has to be recreated for the present routes, or None."""
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(image):
             return "runs another image"
         if container.labels.get(MADE) != self._spec(image).labels[MADE]:
             return "has other settings, ports or networks"
+        if self.must_restart():
+            return "has a port at another address"
         return next((f"is not on the network {name}" for name in self.missing()), None)
 
     def _files(self) -> Mapping[str, Placed]:
         """Return all files for HAProxy; only its group may read the keys, and keys that no route needs are emptied."""
-        content, group = edge_folder.content(self.folder, self.place), self._user[1]
-        stale = [path for path in (self.folder / "keys").glob("*.pem") if f"keys/{path.name}" not in content]
-        for path in stale:
-            path.unlink()
-        placed = {"keys": Placed(None, 0o750, (0, group))}
-        for name, data in {**{f"keys/{path.name}": b"" for path in stale}, **content}.items():
-            placed[name] = Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data)
-        return placed
-
-    def _make_run_folder(self) -> None:
-        """Recreate the folder of the admin socket: a socket of an earlier container may belong to another group."""
-        folder = self.folder / "run"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o770)  # the container's root is in the user's group; the folder above keeps others out
+        content, group = dict(edge_folder.content(self.folder, self.place)), self._user[1]
+        for path in (self.folder / "keys").glob("*.pem"):
+            if f"keys/{path.name}" not in content:
+                path.unlink()
+                content[f"keys/{path.name}"] = b""
+        return {
+            "keys": Placed(None, 0o750, (0, group)),
+            **{
+                name: Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data)
+                for name, data in content.items()
+            },
+        }
 
     def _silence(self) -> str | None:
         container = self.find()

@@ -17,7 +17,7 @@ from sandbox.components.edge.route import Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.services import endpoint_slices, is_serving, offered
-from sandbox.names import HOST_PORT, Names
+from sandbox.names import HOST_PORT
 from sandbox.quantities import count
 from sandbox.step import State, Status
 
@@ -58,107 +58,90 @@ class Backend:
         return self.trouble or f"{count(self.ready, 'pod') if self.ready else 'no pods'} ready"
 
 
-@dataclass(frozen=True)
-class HostPorts:
-    names: Names
+def status(cluster: Cluster, ports: Sequence[Port], node_ports: Mapping[str, int]) -> Status:
+    """Compare the cluster's objects with `ports`, and the edge's routes with the cluster.
 
-    @property
-    def _cluster(self) -> Cluster:
-        return Cluster(self.names.kubeconfig)
+    A Service that does not exist is no fault of the sandbox: the user may create it later.
+    """
+    targets = _targets(ports)
+    copies = {_target_of(service): service for service in cluster.list("v1", "Service", selector=_IS_OURS)}
+    if stray := copies.keys() - targets.keys():
+        return Status(State.DRIFTED, f"{min(stray)} is no longer in the spec")
+    manifests, missing = _services(cluster, targets)
+    for to, manifest in manifests.items():
+        if to not in copies:
+            return Status(State.ABSENT, f"{to} is not routed yet")
+        if content_hash.mark(copies[to]) != content_hash.mark(manifest):
+            return Status(State.DRIFTED, f"{to} has changed")
+        if node_ports.get(to) != _node_port(copies[to]):
+            return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
+    if old := outdated(cluster, ports):
+        return Status(State.DRIFTED, old)
+    return Status(State.READY, "; ".join((", ".join(f"{port} → {port.to}" for port in ports), *missing)))
 
-    def status(self, ports: Sequence[Port], node_ports: Mapping[str, int]) -> Status:
-        """Compare the cluster's objects with `ports`, and the edge's routes with the cluster.
 
-        A Service that does not exist is no fault of the sandbox: the user may create it later.
-        """
-        cluster, targets = self._cluster, _targets(ports)
-        copies = {_target_of(service): service for service in cluster.list("v1", "Service", selector=_IS_OURS)}
-        if stray := copies.keys() - targets.keys():
-            return Status(State.DRIFTED, f"{min(stray)} is no longer in the spec")
-        manifests, missing = _services(cluster, targets)
-        for to, manifest in manifests.items():
-            if to not in copies:
-                return Status(State.ABSENT, f"{to} is not routed yet")
-            if content_hash.mark(copies[to]) != content_hash.mark(manifest):
-                return Status(State.DRIFTED, f"{to} has changed")
-            if node_ports.get(to) != _node_port(copies[to]):
-                return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
-        if outdated := self.outdated(ports):
-            return Status(State.DRIFTED, outdated)
-        return Status(State.READY, "; ".join((", ".join(f"{port} → {port.to}" for port in ports), *missing)))
+def outdated(cluster: Cluster, ports: Sequence[Port]) -> str | None:
+    """Return a Service whose endpoints have other addresses than its pods, or None.
 
-    def outdated(self, ports: Sequence[Port]) -> str | None:
-        """Return a Service whose endpoints have other addresses than its pods, or None.
-
-        Pods get new addresses when their node starts. Until the cluster's controllers have a leader again, which takes
-        seconds, Services lead to other pods.
-        """
-        cluster = self._cluster
-        for to, target in _targets(ports).items():
-            addresses = {
-                pod["metadata"]["name"]: (pod.get("status") or {}).get("podIP")
-                for pod in cluster.list("v1", "Pod", target.namespace)
-            }
-            for part in endpoint_slices(cluster, target.namespace, target.name):
-                for end in part.get("endpoints") or ():
-                    pod = (end.get("targetRef") or {}).get("name")
-                    if pod and addresses.get(pod) not in end["addresses"]:
-                        return f"the endpoints of {to} are of an earlier start"
-        return None
-
-    def reconcile(self, ports: Sequence[Port]) -> tuple[Mapping[str, int], Sequence[str]]:
-        """Create the cluster's objects for `ports` and remove those for others; raises SandboxError.
-
-        Returns the port of every node for each Service, and what is missing in words.
-        """
-        cluster, targets = self._cluster, _targets(ports)
-        for service in cluster.list("v1", "Service", selector=_IS_OURS):
-            if _target_of(service) not in targets:
-                cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
-        manifests, missing = _services(cluster, targets)
-        cluster.apply_all(tuple(manifests.values()))
-        node_ports = {to: _node_port(cluster.live(manifest) or {"spec": {}}) for to, manifest in manifests.items()}
-        return {to: number for to, number in node_ports.items() if number}, missing
-
-    def mismatch(self, port: Port) -> tuple[str, bool]:
-        """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
-
-        Raises SandboxError.
-        """
-        cluster, target = self._cluster, Target.parse(port.to)
-        service = cluster.get("v1", "Service", target.service, target.namespace)
-        if service is None:
-            return "", True
-        return _service(cluster, target)[1], bool(service["spec"].get("selector"))
-
-    def backend(self, to: str, *, direct: bool = False) -> Backend:
-        """Return the backend of the Service `to`, `direct` where clients reach it without a Service of the sandbox's.
-
-        Raises SandboxError where the cluster does not answer.
-        """
-        cluster, target = self._cluster, Target.parse(to)
-        # An account of one namespace may not ask whether there are others.
-        if direct and cluster.get("v1", "Service", target.service, target.namespace) is None:
-            return Backend(0, f"there is no Service {target.namespace}/{target.service}")
-        trouble = _service(cluster, target)[1]
-        if trouble:
-            return Backend(0, trouble)
-        slices = endpoint_slices(cluster, target.namespace, target.service if direct else target.name)
-        if not slices:
-            return Backend(0, "not routed yet; run sandbox up")
-        ends = [end for part in slices for end in part.get("endpoints") or ()]
-        ready = {address for end in ends if is_serving(end) for address in end["addresses"]}
-        return Backend(len(ready))
+    Pods get new addresses when their node starts. Until the cluster's controllers have a leader again, which takes
+    seconds, Services lead to other pods.
+    """
+    for to, target in _targets(ports).items():
+        pods = cluster.list("v1", "Pod", target.namespace)
+        addresses = {pod["metadata"]["name"]: (pod.get("status") or {}).get("podIP") for pod in pods}
+        for part in endpoint_slices(cluster, target.namespace, target.name):
+            for end in part.get("endpoints") or ():
+                pod = (end.get("targetRef") or {}).get("name")
+                if pod and addresses.get(pod) not in end["addresses"]:
+                    return f"the endpoints of {to} are of an earlier start"
+    return None
 
 
 def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
-    """Create the cluster's objects for `ports` and route the edge there; returns what is missing.
+    """Create the cluster's objects for `ports`, remove others, and route the edge there; returns what is missing.
 
     Raises SandboxError.
     """
-    node_ports, missing = HostPorts(edge.names).reconcile(ports)
-    edge.route_ports(node_ports)
+    cluster, targets = Cluster(edge.names.kubeconfig), _targets(ports)
+    for service in cluster.list("v1", "Service", selector=_IS_OURS):
+        if _target_of(service) not in targets:
+            cluster.delete("v1", "Service", service["metadata"]["name"], service["metadata"]["namespace"])
+    manifests, missing = _services(cluster, targets)
+    cluster.apply_all(tuple(manifests.values()))
+    node_ports = {to: _node_port(cluster.live(manifest) or {"spec": {}}) for to, manifest in manifests.items()}
+    edge.route_ports({to: number for to, number in node_ports.items() if number})
     return missing
+
+
+def mismatch(cluster: Cluster, port: Port) -> tuple[str, bool]:
+    """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
+
+    Raises SandboxError.
+    """
+    target = Target.parse(port.to)
+    service = cluster.get("v1", "Service", target.service, target.namespace)
+    if service is None:
+        return "", True
+    return _service(cluster, target)[1], bool(service["spec"].get("selector"))
+
+
+def backend(cluster: Cluster, to: str, *, direct: bool = False) -> Backend:
+    """Return the backend of the Service `to`, `direct` where clients reach it without a Service of the sandbox's.
+
+    Raises SandboxError where the cluster does not answer.
+    """
+    target = Target.parse(to)
+    # An account of one namespace may not ask whether there are others.
+    if direct and cluster.get("v1", "Service", target.service, target.namespace) is None:
+        return Backend(0, f"there is no Service {target.namespace}/{target.service}")
+    if trouble := _service(cluster, target)[1]:
+        return Backend(0, trouble)
+    slices = endpoint_slices(cluster, target.namespace, target.service if direct else target.name)
+    if not slices:
+        return Backend(0, "not routed yet; run sandbox up")
+    ends = [end for part in slices for end in part.get("endpoints") or ()]
+    ready = {address for end in ends if is_serving(end) for address in end["addresses"]}
+    return Backend(len(ready))
 
 
 def _targets(ports: Sequence[Port]) -> dict[str, Target]:
@@ -180,6 +163,7 @@ def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
+    """Return the Service of type NodePort for the target, or why there can be none."""
     service = cluster.get("v1", "Service", target.service, target.namespace)
     name = f"{target.namespace}/{target.service}"
     if service is None:
@@ -192,10 +176,6 @@ def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, s
     if port is None:
         has = ", ".join(str(each["port"]) for each in ports) or "none"
         return None, f"the Service {name} has no TCP port {target.port}; it has: {has}"
-    return _copy(target, port, spec["selector"]), ""
-
-
-def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) -> dict[str, Any]:
     metadata = {
         "name": target.name,
         "namespace": target.namespace,
@@ -204,5 +184,5 @@ def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) 
     }
     number = port["port"]
     served = {"name": "port", "protocol": "TCP", "port": number, "targetPort": port.get("targetPort", number)}
-    spec = {"type": "NodePort", "selector": dict(selector), "ports": [served]}
-    return content_hash.marked({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+    copy = {"type": "NodePort", "selector": dict(spec["selector"]), "ports": [served]}
+    return content_hash.marked({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": copy}), ""

@@ -20,10 +20,6 @@ from sandbox.step import State, Status
 NOT_RUNNING = "the edge is not running; `sandbox up` starts it"
 
 
-def _silent(_: str) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Edge:
     """The one HAProxy container of `image`, as the sandbox `names` uses it; it is removed with the last route.
@@ -52,7 +48,7 @@ class Edge:
     def registry_status(self, registry: RegistryRoute) -> Status:
         return self._checked(lambda: self._of_registry(registry))
 
-    def publish(self, route: Route, say: Callable[[str], None] = _silent) -> None:
+    def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
         """Serve the sandbox by `route`, with its certificate and what commands added.
 
         Raises SandboxError; then everything is served as before.
@@ -68,7 +64,7 @@ class Edge:
                 edge_folder.save_key(self.folder, route.name, certificate)
             routes.save(self.folder, published)
 
-    def publish_registry(self, registry: RegistryRoute, say: Callable[[str], None] = _silent) -> None:
+    def publish_registry(self, registry: RegistryRoute, say: Callable[[str], None] = lambda _: None) -> None:
         """Serve the port of the sandbox's registry. Raises SandboxError; then everything is served as before."""
         with self._changing(say):
             routes.save_registry(self.folder, registry)
@@ -93,34 +89,30 @@ class Edge:
     @contextmanager
     def _changing(self, say: Callable[[str], None]) -> Iterator[None]:
         """Have the edge follow what the block changes in the folder, or undo the change."""
+        name, home = self.names.name, self.names.home
         with edge_folder.alone(self.folder):
-            route = routes.find(routes.load(self.folder), self.names.name)
-            registry = routes.registry_of(self.folder, self.names.name)
+            route, registry = routes.find(routes.load(self.folder), name), routes.registry_of(self.folder, name)
             yield
             try:
-                self._follow(say)
+                forwarder.follow(home)
+                forwarder.wait(home, name)
+                box = self._box
+                container = box.find()
+                if container and not box.drift(container, self.image):
+                    box.follow()
+                else:
+                    if container and container.running:
+                        say("open connections of all sandboxes end: the edge's container is recreated")
+                    box.start(self.image)
             except BaseException:
-                self._restore(route, registry)
+                routes.save(self.folder, route) if route else routes.remove(self.folder, name)
+                routes.save_registry(self.folder, registry) if registry else routes.remove_registry(self.folder, name)
+                with suppress(SandboxError):
+                    if self._box.find():
+                        self._box.put_files()
+                    elif routes.load(self.folder) or routes.load_registries(self.folder):
+                        self._box.start(self.image)
                 raise
-
-    def _follow(self, say: Callable[[str], None]) -> None:
-        forwarder.follow(self.names.home)
-        forwarder.wait(self.names.home, self.names.name)
-        box = self._box
-        container = box.find()
-        if container is None or box.drift(container, self.image) or box.must_restart():
-            if container and container.running:
-                say("open connections of all sandboxes end: the edge's container is recreated")
-            box.start(self.image)
-        else:
-            box.follow()
-
-    def _restore(self, route: Route | None, registry: RegistryRoute | None) -> None:
-        name = self.names.name
-        routes.save(self.folder, route) if route else routes.remove(self.folder, name)
-        routes.save_registry(self.folder, registry) if registry else routes.remove_registry(self.folder, name)
-        with suppress(SandboxError):
-            self._box.restore(self.image)
 
     def _withdrawn(self, remove: Callable[[], bool]) -> bool:
         with edge_folder.alone(self.folder):
@@ -134,7 +126,7 @@ class Edge:
             image = self.image or container.image
             if not container.running:
                 box.put_files()
-            elif box.drift(container, image) or box.must_restart():
+            elif box.drift(container, image):
                 box.start(image)
             else:
                 box.follow()
@@ -155,8 +147,7 @@ class Edge:
         mine = routes.find(routes.load(self.folder), route.name)
         if mine is None or self._box.find() is None:
             return Status(State.ABSENT)
-        wanted = routes.with_added(self.folder, replace(route, since=mine.since, node_ports=mine.node_ports))
-        if mine != wanted:
+        if mine != routes.with_added(self.folder, replace(route, since=mine.since, node_ports=mine.node_ports)):
             return Status(State.DRIFTED, "the route has another target")
         reason = self._drift()
         if not reason and self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
@@ -177,11 +168,9 @@ class Edge:
         container = box.find()
         if container is None:
             return "has gone"
-        if reason := box.drift(container, self.image):
-            return reason
-        if not edge_folder.is_current(self.folder, box.place):
-            return "has an old configuration"
-        return forwarder.trouble(self.names.home, self.names.name)
+        if edge_folder.is_current(self.folder, box.place):
+            return box.drift(container, self.image) or forwarder.trouble(self.names.home, self.names.name)
+        return box.drift(container, self.image) or "has an old configuration"
 
     @property
     def _box(self) -> EdgeContainer:

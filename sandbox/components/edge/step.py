@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sandbox.components.edge import forwarder, routes
-from sandbox.components.edge.host_ports import HostPorts, Target, publish
+from sandbox.components.edge import forwarder, host_ports, routes
+from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.engine import Bind, Engine
@@ -55,14 +55,14 @@ class EdgeStep:
         return Edge(self.engine, self.names, self.image)
 
     def _route(self) -> Route:
-        first, *others = map(self._located, self.nodes())
-        return replace(self.route, upstream=first, replicas=tuple(others))
-
-    def _located(self, node: str) -> str:
-        """Return a node's HOST[:PORT] with its address, or its name as long as it has none."""
-        host, colon, port = node.partition(":")
-        container = self.engine.container(host)
-        return f"{(container.addresses.get(self.route.network) if container else None) or host}{colon}{port}"
+        located = []
+        for node in self.nodes():
+            # By its address, or its name as long as it has none.
+            host, colon, port = node.partition(":")
+            container = self.engine.container(host)
+            address = container.addresses.get(self.route.network) if container else None
+            located.append(f"{address or host}{colon}{port}")
+        return replace(self.route, upstream=located[0], replicas=tuple(located[1:]))
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,17 @@ class PortsStep(NothingToUndo):
         route = self._route
         if route is None:
             return Status(State.ABSENT)
-        return HostPorts(self.names).status(route.every_port, dict(route.node_ports))
+        return host_ports.status(Cluster(self.names.kubeconfig), route.every_port, dict(route.node_ports))
 
     def apply(self, work: Work) -> None:
         route = self._route
         if route is None:
             return
-        for missing in publish(Edge(self.engine, self.names, self.image), route.every_port):
+        for missing in host_ports.publish(Edge(self.engine, self.names, self.image), route.every_port):
             work.say(missing)
+        cluster = Cluster(self.names.kubeconfig)
         wait_until(
-            lambda: HostPorts(self.names).outdated(route.every_port), what=self.title, timeout=TIMEOUT, say=work.say
+            lambda: host_ports.outdated(cluster, route.every_port), what=self.title, timeout=TIMEOUT, say=work.say
         )
 
     @property

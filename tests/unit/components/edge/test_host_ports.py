@@ -10,10 +10,11 @@ import pytest
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge import step as edge_steps
 from sandbox.components.edge.haproxy import Place
-from sandbox.components.edge.host_ports import HostPorts, Target
+from sandbox.components.edge.host_ports import Target, backend
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
 from sandbox.names import Home, Names
 from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
@@ -102,7 +103,7 @@ def test_port_without_a_service_is_reported_and_up_goes_on(
     step.apply(telling)
     assert trouble in telling.said[0]
     assert step.check().state is State.READY and trouble in step.check().detail
-    assert trouble in str(HostPorts(step.names).backend(to))
+    assert trouble in str(backend(Cluster(step.names.kubeconfig), to))
 
 
 def test_service_that_is_created_later_is_routed_by_the_next_up(step: PortsStep, server: ApiServer) -> None:
@@ -157,9 +158,9 @@ def test_endpoints_of_an_earlier_start_are_waited_for(
 
 
 def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
-    ports = HostPorts(step.names)
+    cluster = Cluster(step.names.kubeconfig)
     server.objects[THEIRS] = service()
-    assert str(ports.backend(DB.to)) == "not routed yet; run sandbox up"
+    assert str(backend(cluster, DB.to)) == "not routed yet; run sandbox up"
     ends = [
         {"addresses": ["10.244.0.5"], "conditions": {"ready": True}},
         {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
@@ -168,7 +169,7 @@ def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
     labels = {"kubernetes.io/service-name": Target.parse(DB.to).name}
     path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
     server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": ends}
-    assert (ports.backend(DB.to).ready, str(ports.backend(DB.to))) == (2, "2 pods ready")
+    assert (backend(cluster, DB.to).ready, str(backend(cluster, DB.to))) == (2, "2 pods ready")
 
 
 @pytest.mark.fault(92)
