@@ -7,27 +7,48 @@ ends too, or reports errors, and its successor finds the next pod.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import time
 from pathlib import Path
 
-from sandbox.components.edge import forwarder_process, routes
-from sandbox.components.edge.route import LOOPBACK, REGISTRY
+from sandbox.components.edge import routes
+from sandbox.components.edge.route import LOOPBACK, REGISTRY, Forward
 from sandbox.errors import SandboxError
 from sandbox.names import Home
-from sandbox.system import daemon, files, host_network
+from sandbox.system import daemon, files, host_network, process
 from sandbox.system.process import last_lines
 from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 30.0  # seconds until a forward accepts connections
-LARGEST_LOG = 1 << 20  # bytes
+POLL = 0.2  # seconds between two looks at the routes
+PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two attempts
+PROVEN = 10.0  # seconds after which a forward has worked
+_ORDINARY = re.compile(r"Forwarding from |Handling connection for ")
+# kubectl says this, and goes on, where the pod of the forward has gone.
+_BROKEN = re.compile(r"lost connection to pod|error forwarding port|error creating (error|forwarding) stream")
+
+_log = logging.getLogger(__name__)
 
 
 def follow(home: Home) -> None:
-    if routes.forwards(home.edge):
-        if daemon.find(_record(home)) is None:
-            _start(home)
-    elif daemon.end(_record(home)):
-        log(home).unlink(missing_ok=True)
-        home.kubectl.unlink(missing_ok=True)
+    """Start the process if a route needs a forward, and end it if none does."""
+    record = _record(home)
+    if not routes.forwards(home.edge):
+        if daemon.end(record):
+            log(home).unlink(missing_ok=True)
+            home.kubectl.unlink(missing_ok=True)
+    elif daemon.find(record) is None:
+        files.make_private_dir(home.forwards)
+        # -P, since the current folder may contain a package of our name.
+        argv = (sys.executable, "-P", "-m", __name__, str(home.edge), str(home.kubectl))
+        daemon.start(argv, log_to=log(home), record=record)
 
 
 def use(home: Home, kubectl: Path) -> None:
@@ -42,9 +63,10 @@ def wait(home: Home, sandbox: str) -> None:
     try:
         wait_until(lambda: trouble(home, sandbox), what="kubectl port-forward", timeout=TIMEOUT, pause=0.1)
     except WaitTimeout as error:
+        output = (files.content(log(home)) or b"").decode(errors="replace")
         raise SandboxError(
             "the cluster is not reached by kubectl port-forward",
-            details=f"{error.details}\n{last_lines(_output(home))}".strip(),
+            details=f"{error.details}\n{last_lines(output)}".strip(),
             fix="see that kubectl port-forward works for your account; docs/existing.md has the rights that it needs",
             id="port-forward",
         ) from error
@@ -69,12 +91,58 @@ def _record(home: Home) -> Path:
     return home.forwards / "process.json"
 
 
-def _output(home: Home) -> str:
-    return log(home).read_text(encoding="utf-8", errors="replace") if log(home).exists() else ""
+async def _run(folder: Path, kubectl: Path) -> None:
+    """Keep a kubectl for each forward that the routes in the folder need, until a signal ends this."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    tasks: dict[Forward, asyncio.Task[None]] = {}
+    while not stopping.is_set():
+        with contextlib.suppress(SandboxError):  # a damaged route; what was forwarded before still is
+            forwards = set(routes.forwards(folder))
+            for gone in tasks.keys() - forwards:
+                tasks.pop(gone).cancel()
+            for new in forwards - tasks.keys():
+                tasks[new] = asyncio.create_task(_keep(new, kubectl))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), POLL)
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
-def _start(home: Home) -> None:
-    files.make_private_dir(home.forwards)
-    if log(home).exists() and log(home).stat().st_size > LARGEST_LOG:
-        log(home).unlink()
-    daemon.start(forwarder_process.argv(home), log_to=log(home), record=_record(home))
+async def _keep(forward: Forward, kubectl: Path) -> None:
+    # Even if this process is killed, kubectl must not stay behind (setpriv of util-linux).
+    leash = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    options = [f"--kubeconfig={forward.kubeconfig}", f"--namespace={forward.namespace}"]
+    ports = f"{forward.local}:{forward.port}"
+    argv = [*leash, str(kubectl), *options, "port-forward", f"--address={LOOPBACK}", forward.target, ports]
+    pause, logged = PAUSE, ""
+    while True:
+        if Path(forward.kubeconfig).exists():  # else the cluster is still being made
+            since = time.monotonic()
+            try:
+                async with process.attend(argv) as lines:
+                    while line := (await lines.readline()).decode(errors="replace").strip():
+                        if not _ORDINARY.match(line) and line != logged:
+                            logged = line
+                            _log.warning("%s in %s: %s", forward.target, forward.namespace, line[:300])
+                        if _BROKEN.search(line):
+                            break
+            except (SandboxError, OSError) as error:
+                _log.warning("%s: %s", forward.target, error)
+            pause = PAUSE if time.monotonic() - since > PROVEN else min(2 * pause, LONGEST_PAUSE)
+        await asyncio.sleep(pause)
+
+
+def main() -> None:
+    """`python -m sandbox.components.edge.forwarder FOLDER KUBECTL`: run the port-forwards of the routes in FOLDER."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o077)
+    asyncio.run(_run(Path(sys.argv[1]), Path(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()

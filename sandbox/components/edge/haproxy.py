@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sandbox.components.edge import haproxy_http, haproxy_registry, haproxy_tcp, listening
+from sandbox.components.edge import haproxy_http, haproxy_ports, listening
 from sandbox.components.edge.listening import OPEN_PORT, PORT
 from sandbox.components.edge.route import LOOPBACK, RegistryRoute, Route
 from sandbox.engine import Bind
@@ -76,9 +76,6 @@ _PROOF = """\
   http-check expect status 200
   timeout check 5s
 """
-# Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
-_ASKED = "check-ssl verify none check-alpn http/1.1 check-sni"
-
 # Where the engine publishes a port, its clients seem to be the engine, and only the port tells where they are.
 _PUBLISHED = f"""\
   bind :{PORT}
@@ -112,32 +109,26 @@ def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: 
     A client that asks for an unknown host gets the newest sandbox's page.
     """
     machine = LOOPBACK if place.host else haproxy_http.MACHINE
-    sections = (
-        _https(routes, place),
-        *(_passed(route, machine) for route in routes),
-        haproxy_http.render(routes, machine),
-        haproxy_tcp.render(routes, place.listen, machine, ipv6=place.ipv6),
-        haproxy_registry.render(registries, place.listen, machine),
-    )
     user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
+    sections = [_GLOBAL.format(user=user)]
+    if binds := listening.https(routes, ipv6=place.ipv6):
+        listens = "".join(map(_line, binds)) + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
+        sections.append(f"\nfrontend https\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n")
+    sections += [_passed(route, machine) for route in routes]
+    sections.append(haproxy_http.render(routes, machine))
+    sections.append(haproxy_ports.services(routes, place.listen, machine, ipv6=place.ipv6))
+    sections.append(haproxy_ports.registries(registries, place.listen, machine))
+    suffixes: dict[str, str] = {}
+    for route in routes:
+        suffixes |= {f".{route.domain}": route.name, **{f".{alias}": haproxy_http.LOOP for alias in route.aliases}}
     return {
-        "haproxy.cfg": _GLOBAL.format(user=user) + "".join(sections),
+        "haproxy.cfg": "".join(sections),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.ending),
         "exact.map": _map(dict(_exact(routes))),
-        "suffix.map": _map(dict(_suffixes(routes))),
+        "suffix.map": _map(suffixes),
         "terminate.map": _map(dict(haproxy_http.exact(routes))),
-        "alias.map": _map(dict(haproxy_http.suffixes(routes))),
+        "alias.map": _map(haproxy_http.suffixes(routes)),
     }
-
-
-def _https(routes: Sequence[Route], place: Place) -> str:
-    binds = listening.https(routes, ipv6=place.ipv6)
-    if not binds:
-        return ""
-    listens = _PUBLISHED
-    if place.host:
-        listens = "".join(map(_line, binds)) + "  acl local src 127.0.0.0/8 ::1\n"
-    return f"\nfrontend https\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n"
 
 
 def _line(bind: Bind) -> str:
@@ -151,7 +142,9 @@ def _passed(route: Route, machine: str) -> str:
         servers = "".join(f"  server {name} {node} init-addr libc,none\n" for name, node in reached)
         return f"\nbackend {route.name}\n{haproxy_http.NEAR}{servers}"
     # Both ends speak the PROXY protocol, so that applications see the client and not this container.
-    proof, asked = (_PROOF.format(host=route.proof), f" {_ASKED} {route.proof}") if route.proof else ("", "")
+    proof = _PROOF.format(host=route.proof) if route.proof else ""
+    # Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
+    asked = f" check-ssl verify none check-alpn http/1.1 check-sni {route.proof}" if route.proof else ""
     servers = "".join(
         f"  server {name} {node} send-proxy-v2 {haproxy_http.UNRESOLVED} {haproxy_http.CHECKED}{asked}\n"
         for name, node in haproxy_http.servers(route)
@@ -167,13 +160,7 @@ def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
         for host in route.every_host:
             yield host.host, haproxy_http.LOOP if host.terminate else route.name
         for port in route.tls_hosts:
-            yield port.host, haproxy_tcp.section(route, port)
-
-
-def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    for route in routes:
-        yield f".{route.domain}", route.name
-        yield from ((f".{alias}", haproxy_http.LOOP) for alias in route.aliases)
+            yield port.host, haproxy_ports.section(route, port)
 
 
 def _map(entries: Mapping[str, str]) -> str:

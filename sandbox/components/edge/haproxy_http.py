@@ -68,8 +68,12 @@ def render(routes: Sequence[Route], machine: str) -> str:
     """
     if not any(route.ending for route in routes):
         return ""
-    outside = (_outside(route, host, machine) for route in routes for host in route.every_host if host.to)
-    return _FRONT + "".join([*(_ingress(route) for route in routes if _asks(route)), *outside])
+    sections = [_FRONT]
+    for route in routes:
+        if route.aliases or any(host.terminate and not host.to for host in route.every_host):
+            sections.append(_ingress(route))
+    sections += [_outside(route, host, machine) for route in routes for host in route.every_host if host.to]
+    return "".join(sections)
 
 
 def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
@@ -84,8 +88,8 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
                 yield from ((name, backend(route, host)) for name in names if name)
 
 
-def suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    return ((f".{alias}", _name(route)) for route in routes for alias in route.aliases)
+def suffixes(routes: Sequence[Route]) -> dict[str, str]:
+    return {f".{alias}": _name(route) for route in routes for alias in route.aliases}
 
 
 def backend(route: Route, host: Host) -> str:
@@ -105,10 +109,6 @@ def reached(server: str, machine: str) -> str:
 
 def _name(route: Route) -> str:
     return f"{route.name}:http"
-
-
-def _asks(route: Route) -> bool:
-    return bool(route.aliases) or any(host.terminate and not host.to for host in route.every_host)
 
 
 def _ingress(route: Route) -> str:

@@ -27,11 +27,10 @@ def load(folder: Path) -> tuple[Route, ...]:
 
 
 def with_added(folder: Path, route: Route) -> Route:
-    hosts = (
-        Host(added.host, terminate=True, to=added.to) for added in load_added(folder) if added.sandbox == route.name
-    )
-    ports = (port for sandbox, port in added_ports(folder) if sandbox == route.name)
-    return replace(route, added_hosts=tuple(hosts), added_ports=tuple(ports))
+    added = (host for host in load_added(folder) if host.sandbox == route.name)
+    hosts = tuple(Host(host.host, terminate=True, to=host.to) for host in added)
+    ports = tuple(port for sandbox, port in added_ports(folder) if sandbox == route.name)
+    return replace(route, added_hosts=hosts, added_ports=ports)
 
 
 def save(folder: Path, route: Route) -> None:
@@ -39,8 +38,11 @@ def save(folder: Path, route: Route) -> None:
 
 
 def remove(folder: Path, name: str) -> bool:
-    """Remove one sandbox's route; returns whether it existed."""
-    return _remove(folder, name)
+    """Remove what is in the file `name` below the folder of routes; returns whether it existed."""
+    path = folder / "routes" / f"{name}.json"
+    existed = path.exists()
+    path.unlink(missing_ok=True)
+    return existed
 
 
 def load_registries(folder: Path) -> tuple[RegistryRoute, ...]:
@@ -52,7 +54,7 @@ def save_registry(folder: Path, registry: RegistryRoute) -> None:
 
 
 def remove_registry(folder: Path, name: str) -> bool:
-    return _remove(folder, f"registries/{name}")
+    return remove(folder, f"registries/{name}")
 
 
 def registry_of(folder: Path, name: str) -> RegistryRoute | None:
@@ -68,7 +70,7 @@ def save_added(folder: Path, route: AddedRoute) -> None:
 
 
 def remove_added(folder: Path, host: str) -> None:
-    _remove(folder, f"by-hand/{host}")
+    remove(folder, f"by-hand/{host}")
 
 
 def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
@@ -80,7 +82,7 @@ def save_port(folder: Path, name: str, port: Port) -> None:
 
 
 def remove_port(folder: Path, name: str, port: int) -> None:
-    _remove(folder, f"ports/{name}.{port}")
+    remove(folder, f"ports/{name}.{port}")
 
 
 def forwards(folder: Path, sandbox: str | None = None) -> tuple[Forward, ...]:
@@ -136,10 +138,3 @@ def _read_all(folder: Path, place: str, kind: TypeAdapter[T]) -> list[T]:
 
 def _write(folder: Path, name: str, content: bytes) -> None:
     files.write_private(folder / "routes" / f"{name}.json", content)
-
-
-def _remove(folder: Path, name: str) -> bool:
-    path = folder / "routes" / f"{name}.json"
-    existed = path.exists()
-    path.unlink(missing_ok=True)
-    return existed

@@ -14,7 +14,7 @@ from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.kubeconfig_lock import KubeconfigError
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Control, Server
-from sandbox.components.edge.haproxy_tcp import PREFIX
+from sandbox.components.edge.haproxy_ports import PREFIX
 from sandbox.engine import Engine
 from sandbox.names import Names
 from sandbox.system import files, tcp_connections
