@@ -19,7 +19,7 @@ from sandbox.components.edge.route import INGRESS, REGISTRY, Forward, RegistryRo
 from sandbox.components.edge.step import ForwardedEdgeStep, ForwardedPortsStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import Page, PageStep
-from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik, tenant_page
+from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, tenant_manifests, tenant_page
 from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.components.registry.in_cluster_step import (
     NAME,
@@ -210,12 +210,17 @@ def _edge(site: TenantSite) -> list[Step]:
 
 def _ingress(site: TenantSite) -> Step:
     namespace, page = site.place.namespace, _page(site)
-    traefik = TenantTraefik(image=site.image("traefik"), busybox=site.image("busybox"), namespace=namespace)
 
     def make() -> Sequence[Manifest]:
         # Once the page exists, the step `page` keeps it.
         first = () if site.place.cluster.get("v1", "ConfigMap", page.name, namespace) else (page.empty(),)
-        return site.objects([*first, *traefik.manifests(content_hash.digest(site.tls_secrets()))])
+        traefik = tenant_manifests(
+            image=site.image("traefik"),
+            busybox=site.image("busybox"),
+            namespace=namespace,
+            certificates=content_hash.digest(site.tls_secrets()),
+        )
+        return site.objects([*first, *traefik])
 
     return ObjectsStep(
         site.place,

@@ -54,7 +54,13 @@ def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -
     if not selector:
         return Fault(f"Service {place} has no ready addresses", "get endpointslices")
     pods = cluster.list("v1", "Pod", namespace, selector=selector)
-    state = ", ".join(map(_pod, pods)) or f"no pod has the labels {selector}"
+    states = []
+    for pod in pods:
+        status = pod.get("status") or {}
+        waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or ()]
+        reason = next((each["reason"] for each in waiting if each.get("reason")), None)
+        states.append(f"{pod['metadata']['name']} {reason or status.get('phase', 'Unknown')}")
+    state = ", ".join(states) or f"no pod has the labels {selector}"
     remedy = f"describe pods -l {selector}" if pods else "get pods --show-labels"
     return Fault(f"no ready pod behind Service {place}: {state}", remedy)
 
@@ -64,10 +70,3 @@ def ready(cluster: Cluster, namespace: str, service: str) -> set[str]:
     slices = endpoint_slices(cluster, namespace, service)
     ends = [end for part in slices for end in part.get("endpoints") or () if is_serving(end)]
     return {(end.get("targetRef") or {}).get("name") or where for end in ends for where in end.get("addresses") or ()}
-
-
-def _pod(pod: Mapping[str, Any]) -> str:
-    status = pod.get("status") or {}
-    waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or ()]
-    reason = next((each["reason"] for each in waiting if each.get("reason")), None)
-    return f"{pod['metadata']['name']} {reason or status.get('phase', 'Unknown')}"

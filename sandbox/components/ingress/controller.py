@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from string import Template
 from typing import Any
 
@@ -21,17 +21,3 @@ def template_text(name: str) -> str:
 def template_objects(name: str, **values: str) -> list[dict[str, Any]]:
     """Return the objects in the file `name`, with every `${placeholder}` replaced by its value."""
     return yaml_text.documents(Template(template_text(name)).substitute(values))
-
-
-def further_classes(names: Sequence[str]) -> list[Manifest]:
-    """Return an IngressClass for each name, served by the sandbox's controller."""
-    return [
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "IngressClass",
-            "metadata": {"name": name},
-            "spec": {"controller": SERVED_BY},
-        }
-        for name in dict.fromkeys(names)
-        if name != CLASS
-    ]

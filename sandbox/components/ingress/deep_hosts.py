@@ -27,9 +27,12 @@ def are_certified(spec: Spec) -> bool:
 
 
 def certifiable(ingress: Mapping[str, Any], domain: str) -> Iterable[str]:
-    """Return the hosts of an Ingress or route below the domain that only its certificate can be for."""
-    hosts = () if has_own_certificate(ingress) else ingress_hosts(ingress)
-    return (host for host in hosts if is_deep(host, domain) and _is_name(host))
+    """Yield the hosts of an Ingress or route below the domain that only its certificate can be for."""
+    for host in () if has_own_certificate(ingress) else ingress_hosts(ingress):
+        if is_deep(host, domain):
+            with suppress(UsageError):
+                check_host(host)
+                yield host
 
 
 def is_deep(host: str, domain: str) -> bool:
@@ -69,11 +72,3 @@ class DeepHosts:
     def _wanted(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> set[str]:
         routes = served_hosts.routes(cluster) if self.routes else ()
         return {host for ingress in (*ingresses, *routes) for host in certifiable(ingress, self.domain)}
-
-
-def _is_name(host: str) -> bool:
-    try:
-        check_host(host)
-    except UsageError:
-        return False
-    return True

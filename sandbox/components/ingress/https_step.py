@@ -63,15 +63,16 @@ class HttpsStep(NothingToUndo):
         if self.deep and (lacking := self.deep.lacking(Cluster(self.names.kubeconfig), ingresses)):
             return Status(State.DRIFTED, f"the certificate is not for {', '.join(lacking)}")
         wanted = self._wanted()
-        trouble = (
-            self._stale(wanted)
-            or self._passed_over(ingresses)
-            or self._unanswered(hosts, ingresses)
-            or next(map(str, self._served.outdated(hosts)), None)
-        )
+        trouble = self._stale(wanted)
+        if not trouble and self.namespace is None and ingresses:
+            # An Ingress whose class nothing serves, also while the controller still serves its hosts.
+            ignored = unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
+            trouble = next((f"{ingress} has the class '{name}'" for ingress, name in ignored.items()), None)
+        trouble = trouble or self._unanswered(hosts, ingresses) or next(map(str, self._served.outdated(hosts)), None)
         if trouble:
             return Status(State.DRIFTED, trouble)
-        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {wanted}")
+        number = "1 host answers" if len(hosts) == 1 else f"{len(hosts)} hosts answer"
+        return Status(State.READY, f"{number}, the domain with {wanted}")
 
     def apply(self, work: Work) -> None:
         ingresses = self._ingresses()
@@ -138,28 +139,23 @@ class HttpsStep(NothingToUndo):
             return next((trouble for trouble in (answer.result() for answer in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts | None) -> str | None:
+        """Return what is wrong with the domain at `bind`; one of its own certificates is right there too."""
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
-        address = bind.asked_at
-        answer = https_probe.ask(
-            self.domain, address=address, port=bind.port, root=self.root or self.names.root_certificate
-        )
-        place, served = f"{address}:{bind.port}", answer.certificate
+        address, root = bind.asked_at, self.root or self.names.root_certificate
+        answer = https_probe.ask(self.domain, address=address, port=bind.port, root=root)
+        place, pem = f"{address}:{bind.port}", answer.certificate
         if answer.status is None:  # the certificate that is served matters most when it is not trusted
-            served = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
-        difference = self._difference(place, served, wanted) if served else None
-        return difference or (f"{place}: {answer.trouble}" if answer.status is None else None)
-
-    def _difference(self, place: str, served_pem: str, wanted: Facts) -> str | None:
-        served = describe(served_pem.encode(), now=datetime.now(UTC))
-        if served.sha256 == wanted.sha256 or served.sha256 in self._own():
-            return None
-        return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
-
-    def _own(self) -> set[str]:
-        entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
-        leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
-        return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
+            pem = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
+        if pem:
+            now = datetime.now(UTC)
+            served = describe(pem.encode(), now=now)
+            leaves = [entry for entry in inventory(Keystore(self.names.keys), now=now) if entry.role == LEAF]
+            others = (entry.facts for entry in leaves if entry.facts and entry.name not in ("default", "domain"))
+            right = {wanted.sha256, *(facts.sha256 for facts in others if self.domain in facts.hosts)}
+            if served.sha256 not in right:
+                return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
+        return f"{place}: {answer.trouble}" if answer.status is None else None
 
     @property
     def _served(self) -> ServedCertificates:
@@ -176,13 +172,6 @@ class HttpsStep(NothingToUndo):
         paths = paths_of(ingresses)
         return self._first([partial(self._ask, host, paths.get(host, "/")) for host in hosts])
 
-    def _passed_over(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return an Ingress whose class nothing serves, also while the controller still serves its hosts."""
-        if self.namespace is not None or not ingresses:
-            return None
-        found = unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
-        return next((f"{ingress} has the class '{name}'" for ingress, name in found.items()), None)
-
     def _ask(self, host: str, path: str) -> str | None:
         """Return what is wrong with the host's answer; without a path, the page for unknown hosts is fine too."""
         bind = self.binds[0]
@@ -191,7 +180,3 @@ class HttpsStep(NothingToUndo):
         if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
             return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
         return None
-
-
-def _counted(hosts: int) -> str:
-    return "1 host answers" if hosts == 1 else f"{hosts} hosts answer"

@@ -60,7 +60,10 @@ class Page:
 
     def _manifest(self, known: Iterable[str], refused: Iterable[str]) -> dict[str, Any]:
         page = render(self.sandbox, known, port=self.port)
-        data = {**self.files, "404.html": page, "httpd.conf": HTTPD, "misdirected.yaml": _misdirected(refused)}
+        # A dot is written [.]: no level of quoting takes anything from it.
+        expression = "|".join(host.replace(".", "[.]") for host in sorted(refused))
+        misdirected = controller.template_text("misdirected.yaml").replace("${hosts}", expression) if expression else ""
+        data = {**self.files, "404.html": page, "httpd.conf": HTTPD, "misdirected.yaml": misdirected}
         metadata = {"name": self.name, "namespace": self.within or SYSTEM_NAMESPACE}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -70,25 +73,14 @@ def render(name: str, hosts: Iterable[str], *, port: int) -> str:
         f'<li><a href="https://{html.escape(host)}{port_suffix(port)}/">{html.escape(host)}</a></li>\n'
         for host in sorted(hosts)
     )
-    none = "<p><code>sandbox up</code> has not seen any yet.</p>"
-    content = f"<ul>\n{links}</ul>" if links else none
-    return Template(controller.template_text("page.html")).substitute(
-        title=_TITLE, name=html.escape(name), hosts=content
-    )
+    content = f"<ul>\n{links}</ul>" if links else "<p><code>sandbox up</code> has not seen any yet.</p>"
+    template = Template(controller.template_text("page.html"))
+    return template.substitute(title=_TITLE, name=html.escape(name), hosts=content)
 
 
 def is_default(page: str) -> bool:
     """Tell whether a page, or the first kilobyte of one, is the page that unknown hosts get."""
     return f"<title>{_TITLE}" in page
-
-
-def _misdirected(refused: Iterable[str]) -> str:
-    """Return Traefik's configuration for the hosts that have connections of their own; empty without such hosts."""
-    # A dot is written [.]: no level of quoting takes anything from it.
-    expression = "|".join(host.replace(".", "[.]") for host in sorted(refused))
-    if not expression:
-        return ""
-    return controller.template_text("misdirected.yaml").replace("${hosts}", expression)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,6 @@ from sandbox.system.wait import wait_until
 # applied.
 ANNOTATION = "sandbox.dev/certificate"
 MANAGER = "sandbox-certificates"
-KINDS = ("Deployment", "StatefulSet", "DaemonSet")
-FORBIDDEN = 403
 TIMEOUT = 180.0
 WIDTH = 8
 
@@ -70,7 +68,10 @@ class ServedCertificates:
     def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
         """Return those of `hosts`, and of the Secrets' hosts, that serve an older certificate."""
         present = {secret: facts for secret in self.secrets if (facts := self._facts(secret))}
-        current = {facts.sha256 for facts in (*present.values(), *self._of_edge())}
+        current = {facts.sha256 for facts in present.values()}
+        edge = self.keystore.leaf_files(EDGE_LEAF)
+        if edge.has_cert:
+            current.add(describe(edge.read().cert_pem, now=datetime.now(UTC)).sha256)
         # The ingress controller has the other Secrets, and watches them.
         applications = {secret: facts for secret, facts in present.items() if secret.leaf not in ("default", "domain")}
         named = {*hosts, *(host for secret in applications for host in secret.hosts)}
@@ -129,22 +130,15 @@ class ServedCertificates:
         pem_text = base64.b64decode(((live or {}).get("data") or {}).get("tls.crt", ""))
         return describe(pem_text, now=datetime.now(UTC)) if pem_text else None
 
-    def _of_edge(self) -> Iterator[Facts]:
-        files = self.keystore.leaf_files(EDGE_LEAF)
-        if files.has_cert:
-            yield describe(files.read().cert_pem, now=datetime.now(UTC))
-
     def _workloads(self, secret: TlsSecret) -> tuple[Manifest, ...]:
-        workloads = (workload for kind in KINDS for workload in self._of_kind(secret.namespace, kind))
+        workloads: list[Manifest] = []
+        for kind in ("Deployment", "StatefulSet", "DaemonSet"):
+            try:
+                workloads += self.cluster.list("apps/v1", kind, secret.namespace)
+            except ClusterError as error:
+                if error.status != 403:  # in a shared cluster the user may have no right to them
+                    raise
         return tuple(each for each in workloads if not is_leaving(each) and secret.secret in set(_secrets_of(each)))
-
-    def _of_kind(self, namespace: str, kind: str) -> Sequence[Manifest]:
-        try:
-            return self.cluster.list("apps/v1", kind, namespace)
-        except ClusterError as error:
-            if error.status != FORBIDDEN:  # in a shared cluster the user may have no right to them
-                raise
-            return ()
 
 
 def _secrets_of(workload: Manifest) -> Iterator[str]:

@@ -13,7 +13,7 @@ from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.kube import object_keys, readiness
-from sandbox.kube.api import Cluster, Manifest
+from sandbox.kube.api import Manifest
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
@@ -60,18 +60,27 @@ class IngressStep(NothingToUndo):
         records = Records.of(self.names)
         cluster = records.cluster
         manifests, groundwork = self._manifests(), self.controller.groundwork()
-        _require_own_classes(cluster, manifests)
-        dropped, wanted = self._dropped(records, manifests), tuple(map(ObjectKey.of, manifests))
+        for wanted in manifests:
+            live = cluster.live(wanted) if wanted["kind"] == "IngressClass" else None
+            name = wanted["metadata"]["name"]
+            if live is not None and name != CLASS and not content_hash.mark(live):
+                raise SandboxError(
+                    f"the cluster has an IngressClass {name} that `up` did not make",
+                    details=f"it belongs to {(live.get('spec') or {}).get('controller')}",
+                    fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
+                    id="ingress-class",
+                )
+        dropped, keys = self._dropped(records, manifests), tuple(map(ObjectKey.of, manifests))
         # Recorded first, so that every new object is known; a removed controller keeps the node's port until it is
         # gone.
-        applied_record.write(records, RECORD, (*wanted, *dropped))
+        applied_record.write(records, RECORD, (*keys, *dropped))
         object_keys.remove(cluster, dropped)
         for manifest in groundwork:
             if manifest["kind"] != "ConfigMap" or cluster.live(manifest) is None:  # the page keeps its hosts
                 apply_patiently(cluster, manifest, say=work.say)
         for manifest in manifests:
             apply_patiently(cluster, manifest, say=work.say)
-        applied_record.write(records, RECORD, wanted)
+        applied_record.write(records, RECORD, keys)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
@@ -84,22 +93,6 @@ class IngressStep(NothingToUndo):
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
         return list(map(content_hash.marked, self.controller.manifests(trusted=trusted)))
-
-
-def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
-    """Raise SandboxError for an IngressClass that exists and was not made by this step."""
-    for manifest in manifests:
-        name = manifest["metadata"]["name"]
-        if manifest["kind"] == "IngressClass" and name != CLASS:
-            live = cluster.live(manifest)
-            if live is not None and not content_hash.mark(live):
-                owner = (live.get("spec") or {}).get("controller")
-                raise SandboxError(
-                    f"the cluster has an IngressClass {name} that `up` did not make",
-                    details=f"it belongs to {owner}",
-                    fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
-                    id="ingress-class",
-                )
 
 
 @dataclass(frozen=True)

@@ -73,20 +73,20 @@ _OF_THE_DOMAIN = """\
 
 def traefik_definitions() -> list[dict[str, Any]]:
     """Return the CustomResourceDefinitions of its kinds, without schemas: Traefik logs what it cannot read."""
-    return [_definition(kind) for kind in TRAEFIK_KINDS]
-
-
-def _definition(kind: str) -> dict[str, Any]:
-    singular = kind.lower()
-    names = {"kind": kind, "listKind": f"{kind}List", "singular": singular, "plural": f"{singular}s"}
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{singular}s.{TRAEFIK_GROUP}"},
-        "spec": {"group": TRAEFIK_GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
+    definitions = []
+    for kind in TRAEFIK_KINDS:
+        plural = f"{kind.lower()}s"
+        names = {"kind": kind, "listKind": f"{kind}List", "singular": kind.lower(), "plural": plural}
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema}
+        definition = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.{TRAEFIK_GROUP}"},
+            "spec": {"group": TRAEFIK_GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
+        }
+        definitions.append(definition)
+    return definitions
 
 
 def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
@@ -168,35 +168,39 @@ class Traefik:
             if manifest["kind"] == "TLSStore" and self.domain_secret:
                 manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
             if manifest["kind"] == "DaemonSet":
-                self._complete(manifest["spec"]["template"]["spec"])
+                pod = manifest["spec"]["template"]["spec"]
+                page, traefik = pod["containers"]
+                if self.gateway_files:
+                    traefik["args"] += GATEWAY_ARGUMENTS
+                if self.only_node:
+                    # It uses the API server there, which answers already. A node that joins has no API server: pods of
+                    # this kind would wait for it, and could not be replaced.
+                    pod["nodeSelector"] = {"kubernetes.io/hostname": self.only_node}
+                    traefik["env"] += NEXT_API_SERVER
+                    del page["lifecycle"]
+                    pod["containers"] = [traefik, page]
         gateway: Sequence[Manifest] = ()
         if self.gateway_files:
             secret = self.domain_secret or DEFAULT_TLS
             gateway = controller.template_objects("traefik-gateway.yaml", certificate=secret)
-        return [*controller.further_classes(self.classes), *gateway, *objects]
-
-    def _complete(self, pod: dict[str, Any]) -> None:
-        page, traefik = pod["containers"]
-        if self.gateway_files:
-            traefik["args"] += GATEWAY_ARGUMENTS
-        if self.only_node:
-            # It uses the API server there, which answers already. A node that joins has no API server: pods of this
-            # kind would wait for it, and could not be replaced.
-            pod["nodeSelector"] = {"kubernetes.io/hostname": self.only_node}
-            traefik["env"] += NEXT_API_SERVER
-            del page["lifecycle"]
-            pod["containers"] = [traefik, page]
+        classes = [
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "IngressClass",
+                "metadata": {"name": name},
+                "spec": {"controller": controller.SERVED_BY},
+            }
+            for name in dict.fromkeys(self.classes)
+            if name != controller.CLASS
+        ]
+        return [*classes, *gateway, *objects]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TenantTraefik:
-    """Traefik and the page for unknown hosts for `namespace` alone; the fields are those of Traefik."""
+def tenant_manifests(*, image: str, busybox: str, namespace: str, certificates: str) -> Sequence[Manifest]:
+    """Return all objects of a Traefik with its page for one namespace alone, in an order to apply them in.
 
-    image: str
-    busybox: str
-    namespace: str
-
-    def manifests(self, certificates: str) -> Sequence[Manifest]:
-        """Return all objects, in an order to apply them in; `certificates` changes with the two TLS Secrets."""
-        values = {"traefik": self.image, "busybox": self.busybox, "namespace": self.namespace, "content": certificates}
-        return controller.template_objects("tenant.yaml", **values)
+    `image` and `busybox` are image references; `certificates` changes with the two TLS Secrets.
+    """
+    return controller.template_objects(
+        "tenant.yaml", traefik=image, busybox=busybox, namespace=namespace, content=certificates
+    )

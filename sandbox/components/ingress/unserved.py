@@ -37,7 +37,8 @@ def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> 
         title({"kind": "Ingress", **ingress}): name
         for ingress in ingresses
         if (name := foreign_class(ingress, classes))
-        and _is_inside(ingress, domain)
+        # An Ingress without hosts applies to all hosts.
+        and any(is_below(host, domain) for host in tuple(ingress_hosts(ingress)) or (domain,))
         and not served.intersection(hosts_of([ingress]))
     }
 
@@ -154,9 +155,3 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (entry.get("secretName") for entry in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
-
-
-def _is_inside(ingress: Ingress, domain: str) -> bool:
-    """Return whether the Ingress has a host below the domain; an Ingress without hosts applies to all hosts."""
-    hosts = tuple(ingress_hosts(ingress))
-    return not hosts or any(is_below(host, domain) for host in hosts)

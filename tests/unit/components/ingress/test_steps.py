@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.components.ingress.controller import Manifest, further_classes
+from sandbox.components.ingress.controller import SERVED_BY, Manifest
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError
@@ -159,7 +159,9 @@ class Classed(Small):
     """The same with a further class."""
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        return [*further_classes(["nginx", "alb"]), *super().manifests(trusted=trusted)]
+        api, kind = "networking.k8s.io/v1", "IngressClass"
+        alb = {"apiVersion": api, "kind": kind, "metadata": {"name": "alb"}, "spec": {"controller": SERVED_BY}}
+        return [alb, *super().manifests(trusted=trusted)]
 
 
 def test_further_class_is_made_and_deleted_with_the_spec(server: ApiServer, step: IngressStep) -> None:
