@@ -134,10 +134,7 @@ class RegistryStep:
         return output
 
     def leftovers(self, busybox: str) -> Mapping[str, int]:
-        """Return the sizes in bytes of unfinished uploads, and of blobs that were moved aside, by their names.
-
-        They are looked at by a container of the image `busybox`. Raises SandboxError.
-        """
+        """Return the sizes in bytes of unfinished uploads, and of blobs that were moved aside, by their names."""
         sizes: dict[str, int] = {}
         script = f"busybox find {_LEFTOVERS} -type f -exec busybox stat -c '%s %n' {{}} +"
         _, output = self._run_over_data(busybox, script)  # there may be no such folder yet
@@ -172,13 +169,9 @@ class RegistryStep:
         self.start()
 
     def _run_over_data(self, busybox: str, script: str) -> tuple[int, str]:
-        """Run a shell script in a container of the image `busybox` that has the registry's data; see run_script."""
-        place = {DATA: str(self.storage or self.names.volume)}
-        name = self.names.quarantine
+        name, labels, place = self.names.quarantine, self.names.labels, {DATA: str(self.storage or self.names.volume)}
         labelled.make_room(self.engine, name, self.names.home)  # of a command that was killed
-        return container_copy.run_script(
-            self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
-        )
+        return container_copy.run_script(self.engine, busybox, script, name=name, volumes=place, labels=labels)
 
     def _spec(self, *, read_only: bool = False) -> ContainerSpec:
         network = container_host.joined(self.engine, self.names.network)

@@ -14,8 +14,8 @@ from sandbox.components import content_hash
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints
-from sandbox.components.registry.endpoints import RegistryAddresses
+from sandbox.components.registry import external_step
+from sandbox.components.registry.external_step import RegistryAddresses
 from sandbox.components.registry.mirrors_step import upstream_urls
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
@@ -33,7 +33,6 @@ from sandbox.system.wait import wait_until
 
 PATIENCE = 30.0
 WIDTH = 8
-PULLED = "pulled"
 FIXES = {  # by the hop that failed
     "name": "docker restart {node}   (its DNS does not know the registry's container)",
     "route": "let containers of the network {network} reach each other (firewall), or docker restart {registry}",
@@ -49,12 +48,6 @@ def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
     port = str(where.port or (443 if where.scheme == "https" else 80))
     script = files.packaged(__package__, "scripts/canary.sh")
     return ("bash", "-c", script, "canary", f"{registry}/{image}", where.hostname or "", port)
-
-
-def canary_result(output: str) -> tuple[str, str]:
-    """Return `pulled` and the milliseconds that it took, or the first hop that failed and the reason."""
-    hop, _, rest = output.strip().partition(" ")
-    return (hop, rest) if hop == PULLED or hop in FIXES else ("pull", output.strip())
 
 
 @dataclass(frozen=True)
@@ -112,8 +105,8 @@ class WiringStep(NothingToUndo):
 
     def _addresses(self) -> RegistryAddresses:
         if self.registry.external:
-            return endpoints.external(self.engine, self.nodes.network, self.registry.external)
-        return endpoints.own(self.engine, self.nodes.network, self.names, self.registry.address)
+            return external_step.external(self.engine, self.nodes.network, self.registry.external)
+        return external_step.own(self.engine, self.nodes.network, self.names, self.registry.address)
 
     def _host_files(
         self, node: str, addresses: RegistryAddresses
@@ -149,8 +142,10 @@ class WiringStep(NothingToUndo):
         nodes, slowest = self.nodes.running(), 0
         with ThreadPoolExecutor(WIDTH) as pool:
             outputs = tuple(pool.map(lambda node: self.nodes.execute(node, command)[1], nodes))
-        for node, (hop, result) in zip(nodes, map(canary_result, outputs), strict=True):
-            if hop != PULLED:
+        for node, output in zip(nodes, outputs, strict=True):
+            hop, _, result = output.strip().partition(" ")
+            if hop != "pulled":
+                hop, result = (hop, result) if hop in FIXES else ("pull", output.strip())
                 fix = self._fix(node, hop, addresses)
                 return Status(State.DRIFTED, f"{hop}: {result}, on {node}; fix: {fix}")
             slowest = max(slowest, int(result))

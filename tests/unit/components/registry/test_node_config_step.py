@@ -312,7 +312,8 @@ def pull(crictl: Path, name: str, endpoint: str) -> tuple[str, str]:
     argv = node_config_step.canary_command("localhost:5001", name, endpoint)
     env = {**os.environ, "PATH": f"{crictl.parent}:{os.environ['PATH']}"}
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=True)
-    return node_config_step.canary_result(done.stdout)
+    hop, _, reason = done.stdout.strip().partition(" ")
+    return hop, reason
 
 
 def test_canary_is_removed_after_its_pull(crictl: Path, name: str) -> None:

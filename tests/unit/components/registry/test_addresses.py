@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.registry import endpoints
+from sandbox.components.registry import external_step
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -26,7 +26,7 @@ def start(engine: FakeEngine, name: str, *, network: str = NETWORK, port: int = 
 
 def test_our_own(engine: FakeEngine, names: Names) -> None:
     start(engine, names.registry)
-    there = endpoints.own(engine, NETWORK, names, "localhost:5001")
+    there = external_step.own(engine, NETWORK, names, "localhost:5001")
     assert there.names == ("localhost:5001", f"{names.registry}:5000", f"{PODS}:5000", f"{names.registry}:5001")
     assert (there.endpoint, there.pods) == (f"http://{names.registry}:5000", f"{PODS}:5000")
     assert (there.address, there.port) == (engine.boxes[names.registry].address, 5000)
@@ -34,13 +34,13 @@ def test_our_own(engine: FakeEngine, names: Names) -> None:
 
 def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -> None:
     with pytest.raises(SandboxError, match="has no address") as caught:
-        endpoints.own(engine, NETWORK, names, "localhost:5001")
+        external_step.own(engine, NETWORK, names, "localhost:5001")
     assert caught.value.fix == "sandbox up"
 
 
 def test_external_container_is_found_by_port_and_used_by_name(engine: FakeEngine) -> None:
     start(engine, "kind-registry", port=5009, inner=80)
-    there = endpoints.external(engine, NETWORK, "localhost:5009")
+    there = external_step.external(engine, NETWORK, "localhost:5009")
     assert there.names == ("localhost:5009", "kind-registry:80", f"{PODS}:80", "kind-registry:5009")
     assert (there.endpoint, there.runtime, there.port) == ("http://kind-registry:80", "kind-registry:80", 80)
     assert there.address == engine.boxes["kind-registry"].address
@@ -49,13 +49,13 @@ def test_external_container_is_found_by_port_and_used_by_name(engine: FakeEngine
 def test_a_container_on_another_network_is_to_be_joined(engine: FakeEngine) -> None:
     start(engine, "kind-registry", network="kind")
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        endpoints.external(engine, NETWORK, "localhost:5001")
+        external_step.external(engine, NETWORK, "localhost:5001")
     assert caught.value.fix == f"docker network connect {NETWORK} kind-registry"
 
 
 def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine) -> None:
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        endpoints.external(engine, NETWORK, "127.0.0.1:5001")
+        external_step.external(engine, NETWORK, "127.0.0.1:5001")
     assert "http://ADDRESS:5001" in caught.value.fix
 
 
@@ -66,7 +66,7 @@ def test_a_container_with_only_a_udp_port_of_that_number_is_none(
     start(engine, "game", port=5002)
     monkeypatch.setattr(engine, "publisher", lambda _: "game")
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        endpoints.external(engine, NETWORK, "localhost:5001")
+        external_step.external(engine, NETWORK, "localhost:5001")
     assert "http://ADDRESS:5001" in caught.value.fix
 
 
@@ -81,6 +81,6 @@ def test_a_container_with_only_a_udp_port_of_that_number_is_none(
 def test_external_registry_has_one_name_everywhere(
     engine: FakeEngine, where: str, name: str, endpoint: str, port: int
 ) -> None:
-    there = endpoints.external(engine, NETWORK, where)
+    there = external_step.external(engine, NETWORK, where)
     assert (there.names, there.endpoint, there.pods, there.address) == ((name,), endpoint, name, None)
     assert (there.runtime, there.port) == (name, port)
