@@ -98,17 +98,6 @@ def test_where_its_socket_is_out_of_reach_it_gets_a_signal(box: EdgeContainer) -
     assert edge_folder.is_current(box.folder, PUBLISHED)
 
 
-@pytest.mark.parametrize("shares", [True, False, None])
-def test_folder_of_its_socket_is_bound_on_engines_of_this_machine_alone(
-    box: EdgeContainer, shares: bool | None
-) -> None:
-    """A share by FUSE has no sockets: an edge that was bound there waited twenty seconds for its own."""
-    of(box).shares = shares
-    spec = box._spec(IMAGE)
-    assert (set(spec.binds) == {box.folder / "run"}) is bool(shares)
-    assert bool(spec.binds or spec.read_only_binds) is bool(shares)
-
-
 def test_published_ports_are_tried_as_clients_use_them(box: EdgeContainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """HAProxy waits for an HTTPS client to begin; a Service's port may have no Service yet."""
     asked: dict[int, bool] = {}

@@ -101,8 +101,3 @@ def test_forward_that_is_refused_is_an_error_with_kubectls_words(
         forwarder.wait(home, "demo")
     assert caught.value.id == "port-forward" and "is forbidden" in caught.value.details
     forwarder.wait(home, "other")
-
-
-def test_each_forward_has_a_port_of_its_own_that_stays(tmp_path: Path) -> None:
-    registry, other = forward(tmp_path), forward(tmp_path, "deployment/other")
-    assert registry.local == forward(tmp_path).local != other.local

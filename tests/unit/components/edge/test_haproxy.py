@@ -41,15 +41,6 @@ def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
         assert server in [line[:4] for line in lines(found["haproxy.cfg"])]
 
 
-def test_every_node_of_a_sandbox_is_asked() -> None:
-    text = render([replace(route("a"), replicas=("two", "three:8443"))])["haproxy.cfg"]
-    assert [line[1:3] for line in lines(text) if line[:1] == ["server"]] == [
-        ["node", "sandbox-a-control-plane:443"],
-        ["node1", "two:443"],
-        ["node2", "three:8443"],
-    ]
-
-
 def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
     plain = render([route("a")])["haproxy.cfg"]
     asked = render([replace(route("a"), proof="ready.test")])["haproxy.cfg"]
@@ -94,10 +85,6 @@ def test_registry_is_served_to_programs_of_this_machine_alone() -> None:
 def test_workers_give_up_their_rights_in_the_hosts_network_alone() -> None:
     assert ["uid", "1000"] in lines(render([route("a")])["haproxy.cfg"])
     assert "uid" not in {line[0] for line in lines(render([route("a")], host=False)["haproxy.cfg"]) if line}
-
-
-def test_port_that_another_haproxy_has_is_not_shared() -> None:
-    assert ["noreuseport"] in lines(render([])["haproxy.cfg"])
 
 
 def test_hosts_of_their_own_are_passed_through_or_end_at_the_edge() -> None:

@@ -19,10 +19,6 @@ def spec(**proxy: object) -> ResolvedSpec:
     return ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (8443,), **proxy}})
 
 
-def test_a_sandbox_is_closed_unless_the_spec_opens_it(names: Names) -> None:
-    assert access(spec(), Keystore(names.keys)) == Access(open=False)
-
-
 def test_lan_names_are_those_the_ca_may_sign(names: Names) -> None:
     keystore, wanted = Keystore(names.keys), spec(listen="192.168.1.5")
     assert access(wanted, keystore) == Access(True, (HERE,))

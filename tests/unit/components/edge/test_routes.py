@@ -37,20 +37,6 @@ def test_a_route_has_more_nodes_hosts_and_names_when_asked(tmp_path: Path) -> No
     assert full.leaving == ("c.test",)
 
 
-def test_a_route_is_replaced_by_a_newer_one_of_its_name(tmp_path: Path) -> None:
-    routes.save(tmp_path, route("a"))
-    routes.save(tmp_path, route("a", domain="other.test"))
-    assert [one.domain for one in routes.load(tmp_path)] == ["other.test"]
-
-
-def test_a_route_goes_once(tmp_path: Path) -> None:
-    assert routes.remove(tmp_path, "a") is False
-    routes.save(tmp_path, route("a"))
-    assert routes.remove(tmp_path, "a") is True
-    assert routes.remove(tmp_path, "a") is False
-    assert routes.load(tmp_path) == ()
-
-
 @pytest.mark.fault(59)
 @pytest.mark.parametrize("text", ["", "[]", '{"name": 5}', '{"host": null, "port": "x"}'])
 @pytest.mark.parametrize("place", ["", "ports/", "by-hand/", "registries/"])
@@ -137,15 +123,6 @@ def test_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> 
     routes.save(tmp_path, found)
     routes.remove_added(tmp_path, "app.a.test")
     assert routes.load(tmp_path)[0].every_host == found.hosts
-
-
-def test_host_of_tls_is_a_way_of_its_own_and_no_port(tmp_path: Path) -> None:
-    mine = replace(named("a", "db.test"), listen=(("127.0.0.1", 443),))
-    routes.save(tmp_path, mine)
-    (found,) = routes.load(tmp_path)
-    assert (found.tls_hosts, found.tcp_ports, found.every_port) == (mine.ports, (), mine.ports)
-    assert found.takes == frozenset(mine.listen)
-    assert str(found.tls_hosts[0]) == "db.test"
 
 
 def test_port_of_a_registry_is_kept_until_it_is_removed(tmp_path: Path) -> None:

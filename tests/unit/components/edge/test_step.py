@@ -97,11 +97,6 @@ def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
     assert not b.undo()
 
 
-def test_down_without_an_edge_has_nothing_to_remove(engine: FakeEngine, a: EdgeStep) -> None:
-    assert not a.undo()
-    assert engine.boxes == {}
-
-
 @pytest.mark.fault(8)
 def test_half_written_files_of_a_killed_command_are_removed(place: Home, a: EdgeStep) -> None:
     """Kill -9 while a route or a key is written → what is half written goes with the next command."""
@@ -129,14 +124,6 @@ def test_ready_edge_is_found_while_another_command_has_it(place: Home, a: EdgeSt
     a.apply(NoWork())
     with files.exclusive(place.edge):
         assert a.check().state is State.READY
-
-
-def test_an_edge_without_routes_is_taken_away(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
-    a.apply(NoWork())
-    routes.remove(place.edge, "a")
-    assert a.check().state is State.ABSENT
-    assert a.undo()
-    assert engine.boxes == {}
 
 
 def test_a_route_goes_though_the_edge_is_gone_or_stopped(
@@ -174,10 +161,6 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
     assert (a.check().state, b.check().state) == (State.READY, State.READY)
     assert published(engine) == {443, 8443, 9443}
     assert edge_folder.is_current(place.edge, Place(host=False))
-
-
-def test_title_has_ipv6_addresses_in_brackets(a: EdgeStep) -> None:
-    assert routed(a, listen=((LOCAL, 443), ("::1", 443))).title == "Edge on 127.0.0.1:443, [::1]:443"
 
 
 @pytest.mark.parametrize("change", ["domain", "ports"])

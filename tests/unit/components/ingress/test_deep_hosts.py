@@ -55,7 +55,3 @@ def test_deep_and_wildcard_hosts_are_added_once(deep: DeepHosts, names: Names, s
     before = server.objects[PLACE]
     deep.add(cluster, [])
     assert server.objects[PLACE] is before
-
-
-def test_hosts_are_held_by_no_certificate_before_the_first(names: Names) -> None:
-    assert deep_hosts.certified(Keystore(names.keys), "domain", DOMAIN) == ()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,15 +23,10 @@ def pki() -> Pki:
     return make_pki(DOMAIN)
 
 
-def vouched_for(pki: Pki, folder: Path) -> ssl.SSLContext:
-    """What a server of the domain needs."""
-    return presenting(make_leaf(pki.issuing, (DOMAIN,), now=NOW), folder)
-
-
 @contextmanager
 def serving(pki: Pki, answer: bytes, folder: Path) -> Iterator[tuple[int, list[bytes]]]:
     """A server for one request; yields its port and what it was asked."""
-    context = vouched_for(pki, folder)
+    context = presenting(make_leaf(pki.issuing, (DOMAIN,), now=NOW), folder)
     asked: list[bytes] = []
 
     def serve(listener: socket.socket) -> None:
@@ -82,13 +76,6 @@ def test_certificate_of_another_ca_is_not_trusted(pki: Pki, tmp_path: Path) -> N
     assert asked == []
 
 
-def test_truncated_root_file_trusts_what_it_holds(pki: Pki, tmp_path: Path) -> None:
-    chain = tmp_path / "chain.crt"
-    chain.write_bytes(pki.issuing.cert_pem)
-    with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, _):
-        assert ask(DOMAIN, address="127.0.0.1", port=port, root=chain).status == 200
-
-
 def test_a_host_that_the_certificate_is_not_for_is_refused(pki: Pki, tmp_path: Path) -> None:
     with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, _):
         answer = ask("other.test", address="127.0.0.1", port=port, root=root(pki, tmp_path))
@@ -103,38 +90,7 @@ def test_missing_server_and_missing_root_are_reported(pki: Pki, tmp_path: Path) 
     assert missing.trouble
 
 
-@contextmanager
-def kept_alive(pki: Pki, folder: Path, answers: Mapping[str, bytes], most: int = 99) -> Iterator[tuple[int, list[int]]]:
-    """A server that answers up to `most` requests on a connection, by host; yields its port and how many each had."""
-    context = vouched_for(pki, folder)
-    counts: list[int] = []
-
-    def serve(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:  # the end of the block
-                return
-            counts.append(0)
-            with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
-                while counts[-1] < most and (asked := secured.recv(4096)):
-                    counts[-1] += 1
-                    secured.sendall(answers[asked.partition(b"Host: ")[2].partition(b"\r\n")[0].decode()])
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
-        thread.start()
-        yield listener.getsockname()[1], counts
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
-def page(text: str, status: str = "200 OK") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
-
-
 def test_label_that_no_name_may_have_is_an_answer(pki: Pki, tmp_path: Path) -> None:
     """Kubernetes takes such a host in an Ingress, TLS has no name for it → told, as for any that does not answer."""
     host = f"{'a' * 64}.{DOMAIN}"
-    with kept_alive(pki, tmp_path, {}) as (port, _):
-        assert "label" in ask(host, address="127.0.0.1", port=port, root=None).trouble
+    assert "label" in ask(host, address="127.0.0.1", port=free_port(), root=None).trouble

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -98,17 +97,6 @@ def test_unavailable_groundwork_stops_before_any_change(server: ApiServer, step:
     assert server.objects == {}
 
 
-def test_a_kind_that_is_on_its_way_is_waited_for(server: ApiServer, step: IngressStep) -> None:
-    base = "/apis/traefik.io/v1alpha1"
-    route = manifest("IngressRoute", "r") | {"apiVersion": "traefik.io/v1alpha1"}
-    server.kinds.pop(base, None)
-    timer = threading.Timer(0.3, server.kinds.update, [{base: {"IngressRoute": ("ingressroutes", True)}}])
-    timer.start()
-    replace(step, controller=as_traefik(Small(more=(route,)))).apply(NoWork())
-    timer.join()
-    assert f"{base}/namespaces/s/ingressroutes/r" in server.objects
-
-
 def test_refusal_by_the_cluster_is_reported_at_once(server: ApiServer, step: IngressStep) -> None:
     server.refusal = (422, b'{"message": "port is taken"}')
     with pytest.raises(ClusterError, match="port is taken"):
@@ -132,10 +120,6 @@ def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: N
     none.apply(NoWork())
     assert none.check().state is State.READY
     assert list(server.objects) == [SYSTEM, GROUND]
-
-
-def test_controller_goes_with_the_cluster(step: IngressStep) -> None:
-    assert not step.undo()
 
 
 @pytest.mark.security(20)

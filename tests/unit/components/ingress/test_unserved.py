@@ -74,12 +74,6 @@ def test_foreign_class_without_hosts_is_an_error_for_every_domain(cluster: Clust
         require_classes(cluster, [bookinfo], DOMAIN)
 
 
-def test_class_that_exists_is_served(cluster: Cluster, server: ApiServer) -> None:
-    server.objects[f"{NETWORKING}/ingressclasses/alb"] = {"kind": "IngressClass", "metadata": {"name": "alb"}}
-    require_classes(cluster, [ingress(ingressClassName="alb")], DOMAIN)
-    assert not list(notes([ingress(ingressClassName="alb")], domain=DOMAIN, classes=["alb"]))
-
-
 def test_host_outside_the_domain_is_noted_unless_the_edge_has_it() -> None:
     public = ingress("shop.example.com")
     (note,) = notes([public], domain=DOMAIN)

@@ -32,12 +32,6 @@ def test_our_own(engine: FakeEngine, names: Names) -> None:
     assert (there.address, there.port) == (engine.boxes[names.registry].address, 5000)
 
 
-def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -> None:
-    with pytest.raises(SandboxError, match="has no address") as caught:
-        external_step.own(engine, NETWORK, names, "localhost:5001")
-    assert caught.value.fix == "sandbox up"
-
-
 def test_external_container_is_found_by_port_and_used_by_name(engine: FakeEngine) -> None:
     start(engine, "kind-registry", port=5009, inner=80)
     there = external_step.external(engine, NETWORK, "localhost:5009")

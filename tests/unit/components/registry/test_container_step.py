@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry import container_step
-from sandbox.components.registry.container_step import DATA, MADE, PORT, RegistryStep
+from sandbox.components.registry.container_step import DATA, PORT, RegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Names
@@ -283,15 +283,5 @@ def test_interrupted_collection_leaves_a_registry_for_pushes(
 def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step: RegistryStep) -> None:
     step.start(read_only=True)
     assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-
-
-def test_registry_with_outdated_settings_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
-    step.apply(NoWork())
-    box = engine.boxes[step.names.registry]
-    assert box.spec.environment["REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW"] == '["^https?://"]'
-    box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "earlier"})
-    assert step.check().detail == "has other settings"
     step.apply(NoWork())
     assert step.check().state is State.READY

@@ -44,13 +44,6 @@ def start_own(engine: FakeEngine, names: Names) -> None:
         RegistryStep(engine=engine, names=names, image=IMAGE, edge_image=UPSTREAM["haproxy"], port=port).start()
 
 
-def test_reachable_external_registry_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
-    assert step.check().state is State.READY
-    assert "http://theirs:5000" in step.check().detail
-    assert not step.undo()
-    assert list(engine.boxes) == ["theirs"]
-
-
 def test_external_registry_that_requires_an_account_is_ready(
     engine: FakeEngine, registry: Simulator, step: ExternalRegistryStep
 ) -> None:

@@ -57,12 +57,6 @@ def test_each_upstream_has_a_cache_unreachable_from_outside(
         assert names.labels.items() <= box.spec.labels.items()
 
 
-def test_mirror_that_is_added_leaves_the_others(step: MirrorsStep) -> None:
-    step.apply(NoWork())
-    more = replace(step, upstreams=(*step.upstreams, "ghcr.io"))
-    assert (more.check().state, more.check().detail) == (State.DRIFTED, "ghcr.io has none"), "else all are rolled back"
-
-
 def test_mirrors_leave_the_first_addresses_to_nodes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     engine.networks[NETWORK].lower = "172.30.0.0/17"
     step.apply(NoWork())

@@ -23,7 +23,7 @@ from sandbox.images import canary_image
 from sandbox.names import INGRESS_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.oci.client import Client
 from sandbox.step import State
-from sandbox.system.wait import WaitTimeout, wait_until
+from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
@@ -316,15 +316,6 @@ def pull(crictl: Path, name: str, endpoint: str) -> tuple[str, str]:
     return hop, reason
 
 
-def test_canary_is_removed_after_its_pull(crictl: Path, name: str) -> None:
-    hop, milliseconds = pull(crictl, name, "http://localhost:5000")
-    assert hop == "pulled" and milliseconds.isdecimal()
-    whole = f"localhost:5001/{name}"
-    wanted, called = [f"pull {whole}", f"rmi {whole}"], crictl.parent / "called"
-    # No one waits for the removal.
-    wait_until(lambda: None if called.read_text().splitlines() == wanted else "not yet", what="rmi", timeout=20)
-
-
 @pytest.fixture
 def deaf(crictl: Path) -> Path:
     (crictl.parent / "deaf").touch()
@@ -352,7 +343,3 @@ def test_an_address_that_nothing_listens_on(deaf: Path, name: str) -> None:
 
 def test_a_containerd_that_goes_another_way(deaf: Path, name: str, registry: Simulator) -> None:
     assert pull(deaf, name, registry.url) == ("pull", "refused")
-
-
-def test_registry_behind_tls_is_asked_at_port_443_unless_its_name_has_another() -> None:
-    assert node_config_step.canary_command("reg.test", "a@sha256:0", "https://reg.test")[-2:] == ("reg.test", "443")

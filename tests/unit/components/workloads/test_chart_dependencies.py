@@ -52,12 +52,6 @@ def test_missing_chart_is_left_to_helm(tmp_path: Path, name: str) -> None:
     assert unpacked(chart(tmp_path / "shop", name)) == {}
 
 
-def test_charts_that_need_each_other_come_to_an_end(tmp_path: Path) -> None:
-    shop = chart(tmp_path / "shop", "web")
-    chart(tmp_path / "web", "shop")
-    assert len(list(parts(shop))) == 9
-
-
 def test_chart_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
     shop = chart(tmp_path / "shop", "web")
     (chart(tmp_path / "web") / "gone").symlink_to("nowhere")

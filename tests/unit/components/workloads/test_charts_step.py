@@ -18,7 +18,7 @@ from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema import Chart, RemoteChart
-from sandbox.errors import BadFile, MissingTool, SandboxError
+from sandbox.errors import BadFile, SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.oci.reference import Target
@@ -121,12 +121,6 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     )
     step.apply(NoWork())
     assert step.check().state is State.READY
-
-
-def test_objects_of_a_chart_are_prepared_for_before_it_is_installed(step: ChartsStep, asked: Path) -> None:
-    prepared = list[str]()
-    replace(step, prepare=lambda objects, work: prepared.extend(one["kind"] for one in objects)).apply(NoWork())
-    assert prepared == ["ConfigMap", "CronJob"]
 
 
 def test_change_of_a_chart_that_is_a_part_upgrades_the_release(step: ChartsStep, asked: Path, chart: Chart) -> None:
@@ -340,12 +334,6 @@ def test_chart_that_cannot_be_rendered_is_an_error_by_helm(chart: Chart, asked: 
     (chart.chart / "Chart.yaml").unlink()
     with pytest.raises(BadFile, match=r"has no Chart\.yaml"):
         Helm.find(Store(tmp_path)).render(chart)
-
-
-def test_missing_helm_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingTool, match="helm is not installed"):
-        Helm.find(Store(tmp_path))
 
 
 def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: Path, tmp_path: Path) -> None:

@@ -57,20 +57,6 @@ def test_mistyped_kind_is_refused_with_the_right_name(version: str, kind: str, r
     assert right in caught.value.fix
 
 
-@pytest.mark.parametrize(
-    ("version", "kind"),
-    [
-        ("v1", "Endpoints"),
-        ("v1", "PodTemplate"),
-        ("apiregistration.k8s.io/v1", "APIService"),
-        ("networking.k8s.io/v1", "ServiceCIDR"),
-        ("example.com/v1", "Services"),
-    ],
-)
-def test_custom_kinds_are_not_taken_for_mistyped(version: str, kind: str) -> None:
-    gone_kinds.require([one(version, kind)], None)
-
-
 def test_kinds_that_may_come_are_let_through() -> None:
     others = [one("serving.knative.dev/v1", "Service"), one("gateway.networking.k8s.io/v1", "HTTPRoute")]
     gone_kinds.require([*others, one("apps/v1", "Deployment"), DEFINITION, one("batch.k8s.io/v1", "Job")], "v1.36.3")

@@ -57,13 +57,6 @@ def test_hosts_of_routes_and_certificates_are_changed(kind: str, spec: Any, expe
     assert HOSTS.written(manifest(kind, spec=spec))["spec"] == expected
 
 
-def test_domain_below_the_base_domain_is_reached_once() -> None:
-    hosts = HostNames("example.com", "fix.example.com")
-    once = hosts.written(manifest("HTTPRoute", spec={"hostnames": ["web.example.com", "example.com"]}))
-    assert once["spec"]["hostnames"] == ["web.fix.example.com", "fix.example.com"]
-    assert hosts.written(once) == once and list(hosts.notes([once])) == []
-
-
 VARIABLES = [{"name": "URL", "value": f"https://web.{BASE}:8443/a,http://{BASE}/"}, {"name": "PORT", "value": 1}]
 POD = manifest("Pod", spec={"containers": [{"name": "app", "env": VARIABLES}, {"name": "more", "env": "nonsense"}]})
 SETTINGS = manifest("ConfigMap", data={"a.conf": f"host=web.{BASE}; other=my{BASE} {BASE}.example.com", "b": 1})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,8 +70,3 @@ def test_charts_that_do_not_render_are_an_error(charts: RenderedCharts) -> None:
     with pytest.raises(BadFile, match="does not render"):
         charts.objects()
     assert not charts.folder.exists()
-
-
-def test_title_names_all_charts(charts: RenderedCharts) -> None:
-    two = replace(charts, charts=(*charts.charts, Chart(chart=charts.folder, release="db")))
-    assert (charts.title, two.title) == ("chart web", "charts web, db")

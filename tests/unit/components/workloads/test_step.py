@@ -129,10 +129,6 @@ def test_object_that_may_hold_data_is_only_named(
     assert none.check().detail == ""
 
 
-def test_no_manifests_and_no_record_is_nothing_to_do(names: Names, server: ApiServer) -> None:
-    assert (step(names, ()).check().state, step(names, ()).check().detail) == (State.READY, "none")
-
-
 def test_killed_apply_is_not_ready_and_keeps_its_record(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:
