@@ -11,7 +11,6 @@ import io
 import os
 import re
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +79,21 @@ class Control:
 
     def servers(self) -> tuple[Server, ...]:
         rows = csv.DictReader(io.StringIO(self.ask("@1 show stat").lstrip("# ").strip()))
-        return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
+        return tuple(
+            Server(
+                backend=row["pxname"],
+                name=row["svname"],
+                address=row["addr"],
+                health=row["status"].partition(" ")[0],  # what follows counts the checks towards the other state
+                last_check=f"{row['check_status']} {row['last_chk']}".strip(),
+                current=int(row["scur"] or 0),
+                total=int(row["stot"] or 0),
+                bytes_in=int(row["bin"] or 0),
+                bytes_out=int(row["bout"] or 0),
+            )
+            for row in rows
+            if row["svname"] not in {"FRONTEND", "BACKEND"}
+        )
 
     def workers(self) -> tuple[int, ...]:
         """Return the processes that serve connections, the present one first."""
@@ -100,17 +113,3 @@ def failure(brief: str, output: str) -> SandboxError:
             id="port-in-use",
         )
     return SandboxError(brief, details=output.strip()[-2000:], id="stopped")
-
-
-def _server(row: Mapping[str, str]) -> Server:
-    return Server(
-        backend=row["pxname"],
-        name=row["svname"],
-        address=row["addr"],
-        health=row["status"].partition(" ")[0],  # what follows counts the checks towards the other state
-        last_check=f"{row['check_status']} {row['last_chk']}".strip(),
-        current=int(row["scur"] or 0),
-        total=int(row["stot"] or 0),
-        bytes_in=int(row["bin"] or 0),
-        bytes_out=int(row["bout"] or 0),
-    )

@@ -61,20 +61,22 @@ class Use:
 
     def read(self) -> UseCounts:
         servers = self._servers()
-        healthy = all(server.health != "DOWN" for server in servers)
-        # The open connections to the API server's port, each by its ends; none where that is unknown.
-        api = tcp_connections.to_port(self._api_port) if self._api_port else frozenset()
-        total, current = sum(server.total for server in servers), sum(server.current for server in servers)
-        return UseCounts(total, current, api, healthy)
+        return UseCounts(
+            total=sum(server.total for server in servers),
+            open=sum(server.current for server in servers),
+            # Each by its ends; none where the port is unknown.
+            api=tcp_connections.to_port(self._api_port) if self._api_port else frozenset(),
+            healthy=all(server.health != "DOWN" for server in servers),
+        )
 
     def trust_servers(self, *, healthy: bool) -> None:
         """Have the edge take the sandbox's nodes as `healthy` without checking them, or check them again."""
         with contextlib.suppress(OSError):  # then no client reaches the sandbox by the edge either
             for server in self._servers():
                 place = f"{server.backend}/{server.name}"
-                commands = (f"disable health {place}", f"set server {place} health up")
-                for command in commands if healthy else (f"enable health {place}",):
-                    self.control.ask(f"@1 {command}")
+                self.control.ask(f"@1 {'disable' if healthy else 'enable'} health {place}")
+                if healthy:
+                    self.control.ask(f"@1 set server {place} health up")
 
     def cut(self) -> None:
         """Have the edge end its connections to the sandbox, including those of workers from before reloads."""

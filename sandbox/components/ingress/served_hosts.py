@@ -13,7 +13,6 @@ GATEWAY_GROUP = "gateway.networking.k8s.io"
 PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
 _ROUTES = ("HTTPRoute", "GRPCRoute")
 _PLAIN = re.compile(r"/[\w./~%-]*")
-_UNKNOWN = 404
 
 Ingress = Mapping[str, Any]
 
@@ -23,21 +22,24 @@ def ingresses(cluster: Cluster, namespace: str | None, *, with_routes: bool) -> 
 
     Hosts of routes are in rules, as an Ingress has them.
     """
-    found = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
-    return [*found, *routes(cluster)] if with_routes else found
+    own = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
+    return [*own, *routes(cluster)] if with_routes else own
 
 
 def routes(cluster: Cluster, kinds: Iterable[str] = _ROUTES) -> list[dict[str, Any]]:
     """Return routes of the Gateway API with their hosts in rules; none without the Gateway API."""
-    return [
-        {
-            "kind": kind,
-            "metadata": route["metadata"],
-            "spec": {"rules": [{"host": host} for host in (route.get("spec") or {}).get("hostnames") or ()]},
-        }
-        for kind in kinds
-        for route in _of_kind(cluster, kind)
-    ]
+    with_rules = []
+    for kind in kinds:
+        try:
+            routes = cluster.list(f"{GATEWAY_GROUP}/v1", kind)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+            continue
+        for route in routes:
+            rules = [{"host": host} for host in (route.get("spec") or {}).get("hostnames") or ()]
+            with_rules.append({"kind": kind, "metadata": route["metadata"], "spec": {"rules": rules}})
+    return with_rules
 
 
 def hosts_of(ingresses: Iterable[Ingress]) -> tuple[str, ...]:
@@ -58,8 +60,7 @@ def paths_of(ingresses: Iterable[Ingress]) -> Mapping[str, str]:
 
 
 def hosts_of_secrets(ingresses: Iterable[Ingress]) -> frozenset[str]:
-    entries = (entry for ingress in ingresses for entry in _secrets(ingress))
-    return frozenset(host for entry in entries for host in entry.get("hosts") or ())
+    return frozenset(host for ingress in ingresses for entry in _secrets(ingress) for host in entry.get("hosts") or ())
 
 
 def is_passed_through(ingress: Ingress) -> bool:
@@ -73,12 +74,3 @@ def has_own_certificate(ingress: Ingress) -> bool:
 
 def _secrets(ingress: Ingress) -> list[Mapping[str, Any]]:
     return [entry for entry in (ingress.get("spec") or {}).get("tls") or () if entry.get("secretName")]
-
-
-def _of_kind(cluster: Cluster, kind: str) -> list[dict[str, Any]]:
-    try:
-        return cluster.list(f"{GATEWAY_GROUP}/v1", kind)
-    except ClusterError as error:
-        if error.status != _UNKNOWN:
-            raise
-        return []

@@ -57,8 +57,14 @@ class NetworkStep:
             labelled.require(self.engine, self.names)
             network = self._find()
             if network and self._lacks_ipv6(network):
-                self._replace(network)
-            elif network is None:
+                if not self._remove():
+                    raise SandboxError(
+                        f"the network {network.name} has no IPv6, and cannot be recreated while it is in use",
+                        details=f"by {', '.join(sorted(network.members)) or 'containers that are stopped'}",
+                        fix=f"sandbox down {self.names.name}, then run the same command again",
+                    )
+                network = None
+            if network is None:
                 self._create()
             self._keep_one()
 
@@ -68,6 +74,9 @@ class NetworkStep:
 
     def _find(self) -> Network | None:
         return self.engine.network(self.names.network)
+
+    def _lacks_ipv6(self, network: Network) -> bool:
+        return self.ipv6 and not network.subnet6
 
     def _create(self) -> None:
         try:
@@ -85,25 +94,17 @@ class NetworkStep:
 
     def _keep_one(self) -> None:
         """Leave one network of the name; of two users who created one at the same moment, the first keeps the name."""
-        spares = self.engine.spare_networks(self.names.network)
+        has_spares = self._remove_spares()
         first = self._find()
+        if has_spares and first and LABEL in first.labels and not labelled.is_ours(first, self.names.home):
+            raise labelled.taken(self.names, f"the network {self.names.network}", first.labels)
+
+    def _remove_spares(self) -> bool:
+        spares = self.engine.spare_networks(self.names.network)
         for spare in spares:
             if labelled.is_ours(spare, self.names.home):
                 self.engine.remove_network(spare.id)
-        if spares and first and LABEL in first.labels and not labelled.is_ours(first, self.names.home):
-            raise labelled.taken(self.names, f"the network {self.names.network}", first.labels)
-
-    def _lacks_ipv6(self, network: Network) -> bool:
-        return self.ipv6 and not network.subnet6
-
-    def _replace(self, network: Network) -> None:
-        if not self._remove():
-            raise SandboxError(
-                f"the network {network.name} has no IPv6, and cannot be recreated while it is in use",
-                details=f"by {', '.join(sorted(network.members)) or 'containers that are stopped'}",
-                fix=f"sandbox down {self.names.name}, then run the same command again",
-            )
-        self._create()
+        return bool(spares)
 
     def _alone(self) -> AbstractContextManager[None]:
         """Lock networks: of two commands at the same moment, each would create one."""
@@ -114,9 +115,7 @@ class NetworkStep:
         network = self._find()
         if network is None or not self._is_free(network):
             return False
-        for spare in self.engine.spare_networks(network.name):
-            if labelled.is_ours(spare, self.names.home):
-                self.engine.remove_network(spare.id)
+        self._remove_spares()
         self.engine.remove_network(network.id)
         return True
 

@@ -40,22 +40,13 @@ def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
     for manifest in every:
         version, kind = manifest["apiVersion"], manifest["kind"]
         group, right = version.rpartition("/")[0], VERSIONS.get(kind)
-        if (
-            right is None
-            and manifests.is_builtin(group)
-            and (near := difflib.get_close_matches(kind, VERSIONS, 1, ALIKE))
-        ):
-            raise BadFile(
-                f"{title(manifest)}: no cluster has the kind {kind} in {version}",
-                fix=f"write `kind: {near[0]}` and `apiVersion: {VERSIONS[near[0]]}`",
-            )
-        if right and version != right and _is_kubernetes(group) and (group, kind) not in defined:
-            raise BadFile(
-                f"{title(manifest)}: no cluster has the kind {kind} in {version}",
-                fix=f"write `apiVersion: {right}`; if its fields differ: {GUIDE}",
-            )
-
-
-def _is_kubernetes(group: str) -> bool:
-    """Return whether a group is Kubernetes' own: those of others are names of domains, and not below k8s.io."""
-    return "." not in group or manifests.is_builtin(group) or group.endswith(".k8s.io")
+        # Groups of others are names of domains, and not below k8s.io.
+        is_own = "." not in group or manifests.is_builtin(group) or group.endswith(".k8s.io")
+        fix = ""
+        if right is None and manifests.is_builtin(group):
+            if near := difflib.get_close_matches(kind, VERSIONS, 1, ALIKE):
+                fix = f"write `kind: {near[0]}` and `apiVersion: {VERSIONS[near[0]]}`"
+        elif right and version != right and is_own and (group, kind) not in defined:
+            fix = f"write `apiVersion: {right}`; if its fields differ: {GUIDE}"
+        if fix:
+            raise BadFile(f"{title(manifest)}: no cluster has the kind {kind} in {version}", fix=fix)
