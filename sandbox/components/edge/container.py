@@ -70,7 +70,6 @@ class EdgeContainer:
         return Place(host=True, ipv6=host_network.is_supported("::1"), user=os.getuid() or NONROOT)
 
     def must_restart(self) -> bool:
-        """Tell whether a port moves to another address: HAProxy cannot open it there while it has it here."""
         before, after = edge_folder.loaded_binds(self.folder), edge_folder.binds(self.folder, self.place)
         return self.place.host and bool({bind.port for bind in before - after} & {bind.port for bind in after - before})
 
@@ -109,13 +108,11 @@ class EdgeContainer:
         return removed
 
     def missing(self) -> list[str]:
-        """Return the networks of the routes that exist, and that it is not connected to."""
         networks = ((name, self.engine.network(name)) for name in self._networks)
         return [name for name, network in networks if network and self.name not in network.members]
 
     @property
     def _networks(self) -> list[str]:
-        """Return the networks of the routes, by which it reaches nodes and registries outside of the host's network."""
         networks = {route.network for route in routes.load(self.folder)}
         networks |= {registry.network for registry in routes.load_registries(self.folder)}
         return [] if self.place.host else sorted(networks - {"", self.network})
@@ -133,7 +130,6 @@ class EdgeContainer:
         edge_folder.note_loaded(self.folder, self.place)
 
     def put_files(self) -> None:
-        """Put the files for the routes into an existing container; HAProxy reads them when it is reloaded or starts."""
         self.engine.put_files(self.name, haproxy.FOLDER, self._files())
 
     def drift(self, container: Container, image: str) -> str | None:
@@ -176,7 +172,6 @@ class EdgeContainer:
         return "does not answer"
 
     def _require_heard(self, spec: ContainerSpec) -> None:
-        """Raise SandboxError for a published port of the loopback that does not lead to the edge."""
         for inner, binds in spec.publish.items():
             for bind in binds:
                 # HAProxy waits for an HTTPS client to begin, where a forwarder that reaches nothing hangs up.
@@ -207,7 +202,6 @@ class EdgeContainer:
 
     @property
     def _user(self) -> tuple[int, int]:
-        """Return user and group; the group may read keys and connect to the socket."""
         if self.engine.facts().rootless:  # there root is the user
             return 0, 0
         if self.place.host:

@@ -28,7 +28,6 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def content(folder: Path, place: Place) -> Mapping[str, bytes]:
-    """Return every file that HAProxy reads for the present routes, by its path in its folder."""
     routes = load(folder)
     keys = {key_file(route.name): read_key(folder, route.name) or b"" for route in routes if route.ending}
     texts = haproxy.render(routes, load_registries(folder), place)

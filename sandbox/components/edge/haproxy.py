@@ -164,7 +164,6 @@ def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 
 def _map(entries: Mapping[str, str]) -> str:
-    """Return the lines of a map, in which the most specific suffix comes first."""
     return "".join(
         f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda entry: (-len(entry[0]), entry[0]))
     )

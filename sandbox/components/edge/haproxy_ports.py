@@ -46,7 +46,6 @@ def section(route: Route, port: Port) -> str:
 
 
 def services(routes: Sequence[Route], listen: Listen, machine: str, *, ipv6: bool) -> str:
-    """Return the sections of all ports and TLS hosts of Services; `machine` is this machine's address for HAProxy."""
     sections = []
     for route in routes:
         for port in route.tcp_ports:

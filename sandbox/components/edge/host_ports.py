@@ -163,7 +163,6 @@ def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
-    """Return the Service of type NodePort for the target, or why there can be none."""
     service = cluster.get("v1", "Service", target.service, target.namespace)
     name = f"{target.namespace}/{target.service}"
     if service is None:

@@ -155,8 +155,6 @@ class Route:
 
 @dataclass(frozen=True)
 class AddedRoute:
-    """A host whose TLS ends at the edge, by a certificate of `sandbox`, routed to `to` (HOST:PORT, HTTP)."""
-
     host: str
     sandbox: str
     to: str

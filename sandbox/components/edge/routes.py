@@ -86,7 +86,6 @@ def remove_port(folder: Path, name: str, port: int) -> None:
 
 
 def forwards(folder: Path, sandbox: str | None = None) -> tuple[Forward, ...]:
-    """Return the port-forwards that all routes need, or those of one sandbox."""
     registries = (registry.forward for registry in load_registries(folder) if sandbox in (None, registry.sandbox))
     routes = (route for route in load(folder) if sandbox in (None, route.name))
     return (*(forward for route in routes for forward in route.forwards), *filter(None, registries))

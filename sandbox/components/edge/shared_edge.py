@@ -33,7 +33,6 @@ class Edge:
 
     @classmethod
     def running(cls, engine: Engine, names: Names) -> Edge | None:
-        """Return the edge with the image that it runs now; None where it does not run."""
         container = EdgeContainer.of(engine, names.home).find()
         return cls(engine, names, container.image) if container and container.running else None
 
@@ -70,7 +69,6 @@ class Edge:
             routes.save_registry(self.folder, registry)
 
     def route_ports(self, node_ports: Mapping[str, int]) -> None:
-        """Route the sandbox's ports to these ports of its nodes, by Service. Raises SandboxError."""
         with edge_folder.alone(self.folder):
             route = routes.find(routes.load(self.folder), self.names.name)
             if route:
@@ -80,7 +78,6 @@ class Edge:
                 self._box.follow()
 
     def withdraw(self) -> bool:
-        """Stop serving the sandbox; returns whether it was served."""
         return self._withdrawn(lambda: routes.remove(self.folder, self.names.name))
 
     def withdraw_registry(self) -> bool:

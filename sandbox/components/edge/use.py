@@ -87,7 +87,6 @@ class Use:
                     self.control.ask(f"@!{worker} shutdown sessions server {server.backend}/{server.name}")
 
     def _servers(self) -> Sequence[Server]:
-        """Return the sandbox's servers; none where the edge does not answer."""
         own, more = self.names.name, (f"{self.names.name}:", f"{PREFIX}{self.names.name}:")
         with contextlib.suppress(OSError):
             return [each for each in self.control.servers() if each.backend == own or each.backend.startswith(more)]

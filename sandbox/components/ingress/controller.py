@@ -19,5 +19,4 @@ def template_text(name: str) -> str:
 
 
 def template_objects(name: str, **values: str) -> list[dict[str, Any]]:
-    """Return the objects in the file `name`, with every `${placeholder}` replaced by its value."""
     return yaml_text.documents(Template(template_text(name)).substitute(values))

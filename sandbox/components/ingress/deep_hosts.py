@@ -61,7 +61,6 @@ class DeepHosts:
         return sorted(self._wanted(cluster, ingresses) - set(certified(self.keystore, self.secret.leaf, self.domain)))
 
     def add(self, cluster: Cluster, ingresses: Iterable[Mapping[str, Any]]) -> None:
-        """Issue the certificate for all hosts, if it lacks any. Raises SandboxError."""
         wanted = self._wanted(cluster, ingresses)
         if wanted - set(certified(self.keystore, self.secret.leaf, self.domain)):
             hosts = (*domain_names(self.domain), *sorted(wanted))

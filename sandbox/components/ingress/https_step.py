@@ -122,14 +122,12 @@ class HttpsStep(NothingToUndo):
         return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
 
     def _wanted(self) -> Facts | None:
-        """Return the certificate that the ingress controller should serve the domain with, if it exists."""
         secret = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
         if secret is None:
             return None
         return describe(base64.b64decode(secret["data"]["tls.crt"]), now=datetime.now(UTC))
 
     def _stale(self, wanted: Facts | None) -> str | None:
-        """Return where the domain is not served with the certificate `wanted`, or None."""
         return self._first([partial(self._ask_domain, bind, wanted) for bind in self.binds])
 
     def _first(self, questions: Iterable[Callable[[], str | None]]) -> str | None:
@@ -139,7 +137,6 @@ class HttpsStep(NothingToUndo):
             return next((trouble for trouble in (answer.result() for answer in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts | None) -> str | None:
-        """Return what is wrong with the domain at `bind`; one of its own certificates is right there too."""
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
         address, root = bind.asked_at, self.root or self.names.root_certificate

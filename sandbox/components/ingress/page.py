@@ -44,7 +44,6 @@ class Page:
         return self._manifest((), ())
 
     def manifest(self, cluster: Cluster) -> dict[str, Any]:
-        """Return the ConfigMap with the hosts that the cluster has now. Raises ClusterError."""
         ingresses = served_hosts.ingresses(cluster, self.within, with_routes=self.within is None)
         passed = [ingress for ingress in ingresses if served_hosts.is_passed_through(ingress)]
         passed += served_hosts.routes(cluster, ["TLSRoute"]) if self.within is None else []
@@ -52,7 +51,6 @@ class Page:
         return self._manifest(known, {*served_hosts.hosts_of(passed), *self.elsewhere})
 
     def publish(self, cluster: Cluster) -> None:
-        """Apply the page, and have running pods show it. Raises ClusterError."""
         manifest = self.manifest(cluster)
         cluster.apply(manifest)
         mark = hashlib.sha256(repr(manifest["data"]).encode()).hexdigest()[:16]
@@ -101,7 +99,6 @@ class PageStep(NothingToUndo):
         self.page.publish(self.cluster())
 
     def refresh(self) -> None:
-        """Show the hosts of Ingresses that users have added and removed."""
         cluster = self.cluster()
         if (self._live(cluster) or {}).get("data") != self.page.manifest(cluster)["data"]:
             self.page.publish(cluster)

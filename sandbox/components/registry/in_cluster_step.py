@@ -127,7 +127,6 @@ def _account(cluster: Tenant) -> dict[str, Any] | None:
 
 
 def _new_account() -> dict[str, Any]:
-    """Return the Secret with a new password, and the hash by which the registry tests it."""
     import bcrypt
 
     password = secrets.token_urlsafe(24)

@@ -99,7 +99,6 @@ class ChartArchives:
             lock([chart for chart in charts if isinstance(chart, RemoteChart)], pulled)
 
     def _pull(self, chart: RemoteChart, helm: Helm) -> str:
-        """Pull the chart and keep its archive; returns the digest. Raises ChartChanged, and SandboxError by helm."""
         files.make_private_dir(self.folder)
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             archive = helm.pull(chart, Path(place))
@@ -142,12 +141,10 @@ class ChartPullStep(NothingToUndo):
 
 
 def described(chart: AnyChart) -> str:
-    """Return what has to be pulled of a chart, for people."""
     return f"{chart.source} {chart.version}" if isinstance(chart, RemoteChart) else f"dependencies of {chart.name}"
 
 
 def is_pulled(chart: AnyChart) -> bool:
-    """Return whether the chart, or a dependency of it, comes from a registry or repository. Raises BadFile."""
     return isinstance(chart, RemoteChart) or bool(chart_dependencies.pulled(chart.chart))
 
 

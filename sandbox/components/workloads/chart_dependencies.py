@@ -97,7 +97,6 @@ def whole(chart: Path) -> Iterator[Path]:
 
 
 def _entries(chart: Path, *files: str) -> Iterator[dict[str, Any]]:
-    """Yield the dependencies in those of the files that exist: one for apiVersion v2 of charts, one for v1."""
     for path in (chart / file for file in files):
         if path.is_file():
             try:

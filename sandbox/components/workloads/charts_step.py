@@ -110,7 +110,6 @@ class ChartsStep(NothingToUndo):
         return self.program.release(name, namespace, self.names.kubeconfig)
 
     def _install(self, records: Records, chart: Chart, recorded: dict[str, dict[str, Any]], work: Work) -> None:
-        """Install or upgrade the release of a chart, record it, and wait for its workloads."""
         release, key = self._release(chart.name, chart.namespace), _key(chart)
         if release is not None and not (key in recorded and _is_recorded(release, recorded[key])):
             raise SandboxError(
@@ -155,8 +154,6 @@ class ChartsStep(NothingToUndo):
     def _upgrade(
         self, cluster: Cluster, chart: Chart, renaming: Mapping[str, Any], objects: Sequence[Manifest], work: Work
     ) -> None:
-        """Have helm install or upgrade the release, again while a webhook does not answer yet."""
-
         def unanswered() -> str | None:
             try:
                 self.program.upgrade(chart, self.names.kubeconfig, renaming, work.say)
@@ -235,7 +232,6 @@ def _is_recorded(release: Release, entry: Mapping[str, Any]) -> bool:
 
 
 def _read(records: Records, record: str) -> Recorded:
-    """Return the releases of `up` by namespace/name, each with its digest and its images as the chart names them."""
     content: Recorded = json.loads((records.read(record) or {}).get("releases", "{}"))
     return content
 
@@ -257,7 +253,6 @@ def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), furth
 
 
 def _files(chart: Chart) -> Iterator[Path]:
-    """Yield the chart's files in an order that does not depend on its place, then its values."""
     for _, folder in chart_dependencies.parts(chart.chart):
         inside = sorted(path for path in folder.rglob("*") if path.is_file())
         yield from inside or [folder]

@@ -107,8 +107,6 @@ class Helm:
         return name
 
     def build_dependencies(self, chart: Path) -> None:
-        """Pull the locked dependencies of a chart into its folder `charts`. Raises SandboxError."""
-
         def advice(message: str) -> str:
             if "out of sync" in message:
                 return f"helm dependency update {chart}"
@@ -136,7 +134,6 @@ class Helm:
         self._change(["uninstall", f"--namespace={namespace}", "--wait", "--", name], name, kubeconfig, say)
 
     def release(self, name: str, namespace: str, kubeconfig: Path) -> Release | None:
-        """Return the newest revision of a release, None when there is none. Raises SandboxError."""
         argv: process.Argv = [self.program, "status", f"--namespace={namespace}", "--output=json", "--", name]
         with self._explained(f"helm cannot read the release {name}"):
             try:
@@ -169,7 +166,6 @@ class Helm:
             raise SandboxError(brief, details=message, fix=advice(message), id="helm") from error
 
     def _post_renderer(self, images: Mapping[str, Any], parent: Path) -> tuple[list[str], dict[str, str]]:
-        """Write the program that helm pipes the objects through; return helm's options and environment for it."""
         folder = parent / "sandbox-images"
         folder.mkdir()
         names, program = folder / "images.json", folder / "rename"

@@ -138,7 +138,6 @@ class ImageNames:
         }
 
     def renaming(self, full: Mapping[str, str]) -> dict[str, Any]:
-        """Return the arguments of `renamed` as JSON; empty if no name changes."""
         return {"images": dict(full), "fields": {kind: list(map(list, paths)) for kind, paths in self.fields.items()}}
 
     def require(self, objects: Sequence[Manifest]) -> None:
@@ -247,7 +246,6 @@ def _brought(item: images_yaml.Item, folder: Path) -> Brought:
 
 
 def _is_alike(reference: Reference, image: Brought) -> bool:
-    """Return whether an image that is built here has the same last part of its name, and is no well-known program."""
     last = image.target.repository.rpartition("/")[2]
     if not image.built or image.names is not None or reference.path.rpartition("/")[2] != last:
         return False
@@ -256,7 +254,6 @@ def _is_alike(reference: Reference, image: Brought) -> bool:
 
 
 def places(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
-    """Yield the places of texts at the path, through lists."""
     if isinstance(content, list):
         for item in content:
             yield from places(item, path)

@@ -137,7 +137,6 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 
 def _listed(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the files, folders and URLs in lists, each after its key; documents in the place of files are none."""
     for key in (*BASES, *PLUGINS):
         texts = (text for text in content.get(key) or () if isinstance(text, str))
         yield from ((key, text) for text in texts if "\n" not in text and not text.lstrip().startswith(("{", "[")))
@@ -157,5 +156,4 @@ def _texts(content: Any) -> Iterator[str]:
 
 
 def _unquoted(logged: re.Match[str]) -> str:
-    """Return the message of a line of a log, which Go has quoted, or indented."""
     return textwrap.dedent(logged[2]) if logged[2] is not None else str(ast.literal_eval(logged[1]))

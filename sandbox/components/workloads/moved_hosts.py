@@ -41,7 +41,6 @@ class HostNames:
         return self.base != self.domain
 
     def written(self, manifest: Manifest) -> dict[str, Any]:
-        """Return the object with its hosts below the sandbox's domain."""
         if not self.differ:
             return dict(manifest)
         made = copy.deepcopy(dict(manifest))
@@ -79,7 +78,6 @@ def _hosts(manifest: Manifest) -> Iterator[Slot]:
 
 
 def _settings(manifest: Manifest) -> Iterator[tuple[str, Slot]]:
-    """Yield the texts of environment variables and ConfigMaps, each after what it is called."""
     for container in containers(manifest):
         variables = container.get("env")
         for variable in variables if isinstance(variables, list) else ():

@@ -39,7 +39,6 @@ class RenderedCharts:
         return f"{plural(len(self.charts), 'chart')} {', '.join(chart.name for chart in self.charts)}"
 
     def objects(self) -> list[dict[str, Any]]:
-        """Return what all charts render to. Raises BadFile for one that does not render, and MissingTool for helm."""
         charts = (charts_step.pulled(chart, self.archives) for chart in self.charts)
         return [
             manifest
@@ -60,6 +59,5 @@ class RenderedCharts:
 
 
 def _is_applied(manifest: Manifest) -> bool:
-    """Return whether the object exists while a release does: not a hook for its end, such as `pre-delete`."""
     hooks = charts_step.hooks(manifest)
     return not hooks or not RUN.isdisjoint(hooks)

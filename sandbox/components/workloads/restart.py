@@ -40,7 +40,6 @@ class Program:
 
 
 def is_supervised(container: Mapping[str, Any]) -> bool:
-    """Return whether the container of a pod runs its program below the shell."""
     return list(container.get("command") or ())[:4] == ["sh", "-c", SUPERVISOR, NAME]
 
 

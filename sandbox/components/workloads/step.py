@@ -202,7 +202,6 @@ class ApplyStep(NothingToUndo):
 
     @property
     def pods(self) -> str:
-        """The selector of the user's pods in their namespaces."""
         return self.within.pods if self.within else ""
 
     @property
@@ -232,14 +231,12 @@ class ApplyStep(NothingToUndo):
 
 
 def start_advice(message: str, file: Path | None) -> str:
-    """Return what to do about workloads that do not start, by the message about them; `file` is the images.yaml."""
     if "probe failed" in message and "connection refused" in message:
         return "let the program listen on 0.0.0.0, and its containerPort and probe name its port; then sandbox up"
     return bring_advice(message, file) or "correct that, then sandbox up"
 
 
 def _fault(manifest: Manifest, live: Manifest | None, gone: str) -> str:
-    """Return what is wrong with an object that is not as it was applied, or not ready; else nothing."""
     if live is None:
         # The cluster deletes it once it has ended (Job, spec.ttlSecondsAfterFinished).
         ends = manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
