@@ -111,7 +111,7 @@ def ingresses(context: DoctorContext) -> Finding:
         objects = context.cluster.list("networking.k8s.io/v1", "Ingress", context.spec.namespace)
     except ServerAway as away:
         return skipped(f"{away.brief}, so they are not known")
-    notes = list(unserved.notes_of(context.spec, objects))
+    notes = list(unserved.notes(context.spec, objects))
     return warn("; ".join(notes)) if notes else ok(f"{len(objects)} served as they say")
 
 

@@ -12,7 +12,7 @@ from sandbox.app import context
 from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
-from sandbox.components.ingress import deep_hosts, unserved
+from sandbox.components.ingress import unserved
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import gone_kinds, image_names, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, described
@@ -203,14 +203,7 @@ def _unlisted(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
 
 def _unserved(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
     """Yield Ingresses for which the controller does nothing, and annotations that it ignores."""
-    if spec.ingress.controller != "traefik" or not spec.cluster.supports.whole_cluster:
-        return
-    own = [each["metadata"]["name"] for each in objects if each["kind"] == "IngressClass"]
-    yield from unserved.notes(
-        [each for each in objects if each["kind"] == "Ingress" and isinstance(each.get("spec"), dict)],
-        domain=spec.domain,
-        hosts=[host.host for host in spec.edge.hosts],
-        classes=(CLASS, *spec.ingress.classes, *own),
-        tls=unserved.routed(spec),
-        certifies=deep_hosts.are_certified(spec),
-    )
+    if spec.cluster.supports.whole_cluster:
+        own = [each["metadata"]["name"] for each in objects if each["kind"] == "IngressClass"]
+        ingresses = [each for each in objects if each["kind"] == "Ingress" and isinstance(each.get("spec"), dict)]
+        yield from unserved.notes(spec, ingresses, (CLASS, *spec.ingress.classes, *own))

@@ -89,7 +89,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
         kubeconfig=names.kubeconfig,
         root_certificate=context.trusted_by_clients(spec),
         tried=next((host for host in hosts if host not in hosts_of_secrets(ingresses)), hosts[0]),
-        notes=tuple(unserved.notes_of(spec, ingresses)),
+        notes=tuple(unserved.notes(spec, ingresses)),
     )
 
 

@@ -79,59 +79,37 @@ def class_advice(name: str) -> str:
     )
 
 
-def notes(
-    ingresses: Iterable[Ingress],
-    *,
-    domain: str,
-    hosts: Collection[str] = (),
-    classes: Collection[str] = (),
-    tls: Mapping[str, str] | None = None,
-    certifies: bool = False,
-) -> Iterator[str]:
-    """Yield warnings about Ingresses, a line each, with the object.
+def notes(spec: Spec, ingresses: Sequence[Ingress], classes: Collection[str] | None = None) -> Iterator[str]:
+    """Yield warnings about the sandbox's Ingresses, a line each, with the object.
 
-    `hosts` are those outside the domain that the edge routes here, `classes` those that are served, and `tls` hosts
-    that the edge routes to a Service each. The sandbox `certifies` hosts at any depth of the domain, or only its own.
+    `classes` are those that are served; without them classes are not looked at, which the HTTPS check tests.
     """
+    if spec.ingress.controller != "traefik":
+        return
+    domain, tls, routed_here = spec.domain, routed(spec), {host.host for host in spec.edge.hosts}
     for ingress in ingresses:
-        certified = tuple(deep_hosts.certifiable(ingress, domain)) if certifies else ()
+        certified = set(deep_hosts.certifiable(ingress, domain)) if deep_hosts.are_certified(spec) else set()
         name = title({"kind": "Ingress", **ingress})
-        foreign = foreign_class(ingress, classes)
+        foreign = foreign_class(ingress, classes) if classes is not None else None
         if foreign:
             yield f"{name} has the class '{foreign}', which no controller here serves: {class_advice(foreign)}"
         for host in sorted(set(ingress_hosts(ingress))):
-            if tls and host in tls:
+            if host in tls:
                 yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
-            elif not is_below(host, domain) and host not in hosts:
+            elif host in routed_here:
+                continue
+            elif not is_below(host, domain):
                 own = f"{host.partition('.')[0]}.{domain}"
                 yield (
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
                     f"`edge: {{hosts: [{host}]}}` with a certificate of your own in tls.secretName"
                 )
-            elif (
-                deep_hosts.is_deep(host, domain)
-                and host not in {*hosts, *certified}
-                and not has_own_certificate(ingress)
-            ):
+            elif deep_hosts.is_deep(host, domain) and host not in certified and not has_own_certificate(ingress):
                 yield (
                     f"{name}: the certificate of {domain} is for one label below it, so clients refuse {host}: name a "
                     f"Secret for it in tls.secretName, which `certs: {{secrets: [...]}}` makes"
                 )
         yield from (f"{name}: {effect}" for effect in nginx_annotations.without_effect(ingress))
-
-
-def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
-    """Yield warnings about the sandbox's Ingresses, except for their classes, which the HTTPS check tests."""
-    if spec.ingress.controller == "traefik":
-        classes = {str((ingress.get("spec") or {}).get("ingressClassName")) for ingress in ingresses}
-        yield from notes(
-            ingresses,
-            domain=spec.domain,
-            hosts=[host.host for host in spec.edge.hosts],
-            classes=classes,
-            tls=routed(spec),
-            certifies=deep_hosts.are_certified(spec),
-        )
 
 
 def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:

@@ -31,6 +31,10 @@ def ingress(host: str = "shop.demo.localhost", *, says: dict[str, str] | None = 
     return {"metadata": metadata, "spec": {"rules": [{"host": host}], "tls": tls, **spec}}
 
 
+def spec(**keys: Any) -> Spec:
+    return Spec.model_validate({"name": "demo", "domain": DOMAIN, **keys})
+
+
 @pytest.fixture
 def cluster(names: Names, server: ApiServer) -> Cluster:
     server.kinds[NETWORKING] = {"IngressClass": ("ingressclasses", False)}
@@ -54,7 +58,7 @@ def test_class_of_another_controller_is_named_with_a_fix(
     assert caught.value.brief == f"Ingress shop/web has the class '{named}', which no controller here serves"
     assert fix in caught.value.fix
     require_classes(cluster, [foreign], "other.localhost")  # what is not of the domain is not waited for
-    (note,) = notes([*served, foreign], domain=DOMAIN, classes=["nginx"])
+    (note,) = notes(spec(), [*served, foreign], ["nginx"])
     assert caught.value.brief in note and fix in note
 
 
@@ -76,24 +80,23 @@ def test_foreign_class_without_hosts_is_an_error_for_every_domain(cluster: Clust
 
 def test_host_outside_the_domain_is_noted_unless_the_edge_has_it() -> None:
     public = ingress("shop.example.com")
-    (note,) = notes([public], domain=DOMAIN)
+    (note,) = notes(spec(), [public])
     assert "shop.example.com is not below demo.localhost" in note
     assert "use shop.demo.localhost, or `edge: {hosts: [shop.example.com]}`" in note
-    assert not list(notes([public], domain=DOMAIN, hosts=["shop.example.com"]))
+    assert not list(notes(spec(edge={"hosts": ({"host": "shop.example.com"},)}), [public]))
 
 
 def test_host_that_the_domains_certificate_lacks_is_noted() -> None:
-    deep = ingress("a.b.demo.localhost")
-    assert not list(notes([deep], domain=DOMAIN))
+    deep, plain = ingress("a.b.demo.localhost"), spec(certs={"issuer": "cert-manager"})
+    assert not list(notes(plain, [deep]))
     deep["spec"]["tls"] = []
-    (note,) = notes([deep], domain=DOMAIN)
+    (note,) = notes(plain, [deep])
     assert "clients refuse a.b.demo.localhost" in note and "tls.secretName" in note
-    assert not list(notes([deep], domain=DOMAIN, hosts=["a.b.demo.localhost"]))
     wildcard = ingress("*.wild.demo.localhost", tls=[])
-    (note,) = notes([wildcard], domain=DOMAIN)
+    (note,) = notes(plain, [wildcard])
     assert "clients refuse *.wild.demo.localhost" in note
-    assert not list(notes([deep, wildcard], domain=DOMAIN, certifies=True))
-    assert not list(notes([ingress(tls=[]), ingress(DOMAIN, tls=[])], domain=DOMAIN))
+    assert not list(notes(spec(), [deep, wildcard]))
+    assert not list(notes(plain, [ingress(tls=[]), ingress(DOMAIN, tls=[])]))
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,7 @@ def test_host_that_the_domains_certificate_lacks_is_noted() -> None:
 )
 def test_hosts_that_the_edge_does_not_route_are_no_addresses(more: dict[str, Any], found: tuple[str, ...]) -> None:
     """`up` printed their URLs, and a curl that no certificate fits."""
-    spec = Spec.model_validate({"name": "demo", "domain": DOMAIN, **more})
-    assert hosts_here(spec, [ingress(), ingress("shop.example.com")]) == found
+    assert hosts_here(spec(**more), [ingress(), ingress("shop.example.com")]) == found
 
 
 def test_tls_secrets_that_are_not_there_are_found(cluster: Cluster, server: ApiServer) -> None:
@@ -123,6 +125,6 @@ def test_ingress_with_a_host_of_tls_is_refused_or_noted() -> None:
         require_hosts([{"kind": "Service", "metadata": {}}, one], tls)
     assert "routes" not in caught.value.fix and caught.value.id == "domain-taken"
     require_hosts([one], {"other.demo.localhost": "shop/db:5432"})
-    assert list(notes([one], domain=DOMAIN, tls=tls)) == [
+    assert list(notes(spec(edge={"tls": ({"host": "shop.demo.localhost", "to": "shop/db:5432"},)}), [one])) == [
         "Ingress shop/web: shop.demo.localhost is a host of `edge.tls` too, so that its TLS goes to shop/db:5432"
     ]
