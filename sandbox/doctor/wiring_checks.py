@@ -10,8 +10,8 @@ from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.ingress import unserved
+from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
-from sandbox.components.registry.in_cluster_step import InnerCanaryStep
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine, labelled
@@ -81,7 +81,7 @@ def _tenant(context: DoctorContext, namespace: str) -> Finding:
         return skipped("nodes pull from an external registry")
     if not context.names.kubeconfig.exists():
         return skipped(NO_SANDBOX)
-    record = InnerCanaryStep(SandboxNamespace(context.names, namespace), context.spec.registry.push_url).check()
+    record = in_cluster_step.recorded(SandboxNamespace(context.names, namespace))
     if record.state is State.READY:
         return ok(record.detail)
     return error(f"not tested: {record.detail or record.state.value}")

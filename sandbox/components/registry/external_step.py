@@ -48,12 +48,12 @@ def own(engine: Engine, network: str, names: Names, address: str) -> RegistryAdd
 def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
     """Return the addresses, on `network`, of an external registry at `where`: `HOST[:PORT]` or a URL of that.
 
-    On a loopback address nodes would look for it in themselves, so they use the container that publishes its port.
     Raises SandboxError when nodes cannot reach it.
     """
     place, name = address.parse(where), where.rpartition("://")[2]
     if not place.is_loopback:
         return RegistryAddresses((name,), f"{place.scheme}://{name}", name, None)
+    # On a loopback address nodes would look for it in themselves.
     publisher = engine.publisher(place.port)
     container = engine.container(publisher) if publisher else None
     inner = container.inner(place.port) if container else None

@@ -161,12 +161,7 @@ class InnerCanaryStep(NothingToUndo):
     title: str = "Registry reached by nodes"
 
     def check(self) -> Status:
-        record = self.place.cluster.get("v1", "ConfigMap", PROOF, self.place.namespace)
-        if record is None:
-            return Status(State.ABSENT)
-        if record.get("data") != self._proof()["data"]:
-            return Status(State.DRIFTED, "was tested with another registry")
-        return Status(State.READY, f"a node pulled from {name_on_nodes(self.place)}")
+        return recorded(self.place)
 
     def apply(self, work: Work) -> None:
         cluster = self.place.cluster
@@ -176,28 +171,17 @@ class InnerCanaryStep(NothingToUndo):
         self._remove()
         try:
             cluster.apply(pod)
-            wait_until(self._pull, what="the canary", timeout=PULL_TIMEOUT)
+            wait_until(lambda: unpulled(self._live()), what="the canary", timeout=PULL_TIMEOUT)
         except WaitTimeout as error:
-            raise SandboxError(
-                "nodes of the cluster cannot pull from the registry in it",
-                details=error.details,
-                fix=OTHER_WAYS,
-                id="no-pull",
-            ) from error
+            brief = "nodes of the cluster cannot pull from the registry in it"
+            raise SandboxError(brief, details=error.details, fix=OTHER_WAYS, id="no-pull") from error
         finally:
             self._remove()
-        cluster.apply(self._proof())
-
-    def _proof(self) -> dict[str, Any]:
-        data = {"registry": name_on_nodes(self.place), "image": canary_image.document().digest}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
+        metadata = {"name": PROOF}
+        cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": _proof(self.place)})
 
     def _live(self) -> dict[str, Any] | None:
         return self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
-
-    def _pull(self) -> str | None:
-        live = self._live()
-        return unpulled(live) if live else "its pod is gone"
 
     def _remove(self) -> None:
         if self._live():
@@ -206,8 +190,24 @@ class InnerCanaryStep(NothingToUndo):
             wait_until(lambda: running if self._live() else None, what="the canary's end", timeout=PULL_TIMEOUT)
 
 
-def unpulled(live: Mapping[str, Any]) -> str | None:
+def recorded(place: SandboxNamespace) -> Status:
+    """Return the result of the last test pull that the cluster has a record of."""
+    record = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
+    if record is None:
+        return Status(State.ABSENT)
+    if record.get("data") != _proof(place):
+        return Status(State.DRIFTED, "was tested with another registry")
+    return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
+
+
+def _proof(place: SandboxNamespace) -> dict[str, str]:
+    return {"registry": name_on_nodes(place), "image": canary_image.document().digest}
+
+
+def unpulled(live: Mapping[str, Any] | None) -> str | None:
     """Return why no node has pulled the image of the pod yet, in the node's words; None when one has."""
+    if live is None:
+        return "its pod is gone"
     status = live.get("status") or {}
     state = (status.get("containerStatuses") or [{}])[0].get("state") or {}
     waiting = state.get("waiting") or {}
