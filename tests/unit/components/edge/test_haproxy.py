@@ -13,7 +13,6 @@ from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, route_
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
-from sandbox.names import EDGE_ADDRESS
 
 
 def route(name: str, *hosts: Host, domain: str = "", aliases: tuple[str, ...] = ()) -> Route:
@@ -113,17 +112,6 @@ def test_nothing_terminates_at_the_edge_by_default() -> None:
     found = render([route("a", Host("x.test"))])
     assert "ssl crt" not in found["haproxy.cfg"]
     assert (found["certs.list"], found["terminate.map"], found["alias.map"]) == ("", "", "")
-
-
-def test_an_alias_goes_before_a_shorter_domain() -> None:
-    found = render([route("a", domain="a.test", aliases=("lan.a.test",))])
-    assert lines(found["suffix.map"])[0] == [".lan.a.test", haproxy_http.LOOP]
-    assert lines(found["alias.map"]) == [[".lan.a.test", "a:http"]]
-
-
-def test_alias_is_asked_of_the_ingress_as_by_the_edge() -> None:
-    text = render([route("a", domain="a.test", aliases=("lan.a.test",))])["haproxy.cfg"]
-    assert f"http-request set-src ipv4({EDGE_ADDRESS}) if {{ var(txn.host) -m end .lan.a.test }}" in text
 
 
 def test_every_route_is_listed_with_its_servers() -> None:

@@ -220,21 +220,6 @@ def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: E
     assert "dev.a.localhost" in known(engine)
 
 
-def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
-    alias = "a.10.0.0.1.nip.io"
-    keystore = Keystore(place.sandbox("a").keys)
-    keystore.authority(["a.localhost", alias], now=datetime.now(UTC))
-    keystore.leaf(EDGE_LEAF, [alias, f"*.{alias}"], now=datetime.now(UTC))
-    opened = routed(a, aliases=(alias,))
-    a.apply(NoWork())
-    assert opened.check().state is State.DRIFTED
-    opened.apply(NoWork())
-    assert opened.check().state is State.READY
-    assert routes.load(place.edge)[0].aliases == (alias,)
-    assert edge_folder.read_key(place.edge, "a")
-    assert alias in known(engine)
-
-
 @pytest.mark.security(22)
 def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: EdgeStep, tmp_path: Path) -> None:
     """Another user brings up a sandbox on the same engine → an edge of another name; the first one's stays as it is."""

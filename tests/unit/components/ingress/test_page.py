@@ -78,13 +78,6 @@ def step(names: Names, server: ApiServer) -> PageStep:
     return PageStep(Page(sandbox="demo", port=8443, elsewhere=("away.test",)), lambda: Cluster(names.kubeconfig))
 
 
-def test_page_lists_hosts_of_the_ingresses(server: ApiServer, step: PageStep) -> None:
-    assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert "https://a.test:8443/" in server.objects[PAGE]["data"]["404.html"]
-    assert step.check().state is State.READY
-
-
 def test_ingress_of_the_user_is_no_drift_and_shown_by_the_next_up(server: ApiServer, step: PageStep) -> None:
     lifecycle.up([step], Silent())
     server.objects[INGRESS]["spec"]["rules"].append({"host": "b.test"})

@@ -93,12 +93,6 @@ def mark(server: ApiServer, name: str = "app") -> str | None:
     return (template.get("annotations") or {}).get(ANNOTATION)
 
 
-def test_the_present_certificate_needs_nothing(certificates: ServedCertificates, server: ApiServer) -> None:
-    assert certificates.outdated(()) == []
-    certificates.renew((), pytest.fail)
-    assert mark(server) is None
-
-
 @pytest.mark.parametrize("root", [False, True], ids=["a leaf", "the root"])
 def test_an_application_that_keeps_the_old_one_is_restarted(
     certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer, root: bool

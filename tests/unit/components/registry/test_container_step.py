@@ -123,17 +123,6 @@ def test_changed_image_is_drift(engine: FakeEngine, names: Names, step: Registry
     assert engine.boxes[names.registry].image == engine.image_id(UPSTREAM["busybox"])
 
 
-def test_changed_port_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    step.apply(NoWork())
-    with Simulator() as second:
-        moved = replace(step, port=urlsplit(second.url).port or 0)
-        assert moved.check().state is State.DRIFTED
-        moved.apply(NoWork())
-        assert moved.check().state is State.READY
-    (binds,) = engine.boxes[EDGE].spec.publish.values()
-    assert binds == (Bind("127.0.0.1", moved.port),)
-
-
 def test_registry_stops_and_starts_and_its_port_stays(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     assert not step.stop()
     step.apply(NoWork())

@@ -170,21 +170,6 @@ def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, s
     assert "docker.io" not in hosts(engine, names.node)
 
 
-def test_a_registry_that_came_back_elsewhere_is_found_again(
-    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
-) -> None:
-    step.apply(NoWork())
-    engine.remove_container(names.registry)
-    start(engine, "guest")
-    start(engine, names.registry)
-    assert (step.check().state, step.check().detail) == (
-        State.DRIFTED,
-        f"EndpointSlice {SYSTEM_NAMESPACE}/registry differs",
-    )
-    step.apply(NoWork())
-    assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
-
-
 def test_without_a_registry_it_says_what_to_do(engine: FakeEngine, names: Names, step: WiringStep) -> None:
     step.apply(NoWork())
     engine.remove_container(names.registry)

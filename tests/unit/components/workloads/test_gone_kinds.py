@@ -57,10 +57,5 @@ def test_mistyped_kind_is_refused_with_the_right_name(version: str, kind: str, r
     assert right in caught.value.fix
 
 
-def test_kinds_that_may_come_are_let_through() -> None:
-    others = [one("serving.knative.dev/v1", "Service"), one("gateway.networking.k8s.io/v1", "HTTPRoute")]
-    gone_kinds.require([*others, one("apps/v1", "Deployment"), DEFINITION, one("batch.k8s.io/v1", "Job")], "v1.36.3")
-
-
 def test_old_cluster_is_asked_itself() -> None:
     gone_kinds.require([one("batch/v1beta1", "CronJob")], "v1.24.17")

@@ -190,8 +190,3 @@ def test_every_image_that_is_not_pulled_is_named_once() -> None:
 def test_image_that_cannot_be_pulled_has_a_fix(said: str, advice: str) -> None:
     found = bring_advice(said, Path("images.yaml"))
     assert advice in found and bool(found) == bool(advice)
-
-
-def test_advice_on_an_image_names_push_where_the_spec_has_none() -> None:
-    found = bring_advice('ErrImagePull: failed to pull and unpack image "a:1": no', None)
-    assert "write images.yaml, name it in sandbox.yaml (push: images.yaml), with: - {from: daemon, image: a:1}" in found
