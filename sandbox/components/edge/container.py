@@ -81,7 +81,7 @@ class EdgeContainer:
         if not self.place.host and self.engine.network(self.network) is None:
             self.engine.create_network(self.network, self.home.labels)
         labelled.make_room(self.engine, self.name, self.home)
-        # Made anew for the admin socket: that of an earlier container may belong to another group.
+        # Recreated for the admin socket: that of an earlier container may belong to another group.
         folder = self.folder / "run"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
