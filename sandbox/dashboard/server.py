@@ -12,10 +12,9 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 from sandbox import __version__
 from sandbox.errors import SandboxError
@@ -43,13 +42,16 @@ State = Callable[[], Mapping[str, Any]]
 Actions = Mapping[str, Callable[[str, str], str]]
 
 
-class Dashboard:
+class Dashboard(ThreadingHTTPServer):
     """A server on `port` of this machine's loopback, 0 for any free one. Raises SandboxError if the port is taken."""
 
+    daemon_threads = True
+
     def __init__(self, state: State, actions: Actions, *, port: int = 0) -> None:
+        self.state, self.actions = state, actions
         self.token = secrets.token_urlsafe(24)
         try:
-            self._server = _Server((ADDRESS, port), partial(_Handler, state, actions, self.token))
+            super().__init__((ADDRESS, port), _Handler)
         except OSError as error:
             raise SandboxError(
                 f"port {port} of {ADDRESS} cannot be used",
@@ -57,28 +59,20 @@ class Dashboard:
                 fix="leave --port out, and a free one is taken",
                 id="port-in-use",
             ) from error
-        self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
-        return f"http://{ADDRESS}:{self._server.server_port}/#{self.token}"
+        return f"http://{ADDRESS}:{self.server_port}/#{self.token}"
 
     def serve(self) -> None:
-        """Answer until `close` is called from another thread, or the command is interrupted."""
+        """Answer until `shutdown` is called from another thread, or the command is interrupted."""
         try:
-            self._server.serve_forever(poll_interval=0.1)
+            self.serve_forever(poll_interval=0.1)
         finally:
-            self._server.server_close()
-
-    def close(self) -> None:
-        """Have `serve` return."""
-        self._server.shutdown()
-
-
-class _Server(ThreadingHTTPServer):
-    """A server whose clients may leave before they have their answer, as browsers do when a page is closed."""
+            self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
+        # Clients may leave before they have their answer, as browsers do when a page is closed.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -86,15 +80,10 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET with an asset, or with the state as JSON, and POST with the result of an action."""
 
+    server: Dashboard
     server_version = f"sandbox/{__version__}"
     sys_version = ""
     timeout = 30
-
-    def __init__(self, state: State, actions: Actions, token: str, *arguments: Any) -> None:
-        self._state = state
-        self._actions = actions
-        self._token = token
-        super().__init__(*arguments)
 
     def do_GET(self) -> None:
         if self.headers.get("Host") not in self._hosts:
@@ -107,10 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self._has_token:
             self._refuse(401, "open the address that `sandbox dashboard` printed")
         else:
-            self._answer(200, "application/json", json.dumps(self._state(), default=str).encode())
+            self._answer(200, "application/json", json.dumps(self.server.state(), default=str).encode())
 
     def do_POST(self) -> None:
-        action = self._actions.get(self.path.removeprefix("/"))
+        action = self.server.actions.get(self.path.removeprefix("/"))
         if self.headers.get("Host") not in self._hosts:
             self._refuse(421, "not a host of this server")
         elif self.headers.get("Origin") not in [f"http://{host}" for host in self._hosts]:
@@ -133,13 +122,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _hosts(self) -> tuple[str, ...]:
-        port = cast(ThreadingHTTPServer, self.server).server_port
-        return f"{ADDRESS}:{port}", f"localhost:{port}"
+        return f"{ADDRESS}:{self.server.server_port}", f"localhost:{self.server.server_port}"
 
     @property
     def _has_token(self) -> bool:
         given = self.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+        return hmac.compare_digest(given.encode(), f"Bearer {self.server.token}".encode())
 
     def _refuse(self, status: int, text: str) -> None:
         self._answer(status, "text/plain; charset=utf-8", f"{text}\n".encode())

@@ -28,7 +28,7 @@ def page() -> Iterator[Dashboard]:
     thread = threading.Thread(target=dashboard.serve)
     thread.start()
     yield dashboard
-    dashboard.close()
+    dashboard.shutdown()
     thread.join(10)
     assert not thread.is_alive()
 
