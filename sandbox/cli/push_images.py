@@ -18,7 +18,6 @@ from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
-    from sandbox.app.running.registry_upkeep import Pruning
     from sandbox.images.image_push import ImagePush, Repair
 
 
@@ -76,7 +75,19 @@ def push_images(
     work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update, packing=packing)
     for line in work.foreign():
         call.say(line)
-    pruning = _pruning(work, whose, in_cluster=not spec.cluster.supports.containers) if prune else None
+    pruning = None
+    if prune:
+        from sandbox.app.running import registry_upkeep  # slow to import
+
+        if not whose:
+            registry_upkeep.require_no_sandbox(work.registry)
+        pruning = registry_upkeep.Pruning(
+            registry=work.registry,
+            keychain=work.keychain,
+            targets=work.targets,
+            whose=whose,
+            in_cluster=not spec.cluster.supports.containers,
+        )
     if call.dry_run:
         plan = push_report.forecast(work.forecast(), pruning.names if pruning else ())
         call.show(plan, push_report.forecast_lines(plan))
@@ -154,13 +165,3 @@ def _repair(sandbox: Sandbox | None) -> Repair | None:
         sandbox.session.say(f"damaged in the registry, set aside and pushed again: {', '.join(sorted(digests))}")
 
     return repair
-
-
-def _pruning(work: ImagePush, whose: str, *, in_cluster: bool) -> Pruning:
-    from sandbox.app.running.registry_upkeep import Pruning, require_no_sandbox
-
-    if not whose:
-        require_no_sandbox(work.registry)
-    return Pruning(
-        registry=work.registry, keychain=work.keychain, targets=work.targets, whose=whose, in_cluster=in_cluster
-    )
