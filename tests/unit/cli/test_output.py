@@ -16,6 +16,7 @@ from sandbox.cli.options import Call
 from sandbox.cli.output import JsonLines, Plain
 from sandbox.cli.push_display import StepPushDisplay
 from sandbox.components.network.step import NetworkStep
+from sandbox.errors import SandboxError
 from sandbox.images.progress import Action, Result
 from sandbox.names import Home
 from sandbox.report import Reporter
@@ -131,3 +132,19 @@ def test_stopped_part_does_not_read_drifted() -> None:
     steps = (StepState("cluster", "Cluster", "drifted", detail) for detail in details)
     stopped, drifted = status._lines(state_of(*steps))
     assert "drifted" not in stopped and "drifted" in drifted
+
+
+def test_push_is_a_step_and_each_image_is_one() -> None:
+    out, notes = io.StringIO(), list[str]()
+    with StepPushDisplay(JsonLines(out), notes.append, "Push") as display:
+        display.sent(20_000_000)
+        display.planned(2, 5, 110_000_000)
+        display.spared(10_000_000)
+        display.show_sent()
+        display.finished(Result("app:1", "sha256:d", Action.UPLOADED, 60_000_000, 1.5, ("a note",)))
+        display.failed("absent:1", SandboxError("no such image"))
+    text = out.getvalue()
+    assert "2 images, 5 blobs, 110.0 MB" in text and "20.0 MB of 100.0 MB, " in text
+    assert '"step": "app:1", "detail": "uploaded, 60.0 MB", "seconds": 1.5' in text
+    assert '"failed", "step": "absent:1", "detail": "no such image"' in text
+    assert notes == ["  a note"] and display.bytes == 20_000_000

@@ -13,7 +13,7 @@ import pytest
 
 import sandbox
 from sandbox.bundle.images_step import ImagesStep
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle.recipe import recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.addons.step import AddonStep
@@ -365,6 +365,32 @@ def test_addons_know_image_sources_and_unknown_is_refused_early(place: Home) -> 
     assert "localhost:5055" in step.manager.images.names
     with pytest.raises(UsageError, match="no addon 'metric-server'"):
         build(Spec.model_validate_json(json.dumps({"addons": ["metric-server"]})), place)
+
+
+@pytest.fixture
+def minikube(programs: Path) -> dict[str, Any]:
+    """The part of a spec that asks for minikube, which is on the PATH."""
+    make_program(programs / "minikube", "")
+    return {"cluster": {"provider": "minikube"}}
+
+
+def test_profile_addons_are_changed_by_one_command_at_a_time(place: Home, minikube: dict[str, Any]) -> None:
+    own = {"ingress": {"controller": "none"}, "addons": ({"addon": "ingress"},)}
+    steps = build(Spec.model_validate(minikube | own), place)
+    assert "minikube-disused" in steps["minikube-addons"].requires
+
+
+def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home, minikube: dict[str, Any]) -> None:
+    steps = build(Spec.model_validate(minikube), place)
+    assert "minikube-disused" in needed(steps["ingress"], steps)
+
+
+@pytest.mark.parametrize(("source", "pulled"), [("auto", True), ("bundle", False)])
+def test_image_the_bundle_lacks_is_pulled_where_that_is_allowed(place: Home, source: str, pulled: bool) -> None:
+    images = {"source": source, "mirror": {"registry.k8s.io": "mirror.example/k8s"}}
+    step = one(AddonStep, build(Spec.model_validate({"images": images}), place, bundle()))
+    image = versions().addons["metrics-server"].replace("registry.k8s.io/", "mirror.example/k8s/")
+    assert step.manager.images.pulled.get("metrics-server") == (image if pulled else None)
 
 
 def bundle() -> OwnImages:
