@@ -60,5 +60,5 @@ def test_dashboard_shows_logs_and_restarts_a_workload(up: Application) -> None:
     up.command("exec", "app", "--", "sh", "-c", "echo seen on the page > /proc/1/fd/1")
     assert "seen on the page" in post("/logs", before.strip().replace(" ", "/"))
     assert post("/restart", "app").endswith("deployment/app was restarted and is ready")
-    page.close()
+    page.shutdown()
     assert up.kubectl(*query) != before
