@@ -19,7 +19,7 @@ import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, requirements
-from sandbox.app.agreement import Agreement, agree_on_origin, replaced
+from sandbox.app.agreement import Agreement, Tenancy, agree_on_origin, replaced
 from sandbox.app.edge import ports
 from sandbox.app.running import snapshots
 from sandbox.app.session import Session, wake_paused
@@ -32,6 +32,7 @@ from sandbox.config.schema import Registry, ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.labelled import NameTaken
+from sandbox.errors import UsageError
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.used_engine import UsedEngine
@@ -436,3 +437,9 @@ def test_purge_of_another_users_sandbox_promises_nothing(monkeypatch: pytest.Mon
     with pytest.raises(NameTaken):
         Sandbox(Spec(name="demo"), session=Session(say=said.append)).down(purge=True)
     assert said == []
+
+
+def test_namespace_of_a_cluster_is_taken_by_users_only() -> None:
+    with pytest.raises(UsageError, match="no user has agreed yet to a sandbox in mine of team") as caught:
+        Agreement().tenancy(Tenancy("demo", "team", "https://team.example", "mine", None))
+    assert (caught.value.id, caught.value.details) == ("consent", "nothing of this sandbox is there yet")
