@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import tarfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +33,7 @@ from tests.support.images import (
     tar,
     write_layout,
 )
-from tests.support.registry_simulator import RESET, Fault, Simulator
+from tests.support.registry_simulator import Fault, Simulator
 
 BASE, MIDDLE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 10_000), layer(4, 500)
 APP = TestImage((BASE, MIDDLE, TOP), "app")
@@ -213,20 +211,6 @@ def test_image_that_cannot_be_saved_fails_alone(registry: Simulator, compression
     assert len(engine.saves) == 1 + 7  # of all, then of each
 
 
-@pytest.mark.parametrize("old", [True, False])
-@pytest.mark.parametrize("method", ["PUT", "PATCH"])
-@pytest.mark.parametrize("answer", [500, 429, RESET])
-def test_a_broken_connection_costs_no_other_save(
-    registry: Simulator, old: bool, method: str, answer: int | str
-) -> None:
-    registry.faults = [Fault(method, "/blobs/uploads/", answer)]
-    engine = FakeEngine({"app:dev": APP, "tool:1": TOOL}, old=old)
-    push([entry("app:dev"), entry("tool:1")], registry.url, engine)
-    assert holds(registry, "app", "dev", APP)
-    assert holds(registry, "tool", "1", TOOL)
-    assert len(engine.saves) == 1
-
-
 @pytest.mark.fault(17, 34)
 def test_registry_that_never_recovers_is_named_with_its_answer(registry: Simulator) -> None:
     """The registry answers 507 to every upload → the image fails at once with that answer; no tag is made."""
@@ -370,11 +354,6 @@ def test_without_a_daemon_its_images_fail_and_the_others_do_not(registry: Simula
     assert [result.target for result in caught.value.results] == ["app:dev"]
 
 
-def test_push_leaves_nothing_behind(registry: Simulator, tmp_path: Path) -> None:
-    push([layout(tmp_path)], registry.url)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("push")] == []
-
-
 def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "tool:1": TOOL})
     entries = [entry("app:dev"), entry("team/tool:1", "tool:1"), entry("copy:latest", "app:dev")]
@@ -399,15 +378,6 @@ def test_tag_that_names_another_image_after_the_push_is_told(registry: Simulator
     with pytest.raises(PushFailed) as caught:
         push([layout(tmp_path)], registry.url)
     assert "app:dev does not name what was pushed" in caught.value.details
-
-
-def test_unchanged_image_of_files_is_looked_up_in_one_repository(registry: Simulator, tmp_path: Path) -> None:
-    first = layout(tmp_path)
-    entries = [first, replace(first, target=parse_target("copy:dev"))]
-    push(entries, registry.url)
-    registry.forget()
-    push(entries, registry.url)
-    assert registry.count("HEAD", "/blobs/") == len({*APP.layers, APP.config})
 
 
 def test_engine_with_one_platform_of_several_sends_that_one(registry: Simulator) -> None:
@@ -480,10 +450,6 @@ def test_a_save_that_breaks_off_is_an_error_for_people(registry: Simulator, data
     with pytest.raises(PushFailed):
         push([entry("app:dev")], registry.url, Broken({"app:dev": APP}))
     assert ("app", "dev") not in registry.manifests
-
-
-def test_empty_list_pushes_nothing_at_once(registry: Simulator) -> None:
-    assert push([], registry.url) == ()
 
 
 def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tmp_path: Path) -> None:

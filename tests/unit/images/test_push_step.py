@@ -58,13 +58,6 @@ def test_missing_image_is_pushed_and_stays(registry: Simulator) -> None:
     assert step.check().state is State.READY
 
 
-def test_only_what_is_not_there_is_named(registry: Simulator) -> None:
-    engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
-    app, web = (FromDaemon(parse_target(name), name) for name in engine.images)
-    step_of(registry, engine, app).apply(NoWork())
-    assert step_of(registry, engine, app, web).check().detail == "missing: web:dev"
-
-
 def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP})
     step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))

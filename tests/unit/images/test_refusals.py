@@ -66,16 +66,3 @@ def test_where_all_is_refused_nothing_is_saved_again(registry: Simulator, engine
         push(ENTRIES, registry.url, engine)
     assert len(caught.value.failures) == 3
     assert len(engine.saves) == 1
-
-
-def test_compressed_layers_fail_alone_too(registry: Simulator, engine: FakeEngine) -> None:
-    registry.faults.append(Fault("POST", "/v2/app/", 403, times=1000))
-    assert len(partly(registry, engine, Compression.GZIP)) == 2
-    assert layers(registry, "tool") == list(TOOL.layers)
-
-
-def test_the_first_refusal_ends_a_push_that_may_not_fail(registry: Simulator, engine: FakeEngine) -> None:
-    registry.faults.append(Fault("POST", "/v2/app/", 403, times=1000))
-    with pytest.raises(PushFailed) as caught:
-        push(ENTRIES, registry.url, engine, fail_fast=True)
-    assert (caught.value.results, registry.manifests) == ((), {})

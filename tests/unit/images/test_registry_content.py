@@ -119,11 +119,6 @@ def place(client: Client, repository: str, tag: str | None, *layers: bytes) -> D
     return document
 
 
-def test_an_empty_registry(client: Client) -> None:
-    found = catalogue(client)
-    assert (found.tags, found.size) == ((), 0)
-
-
 def test_a_layer_of_two_images_belongs_to_neither_alone(client: Client) -> None:
     base, mine, yours = b"b" * 1000, b"m" * 300, b"y" * 70
     place(client, "team/mine", "1", base, mine)
@@ -163,11 +158,6 @@ def test_non_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypa
     registry.manifests["app", "1"] = ("", "")
     with Client(registry.url) as client, pytest.raises(RegistryError, match="returned no list of tags"):
         client.tags("app")
-
-
-def test_empty_registry_has_nothing_to_delete(client: Client) -> None:
-    said = "app\napp: marking manifest sha256:1 \n\n3 blobs marked, 0 blobs and 0 manifests eligible for deletion\n"
-    assert measure_garbage(client, said, {}) == Garbage((), 0, 0)
 
 
 def test_leftovers_of_uploads_count_as_garbage(client: Client) -> None:

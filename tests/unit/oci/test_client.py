@@ -19,7 +19,7 @@ from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.transport import TRIES
 from tests.support.images import TestImage, digest_of, layer
-from tests.support.registry_simulator import RESET, Fault, Simulator, basic
+from tests.support.registry_simulator import Fault, Simulator, basic
 from tests.unit.oci.answers import answer_all
 
 DATA = bytes(range(256)) * 9000
@@ -57,17 +57,6 @@ def test_a_blob_goes_up_in_one_body_and_comes_back(registry: Simulator, client: 
     assert registry.received == len(DATA)
 
 
-def test_an_empty_blob_goes_up_too(client: Client) -> None:
-    client.upload("app", Descriptor("x", digest_of(b""), 0), lambda: chunks(b""))
-    assert client.blob_size("app", digest_of(b"")) == 0
-
-
-def test_a_cancelled_upload_leaves_nothing(registry: Simulator, client: Client) -> None:
-    client.cancel(client.begin("app"))
-    assert not registry.uploads
-    assert client.blob_size("app", BLOB.digest) is None
-
-
 def test_mount_needs_no_bytes_and_refusal_opens_an_upload(registry: Simulator, client: Client) -> None:
     client.upload("one", BLOB, chunks)
     registry.forget()
@@ -78,15 +67,6 @@ def test_mount_needs_no_bytes_and_refusal_opens_an_upload(registry: Simulator, c
     client.upload("three", BLOB, chunks, begun=begun)
     assert read(client, "three", BLOB.digest) == DATA
     assert not registry.uploads
-
-
-@pytest.mark.fault(32)
-@pytest.mark.parametrize("answer", [500, 503, 429, RESET])
-def test_a_blob_whose_upload_breaks_is_sent_again(registry: Simulator, client: Client, answer: int | str) -> None:
-    """A reset in the middle of an upload → it is sent again."""
-    registry.faults = [Fault("PUT", "/blobs/uploads/", answer)]
-    client.upload("app", BLOB, chunks)
-    assert read(client, "app", BLOB.digest) == DATA
 
 
 @pytest.mark.fault(34)
@@ -211,14 +191,6 @@ def test_lists_are_followed_to_their_last_page(registry: Simulator, client: Clie
     assert client.catalog() == ("repo0", "repo1", "repo2")
 
 
-def test_a_token_is_fetched_when_asked_for_and_kept(registry: Simulator, client: Client) -> None:
-    registry.token = "secret"
-    for _ in range(3):
-        client.upload("app", BLOB, chunks)
-    assert registry.count("GET", "/token") == 1
-    assert [one.status for one in registry.requests].count(401) == 1
-
-
 @pytest.mark.fault(37)
 def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, slept: list[float]) -> None:
     """No process listens at the registry's address → it is named, with a fix."""
@@ -226,12 +198,6 @@ def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, s
         client.ping()
     assert "http://localhost:1" in caught.value.brief
     assert caught.value.fix == "start it: sandbox up"
-
-
-def test_localhost_is_reached_where_the_registry_listens(registry: Simulator) -> None:
-    with Client(registry.url.replace("127.0.0.1", "localhost")) as client:
-        client.ping()
-        assert client.url.startswith("http://localhost:")
 
 
 @pytest.mark.fault(54)

@@ -101,14 +101,6 @@ def connected(url: str) -> Iterator[Callable[[str], Response]]:
         yield lambda path: http.request("GET", url + path, {})
 
 
-def test_a_connection_the_server_has_closed_is_not_used_again() -> None:
-    with serving(COMPLETE, COMPLETE) as (url, asked), connected(url) as get:
-        assert get("/v2/").content == b"ok"
-        threading.Event().wait(0.1)
-        assert get("/v2/").content == b"ok"
-    assert len(asked) == 2
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -136,18 +128,6 @@ def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch)
             client.ping()
         assert "accepts connections and does not answer" in caught.value.details
     assert slept == []
-
-
-def test_headers_that_come_twice_are_joined() -> None:
-    said = b"HTTP/1.1 200 OK\r\nWWW-Authenticate: Basic\r\nwww-authenticate: Bearer\r\nContent-Length: 0\r\n\r\n"
-    with serving(said) as (url, _), connected(url) as get:
-        assert get("/v2/").header("WWW-Authenticate") == "Basic, Bearer"
-
-
-def test_a_url_with_odd_characters_is_sent_encoded() -> None:
-    with serving(COMPLETE) as (url, asked), connected(url) as get:
-        get("/a b/ü?c=%20d e")
-    assert asked[0].startswith(b"GET /a%20b/%C3%BC?c=%20d%20e HTTP/1.1\r\n")
 
 
 def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:

@@ -94,10 +94,3 @@ def test_reference_refused_by_docker_is_refused_with_a_fix(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(text)
     assert caught.value.fix
-
-
-@pytest.mark.parametrize(
-    ("text", "name"), [("app", "latest"), ("app:1", "1"), (f"app:1@sha256:{HEX}", f"sha256:{HEX}")]
-)
-def test_a_registry_is_asked_for_the_most_exact_name(text: str, name: str) -> None:
-    assert parse(text).name == name

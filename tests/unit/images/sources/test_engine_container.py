@@ -151,12 +151,3 @@ def test_harm_to_a_file_means_a_save(registry: Simulator, engine: ProcessEngine,
     (files(daemon.folder, IMAGE, 1) / "folder/large").write_bytes(bytes(3_000_000) + b"END")
     push([ENTRY], registry.url, daemon, access=access(engine))
     assert daemon.saves == [("app:1",)]
-
-
-@pytest.mark.usefixtures("unreadable")
-def test_nothing_is_read_when_the_list_of_images_says_save(
-    registry: Simulator, engine: ProcessEngine, tmp_path: Path
-) -> None:
-    daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
-    push([ENTRY], registry.url, daemon, access=EngineAccess(reading=False, container=access(engine).container))
-    assert (daemon.saves, engine.started) == ([("app:1",)], [])
