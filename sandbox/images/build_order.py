@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.images.dockerfile_instructions import instructions
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.oci import reference as references
 from sandbox.oci.reference import DOCKER_HUB, Target
@@ -23,6 +22,13 @@ _NAMES = {
 _STAGE = re.compile(r"\sAS\s+(\S+)$", re.IGNORECASE)
 _ARG = re.compile(r"""(?<!\S)(\w+)(?:=("[^"]*"|'[^']*'|\S*))?""")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
+_INSTRUCTION = re.compile(r"\s*(\w+)\s+(.+)")
+_TAKE_DOCUMENTS = ("ADD", "COPY", "ONBUILD", "RUN")
+# A text in quotes, or what begins a document outside of one.
+_DOCUMENT = re.compile(
+    r"""\"(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)|(?<!\S)\d*<<(?P<dash>-?)(?P<quote>['"]?)(?P<end>[A-Za-z_][\w.-]*)(?P=quote)"""
+)
+_CONTINUES = re.compile(r"(?<!\\)\\[ \t]*$")
 
 
 def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
@@ -78,3 +84,24 @@ def names(text: str, given: Mapping[str, str]) -> Iterator[str]:
             yield from (name for name in map(filled, pattern.findall(arguments)) if name.lower() not in stages)
         if instruction == "FROM" and (stage := _STAGE.search(arguments)):
             stages.add(stage[1].lower())
+
+
+def instructions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each instruction's name and arguments in one line, without comments and the lines of here-documents.
+
+    Source: Dockerfile reference, "Format" and "Here-Documents"; moby/buildkit, frontend/dockerfile/parser.
+    """
+    lines = iter(text.splitlines())
+    code = filter(lambda line: line.strip()[:1] not in ("", "#"), lines)
+    for line in code:
+        parts = [line]
+        while more := _CONTINUES.search(parts[-1]):
+            parts[-1:] = parts[-1][: more.start()], next(code, "")
+        if (match := _INSTRUCTION.match("".join(parts))) is None:
+            continue
+        name, arguments = match[1].upper(), match[2].rstrip()
+        for begun in _DOCUMENT.finditer(arguments) if name in _TAKE_DOCUMENTS else ():
+            for body in lines if begun["end"] else ():
+                if body.lstrip("\t" if begun["dash"] else "") == begun["end"]:
+                    break
+        yield name, arguments

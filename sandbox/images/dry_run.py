@@ -22,9 +22,8 @@ from sandbox.oci.reference import Target
 class Forecast:
     """What a push would do with one image.
 
-    `action` is None for an image that would be built first, and so is not known. `blobs` and `size` (in bytes) are what
-    would be sent for it; `exact` is False when `size` is an upper bound. `digest` and `source` are empty while unknown;
-    `error` says why the image could not be pushed at all.
+    `action` is None for an image that would be built first. `blobs` and `size` (in bytes) would be sent for it; `exact`
+    is False when `size` is an upper bound. `error` says why the image could not be pushed at all.
     """
 
     target: str
@@ -47,11 +46,7 @@ def forecast(
     keychain: Keychain | None = None,
     access: EngineAccess | None = None,
 ) -> tuple[Forecast, ...]:
-    """Return what `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
-
-    A blob counts for the first image that needs it. The size of a layer that only a save would give is not known, and
-    its image gets an upper bound.
-    """
+    """Return what `push` would do, in the order of `entries`; a blob counts for the first image that needs it."""
     access = replace(access or EngineAccess(), saving=False)
     if compression is not Compression.RAW:
         access = replace(access, reading=False)

@@ -71,13 +71,11 @@ class Lookup:
         return {target: Promise(str((content or {}).get("Id", "")), "") for target, content in contents.items()}
 
     def images(self, entries: Sequence[Entry], local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
-        """Read the documents of the engine's images `local`, and of those of `entries` that come from elsewhere."""
         others = [entry for entry in entries if isinstance(entry, FromRegistry | FromArchive | FromLayout)]
         outcomes = self.destination.pool.map(self._from_elsewhere, others)
         return dict(zip((entry.target for entry in others), outcomes, strict=True)) | self._from_engine(local)
 
     def saved(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
-        """Have the engine save images whose layers its folders do not give."""
         if self._engine:
             self._engine.stop_reading()
         return self._from_engine(local)
@@ -112,7 +110,6 @@ def promises(images: Mapping[Target, Outcome]) -> dict[Target, Promise]:
 
 
 def _narrowed(entry: Entry, whole: Outcome, name: str) -> Outcome:
-    """Reduce an image to the platforms of its entry."""
     if isinstance(whole, SandboxError):
         return whole
     if not entry.platforms:

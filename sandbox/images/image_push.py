@@ -37,11 +37,7 @@ ANNOUNCED = "container-announced"  # a file in the spool: these words were shown
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """What a push uses of this machine.
-
-    `connect` returns the Docker Engine, only when an image comes from it. `spool` is the folder where layers are
-    compressed, `buildx` finds the program for images that are built, where the docker CLI does not have it.
-    """
+    """What a push uses of this machine; in the folder `spool` layers are compressed, `buildx` finds that program."""
 
     connect: Callable[[], Engine]
     spool: Path | None = None
@@ -50,8 +46,6 @@ class Local:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePush:
-    """The images to push and the registry, once images.yaml and its lock are read."""
-
     file: LockFile
     lock: Lock | None
     entries: tuple[Entry, ...]
@@ -116,7 +110,6 @@ class ImagePush:
         ]
 
     def push(self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
-        """Push every image to the registry. Raises PushFailed and the errors of `push`."""
         return push(
             self.entries,
             self.registry,
@@ -138,16 +131,12 @@ class ImagePush:
         return results
 
     def follow(self, results: Sequence[Result]) -> Sequence[str]:
-        """Update the lock if it differs from the results; return the differences."""
         return self.file.follow(results, self.lock, self.compression)
 
     def verify(
         self, results: Sequence[Result], observer: Observer, repair: Repair | None, reading: Observer | None = None
     ) -> int:
-        """Read every byte back, push again what `repair` puts aside; return the number of bytes.
-
-        `reading` gets the progress of reading, `observer` that of a second push. Raises VerifyFailed.
-        """
+        """Read every byte back, push again what `repair` puts aside; return the number of bytes."""
         from sandbox.images.verify import VerifyFailed, verify
 
         targets = {str(target): target for target in self.targets}
@@ -167,7 +156,6 @@ class ImagePush:
         return read_back()
 
     def forecast(self) -> Sequence[Forecast]:
-        """Predict what a push would do, without doing it. Raises SandboxError."""
         from sandbox.images.dry_run import forecast
 
         return forecast(
@@ -196,8 +184,6 @@ class ImagePush:
 
 
 class _Lines(Observer):
-    """Reports a push in lines of text."""
-
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._sent = 0

@@ -26,8 +26,6 @@ from sandbox.oci.reference import Reference, Target, parse_target, target_of
 
 @dataclass(frozen=True)
 class FromRegistry:
-    """An image of another registry."""
-
     target: Target
     image: Reference
     platforms: tuple[str, ...] = ()
@@ -35,8 +33,6 @@ class FromRegistry:
 
 @dataclass(frozen=True)
 class FromDaemon:
-    """An image of the local Docker Engine, by any name the engine knows it under."""
-
     target: Target
     image: str
     platforms: tuple[str, ...] = ()
@@ -44,8 +40,6 @@ class FromDaemon:
 
 @dataclass(frozen=True)
 class FromArchive:
-    """An image in a tar file: `docker save` or an OCI archive. `image` chooses one of several."""
-
     target: Target
     path: Path
     image: str | None = None
@@ -54,8 +48,6 @@ class FromArchive:
 
 @dataclass(frozen=True)
 class FromLayout:
-    """An image in an OCI layout folder. `image` chooses one of several."""
-
     target: Target
     path: Path
     image: str | None = None
@@ -64,11 +56,7 @@ class FromLayout:
 
 @dataclass(frozen=True)
 class FromBuild:
-    """An image the local Docker Engine builds from a folder with a Dockerfile.
-
-    The rest is what `docker buildx build` calls so, `stage` its `--target`; relative paths in it start at `folder`.
-    `sync` are files that `dev` copies into running containers instead.
-    """
+    """The options of `docker buildx build`, `stage` its `--target`; relative paths in them start at `folder`."""
 
     target: Target
     context: Path
@@ -199,7 +187,13 @@ class Item(Document):
 
     def entry(self, folder: Path) -> Entry:
         """Return this element as an entry, with relative paths taken from `folder`. Raises UsageError."""
-        target, only = self._target(), tuple(dict.fromkeys(self.platforms))
+        if self.target is not None:
+            target = parse_target(self.target)
+        elif self.image is None or digests.is_digest(self.image):
+            raise UsageError("the image has no name", fix="add `as: name:tag`")
+        else:
+            target = target_of(references.parse(self.image))
+        only = tuple(dict.fromkeys(self.platforms))
         match self.origin:
             case "registry":
                 return FromRegistry(target, references.parse(self.image or "").with_default_tag(), only)
@@ -225,15 +219,8 @@ class Item(Document):
                     sync=self.sync,
                 )
 
-    def _target(self) -> Target:
-        if self.target is not None:
-            return parse_target(self.target)
-        if self.image is None or digests.is_digest(self.image):
-            raise UsageError("the image has no name", fix="add `as: name:tag`")
-        return target_of(references.parse(self.image))
 
-
-def _expanded(item: Any) -> Any:
+def _expand(item: Any) -> Any:
     return {"from": "registry", "image": item} if isinstance(item, str) else item
 
 
@@ -246,7 +233,7 @@ class ImageList(Document):
         description="How layers leave the Docker Engine: `read` from its own folders where that is possible, or "
         "always by its `save`, which is slower.",
     )
-    images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
+    images: tuple[Annotated[Item, BeforeValidator(_expand, json_schema_input_type=str | Item)], ...]
     fields: dict[str, tuple[str, ...]] = Field(
         {},
         description="Fields of further kinds that hold names of images: kinds, each with paths such as "
@@ -257,12 +244,11 @@ class ImageList(Document):
     def _has_distinct_targets(self) -> Self:
         seen: set[Target] = set()
         twice = []
-        for number, item in enumerate(self.images):
-            target = item.entry(Path()).target
-            if target in seen:
-                message = f"two images would become {target}; give one of them another `as:`"
+        for number, entry in enumerate(self.entries(Path())):
+            if entry.target in seen:
+                message = f"two images would become {entry.target}; give one of them another `as:`"
                 twice.append((("images", number), message))
-            seen.add(target)
+            seen.add(entry.target)
         if twice:
             raise Misfits(*twice)
         return self
@@ -276,10 +262,7 @@ def read(path: Path) -> ImageList:
 
 
 def load(path: Path) -> tuple[Entry, ...]:
-    """Return the images of a manifest. Relative paths start at its folder.
-
-    Raises UsageError with file, line and key.
-    """
+    """Return the images of a file, whose relative paths start at its folder. Raises UsageError with file and line."""
     return read(path).entries(path.parent)
 
 

@@ -43,8 +43,6 @@ class Promise:
 
 
 class Drift(SandboxError):
-    """Images differ from the lock; nothing was pushed. `details` names each."""
-
     id = "lock-drift"
 
     def __init__(self, lines: Mapping[str, str]) -> None:
@@ -91,8 +89,6 @@ class Locked(Document):
 
 
 class Lock(Document):
-    """The file as a whole, its images in the order of their targets."""
-
     version: Format = Field(default=CURRENT, alias="apiVersion")
     compression: Compression = Compression.RAW
     images: tuple[Locked, ...] = ()
@@ -155,7 +151,6 @@ class LockFile:
             raise
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
-        """Return the entries, those of other registries with their locked digests."""
         entries: list[Entry] = []
         for entry in self.entries:
             if isinstance(entry, FromRegistry) and (locked := self._locked(entry, lock)):

@@ -44,8 +44,6 @@ class Result:
 
 
 class Observer:
-    """Receives a push's progress, and shows nothing; calls come from several threads at once."""
-
     def building(self, target: str) -> None:
         pass
 

@@ -77,12 +77,9 @@ def push(
 ) -> tuple[Result, ...]:
     """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
-    `daemon` is needed only for images of the Docker Engine, which are read and built as `access` says. At most `limit`
-    requests are sent at once. `platform` (`os/architecture`) is what tags of other registries are reduced to, by
-    default this machine's. `thorough` tests every blob in every repository, even where an unchanged tag vouches for it.
-    `compression` is for raw layers of the engine. `keychain` has accounts at registries. One image's failure does not
-    stop the others, unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry, and
-    Drift, before anything is sent, when an image is not what was `promised`.
+    `platform` is what tags of other registries are reduced to. `thorough` tests every blob in every repository, even
+    where an unchanged tag vouches for it. `compression` is for raw layers of the engine. One image's failure does not
+    stop the others, unless `fail_fast`. Raises PushFailed, RegistryError, and Drift before anything is sent.
     """
     ending = Ending(observer or Observer())
     access = access or EngineAccess()
@@ -130,8 +127,6 @@ def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
 
 
 class _Run:
-    """One call of `push`."""
-
     def __init__(self, lookup: Lookup, ending: Ending, promised: Mapping[Target, Promise], *, fail_fast: bool) -> None:
         self._lookup = lookup
         self._destination = lookup.destination
@@ -162,7 +157,6 @@ class _Run:
         return pushed
 
     def _push(self, outcomes: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
-        """Transfer all blobs, then publish the images whose own are in place."""
         results: dict[Target, Result | SandboxError] = {}
         for target, error in outcomes.items():
             if isinstance(error, SandboxError):

@@ -35,8 +35,7 @@ class PushStep(NothingToUndo):
     """Pushes images that are missing or have changed; the data is in the registry's volume.
 
     Images of other registries are pushed as they are locked. For all others an existing lock is updated: they are the
-    developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are compressed,
-    `buildx` is the program for images that are built, where the docker CLI does not have it.
+    developer's own work.
     """
 
     engine: Engine
@@ -103,7 +102,6 @@ class PushStep(NothingToUndo):
         return document, "containerd" in str(image.get("GraphDriver") or {}) or "Descriptor" in image
 
     def _changed_files(self) -> Iterator[tuple[Target, str]]:
-        """Yield the images to build of which a file is newer, with its name."""
         manifest = self.images.manifest
         for entry in self.images.entries:
             if not isinstance(entry, FromBuild) or entry.target in self.built:

@@ -41,8 +41,6 @@ class Tag:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All tags, sorted by their names."""
-
     tags: tuple[Tag, ...]
 
     @property
@@ -84,20 +82,17 @@ def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
 
 
 def image_size(client: Client, repository: str, tag: str | None) -> int:
-    """Return the bytes of all that a tag needs, 0 for a missing one. Raises RegistryError."""
     digest = client.manifest_digest(repository, tag) if tag else None
     return sum(_blobs(client, repository, digest).values()) if digest else 0
 
 
 def _tags(client: Client, has: Callable[[str], bool]) -> Iterator[Tag]:
-    """Yield the tags of the repositories that `has` chooses, sorted."""
     for repository in sorted(filter(has, client.catalog())):
         for tag in sorted(client.tags(repository)):
             yield Tag(repository, tag, client.manifest_digest(repository, tag))
 
 
 def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Tag, ...]:
-    """Return the registry's tags that are not among `targets` and no addon's, sorted. Raises RegistryError."""
     named = {(target.repository, target.tag) for target in targets}
     tags = _tags(client, lambda name: not name.startswith(ADDONS))
     return tuple(tag for tag in tags if (tag.repository, tag.tag) not in named)
@@ -128,7 +123,6 @@ def prune(client: Client, chosen: Sequence[Tag], targets: Iterable[Target]) -> N
 
 
 def _below(client: Client, repository: str, names: Iterable[str]) -> dict[str, None]:
-    """Return the digests of the manifests that `names` name or contain, children first."""
     digests: dict[str, None] = {}
     for name in names:
         document = client.manifest(repository, name)
@@ -180,10 +174,9 @@ class Garbage:
 
 
 def measure_garbage(client: Client, output: str, leftovers: Mapping[str, int]) -> Garbage:
-    """Return what the garbage collection with this `output` would delete. Raises RegistryError.
+    """Return what the garbage collection with this `output` would delete, and `leftovers`, sizes of other files.
 
-    `leftovers` are the sizes of files that are deleted too. Call it before the deletion. A blob that no repository
-    links has an unknown size, which is not counted.
+    A blob that no repository links has an unknown size, which is not counted.
     """
     doomed = frozenset(_BLOB.findall(output))
     manifests = [(repository, digest) for repository, digest in _MANIFEST.findall(output) if digest in doomed]

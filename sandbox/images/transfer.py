@@ -65,8 +65,6 @@ class BlobInventory:
 
 @dataclass(frozen=True)
 class Destination:
-    """A registry: its client, its blobs, what counts sent bytes, and threads for requests to it."""
-
     client: Client
     inventory: BlobInventory
     sent: Callable[[int], None]

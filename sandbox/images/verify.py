@@ -84,7 +84,6 @@ def _image(client: Client, target: Target, digest: str) -> Image | SandboxError:
 
 
 def _blob_faults(client: Client, blob: Descriptor, repositories: Collection[str], ending: Ending) -> dict[str, str]:
-    """Return what is wrong with a blob, by repository: its bytes in the first, its presence in the others."""
     faults: dict[str, str] = {}
     first, *others = repositories
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.images.dockerfile_instructions import instructions
+from sandbox.images.build_order import instructions
 from sandbox.init.project_folders import has
 
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)

@@ -14,8 +14,6 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Address:
-    """A registry's scheme, host and port, with no path."""
-
     scheme: str
     host: str
     port: int
@@ -53,16 +51,14 @@ def parse(text: str) -> Address:
 
 
 def of_url(url: str) -> Address | None:
-    """Return the address in a full URL; None when it is no http URL with a host.
-
-    For urllib3 a host ends at a backslash, as in browsers; for urllib it does not, and may follow an @ after it.
-    """
+    """Return the address in a full URL; None when it is no http URL with a host."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")  # as it is sent to resolvers
     except ValueError:
         return None
+    # For urllib3 a host ends at a backslash, as in browsers; for urllib it does not, and may follow an @ after it.
     if not host or parts.scheme not in _PORTS or "\\" in parts.netloc:
         return None
     return Address(parts.scheme, host, port or _PORTS[parts.scheme])
@@ -79,8 +75,7 @@ def joined(base: str, url: str) -> str:
 def adopted(url: str, root: Address) -> str | None:
     """Return `url` on the registry at `root`, if it is another name of that; None when it leads elsewhere.
 
-    Registries behind a proxy, a forwarded port or TLS termination write Locations with the name, scheme or missing port
-    that they see themselves. These are followed, but only ever to the registry that is used already.
+    Registries behind a proxy, a forwarded port or TLS termination write the name, scheme or port that they see.
     """
     address = of_url(url)
     if address is None:

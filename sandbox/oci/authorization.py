@@ -1,8 +1,4 @@
-"""The Authorization header for one registry: Basic, or Bearer tokens fetched per repository and renewed in time.
-
-The registry's challenge says where tokens come from. Token authentication of the Distribution specification; identity
-tokens are exchanged by its OAuth2 variant.
-"""
+"""The Authorization header for one registry: Basic, or Bearer tokens (Distribution specification, with OAuth2)."""
 
 from __future__ import annotations
 
@@ -75,11 +71,7 @@ class _Token:
 
 
 class Authorization:
-    """The credentials that the registry at `address` requires; safe for use by several threads.
-
-    Accounts are looked up when the registry asks for them, so public images need none and a broken keychain does not
-    matter to them. `clock` is monotonic.
-    """
+    """The credentials that a registry requires; a broken keychain does not matter to public images."""
 
     def __init__(
         self, address: Address, keychain: Keychain | None, exchange: Exchange, clock: Callable[[], float]
@@ -107,10 +99,9 @@ class Authorization:
         return f"Bearer {token.value}" if token else None
 
     def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
-        """Return the header to try after a 401 with the challenge `header`, if `used` was sent at `sent` (of `clock`).
+        """Return the header to try after a 401 with the challenge `header`, if `used` was sent at `sent`; None if none.
 
-        None if no other is left. Older tokens for the same resources have expired as well; a newer one, which another
-        thread fetched meanwhile, has not.
+        Older tokens for the same resources have expired as well; a newer one of another thread has not.
         """
         offered = challenges(header)
         with self._lock:
@@ -203,7 +194,6 @@ class Authorization:
 
 
 def _read_token(realm: str, body: bytes) -> tuple[str, float]:
-    """Return a token server's token, and the seconds for which it is valid."""
     content: Any = None
     with suppress(ValueError):
         content = json_text.document(body)

@@ -43,8 +43,7 @@ OpenBlob = Callable[[], AbstractContextManager[Iterator[bytes]]]
 class Client:
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
-    `keychain` is asked for an account when the registry requires one. Every method raises RegistryError. Requests that
-    may be repeated are repeated on broken connections, 5xx and 429.
+    Every method raises RegistryError. Requests that may be repeated are repeated on broken connections, 5xx and 429.
     """
 
     def __init__(
@@ -131,18 +130,13 @@ class Client:
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob, in chunks, not verified."""
         url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
         with contextlib.closing(self._send("GET", url, wanted=(200,), grants=pull, stream=True)) as response:
             self._confirm(response, digest, f"the blob {digest} of {repository}")
             yield _chunks(response)
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
-        """Link the blob of the repository `source` into `repository` without sending it.
-
-        Returns None when that is done; otherwise the URL of the upload that the registry has begun instead (answer
-        202), which must be used or cancelled.
-        """
+        """Link a blob from `source` into `repository`; return the URL of an upload that the registry begins instead."""
         response = self._send(
             "POST",
             f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
@@ -152,15 +146,14 @@ class Client:
         return None if response.status_code == 201 else self._location(response)
 
     def begin(self, repository: str) -> str:
-        """Begin an upload; its URL must be used unchanged."""
         url, push = f"/v2/{repository}/blobs/uploads/", grants(repository, "pull", "push")
         return self._location(self._send("POST", url, wanted=(202,), grants=push, headers=_OCTETS))
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
-        """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
+        """Send a blob in one request; a failed try is repeated from `open_blob`. `begun` is an upload of `mount`.
 
-        `begun` is an upload that `mount` has begun. The bytes are verified on the way; DigestMismatch for others. After
-        a failure that may pass, the registry is asked first whether it has the blob after all.
+        The bytes are verified on the way (DigestMismatch). After a failure that may pass, the registry may have the
+        blob after all.
         """
         for attempt in itertools.count():
             url, begun = begun or self.begin(repository), None
@@ -239,7 +232,6 @@ class Client:
         return self._transport.resolve(response, location)
 
     def _confirm(self, response: Response, digest: str, subject: str) -> None:
-        """Refuse a response about `subject` in which the registry itself gives another digest."""
         claimed = response.header("Docker-Content-Digest")
         if digests.is_digest(claimed) and claimed != digest:
             raise RegistryError(

@@ -10,8 +10,6 @@ from sandbox.errors import SandboxError
 
 
 class CredentialsUnusable(SandboxError):
-    """Credentials are configured for a registry but cannot be obtained."""
-
     id = "credentials"
 
 
@@ -43,7 +41,5 @@ class Credential:
 
 
 class Keychain(Protocol):
-    """Knows credentials for registries."""
-
     def find(self, host: str) -> Credential | None:
         """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""

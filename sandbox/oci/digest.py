@@ -14,8 +14,6 @@ CHUNK = 1 << 20
 
 
 class DigestMismatch(SandboxError):
-    """The bytes of a blob are not the bytes its digest names."""
-
     id = "digest-mismatch"
 
 

@@ -26,11 +26,7 @@ _HELPER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class DockerConfig:
-    """A Keychain over the config.json at `path`, read at the first question; a file that is not there is empty.
-
-    The order is Docker's: `credHelpers` of the host, else `credsStore`, else `auths`; an account in the file also
-    serves where a helper has none.
-    """
+    """A Keychain over the config.json at `path`, which may be missing; it is read at the first question."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

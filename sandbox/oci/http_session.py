@@ -67,8 +67,6 @@ class NoResponse(Exception):
 
 @dataclass
 class Response:
-    """A response from `url`, which is another than the requested one after redirects. A streamed one must be closed."""
-
     status_code: int
     url: str
     headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
@@ -88,10 +86,7 @@ class Response:
 
 
 class HttpSession:
-    """Connections to the registry at `home` and to hosts it names, usable by several threads.
-
-    A registry on this machine is reached without the environment's proxies and CAs; netrc is never read.
-    """
+    """Connections to the registry at `home`, without the environment's proxies if that is this machine, and beyond."""
 
     def __init__(self, home: Address) -> None:
         self._session = _Session()
@@ -116,11 +111,7 @@ class HttpSession:
         stream: bool = False,
         follow: bool = True,
     ) -> Response:
-        """Return the response to a request; redirects of GET and HEAD are followed, if `follow`.
-
-        Raises NoResponse, and RegistryError for a redirect that must not be followed and for a response that is too
-        large.
-        """
+        """Return the response; redirects of GET and HEAD are followed. Raises NoResponse, RegistryError."""
         proxy = self._proxy(url)
         with translated(proxy):
             response = self._session.request(
@@ -139,10 +130,7 @@ class HttpSession:
         return Response(response.status_code, response.url, response.headers, content)
 
     def _proxy(self, url: str) -> str:
-        """Return the proxy for a URL, without its account.
-
-        Raises NoResponse for one that cannot be a proxy: requests may quote it with its account.
-        """
+        """Return the proxy for a URL, without its account. Requests might quote an invalid one with its account."""
         if not self._session.trust_env:
             return ""
         with translated():
@@ -157,7 +145,6 @@ class HttpSession:
 
 
 def _body(response: requests.Response) -> bytes:
-    """Return the body, the first part of it for a long refusal. Raises RegistryError for any other long one."""
     limit = LARGEST if response.ok else LARGEST_REFUSAL
     body = bytearray()
     for chunk in response.iter_content(1 << 16):
@@ -272,8 +259,6 @@ class _GuardedConnection(HTTPConnection):
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter of requests whose connections are all guarded, and which also trusts the system's store."""
-
     def __init__(self, guard: _Guard, **options: Any) -> None:
         plain = type("Plain", (_GuardedConnection,), {"guard": guard})
         secure = type("Secure", (_GuardedConnection, HTTPSConnection), {"guard": guard})

@@ -19,21 +19,15 @@ _DESCRIBES = "vnd.docker.reference.digest"
 
 
 class Origin(Protocol):
-    """Reads the bytes of an image's blobs, repeatedly and from several threads."""
-
     def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
         """Return the bytes of `blob` in chunks; they need not be verified. Raises SandboxError."""
 
 
 class MissingBlob(SandboxError):
-    """A document or a blob that an image names is missing at the image's source."""
-
     id = "incomplete-image"
 
 
 class MissingPlatform(SandboxError):
-    """An image does not exist for a requested platform."""
-
     id = "missing-platform"
 
     def __init__(self, name: str, missing: Sequence[str], existing: Sequence[str]) -> None:
@@ -48,10 +42,8 @@ class MissingPlatform(SandboxError):
 class Image:
     """A complete image.
 
-    `documents` are in the order in which a registry accepts them: children first, the one that gets the tag last.
-    `blobs` are its configurations and layers, each once. `notes` are for the user. `source` is the digest of the image
-    at its source, if it differs from its own; `platforms` are those that an index was reduced to. `published`: its
-    target's tag names it already.
+    `documents`: children first, the one that gets the tag last. `blobs`: configurations and layers, each once. `source`
+    is the digest of the image at its source, if it differs. `published`: its target's tag names it already.
     """
 
     documents: tuple[Document, ...]
@@ -82,9 +74,8 @@ def walk(
 ) -> Image:
     """Follow `root` down to its blobs; `read` returns a child document, or None when it is missing.
 
-    `name` is what the image is called in errors. An index may lack platforms, as when an engine has fetched one of
-    several: existing ones are kept, under an index reduced to them, or without an index when it is a single image.
-    Raises MissingBlob when every platform is missing, and BadImage for an index that lists nothing at all, or too much.
+    An index may lack platforms, as when an engine has fetched one of several: existing ones are kept, under an index
+    reduced to them, or without an index when it is a single image. Raises MissingBlob without any, BadImage.
     """
     content = parse(root)
     if not isinstance(content, Index):
@@ -129,8 +120,7 @@ def walk(
 def choose(index: Document, platforms: Sequence[str], name: str) -> Document | Descriptor:
     """Return an index reduced to `platforms`: itself, a smaller index, or the single image of the one platform.
 
-    A platform is `os/architecture[/variant]`; without a variant every variant fits. Attestations stay with the images
-    they describe. `name` is what the image is called in errors. Raises MissingPlatform, naming all that are missing.
+    Attestations stay with the images they describe. Raises MissingPlatform, naming all that are missing.
     """
     content = parse(index)
     children = content.manifests if isinstance(content, Index) else ()

@@ -68,8 +68,6 @@ class Document:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One image for one platform."""
-
     config: Descriptor
     layers: tuple[Descriptor, ...]
 

@@ -44,8 +44,6 @@ class RegistryError(SandboxError):
 
 
 class BadImage(SandboxError):
-    """An image, or the archive or folder that contains it, cannot be read or is malformed."""
-
     id = "image"
 
 

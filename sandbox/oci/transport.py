@@ -30,10 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def pause(attempt: int, retry_after: str = "") -> float:
-    """Return the seconds to wait after the failed try number `attempt`, from 0: what a `Retry-After` says, or double.
-
-    At most LONGEST_PAUSE.
-    """
+    """Return the seconds to wait after the failed try `attempt`, from 0: what a `Retry-After` says, or double."""
     asked = 0.0
     with suppress(InvalidHeader, ValueError, OverflowError):
         asked = Retry().parse_retry_after(retry_after)
@@ -74,9 +71,8 @@ class Transport:
     ) -> Response:
         """Return the response, if its status is in `wanted`; RegistryError otherwise.
 
-        `url` is a path on this registry or a full URL of it. `grants` are the rights that the request needs. With
-        `repeat`, broken connections, 5xx and 429 are tried again; use it only for bodies that can be sent twice. A
-        streamed response must be closed.
+        `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
+        again; use it only for bodies that can be sent twice. A streamed response must be closed.
         """
         full = f"{self.address}{url}" if url.startswith("/") else url
         action = f"{method} {full.partition('?')[0]}"
@@ -100,10 +96,7 @@ class Transport:
         return self._repeated(action, ask, TRIES if repeat else 1)
 
     def resolve(self, response: Response, url: str) -> str:
-        """Return `url`, which may be relative to the response's, as a full URL on the same registry.
-
-        Raises RegistryError when it leads to another host: uploads and lists stay where they began.
-        """
+        """Return `url`, which may be relative to the response's, as a full URL; uploads and lists stay on the host."""
         full = adopted(joined(response.url, url), self.address)
         if full is None:
             raise RegistryError(
@@ -114,8 +107,7 @@ class Transport:
         return full
 
     def _repeated(self, action: str, ask: Callable[[], Response], tries: int) -> Response:
-        """Call `ask` until it succeeds. The loop is not urllib3's: an interrupt must end its pauses."""
-        for attempt in itertools.count(1):
+        for attempt in itertools.count(1):  # not by urllib3: an interrupt must end the pauses
             try:
                 return ask()
             except NoResponse as problem:

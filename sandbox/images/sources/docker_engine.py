@@ -1,8 +1,4 @@
-"""Images of the local Docker Engine: only layers that the registry lacks are read, from the engine's own folders.
-
-Where those cannot be read, or do not give the right bytes, the engine saves the images. For registries that are reached
-over a network, raw layers are compressed.
-"""
+"""Images of the local Docker Engine: layers that the registry lacks, from the engine's own folders, else a save."""
 
 from __future__ import annotations
 
@@ -39,8 +35,7 @@ class EngineImages:
     """All images of a run that are in the engine, together, because they share layers and a save.
 
     An existing tag shows which compressed layers belong to which raw ones, so unchanged layers are neither read nor
-    compressed again. Images of an engine with the containerd store keep the layers that they were made with. Files and
-    containers live as long as `stack`.
+    compressed again. Images of an engine with the containerd store keep their layers.
     """
 
     def __init__(
@@ -85,7 +80,6 @@ class EngineImages:
         return self._kind is not Compression.RAW and not image.is_document
 
     def _look(self, entry: FromDaemon) -> Image | Inspected | SandboxError:
-        """Return an image that the registry has, else the engine's description of it."""
         try:
             image = Inspected.of(entry, self._daemon)
             if self._is_compressed(image):
@@ -95,7 +89,6 @@ class EngineImages:
             return error
 
     def _tagged(self, image: Inspected) -> Image | None:
-        """Return the image that has the target's tag, or its digest, if it is this one, complete."""
         repository, tag = image.target.repository, image.target.tag or str(image.target.digest)
         for name in (tag, image.id) if image.is_document else (tag,):
             with contextlib.suppress(SandboxError):  # the push reports problems of the registry
@@ -185,7 +178,6 @@ class EngineImages:
         }
 
     def _saved(self, images: Sequence[Inspected]) -> Images:
-        """Save all at once, because they share layers; where the engine refuses one image, each is saved alone."""
         if not images:
             return {}
         try:
@@ -208,7 +200,6 @@ class EngineImages:
             raise files.refused(f"{problem} in {self._access.spool or tempfile.gettempdir()}", error) from error
 
     def _with_compressed_layers(self, raw: Images, present: Mapping[str, Descriptor]) -> Images:
-        """Compress the layers that are not `present`, one on each core."""
         missing = {
             blob: image.origin
             for image in raw.values()
@@ -280,8 +271,6 @@ def _replaced_layers(
 
 @dataclass(frozen=True)
 class _Spooled:
-    """The Origin of compressed layers in `spooled` files, and of all else by the origin of the raw image."""
-
     spooled: Mapping[str, IO[bytes]]
     raw: Origin
 

@@ -186,7 +186,6 @@ class _Output:
             yield bytes(buffer[:end])
 
     def frame(self) -> bytes:
-        """Return the rest of the current frame, or the next one. Raises Unreadable."""
         self._enter_frame()
         return self._exactly(self._left)
 
@@ -199,7 +198,6 @@ class _Output:
             self._left = left
 
     def _into(self, buffer: memoryview) -> int:
-        """Fill a part of the buffer with bytes of the current frame; return how many."""
         try:
             count = self._file.readinto(buffer)
         except OSError as error:

@@ -39,8 +39,6 @@ Opening = Callable[[Sequence[Path]], AbstractContextManager[Files]]
 
 
 class OpenedFiles:
-    """Opens the files. It follows no link, so nothing outside of a folder is ever read."""
-
     def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
         sizes = {}
         for name in names:

@@ -43,10 +43,9 @@ def read_images(
     container: Opening | None,
     stack: ExitStack,
 ) -> dict[str, Image]:
-    """Return the images that can be read, by their names, as `contents` has the engine's descriptions of them.
+    """Return the images that can be read, by the names of `contents`, which are the engine's descriptions of them.
 
-    `root` returns the engine's own folder, `size_of` the size of a blob that need not be read. A `container` makes
-    folders readable that this process may not read, as long as `stack`.
+    `size_of` returns the size of a blob that need not be read. A `container` opens what this process may not read.
     """
 
     def open_folder(folder: Path, mounts: Sequence[Path]) -> Files:
@@ -91,8 +90,6 @@ def overlay_root(content: Content) -> Path:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer of overlay2: the name of the folder with its headers, and the folder with its files."""
-
     headers: str
     files: Path
 

@@ -96,11 +96,7 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
 
 
 def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
-    """Build an image and return the entry to go on with; `say` gets the progress.
-
-    BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's own builder does, and
-    always Podman's, which has no BuildKit and would pull one. Raises SandboxError.
-    """
+    """Build an image by BuildKit if the docker CLI or `buildx` has it, else by the engine, as always with Podman."""
     name = str(entry.target)
     if not entry.context.is_dir():
         raise UsageError(

@@ -47,7 +47,6 @@ class Inspected:
 
     @classmethod
     def of(cls, entry: FromDaemon, daemon: Daemon) -> Inspected:
-        """Ask the engine for an image. Raises SandboxError."""
         content = daemon.inspect_image(entry.image)
         if content is None:
             raise BadImage(
@@ -87,7 +86,6 @@ class EngineAccess:
 
     With `reading`, layers come from the engine's own folders, by a `container` where this user may not read them; with
     `saving`, the engine saves what these do not give. In the folder `spool` layers are compressed, and images saved.
-    `buildx` is the program for images that are built, where the docker CLI does not have it.
     """
 
     reading: bool = True

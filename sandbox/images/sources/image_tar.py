@@ -197,7 +197,6 @@ class Archive:
         return image
 
     def _chosen(self, saved: bytes, root: Descriptor | None) -> dict[str, Any] | None:
-        """Return the entry of manifest.json for the name, None where only index.json has it, as `root`."""
         try:
             entries = list(json_text.document(saved))
             for entry in entries:

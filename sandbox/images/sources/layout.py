@@ -75,7 +75,6 @@ class Blobs:
 
 
 def layout_image(folder: Path, name: str | None = None) -> Image:
-    """Return the image `name` of the layout in `folder`; without a name it must hold exactly one."""
     files = Folder(folder)
     if (index := read_index(files)) is None:
         raise BadImage(

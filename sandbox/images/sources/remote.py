@@ -12,10 +12,9 @@ from sandbox.oci.reference import Reference
 
 
 def remote_image(client: Client, reference: Reference, platform: str, platforms: tuple[str, ...] = ()) -> Image:
-    """Return the image `reference` of the registry of `client`.
+    """Return an image with only `platforms` of its index.
 
-    Of an index only `platforms` are copied. Without any, a tag is reduced to `platform`, the one the sandbox's nodes
-    run; a digest promises exact bytes, so all its platforms are copied.
+    Without any, a tag is reduced to `platform`, which nodes run; a digest promises exact bytes, so it is copied whole.
     """
     name = reference.familiar
     named = client.manifest(reference.path, reference.name)
