@@ -169,8 +169,8 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
 
 def _is_moved(names: Names, origin: Origin) -> bool:
     """Return whether the project's folder was moved: the last `up`'s file is gone, and `origin` has the same spec."""
-    known = saved_spec.origin(names)
-    if known is None or {known.kind, origin.kind} != {"file"} or os.path.lexists(known.source):
+    earlier = saved_spec.origin(names)
+    if earlier is None or {earlier.kind, origin.kind} != {"file"} or os.path.lexists(earlier.source):
         return False
 
     def content(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
@@ -178,7 +178,7 @@ def _is_moved(names: Names, origin: Origin) -> bool:
         return spec.domain, [os.path.relpath(place, Path(origin.source).parent) for place in places]
 
     before, now = saved_spec.load(names), chosen_spec.read(Path(origin.source))
-    return before is not None and content(before, known) == content(now, origin)
+    return before is not None and content(before, earlier) == content(now, origin)
 
 
 def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) -> None:
@@ -195,11 +195,11 @@ def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) ->
         agreement.other_origin(OtherOrigin(chosen.taken, "up", before, origin, own=names.name))
 
 
-def agree_on_loss(name: str, found: Found, agreement: Agreement) -> None:
+def agree_on_loss(name: str, statuses: Found, agreement: Agreement) -> None:
     """Ask before a new cluster is made in place of one whose nodes others removed, if so. Raises SandboxError."""
     from sandbox.components.cluster.steps import ClusterStep
 
-    for step, status in found:
+    for step, status in statuses:
         if isinstance(step, ClusterStep) and status.state is State.ABSENT and (left := step.lost()):
             lost = "all that its pods stored, and what was applied without this spec"
             refusal = UsageError(
@@ -215,10 +215,10 @@ def replaced(names: Names, origin: Origin | None) -> str | None:
     """Return where the sandbox was brought up from, if a spec from `origin` may not replace that."""
     if origin is None or not names.spec.exists():
         return None
-    known = saved_spec.origin(names)
-    if known is None:  # a program's own spec; one from elsewhere must not benefit from that
+    earlier = saved_spec.origin(names)
+    if earlier is None:  # a program's own spec; one from elsewhere must not benefit from that
         return "by a program, without a file" if origin.is_fetched else None
-    if origin.may_replace(known):
+    if origin.may_replace(earlier):
         return None
-    is_gone = known.kind == "file" and not os.path.lexists(known.source)
-    return f"{known} (not there any more)" if is_gone else str(known)
+    is_gone = earlier.kind == "file" and not os.path.lexists(earlier.source)
+    return f"{earlier} (not there any more)" if is_gone else str(earlier)

@@ -62,8 +62,8 @@ def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
     if file is not None or name is None:
         return file
     here, names = default_file(), home().sandbox(name)
-    known = saved_spec.origin(names)
-    is_free = not names.spec.exists() or (known and here and Origin.of(here).may_replace(known))
+    earlier = saved_spec.origin(names)
+    is_free = not names.spec.exists() or (earlier and here and Origin.of(here).may_replace(earlier))
     return here if is_free else None
 
 
@@ -81,16 +81,16 @@ class _Naming:
 
     def __call__(self, base: str, own: str) -> str:
         place, origin = home(), Origin.of(self.file)
-        known = saved_spec.names_from(place, origin)
-        if own in known:
+        names = saved_spec.names_from(place, origin)
+        if own in names:
             return own
         folder = Path(origin.source).parent
         digest = hashlib.sha256(bytes(folder)).hexdigest()[:4]
         another = own_name(own, digest if as_name(folder.name) == own else folder.name)
-        if another in known:
+        if another in names:
             return another
         if not saved_spec.is_of_another_file(place.sandbox(own), origin):
-            earlier_branches = (name for name in known if own != base and name.startswith(f"{base}-"))
+            earlier_branches = (name for name in names if own != base and name.startswith(f"{base}-"))
             return next(earlier_branches, own)
         is_kept = place.sandbox(another).keys.exists()  # they outlive `down`
         if self.may_rename and not is_kept:
@@ -126,10 +126,10 @@ def _saved(name: str) -> ResolvedSpec | None:
 
 def brought_up(name: str | None) -> ResolvedSpec:
     """Load the spec of the last `up` of the sandbox NAME, else of that of `default_file`. Raises UsageError."""
-    wanted = find(None, name)
-    spec = remembered(wanted.name)
+    present = find(None, name)
+    spec = remembered(present.name)
     if spec is None:
-        raise unknown(wanted.name)
+        raise unknown(present.name)
     return spec
 
 
@@ -181,8 +181,8 @@ def near(name: str) -> str | None:
 
 def require_own_cluster(spec: Spec, what: str) -> None:
     """Raise UsageError for a sandbox in an existing cluster, which has no `what`."""
-    for known in (spec, remembered(spec.name)):
-        if known and not known.cluster.supports.whole_cluster:
+    for each in (spec, remembered(spec.name)):
+        if each and not each.cluster.supports.whole_cluster:
             raise UsageError(
                 f"'{spec.name}' has an existing cluster: {what} is not supported there",
                 fix="docs/existing.md lists what is supported",
@@ -210,11 +210,11 @@ def shell(spec: Spec) -> Spec:
     What is inside the cluster goes with it: that it could not be made now must not keep it from being removed.
     """
     update: dict[str, object] = {"push": None, "apply": (), "addons": (), "ingress": Ingress()}
-    if known := _saved(spec.name):
+    if saved := _saved(spec.name):
         update |= {
-            "cluster": known.cluster,
-            "edge": spec.edge.model_copy(update={"ports": known.edge.ports}),
-            "registry": spec.registry.model_copy(update={"port": known.registry.port}),
+            "cluster": saved.cluster,
+            "edge": spec.edge.model_copy(update={"ports": saved.edge.ports}),
+            "registry": spec.registry.model_copy(update={"port": saved.registry.port}),
         }
     return spec.model_copy(update=update)
 

@@ -144,8 +144,8 @@ class Sandbox:
         """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""
         with suppress(SandboxError):  # a file that cannot be read tells nothing
             file = context.default_file()
-            if file and chosen_spec.read(file).name == self.name and (known := replaced(self.names, Origin.of(file))):
-                self.session.say(f"'{self.name}' was brought up from {known}, not from {file}")
+            if file and chosen_spec.read(file).name == self.name and (earlier := replaced(self.names, Origin.of(file))):
+                self.session.say(f"'{self.name}' was brought up from {earlier}, not from {file}")
 
     def note_earlier_names(self) -> None:
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):
@@ -201,15 +201,15 @@ class Sandbox:
         from sandbox.app.edge import ports
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
-        with ExitStack() as looking, ExitStack() as held:
+        with ExitStack() as looking, ExitStack() as reserved:
             looking.enter_context(keeping(engine, self.names))
-            resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
-            held.enter_context(explaining(resolved))
+            resolved = reserved.enter_context(ports.reserve(spec, context.home(), engine))
+            reserved.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
-            found = survey(steps, engine, self.names, report)
-            agree_on_loss(self.name, found, self._agreement)
+            statuses = survey(steps, engine, self.names, report)
+            agree_on_loss(self.name, statuses, self._agreement)
             looking.close()  # from here on things change
-            lifecycle.up(steps, report, keep=True, found=found)
+            lifecycle.up(steps, report, keep=True, found=statuses)
         self._watch_unused(spec.pause_seconds)
         self._resolved = spec
 

@@ -70,8 +70,8 @@ def without_files(spec: Spec) -> tuple[Step, ...]:
 
     # Those with a name stay: on a profile of minikube's, the accounts at other registries are not ours to keep.
     named = tuple(addon for addon in spec.addons if "/" not in addon.addon)
-    wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
-    return plan_build.without_files(wanted, home().sandbox(spec.name))
+    built, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
+    return plan_build.without_files(built, home().sandbox(spec.name))
 
 
 def local() -> Local:
@@ -95,7 +95,7 @@ def registry_url(spec: Spec) -> str:
     spec = chosen_spec.as_made(spec)
     if spec.registry.external:
         return spec.registry.external
-    engine, names, wanted = Engine.connect(), home().sandbox(spec.name), spec.registry.port
+    engine, names, chosen = Engine.connect(), home().sandbox(spec.name), spec.registry.port
     if spec.cluster.supports.containers:
         used_engine.require(names)
         labelled.require(engine, names)
@@ -116,11 +116,11 @@ def registry_url(spec: Spec) -> str:
             fix="sandbox up, with the sandbox's own file; `sandbox list` shows the sandboxes there are",
             id="no-sandbox",
         )
-    if wanted not in ("auto", port):
+    if chosen not in ("auto", port):
         raise UsageError(
-            f"the registry of the sandbox '{spec.name}' has port {port}, not {wanted}",
+            f"the registry of the sandbox '{spec.name}' has port {port}, not {chosen}",
             details="nothing was changed",
-            fix=f"keep it: registry: {{port: {port}}} in sandbox.yaml; or have it moved to {wanted}: sandbox up",
+            fix=f"keep it: registry: {{port: {port}}} in sandbox.yaml; or have it moved to {chosen}: sandbox up",
         )
     return f"http://localhost:{port}"
 

@@ -63,10 +63,10 @@ def surveyed(
         if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
             for fault in proxy_settings.faults(context.environ()):
                 session.say(f"nodes and pods get no such proxy: {fault}")
-        with ExitStack() as looking, ExitStack() as held:
+        with ExitStack() as looking, ExitStack() as reserved:
             looking.enter_context(keeping(engine, names))
             try:
-                resolved = held.enter_context(ports.reserve(spec, home, engine))
+                resolved = reserved.enter_context(ports.reserve(spec, home, engine))
             except PortTaken as error:
                 if error.holder in saved_spec.earlier_names(names, chosen.origin):
                     error.details += f"\n'{error.holder}' was brought up from this spec before its `name` was changed"
@@ -83,14 +83,14 @@ def surveyed(
                 session.say(note)
             with explaining(resolved):
                 steps = tuple(prepared(steps))
-                found = survey(steps, engine, names, session.report)
+                statuses = survey(steps, engine, names, session.report)
                 another = {
                     "cluster": f"sandbox down {sandbox.name}, then up",
                     "certificates": "sandbox certs renew --root",
                 }
-                for step, status in found:  # the caller may have meant these to be recreated in any case
+                for step, status in statuses:  # the caller may have meant these to be recreated in any case
                     if step.name in recreate and status.state in (State.READY, State.DRIFTED):
                         session.say(f"{step.title} stays: the spec needs no other; to make one: {another[step.name]}")
                 used = UsedEngine.of(engine)
                 looking.close()  # from here on things change
-                yield Surveyed(resolved, steps, found, used)
+                yield Surveyed(resolved, steps, statuses, used)

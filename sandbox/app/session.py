@@ -80,14 +80,14 @@ class Session:
         from sandbox.system import sandbox_lock
 
         folder = home().lock(name) / "dev"
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                held.enter_context(sandbox_lock.take(folder, self._command("dev"), seconds=0, waits=self.say))
+                stack.enter_context(sandbox_lock.take(folder, self._command("dev"), seconds=0, waits=self.say))
             except sandbox_lock.Busy as error:
                 error.brief = f"another `sandbox dev` follows the files of '{name}'"
                 error.fix = error.fix.replace("wait for it", "use that one")
                 raise
-            held.callback(sandbox_lock.forget, folder)
+            stack.callback(sandbox_lock.forget, folder)
             yield
 
     def locked(self, folder: Path, what: str, doing: str) -> AbstractContextManager[None]:

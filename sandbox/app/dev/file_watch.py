@@ -73,7 +73,7 @@ class FileWatch:
                 )
             except OSError as error:
                 raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
-            folders = {known[0] for known in self._roots.values() if known}
+            folders = {place[0] for place in self._roots.values() if place}
             inside = folders & set(paths)
             if deep:
                 inside = {folder for folder in folders if any(folder.is_relative_to(path) for path in paths)}
@@ -108,8 +108,8 @@ class FileWatch:
 
         A new folder often has the inode of the one before, whose end the system told.
         """
-        lost = {root for root, known in self._roots.items() if known and known[0] in self._lost}
-        exchanged = lost | {root for root, known in self._roots.items() if known != _place(root)}
+        lost = {root for root, place in self._roots.items() if place and place[0] in self._lost}
+        exchanged = lost | {root for root, place in self._roots.items() if place != _place(root)}
         if exchanged:
             self.begin(tuple(self._roots))
             self._add(exchanged)
@@ -136,7 +136,7 @@ class FileWatch:
                             for inner, folders_inside, names in os.walk(folder):
                                 paths.update(Path(inner, name) for name in (*folders_inside, *names))
                     with self._news:
-                        folders = {known[0] for known in self._roots.values() if known}
+                        folders = {place[0] for place in self._roots.values() if place}
                         self._lost |= folders & {Path(path) for kind, path in events if kind == DELETED}
                         self._add(self._named(paths - folders))
 

@@ -69,10 +69,10 @@ class PortStatus:
         return host_network.authority(self.host or self.address, self.port)
 
 
-def balanced(known: Sequence[Route], home: Home, engine: Engine) -> tuple[Balanced, ...]:
+def balanced(up: Sequence[Route], home: Home, engine: Engine) -> tuple[Balanced, ...]:
     """Return the Services of type LoadBalancer of all sandboxes whose cluster answers."""
     balancers: list[Balanced] = []
-    for route in known:
+    for route in up:
         names = home.sandbox(route.name)
         with suppress(SandboxError):
             reached = bool(engine.shares_network())
@@ -200,7 +200,7 @@ def _number(machine: Machine, route: Route, port: int | None, target: Port) -> i
 def remove(session: Session, port: int, *, name: str | None) -> None:
     home = user_home()
     added = routes.added_ports(home.edge)
-    sandboxes = [sandbox for sandbox, known in added if known.port == port and name in (None, sandbox)]
+    sandboxes = [sandbox for sandbox, each in added if each.port == port and name in (None, sandbox)]
     if not sandboxes:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
     if len(sandboxes) > 1:
@@ -214,14 +214,14 @@ def remove(session: Session, port: int, *, name: str | None) -> None:
 
 
 def _route(home: Home, name: str | None) -> Route:
-    known = routes.load(home.edge)
-    if name is None and len(known) > 1:
-        up = ", ".join(route.name for route in known)
-        raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by -n")
-    if name is None and not known:
+    up = routes.load(home.edge)
+    if name is None and len(up) > 1:
+        names = ", ".join(route.name for route in up)
+        raise UsageError("there are several sandboxes", details=f"up are: {names}", fix="name one by -n")
+    if name is None and not up:
         raise UsageError("no sandbox is up", fix="sandbox up")
-    name = name or known[0].name
-    route = routes.find(known, name)
+    name = name or up[0].name
+    route = routes.find(up, name)
     if route is None:
         require_known(name)
         raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")

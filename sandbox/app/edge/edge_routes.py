@@ -59,8 +59,8 @@ def remove(session: Session, host: str) -> None:
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:
-    known = routes.load(home.edge)
-    fitting = [route for route in known if (is_below(host, route.domain) if name is None else route.name == name)]
+    up = routes.load(home.edge)
+    fitting = [route for route in up if (is_below(host, route.domain) if name is None else route.name == name)]
     if fitting:
         route = max(fitting, key=lambda route: len(route.domain))
         if not route.forwards:
@@ -69,9 +69,9 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
             f"'{route.name}' is reached by kubectl port-forward, so {host} cannot be routed elsewhere",
             fix="use an Ingress instead, with a Service without selector and the server's address in an EndpointSlice",
         )
-    domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
-    if name is None and known:
-        fix = f"use a host below one of these domains, such as {host.partition('.')[0]}.{known[0].domain}"
+    domains = ", ".join(f"{route.name} ({route.domain})" for route in up) or "none"
+    if name is None and up:
+        fix = f"use a host below one of these domains, such as {host.partition('.')[0]}.{up[0].domain}"
     else:
         fix = f"sandbox up {name}" if name else "sandbox up"
     raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix=fix)

@@ -165,17 +165,17 @@ def _copy(file: Path, into: Path, within: Path | None, exported: Exported) -> No
 
 
 def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
-    known = LockFile.of(manifest)
+    lock_file = LockFile.of(manifest)
     context.trust(spec)
     with Client(spec.registry.push_url, keychain=context.keychain(spec.credentials)) as client:
-        taken = write_layout(client, [entry.target for entry in known.entries], folder / IMAGES)
+        taken = write_layout(client, [entry.target for entry in lock_file.entries], folder / IMAGES)
     entries = [{"from": "layout", "path": IMAGES, "image": str(each), "as": str(each)} for each in taken]
     _write(folder / "images.yaml", {"images": entries})
     locked = (
         Locked(target=str(target), origin=f"layout {IMAGES} {target}", source=digest, digest=digest)
         for target, digest in taken.items()
     )
-    old = known.read()
+    old = lock_file.read()
     lock = locks.lock_of(locked, old.compression) if old else locks.lock_of(locked)
     folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")
     return "images.yaml"

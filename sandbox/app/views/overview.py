@@ -108,13 +108,13 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
             + "".join(f", {each.host}" for each in route.every_host),
             fix=f"name one below {route.domain}, or write `edge: {{hosts: [{host}]}}` in sandbox.yaml",
         )
-    known = (host,) if host else tuple(filter(leads_here, _hosts(home, route))) or (route.domain,)
+    hosts = (host,) if host else tuple(filter(leads_here, _hosts(home, route))) or (route.domain,)
     opened = [port for address, port in route.listen if lan_access.is_open(address)]
     if opened and route.aliases:
-        urls = lan_access.urls(known, domain=route.domain, aliases=route.aliases, port=opened[0])
+        urls = lan_access.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
     else:  # without a port of its own, the ingress of an existing cluster is reached at its own address
         port = route.listen[0][1] if route.listen else 443
-        urls = tuple(lan_access.url(each, port) for each in known)
+        urls = tuple(lan_access.url(each, port) for each in hosts)
     if not urls:
         raise UsageError(
             f"{host or 'the sandbox'} has no URL for other machines",
