@@ -39,7 +39,6 @@ class File(_Part):
 
     @property
     def top(self) -> str:
-        """Return the path of its component, or the first part of its path."""
         return "/".join(self.path.split("/")[: 2 if self.path.startswith(f"{COMPONENTS}/") else 1])
 
 
@@ -82,7 +81,6 @@ class Contents(_Part):
 
     @property
     def size(self) -> int:
-        """Return the unpacked size of all files in bytes."""
         return sum(file.size for file in self.files)
 
     def of(self, component: Component) -> tuple[File, ...]:

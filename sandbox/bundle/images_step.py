@@ -65,7 +65,6 @@ class ImagesStep(NothingToUndo):
             self.engine.tag(reference, alias)
 
     def _prepare(self, missing: list[str], work: Work) -> None:
-        """Pull published images, and make this machine's node image of them."""
         needed = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
         references, local = self.own.published, self.own.references
         self._pull([name for name in needed if self.engine.image_id(references[name]) is None], work)

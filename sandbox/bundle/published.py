@@ -25,7 +25,6 @@ def mirrored(reference: str, mirrors: Mapping[str, str]) -> str:
 
 
 def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str = BUILD) -> None:
-    """Pull an image by digest, or raise SandboxError; `build` is the command that builds it, if there is one."""
     try:
         engine.pull(reference, say)
     except EngineError as error:

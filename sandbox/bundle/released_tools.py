@@ -58,7 +58,6 @@ def can_fetch(name: str) -> bool:
 
 
 def fetch(release: Release, store: Store) -> Path:
-    """Fetch a release into the user's cache, if its digest is right, and return the program. Raises SandboxError."""
     place, url = _place(release, store), release.source
     place.parent.mkdir(parents=True, exist_ok=True)
     archive = place.with_name(url.rpartition("/")[2] + ".download")

@@ -31,13 +31,11 @@ class Exchange:
 
 
 def describe(engine: Engine, name: str) -> dict[str, Any]:
-    """Return all that the engine tells of a container (Docker Engine API, ContainerInspect)."""
     with engine.api(f"looking at container {name}") as api:
         return dict(api.inspect_container(name))
 
 
 def volumes(engine: Engine, name: str) -> Mapping[str, str]:
-    """Return the names of a container's volumes by their places in it."""
     mounts = describe(engine, name)["Mounts"] or ()
     return {mount["Destination"]: mount["Name"] for mount in mounts if mount["Type"] == "volume"}
 
@@ -89,7 +87,6 @@ def _copy(
 
 
 def write(engine: Engine, name: str, tar: Path) -> None:
-    """Extract a tar of paths below `/` into a container, running or not."""
     with engine.api(f"writing into {name}") as api, tar.open("rb") as data:
         api.put_archive(name, "/", data)
 

@@ -17,8 +17,6 @@ from sandbox.engine.engine_values import Placed
 
 
 class ContainerFiles(Door):
-    """How files get into the engine's containers, and out of them."""
-
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         self.write_files(name, {path: data}, mode)
 
@@ -56,8 +54,6 @@ class ContainerFiles(Door):
             self._api.put_archive(name, folder, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
-        """Copy a file of this machine, however large, into a folder that a container has."""
-
         def packed(data: IO[bytes]) -> Iterator[bytes]:
             info = tarfile.TarInfo(source.name)
             info.size = os.fstat(data.fileno()).st_size

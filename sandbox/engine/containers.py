@@ -37,8 +37,6 @@ exec tar -cPf - --files-from=/dev/null -- "$@" 2>/dev/null
 
 
 class Containers(ContainerFiles):
-    """What can be done with the engine's containers."""
-
     def container(self, name: str) -> Container | None:
         description = self._found(f"looking at container {name}", "inspect_container", name)
         return description and _container(description)
@@ -221,7 +219,6 @@ class Containers(ContainerFiles):
             self._slow.stop(name)
 
     def wait(self, name: str) -> int:
-        """Wait for a container to end, and return its exit status."""
         with translated(f"waiting for container {name}"):
             return int(self._api.wait(name)["StatusCode"])
 
@@ -280,7 +277,6 @@ class Containers(ContainerFiles):
             file.close()
 
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command in a container: its exit status and its output."""
         status, output = self._run(name, argv)
         return status, output.decode(errors="replace")
 
@@ -290,16 +286,17 @@ class Containers(ContainerFiles):
         An engine takes a tenth of a second to read one, whatever its size.
         """
         paths = tuple(dict.fromkeys(paths))
-        argv = ["sh", "-c", PACK, "pack", *map(str, paths)]
-        try:
-            contents = _unpacked(self._run(name, argv)[1])
-        except tarfile.TarError:  # on a busy machine, Docker 20.10 sometimes loses the beginning of an output
-            output = self._run(name, argv)[1]
+        for left in (1, 0):  # on a busy machine, Docker 20.10 sometimes loses the beginning of an output
+            output = self._run(name, ["sh", "-c", PACK, "pack", *map(str, paths)])[1]
             try:
-                contents = _unpacked(output)
+                with tarfile.open(fileobj=io.BytesIO(output), mode="r:") as tar:
+                    members = {PurePosixPath("/", member.name): tar.extractfile(member) for member in tar}
+                    contents = {path: content.read() for path, content in members.items() if content}
+                break
             except tarfile.TarError as error:
-                details = output[:200].decode(errors="replace")
-                raise EngineError(f"files in {name} cannot be read", details=details) from error
+                if not left:
+                    details = output[:200].decode(errors="replace")
+                    raise EngineError(f"files in {name} cannot be read", details=details) from error
         return {path: contents.get(path) for path in paths}
 
     def _run(self, name: str, argv: Sequence[str]) -> tuple[int, bytes]:
@@ -320,12 +317,6 @@ class Containers(ContainerFiles):
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), bytes(output)
-
-
-def _unpacked(output: bytes) -> dict[PurePosixPath, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(output), mode="r:") as tar:
-        members = ((member.name, tar.extractfile(member)) for member in tar)
-        return {PurePosixPath("/", path): content.read() for path, content in members if content}
 
 
 def _name(listed: Mapping[str, Any]) -> str:

@@ -58,15 +58,12 @@ def _ignore_patterns(folder: Path, dockerfile: str | None) -> list[str]:
 
 
 class Images(Door):
-    """The engine's images."""
-
     def image_id(self, reference: str) -> str | None:
         """Return the id of a local image, which is a digest of its content; None when there is none of that name."""
         image = self.inspect_image(reference)
         return None if image is None else str(image["Id"])
 
     def any_image(self, repository: str) -> str | None:
-        """Return the id of any image that the engine has of a repository, whatever its tag, or None."""
         with translated("listing images"):
             images = self._ask("images", filters={"reference": [repository]})
         return str(images[0]["Id"]) if images else None
@@ -120,7 +117,6 @@ class Images(Door):
             self._api.tag(reference, repository, tag or "latest")
 
     def commit(self, container: str, name: str, config: Mapping[str, Any]) -> None:
-        """Commit a container's files, without volumes, as an image called `name` with that `Config`."""
         repository, _, tag = name.rpartition(":")
         with translated(f"making image {name}"):
             self._slow.commit(container, repository, tag, conf=dict(config))

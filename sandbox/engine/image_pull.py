@@ -63,7 +63,6 @@ class Pull:
             self.received[layer] = self.totals.get(layer, 0)
 
     def line(self, now: float) -> str:
-        """Return the progress: bytes, layers, rate and the time that is left, as far as they are known."""
         received, total = sum(self.received.values()), sum(self.totals.values())
         parts = [f"{received / 1e6:.0f} of {total / 1e6:.0f} MB"] if total else []
         if self.layers:

@@ -78,7 +78,6 @@ def whose(owned: Mapping[str, str] | Container | Network) -> str:
 
 
 def containers(engine: Engine, home: Home, name: str | None = None) -> tuple[Container, ...]:
-    """Return this owner's containers, of all sandboxes or of the one called `name`."""
     label = LABEL if name is None else f"{LABEL}={name}"
     return tuple(container for container in engine.containers(label) if is_ours(container, home))
 

@@ -21,8 +21,6 @@ _BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 class Networks(Door):
-    """The engine's networks and volumes."""
-
     def network(self, name: str) -> Network | None:
         """Return the network of exactly this name; of several, which the engine allows, one that is used."""
         networks = self._networks(name)

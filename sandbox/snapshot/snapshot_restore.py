@@ -89,7 +89,6 @@ class Restoring:
         shutil.rmtree(self._noted)
 
     def _prepare(self, manifest: Manifest, say: Callable[[str], None]) -> None:
-        """Make the new nodes and volumes with all that was saved in them."""
         saved = self._saved(manifest)
         _unpack(saved / CERTIFICATES, self._noted / "certificates")
         shutil.copy(saved / SPEC, self._noted / SPEC)

@@ -101,8 +101,6 @@ class Listed:
 
 @dataclass(frozen=True)
 class Store:
-    """The snapshots of every sandbox, in `folder`."""
-
     folder: Path
 
     def listed(self) -> tuple[Listed, ...]:
@@ -156,11 +154,9 @@ class Store:
         return self.folder / sandbox / snapshot
 
     def restoring(self, sandbox: str) -> Path:
-        """Return the folder of a restore that has not finished."""
         return self.folder / sandbox / ".restoring"
 
     def is_unfinished(self, sandbox: str) -> bool:
-        """Return whether a command on snapshots of a sandbox was killed."""
         return self.restoring(sandbox).exists() or (self.folder / sandbox / UNFINISHED).exists()
 
     @contextmanager
@@ -190,7 +186,6 @@ class Store:
             self.clean(sandbox)
 
     def clean(self, sandbox: str) -> None:
-        """Remove what a killed `save` or `delete` left behind."""
         shutil.rmtree(self.folder / sandbox / UNFINISHED, ignore_errors=True)
         files.remove_empty(self.folder / sandbox)
 

@@ -70,7 +70,6 @@ class VolumeArchive:
         self._run(_HEAD + script, _places(volumes), what="saved", exchange=exchange)
 
     def unpack(self, volumes: Sequence[Packed], folder: Path) -> None:
-        """Restore the volumes from the files in `folder`."""
         script = "".join(_unpacking(packed, f"/volumes/{at}") for at, packed in enumerate(volumes))
         exchange = Exchange(place="/in", folder=folder, given=_files(volumes))
         self._run(_HEAD + script, _places(volumes), what="restored", exchange=exchange)

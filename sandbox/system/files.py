@@ -103,13 +103,11 @@ def require_regular(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """Read a regular file, or the target of a link. Raises NotAFile and OSError."""
     require_regular(path)
     return path.read_bytes()
 
 
 def content(path: Path) -> bytes | None:
-    """Return the content of a file; None where it does not exist or this user may not read it."""
     try:
         return read_regular(path)
     except (OSError, NotAFile):
@@ -158,7 +156,6 @@ def is_inside(folder: Path, path: Path) -> bool:
 
 
 def from_here(path: Path) -> str:
-    """Return a path as it is written in the current folder: relative to it, if it is below."""
     with suppress(OSError):  # the current folder was removed
         here = Path.cwd()
         return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -112,7 +112,6 @@ def holder(port: int) -> Holder | None:
 
 
 def _refusal(address: str, port: int) -> int:
-    """Return the error number of an attempt to bind, 0 for none."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

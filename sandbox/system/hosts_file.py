@@ -17,7 +17,6 @@ _OURS = re.compile(r"^\S+\s+\S+\s+# sandbox: (?P<sandbox>\S+)$")
 
 
 def read() -> str:
-    """Return the file's text, with its own line endings. Raises SandboxError."""
     try:
         return HOSTS.read_bytes().decode(errors="surrogateescape")
     except OSError as error:

@@ -15,7 +15,6 @@ _ROOT = 0  # owns the processes of nodes, and so their instances
 
 
 def limits() -> dict[str, int]:
-    """Return the limits for each user, by their names. Raises OSError where the kernel is not Linux."""
     return {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in LEAST}
 
 

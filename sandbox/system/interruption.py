@@ -18,7 +18,6 @@ def request() -> None:
 
 
 def clear() -> None:
-    """Allow work again, such as cleaning up."""
     _requested.clear()
     _spared.thread = False
 

@@ -18,7 +18,6 @@ class KeptAnswers(Generic[Answer]):
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Keep answers in the block, until the outermost one ends."""
         self._keepers += 1
         try:
             yield

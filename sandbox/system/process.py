@@ -44,7 +44,6 @@ class ToolFailed(SandboxError):
 
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
-    """Return the path of `name`: on the PATH, else in one of the folders `extra`; None if it is nowhere."""
     path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
     return Path(path) if path else None
 

@@ -39,7 +39,6 @@ class Holder:
 
     @classmethod
     def read(cls, folder: Path) -> Holder | None:
-        """Return the recorded holder of the lock in `folder`, if its process still runs."""
         try:
             holder = cls(**files.read_json(folder / RECORD))
             return holder if daemon.Detached(holder.pid, holder.started).running else None

@@ -82,17 +82,25 @@ def rewrite(path: Path, change: Callable[[Entries], Any]) -> None:
             tar.addfile(info, io.BytesIO(data))
 
 
-def relist(file: Path, **fields: object) -> None:
-    """Change these fields of the first file in the list."""
+def change_list(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the list at the file's head, as another version or machine would have written it."""
 
-    def change(entries: Entries) -> None:
-        head = json.loads(entries[0][1])
-        head["files"][0] |= fields
-        data = json.dumps(head).encode()
+    def rewritten(entries: Entries) -> None:
+        listed = json.loads(entries[0][1])
+        change(listed)
+        data = json.dumps(listed).encode()
         entries[0][0].size = len(data)
         entries[0] = (entries[0][0], data)
 
-    rewrite(file, change)
+    rewrite(file, rewritten)
+
+
+def head(file: Path, **values: Any) -> None:
+    change_list(file, lambda listed: listed.update(values))
+
+
+def relist(file: Path, **fields: object) -> None:
+    change_list(file, lambda listed: listed["files"][0].update(fields))
 
 
 def place(entries: Entries, ending: str) -> int:
@@ -206,14 +214,12 @@ def _gone(entries: Entries) -> None:
     del entries[place(entries, "image.tar")]
 
 
-def _link(entries: Entries) -> None:
-    info, _ = entries[place(entries, "image.tar")]
-    info.type, info.linkname, info.size = tarfile.SYMTYPE, "/etc/passwd", 0
+def _special(kind: bytes) -> Callable[[Entries], None]:
+    def change(entries: Entries) -> None:
+        info, _ = entries[place(entries, "image.tar")]
+        info.type, info.linkname, info.size = kind, "/etc/passwd", 0
 
-
-def _device(entries: Entries) -> None:
-    info, _ = entries[place(entries, "image.tar")]
-    info.type, info.size = tarfile.CHRTYPE, 0
+    return change
 
 
 def _added(name: str) -> Callable[[Entries], None]:
@@ -231,8 +237,8 @@ def _added(name: str) -> Callable[[Entries], None]:
         (_changed, r"components/busybox-.*/image\.tar: changed"),
         (_longer, r"components/busybox-.*/image\.tar: 16001 bytes instead of 16000"),
         (_gone, r"components/busybox-.*/image\.tar: missing"),
-        (_link, r"components/busybox-.*/image\.tar: a link, a folder or a device"),
-        (_device, r"components/busybox-.*/image\.tar: a link, a folder or a device"),
+        (_special(tarfile.SYMTYPE), r"components/busybox-.*/image\.tar: a link, a folder or a device"),
+        (_special(tarfile.CHRTYPE), r"components/busybox-.*/image\.tar: a link, a folder or a device"),
         (_added("../../etc/cron.d/evil"), r"\.\./\.\./etc/cron\.d/evil: not in the list"),
         (_added("/etc/passwd"), "etc/passwd: not in the list"),
         (_added(f"components/node-{recipes()['node'].digest}/image.tar"), "not in the list, or in the bundle twice"),
@@ -371,17 +377,6 @@ def test_bundle_with_headers_that_swell_is_refused(
 def test_file_missing_in_the_cache_is_not_the_bundle(file: Path) -> None:
     with pytest.raises(FileNotFoundError), opened(file):
         raise FileNotFoundError
-
-
-def head(file: Path, **values: Any) -> None:
-    """Change the list at the file's head, as another version or machine would have written it."""
-
-    def change(entries: Entries) -> None:
-        data = json.dumps({**json.loads(entries[0][1]), **values}).encode()
-        entries[0][0].size = len(data)
-        entries[0] = (entries[0][0], data)
-
-    rewrite(file, change)
 
 
 def test_a_bundle_for_another_machine_or_version_is_refused(file: Path, tmp_path: Path) -> None:
