@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.app.agreement import Agreement
 from sandbox.app.session import Session
-from sandbox.bundle import kubectl, released_tools
+from sandbox.bundle import released_tools
 from sandbox.bundle.architecture import native
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
@@ -70,7 +70,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     kubeconfig.require_place(home.kubeconfig)
     if not spec.cluster.supports.whole_cluster:
         purpose = "the edge and registry of an existing cluster are reached by port-forwards"
-        kubectl.find(Store(home.bundle), purpose=purpose)
+        released_tools.kubectl(Store(home.bundle), purpose=purpose)
         _require_files(spec, home)
         return
     if process.which("docker") is None and process.which("podman") is None:

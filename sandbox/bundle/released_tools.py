@@ -15,6 +15,7 @@ from sandbox.bundle.architecture import native
 from sandbox.bundle.recipe import RECIPES, recipes
 from sandbox.bundle.store import Store
 from sandbox.config import yaml_text
+from sandbox.errors import MissingTool
 from sandbox.system import files, process
 from sandbox.system.download import download
 
@@ -51,6 +52,18 @@ def find(name: str, store: Store) -> Path | None:
     fetched = _place(releases()[name], store)
     component = releases()[name].component
     return process.which(name) or (fetched if fetched.exists() else store.tool(recipes()[component], component))
+
+
+def kubectl(store: Store, *, purpose: str = "") -> Path:
+    """Return kubectl; `purpose` says in the error what needs it. Raises MissingTool."""
+    program = find("kubectl", store)
+    if program is None:
+        raise MissingTool(
+            "kubectl is not installed",
+            details=purpose,
+            fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
+        )
+    return program
 
 
 def can_fetch(name: str) -> bool:

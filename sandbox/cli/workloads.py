@@ -12,7 +12,7 @@ import click
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.running import project_workloads
 from sandbox.app.running.project_workloads import PodLogs
-from sandbox.bundle import kubectl
+from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.cli import completion
 from sandbox.cli.dev_output import PodLines
@@ -74,7 +74,7 @@ def execute(workload: str, command: tuple[str, ...], *, container: str | None) -
     """
     names, cluster, namespace = begin().running()
     pod = project_workloads.running_pod(cluster, project_workloads.find(cluster, workload, namespace))
-    program = kubectl.find(Store(names.home.bundle))
+    program = released_tools.kubectl(Store(names.home.bundle))
     terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
     chosen = ["--container", container] if container else []
     # The shell that most images have; bash where there is one.

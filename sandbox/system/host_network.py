@@ -25,7 +25,9 @@ PROC = Path("/proc")
 # Networks of engines and of virtual machines on this machine: no other machine is in them.
 _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
 ROUTES = Path("/proc/net/route")
+CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _UP = 1  # RTF_UP of include/uapi/linux/route.h
+_ESTABLISHED = "01"  # include/net/tcp_states.h
 
 
 def authority(host: str, port: int | str) -> str:
@@ -153,3 +155,14 @@ def routes() -> list[tuple[IPv4Network, str]]:
         entries = [(number(row[1]), number(row[7]), row[0]) for row in rows if int(row[3], 16) & _UP]
         return [(IPv4Network((network, mask.bit_count())), device) for network, mask, device in entries if mask]
     return []
+
+
+def connections_to(port: int) -> frozenset[str]:
+    """Return the established connections whose remote port is `port`, each by its two ends in hexadecimal.
+
+    From /proc/net/tcp: psutil would read the files of every process, too.
+    """
+    tables = [path.read_text(encoding="utf-8") for path in CONNECTIONS if path.exists()]
+    rows = (line.split() for table in tables for line in table.splitlines())
+    ends = ((local, remote) for _, local, remote, state, *_ in rows if state == _ESTABLISHED)
+    return frozenset(local + remote for local, remote in ends if remote.endswith(f":{port:04X}"))

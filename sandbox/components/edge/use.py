@@ -17,7 +17,7 @@ from sandbox.components.edge.haproxy_admin import Control, Server
 from sandbox.components.edge.haproxy_ports import PREFIX
 from sandbox.engine import Engine
 from sandbox.names import Names
-from sandbox.system import files, tcp_connections
+from sandbox.system import files, host_network
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Use:
             total=sum(server.total for server in servers),
             open=sum(server.current for server in servers),
             # Each by its ends; none where the port is unknown.
-            api=tcp_connections.to_port(self._api_port) if self._api_port else frozenset(),
+            api=host_network.connections_to(self._api_port) if self._api_port else frozenset(),
             healthy=all(server.health != "DOWN" for server in servers),
         )
 

@@ -143,3 +143,19 @@ def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(psutil, "net_if_stats", lambda: {name: Interface(isup=name != "eth1") for name in interfaces})
     found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
     assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_connections_to_a_port_are_found(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
+        port = server.getsockname()[1]
+        assert not host_network.connections_to(port)
+        with socket.create_connection((address, port)), server.accept()[0]:
+            first = host_network.connections_to(port)
+            assert len(first) == 1
+            with socket.create_connection((address, port)), server.accept()[0]:
+                both = host_network.connections_to(port)
+                assert len(both) == 2
+                assert first < both
+    assert not host_network.connections_to(port)

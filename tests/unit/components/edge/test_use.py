@@ -9,7 +9,7 @@ import pytest
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.use import Use, UseCounts
 from sandbox.names import Names
-from sandbox.system import tcp_connections
+from sandbox.system import host_network
 
 HEAD = "# pxname,svname,addr,status,check_status,last_chk,scur,stot,bin,bout"
 STAT = f"""{HEAD}
@@ -66,7 +66,7 @@ class Replaced(Silent):
 def edge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edge:
     table = tmp_path / "tcp"
     table.write_text(TABLE, encoding="utf-8")
-    monkeypatch.setattr(tcp_connections, "TABLES", (table, tmp_path / "absent"))
+    monkeypatch.setattr(host_network, "CONNECTIONS", (table, tmp_path / "absent"))
     monkeypatch.setattr(Edge, "told", [])
     return Edge(tmp_path / "master.sock")
 
