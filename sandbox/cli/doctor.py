@@ -6,24 +6,22 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from sandbox.app import diagnosis
-from sandbox.app.chosen_spec import require_own_cluster
-from sandbox.app.views.known_sandboxes import require_known
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
-from sandbox.config.schema import Spec
-from sandbox.doctor import egress_checks, pod_checks, service_checks
 from sandbox.doctor.check import Row, has_errors
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.doctor.tls import tls_pipeline
 from sandbox.quantities import count
-from sandbox.support_bundle import support_archive
 
+if TYPE_CHECKING:
+    from sandbox.config.schema import Spec
+
+# The checks themselves are imported by each command: together they take a second, and completion needs none.
 COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
 
@@ -70,6 +68,8 @@ def machine(*, fix: bool, seconds: float) -> int:
     \b
     sandbox doctor machine
     """
+    from sandbox.app import diagnosis
+
     call = begin()
     return _show(call, diagnosis.rows(call.spec(), file=call.file, name=call.name, fix=fix, seconds=seconds))
 
@@ -85,6 +85,8 @@ def tls(host: str) -> int:
     sandbox doctor tls app.demo.sandbox.localhost
     sandbox doctor tls app.demo.sandbox.localhost:8443 -n demo
     """
+    from sandbox.doctor.tls import tls_pipeline
+
     call = begin()
     is_named = call.file is not None or call.name is not None
     return _show(call, tls_pipeline.examine(_context(call, call.spec()), host, named=is_named))
@@ -103,6 +105,8 @@ def service(service: str) -> int:
     sandbox doctor service shop/db
     sandbox doctor service db -n demo -o json
     """
+    from sandbox.doctor import service_checks
+
     call = begin()
     return _show(call, service_checks.examine(_context(call, call.spec()), service))
 
@@ -120,6 +124,8 @@ def pod(pod: str) -> int:
     sandbox doctor pod web
     sandbox doctor pod shop/web-5d8f-x2x9 -n demo
     """
+    from sandbox.doctor import pod_checks
+
     call = begin()
     return _show(call, pod_checks.examine(_context(call, call.spec()), pod))
 
@@ -135,6 +141,9 @@ def network(*, to: str | None) -> int:
     sandbox doctor network
     sandbox doctor network -n demo --to git.example.com:8443
     """
+    from sandbox.app.chosen_spec import require_own_cluster
+    from sandbox.doctor import egress_checks
+
     call = begin()
     spec = call.spec()
     require_own_cluster(spec, "a pod from which egress can be tested")
@@ -151,6 +160,9 @@ def archive(*, out: Path | None) -> None:
     sandbox doctor archive
     sandbox doctor archive -n demo --out demo.tar.gz
     """
+    from sandbox.app.views.known_sandboxes import require_known
+    from sandbox.support_bundle import support_archive
+
     call = begin()
     if call.name is not None:
         require_known(call.name)
@@ -163,11 +175,15 @@ def archive(*, out: Path | None) -> None:
 
 
 def _context(call: Call, spec: Spec) -> DoctorContext:
+    from sandbox.app import diagnosis
+
     return diagnosis.context_of(spec, file=call.file, name=call.name, seconds=diagnosis.PATIENT)
 
 
 def _show(call: Call, rows: Iterable[Row]) -> int:
     """Print each row as soon as it is known."""
+    from sandbox.app import diagnosis
+
     shown = []
     for row in rows:
         shown.append(row)
