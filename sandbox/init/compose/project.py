@@ -14,7 +14,7 @@ from typing import Any
 from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.init import project_folders
-from sandbox.init.compose import hosts, merged_files, service, service_ports, variables, volumes
+from sandbox.init.compose import hosts, merged_files, service, settings, variables, volumes
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.service import COPIED, Project
 from sandbox.init.compose.variables import Variables
@@ -134,7 +134,7 @@ def _jobs(services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for key, entry in services.items():
         ends = str(entry.get("restart")).lower() in ("no", "false")
         listens = any(entry.get(setting) for setting in ("expose", "healthcheck", "ports", "stdin_open", "tty"))
-        listens = listens or service_ports.listening(entry, str(entry.get("image") or ""), [])[0] is not None
+        listens = listens or settings.listening(entry, str(entry.get("image") or ""), [])[0] is not None
         is_needed = any(name == key for name, _ in conditions) or key in awaited
         if (key, "service_completed_successfully") in conditions or (ends and not listens and not is_needed):
             yield key

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.images.sync_rules import is_place
 from sandbox.init import dockerfile
-from sandbox.init.compose import service_ports, settings, variables, volumes
+from sandbox.init.compose import settings, variables, volumes
 from sandbox.init.compose.merge import keys, listed, pairs
 from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.variables import Variables
@@ -64,21 +64,35 @@ class Project:
 
 def app(service: Mapping[str, Any], project: Project, name: str, notes: list[str]) -> App:
     """Return the program of a service, which is called `name` in the cluster."""
-    context, reason = _context(service)
     image = str(service.get("image") or "")
-    if context is None:
-        notes += _image_notes(name, image, reason, is_built=bool(service.get("build")))
+    context, reason = _context(service.get("build"))
+    if context is None and not image:
+        notes.append(f"{name} is left out: it names no image, and {reason}")
+    elif context is None:
+        if service.get("build"):
+            notes.append(f"{name} is not built, but its image {image} is pulled: {reason}")
+        try:
+            reference.parse(image)
+        except UsageError as error:
+            notes.append(f"the image of {name}, {image}, is none: {error.details}")
     left_out = [*(keys(service) - READ)]
     placed = volumes.sort(service, project.folder, context, project.claims, left_out)
     mounts = volumes.secrets(service, project.sections, project.folder, project.variables.values, left_out)
-    build = _build(service, context, placed.sync, project, left_out) if context is not None else {}
+    build, recipe = {}, untyped.at(service, "build", "dockerfile_inline")
+    if context is not None:
+        build = _build(service, context, placed.sync, project, left_out)
+        if recipe and isinstance(recipe, str):
+            build["dockerfile"] = f"sandbox-{name}.Dockerfile"
     command, args = (_words(service.get(key), key, left_out) for key in ("entrypoint", "command"))
     if service.get("entrypoint") in ("", []):  # the image's own is not used
         command, args = args, ()
     pulled = image if context is None else None
-    port, more_ports = service_ports.listening(service, pulled, left_out)
-    more = settings.settings(service, left_out)
-    check = _check(service.get("healthcheck"))
+    port, more_ports = settings.listening(service, pulled, left_out)
+    user = str(service.get("user") or "")
+    if user and not _USER.fullmatch(user):
+        left_out.append("user")
+        user = ""
+    timeout = settings.seconds(untyped.at(service, "healthcheck", "timeout"))
     program = App(
         name,
         context=context,
@@ -88,39 +102,24 @@ def app(service: Mapping[str, Any], project: Project, name: str, notes: list[str
         environment=_environment(service, project, left_out),
         command=command,
         args=args,
-        check=check,
-        check_seconds=_check_seconds(service.get("healthcheck")),
+        check=_check(untyped.mapping(service, "healthcheck")),
+        check_seconds=App.check_seconds if timeout is None else max(LEAST_CHECK, math.ceil(timeout)),
         folder=str(service.get("working_dir") or ""),
-        user=_user(service, left_out),
+        user=user.replace("root", "0"),
         terminal=tuple(key for key, compose_key in TERMINAL.items() if service.get(compose_key) is True),
-        replicas=more.replicas,
-        container=more.container,
-        memory=more.memory,
+        **settings.fields(service, left_out),
         mounts=(*placed.mounts, *mounts),
         claims=placed.claims,
         names=(image.partition("@")[0],) if image and not pulled else (),
         build=build,
-        recipe=_inline(service) if context is not None else "",
+        recipe=recipe if context is not None and isinstance(recipe, str) else "",
         left_out=tuple(sorted(dict.fromkeys(left_out))),
     )
-    if program.recipe:
-        program = replace(program, build={**build, "dockerfile": f"sandbox-{name}.Dockerfile"})
     return program if project.has_manifests else _with_mounted_code(program, placed, project.folder)
 
 
-def _image_notes(name: str, image: str, reason: str, *, is_built: bool) -> list[str]:
-    if not image:
-        return [f"{name} is left out: it names no image, and {reason}"]
-    notes = [f"{name} is not built, but its image {image} is pulled: {reason}"] if is_built else []
-    try:
-        reference.parse(image)
-    except UsageError as error:
-        notes.append(f"the image of {name}, {image}, is none: {error.details}")
-    return notes
-
-
-def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
-    build = service.get("build")
+def _context(build: Any) -> tuple[str | None, str]:
+    """Return the folder that a service is built from; None, with the reason, if there is no such folder here."""
     if not isinstance(build, Mapping):
         return None, "nothing builds one"
     file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
@@ -132,48 +131,39 @@ def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
     return str(PurePosixPath(context)), ""
 
 
-def _inline(service: Mapping[str, Any]) -> str:
-    text = untyped.at(service, "build", "dockerfile_inline")
-    return text if isinstance(text, str) else ""
-
-
 def _build(
     service: Mapping[str, Any], context: str, mounted: Mapping[str, str], project: Project, left_out: list[str]
 ) -> dict[str, Any]:
     """Return what images.yaml has of a build besides its context; `mounted` source code is synced."""
     build = untyped.mapping(service, "build")
-    args = {
-        key: project.variables.values.get(key) if value is None else as_text(value)
-        for key, value in pairs(build.get("args"))
-    }
+    args = _values(build.get("args"), project)
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), args)
     left_out += [f"build.args.{key}" for key in unknown]
     left_out += [f"build.{key}" for key in keys(build) - READ_OF_BUILD - IDLE_OF_BUILD]
-    rules = _watched(service, project.folder, context, left_out)
-    # The first rule that fits a file counts: what `develop` says of a mounted folder goes before the mount.
-    unwatched = {path: place for path, place in mounted.items() if all(path not in rule["paths"] for rule in rules)}
-    rules += [{"paths": unwatched}] if unwatched else []
-    secrets = _build_secrets(build, project, left_out)
-    agents = [str(agent) for agent in listed(build.get("ssh"))]
-    return {
-        **options,
-        **{key: value for key, value in (("secrets", secrets), ("ssh", agents), ("sync", rules)) if value},
-    }
-
-
-def _build_secrets(build: Mapping[str, Any], project: Project, left_out: list[str]) -> list[str]:
     secrets = []
     for entry in listed(build.get("secrets")):
-        settings = entry if isinstance(entry, Mapping) else {"source": entry}
-        name = str(settings.get("source"))
+        secret = entry if isinstance(entry, Mapping) else {"source": entry}
+        name = str(secret.get("source"))
         definition = project.sections["secrets"].get(name, {})
         file, variable = str(definition.get("file") or ""), str(definition.get("environment") or "")
         source = f"src={file}" if file and has(project.folder, file) else f"env={variable}" if variable else ""
         if source:
-            secrets.append(f"id={settings.get('target') or name},{source}")
+            secrets.append(f"id={secret.get('target') or name},{source}")
         else:
             left_out.append(f"build.secrets.{name}")
-    return secrets
+    rules = _watched(service, project.folder, context, left_out)
+    # The first rule that fits a file counts: what `develop` says of a mounted folder goes before the mount.
+    unwatched = {path: place for path, place in mounted.items() if all(path not in rule["paths"] for rule in rules)}
+    rules += [{"paths": unwatched}] if unwatched else []
+    more = {"secrets": secrets, "ssh": [str(agent) for agent in listed(build.get("ssh"))], "sync": rules}
+    return {**options, **{key: value for key, value in more.items() if value}}
+
+
+def _values(setting: Any, project: Project) -> dict[str, str | None]:
+    """Return the variables of a map or list; a name without a value has that of `.env`, if any."""
+    return {
+        key: project.variables.values.get(key) if value is None else as_text(value) for key, value in pairs(setting)
+    }
 
 
 def _watched(service: Mapping[str, Any], folder: Path, context: str, left_out: list[str]) -> list[dict[str, Any]]:
@@ -200,31 +190,30 @@ def _with_mounted_code(program: App, placed: volumes.Volumes, folder: Path) -> A
 
     A pod has no folder of this machine. What is copied at the build, `sandbox dev` keeps up to date.
     """
-    file = f"sandbox-{program.name}.Dockerfile"
-    if program.context is None and placed.copied:
-        build = {"dockerfile": file, "sync": [{"paths": placed.copied}]}
-        text = f"FROM {program.image}\n"
-        return replace(program, context=".", image=None, build=build, recipe=_copying(text, placed.copied))
-    if program.context is None or not placed.sync or ".." in PurePosixPath(program.context).parts:
-        return program
-    text = program.recipe or dockerfile.read(folder / program.context, program.build.get("dockerfile", "Dockerfile"))
-    copied = set(dockerfile.sources(text))
-    lacking = {path: place for path, place in placed.sync.items() if not _is_copied(path, copied)}
-    if not text or not lacking:
-        return program
     build = {key: value for key, value in program.build.items() if key != "target"}
-    target = program.build.get("target")
-    text = f"{text.rstrip()}\n" + (f"FROM {target}\n" if target else "")
-    return replace(program, build={**build, "dockerfile": file}, recipe=_copying(text, lacking))
-
-
-def _is_copied(path: str, copied: Collection[str]) -> bool:
-    return any(PurePosixPath(path).is_relative_to(source) for source in copied)
-
-
-def _copying(text: str, paths: Mapping[str, str]) -> str:
-    lines = (f"COPY {json.dumps([path, place], ensure_ascii=False)}\n" for path, place in paths.items())
-    return f"{text}{COPIED}\n{''.join(lines)}"
+    if program.context is None:
+        if not placed.copied:
+            return program
+        context, text, lacking = ".", f"FROM {program.image}\n", placed.copied
+        build["sync"] = [{"paths": placed.copied}]
+    else:
+        context, dockerfile_name = program.context, program.build.get("dockerfile", "Dockerfile")
+        if ".." in PurePosixPath(context).parts:
+            return program
+        text = program.recipe or dockerfile.read(folder / context, dockerfile_name)
+        copied = set(dockerfile.sources(text))
+        lacking = {
+            path: place
+            for path, place in placed.sync.items()
+            if not any(PurePosixPath(path).is_relative_to(source) for source in copied)
+        }
+        if not text or not lacking:
+            return program
+        target = program.build.get("target")
+        text = f"{text.rstrip()}\n" + (f"FROM {target}\n" if target else "")
+    lines = (f"COPY {json.dumps([path, place], ensure_ascii=False)}\n" for path, place in lacking.items())
+    build["dockerfile"] = f"sandbox-{program.name}.Dockerfile"
+    return replace(program, context=context, image=None, build=build, recipe=f"{text}{COPIED}\n{''.join(lines)}")
 
 
 def _words(setting: Any, key: str, left_out: list[str]) -> tuple[str, ...]:
@@ -238,18 +227,9 @@ def _words(setting: Any, key: str, left_out: list[str]) -> tuple[str, ...]:
         return ()
 
 
-def _user(service: Mapping[str, Any], left_out: list[str]) -> str:
-    user = str(service.get("user") or "")
-    if user and not _USER.fullmatch(user):
-        left_out.append("user")
-        return ""
-    return user.replace("root", "0")
-
-
-def _check(healthcheck: Any) -> tuple[str, ...]:
-    test = healthcheck.get("test") if isinstance(healthcheck, dict) and not healthcheck.get("disable") else None
-    match test:
-        case str():
+def _check(healthcheck: Mapping[str, Any]) -> tuple[str, ...]:
+    match None if healthcheck.get("disable") else healthcheck.get("test"):
+        case str() as test:
             return ("sh", "-c", test)
         case ["CMD", *words]:
             return tuple(map(str, words))
@@ -258,18 +238,9 @@ def _check(healthcheck: Any) -> tuple[str, ...]:
     return ()
 
 
-def _check_seconds(healthcheck: Any) -> int:
-    timeout = settings.seconds(untyped.at(healthcheck, "timeout"))
-    return App.check_seconds if timeout is None else max(LEAST_CHECK, math.ceil(timeout))
-
-
 def _environment(service: Mapping[str, Any], project: Project, left_out: list[str]) -> dict[str, str]:
-    own = {
-        key: project.variables.values.get(key) if value is None else as_text(value)
-        for key, value in pairs(service.get("environment"))
-    }
-    environment = {**variables.of_files(service.get("env_file"), project.folder, project.variables), **own}
-    left_out += [
-        f"environment.{key}" for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)
-    ]
-    return {key: value for key, value in environment.items() if value is not None and _VARIABLE.fullmatch(key)}
+    own = _values(service.get("environment"), project)
+    values = {**variables.of_files(service.get("env_file"), project.folder, project.variables), **own}
+    environment = {key: value for key, value in values.items() if value is not None and _VARIABLE.fullmatch(key)}
+    left_out += [f"environment.{key}" for key in values if key not in environment]
+    return environment

@@ -1,4 +1,4 @@
-"""The settings of a compose service that a container, a pod or a Deployment has too, in Kubernetes' words."""
+"""Ports of a compose service, and its settings that a container, a pod or a Deployment has too."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.config import untyped
 from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import keys, listed
+from sandbox.init.detected import last_part
 
 KEYS = {
     *("cap_add", "cap_drop", "cpus", "deploy", "mem_limit", "mem_reservation"),
@@ -25,35 +25,38 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) *([a-z]{0,2})", re.IGNORECAS
 _PARTS = re.compile(rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)({'|'.join(SECONDS)})")
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z_]+)")
 _COUNT = re.compile(r"[0-9]{1,4}")
+# A range with more ports gets its first only: a media server may name thousands.
+LONGEST_RANGE = 100
+# Ports of well-known programs whose service names no port, by the last part of their image's name.
+PORTS = {
+    **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
+    **{"mysql": 3306, "mariadb": 3306, "percona": 3306, "mongo": 27017, "mongodb": 27017},
+    **{"redis": 6379, "valkey": 6379, "memcached": 11211, "rabbitmq": 5672, "nats": 4222, "kafka": 9092},
+    **{"elasticsearch": 9200, "opensearch": 9200, "cassandra": 9042, "zookeeper": 2181, "minio": 9000},
+}
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?", re.IGNORECASE)
 
 
-@dataclass
-class Settings:
-    """Fields of the container, how many pods, and places in memory with their largest sizes."""
-
-    container: dict[str, Any] = field(default_factory=dict)
-    replicas: int | None = None
-    memory: dict[str, str] = field(default_factory=dict)
-
-
-def settings(service: Mapping[str, Any], left_out: list[str]) -> Settings:
-    """Return the settings of a service; `left_out` gets the keys of what has no counterpart."""
-    result = Settings()
+def fields(service: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
+    """Return the fields of an App for these settings; `left_out` gets the keys of what has no counterpart."""
     deploy = untyped.mapping(service, "deploy")
     left_out += [f"deploy.{key}" for key in keys(deploy) - {"replicas", "resources"}]
-    replicas = deploy.get("replicas", service.get("scale"))
-    if _COUNT.fullmatch(str(replicas)):
-        result.replicas = int(str(replicas))
-    if resources := _resources(service, deploy, left_out):
-        result.container["resources"] = resources
-    if security := _security(service, left_out):
-        result.container["securityContext"] = security
+    replicas = str(deploy.get("replicas", service.get("scale")))
+    container = {
+        "resources": _resources(service, deploy, left_out),
+        "securityContext": _security(service, left_out),
+    }
+    memory: dict[str, str] = {}
     for place, size in _memory(service):
         if is_place(place):
-            result.memory[place.rstrip("/")] = quantity(size) or ""
+            memory[place.rstrip("/")] = quantity(size) or ""
         else:
             left_out.append(f"tmpfs.{place}")
-    return result
+    return {
+        "replicas": int(replicas) if _COUNT.fullmatch(replicas) else None,
+        "container": {key: value for key, value in container.items() if value},
+        "memory": memory,
+    }
 
 
 def seconds(duration: Any) -> float | None:
@@ -117,3 +120,32 @@ def _memory(service: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(volume.get("target") or ""), untyped.mapping(volume, "tmpfs").get("size", "")
     if service.get("shm_size") is not None:
         yield SHARED_MEMORY, service["shm_size"]
+
+
+def listening(
+    service: Mapping[str, Any], image: str | None, left_out: list[str]
+) -> tuple[int | None, tuple[tuple[int, str], ...]]:
+    """Return the port that an Ingress leads to, and the others with their protocols.
+
+    `image` is None for a program that is built here.
+    """
+    ports = list(dict.fromkeys(_named(service, left_out)))
+    main = next((number for number, protocol in ports if protocol == "tcp"), None)
+    others = tuple(port for port in ports if port != (main, "tcp"))
+    return main or (PORTS.get(last_part(image)) if image else None), others
+
+
+def _named(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`."""
+    for key in ("ports", "expose"):
+        for entry in listed(service.get(key)):
+            text = f"{entry.get('target')}/{entry.get('protocol') or 'tcp'}" if isinstance(entry, dict) else str(entry)
+            match = _PORT.fullmatch(text.rpartition(":")[2])
+            start, end = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+            if match is None or not 0 < start <= end < 65536:
+                left_out.append(f"{key}.{text}")
+                continue
+            if end - start >= LONGEST_RANGE:
+                left_out.append(f"{key}.{start}-{end}")
+                end = start
+            yield from ((port, (match[3] or "tcp").lower()) for port in range(start, end + 1))

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from sandbox.init.compose import settings
-from sandbox.init.compose.settings import Settings
 
 
-def read(service: dict[str, Any]) -> tuple[Settings, list[str]]:
+def read(service: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     left_out: list[str] = []
-    return settings.settings(service, left_out), left_out
+    return settings.fields(service, left_out), left_out
 
 
 @pytest.mark.parametrize(
@@ -28,12 +27,12 @@ def read(service: dict[str, Any]) -> tuple[Settings, list[str]]:
 def test_limits_and_reservations_are_resources(service: dict[str, Any], resources: Any) -> None:
     if resources and isinstance(resources["requests"], str):
         resources = {**resources, "requests": dict.fromkeys(resources["limits"], "0")}
-    assert read(service)[0].container.get("resources") == resources
+    assert read(service)[0]["container"].get("resources") == resources
 
 
 def test_privileges_are_the_container_s() -> None:
     service = {"privileged": True, "read_only": True, "cap_add": ["NET_ADMIN", "cap_chown"], "cap_drop": ["ALL"]}
-    assert read(service)[0].container["securityContext"] == {
+    assert read(service)[0]["container"]["securityContext"] == {
         "privileged": True,
         "readOnlyRootFilesystem": True,
         "capabilities": {"add": ["NET_ADMIN", "CHOWN"], "drop": ["ALL"]},
@@ -43,7 +42,7 @@ def test_privileges_are_the_container_s() -> None:
 def test_places_in_memory_have_their_sizes() -> None:
     volume = {"type": "tmpfs", "target": "/y", "tmpfs": {"size": 1024}}
     result, left_out = read({"tmpfs": ["/x/:size=64m", "z"], "shm_size": "1gb", "volumes": [volume]})
-    assert result.memory == {"/x": "64Mi", "/y": "1Ki", settings.SHARED_MEMORY: "1024Mi"}
+    assert result["memory"] == {"/x": "64Mi", "/y": "1Ki", settings.SHARED_MEMORY: "1024Mi"}
     assert left_out == ["tmpfs.z"]
 
 
@@ -51,7 +50,7 @@ def test_places_in_memory_have_their_sizes() -> None:
     ("service", "replicas"), [({"scale": 2}, 2), ({"deploy": {"replicas": "0"}}, 0), ({"scale": "x"}, None), ({}, None)]
 )
 def test_replicas_are_counted(service: dict[str, Any], replicas: int | None) -> None:
-    assert read(service)[0].replicas == replicas
+    assert read(service)[0]["replicas"] == replicas
 
 
 def test_settings_of_a_swarm_are_left_out() -> None:
