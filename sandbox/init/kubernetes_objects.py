@@ -28,7 +28,12 @@ def manifest(app: App, *, image: str, host: str | None, defined: set[tuple[str, 
 
     Claims, ConfigMaps and Secrets that are `defined` already, by kind and name, are left out; new ones are added.
     """
-    objects = [one for one in (*_claims(app), *_files(app)) if _is_new(one, defined)]
+    objects = []
+    for each in (*_claims(app), *_files(app)):
+        identity = (each["kind"], each["metadata"]["name"])
+        if identity not in defined:
+            defined.add(identity)
+            objects.append(each)
     objects.append(_workload(app, image))
     if not app.once:
         objects += [_service(app, name) for name in (app.name, *app.aliases)]
@@ -37,13 +42,6 @@ def manifest(app: App, *, image: str, host: str | None, defined: set[tuple[str, 
             objects.append(ingress(app.name, host, {"name": "main"}, **annotations))
     left_out = f"# Not in these objects: {fit(', '.join(app.left_out))}.\n" if app.left_out else ""
     return left_out + "---\n".join(yaml_text.dump(each).decode() for each in objects)
-
-
-def _is_new(manifest: dict[str, Any], defined: set[tuple[str, str]]) -> bool:
-    identity = (manifest["kind"], manifest["metadata"]["name"])
-    is_new = identity not in defined
-    defined.add(identity)
-    return is_new
 
 
 def _claims(app: App) -> Iterator[dict[str, Any]]:
@@ -56,12 +54,8 @@ def _files(app: App) -> Iterator[dict[str, Any]]:
     for number, mount in enumerate(app.mounts, 1):
         kind, data = ("Secret", "stringData") if mount.secret else ("ConfigMap", "data")
         keys = _keys(mount)
-        yield {
-            "apiVersion": "v1",
-            "kind": kind,
-            "metadata": {"name": _name(app, number, mount)},
-            data: {keys[path]: text for path, text in mount.files.items()},
-        }
+        content = {keys[path]: text for path, text in mount.files.items()}
+        yield {"apiVersion": "v1", "kind": kind, "metadata": {"name": _name(app, number, mount)}, data: content}
 
 
 def _name(app: App, number: int, mount: Mount) -> str:
@@ -84,14 +78,15 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         places.append({"name": claim, "mountPath": place})
     for number, mount in enumerate(app.mounts, 1):
         name, keys = _name(app, number, mount), _keys(mount)
+        source: dict[str, Any]
         if mount.secret:
-            volume, source = f"secret-{name}", _source("secret", secretName=name)
+            volume, kind, source = f"secret-{name}", "secret", {"secretName": name}
         else:
-            volume = f"config-{name}" if mount.name else name
-            source = _source("configMap", name=name, defaultMode=0o755)  # its files may be scripts
+            volume, kind = f"config-{name}" if mount.name else name, "configMap"
+            source = {"name": name, "defaultMode": 0o755}  # its files may be scripts
         if not mount.single and any(key != path for path, key in keys.items()):
-            source["configMap"]["items"] = [{"key": key, "path": path} for path, key in keys.items()]
-        volumes[volume] = {"name": volume, **source}
+            source["items"] = [{"key": key, "path": path} for path, key in keys.items()]
+        volumes[volume] = {"name": volume, kind: source}
         part = {"subPath": next(iter(keys.values()))} if mount.single else {}
         places.append({"name": volume, "mountPath": mount.place, **part})
     for place, size in app.memory.items():
@@ -99,10 +94,6 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes[name] = {"name": name, "emptyDir": {"medium": "Memory", **({"sizeLimit": size} if size else {})}}
         places.append({"name": name, "mountPath": place})
     return list(volumes.values()), places
-
-
-def _source(kind: str, **settings: Any) -> dict[str, dict[str, Any]]:
-    return {kind: settings}
 
 
 def _workload(app: App, image: str) -> dict[str, Any]:
@@ -141,9 +132,11 @@ def _container(app: App, image: str) -> dict[str, Any]:
         container["workingDir"] = app.folder
     container |= app.container
     security = dict(untyped.mapping(app.container, "securityContext"))
+    user = int(app.user.partition(":")[0]) if app.user else app.image_user
+    may_be_restricted = user and not security and all(port >= PRIVILEGED_PORTS for port, _ in _ports(app))
     if app.user:
         security |= zip(("runAsUser", "runAsGroup"), map(int, app.user.split(":")), strict=False)
-    if _may_be_restricted(app):
+    if may_be_restricted:
         security |= RESTRICTED
     if security:
         container["securityContext"] = security
@@ -152,8 +145,12 @@ def _container(app: App, image: str) -> dict[str, Any]:
         container["ports"] = [
             {"containerPort": port, **({"protocol": "UDP"} if protocol == "udp" else {})} for port, protocol in ports
         ]
-    if not app.once and (probe := _probe(app)):
+    if not app.once and app.check:
+        command = [_escaped(word, app) for word in app.check]
+        probe = {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
         container["readinessProbe"] = probe
+    elif not app.once and app.port:
+        container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:
         container["env"] = [{"name": key, "value": _escaped(value, app)} for key, value in app.environment.items()]
     return container
@@ -166,19 +163,6 @@ def _resources(app: App) -> dict[str, dict[str, Any]]:
         if not any(name in values for values in resources.values()):
             resources["requests"][name], resources["limits"][name] = request, limit
     return {kind: values for kind, values in resources.items() if values}
-
-
-def _may_be_restricted(app: App) -> bool:
-    user = int(app.user.partition(":")[0]) if app.user else app.image_user
-    low = any(port < PRIVILEGED_PORTS for port, _ in _ports(app))
-    return bool(user) and not low and not app.container.get("securityContext")
-
-
-def _probe(app: App) -> dict[str, Any]:
-    if app.check:
-        command = [_escaped(word, app) for word in app.check]
-        return {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
-    return {"tcpSocket": {"port": app.port}, "periodSeconds": 1} if app.port else {}
 
 
 def _escaped(text: str, app: App) -> str:

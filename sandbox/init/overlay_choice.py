@@ -11,7 +11,7 @@ from sandbox.components.workloads.kustomization import Reads
 from sandbox.errors import UsageError
 from sandbox.init import web_services
 from sandbox.init.detected import Item
-from sandbox.init.project_folders import DEEPER, folders, mapping_in, shown
+from sandbox.init.project_folders import DEEPER, folders, has, mapping_in, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
 from sandbox.system.files import is_inside
@@ -43,9 +43,8 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]:
     least = min(_preference(place.name) for place in tops)
     preferred = [place for place in tops if _preference(place.name) == least]
     if len(preferred) > 1:
-        preferred = [
-            place for place in preferred if web_services.is_reached(render([shown(folder, place)]))
-        ] or preferred
+        reached = [place for place in preferred if web_services.is_reached(render([shown(folder, place)]))]
+        preferred = reached or preferred
     best = min(preferred, key=lambda place: len(place.parts))
     taken = [best]
     for place in tops:
@@ -61,7 +60,9 @@ def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
     readable: dict[Path, Reads] = {}
     for place in (folder, *folders(folder, DEEPER)):
         file = manifests.kustomization(place)
-        if file is None or _is_in_chart(folder, place) or not is_inside(folder, file):
+        charts = [above for above in place.parents if above.is_relative_to(folder) and has(above, "Chart.yaml")]
+        is_in_chart = any(place.relative_to(chart).parts[0] in PARTS for chart in charts)
+        if file is None or is_in_chart or not is_inside(folder, file):
             continue
         if mapping_in(file).get("kind") == "Component":  # a part of others
             continue
@@ -83,8 +84,3 @@ def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
 
 def _preference(name: str) -> int:
     return PREFERRED.index(name) if name in PREFERRED else len(PREFERRED) + (name in ELSEWHERE)
-
-
-def _is_in_chart(folder: Path, place: Path) -> bool:
-    charts = [above for above in place.parents if above.is_relative_to(folder) and (above / "Chart.yaml").is_file()]
-    return any(place.relative_to(chart).parts[0] in PARTS for chart in charts)

@@ -6,7 +6,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -52,32 +52,28 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
 
     Unless it `is_named` so, the sandbox is named after its checkout, and the spec tells the domain of the hosts.
     """
-    targets = dict(_targets(name, findings))
-    written = {} if findings.items else dict(_objects(name, findings, targets))
-    has_objects = bool(written)
+    targets, domain = _targets(name, findings), f"{name}{DOMAIN_SUFFIX}"
+    written: dict[str, str] = {}
+    defined: set[tuple[str, str]] = set()
+    for app in findings.apps if not findings.items else ():
+        if image := targets.get(app.name) or app.image:
+            host = None if app.port in web_services.NOT_HTTP else f"{app.name}.{domain}"
+            text = manifest(app, image=image, host=host, defined=defined)
+            written[f"{findings.objects}/{app.name}.yaml"] = text
+    apply = [*findings.items] or ([f"{findings.objects}/"] if written else [])
     for app in findings.apps:
         if app.recipe:
             written[posixpath.normpath(posixpath.join(app.context or ".", app.build["dockerfile"]))] = app.recipe
     if targets:
         written[IMAGES] = _images(name, findings, targets)
-    apply = [*findings.items] or ([f"{findings.objects}/"] if has_objects else [])
     if findings.items and findings.fronts:
-        written[web_services.FILE] = web_services.ingresses(findings.fronts, f"{name}{DOMAIN_SUFFIX}")
+        written[web_services.FILE] = web_services.ingresses(findings.fronts, domain)
         apply.append(web_services.FILE)
-    spec = {"name": name} if is_named else {}
-    domain = f"{name}{DOMAIN_SUFFIX}"
+    spec: dict[str, Any] = {"apiVersion": CURRENT, **({"name": name} if is_named else {})}
     if own := domain_of(findings.hosts):
         spec["domain"] = own
     elif not is_named and any(domain in text for text in (*findings.hosts, *written.values())):
         spec["base_domain"] = domain
-    written[SPEC] = _spec(spec, name, findings, apply)
-    if findings.unfiltered:
-        written[IGNORED] = _ignored(path for path in written if not path.endswith(".Dockerfile"))
-    return written
-
-
-def _spec(head: Mapping[str, str], name: str, findings: Findings, apply: list[Any]) -> str:
-    spec: dict[str, Any] = {"apiVersion": CURRENT, **head}
     spec["cluster"] = {"kubernetes": f"v{minor(DEFAULT)}"}  # the same on every machine, whatever its images come from
     if findings.needs_gateway_api:
         spec["ingress"] = {"gateway_api": True}
@@ -85,7 +81,11 @@ def _spec(head: Mapping[str, str], name: str, findings: Findings, apply: list[An
         spec["push"] = IMAGES
     lines = [f"{key}: {inline(value)}\n" for key, value in spec.items()]
     lines += ["apply:\n", *(f"- {inline(item)}\n" for item in apply)] if apply else []
-    return "".join((KEYS, *lines))
+    written[SPEC] = "".join((KEYS, *lines))
+    if findings.unfiltered:
+        places = {path.partition("/")[0] for path in (*written, LOCK) if not path.endswith(".Dockerfile")}
+        written[IGNORED] = "".join(f"/{place}\n" for place in sorted(places))
+    return written
 
 
 def inline(value: Any) -> str:
@@ -103,13 +103,8 @@ def inline(value: Any) -> str:
     return quoted.rstrip("\n")
 
 
-def _ignored(written: Iterable[str]) -> str:
-    places = {path.partition("/")[0] for path in (*written, LOCK)}
-    return "".join(f"/{place}\n" for place in sorted(places))
-
-
-def _targets(name: str, findings: Findings) -> Iterator[tuple[str, str]]:
-    """Yield the name of each built program in the registry: as the manifests call it, or after the project.
+def _targets(name: str, findings: Findings) -> dict[str, str]:
+    """Return the name of each built program in the registry: as the manifests call it, or after the project.
 
     Programs without manifests that are built alike have one image.
     """
@@ -117,6 +112,7 @@ def _targets(name: str, findings: Findings) -> Iterator[tuple[str, str]]:
     local = sorted({match[2] for match in matches if match and _can_be_pushed(match[2])})
     built = [app for app in findings.apps if app.context is not None]
     targets: dict[str, str] = {}
+    by_build: dict[str, str] = {}
     for app in built:
         same = [target for target in local if last_part(target) == app.name]
         if not same and len(built) == len(local) == 1:
@@ -124,7 +120,8 @@ def _targets(name: str, findings: Findings) -> Iterator[tuple[str, str]]:
         own = f"{name}/{app.name}:dev"
         target = same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
         build = target if findings.items else inline((app.context, app.build))
-        yield app.name, targets.setdefault(build, target)
+        targets[app.name] = by_build.setdefault(build, target)
+    return targets
 
 
 def _can_be_pushed(name: str) -> bool:
@@ -165,47 +162,35 @@ def unnamed(name: str, findings: Findings) -> dict[str, str]:
     if not findings.items or not findings.images:  # which may not have been rendered
         return {}
     last = {last_part(image) for image in findings.images}
+    targets = _targets(name, findings)
     return {
-        app: target
-        for app, target in _targets(name, findings)
-        if last.isdisjoint(map(last_part, (target, *_names(_app(findings, app), target, findings, name))))
+        app.name: target
+        for app in findings.apps
+        if (target := targets.get(app.name))
+        and last.isdisjoint(map(last_part, (target, *_names(app, target, findings, name))))
     }
 
 
-def _app(findings: Findings, name: str) -> App:
-    return next(app for app in findings.apps if app.name == name)
-
-
 def pushes(name: str, findings: Findings) -> bool:
-    return len(unnamed(name, findings)) < len(dict(_targets(name, findings)))
+    return len(unnamed(name, findings)) < len(_targets(name, findings))
 
 
 def _names(app: App, target: str, findings: Findings, project: str) -> list[str]:
-    """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name."""
-    aliases = (*app.names, *_alike(app, findings, project))
-    names = [name for name in dict.fromkeys(aliases) if references.of_text(name)] if findings.items else []
+    """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name.
+
+    An image that is called like the program is its own; the folder's only one may be called like the project.
+    """
+    images = sorted({image.partition("@")[0] for image in findings.images if not _LOCAL.fullmatch(image)})
+    alike = [image for image in images if is_called(image, app.name)]
+    if not alike and app.context == "." and "/" not in app.build.get("dockerfile", ""):
+        alike = [image for image in images if last_part(image) == project]
+    aliases = dict.fromkeys((*app.names, *alike))
+    names = [name for name in aliases if references.of_text(name)] if findings.items else []
     if all(last_part(name) == last_part(target) for name in names):
         return []
     # Programs may share a repository, and differ by tags only.
     shared = {untagged(name) for other in findings.apps if other.name != app.name for name in other.names}
     return list(dict.fromkeys(name if untagged(name) in shared else untagged(name) for name in names))
-
-
-def _alike(app: App, findings: Findings, project: str) -> list[str]:
-    """Return the images of the manifests that are called like the program; the folder's own may be called after it."""
-    images = sorted({image.partition("@")[0] for image in findings.images if not _LOCAL.fullmatch(image)})
-    is_whole = app.context == "." and "/" not in app.build.get("dockerfile", "")
-    alike = [image for image in images if is_called(image, app.name)]
-    return alike or [image for image in images if is_whole and last_part(image) == project]
-
-
-def _objects(name: str, findings: Findings, targets: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    defined: set[tuple[str, str]] = set()
-    for app in findings.apps:
-        if image := targets.get(app.name) or app.image:
-            host = None if app.port in web_services.NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
-            text = manifest(app, image=image, host=host, defined=defined)
-            yield f"{findings.objects}/{app.name}.yaml", text
 
 
 def domain_of(hosts: tuple[str, ...]) -> str | None:

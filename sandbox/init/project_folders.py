@@ -37,8 +37,10 @@ def other_sandboxes(folder: Path) -> Iterator[Path]:
 
 def _project_folders(folder: Path) -> Iterator[Path]:
     for place in listed(folder):
-        if place.name not in FOREIGN and place.name[0] != "." and is_text(place.name) and _is_readable(place):
-            yield place
+        if place.name not in FOREIGN and place.name[0] != "." and is_text(place.name):
+            with suppress(OSError):
+                if not place.is_symlink() and place.is_dir() and os.access(place, os.R_OK | os.X_OK):
+                    yield place
 
 
 def listed(folder: Path) -> list[Path]:
@@ -47,13 +49,6 @@ def listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
-
-
-def _is_readable(place: Path) -> bool:
-    try:
-        return not place.is_symlink() and place.is_dir() and os.access(place, os.R_OK | os.X_OK)
-    except OSError:
-        return False
 
 
 def is_text(name: str) -> bool:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from sandbox.config import text_file, yaml_text
 from sandbox.config.schema import RemoteChart
+from sandbox.config.schema.apply_schema import OCI
 from sandbox.config.schema.values import LABEL
 from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
@@ -47,12 +48,21 @@ def load(folder: Path, profiles: Collection[str] = ()) -> ToolFile | None:
         documents = yaml_text.documents(text_file.read(folder / file))
     except (yaml.YAMLError, UsageError):
         return None
-    configs = [one for one in documents if str(at(one, "apiVersion")).startswith("skaffold/")]
+    configs = [each for each in documents if str(at(each, "apiVersion")).startswith("skaffold/")]
+    if not configs:
+        return None
     notes: list[str] = []
     names = frozenset(str(profile.get("name")) for config in configs for profile in mappings(config, "profiles"))
     if idle := sorted(names.difference(profiles)):
         notes.append(f"{file}: the profiles {', '.join(idle)} are left out: --profile NAME takes one")
-    configs = [_with_profile(config, profiles, file, notes) for config in configs]
+    for config in configs:
+        for profile in mappings(config, "profiles"):
+            if profile.get("name") in profiles:
+                config |= {
+                    key: mapping(config, key) | mapping(profile, key) for key in ("build", "manifests", "deploy")
+                }
+                if "patches" in profile:
+                    notes.append(f"{file}: `patches` of the profile {profile['name']} not read: write its keys out")
     unread = [path for path in IDLE if any(at(config, *path.split(".")) for config in configs)]
     if unread:
         notes.append(f"{file}: {', '.join(unread)} not read: write it into sandbox.yaml and images.yaml yourself")
@@ -62,17 +72,7 @@ def load(folder: Path, profiles: Collection[str] = ()) -> ToolFile | None:
     items: list[Item] = []
     for config in configs:
         items += (item for item in _deployed(folder, config, images, notes) if item not in items)
-    return ToolFile(tuple(apps), tuple(items), tuple(dict.fromkeys(notes)), names) if configs else None
-
-
-def _with_profile(config: dict[str, Any], profiles: Collection[str], file: str, notes: list[str]) -> dict[str, Any]:
-    for profile in mappings(config, "profiles"):
-        if profile.get("name") in profiles:
-            for key in ("build", "manifests", "deploy"):
-                config = {**config, key: {**mapping(config, key), **mapping(profile, key)}}
-            if "patches" in profile:
-                notes.append(f"{file}: `patches` of the profile {profile.get('name')} not read: write its keys out")
-    return config
+    return ToolFile(tuple(apps), tuple(items), tuple(dict.fromkeys(notes)), names)
 
 
 def _artifact(folder: Path, artifact: Mapping[str, Any], notes: list[str]) -> Iterator[App]:
@@ -129,10 +129,17 @@ def _release(
     folder: Path, release: Mapping[str, Any], images: Collection[str], notes: list[str]
 ) -> Iterator[Mapping[str, Any]]:
     name, path = str(release.get("name", "")), str(release.get("chartPath") or "")
-    chart = {"chart": posixpath.normpath(path)} if path and has(folder, f"{path}/Chart.yaml") else _remote(release)
-    if chart is None:
-        notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
-        return
+    if path and has(folder, f"{path}/Chart.yaml"):
+        chart = {"chart": posixpath.normpath(path)}
+    else:  # of a repository or a registry
+        chart = {"chart": str(release.get("remoteChart") or ""), "version": str(release.get("version"))}
+        if not chart["chart"].startswith(OCI):
+            chart["repo"] = str(release.get("repo", ""))
+        try:
+            RemoteChart.model_validate(chart)
+        except ValidationError:
+            notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
+            return
     values, lost = _values(release, images)
     if lost:
         notes.append(f"of the release {name} these are left out: {', '.join(lost)}")
@@ -144,18 +151,6 @@ def _release(
         **({"values": [posixpath.normpath(file) for file in files]} if files else {}),
         **({"set": values} if values else {}),
     }
-
-
-def _remote(release: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the chart of a repository or a registry as the spec has it; None unless it has one place and version."""
-    chart = {"chart": str(release.get("remoteChart") or ""), "version": str(release.get("version"))}
-    if not chart["chart"].startswith("oci://"):
-        chart["repo"] = str(release.get("repo", ""))
-    try:
-        RemoteChart.model_validate(chart)
-    except ValidationError:
-        return None
-    return chart
 
 
 def _values(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[str, Any], list[str]]:

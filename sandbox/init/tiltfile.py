@@ -45,20 +45,18 @@ def load(folder: Path) -> ToolFile | None:
     except (SyntaxError, ValueError, RecursionError, UsageError):
         return ToolFile(notes=(f"{FILE} was not read: {ADVICE}",))
     reading = _Reading(folder)
+    unread = []
     for statement in statements:
         try:
             reading.statement(statement)
         except (_NotLiteral, ValueError, TypeError):
-            reading.unread.append(statement)
-    unread = reading.unread
-    notes = []
-    if unread:
-        lines = ", ".join(str(statement.lineno) for statement in unread)
-        notes = [f"{FILE}: not read: {'lines' if len(unread) > 1 else 'line'} {lines}: {ADVICE}"]
+            unread.append(statement)
+    lines = ", ".join(str(statement.lineno) for statement in unread)
+    note = f"{FILE}: not read: {'lines' if len(unread) > 1 else 'line'} {lines}: {ADVICE}"
     # If a part of what is applied is computed, the rest alone would be half an application.
     names = {node.id for statement in unread for node in ast.walk(statement) if isinstance(node, ast.Name)}
     items = () if "k8s_yaml" in names else tuple(reading.items)
-    return ToolFile(() if reading.is_composed else tuple(reading.apps), items, tuple(notes))
+    return ToolFile(() if reading.is_composed else tuple(reading.apps), items, (note,) if unread else ())
 
 
 @dataclass
@@ -68,7 +66,6 @@ class _Reading:
     folder: Path
     apps: list[App] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
-    unread: list[ast.stmt] = field(default_factory=list)
     is_composed: bool = False
 
     def statement(self, statement: ast.stmt) -> None:
@@ -92,8 +89,7 @@ class _Reading:
         build, unknown = build_options(dockerfile, arguments.get("target"), arguments.get("build_args"))
         if dockerfile.startswith("..") or unknown or not isinstance(image, str):
             raise _NotLiteral
-        name = label(last_part(untagged(image)))
-        return App(name, context=context, names=(untagged(image),), build=build)
+        return App(label(last_part(image)), context=context, names=(untagged(image),), build=build)
 
     def _applied(self, source: ast.expr) -> Iterator[Item]:
         match source:

@@ -6,7 +6,7 @@ A Service has only the ports that it names, so the ports at which others name it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sandbox.init.detected import App
@@ -23,12 +23,12 @@ def renamed(apps: Sequence[App], names: Mapping[str, str], notes: list[str]) -> 
     apps = list(apps)
     for service, name in names.items():
         if service != name:
-            apps = list(map(_calling(service, name), apps))
+            apps = [_calling(app, service, name) for app in apps]
             notes.append(f"{service} is called {name} in the cluster: change what else calls it")
     return apps
 
 
-def _calling(service: str, name: str) -> Callable[[App], App]:
+def _calling(app: App, service: str, name: str) -> App:
     # Not the user of pg://name:password@host, nor the database of pg://host/name.
     text = re.escape(service)
     host = re.compile(rf"(?:(?<=//)|(?<=@)){text}(?=[:/?]|$)(?![^\s/@]*@)|(?<![\w.-]){text}(?=:[0-9]{{2,5}}(?![\w@-]))")
@@ -37,16 +37,13 @@ def _calling(service: str, name: str) -> Callable[[App], App]:
     def change(value: str, key: str = "") -> str:
         return host.sub(name, word.sub(name, value) if _OF_HOSTS.search(key) else value)
 
-    def calling(app: App) -> App:
-        return replace(
-            app,
-            environment={key: change(value, key) for key, value in app.environment.items()},
-            command=tuple(map(change, app.command)),
-            args=tuple(map(change, app.args)),
-            check=tuple(map(change, app.check)),
-        )
-
-    return calling
+    return replace(
+        app,
+        environment={key: change(value, key) for key, value in app.environment.items()},
+        command=tuple(map(change, app.command)),
+        args=tuple(map(change, app.args)),
+        check=tuple(map(change, app.check)),
+    )
 
 
 def connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
@@ -56,17 +53,16 @@ def connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
     """
     called = {**names, **{app.name: app.name for app in apps}}
     called |= {alias: app.name for app in apps for alias in app.aliases}
-    ports: dict[str, dict[int, None]] = {}
+    ports: dict[str, set[int]] = {}
     for text in {text for app in apps for text in _texts(app)}:
         for host, port in _PORT.findall(text):
             if host in called and int(port) < 65536:
-                ports.setdefault(called[host], {})[int(port)] = None
-    return [_with_ports(app, sorted(ports.get(app.name, ()))) for app in apps]
-
-
-def _with_ports(app: App, ports: Sequence[int]) -> App:
-    more = dict.fromkeys((*app.more_ports, *((port, "tcp") for port in ports if port != app.port)))
-    return replace(app, more_ports=tuple(more))
+                ports.setdefault(called[host], set()).add(int(port))
+    result = []
+    for app in apps:
+        more = [(port, "tcp") for port in sorted(ports.get(app.name, ())) if port != app.port]
+        result.append(replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, *more)))))
+    return result
 
 
 def of_the_machine(apps: Sequence[App]) -> Iterator[str]:

@@ -53,9 +53,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     asked = {*profiles, *known.values.get("COMPOSE_PROFILES", "").split(",")}
     apart = {key: own for key, own in of_services.items() if own and own.isdisjoint(asked) and "*" not in asked}
     if apart:
-        options = " ".join(
-            f"--profile {shlex.quote(profile)}" for profile in sorted(frozenset().union(*apart.values()))
-        )
+        idle = sorted(frozenset().union(*apart.values()))
+        options = " ".join(f"--profile {shlex.quote(profile)}" for profile in idle)
         notes.append(f"{files[0]}: {', '.join(apart)} left out, since only a profile starts them: add {options}")
     services = {key: entry for key, entry in services.items() if key not in apart}
     apps = _apps(services, Project(folder, sections, known, has_manifests=has_manifests), notes)

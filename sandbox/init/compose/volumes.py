@@ -47,12 +47,13 @@ def claims(services: Iterable[Mapping[str, Any]], root: Path) -> dict[str, str]:
 
     Folders for data, which compose creates at the first start, are such volumes too.
     """
-    sources = (source for service in services for source, place in _volumes(service) if _is_kept(source, root, place))
+    sources = (
+        source
+        for service in services
+        for source, place in _volumes(service)
+        if source and (not _is_path(source) or _holds_data(source, root, place))
+    )
     return labels(_name(source) for source in sources)
-
-
-def _is_kept(source: str, root: Path, place: str) -> bool:
-    return bool(source) and (not _is_path(source) or _holds_data(source, root, place))
 
 
 def sort(
