@@ -146,7 +146,6 @@ def _brief(origin: str, fault: Fault) -> str:
 
 
 def _excerpt(lines: list[str], fault: Fault) -> str:
-    """Return the line at fault, numbered, with a caret under its column if that is known."""
     if not 0 < fault.line <= len(lines):
         return ""
     prefix = f"  {fault.line} | "
@@ -157,6 +156,5 @@ def _excerpt(lines: list[str], fault: Fault) -> str:
 
 
 def _printable(text: str, most: int = 400) -> str:
-    """Return `text` cut to `most` characters, without characters that control a terminal."""
     shown = "".join(character if character.isprintable() else " " for character in text[:most])
     return shown if len(text) <= most else shown[:-1] + "…"

@@ -180,14 +180,12 @@ def _value_fix(detail: ErrorDetails, place: Place, model: type[Any]) -> str:
 
 
 def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
-    """Return a fault of the value at `path`, worded for the option that gave it, else for the key."""
     if place.option:
         return Fault(0, message, fix, option=place.option)
     return Fault(place.line, _placed(path, message), fix)
 
 
 def _joined(path: KeyPath, same: list[Fault]) -> Fault:
-    """Return the errors of all members of a union about one value, as one."""
     first, *others = dict.fromkeys(same)
     if not others:
         return first

@@ -116,7 +116,6 @@ def with_bundle(spec: AnySpec) -> AnySpec:
 
 
 def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], naming: Naming) -> Source:
-    """Return the document with the sandbox's name, and with the domain that follows from it."""
     place = source.places.get(("name",))
     base = as_name(checkout.name) if place is None or place.blank else source.data["name"]
     if not isinstance(base, str) or not base or as_name(base) != base:

@@ -252,7 +252,6 @@ def _line(node: yaml.Node) -> int:
 
 
 def _kind_of(node: yaml.Node) -> str:
-    """Return what `node` is, for the end of `must be …, not …`."""
     if isinstance(node, yaml.MappingNode):
         return "a mapping"
     if isinstance(node, yaml.SequenceNode):

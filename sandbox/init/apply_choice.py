@@ -93,7 +93,6 @@ def _count_programs(objects: Iterable[Manifest]) -> int:
 
 
 def _is_chart(folder: Path, place: Path) -> bool:
-    """Return whether the folder is a chart that can be installed, and not part of another one."""
     file = place / "Chart.yaml"
     if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
         return False

@@ -118,7 +118,6 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
 
 
 def _notes_of_folder(folder: Path, apps: Iterable[App]) -> Iterator[str]:
-    """Yield a note of other sandboxes, of contexts that are missing, and of files of other tools."""
     if others := [shown(folder, place) for place in other_sandboxes(folder)]:
         up = shlex.join(["sandbox", "up", "-f", f"{others[0]}{SPEC}"])
         yield f"left out: {short_list(others)} (other sandboxes: {up})"
@@ -131,7 +130,6 @@ def _notes_of_folder(folder: Path, apps: Iterable[App]) -> Iterator[str]:
 
 
 def _notes_of_objects(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Front]) -> Iterator[str]:
-    """Yield a note of the kinds that nothing defines, and of the Services that get an Ingress."""
     if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
         yield f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
     services = [str(each["metadata"].get("name")) for each in objects if each["kind"] == "Service"]

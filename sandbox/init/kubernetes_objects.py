@@ -172,7 +172,6 @@ def _escaped(text: str, app: App) -> str:
 
 
 def _ports(app: App) -> list[tuple[int, str]]:
-    """Return the ports and protocols of a program, the one that its Ingress leads to first."""
     main = [(app.port, "tcp")] if app.port else []
     return list(dict.fromkeys([*main, *app.more_ports]))
 

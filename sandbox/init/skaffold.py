@@ -182,7 +182,6 @@ def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _filled(template: str, images: Collection[str]) -> str:
-    """Return the template with the names of images that are built; other fields stay as they are."""
     names = {re.sub(r"[^A-Za-z0-9]", "_", image): image for image in images}  # as skaffold makes variables of them
     single = next(iter(images)) if len(images) == 1 else None
 

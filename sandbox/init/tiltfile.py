@@ -61,8 +61,6 @@ def load(folder: Path) -> ToolFile | None:
 
 @dataclass
 class _Reading:
-    """What the literal calls of a Tiltfile build and apply."""
-
     folder: Path
     apps: list[App] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
@@ -132,7 +130,6 @@ class _Reading:
 
 
 def _arguments(call: ast.Call) -> dict[str, Any]:
-    """Return the arguments of a call by their names. Raises _NotLiteral and ValueError for what is not literal."""
     names = PARAMETERS[ast.unparse(call.func)]
     keywords = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg not in IGNORED}
     if len(call.args) > len(names) or keywords.keys() - {*names, "target"}:

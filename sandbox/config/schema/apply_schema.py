@@ -61,7 +61,6 @@ _REFERENCE = matching(
 
 
 def _source(value: str) -> str:
-    """Return a URL without a password in it, by TLS unless it is this machine's."""
     parts = urlsplit(value)
     if parts.username or parts.password or "@" in parts.netloc:
         raise ValueError("must have no account in it: helm registry login and helm repo add keep those")

@@ -52,7 +52,6 @@ class Origin(Document):
         return (self.kind, self.source) == (known.kind, known.source) or (known.kind, self.kind) == ("default", "file")
 
     def _is_same_file(self, known: Self) -> bool:
-        """Return whether both paths are the same file, also through symbolic links and bind mounts."""
         ours, theirs = Path(self.source), Path(known.source)
         if os.path.realpath(ours) == os.path.realpath(theirs):
             return True

@@ -37,7 +37,6 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
 
 
 def _place(entry: Any) -> str:
-    """Return where a container has a volume, secret or config."""
     if isinstance(entry, Mapping):
         return str(entry.get("target") or entry.get("source"))
     source, colon, rest = str(entry).partition(":")

@@ -47,8 +47,6 @@ def document(path: Path) -> Any:
 
 @dataclass
 class _Reading:
-    """Reads files in the folder `root`, and notes what users have to know of them."""
-
     root: Path
     variables: Variables
     notes: list[str] = field(default_factory=list)
@@ -95,7 +93,6 @@ class _Reading:
 
 
 def _combined(base: Sections, over: Sections) -> Sections:
-    """Return what two files define together; the second's settings replace or extend the first's."""
     return {
         section: {
             **base.get(section, {}),

@@ -68,7 +68,6 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
 
 
 def _files(folder: Path, known: Variables) -> list[str]:
-    """Return the paths of the project's files: those that COMPOSE_FILE of `.env` names, else the usual ones."""
     separator = known.values.get("COMPOSE_PATH_SEPARATOR") or ":"
     named = [posixpath.normpath(path) for path in known.values.get("COMPOSE_FILE", "").split(separator) if path]
     if named:
@@ -83,7 +82,6 @@ def _files(folder: Path, known: Variables) -> list[str]:
 
 
 def _name(folder: Path, files: Collection[str], known: Variables) -> str:
-    """Return the name that `.env` or the last of the files gives the project; empty if none does."""
     names = [known.values.get("COMPOSE_PROJECT_NAME")]
     for file in reversed([file for file in files if project_folders.has(folder, file)]):
         name = untyped.at(merged_files.document(folder / file), "name")

@@ -119,7 +119,6 @@ def app(service: Mapping[str, Any], project: Project, name: str, notes: list[str
 
 
 def _context(build: Any) -> tuple[str | None, str]:
-    """Return the folder that a service is built from; None, with the reason, if there is no such folder here."""
     if not isinstance(build, Mapping):
         return None, "nothing builds one"
     file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
@@ -167,7 +166,6 @@ def _values(setting: Any, project: Project) -> dict[str, str | None]:
 
 
 def _watched(service: Mapping[str, Any], folder: Path, context: str, left_out: list[str]) -> list[dict[str, Any]]:
-    """Return what `develop.watch` copies into containers, as rules of images.yaml."""
     rules: dict[tuple[str, ...], dict[str, Any]] = {}  # by action and command
     for entry in untyped.mappings(service, "develop", "watch"):
         action, path, target = (str(entry.get(key) or "") for key in ("action", "path", "target"))
@@ -217,7 +215,6 @@ def _with_mounted_code(program: App, placed: volumes.Volumes, folder: Path) -> A
 
 
 def _words(setting: Any, key: str, left_out: list[str]) -> tuple[str, ...]:
-    """Return a command as a list; text is split as by a shell."""
     if isinstance(setting, list):
         return tuple(map(str, setting))
     try:
