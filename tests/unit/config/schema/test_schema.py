@@ -9,44 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sandbox.config import loader, resolve
 from sandbox.config import schema as spec
-from sandbox.config.schema import (
-    Certificate,
-    Certs,
-    Cluster,
-    Edge,
-    Images,
-    Ingress,
-    Registry,
-    ResolvedRegistry,
-    ResolvedSpec,
-    Spec,
-)
-from sandbox.config.schema.network_schema import Network, OutboundProxy
+from sandbox.config.schema import ResolvedRegistry, ResolvedSpec, Spec
 from sandbox.errors import UsageError
 
-FULL = """\
-apiVersion: sandbox.dev/v1
-name: demo
-domain: demo.sandbox.localhost
-cluster: {provider: kind, kubernetes: v1.36.3, nodes: 1}
-images: {source: bundle}
-registry: {port: 5002}
-push: images.yaml
-ingress: {controller: none}
-edge: {listen: 0.0.0.0, ports: [443, 9443]}
-network: {nameservers: [1.1.1.1], search: [corp], hosts: {db.corp: 10.0.0.5}, proxy: {http: 'http://p:3128'}}
-certs: {secrets: [{secret: secure-tls, namespace: default, hosts: [secure.demo.sandbox.localhost]}]}
-apply: [k8s/, /srv/more.yaml]
-"""
-
-
-CREDENTIALS = {"kind": "gcr", "secret": "gcr-secret", "file": "key.json", "registries": [], "namespaces": ["shop"]}
+ROOT = Path(__file__).parents[4]
 
 
 def parse(text: str) -> Spec:
@@ -61,70 +31,6 @@ def refusal(text: str) -> UsageError:
 
 def test_every_key_is_optional() -> None:
     assert parse("") == Spec()
-    assert Spec().model_dump(mode="json") == {
-        "apiVersion": "sandbox.dev/v1",
-        "name": "sandbox",
-        "domain": "sandbox.sandbox.localhost",
-        "base_domain": "sandbox.sandbox.localhost",
-        "rewrite_settings": False,
-        "cluster": {
-            "provider": "kind",
-            "profile": None,
-            "context": None,
-            "namespace": None,
-            "kubernetes": None,
-            "nodes": {"control_plane": 1, "workers": 0},
-            "ip_family": "ipv4",
-            "feature_gates": {},
-            "mounts": [],
-            "kind": None,
-        },
-        "images": {"source": "auto", "mirror": None},
-        "registry": {"port": "auto", "tls": [], "external": None, "storage": None, "mirrors": []},
-        "push": None,
-        "ingress": {
-            "controller": "traefik",
-            "gateway_api": False,
-            "classes": [],
-            "class_name": None,
-            "address": None,
-        },
-        "edge": {
-            "listen": "127.0.0.1",
-            "ports": [443, 8443],
-            "run": None,
-            "hosts": [],
-            "tcp": [],
-            "tls": [],
-        },
-        "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto", "ca": "auto"},
-        "certs": {"issuer": "sandbox", "default": None, "secrets": []},
-        "credentials": [],
-        "addons": [],
-        "apply": [],
-        "pause_after": None,
-    }
-
-
-def test_every_key_is_read() -> None:
-    assert parse(FULL) == Spec(
-        name="demo",
-        domain="demo.sandbox.localhost",
-        cluster=Cluster(kubernetes="v1.36.3"),
-        images=Images(source="bundle"),
-        registry=Registry(port=5002),
-        push=Path("images.yaml"),
-        ingress=Ingress(controller="none"),
-        edge=Edge(listen="0.0.0.0", ports=(443, 9443)),  # noqa: S104
-        network=Network(
-            nameservers=("1.1.1.1",),
-            search=("corp",),
-            hosts={"db.corp": "10.0.0.5"},
-            proxy=OutboundProxy(http="http://p:3128"),
-        ),
-        certs=Certs(secrets=(Certificate(secret="secure-tls", hosts=("secure.demo.sandbox.localhost",)),)),
-        apply=(Path("k8s"), Path("/srv/more.yaml")),
-    )
 
 
 def test_a_port_may_be_left_open() -> None:
@@ -178,7 +84,7 @@ def test_host_of_the_edge_may_be_its_name_alone() -> None:
 def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
-    (folder / "sandbox.yaml").write_text(FULL)
+    (folder / "sandbox.yaml").write_text("{push: images.yaml, apply: [k8s/, /srv/more.yaml]}")
     monkeypatch.chdir(tmp_path)
     loaded = resolve.load(Path("demo/sandbox.yaml"))
     assert loaded.push == folder / "images.yaml"
@@ -188,12 +94,6 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatc
     (folder / "sandbox.yaml").write_text("cluster: {mounts: [{host: src, node: /src}]}\n")
     (mount,) = resolve.load(Path("demo/sandbox.yaml")).cluster.mounts
     assert (mount.host, mount.node, mount.read_only) == (folder / "src", "/src", False)
-
-
-def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        resolve.load(tmp_path / "sandbox.yaml")
-    assert "sandbox init" in caught.value.fix
 
 
 def test_a_name_alone_makes_a_spec() -> None:
@@ -238,15 +138,14 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
 
 @pytest.mark.fault(42)
 @pytest.mark.parametrize(
-    ("text", "brief", "fix"),
+    "case",
     [
         ("\nregisty: {port: 1}\n", "2: unknown key 'registy'", "did you mean 'registry'?"),
         (
             "addons: [Metrics Server]\n",
             "1: addons[0]: must be the name of an addon, or a folder with one such as ./my-addon",
-            "",
         ),
-        ("addons: [a, ./b/a]\n", "1: addons[1]: there is another addon 'a' before it", ""),
+        ("addons: [a, ./b/a]\n", "1: addons[1]: there is another addon 'a' before it"),
         ("snapshots: []\n", "1: unknown key 'snapshots'", ALL_KEYS),
         (
             "apiVersion: sandbox.dev/v2\n",
@@ -257,46 +156,39 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
         (
             "edge: {hosts: [{host: shop, terminate: true}]}\n",
             "1: edge.hosts[0].host: 'shop' cannot be terminated at the edge: it has a single label",
-            "",
         ),
         (
             "edge: {hosts: [{host: a.sandbox.sandbox.localhost, to: '3000'}]}\n",
             "1: edge.hosts[0].to: must be HOST:PORT, such as localhost:3000",
-            "",
         ),
-        ("edge: {hosts: [a.test, a.test]}\n", "1: edge.hosts[1].host: 'a.test' is given twice", ""),
+        ("edge: {hosts: [a.test, a.test]}\n", "1: edge.hosts[1].host: 'a.test' is given twice"),
         (
             "edge: {run: process, hosts: [a.test]}\n",
             "1: edge.hosts: needs the edge container: leave out 'run: process'",
-            "",
         ),
         (
             "cluster:\n  provider: minicube\n",
             "2: cluster.provider: must be 'kind', 'minikube' or 'existing', not 'minicube'",
             "did you mean 'minikube'?",
         ),
-        ("cluster:\n  nodes: 0\n", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
+        ("cluster:\n  nodes: 0\n", "2: cluster.nodes: must be from 1 to 250, not 0"),
         (
             "cluster: {nodes: true}\n",
             "1: cluster.nodes: must be a whole number, or how many of each: {control_plane: 1, workers: 2}",
-            "",
         ),
         ("cluster: {nodes: {worker: 2}}\n", "1: unknown key 'worker' in cluster.nodes", "did you mean 'workers'?"),
-        ("cluster: {nodes: {workers: -1}}\n", "1: cluster.nodes.workers: must be at least 0, not -1", ""),
+        ("cluster: {nodes: {workers: -1}}\n", "1: cluster.nodes.workers: must be at least 0, not -1"),
         (
             "cluster: {feature_gates: {foo: true}}\n",
             "1: cluster.feature_gates.foo: must be the name of a feature gate, such as ContainerCheckpoint, not 'foo'",
-            "",
         ),
         (
             "cluster:\n  mounts:\n  - {host: ./data, node: data}\n",
             "3: cluster.mounts[0].node: must be an absolute path in the nodes, such as /data",
-            "",
         ),
         (
             "cluster: {mounts: [{host: ./data, node: /etc/kubernetes/pki}]}\n",
             "1: cluster.mounts[0].node: must be elsewhere: /etc/kubernetes/pki is the node's own",
-            "",
         ),
         (
             "cluster: {kind: {kubeadmConfigPatch: []}}\n",
@@ -307,166 +199,140 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
             "cluster: {kind: {kubeadmConfigPatches: ['a: b']}}\n",
             "1: cluster.kind.kubeadmConfigPatches[0]: must be the text of a YAML mapping with a kind, such as "
             "KubeletConfiguration",
-            "",
         ),
         (
             "cluster: {kind: {kubeadmConfigPatches: ['kind: Pod']}}\n",
             "1: cluster.kind.kubeadmConfigPatches[0]: is for the kind 'Pod'; kind patches ClusterConfiguration, "
             "InitConfiguration, JoinConfiguration, KubeletConfiguration, KubeProxyConfiguration",
-            "",
         ),
         (
             "cluster: {kubernetes: 1.36}\n",
             "1: cluster.kubernetes: must be a Kubernetes version such as v1.36 or v1.36.3",
-            "",
         ),
-        ("pause_after: 30\n", "1: pause_after: must be minutes or hours, such as 30m or 2h", ""),
+        ("pause_after: 30\n", "1: pause_after: must be minutes or hours, such as 30m or 2h"),
         (
             "ingress:\n  controller: none\n  classes: [alb]\n",
             "3: ingress.classes: is for the sandbox's own controller, and the spec has none",
-            "",
         ),
         (
             "ingress: {controller: nginx}\n",
             "1: ingress.controller: ingress-nginx is retired; leave the key out: Traefik serves its class and its "
             "annotations",
-            "",
         ),
         (
             f"name: {'a' * 33}\ncluster: {{nodes: {{control_plane: 3}}}}\n",
             "2: cluster.nodes.control_plane: the balancer before several control planes needs a host name of at most "
             "63 characters, and so a `name` of at most 32, not 33",
-            "",
         ),
         ("name: Demo\n", f"1: {NAME}", "did you mean 'demo'?"),
-        ("name: ''\n", f"1: {NAME}", ""),
+        ("name: ''\n", f"1: {NAME}"),
         ("name: a.b\n", f"1: {NAME}", "did you mean 'a-b'?"),
         ("name: " + "a" * 41 + "\n", f"1: {NAME}", "did you mean 'aaaa"),
         ('name: "demo\\n"\n', f"1: {NAME}", "did you mean 'demo'?"),
         ("name: 5\n", "1: name: must be text, not 5", "put it in quotes: '5'"),
-        ("name: a\ndomain: localhost\n", f"2: {ONE_LABEL}", ""),
-        ("domain: Demo.localhost\n", f"1: {DOMAIN}", ""),
-        ("domain: '*.demo.localhost'\n", f"1: {DOMAIN}", ""),
-        ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}", ""),
-        ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
-        ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0", ""),
-        (
-            "registry: {port: atuo}\n",
-            "1: registry.port: must be a port from 1 to 65535, or 'auto', not 'atuo'",
-            "",
-        ),
-        ("edge: {ports: atuo}\n", "1: edge.ports: must be a list of ports, or 'auto', not 'atuo'", ""),
+        ("name: a\ndomain: localhost\n", f"2: {ONE_LABEL}"),
+        ("domain: Demo.localhost\n", f"1: {DOMAIN}"),
+        ("domain: '*.demo.localhost'\n", f"1: {DOMAIN}"),
+        ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}"),
+        ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address"),
+        ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0"),
+        ("registry: {port: atuo}\n", "1: registry.port: must be a port from 1 to 65535, or 'auto', not 'atuo'"),
+        ("edge: {ports: atuo}\n", "1: edge.ports: must be a list of ports, or 'auto', not 'atuo'"),
         ("edge: {ports: 443}\n", "1: edge.ports: must be a list, not 443", "write a list: [443]"),
-        ("edge: {tcp: 5432}\n", "1: edge.tcp: must be a list, not 5432", ""),
-        ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
+        ("edge: {tcp: 5432}\n", "1: edge.tcp: must be a list, not 5432"),
+        ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536"),
         (
             "registry:\n  port: '5001'\n",
             "2: registry.port: must be a whole number, not '5001'",
             "write it without quotes: 5001",
         ),
-        ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001", ""),
-        ("edge: {listen: localhost}\n", f"1: edge.listen: {ADDRESS}", ""),
-        ("edge: {listen: fe80::1%eth0}\n", f"1: edge.listen: {ADDRESS}", ""),
-        ("edge: {ports: []}\n", "1: edge.ports: must have at least one entry", ""),
-        ("edge: {ports: [1, 2, 3, 4, 5]}\n", "1: edge.ports: must have at most 4 entries", ""),
-        ("edge:\n  ports:\n  - 443\n  - 443\n", "4: edge.ports[1]: 443 is given twice", ""),
+        ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001"),
+        ("edge: {listen: localhost}\n", f"1: edge.listen: {ADDRESS}"),
+        ("edge: {listen: fe80::1%eth0}\n", f"1: edge.listen: {ADDRESS}"),
+        ("edge: {ports: []}\n", "1: edge.ports: must have at least one entry"),
+        ("edge: {ports: [1, 2, 3, 4, 5]}\n", "1: edge.ports: must have at most 4 entries"),
+        ("edge:\n  ports:\n  - 443\n  - 443\n", "4: edge.ports[1]: 443 is given twice"),
         (
             "network: {nameservers: aut}\n",
             "1: network.nameservers: must be 'auto', or be a list, not 'aut'",
             "did you mean",
         ),
-        ("network: {nameservers: []}\n", "1: network.nameservers: must be 'auto', or have at least one entry", ""),
+        ("network: {nameservers: []}\n", "1: network.nameservers: must be 'auto', or have at least one entry"),
         (
             "network: {nameservers: ['2620:fe::9']}\n",
             "1: network.nameservers[0]: must be an IPv4 address, since pods have no other: 2620:fe::9 is not one",
-            "",
         ),
         (
             "network:\n  hosts: {sandbox.sandbox.localhost: 10.0.0.1}\n",
             "2: network.hosts.sandbox.sandbox.localhost: 'sandbox.sandbox.localhost' is inside the domain "
             "'sandbox.sandbox.localhost', which the ingress serves",
-            "",
         ),
         (
             "network: {proxy: {https: 'http://user:secret@[::1'}}\n",
             "1: network.proxy.https: must be a URL such as http://proxy.example.com:3128",
-            "",
         ),
         (
             "network: {proxy: {http: 'http://localhost:3128'}}\n",
             "1: network.proxy.http: must be a host that containers can reach: localhost would be themselves",
-            "",
         ),
         (
             "network:\n  nameservers: [127.0.0.53]\n",
             "2: network.nameservers[0]: must be an address that pods can reach: 127.0.0.53 is not one",
-            "",
         ),
-        ("push: ''\n", "1: push: must be a path, not empty", ""),
+        ("push: ''\n", "1: push: must be a path, not empty"),
         ("push: 3\n", "1: push: must be text, not 3", "put it in quotes"),
         ("apply: k8s/\n", "1: apply: must be a list, not 'k8s/'", "write a list: [k8s/]"),
-        ("credentials: docker\n", "1: credentials: must be a list, not 'docker'", ""),
+        ("credentials: docker\n", "1: credentials: must be a list, not 'docker'"),
         (
             "apply:\n- a\n- ~/b\n",
             "3: apply[1]: must be absolute or relative to this file's folder: '~' is not expanded",
-            "",
         ),
         (
             "apply:\n- {chart: web, version: 1.0.0}\n",
             "2: apply[0]: needs either `repo:` or a chart that begins with oci://",
-            "",
         ),
         ("apply:\n- {chart: 'oci://x/web'}\n", "2: missing key 'version' in apply[0]", "add 'version:'"),
         (
             "apply:\n- {chart: 'oci://x/web', version: '>=1'}\n",
             "2: apply[0].version: must be one version, such as 6.9.0, not '>=1'",
-            "",
         ),
         (
             "apply:\n- {chart: web, repo: 'http://charts.example.com', version: 1.0.0}\n",
             "2: apply[0].repo: must begin with https://; http:// is for this machine's own addresses",
-            "",
         ),
         (
             "apply:\n- {chart: web, repo: 'https://me:canary@x.example', version: 1.0.0}\n",
             "2: apply[0].repo: must have no account in it: helm registry login and helm repo add keep those",
-            "",
         ),
-        ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL", ""),
+        ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL"),
         ("certs:\n  secrets:\n  - secret: a\n", "3: missing key 'hosts' in certs.secrets[0]", "add 'hosts:'"),
         (
             "certs:\n  secrets:\n  - secret: a_b\n    hosts: [a.sandbox.sandbox.localhost]\n",
             "3: certs.secrets[0].secret: must be lower-case letters, digits and hyphens, in parts separated by dots",
-            "",
         ),
         (
             "certs:\n  secrets:\n  - secret: a\n    hosts: ['*.sandbox.sandbox.localhost']\n",
             "4: certs.secrets[0].hosts[0]: must be one exact host name, without *; hosts "
             "right below the domain need no entry",
-            "",
         ),
         (
             "name: demo\ncerts:\n  secrets:\n  - secret: a\n    hosts: [demo.sandbox.localhost,\n      "
             "ademo.sandbox.localhost]\n",
             "6: certs.secrets[0].hosts[1]: 'ademo.sandbox.localhost' is not inside the domain 'demo.sandbox.localhost'",
-            "",
         ),
         (
             "name: demo\nregistry:\n  tls: [hub.demo.sandbox.localhost:8443, hub.example.com]\n",
             "3: registry.tls[1]: 'hub.example.com' is not inside the domain 'demo.sandbox.localhost'",
-            "",
         ),
         (
             "registry:\n  tls: ['hub.sandbox.sandbox.localhost:0']\n",
             "2: registry.tls[0]: must have a port from 1 to 65535, not '0'",
-            "",
         ),
         *(
             (
                 f"credentials: [{{kind: docker, registries: ['{host}']}}]\n",
                 "1: credentials[0].registries[0]: must be a host name such as registry.demo.sandbox.localhost, or one "
                 "with :PORT, in lower case and without scheme, path or *",
-                "",
             )
             for host in ("https://quay.io", "quay.io/team", "*.gcr.io", "Quay.io", "")
         ),
@@ -474,68 +340,55 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_setting
             "apply:\n- {chart: api, release: API}\n",
             "2: apply[0].release: must be at most 63 lower-case letters, digits and hyphens, "
             "with no hyphen first or last",
-            "",
         ),
-        (
-            "apply:\n- {chart: api, value: [a.yaml]}\n",
-            "2: unknown key 'value' in apply[0]",
-            "did you mean 'values'?",
-        ),
+        ("apply:\n- {chart: api, value: [a.yaml]}\n", "2: unknown key 'value' in apply[0]", "did you mean 'values'?"),
         (
             "apply:\n- {chart: api/chart}\n- {chart: web/chart, namespace: web}\n- {chart: ci, release: chart}\n",
             "4: apply[2]: the release 'chart' is given twice in the namespace 'default'; write another `release:`",
-            "",
         ),
         (
             "domain: a.b\ncerts:\n  secrets:\n  - {secret: s, hosts: [a.b]}\n  - hosts: [x.a.b]\n    secret: s\n",
             "6: certs.secrets[1].secret: 's' is given twice in the namespace 'default'",
-            "",
         ),
         (
             "registry:\n  external: ftp://reg.office\n",
             "2: registry.external: must be HOST or HOST:PORT as in image names, with http:// before it where there is "
             "no TLS",
-            "",
         ),
         (
             "images: {mirror: https://mirror.example}\n",
             "1: images.mirror: must be HOST, HOST:PORT or one with /PATH, without a scheme: the engine pulls from it",
-            "",
         ),
         (
             "images: {mirror: mirror.example/Hub}\n",
             "1: images.mirror: must have a path as image names have: lower-case letters, digits, '.', '_', '-' and '/'",
-            "",
         ),
         (
             "images: {mirror: {quay.io: 'https://mirror.example'}}\n",
             "1: images.mirror.quay.io: must be HOST, HOST:PORT or one with /PATH, without a scheme: the engine pulls "
             "from it",
-            "",
         ),
-        ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),
+        ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'"),
         (
             "registry:\n  external: localhost:5000\n  storage: images\n",
             "3: registry.storage: is for the sandbox's own registry, and this one is external",
-            "",
         ),
         (
             "edge: {ports: [443]}\nregistry:\n  port: 443\n",
             "3: registry.port: 443 is one of the edge's ports; choose another",
-            "",
         ),
         (
             "registry: {port: 5001}\nedge:\n  tcp:\n  - {port: 5001, to: a/b}\n",
             "4: edge.tcp[0].port: 5001 is the registry's port; choose another",
-            "",
         ),
     ],
 )
-def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> None:
+def test_refusals_name_the_line_and_the_key(case: tuple[str, ...]) -> None:
     """Wrong keys and values in sandbox.yaml → file, line and key, with a suggestion."""
+    text, brief, *fix = case
     error = refusal(text)
     assert error.brief == f"sandbox.yaml:{brief}"
-    assert error.fix.startswith(fix) and bool(error.fix) is bool(fix)
+    assert bool(error.fix) == bool(fix) and all(map(error.fix.startswith, fix))
 
 
 def test_bad_name_is_one_error_although_domain_follows_from_it() -> None:
@@ -572,139 +425,12 @@ def test_the_schema_describes_every_key() -> None:
     assert not re.match(schema["properties"]["domain"]["pattern"], "localhost")
 
 
-labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=True)
-words = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
-addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(lambda address: address.compressed)
-public = st.integers(1, 99).map(lambda n: f"9.9.9.{n}")
-paths = st.from_regex(r"[a-z0-9 _.]{1,12}(/[a-z0-9 _.]{1,12})?", fullmatch=True).filter(str.strip)
-
-
-shapes = st.fixed_dictionaries(
-    {
-        "nodes": st.fixed_dictionaries({"control_plane": st.integers(1, 7), "workers": st.integers(0, 9)}),
-        "ip_family": st.sampled_from(["ipv4", "ipv6", "dual"]),
-        "feature_gates": st.sampled_from([{}, {"ContainerCheckpoint": False}]),
-        "mounts": st.sampled_from([[], [{"host": "data", "node": "/data", "read_only": True}]]),
-        "kind": st.none()
-        | st.just(
-            {
-                "networking": {"kubeProxyMode": "nftables"},
-                "runtimeConfig": {"api/all": "true"},
-                "kubeadmConfigPatches": ["kind: KubeletConfiguration"],
-                "kubeadmConfigPatchesJSON6902": [],
-                "containerdConfigPatches": ["version = 3"],
-            }
-        ),
-    }
-)
-
-
-@st.composite
-def specs(draw: st.DrawFn) -> dict[str, Any]:
-    domain = ".".join(draw(st.lists(words, min_size=2, max_size=4)))
-    ports = draw(st.lists(st.integers(1, 65535), min_size=2, max_size=5, unique=True))
-    secrets = draw(st.lists(labels, max_size=3, unique=True))
-    hosts = st.lists(labels, min_size=1, max_size=3, unique=True)
-    unset: dict[str, st.SearchStrategy[None]] = {"class_name": st.none(), "address": st.none()}
-    everything = {
-        "apiVersion": "sandbox.dev/v1",
-        "name": draw(labels),
-        "domain": domain,
-        "base_domain": domain,
-        "rewrite_settings": draw(st.booleans()),
-        "cluster": {
-            "provider": "kind",
-            "profile": None,
-            "context": None,
-            "namespace": None,
-            "kubernetes": draw(st.none() | st.just("v1.36.3")),
-            **draw(shapes),
-        },
-        "images": {
-            "source": draw(st.sampled_from(["auto", "upstream", "bundle"])),
-            "mirror": draw(st.none() | st.just("mirror.example:5000/hub")),
-        },
-        "registry": {
-            "port": ports[0],
-            "tls": draw(st.sampled_from([[], [f"hub.{domain}", f"hub.{domain}:8443"]])),
-            **draw(
-                st.sampled_from([{"external": None, "storage": "images"}, {"external": "localhost:1", "storage": None}])
-            ),
-            "mirrors": draw(st.sampled_from([[], ["docker.io", "http://reg.office:5000"]])),
-        },
-        "push": draw(st.none() | paths),
-        "ingress": draw(
-            st.fixed_dictionaries(
-                {
-                    "controller": st.just("traefik"),
-                    "gateway_api": st.booleans(),
-                    "classes": st.sampled_from([[], ["alb", "gce"]]),
-                    **unset,
-                }
-            )
-            | st.fixed_dictionaries(
-                {
-                    "controller": st.just("none"),
-                    "gateway_api": st.just(False),
-                    "classes": st.just([]),
-                    **unset,
-                }
-            )
-        ),
-        "edge": {
-            "listen": draw(addresses),
-            "ports": ports[1:],
-            **draw(
-                st.fixed_dictionaries(
-                    {
-                        "run": st.sampled_from(["container", "process"]),
-                        "hosts": st.just([]),
-                        "tcp": st.just([]),
-                        "tls": st.just([]),
-                    }
-                )
-                | st.just(
-                    {
-                        "run": None,
-                        "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}],
-                        "tcp": [{"port": "auto", "to": "shop/db:5432", "proxy_protocol": True}],
-                        "tls": [{"host": f"db.{domain}", "to": "shop/db:5432", "proxy_protocol": False}],
-                    }
-                )
-            ),
-        },
-        "network": {
-            "nameservers": draw(st.just("auto") | st.lists(public, min_size=1, max_size=3, unique=True)),
-            "search": draw(st.lists(words, max_size=3, unique=True)),
-            "hosts": draw(st.dictionaries(words, public, max_size=3)),
-            "proxy": draw(st.sampled_from(["auto", {"http": None, "https": "http://p:1", "no_proxy": [".corp"]}])),
-            "ca": draw(st.sampled_from(["auto", "none", "company.pem"])),
-        },
-        "certs": {
-            "issuer": draw(st.sampled_from(["sandbox", "cert-manager"])),
-            "default": draw(st.none() | st.just({"cert": "own.crt", "key": "own.key"})),
-            "secrets": [
-                {"secret": secret, "namespace": draw(labels), "hosts": [f"{host}.{domain}" for host in draw(hosts)]}
-                for secret in secrets
-            ],
-        },
-        "credentials": draw(st.sampled_from(([], [CREDENTIALS]))),
-        "addons": draw(st.sampled_from(([], [{"addon": "./mine", "values": {"a": "b"}}]))),
-        "apply": draw(st.lists(paths, max_size=3)),
-        "pause_after": draw(st.none() | st.sampled_from(["1m", "90m", "2h"])),
-    }
-    return everything
-
-
-@settings(deadline=None)
-@given(specs())
-def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None:
-    read = parse(yaml.safe_dump(data, sort_keys=False))
-    assert parse(yaml.safe_dump(read.model_dump(mode="json"))) == read
-    assert Spec.model_validate_json(read.model_dump_json()) == read
-    dumped = read.model_dump(mode="json")
-    paths = {"push": data["push"] and str(Path(data["push"])), "apply": [str(Path(each)) for each in data["apply"]]}
-    assert dumped == data | paths
+def test_every_key_survives_writing_and_reading() -> None:
+    examples = yaml.safe_load_all((ROOT / "scripts" / "spec-examples.yaml").read_text())
+    for example in (each for each in examples if "name" in each):
+        read = parse(yaml.safe_dump(example))
+        assert parse(yaml.safe_dump(read.model_dump(mode="json", exclude_defaults=True))) == read
+        assert Spec.model_validate_json(read.model_dump_json()) == read
 
 
 def test_certificates_cover_domain_and_hosts_ending_at_edge() -> None:
