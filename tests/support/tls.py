@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -133,51 +133,50 @@ def _serve_once(listener: socket.socket, context: ssl.SSLContext) -> None:
         connection.close()
 
 
+def certificate(
+    subject: x509.Name,
+    key: EllipticCurvePrivateKey,
+    *extensions: tuple[x509.ExtensionType, bool],
+    issuer: KeyPair | None = None,
+) -> x509.Certificate:
+    """A certificate for a day, of its own key or of an issuer's; each extension is critical or not."""
+    signer = pem.load_certificates(issuer.cert_pem)[0] if issuer else None
+    builder = x509.CertificateBuilder(signer.subject if signer else subject, subject, key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(NOW - timedelta(hours=1)).not_valid_after(NOW + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    if signer:
+        identifier = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+        builder = builder.add_extension(authority, critical=False)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(pem.load_key(issuer.key_pem) if issuer else key, SHA256())
+
+
 def rogue_leaf(issuing: KeyPair, *names: x509.GeneralName) -> KeyPair:
     """What a stolen issuing key would sign: a flawless leaf for `names`, permitted or not."""
-    signer = pem.load_certificates(issuing.cert_pem)[0]
     key = generate_private_key(SECP256R1())
-    identifier = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(signer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(minutes=1))
-        .not_valid_after(NOW + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=True)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(
-            x509.KeyUsage(digital_signature=True, key_cert_sign=False, crl_sign=False, **_NO_OTHER), critical=True
-        )
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(pem.load_key(issuing.key_pem), SHA256())
+    leaf = certificate(
+        x509.Name([]),
+        key,
+        (x509.SubjectAlternativeName(names), True),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (x509.KeyUsage(digital_signature=True, key_cert_sign=False, crl_sign=False, **_NO_OTHER), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        issuer=issuing,
     )
-    return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate) + issuing.cert_pem)
+    return KeyPair(pem.dump_key(key), pem.dump_certificate(leaf) + issuing.cert_pem)
 
 
 def unconstrained_issuing(root: KeyPair) -> KeyPair:
     """What a stolen root key would sign: an issuing authority without name constraints of its own."""
-    signer = pem.load_certificates(root.cert_pem)[0]
     key = generate_private_key(SECP256R1())
-    identifier = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Rogue")]))
-        .issuer_name(signer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(minutes=1))
-        .not_valid_after(NOW + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(
-            x509.KeyUsage(key_cert_sign=True, crl_sign=True, digital_signature=False, **_NO_OTHER), critical=True
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(pem.load_key(root.key_pem), SHA256())
+    authority = certificate(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Rogue")]),
+        key,
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (x509.KeyUsage(key_cert_sign=True, crl_sign=True, digital_signature=False, **_NO_OTHER), True),
+        issuer=root,
     )
-    return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate))
+    return KeyPair(pem.dump_key(key), pem.dump_certificate(authority))

@@ -8,7 +8,6 @@ import math
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -17,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+
+from tests.support.tls import certificate
 
 Pairs = frozenset[tuple[str, str]]
 SERVICE = "simulator, tests"
@@ -34,11 +35,8 @@ class Signer:
     def __init__(self, life: int) -> None:
         self._life = life
         self._key = ec.generate_private_key(ec.SECP256R1())
-        name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)]), datetime.now(UTC)
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self._key.public_key())
-        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self._certificate = builder.serial_number(x509.random_serial_number()).sign(self._key, SHA256())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
+        self._certificate = certificate(name, self._key, (x509.BasicConstraints(ca=True, path_length=None), True))
 
     @property
     def bundle(self) -> bytes:
@@ -53,16 +51,16 @@ class Signer:
         for name, actions in resources.items():
             kind, _, place = name.partition(":")
             access.append({"type": kind, "name": place, "actions": actions})
-        header = {"typ": "JWT", "alg": "ES256", "x5c": [base64.b64encode(self._der).decode()]}
+        header = {
+            "typ": "JWT",
+            "alg": "ES256",
+            "x5c": [base64.b64encode(self._certificate.public_bytes(Encoding.DER)).decode()],
+        }
         times = {"exp": now - LEEWAY + self._life, "nbf": now - 1000, "iat": now - 1000}
         claims = {"iss": ISSUER, "sub": "me", "aud": SERVICE, "jti": str(number), "access": access, **times}
         body = f"{_encoded(json.dumps(header).encode())}.{_encoded(json.dumps(claims).encode())}"
         r, s = decode_dss_signature(self._key.sign(body.encode(), ec.ECDSA(SHA256())))
         return f"{body}.{_encoded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
-
-    @property
-    def _der(self) -> bytes:
-        return self._certificate.public_bytes(Encoding.DER)
 
 
 def _encoded(data: bytes) -> str:

@@ -19,11 +19,11 @@ from urllib.parse import parse_qsl
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from tests.support import http_server
+from tests.support.tls import certificate
 
 CANARY = "canary"
 GOOGLE_TOKEN = f"{CANARY}-gcr-token"
@@ -255,14 +255,9 @@ def _certificate(host: str) -> tuple[bytes, bytes]:
         subject: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         subject = x509.DNSName(host)
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=7)).not_valid_after(now + timedelta(days=7))
-    builder = builder.add_extension(x509.SubjectAlternativeName([subject]), critical=False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    pem = builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    is_authority = (x509.BasicConstraints(ca=True, path_length=None), True)
+    made = certificate(name, key, (x509.SubjectAlternativeName([subject]), False), is_authority)
+    pem = made.public_bytes(Encoding.PEM)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), pem
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from sandbox.components.certificates.authority import make_root
 from sandbox.truststore.stores import Machine
 from sandbox.truststore.trusted_root import Root, parse
+from tests.support.tls import certificate
 
 NOW = datetime.now(UTC)
 FILE = Path("/state/trust/root.crt")
@@ -33,8 +33,7 @@ def stranger(organization: str = "Sandbox") -> bytes:
     name = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization), x509.NameAttribute(NameOID.COMMON_NAME, "Root")]
     )
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
-    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    return certificate(name, key).public_bytes(Encoding.PEM)
 
 
 def machine(folder: Path, *kin: str, **more: object) -> Machine:
