@@ -13,10 +13,6 @@ def test_text_that_is_no_json_is_a_value_error(text: str | bytes) -> None:
         json_text.document(text)
 
 
-def test_document_is_its_content() -> None:
-    assert json_text.document(b'{"a": [1]}') == {"a": [1]}
-
-
 @pytest.mark.parametrize(
     ("token", "claims"), [("a.eyJhIjoxfQ.b", {"a": 1}), ("a.W10.b", {}), ("a.!.b", {}), ("a", {}), ("", {})]
 )

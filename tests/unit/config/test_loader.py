@@ -75,24 +75,6 @@ def refusal(text: str) -> UsageError:
     return caught.value
 
 
-def test_values_arrive_as_the_model_wants_them() -> None:
-    server = parse(
-        "name: a\nmode: manual\npublic: true\nweight: 0.5\nports: [{number: 0x10}]\n"
-        "images: ['busybox', {source: archive, path: a.tar}]\nhosts: [x]\nlabels: {k: v}\nnote: null\n"
-    )
-    assert server == Server(
-        name="a",
-        mode="manual",
-        public=True,
-        weight=0.5,
-        ports=(Port(number=16),),
-        images=("busybox", Archive(source="archive", path=Path("a.tar"))),
-        hosts=("x",),
-        labels={"k": "v"},
-        note=None,
-    )
-
-
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "---\n", "{}", "null\n", "\ufeff"])
 def test_an_empty_document_is_all_defaults(text: str, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
@@ -308,12 +290,6 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         loader.load(path, Server, create="`make one`")
     assert caught.value.brief == f"{path}: no such file"
     assert caught.value.fix == "`make one`"
-
-
-def test_a_file_used_as_a_folder_is_a_missing_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="no such file"):
-        loader.load(tmp_path / "file" / "s.yaml", Server)
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:

@@ -40,13 +40,6 @@ def test_settings_are_merged_as_compose_does(key: str, base: Any, over: Any, res
     assert merged(base, over, key) == result
 
 
-def test_override_changes_and_adds_services(tmp_path: Path) -> None:
-    write(
-        tmp_path, {"a.yaml": "services: {web: {image: a, ports: [80]}}", "b.yaml": "services: {web: {image: b}, c: }"}
-    )
-    assert load(tmp_path, "a.yaml", "b.yaml")[0] == {"web": {"image": "b", "ports": [80]}, "c": {}}
-
-
 INCLUDED = """\
 services:
   db:
@@ -92,11 +85,6 @@ services:
     assert notes == ["the service none, which lost extends, is not found"]
 
 
-def test_variables_are_filled_in(tmp_path: Path) -> None:
-    write(tmp_path, {"compose.yaml": "services: {web: {image: 'x:${TAG:-1}', command: 'echo $$HOME $A'}}"})
-    assert load(tmp_path, A="a")[0] == {"web": {"image": "x:1", "command": "echo $HOME a"}}
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -114,8 +102,3 @@ def test_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         load(tmp_path)
     assert caught.value.fix
-
-
-def test_words_and_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
-    write(tmp_path, {"compose.yaml": "services: {a: {command: [yes, off], ports: [22:22], tty: true, cpus: 0.5}}"})
-    assert load(tmp_path)[0]["a"] == {"command": ["yes", "off"], "ports": ["22:22"], "tty": True, "cpus": 0.5}

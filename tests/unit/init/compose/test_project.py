@@ -25,10 +25,6 @@ def test_files_are_those_of_compose(tmp_path: Path, files: dict[str, str], image
     assert app.image == images
 
 
-def test_folder_without_compose_file_has_no_project(tmp_path: Path) -> None:
-    assert compose.load(tmp_path) is None
-
-
 def test_file_that_is_a_link_elsewhere_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"other.yaml": "services: {}", "root/a": ""})
     (tmp_path / "root/compose.yaml").symlink_to(tmp_path / "other.yaml")

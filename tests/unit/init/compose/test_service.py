@@ -102,11 +102,6 @@ def test_long_range_of_ports_is_left_out_but_its_first(tmp_path: Path) -> None:
     assert (app.port, app.more_ports, app.left_out) == (None, ((10000, "udp"),), ("ports.10000-20000",))
 
 
-def test_well_known_image_has_its_port(tmp_path: Path) -> None:
-    assert service(tmp_path, "image: 'docker.io/library/redis:7'").port == 6379
-    assert service(tmp_path, "build: redis, image: redis").port is None
-
-
 def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
     write(tmp_path, {"a.env": "A=file\nB=file\nHOME\n", ".env": "C=3\n"})
     app = service(tmp_path, "image: x, env_file: a.env, environment: {B: own, C: null, D: true, E: null, F: $G}")

@@ -43,11 +43,6 @@ def test_anonymous_volume_is_data_of_the_image(tmp_path: Path) -> None:
     assert sort(tmp_path, "/data", {"type": "volume", "target": "/data"}) == (Volumes(), [])
 
 
-def test_folder_of_the_build_s_context_is_synced(tmp_path: Path) -> None:
-    write(tmp_path, {"web/src/a.js": "", "web/Dockerfile": ""})
-    assert sort(tmp_path, "./web/src:/app/src/", context="web")[0].sync == {"src": "/app/src"}
-
-
 def test_text_files_are_mounted(tmp_path: Path) -> None:
     write(tmp_path, {"nginx.conf": "a", "conf/sub/b.conf": "b", "conf/c.conf": "c"})
     placed, _ = sort(tmp_path, "./nginx.conf:/etc/nginx.conf:ro", "./conf:/etc/conf")
