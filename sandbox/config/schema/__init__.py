@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.config.schema.apply_schema import Chart, Kustomization, RemoteChart
-from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
-from sandbox.config.schema.edge_schema import Edge, EdgeHost, ResolvedEdge, TcpPort
-from sandbox.config.schema.ingress_schema import Ingress
+from sandbox.config.schema.edge_schema import (
+    Certificate,
+    Certs,
+    Edge,
+    EdgeHost,
+    Ingress,
+    KeyPairFiles,
+    ResolvedEdge,
+    TcpPort,
+)
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.spec import ResolvedSpec, Spec
 

@@ -1,13 +1,26 @@
-"""What a sandbox.yaml may say of the edge: what it listens on, and which hosts and ports it routes where."""
+"""What a sandbox.yaml may say of the ways in: the edge's hosts and ports, the ingress controller, and certificates."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sandbox.config.model import Document, short_form
-from sandbox.config.schema.values import Address, AutoPort, AutoPorts, Host, Port, Ports, ServicePort, Upstream
+from sandbox.config.schema.values import (
+    Address,
+    AutoPort,
+    AutoPorts,
+    Host,
+    Label,
+    LocalPath,
+    Port,
+    Ports,
+    ServicePort,
+    Subdomain,
+    Unique,
+    Upstream,
+)
 
 PROXY_PROTOCOL = "Pass on the client's address by the PROXY protocol, version 2; the server has to expect it."
 USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name
@@ -108,3 +121,64 @@ class Edge(Document):
 class ResolvedEdge(Edge):
     ports: Ports = (443, 8443)
     tcp: tuple[ResolvedTcpPort, ...] = ()
+
+
+def _not_retired(value: object) -> object:
+    if value == "nginx":
+        raise ValueError("ingress-nginx is retired; leave the key out: Traefik serves its class and its annotations")
+    return value
+
+
+class Ingress(Document):
+    """What routes HTTPS to services by host name."""
+
+    controller: Annotated[Literal["traefik", "none"], BeforeValidator(_not_retired)] = Field(
+        default="traefik", description="The ingress controller: Traefik, or none, when you bring your own."
+    )
+    gateway_api: bool = Field(
+        default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
+    )
+    classes: tuple[Subdomain, ...] = Field(
+        default=(),
+        description="Further ingress classes to serve, those of other controllers: alb, gce. An IngressClass that "
+        "`up` did not create is not changed.",
+    )
+    class_name: Subdomain | None = Field(
+        default=None,
+        description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "
+        "by default they keep their own.",
+    )
+    address: Upstream | None = Field(
+        default=None,
+        description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, to which "
+        "the edge's ports route; by default there is no edge.",
+    )
+
+
+class Certificate(Document):
+    """A TLS Secret with a certificate of its own, for exactly its hosts."""
+
+    secret: Subdomain = Field(description="The name of the TLS Secret.")
+    namespace: Label = Field(default="default", description="The namespace of the Secret.")
+    hosts: Annotated[tuple[Host, ...], Unique] = Field(
+        min_length=1, description="The certificate's host names, each inside the sandbox's domain."
+    )
+
+
+class KeyPairFiles(Document):
+    """A certificate of your own, in PEM."""
+
+    cert: LocalPath = Field(description="The certificate, followed by those of its issuers.")
+    key: LocalPath = Field(description="Its private key, without a passphrase.")
+
+
+class Certs(Document):
+    """The certificates: who issues them, and which there are besides the default one."""
+
+    issuer: Literal["sandbox", "cert-manager"] = Field(
+        default="sandbox", description="What issues certificates: the sandbox itself, or cert-manager in the cluster."
+    )
+    default: KeyPairFiles | None = Field(
+        default=None, description="The default certificate, if it is not to be one of the sandbox's own CA."
+    )
+    secrets: tuple[Certificate, ...] = Field(default=(), description="TLS Secrets with their own certificates.")

@@ -12,11 +12,9 @@ from sandbox.config.model import Document
 from sandbox.config.problems import Misfits
 from sandbox.config.rules import misfits
 from sandbox.config.schema.apply_schema import Addons, Applied
-from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.config.schema.edge_schema import Edge, ResolvedEdge, ResolvedTcpPort
-from sandbox.config.schema.ingress_schema import Ingress
+from sandbox.config.schema.edge_schema import Certs, Edge, Ingress, ResolvedEdge, ResolvedTcpPort
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_name, checked_name
