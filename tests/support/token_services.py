@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from sandbox.components.certificates import pem
+from sandbox.components.certificates.facts import KeyPair
 from tests.support import http_server
-from tests.support.tls import certificate
+from tests.support.tls import certificate, presenting
 
 CANARY = "canary"
 GOOGLE_TOKEN = f"{CANARY}-gcr-token"
@@ -192,8 +193,8 @@ class Services(ThreadingHTTPServer):
     daemon_threads = True
     authority = ""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.google, self.aws, self.azure = Google(), Aws(), Azure()
 
     @property
@@ -229,40 +230,8 @@ def _json(content: Mapping[str, Any], *, status: int = 200) -> Answer:
     return status, "application/json", json.dumps(content).encode()
 
 
-class _Secure(ThreadingHTTPServer):
-    """The same services with TLS; `certificate` is its own authority."""
-
-    daemon_threads = True
-
-    def __init__(self, services: Services, host: str, address: str) -> None:
-        super().__init__((address, 0), _Handler)
-        self.answer = services.answer
-        key, self.certificate = _certificate(host)
-        services.authority = f"https://{host}:{self.server_address[1]}"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "served.pem"
-            file.write_bytes(key + self.certificate)
-            context.load_cert_chain(file)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-
-
-def _certificate(host: str) -> tuple[bytes, bytes]:
-    """A key and its certificate for a name or an address, which vouches for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "token services of tests")])
-    try:
-        subject: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        subject = x509.DNSName(host)
-    is_authority = (x509.BasicConstraints(ca=True, path_length=None), True)
-    made = certificate(name, key, (x509.SubjectAlternativeName([subject]), False), is_authority)
-    pem = made.public_bytes(Encoding.PEM)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), pem
-
-
 class _Handler(http_server.Handler):
-    server: Services | _Secure
+    server: Services
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -276,9 +245,25 @@ class _Handler(http_server.Handler):
 @contextmanager
 def serving(authority: Path, host: str = "login.example.test", address: str = "127.0.0.1") -> Iterator[Services]:
     """The services for the length of the block; `authority` is the file to trust where they speak TLS, as `host`."""
-    services = Services()
-    with http_server.serving(services), http_server.serving(_Secure(services, host, address)) as secure:
-        authority.write_bytes(secure.certificate)
+    services, secure = Services(), Services(address)
+    secure.google, secure.aws, secure.azure = services.google, services.aws, services.azure
+    services.authority = secure.authority = f"https://{host}:{secure.server_address[1]}"
+    key = ec.generate_private_key(ec.SECP256R1())
+    try:
+        subject: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        subject = x509.DNSName(host)
+    made = certificate(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "token services of tests")]),
+        key,
+        (x509.SubjectAlternativeName([subject]), False),
+        (x509.BasicConstraints(ca=True, path_length=None), True),
+    )
+    pair = KeyPair(pem.dump_key(key), pem.dump_certificate(made))
+    authority.write_bytes(pair.cert_pem)
+    with TemporaryDirectory() as folder:
+        tls = presenting(pair, Path(folder))
+    with http_server.serving(services), http_server.serving(secure, tls):
         yield services
 
 
