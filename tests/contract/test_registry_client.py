@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import parse_target
 from tests.real import machine
-from tests.support.cable import Cable
+from tests.support.cable import forwarding
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
 from tests.support.registries import CONFIG, serving
 from tests.support.registry_simulator import Simulator
@@ -133,9 +134,11 @@ def test_a_forgotten_upload_is_begun_again(client: Client, place: str) -> None:
 @pytest.mark.parametrize("cuts", [[700_000], [700_000, 1_200_000], [100]])
 def test_a_cut_connection_does_not_harm(url: str, place: str, cuts: list[int]) -> None:
     """The connection to the registry is cut at some byte → the upload ends whole all the same."""
-    with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:
-        client.upload(place, BLOB, chunks)
-        assert not cable.cuts
+    address, cuts = url.removeprefix("http://").partition(":")[::2], [*cuts]
+    with forwarding(lambda: socket.create_connection(address), cuts=cuts) as port:
+        with Client(f"http://127.0.0.1:{port}", sleep=lambda _: None) as client:
+            client.upload(place, BLOB, chunks)
+        assert not cuts
     with Client(url) as client:
         assert read(client, place, BLOB.digest) == DATA
 

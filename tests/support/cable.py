@@ -1,68 +1,62 @@
-"""A cable to a server that can be cut in the middle of a body; for tests only."""
+"""A port of the loopback that leads elsewhere, by TLS if asked for, and that can be cut in the middle of a body."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+LOCAL = "127.0.0.1"
 
 
-class Cable:
-    """Forwards a free port of 127.0.0.1 to `port`; each of `cuts` ends one connection after so many bytes."""
-
-    def __init__(self, port: int, cuts: list[int]) -> None:
-        self._port = port
-        self.cuts = cuts
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Cable:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Closing alone would not wake who waits for the next connection.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                try:
-                    far = socket.create_connection(("127.0.0.1", self._port))
-                except OSError:
-                    near.close()
-                    raise
-                threading.Thread(target=self._up, args=(near, far), daemon=True).start()
-                threading.Thread(target=self._down, args=(near, far), daemon=True).start()
-
-    def _up(self, near: socket.socket, far: socket.socket) -> None:
-        passed = 0
-        with _closing(near, far), contextlib.suppress(OSError):
-            while data := near.recv(1 << 14):
-                far.sendall(data)
-                passed += len(data)
-                if self.cuts and passed >= self.cuts[0]:
-                    self.cuts.pop(0)
-                    return
-
-    def _down(self, near: socket.socket, far: socket.socket) -> None:
-        with _closing(near, far), contextlib.suppress(OSError):
-            while data := far.recv(1 << 14):
-                near.sendall(data)
+@contextmanager
+def forwarding(
+    connect: Callable[[], socket.socket], tls: ssl.SSLContext | None = None, *, cuts: list[int] | None = None
+) -> Iterator[int]:
+    """Yield the port; each of `cuts` ends one connection after so many bytes of the client."""
+    with socket.create_server((LOCAL, 0), backlog=128) as listener:
+        threading.Thread(target=_accept, args=(listener, connect, tls, cuts or []), daemon=True).start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
 
 
-@contextlib.contextmanager
-def _closing(*ends: socket.socket) -> Iterator[None]:
-    """End both directions of both sockets, so that anyone who waits for them hears of it."""
-    try:
-        yield
-    finally:
-        for end in ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+def _accept(
+    listener: socket.socket, connect: Callable[[], socket.socket], tls: ssl.SSLContext | None, cuts: list[int]
+) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=_carry, args=(client, connect, tls, cuts), daemon=True).start()
+
+
+def _carry(
+    client: socket.socket, connect: Callable[[], socket.socket], tls: ssl.SSLContext | None, cuts: list[int]
+) -> None:
+    with suppress(OSError), client, connect() as server:
+        peer = tls.wrap_socket(client, server_side=True) if tls else client
+        with peer:
+            back = threading.Thread(target=_pump, args=(server, peer, []), daemon=True)
+            back.start()
+            _pump(peer, server, cuts)
+            back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket, cuts: list[int]) -> None:
+    passed = 0
+    with suppress(OSError):
+        while data := source.recv(1 << 14):
+            sink.sendall(data)
+            passed += len(data)
+            if cuts and passed >= cuts[0]:
+                cuts.pop(0)
+                source.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        # What a client of TLS has ended it ends for both directions.
+        sink.shutdown(socket.SHUT_RDWR if isinstance(sink, ssl.SSLSocket) else socket.SHUT_WR)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-LOCAL = "127.0.0.1"
+from tests.support.cable import LOCAL, forwarding
+
+__all__ = ["LOCAL", "behind_a_port", "certificate"]
 DAYS = 2
 
 
@@ -34,39 +35,11 @@ def certificate(folder: Path) -> ssl.SSLContext:
 @contextmanager
 def behind_a_port(path: str, server: ssl.SSLContext | None = None) -> Iterator[int]:
     """Yield a port that leads to the socket at `path`; with `server` it speaks TLS."""
-    with socket.create_server((LOCAL, 0), backlog=128) as listener:
-        threading.Thread(target=_accept, args=(listener, path, server), daemon=True).start()
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
 
+    def connect() -> socket.socket:
+        engine = socket.socket(socket.AF_UNIX)
+        engine.connect(path)
+        return engine
 
-def _accept(listener: socket.socket, path: str, server: ssl.SSLContext | None) -> None:
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=_carry, args=(client, path, server), daemon=True).start()
-
-
-def _carry(client: socket.socket, path: str, server: ssl.SSLContext | None) -> None:
-    with suppress(OSError), client, socket.socket(socket.AF_UNIX) as engine:
-        peer = server.wrap_socket(client, server_side=True) if server else client
-        with peer:
-            engine.connect(path)
-            back = threading.Thread(target=_pump, args=(engine, peer), daemon=True)
-            back.start()
-            _pump(peer, engine)
-            back.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
-    with suppress(OSError):
-        # What a client of TLS has ended it ends for both directions.
-        sink.shutdown(socket.SHUT_RDWR if isinstance(sink, ssl.SSLSocket) else socket.SHUT_WR)
+    with forwarding(connect, server) as port:
+        yield port
