@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.components.edge import haproxy_http
@@ -27,18 +27,17 @@ class RouteStatus:
 
 
 def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
-    by_backend: dict[str, tuple[Server, ...]] = {}
-    for server in servers:
-        by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)
-    return tuple(status for route in routes for status in _statuses(route, by_backend))
+    def servers_of(backend: str) -> tuple[Server, ...]:
+        return tuple(server for server in servers if server.backend == backend)
 
-
-def _statuses(route: Route, servers: Mapping[str, tuple[Server, ...]]) -> Iterator[RouteStatus]:
-    nodes = ("the cluster's API server",) if route.forward(INGRESS) else route.nodes
-    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, servers.get(route.name, ()))
-    inside = haproxy_http.backend(route, Host(route.domain, terminate=True))
-    for alias in route.aliases:
-        yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, servers.get(inside, ()))
-    for host in route.every_host:
-        mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
-        yield RouteStatus(host.host, route.name, mode, upstreams, servers.get(haproxy_http.backend(route, host), ()))
+    statuses = []
+    for route in routes:
+        nodes = ("the cluster's API server",) if route.forward(INGRESS) else route.nodes
+        statuses.append(RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, servers_of(route.name)))
+        inside = servers_of(haproxy_http.backend(route, Host(route.domain, terminate=True)))
+        statuses += [RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, inside) for alias in route.aliases]
+        for host in route.every_host:
+            mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
+            own = servers_of(haproxy_http.backend(route, host))
+            statuses.append(RouteStatus(host.host, route.name, mode, upstreams, own))
+    return tuple(statuses)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sandbox.bundle.store import Store
 from sandbox.config.schema.apply_schema import AnyChart, Item, Kustomization, Release
@@ -16,9 +16,13 @@ def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
 
     Raises BadFile naming file and line, and MissingTool.
     """
-    return manifests.ordered(
-        manifest for item in items if not isinstance(item, Release) for manifest in _objects(item, store)
-    )
+    objects: list[dict[str, Any]] = []
+    for item in items:
+        if source := rendered(item):
+            objects += manifests.parse(text(source, store), origin=f"what {source.kustomize} renders to")
+        elif isinstance(item, Path):
+            objects += manifests.read(item)
+    return manifests.ordered(objects)
 
 
 def charts(items: Iterable[Item]) -> tuple[AnyChart, ...]:
@@ -38,11 +42,3 @@ def text(source: Kustomization, store: Store) -> str:
     from sandbox.components.workloads import kustomization  # which plain files do without
 
     return kustomization.render(source.kustomize, store, remote=source.remote)
-
-
-def _objects(item: Item, store: Store) -> Iterator[dict[str, Any]]:
-    source = rendered(item)
-    if source is not None:
-        yield from manifests.parse(text(source, store), origin=f"what {source.kustomize} renders to")
-    else:
-        yield from manifests.read(cast("Path", item))
