@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Port
-from sandbox.doctor.check import Status
+from sandbox.doctor.check import Finding, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import edge_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
@@ -99,41 +99,40 @@ def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: S
     assert found.status is Status.OK and found.evidence.startswith("TLSv1.3")
 
 
-def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) -> None:
+def handshake_with(trace: RequestTrace, answer: Callable[[socket.socket], None]) -> Finding:
+    """The finding for a Service of `edge.tls` whose server treats a connection by `answer`."""
     edge = trace.context.home.edge
-    tls = Port(trace.port, "shop/db:5432", host=HOST)
-    routes.save(edge, replace(routes.load(edge)[0], ports=(tls,)))
+    routes.save(edge, replace(routes.load(edge)[0], ports=(Port(trace.port, "shop/db:5432", host=HOST),)))
 
-    def refuse(listener: socket.socket) -> None:
+    def serve(listener: socket.socket) -> None:
         with listener.accept()[0] as connection:
-            connection.recv(1 << 16)
-            connection.sendall(b"no TLS here\r\n")
+            answer(connection)
 
     with socket.create_server(("127.0.0.1", trace.port)) as listener:
-        thread = threading.Thread(target=refuse, args=(listener,))
+        thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
-        found = edge_checks.handshake(asking(trace, HOST))
+        finding = edge_checks.handshake(asking(trace, HOST))
         thread.join()
+    return finding
+
+
+def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) -> None:
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(b"no TLS here\r\n")
+
+    found = handshake_with(trace, refuse)
     assert found.status is Status.ERROR
     assert found.fix.startswith("have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged; ")
     assert found.fix.endswith("sandbox doctor service shop/db checks its pods")
 
 
 def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: KeyPair, tmp_path: Path) -> None:
-    edge = trace.context.home.edge
-    routes.save(edge, replace(routes.load(edge)[0], ports=(Port(trace.port, "shop/db:5432", host=HOST),)))
     context = presenting(default, tmp_path)
     context.set_alpn_protocols(["postgresql"])
 
-    def accept(listener: socket.socket) -> None:
-        with listener.accept()[0] as connection, context.wrap_socket(connection, server_side=True):
-            pass
-
-    with socket.create_server(("127.0.0.1", trace.port)) as listener:
-        thread = threading.Thread(target=accept, args=(listener,))
-        thread.start()
-        found = edge_checks.handshake(asking(trace, HOST))
-        thread.join()
+    found = handshake_with(trace, lambda connection: context.wrap_socket(connection, server_side=True).close())
     assert found.status is Status.OK and found.evidence.endswith("postgresql")
 
 
