@@ -11,10 +11,9 @@ from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_manager import AddonManager
+from sandbox.components.addons.addon_manager import AddonManager, AddonStep
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.load_balancers import LoadBalancersStep
-from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.config.schema import Spec

@@ -21,7 +21,7 @@ from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import port_suffix
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import wait_until
 
 # The self-signed certificate of a kubelet that has none of the cluster's CA, and that of the kubelet's own CA.
@@ -234,6 +234,22 @@ class AddonManager:
         if (content := self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)) is None:
             raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
         return content.decode()
+
+
+@dataclass(frozen=True)
+class AddonStep(NothingToUndo):
+    """All wanted addons; they are removed with the cluster."""
+
+    manager: AddonManager
+    requires: tuple[str, ...] = ("wiring",)
+    name: str = "addons"
+    title: str = "Addons"
+
+    def check(self) -> Status:
+        return self.manager.status()
+
+    def apply(self, work: Work) -> None:
+        self.manager.install(work)
 
 
 def service_addresses(network: str, lower: str, *, chosen: bool) -> IPv4Network | None:

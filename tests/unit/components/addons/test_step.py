@@ -18,10 +18,9 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonManager
+from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonManager, AddonStep
 from sandbox.components.addons.addon_objects import LABEL
 from sandbox.components.addons.catalogue import WantedAddon
-from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.engine import ContainerSpec
