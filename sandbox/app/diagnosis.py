@@ -12,8 +12,7 @@ from sandbox.app import context
 from sandbox.app.edge import ports
 from sandbox.app.session import wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.doctor.check import LEAST, Row, Status, repair, run
-from sandbox.doctor.doctor_context import DoctorContext, EngineProbe, probe_engine
+from sandbox.doctor.check import LEAST, DoctorContext, EngineProbe, Row, Status, probe_engine, repair, run
 from sandbox.doctor.table import FAST, checks_of
 from sandbox.errors import SandboxError
 

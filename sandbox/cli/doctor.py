@@ -14,8 +14,7 @@ from click.shell_completion import CompletionItem
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
-from sandbox.doctor.check import Row, has_errors
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Row, has_errors
 from sandbox.quantities import count
 
 if TYPE_CHECKING:

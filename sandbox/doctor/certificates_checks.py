@@ -6,8 +6,7 @@ from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.user_certificate import refusal
-from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.quantities import count
 
 DEFAULT = "default"

@@ -14,8 +14,7 @@ from sandbox.components.cluster import dns
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import proxy_settings
 from sandbox.doctor import egress_probe
-from sandbox.doctor.check import Check, Finding, Row, error, follow, ok, skipped, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
 from sandbox.doctor.egress_probe import Hello, Part, Refused, received
 from sandbox.doctor.tls.tls_context import parse
 from sandbox.system import files

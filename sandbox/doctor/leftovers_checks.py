@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sandbox.components.edge import routes
-from sandbox.doctor.check import Check, Finding, ok, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Finding, ok, warn
 from sandbox.engine import labelled
 from sandbox.names import LABEL
 from sandbox.quantities import count

@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from sandbox.components.network import proxy_settings
-from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn
-from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.check import Check, DoctorContext, EngineProbe, Finding, error, failed, ok, skipped, warn
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
 from sandbox.plan import saved_spec

@@ -7,8 +7,7 @@ from ipaddress import IPv4Network, ip_address
 
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
 from sandbox.components.edge import container as edge_container
-from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network

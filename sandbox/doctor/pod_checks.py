@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sandbox.doctor.check import Finding, Row, error, ok, row, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Finding, Row, error, ok, row, warn
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving

@@ -6,8 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from sandbox.components.cluster import kubeconfig
-from sandbox.doctor.check import WIDTH, Check, Finding, error, ok, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import WIDTH, Check, DoctorContext, Finding, error, ok, warn
 from sandbox.kube.api import Cluster
 from sandbox.system import files
 

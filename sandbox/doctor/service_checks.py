@@ -9,8 +9,7 @@ from functools import cached_property
 from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import forwarder, routes
 from sandbox.components.ingress import backends
-from sandbox.doctor.check import Check, Finding, Row, error, follow, ok, skipped, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest

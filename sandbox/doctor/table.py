@@ -10,8 +10,7 @@ from sandbox.doctor import (
     rights_checks,
     wiring_checks,
 )
-from sandbox.doctor.check import Check
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext
 
 FAST = (*machine_checks.CHECKS, *network_checks.CHECKS)
 CHECKS = (

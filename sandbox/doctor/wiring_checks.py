@@ -12,8 +12,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.ingress import unserved
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
-from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Engine, labelled
 from sandbox.kube import node_status
 from sandbox.kube.api import ClusterError, ServerAway

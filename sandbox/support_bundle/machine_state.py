@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sandbox import __version__
-from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.check import DoctorContext, EngineProbe
 from sandbox.engine import Engine, EngineError, labelled
 from sandbox.names import Home, Names
 from sandbox.system import files

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from sandbox.app import machine_plan
 from sandbox.config.schema import Spec
-from sandbox.doctor.check import run
-from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.check import DoctorContext, EngineProbe, run
 from sandbox.doctor.table import checks_of
 from sandbox.engine import labelled
 from sandbox.errors import UsageError

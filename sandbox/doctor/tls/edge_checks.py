@@ -10,8 +10,7 @@ from ipaddress import ip_address
 from sandbox.components.certificates import subject_names
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore, inventory
-from sandbox.doctor.check import Finding, error, ok, warn
-from sandbox.doctor.doctor_context import EngineProbe
+from sandbox.doctor.check import EngineProbe, Finding, error, ok, warn
 from sandbox.doctor.network_checks import holder, is_here, resolved
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, labelled

@@ -16,7 +16,7 @@ from sandbox.components.certificates.subject_names import check_host, parse_addr
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress import controller, traefik
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext
 from sandbox.doctor.tls import cluster_rules
 from sandbox.doctor.tls.cluster_rules import Rule
 from sandbox.engine import Bind

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.doctor.check import Check, Row, follow
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import Check, DoctorContext, Row, follow
 from sandbox.doctor.tls import cluster_checks, edge_checks
 from sandbox.doctor.tls.tls_context import RequestTrace, parse
 

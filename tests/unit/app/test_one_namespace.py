@@ -16,8 +16,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.doctor import pod_checks, service_checks
-from sandbox.doctor.check import Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status
 from sandbox.doctor.tls import cluster_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.errors import SandboxError

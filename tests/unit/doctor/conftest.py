@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.config.schema import ResolvedSpec
-from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.check import DoctorContext, EngineProbe
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import LABEL, Home
 from tests.support.fakes import NETWORK, FakeEngine

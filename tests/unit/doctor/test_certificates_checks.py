@@ -11,8 +11,7 @@ import pytest
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.doctor import certificates_checks
-from sandbox.doctor.check import Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status
 
 
 def issue(context: DoctorContext) -> None:

@@ -13,8 +13,21 @@ import pytest
 
 from sandbox.app import context
 from sandbox.doctor import machine_checks
-from sandbox.doctor.check import Check, Finding, Row, Status, error, follow, ok, repair, row, run, warn
-from sandbox.doctor.doctor_context import DoctorContext, NoEngine
+from sandbox.doctor.check import (
+    Check,
+    DoctorContext,
+    Finding,
+    NoEngine,
+    Row,
+    Status,
+    error,
+    follow,
+    ok,
+    repair,
+    row,
+    run,
+    warn,
+)
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER

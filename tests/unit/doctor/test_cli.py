@@ -14,7 +14,7 @@ import pytest
 from sandbox.app import diagnosis
 from sandbox.cli import error_handler
 from sandbox.config.schema import Spec
-from sandbox.doctor.doctor_context import EngineProbe
+from sandbox.doctor.check import EngineProbe
 from sandbox.doctor.table import CHECKS
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError

@@ -12,8 +12,7 @@ import pytest
 from sandbox.components.cluster import dns
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import egress_checks
-from sandbox.doctor.check import Finding, Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Finding, Status
 from sandbox.doctor.egress_checks import EgressTrace, examine
 from sandbox.doctor.egress_probe import Hello, Part
 from sandbox.errors import UsageError

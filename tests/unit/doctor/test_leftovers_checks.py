@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
-from sandbox.doctor.check import Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status
 from sandbox.doctor.leftovers_checks import leftovers
 from sandbox.names import EDGE
 from tests.support.fakes import FakeEngine

@@ -15,8 +15,7 @@ import pytest
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor import machine_checks
-from sandbox.doctor.check import Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status
 from sandbox.engine import ContainerSpec
 from sandbox.plan import saved_spec
 from sandbox.system import inotify

@@ -12,8 +12,7 @@ import pytest
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import network_checks
-from sandbox.doctor.check import Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status
 from sandbox.names import EDGE, LABEL
 from sandbox.system import host_network
 from tests.support.fakes import NETWORK, FakeEngine

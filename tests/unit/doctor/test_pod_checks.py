@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.doctor.check import Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status
 from sandbox.doctor.pod_checks import examine
 from sandbox.errors import SandboxError, UsageError
 from tests.support.api_server import ApiServer

@@ -12,8 +12,7 @@ import yaml
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import rights_checks
-from sandbox.doctor.check import Row, Status, checked
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Row, Status, checked
 from tests.support.api_server import REVIEWS, ApiServer, kubeconfig, serving
 from tests.support.programs import make_program
 

@@ -11,8 +11,7 @@ import pytest
 
 from sandbox.components.edge import forwarder, routes
 from sandbox.components.edge.route import Forward, Port, Route
-from sandbox.doctor.check import Row, Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Row, Status
 from sandbox.doctor.service_checks import CHECKS, examine
 from sandbox.engine import ContainerSpec
 from sandbox.errors import UsageError

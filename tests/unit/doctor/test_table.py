@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.doctor.check import Status, run
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status, run
 from sandbox.doctor.egress_checks import CHECKS as OUTBOUND
 from sandbox.doctor.service_checks import CHECKS as SERVICE
 from sandbox.doctor.table import CHECKS, EXISTING

@@ -12,8 +12,7 @@ from sandbox.components.edge.route import Route
 from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks
-from sandbox.doctor.check import Status, checked, error, ok
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Status, checked, error, ok
 from sandbox.names import EDGE
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer

@@ -18,7 +18,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext
 from sandbox.doctor.tls.tls_context import RequestTrace
 from tests.support import api_server
 from tests.support.api_server import ApiServer

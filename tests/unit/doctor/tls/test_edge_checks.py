@@ -22,8 +22,7 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Port
-from sandbox.doctor.check import Finding, Status
-from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.check import DoctorContext, Finding, Status
 from sandbox.doctor.tls import edge_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, ContainerSpec, labelled
