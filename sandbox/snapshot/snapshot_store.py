@@ -134,11 +134,11 @@ class Store:
         if snapshot is not None and self.place(sandbox, snapshot).exists():
             return read(self.place(sandbox, snapshot) / MANIFEST)
         every = self.listed()
-        known = [each.manifest for each in every if each.manifest and each.sandbox == sandbox]
-        if snapshot is None and known:
-            return known[-1]
+        manifests = [each.manifest for each in every if each.manifest and each.sandbox == sandbox]
+        if snapshot is None and manifests:
+            return manifests[-1]
         which = f"no snapshot '{snapshot}'" if snapshot else "no snapshot"
-        names = ", ".join(manifest.snapshot for manifest in known)
+        names = ", ".join(manifest.snapshot for manifest in manifests)
         raise UsageError(
             f"there is {which} of sandbox '{sandbox}'",
             details=f"known: {names}" if names else "",

@@ -47,5 +47,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
 
 
 def _other(brief: str, data: bytes, sha256: str, fix: str) -> SandboxError:
-    found = hashlib.sha256(data).hexdigest()
-    return SandboxError(brief, details=f"{len(data)} bytes, sha256 {found} instead of {sha256}", fix=fix, id="download")
+    actual = hashlib.sha256(data).hexdigest()
+    return SandboxError(
+        brief, details=f"{len(data)} bytes, sha256 {actual} instead of {sha256}", fix=fix, id="download"
+    )

@@ -10,7 +10,7 @@ from sandbox.errors import SandboxError
 from sandbox.system import interruption
 
 SAY_EVERY = 10.0  # seconds
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class WaitTimeout(SandboxError):
@@ -45,24 +45,24 @@ def wait_until(
 
 
 def retry(
-    attempt: Callable[[], Found],
+    attempt: Callable[[], Result],
     *,
     tries: int,
-    transient: Callable[[Found | Exception], bool],
+    transient: Callable[[Result | Exception], bool],
     wait: Callable[[int], None],
-) -> Found:
+) -> Result:
     """Return the result of `attempt()`, called again while its result, or its error, is `transient`.
 
     The last of `tries` counts whatever it returns or raises. `wait` gets the number of the failed try, from 0.
     """
     for number in range(tries - 1):
         try:
-            found = attempt()
+            result = attempt()
         except Exception as error:
             if not transient(error):
                 raise
         else:
-            if not transient(found):
-                return found
+            if not transient(result):
+                return result
         wait(number)
     return attempt()

@@ -80,20 +80,11 @@ def clean(world: World) -> None:
 @pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.real)])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
-    with contextlib.closing(_Close()) as close:
+    with contextlib.ExitStack() as stack:
         made = fake(name) if request.param == "memory" else real(name)
-        close.call = lambda: clean(made)
+        stack.callback(clean, made)
         made.engine.create_network(name, {LABEL: name})
         yield made
-
-
-class _Close:
-    """Calls something at the end, even when a fixture fails half-way."""
-
-    call: Callable[[], None] = staticmethod(lambda: None)
-
-    def close(self) -> None:
-        self.call()
 
 
 def test_container_has_the_requested_settings(world: World) -> None:
