@@ -14,8 +14,8 @@ from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
 from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Engine, labelled
-from sandbox.kube import node_status
 from sandbox.kube.api import ClusterError, ServerAway
+from sandbox.kube.workload_status import unready_nodes
 from sandbox.plan import providers, registry_steps
 from sandbox.quantities import count
 from sandbox.step import State
@@ -69,7 +69,7 @@ def node(context: DoctorContext) -> Finding:
         return error(f"the kubelet is stopped in {', '.join(idle)}")
     if context.names.kubeconfig.exists():
         with suppress(ClusterError):  # other checks report it
-            if unready := "; ".join(node_status.unready(context.cluster, nodes.running())):
+            if unready := "; ".join(unready_nodes(context.cluster, nodes.running())):
                 return error(unready)
     wired = registry_steps.wiring(engine, nodes, context.names, registry).check()
     return ok(wired.detail) if wired.state is State.READY else error(f"not configured as in the spec: {wired.detail}")

@@ -1,8 +1,9 @@
-"""What the status of a workload says: whether it is ready, what it lacks, and which pods are its present ones."""
+"""What the status of nodes and workloads says: whether they are ready, what they lack, and which pods are present."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
@@ -11,6 +12,18 @@ from sandbox.kube.manifests import pod_selector
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
+# A kubelet that has just started reports for seconds that its node is not ready.
+STARTING = 15.0  # seconds
+
+
+def unready_nodes(cluster: Cluster, names: Collection[str]) -> Iterator[str]:
+    """Yield which of the nodes `names` are not ready, with the reason. Raises ClusterError."""
+    for node in cluster.list("v1", "Node"):
+        for condition in conditions(node, "Ready") if node["metadata"]["name"] in names else ():
+            changed = datetime.fromisoformat(condition.get("lastTransitionTime") or "1970-01-01T00:00:00Z")
+            is_starting = condition["status"] == "False" and (datetime.now(UTC) - changed).total_seconds() < STARTING
+            if condition["status"] != "True" and not is_starting:
+                yield f"{node['metadata']['name']} is not ready: {condition.get('message') or condition.get('reason')}"
 
 
 def is_ready(pod: Manifest) -> bool:

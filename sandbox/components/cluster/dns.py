@@ -70,7 +70,7 @@ def corefile(
     """
     name = _pattern(domain)
     rules = [_rewrite(rf"(.+)\.{SERVICES}\.{name}", f"{{1}}.{CLUSTER}")]
-    rules += [_rewrite(_pattern(host), inside(to)) for host, to in sorted((services or {}).items())]
+    rules += [_rewrite(_pattern(host), f"{_dotted(to)}.{CLUSTER}") for host, to in sorted((services or {}).items())]
     rules += [_rewrite(rf"(.*\.)?{name}", service)] if service else []
     lines = "".join(f"       {address} {host}\n" for host, address in sorted((hosts or {}).items()))
     forwards = [*sorted((zones or {}).items()), (".", nameservers)]
@@ -86,10 +86,6 @@ def corefile(
 
 def service_name(service: str, domain: str) -> str:
     return f"{_dotted(service)}.{SERVICES}.{domain}"
-
-
-def inside(service: str) -> str:
-    return f"{_dotted(service)}.{CLUSTER}"
 
 
 def _dotted(service: str) -> str:

@@ -14,8 +14,8 @@ from sandbox.components.network.step import LOSES
 from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
-from sandbox.kube import node_status
 from sandbox.kube.api import Cluster, ClusterError, trouble_of
+from sandbox.kube.workload_status import unready_nodes
 from sandbox.names import Names
 from sandbox.provider import Provider, Standing
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -102,7 +102,7 @@ class ClusterStep:
         return Status(State.READY, "; ".join(filter(None, (self.provider.made_of(), ", ".join(running) + without))))
 
     def _unready(self) -> str | None:
-        unready = node_status.unready(Cluster(self.names.kubeconfig), self.provider.nodes.running())
+        unready = unready_nodes(Cluster(self.names.kubeconfig), self.provider.nodes.running())
         return "; ".join(unready) or None
 
 

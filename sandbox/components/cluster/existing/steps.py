@@ -54,7 +54,7 @@ class TenancyStep:
             except SandboxError as error:  # `up` ends with it
                 return Status(State.ABSENT, error.brief)
             return Status(State.ABSENT)
-        if not self._is_written():
+        if files.content(self.names.kubeconfig) != self._kubeconfig():
             return Status(State.DRIFTED, f"your kubeconfig has another login for {self.context}, or another server")
         record = self._record()
         if record is None:
@@ -118,7 +118,7 @@ class TenancyStep:
         """
         content, existed = self._kubeconfig(), self.names.kubeconfig.exists()
         files.make_private_dir(self.names.folder)
-        if not self._is_written():
+        if files.content(self.names.kubeconfig) != content:
             files.write_atomic(self.names.kubeconfig, content, mode=0o600)
         try:
             self.tenant.groups()
@@ -134,9 +134,6 @@ class TenancyStep:
 
     def _kubeconfig(self) -> bytes:
         return kubeconfig.single_context(self.paths, self.context, self.namespace)
-
-    def _is_written(self) -> bool:
-        return self.names.kubeconfig.exists() and self.names.kubeconfig.read_bytes() == self._kubeconfig()
 
     def _record(self) -> dict[str, Any] | None:
         return self.tenant.get("v1", "ConfigMap", RECORD, self.namespace)
