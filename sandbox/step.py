@@ -89,15 +89,6 @@ class NothingToUndo:
 
 
 @runtime_checkable
-class Ordered(Step, Protocol):
-    """A step that comes after others where the plan has them."""
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        """Return the steps that must be ready before this one, as far as they are in the plan."""
-
-
-@runtime_checkable
 class Growing(Step, Protocol):
     """A step that has a part on every node: it is looked at again when all nodes have joined."""
 
@@ -138,8 +129,11 @@ class Rebuildable(Step, Protocol):
 
 
 def needed(step: Step, names: Container[str]) -> tuple[str, ...]:
-    """Return the steps among `names` that must be ready before `step`."""
-    after: tuple[str, ...] = getattr(step, "after", ())  # faster than to compare all of the protocol
+    """Return the steps among `names` that must be ready before `step`.
+
+    A step may have a field `after`: steps that it follows as far as they are in the plan.
+    """
+    after: tuple[str, ...] = getattr(step, "after", ())
     return tuple(dict.fromkeys(name for name in (*step.requires, *after) if name in names))
 
 

@@ -12,15 +12,19 @@ POD = {"initContainers": [{"name": "i", "image": "init:1"}], "containers": [{"na
 BOTH = [PodImage("init:1", False), PodImage("main:1", False)]
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job"])
-def test_templates_have_them(kind: str) -> None:
-    assert list(pod_images({"kind": kind, "spec": {"template": {"spec": POD}}})) == BOTH
-
-
-def test_pods_and_jobs_to_come_have_them() -> None:
-    assert list(pod_images({"kind": "Pod", "spec": POD})) == BOTH
-    job = {"jobTemplate": {"spec": {"template": {"spec": POD}}}}
-    assert list(pod_images({"kind": "CronJob", "spec": job})) == BOTH
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        *(
+            {"kind": kind, "spec": {"template": {"spec": POD}}}
+            for kind in ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job")
+        ),
+        {"kind": "Pod", "spec": POD},
+        {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": POD}}}}},
+    ],
+)
+def test_pods_and_their_templates_have_images(manifest: dict[str, Any]) -> None:
+    assert list(pod_images(manifest)) == BOTH
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,13 @@ def install(programs: Path, script: str) -> Path:
     return make_program(programs / "kind", script)
 
 
+def created(kind: Kind, folder: Path) -> list[str]:
+    """The lines that kind printed."""
+    lines: list[str] = []
+    kind.create("demo", image="i", config=folder / "c", folder=folder, on_line=lines.append)
+    return lines
+
+
 @pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
 def test_kind_of_an_old_or_unknown_version_is_refused(programs: Path, said: str) -> None:
     program = install(programs, f"echo '{said}'")
@@ -39,7 +46,7 @@ def test_stack_and_progress_of_a_failing_kind_are_left_out(programs: Path, tmp_p
     words = "for n in 1 2 3; do echo line $n; echo I1127 07:16:14.9 GET; done; echo; echo Stack Trace:; echo main.go"
     kind = Kind(install(programs, f"{progress}; {words}; exit 1"), "sandbox")
     with pytest.raises(ToolFailed) as caught:
-        kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=print)
+        created(kind, tmp_path)
     command, *said = caught.value.details.splitlines()
     assert command.startswith("$ ") and said == ["line 1", "line 2", "line 3"]
 
@@ -49,9 +56,7 @@ def test_a_node_that_takes_long_to_start_is_given_another_try(programs: Path, tm
     """A busy machine: systemd takes longer than kind's half minute → kind is asked a second time, and it is said"""
     slow = f"[ -e {tmp_path}/tried ] || {{ : >{tmp_path}/tried; echo ERROR: {SLOW} systemd; exit 1; }}"
     kind = Kind(install(programs, f'echo "$1"; [ "$1" = delete ] || {slow}'), "sandbox")
-    lines: list[str] = []
-    kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
-    assert lines == [
+    assert created(kind, tmp_path) == [
         "create",
         f"ERROR: {SLOW} systemd",
         "• The node's system takes long to start, so once more",
@@ -63,9 +68,7 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_p
     make_program(programs / "docker", 'echo "$#: $*"')
     image = "docker.io/envoyproxy/envoy:v1.36.2"
     kind = Kind(install(programs, f"docker run -d {image} 'a  b'"), "sandbox", balancer="sandbox.dev/balancer:1")
-    lines: list[str] = []
-    kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
-    assert lines == ["4: run -d sandbox.dev/balancer:1 a  b"]
+    assert created(kind, tmp_path) == ["4: run -d sandbox.dev/balancer:1 a  b"]
     assert not list(tmp_path.glob(".kind-*"))
 
 
