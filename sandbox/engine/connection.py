@@ -22,6 +22,7 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 # A machine's architecture as kernels name it, and as images do (OCI image specification, "platform").
 _PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
+FIRST_ANSWER = 15  # seconds
 _connections: dict[Endpoint, Engine] = {}
 
 
@@ -81,7 +82,7 @@ class Engine(Images, Containers, Networks):
         api = engine._api
         try:
             # Not /version, which the library would ask: for that the engine runs other programs.
-            ping = api.get(f"{api.base_url}/_ping", timeout=15)
+            ping = api.get(f"{api.base_url}/_ping", timeout=FIRST_ANSWER)
             ping.raise_for_status()
             version = ping.headers.get("Api-Version") or api.version(api_version=False)["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))

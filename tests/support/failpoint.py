@@ -23,7 +23,7 @@ from sandbox.plan import lifecycle
 
 # Most changes go through one of these modules; `during` counts the calls that have returned from them, and tests name
 # moments by their count.
-_ENGINE = ("container_files", "containers", "engine_images", "engine_volumes", "networks")
+_ENGINE = ("container_files", "containers", "engine_images", "networks")
 _OTHERS = ("kube.api", "oci.client", "system.files", "system.process")
 DOORS = frozenset(f"sandbox.{name}" for name in (*(f"engine.{part}" for part in _ENGINE), *_OTHERS))
 HANG = 3600.0

@@ -61,7 +61,7 @@ def test_every_image_of_the_sandbox_has_a_digest() -> None:
     }
     assert named
     assert {
-        line for line in named if not re.fullmatch(r"(- )?image: (\$\{\w+\}|\S+@sha256:[0-9a-f]{64})", line)
+        line for line in named if not re.fullmatch(r'(- )?image: ("?\$\{\w+\}"?|\S+@sha256:[0-9a-f]{64})', line)
     } == set()
 
 
