@@ -14,7 +14,6 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config
 from sandbox.components.cluster.kind.command import Kind
-from sandbox.components.cluster.kind.first_objects import PATCHES
 from sandbox.config import schema
 from sandbox.config.schema.cluster_schema import Mount
 from sandbox.kube.api import Cluster
@@ -64,11 +63,8 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
             engine.load(store.image(recipes()["node"]))
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
-    patches = folder / "patches"
-    patches.mkdir(exist_ok=True)
-    places = {resolv: RESOLV_CONF, patches: str(PATCHES)}
-    mounts = tuple(Mount.model_construct(host=path, node=place, read_only=True) for path, place in places.items())
-    shape = schema.Cluster(kind=options, mounts=mounts)
+    mount = Mount.model_construct(host=resolv, node=RESOLV_CONF, read_only=True)
+    shape = schema.Cluster(kind=options, mounts=(mount,))
     text = config(name, shape, cgroup_version=engine.facts().cgroup_version, tags=tags)
     file = folder / "kind.yaml"
     file.write_text(text)
