@@ -160,7 +160,7 @@ def test_accounts_that_come_and_go(app: Application) -> None:
     file = app.folder / "config.json"
     file.write_text(json.dumps({"auths": {"registry.example.org": {"auth": auth}}}))
     file.chmod(0o600)
-    app.write(credentials=[{"kind": "docker", "file": "config.json"}])
+    app.write(credentials=[{"kind": "docker", "file": "config.json", "namespaces": ["default"]}])
     app.command("up")
     assert "dpr-secret" in app.kubectl("get", "secret", "-o", "name")
     app.write()
