@@ -92,7 +92,7 @@ def test_guestbook_keeps_entries_and_is_exported_whole(tmp_path: Path) -> None:
             return None if "foremost" in found else found
 
         wait_until(lacks, what="the entries of before", timeout=60)
-        CommandLine()("export", exported, book.name)
+        CommandLine()("export", exported, "-n", book.name)
         before = digests(book)
     assert set(before) == {"guestbook/valkey", "guestbook/app"}
     # Nothing but the folder is left of the first one: neither its data nor its certificates.
