@@ -118,7 +118,7 @@ class Agreement:
         raise refusal
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
-        """Choose the stale steps that may be recreated; `named` are those that the caller names."""
+        """Choose which outdated steps may be recreated; `named` are the steps of `--recreate`."""
         return named
 
     def tenancy(self, wanted: Tenancy) -> None:

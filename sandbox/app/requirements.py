@@ -170,7 +170,7 @@ def _require_nodes(cluster: Cluster, own: OwnImages) -> None:
 def _require_files(spec: Spec, home: Home) -> None:
     """Refuse a certificate of the user's that clients would not accept, and charts here that do not render.
 
-    Of a sandbox that has charts already, only those that changed are rendered, by their own step.
+    If charts are installed already, only those that changed are rendered, in the step of the charts.
     """
     if spec.certs.default:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)

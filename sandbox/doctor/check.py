@@ -26,7 +26,7 @@ WIDTH = 16  # checks that run at once
 
 
 class NoEngine(Exception):
-    """A check needs the engine, and there is none; the check of the engine reports why."""
+    """Raised by a check that needs the engine where none answers; the check of the engine reports why."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EngineProbe:
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """One sandbox on this machine; `docker` is the engine, or the reason why there is none. `now` is aware.
+    """One sandbox on this machine; `docker` is the engine, or the error if none answers. `now` has a time zone.
 
     `which` are the arguments that name the sandbox, such as ` -n NAME`. All checks together may take `seconds`.
     """

@@ -65,7 +65,7 @@ class EgressTrace:
 
     @property
     def connection(self) -> tuple[Part, str]:
-        """Return the attempt to connect, and the address that it used, empty without one."""
+        """Return how connecting went, and the address that was tried; it is empty if none was."""
         title = next((title for title in self.parts if title.startswith(CONNECT)), CONNECT)
         return self.part(title), title.removeprefix(CONNECT)
 

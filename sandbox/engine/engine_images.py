@@ -103,7 +103,7 @@ class Images(Door):
         name, _, digest = reference.partition("@")
         api = self._api
         url = api._url("/distribution/{0}/json", f"{name.rpartition(':')[0]}@{digest}")
-        try:  # not inspect_distribution, which has no timeout of its own
+        try:  # not inspect_distribution, which takes no timeout
             api._result(api._get(url, timeout=PROBE))
         except APIError as error:
             return any(word in str(error).lower() for word in ("unauthorized", "denied", "authentication required"))

@@ -46,7 +46,7 @@ class Networks(Door):
         range4: Mapping[str, str] = next((subnet for subnet in ranges if ":" not in subnet["Subnet"]), {})
         range6: Mapping[str, str] = next((subnet for subnet in ranges if ":" in subnet["Subnet"]), {})
         lower = range4.get("IPRange") or ""
-        if self.is_podman and range4:  # which half has containers Podman tells in an API of its own
+        if self.is_podman and range4:  # only Podman's other API tells which half is for containers
             url = f"{self._api.base_url}{_LIBPOD}/networks/{network['Id']}/json"
             half = next(IPv4Network(range4["Subnet"]).subnets())
             for subnet in self._api._result(self._api._get(url), json=True)["subnets"]:

@@ -138,7 +138,7 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
 
 
 def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[Descriptor], bytes]) -> Image:
-    """Return `image` with only `platforms`; `read` gives a configuration's bytes. Raises MissingPlatform, BadImage."""
+    """Return `image` without other platforms; `read` fetches a configuration. Raises MissingPlatform, BadImage."""
     content = parse(image.root)
     if not isinstance(content, Index):
         try:

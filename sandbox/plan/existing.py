@@ -176,7 +176,7 @@ def _registry(site: TenantSite) -> list[Step]:
         steps += [InnerRegistryStep(site.place, site.own.references["registry"]), *edge]
         steps.append(InnerCanaryStep(site.place, registry.push_url))
     if site.brings:
-        # Not the registry's own image, which cannot be pushed to itself.
+        # Without the image of the registry: it must run before anything can be pushed to it.
         archives = (FromArchive(site.target(name), site.store.image(recipes()[name])) for name in IN_PODS)
         steps.append(OwnPushStep(tuple(archives), registry.push_url, site.keychain, requires=site.pushing))
     if spec.push:

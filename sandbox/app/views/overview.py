@@ -112,7 +112,7 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     opened = [port for address, port in route.listen if lan_access.is_open(address)]
     if opened and route.aliases:
         urls = lan_access.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
-    else:  # without a port of its own, the ingress of an existing cluster is reached at its own address
+    else:  # an existing cluster without a port of the edge is reached at its ingress
         port = route.listen[0][1] if route.listen else 443
         urls = tuple(lan_access.url(each, port) for each in hosts)
     if not urls:

@@ -14,7 +14,7 @@ from sandbox.oci.docker_config import DockerConfig, canonical
 
 
 def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """Return the accounts of a spec's entries; a service is asked only for hosts of its own, and once."""
+    """Return the accounts of a spec's entries. Each cloud service is asked once, and only for its own hosts."""
     return _Chain(tuple(entries), environ, DockerConfig(docker_config_file(environ)))
 
 

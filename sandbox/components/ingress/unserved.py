@@ -82,7 +82,7 @@ def class_advice(name: str) -> str:
 def notes(spec: Spec, ingresses: Sequence[Ingress], classes: Collection[str] | None = None) -> Iterator[str]:
     """Yield warnings about the sandbox's Ingresses, a line each, with the object.
 
-    `classes` are those that are served; without them classes are not looked at, which the HTTPS check tests.
+    `classes` are the classes that controllers serve. Without them no class is tested: the HTTPS check does that.
     """
     if spec.ingress.controller != "traefik":
         return

@@ -1,4 +1,4 @@
-"""What a sandbox.yaml may say of the ways in: the edge's hosts and ports, the ingress controller, and certificates."""
+"""Keys of sandbox.yaml for the edge's hosts and ports, the ingress controller, and certificates."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Ingress(Document):
 
 
 class Certificate(Document):
-    """A TLS Secret with a certificate of its own, for exactly its hosts."""
+    """A TLS Secret; its certificate is made for exactly the hosts that it lists."""
 
     secret: Subdomain = Field(description="The name of the TLS Secret.")
     namespace: Label = Field(default="default", description="The namespace of the Secret.")

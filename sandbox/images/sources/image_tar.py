@@ -228,7 +228,10 @@ def _saved_image(members: Members, entry: Mapping[str, Any]) -> Image:
         raise incomplete(members, entry["Config"])
     described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
     places, layers = {described.digest: str(entry["Config"])}, []
-    names, diff_ids = entry["Layers"] or (), manifests.diff_ids(config)  # Go writes null for no layers
+    names, diff_ids = (
+        entry["Layers"] or (),
+        manifests.diff_ids(config),
+    )  # `docker save` writes null for an image without layers
     if len(names) != len(diff_ids):
         raise incomplete(members, f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
     for name, digest in zip(names, diff_ids, strict=True):

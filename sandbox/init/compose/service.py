@@ -151,7 +151,7 @@ def _build(
         else:
             left_out.append(f"build.secrets.{name}")
     rules = _watched(service, project.folder, context, left_out)
-    # The first rule that fits a file counts: what `develop` says of a mounted folder goes before the mount.
+    # The first rule that fits a file counts, so rules of `develop` come before those of mounted folders.
     unwatched = {path: place for path, place in mounted.items() if all(path not in rule["paths"] for rule in rules)}
     rules += [{"paths": unwatched}] if unwatched else []
     more = {"secrets": secrets, "ssh": [str(agent) for agent in listed(build.get("ssh"))], "sync": rules}

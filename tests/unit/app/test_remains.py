@@ -34,7 +34,7 @@ def used(place: Home) -> None:
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["alone", "another down"])
-def test_after_the_last_purge_no_file_is_left(place: Home, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+def test_purge_of_the_last_sandbox_leaves_no_file(place: Home, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
     used(place)
     listed = os.listdir
 

@@ -83,7 +83,7 @@ def rewrite(path: Path, change: Callable[[Entries], Any]) -> None:
 
 
 def change_list(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the list at the file's head, as another version or machine would have written it."""
+    """Change the list of contents at the start of a bundle file, as if another version or machine had written it."""
 
     def rewritten(entries: Entries) -> None:
         listed = json.loads(entries[0][1])

@@ -126,7 +126,7 @@ def test_image_can_be_pulled_where_its_registry_answers(status: int, message: st
     assert unquote(asked[0]).endswith(f"/distribution/docker.io/kindest/node@sha256:{'ab' * 32}/json")
 
 
-def test_engine_that_still_waits_for_a_registry_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_question_about_an_image_ends_while_the_engine_waits_for_its_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_images, "PROBE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not images(server.getsockname()[1]).can_pull(REFERENCE)

@@ -76,7 +76,7 @@ def test_engine_that_dies_during_a_call_is_reported_gone(path: Path, tmp_path: P
 
 
 @pytest.mark.fault(4)
-def test_silent_engine_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_ends_when_the_engine_stays_silent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes the call and says nothing, for any command → told after a quarter of a minute."""
     monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
     with closing(socket.socket(socket.AF_UNIX)) as silent:
