@@ -117,8 +117,8 @@ class Cluster:
         self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
     ) -> list[dict[str, Any]]:
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
-        answer = self._call("GET", self._path(api_version, kind, namespace) + query, needs="items")
-        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"] or ()]
+        answer = self._call("GET", self._path(api_version, kind, namespace) + query)
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer.get("items") or ()]
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object as in `manifest` (server-side apply, KEP-555).
@@ -227,7 +227,7 @@ class Cluster:
 
     def groups(self) -> tuple[str, ...]:
         """Return every API version that the cluster prefers, `v1` first."""
-        groups = self._call("GET", "/apis", needs="groups")["groups"]
+        groups = self._call("GET", "/apis").get("groups") or ()
         return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
 
     def resources(self, api_version: str) -> tuple[Resource, ...]:
@@ -264,7 +264,7 @@ class Cluster:
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:
-            listed = self._call("GET", base, needs="resources")["resources"]
+            listed = self._call("GET", base).get("resources") or ()
         except ClusterError as error:
             if error.status == 404:  # not even the group exists
                 return {}
@@ -288,9 +288,8 @@ class Cluster:
         body: Any = None,
         kind: str = "application/json",
         text: bool = False,
-        needs: str = "",
     ) -> Any:
-        """Return the answer, as `text` or a JSON object, which has the key that the caller `needs`."""
+        """Return the answer, as `text` or a JSON object."""
         accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":
@@ -312,7 +311,7 @@ class Cluster:
             message = str(content["message"]) if isinstance(content, dict) and "message" in content else answer[:500]
             passes = status in PASSING or message.startswith(LEADERLESS)
             raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=message, status=status)
-        if not isinstance(content, dict) or (needs and needs not in content):
+        if not isinstance(content, dict):
             raise ClusterError(
                 "what answers is not an API server",
                 details=f"{method} {path}: {answer[:200]!r}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -13,10 +13,6 @@ from typing import Any
 
 from sandbox.kube.pod_images import container_statuses
 from sandbox.system import inotify
-
-# The kubelet's message about a probe whose program could not be started, in an event of the pod.
-_PROBE = re.compile(r"(Readiness|Startup) probe errored.*failed to start exec.*: (exec: .*)", re.DOTALL)
-PROBES = 3  # such messages; a program that installs the probe's program itself does so at its start
 
 # Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
@@ -224,18 +220,3 @@ def _crashes(restarts: int, placed: str, ended: str) -> int:
     begun, crash = map(datetime.fromisoformat, (placed, ended))
     seconds = (crash - begun).total_seconds() + 1  # both are whole ones
     return min(restarts, 1 + int(math.log2(1 + max(seconds, 0) / BACK_OFF)))
-
-
-def impossible_probes(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield each probe of a pod whose program was missing every time, with the fix; `events` are the namespace's."""
-    counts: dict[tuple[str, str, str], int] = {}
-    for event in events:
-        place = event.get("involvedObject") or {}
-        if place.get("uid") == pod["metadata"].get("uid") and (match := _PROBE.search(str(event.get("message")))):
-            container = str(place.get("fieldPath", "")).partition("{")[2].rstrip("}")
-            key = (container, match[1].lower(), match[2])
-            counts[key] = counts.get(key, 0) + int(event.get("count") or 1)
-    for (container, kind, message), number in counts.items():
-        if number >= PROBES:
-            fix = f"correct `{kind}Probe.exec.command` of the container {container}: its program must be in the image"
-            yield f"container {container}: its {kind} probe cannot start: {message}", fix

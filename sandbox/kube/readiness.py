@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sandbox.kube import stuck_pods
@@ -17,26 +16,9 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
-from sandbox.kube.pod_faults import (
-    APPLY_MISSING,
-    CRASHES,
-    MISSING_LONGEST,
-    MISSING_PATIENCE,
-    Outlook,
-    faults,
-    impossible_probes,
-)
+from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Outlook, faults
 from sandbox.kube.pod_images import containers
-from sandbox.kube.workload_status import (
-    LEAVING,
-    WORKLOADS,
-    conditions,
-    is_ready,
-    lacks_pods,
-    pods_of,
-    progress,
-    unschedulable,
-)
+from sandbox.kube.workload_status import LEAVING, WORKLOADS, conditions, pods_of, progress, unschedulable
 from sandbox.system.wait import wait_until
 
 EVERY = 0.5  # seconds between two reads of the workloads and their pods
@@ -46,19 +28,27 @@ SETTLING = 15.0  # seconds
 STEADY = 2.0  # seconds
 # The scheduler's words for a pod whose needs no node will meet by itself, unlike a taint or a claim that is not bound.
 UNMET = re.compile(r"didn't match|free ports|Insufficient|persistentvolumeclaim \S+ not found")
-# The kubelet's words for a volume made from an object that does not exist, in events only.
-NOT_MOUNTED = "FailedMount"
-UNMADE = re.compile(r"(secret|configmap) \S+ not found|references non-existent")
-# The words of the controller of volumes for a claim that nothing will bind, in events only.
-NOT_PROVISIONED = "ProvisioningFailed"
-CLASSLESS = re.compile(r"storageclass\S* \S+ not found")
-CHOOSE_CLASS = "leave storageClassName out, for the cluster's default; or add a StorageClass of that name to `apply`"
-# Reasons of the controllers of StatefulSets, DaemonSets and Jobs for refused pods, and for others, in events only.
-REFUSED, MADE, REMOVED = "FailedCreate", "SuccessfulCreate", "SuccessfulDelete"
+# Reasons of events whose messages are in no status: of the kubelet, of the controllers of StatefulSets, DaemonSets and
+# Jobs for refused pods, and of the controller of volumes; and reasons of later events after which they do not count.
+WARNINGS = ("Unhealthy", "FailedMount", "FailedCreate", "ProvisioningFailed")
+RECOVERIES = ("Started", "SuccessfulCreate", "SuccessfulDelete", "ProvisioningSucceeded")
+# Messages of such events about what stays so until a user changes something, and the fixes.
+LASTING = (
+    (re.compile(r"(secret|configmap) \S+ not found|references non-existent"), APPLY_MISSING),
+    (
+        re.compile(r"storageclass\S* \S+ not found"),
+        "leave storageClassName out, for the cluster's default; or add a StorageClass of that name to `apply`",
+    ),
+    (
+        re.compile(r"probe errored.*failed to start exec", re.DOTALL),
+        "correct `exec.command` of that probe: its program must be in the image",
+    ),
+    (re.compile(r"is forbidden: |is invalid: "), ""),
+)
 FORBIDDEN = 403
 LINES = 15
 SEEN = "sandbox.dev/seen"
-# When pods run and are not ready for so long, the messages of their probes are shown.
+# When pods run and are not ready for so long, events about them are shown.
 UNREADY = 10.0  # seconds
 
 
@@ -198,11 +188,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     if state is None or is_leaving(live):
         return None if state is None else _Trouble(state)
     namespace = live["metadata"].get("namespace", "default")
-    events = cache(lambda: _events(cluster, namespace))
     crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
     evidence, fixes = [condition.get("message", "") for condition in conditions(live, "ReplicaFailure")], [""]
-    if waited > MISSING_PATIENCE and lacks_pods(live):
-        evidence += _refusal(live, events())
     is_refused = any(not is_unanswered(message) for message in evidence)  # a webhook may answer later
     outlooks = [Outlook.NONE] if ended or (is_refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
@@ -214,10 +201,6 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             evidence.append(f"pod {name}: no node takes it: {message}")
             patience = MISSING_LONGEST if "Insufficient" in message else MISSING_PATIENCE
             outlooks.append(Outlook.POOR if UNMET.search(message) and waited > patience else Outlook.OPEN)
-        for message, fix in _missing_for_volumes(pod, events()) if waited > MISSING_PATIENCE else ():
-            evidence.append(f"pod {name}: {message}")
-            fixes.append(fix)
-            outlooks.append(Outlook.POOR)
         for fault in faults(pod):
             if fault.again:
                 state = f"{state}; pod {name}, {fault}"
@@ -230,14 +213,15 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
                 text = cluster.log(name, namespace, container=fault.container, lines=LINES, previous=fault.running)
                 words = textwrap.indent(f"\n{text.rstrip()}", "    ") if text.strip() else ""
             evidence.append(f"pod {name}, {fault}{words}")
-    if not evidence and not ended and waited > UNREADY:
-        for pod in pods:
-            for message, fix in impossible_probes(pod, events()) if not is_ready(pod) else ():
-                evidence.append(f"pod {pod['metadata']['name']}, {message}")
+    warnings = list(_warnings(cluster, live, pods)) if waited > UNREADY and not ended else []
+    for message in warnings if waited > MISSING_PATIENCE else ():
+        for pattern, fix in LASTING:
+            if pattern.search(message):
+                evidence.append(message)
                 fixes.append(fix)
-                outlooks.append(Outlook.NONE)
-        if not evidence and (message := next(_messages(cluster, live, pods, events()), "")):
-            state = f"{state}; {message}"
+                outlooks.append(Outlook.POOR)
+    if warnings and not evidence:
+        state = f"{state}; {warnings[0]}"
     return _Trouble(
         state,
         ended=ended,
@@ -248,57 +232,34 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     )
 
 
-def _messages(cluster: Cluster, live: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Iterator[str]:
-    """Yield what the state of a workload's pods does not contain: messages of probes and volumes, and pods that stay.
+def _warnings(cluster: Cluster, live: Manifest, pods: Sequence[Manifest]) -> Iterator[str]:
+    """Yield the last warning about a workload without pods, about its pods and their claims; and pods that do not end.
 
-    The kubelet keeps these messages in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
+    Accounts that may not list events do without: they only explain.
     """
-    for reason in ("Unhealthy", NOT_MOUNTED):
-        for pod in pods:
-            if message := _last(events, reason, pod["metadata"]["name"]):
-                yield f"pod {pod['metadata']['name']}: {message}"
-    namespace, selector = live["metadata"].get("namespace", "default"), pod_selector(live)
-    for pod in cluster.list("v1", "Pod", namespace, selector=selector) if selector else ():
-        if is_leaving(pod):
-            node = (pod.get("spec") or {}).get("nodeName", "")
-            yield f"pod {pod['metadata']['name']} on {node} {LEAVING}, and has not ended"
-
-
-def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
-    """Return a namespace's events, the last one last; none for an account that may not list them: they only explain."""
+    kind, name, namespace = live["kind"], live["metadata"]["name"], live["metadata"].get("namespace", "default")
+    subjects = {} if pods else {(kind, name): ""}
+    for pod in pods:
+        subjects["Pod", pod["metadata"]["name"]] = f"pod {pod['metadata']['name']}: "
+        for volume in (pod.get("spec") or {}).get("volumes") or ():
+            if claim := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
+                subjects["PersistentVolumeClaim", claim] = f"claim {claim}: "
     try:
         events = cluster.list("v1", "Event", namespace)
     except ClusterError as error:
         if error.status != FORBIDDEN:
             raise
-        return []
-    return sorted(events, key=lambda event: str(event.get("lastTimestamp") or ""))
-
-
-def _last(events: Sequence[Manifest], reason: str, name: str) -> str:
-    for event in reversed(events):
-        if event.get("reason") == reason and (event.get("involvedObject") or {}).get("name") == name:
-            return str(event.get("message", "")).strip()
-    return ""
-
-
-def _refusal(live: Manifest, events: Sequence[Manifest]) -> list[str]:
-    """Return why a workload without a condition for it gets no pod, if that is the last thing its controller did."""
-    own = {"kind": live["kind"], "name": live["metadata"]["name"]}.items()
-    for event in reversed(events):
-        if own <= (event.get("involvedObject") or {}).items() and event.get("reason") in (REFUSED, MADE, REMOVED):
-            return [str(event.get("message", "")).strip()] if event["reason"] == REFUSED else []
-    return []
-
-
-def _missing_for_volumes(pod: Manifest, events: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
-    """Yield which objects the volumes of a pod that does not start lack, and what to do about each."""
-    if (pod.get("status") or {}).get("phase") != "Pending":
-        return
-    message = _last(events, NOT_MOUNTED, pod["metadata"]["name"])
-    if UNMADE.search(message):
-        yield message, APPLY_MISSING
-    for volume in (pod.get("spec") or {}).get("volumes") or ():
-        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if claim and CLASSLESS.search(message := _last(events, NOT_PROVISIONED, claim)):
-            yield f"claim {claim}: {message}", CHOOSE_CLASS
+        events = []
+    events = [event for event in events if event.get("reason") in (*WARNINGS, *RECOVERIES)]
+    # Times have whole seconds; within one, a recovery came later.
+    events.sort(key=lambda event: (str(event.get("lastTimestamp") or ""), event["reason"] in RECOVERIES))
+    places = ((event.get("involvedObject") or {}, event) for event in events)
+    last = {(place.get("kind"), place.get("name")): event for place, event in places}
+    for subject, prefix in subjects.items():
+        if subject in last and last[subject]["reason"] in WARNINGS:
+            yield f"{prefix}{str(last[subject].get('message', '')).strip()}"
+    selector = pod_selector(live)
+    for pod in cluster.list("v1", "Pod", namespace, selector=selector) if selector else ():
+        if is_leaving(pod):
+            node = (pod.get("spec") or {}).get("nodeName", "")
+            yield f"pod {pod['metadata']['name']} on {node} {LEAVING}, and has not ended"

@@ -80,20 +80,6 @@ def _rollout_progress(live: Mapping[str, Any], status: Mapping[str, Any], spec: 
     return None if min(ready, updated) >= desired else f"{min(ready, updated)} of {desired} pods ready"
 
 
-def lacks_pods(live: Mapping[str, Any]) -> bool:
-    """Return whether a StatefulSet, DaemonSet or Job has fewer pods than it is to have; those may be refused."""
-    status, spec = live.get("status") or {}, live.get("spec") or {}
-    match live["kind"]:
-        case "StatefulSet":
-            return bool(status.get("replicas", 0) < spec.get("replicas", 1))
-        case "DaemonSet":
-            return bool(status.get("currentNumberScheduled", 0) < status.get("desiredNumberScheduled", 0))
-        case "Job":
-            return not any(status.get(key) for key in ("active", "succeeded", "failed"))
-        case _:
-            return False
-
-
 def is_seen(live: Mapping[str, Any]) -> bool:
     seen = (live.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= live["metadata"].get("generation", 1))

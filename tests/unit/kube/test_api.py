@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox.errors import Away
-from sandbox.kube.api import Cluster, ClusterError, title
+from sandbox.kube.api import Cluster, ClusterError
 from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.ports import free_port
 
@@ -113,14 +113,6 @@ def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server
             ask()
 
 
-def test_answer_without_the_requested_key_is_an_error(cluster: Cluster, server: ApiServer) -> None:
-    server.objects["/apis/shop.example/v1"] = server.objects["/api/v1/namespaces/ns/configmaps"] = {"kind": "Status"}
-    with pytest.raises(ClusterError, match="is not an API server"):
-        cluster.list("v1", "ConfigMap", "ns")
-    with pytest.raises(ClusterError, match="is not an API server"):
-        cluster.resources("shop.example/v1")
-
-
 SERVER_OF_A_NUMBER = b"""\
 current-context: a
 contexts: [{name: a, context: {cluster: a, user: a}}]
@@ -146,11 +138,6 @@ def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, content: b
         (tmp_path / "config").write_bytes(content)
     with pytest.raises(ClusterError, match="no usable kubeconfig"):
         Cluster(tmp_path / "config")
-
-
-def test_title_has_kind_namespace_and_name() -> None:
-    assert title(CONFIG_MAP) == "ConfigMap ns/a"
-    assert title({"kind": "Namespace", "metadata": {"name": "n", "namespace": None}}) == "Namespace n"
 
 
 @pytest.mark.security(20)

@@ -14,8 +14,6 @@ from sandbox.kube.workload_status import pods_of
 from sandbox.names import Names
 from tests.support.api_server import ApiServer
 
-PULL: Any = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
-
 
 class OnePerName:
     """A cluster with `pods`, which records what is deleted."""
@@ -35,14 +33,11 @@ class OnePerName:
         self.deleted.append(name)
 
 
-def pod(name: str, revision: str = "old", *, ready: bool = False, seconds: float = 0, **state: Any) -> dict[str, Any]:
+def pod(name: str, revision: str = "old", *, ready: bool = False, seconds: float = 60) -> dict[str, Any]:
     since = (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": since}
-    status = {"name": "db", "restartCount": 0, "ready": ready, "state": state or {"running": {}}}
-    return {
-        "metadata": {"name": name, "labels": {"controller-revision-hash": revision}},
-        "status": {"conditions": [condition], "containerStatuses": [status]},
-    }
+    metadata = {"name": name, "labels": {"controller-revision-hash": revision}}
+    return {"metadata": metadata, "status": {"conditions": [condition]}}
 
 
 def stateful_set(*, replicas: int = 3, updated: int = 0, generation: int = 2, **spec: Any) -> dict[str, Any]:
@@ -61,25 +56,11 @@ def replaced(live: dict[str, Any], *pods: dict[str, Any]) -> list[str]:
     return cluster.deleted
 
 
-def test_only_the_broken_pod_of_the_earlier_revision_is_deleted() -> None:
-    pods = (pod("db-0", ready=True), pod("db-1", **PULL), pod("db-2", "new", **PULL))
-    assert replaced(stateful_set(updated=1), *pods) == ["db-1"]
-
-
-def test_pod_that_runs_is_deleted_once_it_has_not_been_ready_for_long() -> None:
-    pods = (pod("db-0", seconds=5), pod("db-1", seconds=stuck_pods.PATIENCE + 2))
-    assert replaced(stateful_set(replicas=2), *pods) == ["db-1"]
-
-
-def test_pod_that_is_being_deleted_is_left() -> None:
-    leaving = pod("db-0", **PULL)
+def test_pod_of_an_earlier_revision_is_deleted_once_it_has_not_been_ready_for_long() -> None:
+    leaving = pod("db-3")
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert replaced(stateful_set(replicas=1), leaving) == []
-
-
-def test_pod_that_ended_with_its_node_is_left() -> None:
-    ended = pod("db-0", terminated={"exitCode": 255, "reason": "Unknown"})
-    assert replaced(stateful_set(replicas=1), ended) == []
+    pods = (pod("db-0", ready=True), pod("db-1"), pod("db-2", "new"), leaving, pod("db-4", seconds=20))
+    assert replaced(stateful_set(replicas=5, updated=1), *pods) == ["db-1"]
 
 
 @pytest.mark.parametrize(
@@ -94,11 +75,11 @@ def test_pod_that_ended_with_its_node_is_left() -> None:
     ids=["current", "not yet seen", "OnDelete", "below the partition", "Deployment"],
 )
 def test_broken_pod_is_left_where_no_update_waits_for_it(live: dict[str, Any]) -> None:
-    assert replaced(live, pod("db-0", **PULL)) == []
+    assert replaced(live, pod("db-0")) == []
 
 
 def test_refused_deletion_names_the_command() -> None:
-    cluster = OnePerName(pod("db-0", **PULL))
+    cluster = OnePerName(pod("db-0"))
     cluster.refuses = True
     with pytest.raises(ClusterError) as refused:
         stuck_pods.replace(cast("Cluster", cluster), stateful_set(replicas=1), lambda said: None)
