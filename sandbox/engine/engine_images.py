@@ -13,7 +13,6 @@ from docker.errors import APIError
 from docker.utils.build import PatternMatcher, exclude_paths, tar
 
 from sandbox.engine.base import Door, EngineError, translated
-from sandbox.engine.image_pull import Pull
 from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
@@ -79,8 +78,9 @@ class Images(Door):
                     raise EngineError(f"loading {archive.name} failed", details=str(event["error"]))
 
     def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
-        """Pull `name:tag@digest` from its registry; `say` gets the progress, about once a second."""
-        pull, reported = Pull(started=time.monotonic()), 0.0
+        """Pull `name:tag@digest` from its registry; `say` gets what was received, about once a second."""
+        layers: dict[str, tuple[int, int]] = {}
+        reported = time.monotonic()
         name, _, digest = reference.partition("@")
         with translated(f"pulling {name}"):
             # The digest in place of a tag, as the API has no field for both.
@@ -88,11 +88,13 @@ class Images(Door):
                 interruption.check()
                 if "error" in event:
                     raise EngineError(f"pulling {name} failed", details=str(event["error"]))
-                pull.add(event)
-                now = time.monotonic()
-                if now - reported >= 1 and (line := pull.line(now)):
-                    reported = now
-                    say(line)
+                detail = event.get("progressDetail") or {}
+                if event.get("status") == "Downloading" and detail.get("total"):
+                    layers[event["id"]] = (detail["current"], detail["total"])
+                if layers and time.monotonic() - reported >= 1:
+                    reported = time.monotonic()
+                    received, total = (sum(sizes) / 1e6 for sizes in zip(*layers.values(), strict=True))
+                    say(f"{received:.0f} of {total:.0f} MB")
 
     def can_pull(self, reference: str) -> bool:
         """Tell whether a registry has the image `name:tag@digest`, as far as is known after three seconds.
