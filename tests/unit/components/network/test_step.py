@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv6Network
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,9 @@ import pytest
 from sandbox.cli import prompts, up
 from sandbox.cli.options import Call
 from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
-from sandbox.engine import ContainerSpec, EngineError, Network
+from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError
-from sandbox.names import LABEL, OWNER, Home, Names
+from sandbox.names import LABEL, OWNER, Names
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import MustRebuild
 from sandbox.report import Silent
@@ -31,7 +30,7 @@ def bare() -> FakeEngine:
 
 def test_network_is_created_labelled_and_removed(bare: FakeEngine, names: Names) -> None:
     step = NetworkStep(bare, names)
-    assert step.check().state is State.ABSENT
+    assert step.check().state is State.ABSENT and not step.undo()
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert step.check().detail == bare.networks[NETWORK].subnet
@@ -39,10 +38,6 @@ def test_network_is_created_labelled_and_removed(bare: FakeEngine, names: Names)
     assert bare.networks[NETWORK].lower
     assert step.undo()
     assert bare.networks == {}
-
-
-def test_missing_network_has_nothing_to_remove(bare: FakeEngine, names: Names) -> None:
-    assert not NetworkStep(bare, names).undo()
 
 
 @pytest.mark.fault(23)
@@ -54,25 +49,18 @@ def test_a_network_of_another_users_is_used_and_stays(bare: FakeEngine, names: N
     assert NETWORK in bare.networks
 
 
-@pytest.mark.parametrize("labels", [{}, {LABEL: "other"}])
-def test_network_stays_while_users_are_attached(bare: FakeEngine, names: Names, labels: dict[str, str]) -> None:
-    step = NetworkStep(bare, names)
+@pytest.mark.parametrize("ours", [False, True])
+def test_network_stays_while_containers_use_it(bare: FakeEngine, names: Names, ours: bool) -> None:
+    step, labels = NetworkStep(bare, names), names.labels if ours else {}
     step.apply(NoWork())
     bare.run(ContainerSpec(name="guest", image=IMAGE, command=("sleep",), labels=labels, network=NETWORK))
     assert not step.undo()
+    if ours:
+        bare.signal("guest", "SIGTERM")
+        assert not step.undo(), "a stopped container of ours starts again"
     assert NETWORK in bare.networks
     bare.remove_container("guest")
     assert step.undo()
-
-
-def test_network_stays_for_a_stopped_sandbox(bare: FakeEngine, names: Names) -> None:
-    step = NetworkStep(bare, names)
-    step.apply(NoWork())
-    bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
-    bare.signal("other", "SIGTERM")
-    assert not step.undo()
-    bare.start("other")
-    assert bare.boxes["other"].running
 
 
 def test_ipv6_is_enabled_unless_the_network_is_in_use(
@@ -112,32 +100,6 @@ def test_an_engine_without_a_range_left_says_what_helps(names: Names, said: str)
     with pytest.raises(SandboxError) as caught:
         NetworkStep(Exhausted(), names).apply(NoWork())
     assert caught.value.id == "no-subnet" and "docker network prune" in caught.value.fix
-
-
-@pytest.mark.security(22)
-def test_of_two_concurrent_users_the_first_gets_the_name(names: Names, tmp_path: Path) -> None:
-    """Another user makes a network of the name at the same moment → the later one gives way and says so."""
-    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
-
-    class Racing(FakeEngine):
-        mine: Network | None = None
-
-        def create_network(self, name: str, labels: Mapping[str, str], **more: Any) -> None:
-            super().create_network(name, theirs.labels)
-            self.mine = Network(name=name, subnet="172.99.0.0/16", labels=dict(labels), members=frozenset(), id="mine")
-
-        def spare_networks(self, name: str) -> tuple[Network, ...]:
-            return (self.mine,) if self.mine else ()
-
-        def remove_network(self, name: str) -> None:
-            assert name == "mine"
-            self.mine = None
-
-    engine = Racing()
-    with pytest.raises(SandboxError) as caught:
-        NetworkStep(engine, names).apply(NoWork())
-    assert caught.value.id == "name-taken" and engine.mine is None
-    assert not NetworkStep(engine, names).undo() and NETWORK in engine.networks
 
 
 def test_each_sandbox_has_a_network_and_a_range_of_its_own(bare: FakeEngine, names: Names) -> None:
