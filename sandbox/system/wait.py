@@ -1,16 +1,14 @@
-"""Waiting for a state with a deadline, and retrying what may fail for a while."""
+"""Waiting for a state with a deadline."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from sandbox.errors import SandboxError
 from sandbox.system import interruption
 
 SAY_EVERY = 10.0  # seconds
-Result = TypeVar("Result")
 
 
 class WaitTimeout(SandboxError):
@@ -42,27 +40,3 @@ def wait_until(
             said, again = line, now + SAY_EVERY
             say(line)
         sleep(pause)
-
-
-def retry(
-    attempt: Callable[[], Result],
-    *,
-    tries: int,
-    transient: Callable[[Result | Exception], bool],
-    wait: Callable[[int], None],
-) -> Result:
-    """Return the result of `attempt()`, called again while its result, or its error, is `transient`.
-
-    The last of `tries` counts whatever it returns or raises. `wait` gets the number of the failed try, from 0.
-    """
-    for number in range(tries - 1):
-        try:
-            result = attempt()
-        except Exception as error:
-            if not transient(error):
-                raise
-        else:
-            if not transient(result):
-                return result
-        wait(number)
-    return attempt()

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.system import interruption
-from sandbox.system.wait import WaitTimeout, retry, wait_until
+from sandbox.system.wait import WaitTimeout, wait_until
 
 
 class Clock:
@@ -80,44 +80,3 @@ def test_an_interruption_ends_the_waiting() -> None:
         interruption.clear()
     interruption.check()
     interruption.pause(0)
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "waited", "found"),
-    [
-        (["good"], [], "good"),
-        (["busy", OSError(), "good"], [0, 1], "good"),
-        (["busy", "busy", "busy"], [0, 1], "busy"),
-        (["bad"], [], "bad"),
-    ],
-)
-def test_retry_continues_for_transient_failures(outcomes: list[str | Exception], waited: list[int], found: str) -> None:
-    waits: list[int] = []
-    assert retry(Outcomes(outcomes), tries=3, transient=may_pass, wait=waits.append) == found
-    assert waits == waited
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "error"),
-    [([ValueError()], ValueError), (["busy", ValueError()], ValueError), (["busy", OSError(), OSError()], OSError)],
-)
-def test_retry_raises_what_cannot_pass_and_the_last(outcomes: list[str | Exception], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        retry(Outcomes(outcomes), tries=3, transient=may_pass, wait=lambda number: None)
-
-
-def may_pass(found: str | Exception) -> bool:
-    return found == "busy" or isinstance(found, OSError)
-
-
-class Outcomes:
-    """Returns or raises one after the other."""
-
-    def __init__(self, outcomes: list[str | Exception]) -> None:
-        self._left = list(outcomes)
-
-    def __call__(self) -> str:
-        found = self._left.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found
