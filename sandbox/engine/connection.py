@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,11 @@ class Facts:
     cpus: int
     memory: int
     root: Path
-    podman: bool = False
-    limits: bool = True
+    podman: bool
+    limits: bool
 
 
-def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
+def read_facts(info: Mapping[str, Any], *, api: str, local: bool, podman: bool = False) -> Facts:
     options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
     return Facts(
         version=str(info["ServerVersion"]),
@@ -62,6 +62,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         cpus=int(info.get("NCPU") or 0),
         memory=int(info.get("MemTotal") or 0),
         root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
+        podman=podman,
         limits=all(info.get(limit, True) for limit in ("PidsLimit", "MemoryLimit", "CPUShares")),
     )
 
@@ -108,7 +109,7 @@ class Engine(Images, Containers, Networks):
     def facts(self) -> Facts:
         local = self._place is not None and (self._place.socket is not None or self._place.url.startswith("npipe://"))
         with translated("asking about the engine"):
-            return replace(read_facts(self._info, api=self._version, local=local), podman=self._podman)
+            return read_facts(self._info, api=self._version, local=local, podman=self._podman)
 
     @property
     def place(self) -> Endpoint | None:

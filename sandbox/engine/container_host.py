@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from sandbox.engine import Engine, Network
@@ -39,16 +39,6 @@ def joined(engine: Engine, name: str) -> Network:
     return network
 
 
-def free_address(engine: Engine, name: str, first: int = RESERVED) -> str:
-    """Return a free address of the network, near the end of its range; the `first` last ones are left alone."""
-    network = joined(engine, name)
-    members = (engine.container(member) for member in network.members)
-    taken = {member.addresses.get(name) for member in members if member}
-    last = int(IPv4Network(network.subnet).broadcast_address)
-    free = (str(IPv4Address(last - back)) for back in range(first, first + len(taken) + 1))
-    return next(address for address in free if address not in taken)
-
-
 def kept_address(network: Network, place: int) -> str:
     """Return the address at that position before the network's end; empty where the engine may give it to another.
 
@@ -67,10 +57,15 @@ def spare_address(engine: Engine, name: str, first: int = RESERVED) -> str:
     moment, each from another, do not find the same.
     """
     network = joined(engine, name)
-    if LABEL not in network.labels:
-        return free_address(engine, name, first)
-    address = free_address(engine, name, first) if network.lower else ""
-    return address if address and IPv4Address(address) in list(IPv4Network(network.subnet).subnets(2))[-1] else ""
+    is_ours = LABEL in network.labels
+    if is_ours and not network.lower:
+        return ""
+    subnet = IPv4Network(network.subnet)
+    members = (engine.container(member) for member in network.members)
+    taken = {member.addresses.get(name) for member in members if member}
+    backwards = (subnet.broadcast_address - back for back in range(first, first + len(taken) + 1))
+    address = next(address for address in backwards if str(address) not in taken)
+    return "" if is_ours and address not in list(subnet.subnets(2))[-1] else str(address)
 
 
 def gateway(network: Network) -> str:
