@@ -42,9 +42,6 @@ def test_a_file_that_is_no_ca_is_refused(tmp_path: Path, content: bytes | None, 
         file.write_bytes(content)
     with pytest.raises(UsageError, match=word):
         _ = CompanyCa(file).pem
-
-
-def test_endless_device_is_refused_as_ca() -> None:
     with pytest.raises(UsageError, match="/dev/zero cannot be read"):
         _ = CompanyCa(Path("/dev/zero")).pem
 

@@ -54,6 +54,10 @@ def test_context_becomes_current_and_users_own_stay(names: Names, step: ContextS
     assert step.check().state is State.READY
     assert contexts(names) == ["x", "sandbox-demo"]
     assert content(names)["current-context"] == "sandbox-demo"
+    kubeconfig(names.kubeconfig, 7443)
+    assert step.check().state is State.ABSENT, "it is that of an earlier cluster"
+    step.apply(NoWork())
+    assert step.check().state is State.READY and contexts(names) == ["x", "sandbox-demo"]
     assert step.undo()
     assert {key: content(names)[key] for key in before} == before
     assert step.check().state is State.ABSENT
@@ -95,16 +99,6 @@ def test_nodes_are_given_the_system_images_they_lack(names: Names, engine: FakeE
     provider.refused = ("x/traefik:1",)
     with pytest.raises(SandboxError, match="the nodes did not take x/traefik:1"):
         step.apply(NoWork())
-
-
-def test_context_of_an_earlier_cluster_is_replaced(names: Names, step: ContextStep) -> None:
-    step.apply(NoWork())
-    kubeconfig(names.kubeconfig, 7443)
-    assert step.check().state is not State.READY
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert contexts(names) == ["sandbox-demo"]
-    assert "7443" in names.home.kubeconfig.read_text()
 
 
 @pytest.mark.fault(48)

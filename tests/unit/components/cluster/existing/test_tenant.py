@@ -75,10 +75,6 @@ def pod_of(*images: str, **more: Any) -> dict[str, Any]:
     return {"containers": [{"name": f"c{index}", "image": image} for index, image in enumerate(images)], **more}
 
 
-def test_namespaces_are_removed_from_manifests() -> None:
-    assert place(thing("Namespace"), thing("ConfigMap", namespace="demo")) == [thing("ConfigMap")]
-
-
 def test_images_of_the_registry_have_another_name_and_its_secret() -> None:
     wanted = {**pod_of("127.0.0.1:31000/team/app:1", "busybox:1"), "imagePullSecrets": [{"name": "pull"}]}
     spec = pod_of("localhost:5001/team/app:1", "busybox:1")
@@ -97,6 +93,8 @@ def test_pods_of_other_registries_get_no_secret_and_none_twice() -> None:
     assert known["spec"]["imagePullSecrets"] == [{"name": "pull"}]
     (empty,) = place(thing("Pod", spec=pod_of("localhost:5001/a", imagePullSecrets=None)))
     assert empty["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    (without,) = place(thing("Pod", spec=pod_of("localhost:5001/a")), pull_secret=None)
+    assert "imagePullSecrets" not in without["spec"]
 
 
 @pytest.mark.parametrize(
@@ -111,15 +109,6 @@ def test_spec_of_another_form_is_left_to_the_cluster(kind: str, spec: object) ->
     assert place(thing(kind, spec=spec)) == [thing(kind, spec=spec)]
 
 
-def test_ingress_without_rules_gets_the_class_of_the_sandbox() -> None:
-    assert [one["spec"] for one in place(thing("Ingress"), thing("Ingress", "b", spec=None))] == [
-        {"ingressClassName": "sandbox"}
-    ] * 2
-    assert place(thing("Ingress", spec=["x"])) == [thing("Ingress", spec=["x"])]
-    (team,) = place(thing("Pod", spec=pod_of("localhost:5001/a")), pull_secret=None)
-    assert "imagePullSecrets" not in team["spec"]
-
-
 def test_ingresses_have_the_class_that_is_served() -> None:
     metadata = {"name": "a", "annotations": {"kubernetes.io/ingress.class": "nginx", "other": "kept"}}
     (ingress,) = place(
@@ -127,6 +116,9 @@ def test_ingresses_have_the_class_that_is_served() -> None:
     )
     assert ingress["spec"]["ingressClassName"] == "sandbox"
     assert ingress["metadata"]["annotations"] == {"other": "kept"}
+    assert [each["spec"] for each in place(thing("Ingress"), thing("Ingress", "b", spec=None))] == [
+        {"ingressClassName": "sandbox"}
+    ] * 2
 
 
 def test_objects_of_the_whole_cluster_are_refused() -> None:
@@ -136,5 +128,6 @@ def test_objects_of_the_whole_cluster_are_refused() -> None:
 
 
 def test_objects_of_one_name_in_two_namespaces_are_refused() -> None:
+    assert place(thing("Namespace"), thing("ConfigMap", namespace="a")) == [thing("ConfigMap")]
     with pytest.raises(UsageError, match="would be one object"):
         place(thing("ConfigMap", namespace="a"), thing("ConfigMap", namespace="b"))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from sandbox.components.cluster.kind import api_answers
 from sandbox.components.cluster.kind.api_answers import old_news
-from sandbox.kube.api import ClusterError
-from sandbox.names import Names
-from tests.support import api_server
+from sandbox.kube.api import Cluster, ClusterError
 
 BEGUN = datetime(2026, 11, 27, 14, 0, 10, tzinfo=UTC)
 WAITING = {"waiting": {"reason": "ContainerCreating"}}
@@ -48,10 +45,8 @@ class Objects:
 
     def __init__(self, objects: Sequence[dict[str, Any]]) -> None:
         self.objects = objects
-        self.listed: set[str] = set()
 
     def list(self, api_version: str, kind: str) -> list[dict[str, Any]]:
-        self.listed.add(kind)
         if not self.objects:
             raise ClusterError("forbidden")
         return [one for one in self.objects if one["kind"] == kind]
@@ -65,6 +60,7 @@ class Objects:
         ([pod(running(9), node="other"), pod({"terminated": {}})], None),
         ([pod({"terminated": {}}, placed=9)], "Pod shop/web"),
         ([pod({"terminated": {}}, placed=10), pod({"terminated": {}}, node="other", placed=9)], None),
+        ([{**pod(running(9)), "metadata": {"annotations": {"kubernetes.io/config.mirror": "1"}}}], None),
         ([], "forbidden"),
         ([pod(running(10), owner="traefik"), workload("DaemonSet", "traefik", 1)], "DaemonSet shop/traefik"),
         ([pod(running(10), owner="traefik", ready=True), workload("DaemonSet", "traefik", 1)], None),
@@ -79,22 +75,6 @@ class Objects:
     ],
 )
 def test_statuses_from_before_the_start_are_found(objects: list[dict[str, Any]], said: str | None) -> None:
-    assert old_news(Objects(objects), {"node": BEGUN}) == said  # type: ignore[arg-type]  # as much as is asked of one
-
-
-def test_no_status_is_read_if_no_node_was_started() -> None:
-    assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
-
-
-def test_static_pods_are_not_waited_for() -> None:
-    static = pod(running(9))
-    static["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "1"}}
-    assert old_news(Objects([static]), {"node": BEGUN}) is None  # type: ignore[arg-type]
-
-
-def test_wait_for_current_statuses_ends(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    names.folder.mkdir(parents=True)
-    api_server.kubeconfig(names.kubeconfig, 6443)
-    monkeypatch.setattr(api_answers, "NEWS", 0.0)
-    monkeypatch.setattr(api_answers, "old_news", lambda *_: "Pod shop/web")
-    api_answers.await_news(names.kubeconfig, {})
+    cluster = cast("Cluster", Objects(objects))
+    assert old_news(cluster, {"node": BEGUN}) == said
+    assert old_news(cluster, {}) is None

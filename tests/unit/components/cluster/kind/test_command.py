@@ -72,17 +72,6 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_p
     assert not list(tmp_path.glob(".kind-*"))
 
 
-def test_kind_uses_podman_if_that_is_the_engine(programs: Path, tmp_path: Path) -> None:
-    program = install(
-        programs, 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"; exit 1'
-    )
-    kind = Kind(program, "sandbox.demo", podman="unix:///run/podman.sock")
-    lines: list[str] = []
-    with pytest.raises(ToolFailed):
-        kind.create("demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
-    assert lines == ["unix:///run/podman.sock podman sandbox.demo"]
-
-
 def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, tmp_path: Path) -> None:
     program = install(programs, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
     kind = Kind(program, "sandbox")
@@ -97,6 +86,9 @@ def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, t
         kind.delete("sandbox-demo")
     with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
         kind.kubeconfig("sandbox-demo", tmp_path)
+    script = 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"'
+    podman = Kind(install(programs, script), "sandbox.demo", podman="unix:///run/podman.sock")
+    assert created(podman, tmp_path) == ["unix:///run/podman.sock podman sandbox.demo"]
 
 
 def test_kubeconfig_export_leaves_no_files(programs: Path, tmp_path: Path) -> None:

@@ -44,21 +44,10 @@ users: [{{name: {name}, user: {{client-certificate-data: CERT, client-key-data: 
 PROXIES = Proxies(https="http://proxy.example.com:3128")
 
 
-def test_every_node_that_runs_and_nothing_else_of_kind(engine: FakeEngine, names: Names) -> None:
-    nodes = InMemory(engine)
-    nodes.add(names, names.node, "control-plane")
-    nodes.add(names, f"{names.cluster}-worker")
-    nodes.add(names, f"{names.cluster}-worker2").running = False
-    nodes.add(names, f"{names.cluster}-external-load-balancer", "external-load-balancer")
-    nodes.add(names.home.sandbox("other"), "other-control-plane", "control-plane")
-    assert kind_provider.nodes(engine, names).running() == (names.node, f"{names.cluster}-worker")
-
-
 class Playing(Kind):
     """A kind whose clusters are containers in memory; `broken` ones come to their node and no further."""
 
     broken = False
-
     workers = 0
 
     def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
@@ -133,6 +122,8 @@ def test_cluster_is_created_stopped_started_and_deleted(provider: KindProvider, 
     assert provider.standing() is Standing.STOPPED
     provider.start(print)
     assert provider.standing() is Standing.RUNNING
+    (names.folder / f"{SCRATCH}x").mkdir()  # of a kind that was killed
+    (names.folder / f"{SCRATCH}x" / "docker").touch()
     assert provider.delete() and not provider.delete()
     assert provider.standing() is Standing.ABSENT
     assert not names.folder.exists()
@@ -147,14 +138,6 @@ def test_cluster_whose_port_does_not_arrive_is_an_error(provider: KindProvider, 
     with pytest.raises(SandboxError, match=r"no port .* answers at 127\.0\.0\.1:40001") as caught:
         provider.create(lambda line: prepared(line) if "Starting" in line else None, print)
     assert caught.value.id == "engine-ports"
-
-
-def test_delete_removes_temporary_files_of_a_killed_start(provider: KindProvider, names: Names) -> None:
-    made(provider)
-    (names.folder / f"{SCRATCH}x").mkdir()
-    (names.folder / f"{SCRATCH}x" / "docker").touch()
-    provider.delete()
-    assert not names.folder.exists()
 
 
 def test_kubelet_of_a_failed_cluster_is_asked_why(
@@ -234,8 +217,13 @@ def test_expected_and_existing_nodes_are_all_listed(engine: FakeEngine, names: N
     three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
     expected = (names.node, f"{names.cluster}-worker", f"{names.cluster}-worker2")
     assert three.nodes.every() == expected
-    InMemory(engine).add(names, f"{names.cluster}-by-hand")
+    nodes = InMemory(engine)
+    nodes.add(names, f"{names.cluster}-by-hand")
+    nodes.add(names, f"{names.cluster}-worker2").running = False
+    nodes.add(names, f"{names.cluster}-external-load-balancer", "external-load-balancer")
+    nodes.add(names.home.sandbox("other"), "other-control-plane", "control-plane")
     assert three.nodes.every() == (names.node, f"{names.cluster}-by-hand", *expected[1:])
+    assert three.nodes.running() == (f"{names.cluster}-by-hand",)
 
 
 def test_pods_of_the_nodes_network_find_other_nodes_by_name(engine: FakeEngine, three: KindProvider) -> None:
@@ -417,12 +405,8 @@ def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provide
     engine.programs["systemctl"] = systemctl
     provider.start(print)
     assert ["systemctl", "start", "containerd", "kubelet"] in told
-
-
-def test_node_whose_kubelet_is_stopped_is_drift(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
-    made(provider)
     engine.programs["sh"] = lambda box, argv: (int("kubelet" in argv[2]), "")
-    assert provider.drift() == f"the kubelet of {names.node} is stopped"
+    assert provider.drift() == f"the kubelet of {provider.names.node} is stopped"
 
 
 def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, three: KindProvider) -> None:
