@@ -57,7 +57,7 @@ def test_network_stays_while_containers_use_it(bare: FakeEngine, names: Names, o
     assert not step.undo()
     if ours:
         bare.signal("guest", "SIGTERM")
-        assert not step.undo(), "a stopped container of ours starts again"
+        assert not step.undo(), "a stopped container of the sandbox starts again"
     assert NETWORK in bare.networks
     bare.remove_container("guest")
     assert step.undo()
