@@ -32,22 +32,6 @@ def port_of(listener: socket.socket) -> int:
     return port
 
 
-def test_a_port_is_free_until_a_user_listens(listener: socket.socket) -> None:
-    assert host_network.is_free("127.0.0.1", free_port())
-    assert not host_network.is_free("127.0.0.1", port_of(listener))
-    assert not host_network.is_free("0.0.0.0", port_of(listener))  # noqa: S104
-
-
-@pytest.fixture
-def unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who may open no port, as others than root may not those below 1024."""
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(socket.socket, "bind", refuse)
-
-
 @pytest.mark.parametrize(
     ("server", "wanted", "free"),
     [
@@ -61,38 +45,39 @@ def unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
         ("::ffff:127.0.0.1", "127.0.0.1", False),
     ],
 )
-def test_taken_port_is_not_free_for_who_may_not_open_it(
-    request: pytest.FixtureRequest, server: str, wanted: str, free: bool
+def test_port_is_free_until_a_program_listens(
+    monkeypatch: pytest.MonkeyPatch, server: str, wanted: str, free: bool
 ) -> None:
+    """Also for a user who may open no port, as others than root may not those below 1024."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
     with closing(socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET)) as taken:
         taken.bind((server, 0))
         taken.listen()
         port = port_of(taken)
-        request.getfixturevalue("unprivileged")
+        assert host_network.is_free(wanted, port) is free
+        monkeypatch.setattr(socket.socket, "bind", refuse)
         assert host_network.is_free(wanted, port) is free
     assert host_network.is_free(wanted, port)
 
 
-def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
+def test_the_holder_is_this_very_process(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     found = host_network.holder(port_of(listener))
     assert found
     assert found.pid == os.getpid()
     assert "python" in found.command
     assert f"{found.name} (pid {found.pid}): " in str(found)
     assert host_network.holder(free_port()) is None
+    with socket.create_connection(listener.getsockname()) as client:
+        assert host_network.holder(client.getsockname()[1]) is None, "it is only connected to"
 
-
-def test_holder_that_has_ended_meanwhile_is_none(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
     def gone(pid: int) -> None:
         raise psutil.NoSuchProcess(pid)
 
     monkeypatch.setattr(psutil, "Process", gone)
-    assert host_network.holder(port_of(listener)) is None
-
-
-def test_a_port_that_is_only_connected_to_has_no_holder(listener: socket.socket) -> None:
-    with socket.create_connection(listener.getsockname()) as client:
-        assert host_network.holder(client.getsockname()[1]) is None
+    assert host_network.holder(port_of(listener)) is None, "it ended meanwhile"
 
 
 @pytest.mark.parametrize(
@@ -124,9 +109,6 @@ def test_an_address_without_its_family_is_not_supported(monkeypatch: pytest.Monk
     assert host_network.is_supported("127.0.0.1")
 
 
-Interface = SimpleNamespace
-
-
 def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
     interfaces = {
         "wan0": "8.8.4.4",
@@ -137,10 +119,12 @@ def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) 
         "usb0": "169.254.3.4",
         "eth1": "10.9.9.9",
     }
-    rows = {name: [Interface(family=socket.AF_INET, address=address)] for name, address in interfaces.items()}
-    rows["wlan0"].append(Interface(family=socket.AF_INET6, address="fe80::1%wlan0"))
+    rows = {name: [SimpleNamespace(family=socket.AF_INET, address=address)] for name, address in interfaces.items()}
+    rows["wlan0"].append(SimpleNamespace(family=socket.AF_INET6, address="fe80::1%wlan0"))
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: rows)
-    monkeypatch.setattr(psutil, "net_if_stats", lambda: {name: Interface(isup=name != "eth1") for name in interfaces})
+    monkeypatch.setattr(
+        psutil, "net_if_stats", lambda: {name: SimpleNamespace(isup=name != "eth1") for name in interfaces}
+    )
     found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
     assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
 
