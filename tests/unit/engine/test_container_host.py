@@ -25,15 +25,8 @@ def test_a_spare_address_leaves_the_first_ones_to_nodes(names: Names, labelled: 
     engine = FakeEngine("image:1")
     engine.create_network(NETWORK, names.labels if labelled else {}, halved=halved)
     assert spare_address(engine, NETWORK) == found
-
-
-def test_a_spare_address_is_none_of_those_for_services(names: Names) -> None:
-    engine = FakeEngine("image:1")
     engine.networks[NETWORK] = FakeNetwork("172.30.0.0/28", names.labels, lower="172.30.0.0/29")
-    assert spare_address(engine, NETWORK) == ""
-
-
-def test_without_the_network_there_is_none(names: Names) -> None:
+    assert spare_address(engine, NETWORK) == "", "Services have the others"
     with pytest.raises(SandboxError, match="no network sandbox"):
         host_address(FakeEngine(), NETWORK, names.node)
 

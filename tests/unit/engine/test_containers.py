@@ -117,11 +117,8 @@ def listing() -> Engine:
     return engine_of(SimpleNamespace(containers=lambda **_: listed, inspect_container=inspect))
 
 
-def test_container_removed_after_the_list_is_left_out() -> None:
+def test_container_that_is_being_removed_is_left_out_of_lists() -> None:
     assert [container.id for container in listing().containers("label")] == ["9fb2", "7c"]
-
-
-def test_a_list_leaves_out_what_is_being_removed() -> None:
     assert [container.name for container in listing().listed()] == ["box", "renamed"]
 
 
@@ -131,22 +128,14 @@ def executing(*ends: Mapping[str, object], stream: bytes = b"") -> Engine:
     return engine_of(Api(exec_create={"Id": "1"}, exec_inspect=list(ends), **raw))
 
 
-def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_has_the_output_of_both_streams_and_its_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("sandbox.system.interruption.pause", pauses.append)
     running = {"Running": True, "ExitCode": None}
-    engine = executing(running, running, {"Running": False, "ExitCode": 7})
-    assert engine.execute("box", ["true"]) == (7, "")
-    assert len(pauses) == 2
-
-
-def test_output_is_what_both_streams_contain() -> None:
     stream = b"\1\0\0\0\0\0\0\5START" + b"\2\0\0\0\0\0\1\0" + b"x" * 256
-    engine = executing({"Running": False, "ExitCode": 0}, stream=stream)
-    assert engine.execute("box", ["true"]) == (0, "START" + "x" * 256)
-
-
-def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:
+    engine = executing(running, running, {"Running": False, "ExitCode": 7}, stream=stream)
+    assert engine.execute("box", ["true"]) == (7, "START" + "x" * 256)
+    assert len(pauses) == 2
     with pytest.raises(EngineError, match="running true in box failed"):
         executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
 
@@ -176,39 +165,20 @@ def test_label_of_another_user_is_no_port(said: str) -> None:
     assert found.published == {80: frozenset({Bind("127.0.0.1", 8080)})}
 
 
-def test_podman_without_root_says_so_in_a_field_of_its_own(podman: Engine) -> None:
+def test_answers_of_podman_mean_what_those_of_docker_mean(podman: Engine) -> None:
     assert podman.facts().rootless
-
-
-def test_publisher_is_found_without_a_filter_for_ports(podman: Engine) -> None:
-    assert podman.publisher(8080) == "box"
-    assert podman.publisher(8081) is None
-
-
-def test_restart_policy_that_cannot_change_is_let_be(podman: Engine) -> None:
-    podman.keep_stopped("box")
+    assert podman.publisher(8080) == "box" and podman.publisher(8081) is None
     podman.keep_stopped("box")
     with pytest.raises(EngineError, match="no such container"):
         podman.keep_stopped("none")
-
-
-def test_network_of_a_container_has_its_own_name(podman: Engine) -> None:
-    found = podman.container("box")
-    assert found is not None and found.network == "sandbox"
-    assert found.attached == {"sandbox": ""}, "its id is not told"
-
-
-def test_container_like_another_has_its_network_and_limits(podman: Engine) -> None:
+    container, network = podman.container("box"), podman.network("sandbox")
+    assert container and (container.network, container.attached) == ("sandbox", {"sandbox": ""})
+    assert network and (network.subnet, network.lower) == ("10.89.0.0/24", "10.89.0.0/25")
     podman.run_another("box-2", "box", {})
     (made,) = Podman.made
     host = made["HostConfig"]
     assert isinstance(host, dict) and host["NetworkMode"] == "sandbox"
     assert host["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": 2048}]
-
-
-def test_half_that_containers_have_addresses_of_is_told(podman: Engine) -> None:
-    found = podman.network("sandbox")
-    assert found is not None and (found.subnet, found.lower) == ("10.89.0.0/24", "10.89.0.0/25")
 
 
 class Slow(Podman):

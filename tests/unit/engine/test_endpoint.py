@@ -83,6 +83,9 @@ def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> No
 def test_config_without_a_context_means_the_default(user: Path, content: str) -> None:
     current(user, content)
     assert endpoint.find({}, user) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")
+    (user / ".docker" / "config.json").unlink()
+    os.mkfifo(user / ".docker" / "config.json")
+    assert endpoint.find({}, user).origin == "the default socket"
 
 
 @pytest.mark.parametrize(
@@ -121,9 +124,3 @@ def test_fix_for_an_engine_that_is_off_fits_its_tool(url: str, origin: str, fix:
     """An engine of Colima, Desktop, OrbStack, Rancher, rootless or remote that is off → how that one is started."""
     error = unreachable("Connection refused", Endpoint(url, origin))
     assert fix in error.fix and origin in error.details
-
-
-def test_pipe_in_place_of_the_config_names_no_context(user: Path) -> None:
-    (user / ".docker").mkdir()
-    os.mkfifo(user / ".docker" / "config.json")
-    assert endpoint.find({}, user).origin == "the default socket"

@@ -49,9 +49,6 @@ def test_an_owner_is_a_user_id_and_a_state_folder(ann: Home, bob: Home) -> None:
     assert mine and replace(mine, user="renamed") == mine and replace(mine, uid="4711") != mine
     assert labelled.is_ours(ann.sandbox("demo").labels, ann) and not labelled.is_ours(ann.sandbox("demo").labels, bob)
     assert not labelled.is_ours({}, ann) and not labelled.is_ours(None, ann)
-
-
-def test_without_an_owner_what_the_state_folder_knows_is_ours(ann: Home, bob: Home) -> None:
     ann.sandbox("demo").keys.mkdir(parents=True)
     assert labelled.is_ours({LABEL: "demo"}, ann) and not labelled.is_ours({LABEL: "demo"}, bob)
     assert "unknown owner" in labelled.whose({LABEL: "demo"})
