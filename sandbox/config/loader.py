@@ -39,8 +39,9 @@ def load(
     *,
     create: str = "create it, or name another file",
     amend: Amend = lambda source: source,
+    folder: Path | None = None,
 ) -> M:
-    """Return the document in the file `path` as a `model`.
+    """Return the document in the file `path` as a `model`; relative paths in it are taken from `folder`.
 
     Raises BadFile, with `create` as fix for a missing file. `amend` adds values from other sources, before all are
     validated at once. Raises UsageError where only those are wrong.
@@ -66,10 +67,17 @@ def load(
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise BadFile(f"{origin}:{line}: not UTF-8 text", details=str(error), fix="save it as UTF-8") from error
-    return parse(text, model, origin=origin, amend=amend)
+    return parse(text, model, origin=origin, amend=amend, folder=folder)
 
 
-def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda source: source) -> M:
+def parse(
+    text: str,
+    model: type[M],
+    *,
+    origin: str,
+    amend: Amend = lambda source: source,
+    folder: Path | None = None,
+) -> M:
     """Return the document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
     if len(text) > MAX_SIZE:
         raise _error(origin, "", [TOO_LARGE])
@@ -84,17 +92,17 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda sourc
         line = source.places["services",].line
         fault = Fault(line, "this is a Compose file", "rename it to compose.yaml, and run `sandbox init`")
         raise _error(origin, text, [fault])
-    return validated(amend(source), model, origin=origin, text=text)
+    return validated(amend(source), model, origin=origin, text=text, folder=folder)
 
 
-def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
+def validated(source: Source, model: type[M], *, origin: str, text: str = "", folder: Path | None = None) -> M:
     """Return the data of `source`, whose text is `text`, as a `model`. Raises UsageError.
 
     JSON's rules apply, not Python's: a strict model still accepts a list for a tuple and text for a path.
     """
     try:
         try:
-            document = model.model_validate_json(json.dumps(source.data))
+            document = model.model_validate_json(json.dumps(source.data), context=folder)
         except ValidationError as error:
             unwritten = blanks(error, source)
             if not unwritten:
@@ -104,7 +112,7 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "") ->
                 for parent in parents:
                     target = target[parent]
                 del target[key]
-            document = model.model_validate_json(json.dumps(source.data))
+            document = model.model_validate_json(json.dumps(source.data), context=folder)
         placed = getattr(document, "placed", None)
         return placed(source.origins(origin)) if placed else document
     except ValidationError as error:

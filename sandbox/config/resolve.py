@@ -13,8 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from sandbox.config import loader
 from sandbox.config.checkout import Checkout, of_folder, own_name
-from sandbox.config.schema import KeyPairFiles, Spec
-from sandbox.config.schema.apply_schema import below
+from sandbox.config.schema import Spec
 from sandbox.config.schema.values import as_name, is_domain
 from sandbox.config.yaml_source import Giver, Source, ValueOrigin
 from sandbox.config.yaml_text import KeyPath
@@ -58,18 +57,19 @@ def load(
     override is its name, `naming` chooses it: from the base name, and from the one of its own that a worktree has.
     """
     checkout = Checkout(called) if called else of_folder(Path(os.path.abspath(path.parent)))  # noqa: PTH100  # keeps links
+    # The same from wherever the file is named: without `..`, unless of a link.
+    folder = path.parent.absolute()
+    plain = Path(os.path.normpath(folder))
     spec = loader.load(
         path,
         Spec,
+        folder=plain if plain.exists() and plain.samefile(folder) else folder,
         create="`sandbox init` writes one; -f FILE names another",
         amend=lambda source: _overridden(_named(source, checkout, overrides, naming), overrides),
     )
     if not spec.says("name"):
         raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
-    # The same from wherever the file is named: without `..`, unless of a link.
-    folder = path.parent.absolute()
-    plain = Path(os.path.normpath(folder))
-    return _absolute(spec, plain if plain.exists() and plain.samefile(folder) else folder)
+    return spec
 
 
 def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:
@@ -139,26 +139,3 @@ def _overridden(source: Source, overrides: Sequence[Override]) -> Source:
     for override in overrides:
         source = source.merged(override.path, override.value, Giver.OPTION, override.option)
     return source
-
-
-def _absolute(spec: Spec, folder: Path) -> Spec:
-    certs, registry, network, cluster = spec.certs, spec.registry, spec.network, spec.cluster
-    default = certs.default and KeyPairFiles(cert=folder / certs.default.cert, key=folder / certs.default.key)
-    storage = registry.storage and folder / registry.storage
-    ca = folder / network.ca if isinstance(network.ca, Path) else network.ca
-    mounts = tuple(mount.model_copy(update={"host": folder / mount.host}) for mount in cluster.mounts)
-    return spec.model_copy(
-        update={
-            "certs": certs.model_copy(update={"default": default}),
-            "registry": registry.model_copy(update={"storage": storage}),
-            "network": network.model_copy(update={"ca": ca}),
-            "cluster": cluster.model_copy(update={"mounts": mounts}),
-            "credentials": tuple(
-                entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
-                for entry in spec.credentials
-            ),
-            "push": folder / spec.push if spec.push else None,
-            "addons": tuple(addon.below(folder) for addon in spec.addons),
-            "apply": tuple(below(folder, item) for item in spec.apply),
-        }
-    )

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.support.sources import PACKAGE, nodes
 
 TESTS = Path(__file__).parent.parent
@@ -42,7 +40,6 @@ def reads_environment(node: ast.AST) -> bool:
 
 
 def asks_for_provider(node: ast.AST) -> bool:
-    """Whether the code compares a provider's name, or asks what class a provider has."""
     if isinstance(node, ast.Compare):
         return any(isinstance(one, ast.Attribute) and one.attr == "provider" for one in (node.left, *node.comparators))
     return False
@@ -54,13 +51,6 @@ def constructs_step(node: ast.AST) -> bool:
 
 def having(predicate: Callable[[ast.AST], bool]) -> set[str]:
     return {path for path, node in nodes() if predicate(node)}
-
-
-@pytest.mark.parametrize(
-    "source", ["os.environ.get('A')", "os.environ['A']", "{**os.environ}", "os.getenv('A')", "f(x=os.environ)"]
-)
-def test_reader_of_the_environment_is_noticed(source: str) -> None:
-    assert any(map(reads_environment, ast.walk(ast.parse(source))))
 
 
 def test_environment_is_read_in_cli_and_a_few_places() -> None:
@@ -95,17 +85,6 @@ def test_names_of_tests_begin_with_a_subject_and_are_short() -> None:
         if len(name) > LONGEST_TEST_NAME or RIDDLE.match(name)
     ]
     assert names == []
-
-
-def imports_of(package: str, tree: ast.Module) -> set[str]:
-    """Everything that is imported from the package or from below it."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{package}."):
-            found |= {f"{node.module}.{one.name}" for one in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {one.name for one in node.names if f"{one.name}.".startswith(f"{package}.")}
-    return found
 
 
 def test_module_names_are_used_once_but_for_common_parts() -> None:

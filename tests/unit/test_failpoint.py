@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -42,12 +38,8 @@ def disarmed() -> Iterator[None]:
 )
 def test_failpoint_is_parsed(text: str, meant: Failpoint) -> None:
     assert Failpoint.parse(text) == meant
-
-
-@pytest.mark.parametrize("text", ["cluster", "cluster:later:kill", "cluster:during=0:kill", "cluster:before:explode"])
-def test_invalid_failpoint_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not STEP:"):
-        Failpoint.parse(text)
+        Failpoint.parse(f"{text}:explode")
 
 
 def _writes(folder: Path, name: str, work: Work | None = None) -> None:
@@ -81,37 +73,8 @@ def test_failpoint_fires_in_its_phase_of_its_step(tmp_path: Path, moment: str, m
     walk()
 
 
-def test_a_full_disk_is_what_the_system_would_say() -> None:
-    failpoint.arm(Failpoint.parse("a:before:enospc"))
-    with pytest.raises(OSError, match="No space left") as caught, failpoint.around("a"):
-        pass
-    assert caught.value.errno == errno.ENOSPC
-
-
-@pytest.mark.parametrize(
-    ("action", "number"),
-    [("kill", signal.SIGKILL), ("term", signal.SIGTERM), ("hup", signal.SIGHUP), ("interrupt", signal.SIGINT)],
-)
-def test_signals_are_real_ones(action: str, number: signal.Signals) -> None:
-    script = f"""
-import time
-from tests.support import failpoint
-failpoint.arm(failpoint.Failpoint.parse("a:after:{action}"))
-with failpoint.around("b"):
-    pass
-with failpoint.around("a"):
-    print("inside", flush=True)
-time.sleep(60)
-"""
-    ran = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ, timeout=60)
-    assert (ran.returncode, ran.stdout) == (-number, "inside\n")
-
-
-def test_doors_are_modules() -> None:
-    assert [name for name in failpoint.DOORS if find_spec(name) is None] == []
-
-
 def test_doors_are_all_parts_of_the_engine_that_change_something() -> None:
     parts = {one.__module__ for one in Engine.__mro__} - {"builtins"}
     asking = {f"sandbox.engine.{name}" for name in ("base", "connection")}
     assert parts - failpoint.DOORS == asking
+    assert [name for name in failpoint.DOORS if find_spec(name) is None] == []

@@ -20,12 +20,6 @@ def test_the_cause_is_what_the_system_said(ask: Callable[[str], object]) -> None
     assert cause(caught.value) == "Connection refused"
 
 
-def test_unknown_name_is_reported() -> None:
-    with pytest.raises(requests.RequestException) as caught:
-        requests.get("http://nosuch.invalid/", timeout=5)
-    assert "name" in cause(caught.value).lower() and "Pool" not in cause(caught.value)
-
-
 def test_unwrapped_exception_keeps_its_message() -> None:
     assert cause(ValueError("no such thing")) == "no such thing"
     assert cause(FileNotFoundError(2, "No such file or directory")) == "No such file or directory"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -82,7 +81,9 @@ class RemoteChart(Release):
     )
     version: Annotated[str, *_VERSION] = Field(description="The chart's version, such as 6.9.0.")
     lock: LocalPath = Field(
-        default=Path("charts.lock.yaml"), description="The file that keeps the digests of such archives."
+        default=Path("charts.lock.yaml"),
+        validate_default=True,
+        description="The file that keeps the digests of such archives.",
     )
 
     @model_validator(mode="after")
@@ -112,31 +113,19 @@ AnyChart = Chart | RemoteChart
 Item = Path | Kustomization | AnyChart
 
 
-def below(folder: Path, item: Item) -> Item:
-    """Return the item with absolute paths, its relative ones taken from `folder`."""
-    match item:
-        case Path():
-            return folder / item
-        case Kustomization():
-            return item.model_copy(update={"kustomize": folder / item.kustomize})
-    key = "chart" if isinstance(item, Chart) else "lock"
-    values = tuple(folder / file for file in item.values)
-    return item.model_copy(update={key: folder / getattr(item, key), "values": values})
-
-
 def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
-    return tuple(path for item in items for path in _paths(item))
-
-
-def _paths(item: Item) -> tuple[Path, ...]:
-    match item:
-        case Path():
-            return (item,)
-        case Kustomization():
-            return (item.kustomize,)
-        case Chart():
-            return (item.chart, *item.values)
-    return item.values
+    result: list[Path] = []
+    for item in items:
+        match item:
+            case Path():
+                result.append(item)
+            case Kustomization():
+                result.append(item.kustomize)
+            case Chart():
+                result += (item.chart, *item.values)
+            case RemoteChart():
+                result += item.values
+    return tuple(result)
 
 
 def _kind(value: Any) -> str:
@@ -173,12 +162,6 @@ class Addon(Document):
     @property
     def name(self) -> str:
         return Path(self.addon).name
-
-    def below(self, folder: Path) -> Addon:
-        """Return the addon with its own folder, if it has one, as an absolute path."""
-        if "/" not in self.addon:
-            return self
-        return self.model_copy(update={"addon": os.path.normpath(folder / self.addon)})
 
 
 Addons = tuple[Annotated[Addon, short_form("addon")], ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo
 
 from sandbox.config import yaml_text
 from sandbox.config.model import matching, text_schema
@@ -21,7 +22,7 @@ from sandbox.config.problems import Misfits, Unfit
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 SERVICE_PORT = rf"{LABEL}/{LABEL}(:([0-9]{{1,5}}|{LABEL}))?"  # a name of a port is a label too
-UPSTREAM_HOST = rf"{SUBDOMAIN}|\[[0-9a-f:.]+\]"
+_HOST_PORT = rf"{SUBDOMAIN}(:[0-9]+)?"
 _COUNT = r"(0|[1-9][0-9]*)"
 # v1.36 means any patch of it. A number without the v could be 1.4 for 1.40.
 RELEASE = rf"(v{_COUNT}\.{_COUNT}(\.{_COUNT})?|{_COUNT}\.{_COUNT}\.{_COUNT})"
@@ -42,7 +43,6 @@ MAX_DOMAIN = 189  # leaves room for one more label of 63 in the 253 of a host na
 
 
 def checked_name(value: str) -> str:
-    """Return the name of a sandbox. Raises ValueError for what cannot be one."""
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
         meant = as_name(value)
         raise Unfit(
@@ -67,7 +67,7 @@ def _subdomain(value: str) -> str:
 
 
 def _in_ascii(value: str) -> str:
-    """Return how DNS has a name with other letters (RFC 5890), for an error."""
+    # as DNS has it (RFC 5890)
     with suppress(UnicodeError):
         if not value.isascii():
             return f", such as {value.encode('idna').decode()}"
@@ -80,48 +80,19 @@ def _host(value: str) -> str:
     return _subdomain(value)
 
 
-def _require_port(text: str) -> None:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise ValueError(f"must have a port from 1 to 65535, not '{text}'")
-
-
-def _registry(value: str) -> str:
-    host, colon, port = value.partition(":")
-    if len(host) > 253 or not re.fullmatch(rf"{SUBDOMAIN}(:[0-9]+)?", value):
-        raise ValueError(
-            "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
-            "without scheme, path or *"
-        )
-    if colon:
-        _require_port(port)
-    return value
-
-
-def _upstream(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not re.fullmatch(UPSTREAM_HOST, host):
-        raise ValueError("must be HOST:PORT, such as localhost:3000")
-    _require_port(port)
-    return value
-
-
-def _service_port(value: str) -> str:
-    if not re.fullmatch(SERVICE_PORT, value):
-        raise ValueError("must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT, such as shop/db:5432")
-    if (port := value.partition(":")[2]).isdigit():
-        _require_port(port)
+def _port(value: str) -> str:
+    _, colon, port = value.rpartition(":")
+    if colon and port.isdigit() and not 0 < int(port) < 65536:
+        raise ValueError(f"must have a port from 1 to 65535, not '{port}'")
     return value
 
 
 def _registry_url(value: str) -> str:
-    scheme, separator, name = value.rpartition("://")
-    host, colon, port = name.partition(":")
-    named = "." in host or colon or host == "localhost"  # else it would be part of a name on Docker Hub
-    if (separator and scheme not in ("http", "https")) or not named or not re.fullmatch(SUBDOMAIN, host):
+    host = value.rpartition("://")[2]
+    # A single label would be part of a name on Docker Hub.
+    if not re.fullmatch(rf"(https?://)?{_HOST_PORT}", value) or not ("." in host or ":" in host or host == "localhost"):
         raise ValueError("must be HOST or HOST:PORT as in image names, with http:// before it where there is no TLS")
-    if colon:
-        _require_port(port)
-    return value
+    return _port(value)
 
 
 def _mirror(value: str) -> str:
@@ -164,12 +135,6 @@ def is_domain(value: object) -> bool:
 def _number_as_text(value: Any) -> Any:
     # So that the error says what is missing, not to put it in quotes.
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _release(value: str) -> str:
-    if not re.fullmatch(RELEASE, value):
-        raise ValueError("must be a Kubernetes version such as v1.36 or v1.36.3")
-    return "v" + value.removeprefix("v")
 
 
 def _node_path(value: str) -> str:
@@ -240,14 +205,15 @@ def proxy_fault(url: str, schemes: Sequence[str] = PROXY_SCHEMES) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host`, a name or an address, is the machine itself for anyone who connects to it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _path(value: Any) -> Any:
+def _path(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, Path) and info.mode == "json":  # a default
+        return str(value)
     if isinstance(value, str):
         if not value.strip() or "\0" in value:
             raise ValueError("must be a path, not empty")
@@ -258,12 +224,18 @@ def _path(value: Any) -> Any:
     return value
 
 
-def _addon(value: Any) -> Any:
-    if not isinstance(value, str):
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    """Return a path that is relative to the file's folder, which is the context, as an absolute one."""
+    return info.context / path if info.context else path
+
+
+def _addon(value: str, info: ValidationInfo) -> str:
+    if "/" not in value:
+        if not re.fullmatch(LABEL, value):
+            raise ValueError("must be the name of an addon, or a folder with one such as ./my-addon")
         return value
-    if "/" not in value and not re.fullmatch(LABEL, value):
-        raise ValueError("must be the name of an addon, or a folder with one such as ./my-addon")
-    return _path(value)
+    path = _absolute(Path(_path(value, info)), info)
+    return os.path.normpath(path) if info.context else value
 
 
 def _auto(value: Any) -> Any:
@@ -299,19 +271,29 @@ Address = Annotated[str, AfterValidator(_address), text_schema(anyOf=[{"format":
 PodAddress = Annotated[str, AfterValidator(_pod_address), text_schema(format="ipv4")]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), text_schema(format="uri")]
 Host = Annotated[str, AfterValidator(_host), text_schema(pattern=f"^{SUBDOMAIN}$")]
-RegistryHost = Annotated[str, AfterValidator(_registry), text_schema(pattern=rf"^{SUBDOMAIN}(:[0-9]+)?$")]
-Upstream = Annotated[str, AfterValidator(_upstream), text_schema(pattern=rf"^({UPSTREAM_HOST}):[0-9]+$")]
-ServicePort = Annotated[str, AfterValidator(_service_port), text_schema(pattern=f"^{SERVICE_PORT}$")]
-RegistryUrl = Annotated[
+RegistryHost = Annotated[
     str,
-    AfterValidator(_registry_url),
-    text_schema(pattern=rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"),
+    *matching(
+        _HOST_PORT,
+        "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
+        "without scheme, path or *",
+    ),
+    AfterValidator(_port),
 ]
-_MirroredHost = Annotated[str, AfterValidator(_mirrored_host), text_schema(pattern=rf"^{SUBDOMAIN}(:[0-9]+)?$")]
-_Mirror = Annotated[
+Upstream = Annotated[
     str,
-    AfterValidator(_mirror),
-    text_schema(pattern=rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"),
+    *matching(rf"({SUBDOMAIN}|\[[0-9a-f:.]+\]):[0-9]+", "must be HOST:PORT, such as localhost:3000"),
+    AfterValidator(_port),
+]
+ServicePort = Annotated[
+    str,
+    *matching(SERVICE_PORT, "must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT, such as shop/db:5432"),
+    AfterValidator(_port),
+]
+RegistryUrl = Annotated[str, AfterValidator(_registry_url), text_schema(pattern=rf"^(https?://)?{_HOST_PORT}$")]
+_MirroredHost = Annotated[str, AfterValidator(_mirrored_host), text_schema(pattern=f"^{_HOST_PORT}$")]
+_Mirror = Annotated[
+    str, AfterValidator(_mirror), text_schema(pattern=rf"^{_HOST_PORT}(/[a-z0-9]+([._/-][a-z0-9]+)*)?$")
 ]
 # One is docker.io's; several are each of the registry before it.
 Mirrors = Annotated[
@@ -323,19 +305,17 @@ Duration = Annotated[
     BeforeValidator(_number_as_text),
     *matching("[1-9][0-9]{0,3}[mh]", "must be minutes or hours, such as 30m or 2h"),
 ]
-LocalPath = Annotated[Path, BeforeValidator(_path)]
+LocalPath = Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)]
 NodePath = Annotated[str, AfterValidator(_node_path), text_schema(pattern="^/.+")]
 FeatureGate = Annotated[
     str, *matching("[A-Z][A-Za-z0-9]*", "must be the name of a feature gate, such as ContainerCheckpoint, not '{}'")
 ]
 PatchText = Annotated[str, AfterValidator(_patch_text)]
-AddonSource = Annotated[str, BeforeValidator(_addon)]
+AddonSource = Annotated[str, AfterValidator(_addon)]
 Unique = AfterValidator(_unique)
 _AutoPorts = Annotated[tuple[AutoPort, ...], Field(min_length=1, max_length=4)]
 AutoPorts = Annotated[
-    _AutoPorts,
-    Unique,
-    BeforeValidator(_auto_for_both, json_schema_input_type=Literal["auto"] | _AutoPorts),
+    _AutoPorts, Unique, BeforeValidator(_auto_for_both, json_schema_input_type=Literal["auto"] | _AutoPorts)
 ]
 Ports = Annotated[tuple[Port, ...], Field(min_length=1, max_length=4), Unique]
 Name = Annotated[str, AfterValidator(checked_name), text_schema(pattern=f"^{LABEL}$", maxLength=MAX_NAME)]
@@ -343,14 +323,10 @@ Label = Annotated[
     str, *matching(LABEL, "must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
 ]
 Subdomain = Annotated[str, AfterValidator(_subdomain), text_schema(pattern=f"^{SUBDOMAIN}$")]
-Domain = Annotated[
-    str,
-    AfterValidator(_domain),
-    text_schema(pattern=rf"^{LABEL}(\.{LABEL})+$", maxLength=MAX_DOMAIN),
-]
+Domain = Annotated[str, AfterValidator(_domain), text_schema(pattern=rf"^{LABEL}(\.{LABEL})+$", maxLength=MAX_DOMAIN)]
 Release = Annotated[
     str,
     BeforeValidator(_number_as_text),
-    AfterValidator(_release),
-    text_schema(pattern=f"^{RELEASE}$"),
+    *matching(RELEASE, "must be a Kubernetes version such as v1.36 or v1.36.3"),
+    AfterValidator(lambda version: "v" + version.removeprefix("v")),
 ]

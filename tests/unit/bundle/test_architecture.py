@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,10 +46,7 @@ def test_unknown_architecture_is_refused_with_the_known() -> None:
 )
 def test_program_of_another_machine_is_refused(tmp_path: Path, content: bytes, fits: bool) -> None:
     (tmp_path / "tool").write_bytes(content)
-    if fits:
-        architecture.require([tmp_path / "tool"], ARM64)
-        return
-    with pytest.raises(SandboxError, match="tool is no program for arm64"):
+    with nullcontext() if fits else pytest.raises(SandboxError, match="tool is no program for arm64"):
         architecture.require([tmp_path / "tool"], ARM64)
 
 

@@ -20,7 +20,6 @@ from sandbox.bundle.system_images import (
     prepared,
 )
 from sandbox.config.schema import Cluster, Spec
-from sandbox.config.schema.cluster_schema import Images
 from sandbox.engine import ContainerSpec
 from sandbox.errors import UsageError
 from sandbox.names import Home
@@ -80,19 +79,9 @@ def test_auto_prefers_what_a_sandbox_has_then_published_images_then_the_bundle(
     assert minor(own.kubernetes) == minor(recipes()["node"].version)
 
 
-def test_registries_are_not_asked_without_a_bundle(tmp_path: Path) -> None:
-    registry = Asked(answers=False)
-    assert choose("auto", lambda _: False, Store(tmp_path), can_pull=registry).source == "upstream"
-    assert registry.asked == []
-
-
 def test_bundle_of_another_release_is_no_source_of_its_sandboxes(tmp_path: Path) -> None:
-    assert choose("auto", lambda _: False, Store(tmp_path), made_from="bundle").source == "upstream"
-
-
-def test_pulled_images_need_no_registry_to_make_the_node_image(tmp_path: Path) -> None:
-    registry, here = Asked(answers=False), set(UPSTREAM.values())
-    own = choose("auto", here.__contains__, built(tmp_path, *IN_ENGINE), prepare=True, can_pull=registry)
+    registry = Asked(answers=False)
+    own = choose("auto", lambda _: False, Store(tmp_path), made_from="bundle", can_pull=registry)
     assert (own.source, registry.asked) == ("upstream", [])
 
 
@@ -151,7 +140,6 @@ def add(engine: FakeEngine, name: str, image: str, labels: Mapping[str, str]) ->
 
 @pytest.mark.parametrize(("labels", "source"), [({}, "bundle"), ({machine_node.LABEL: "kindest/node"}, "upstream")])
 def test_sandbox_keeps_the_source_of_its_node(home: Home, labels: Mapping[str, str], source: str) -> None:
-    """The registry answers now, or no longer → the next `up` takes images from where the cluster's are from."""
     spec, engine = Spec(), FakeEngine()
     engine.upstream = set(UPSTREAM.values()) if source == "bundle" else set()
     add(engine, home.sandbox(spec.name).node, "sha256:1", labels)
@@ -165,9 +153,3 @@ def test_minikube_sandbox_keeps_the_source_of_its_registry(home: Home) -> None:
     assert for_spec(spec, home, engine).source == "upstream"
     add(engine, home.sandbox(spec.name).registry, engine.images[reference], {})
     assert for_spec(spec, home, engine).source == "bundle"
-
-
-def test_spec_that_says_bundle_has_the_bundle_whatever_there_is(home: Home) -> None:
-    engine = FakeEngine(*UPSTREAM.values())
-    assert for_spec(Spec(), home, engine).source == "upstream"
-    assert for_spec(Spec(images=Images(source="bundle")), home, engine).source == "bundle"

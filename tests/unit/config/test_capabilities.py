@@ -12,19 +12,10 @@ from sandbox.config.schema import Cluster, Ingress, Spec
 from sandbox.errors import UsageError
 
 
-def test_every_provider_has_capabilities() -> None:
-    assert set(CAPABILITIES) == set(get_args(ProviderName))
-
-
 @pytest.mark.parametrize("provider", get_args(ProviderName))
 def test_refused_keys_are_keys_of_the_spec(provider: ProviderName) -> None:
     for part, key in CAPABILITIES[provider].refused:
         assert key in type(getattr(Spec(), part)).model_fields
-
-
-def test_cluster_supports_what_its_provider_says() -> None:
-    assert Cluster().supports is CAPABILITIES["kind"]
-    assert not Cluster(provider="existing", context="mine").supports.containers
 
 
 def test_ingress_addon_is_for_the_spec_to_ask_for() -> None:

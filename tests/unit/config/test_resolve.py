@@ -27,14 +27,6 @@ def written(file: Path, text: str) -> Path:
     return file
 
 
-def test_https_port_of_the_registry_blames_the_option(file: Path) -> None:
-    written(file, "name: demo\nregistry: {port: 5001}\n")
-    with pytest.raises(UsageError) as caught:
-        resolve.load(file, overrides(5001))
-    assert caught.value.brief == "--https-port: 5001 is the registry's port; choose another"
-    assert (caught.value.id, caught.value.details) == ("usage", "")
-
-
 @pytest.mark.parametrize(
     ("text", "given", "brief"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import diagnosis
+from sandbox.app import context, diagnosis
 from sandbox.cli import error_handler
 from sandbox.config.schema import Spec
 from sandbox.doctor.check import EngineProbe
@@ -24,7 +25,6 @@ from tests.unit.doctor.conftest import IMAGE
 
 
 def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a folder, where no engine can be reached."""
     argv = [sys.executable, "-m", "sandbox", "doctor", *arguments]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=folder)
 
@@ -35,12 +35,15 @@ def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
     rows = {row["id"]: row for row in json.loads(done.stdout)}
     assert list(rows) == [check.id for check in CHECKS]
     assert rows["engine.reachable"]["status"] == "error" and rows["engine.reachable"]["fix"]
-    assert rows["ports.https"] == {
-        "id": "ports.https",
-        "status": "skipped",
-        "evidence": "needs the Docker Engine",
-        "fix": "",
-    }
+    skipped = {"status": "skipped", "evidence": "needs the Docker Engine", "fix": ""}
+    assert rows["ports.https"] == {"id": "ports.https", **skipped}
+    path = context.home().kubeconfig
+    path.parent.mkdir(parents=True)
+    path.write_text("apiVersion: v1\n")
+    path.chmod(0o644)
+    for arguments, mode in (([], 0o644), (["--fix"], 0o600)):
+        doctor(tmp_path, "-n", "demo", *arguments)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 @pytest.mark.fault(4)

@@ -12,7 +12,7 @@ import pytest
 from sandbox.components.cluster import dns
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import egress_checks
-from sandbox.doctor.check import DoctorContext, Finding, Status
+from sandbox.doctor.check import DoctorContext, Status, error, ok
 from sandbox.doctor.egress_checks import EgressTrace, examine
 from sandbox.doctor.egress_probe import Hello, Part
 from sandbox.errors import UsageError
@@ -40,17 +40,11 @@ def through(context: DoctorContext, url: str) -> DoctorContext:
     return replace(context, spec=spec)
 
 
-def told(found: Finding) -> tuple[Status, str]:
-    return found.status, found.evidence
-
-
 def test_names_of_the_cluster(context: DoctorContext) -> None:
     assert egress_checks.cluster_dns(trace(context, cluster=FOUND)).status is Status.OK
     found = egress_checks.cluster_dns(trace(context, cluster=SILENT))
-    assert told(found) == (
-        Status.ERROR,
-        "kubernetes.default.svc.cluster.local: connection timed out; no servers could be reached",
-    )
+    name = "kubernetes.default.svc.cluster.local"
+    assert found == error(f"{name}: connection timed out; no servers could be reached")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +71,7 @@ def test_a_nameserver_that_does_not_answer_is_named(
 
 
 def test_the_destination_s_name(context: DoctorContext) -> None:
-    assert told(egress_checks.name(trace(context, name=FOUND))) == (Status.OK, "n.example is 10.1.1.1")
+    assert egress_checks.name(trace(context, name=FOUND)) == ok("n.example is 10.1.1.1")
     assert egress_checks.name(trace(context, name=UNKNOWN)).status is Status.ERROR
     assert egress_checks.name(trace(context, host="10.0.0.1")).status is Status.SKIPPED
     assert egress_checks.name(trace(through(context, "http://p:1"), name=UNKNOWN)).status is Status.WARN
@@ -90,15 +84,12 @@ def connected(context: DoctorContext, text: str) -> EgressTrace:
 
 
 def test_connection_that_a_pod_does_not_get_is_reported(context: DoctorContext) -> None:
-    assert told(egress_checks.tcp(connected(context, ""))) == (
-        Status.OK,
-        "n.example:443 at 10.1.1.1 accepts connections",
-    )
-    refused = egress_checks.tcp(connected(context, "nc: timed out"))
-    assert told(refused) == (Status.ERROR, "n.example:443 at 10.1.1.1: timed out")
+    accepted, refused = (egress_checks.tcp(connected(context, text)) for text in ("", "nc: timed out"))
+    assert accepted == ok("n.example:443 at 10.1.1.1 accepts connections")
+    assert refused == error("n.example:443 at 10.1.1.1: timed out")
     nowhere = trace(context)
     nowhere.parts["connect "] = Part("", True)
-    assert told(egress_checks.tcp(nowhere)) == (Status.ERROR, "n.example:443 has no address")
+    assert egress_checks.tcp(nowhere) == error("n.example:443 has no address")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +106,7 @@ def test_answer_of_a_proxy_is_judged(context: DoctorContext, answer: bytes, stat
     made = connected(through(context, "http://user:secret@proxy.example:3128"), base64.b64encode(answer).decode())
     found = egress_checks.tls(made)
     assert found.status is status and found.evidence.startswith(evidence)
-    assert told(egress_checks.tcp(made)) == (Status.OK, "the proxy proxy.example:3128 at 10.1.1.1 accepts connections")
+    assert egress_checks.tcp(made) == ok("the proxy proxy.example:3128 at 10.1.1.1 accepts connections")
 
 
 class Ending(dict[str, Any]):
@@ -127,6 +118,9 @@ class Ending(dict[str, Any]):
 
 @pytest.fixture
 def server(context: DoctorContext) -> Iterator[ApiServer]:
+    first, *others = examine(context, "n.example:8443")
+    assert (first.status, first.evidence) == (Status.ERROR, "there is no sandbox yet")
+    assert {each.status for each in others} == {Status.SKIPPED}
     context.names.folder.mkdir(parents=True)
     with serving() as server:
         server.objects = Ending()
@@ -138,6 +132,8 @@ def server(context: DoctorContext) -> Iterator[ApiServer]:
 
 
 def test_the_pod_is_gone_afterwards_and_so_is_one_that_was_left(context: DoctorContext, server: ApiServer) -> None:
+    with pytest.raises(UsageError):
+        list(examine(context, "a b"))
     metadata = {"name": "old", "labels": {"sandbox.dev/doctor": "true"}}
     old = {"kind": "Pod", "metadata": metadata, "status": {"phase": "Succeeded"}}
     server.objects["/api/v1/namespaces/default/pods/old"] = old
@@ -147,14 +143,3 @@ def test_the_pod_is_gone_afterwards_and_so_is_one_that_was_left(context: DoctorC
     ]
     made = [path for verb, path, *_ in server.asked if verb == "PATCH"]
     assert len(made) == 1 and list(server.objects) == [COREFILE]
-
-
-def test_without_a_cluster_the_first_row_says_so(context: DoctorContext) -> None:
-    first, *others = examine(context, "n.example:8443")
-    assert (first.status, first.evidence) == (Status.ERROR, "there is no sandbox yet")
-    assert {one.status for one in others} == {Status.SKIPPED}
-
-
-def test_invalid_host_is_refused(context: DoctorContext) -> None:
-    with pytest.raises(UsageError):
-        list(examine(context, "a b"))

@@ -84,10 +84,17 @@ def first_flight(
     return outgoing.read()
 
 
-def test_a_certificate_of_an_authority_that_is_trusted_is_named(pki: Pki, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("newest", "curve", "judgement"),
+    [
+        (True, "", f"TLSv1.3, the certificate for {HOST} is by "),
+        (False, "", "TLSv1.2, the certificate is accepted"),
+        (True, "secp521r1", "TLSv1.3, the server requests another key"),
+    ],
+)
+def test_trusted_certificate_is_accepted(pki: Pki, tmp_path: Path, newest: bool, curve: str, judgement: str) -> None:
     hello = Hello(HOST)
-    said = hello.judge(first_flight(hello, pki, tmp_path))
-    assert said.startswith(f"TLSv1.3, the certificate for {HOST} is by ")
+    assert hello.judge(first_flight(hello, pki, tmp_path, newest=newest, curve=curve)).startswith(judgement)
 
 
 def test_tls_that_a_company_opens_is_told(pki: Pki, tmp_path: Path) -> None:
@@ -97,17 +104,6 @@ def test_tls_that_a_company_opens_is_told(pki: Pki, tmp_path: Path) -> None:
     assert said.endswith(", the company's CA: TLS is opened on the way")
     hello = Hello(HOST, by.root.cert_pem)
     assert "opened" not in hello.judge(first_flight(hello, pki, tmp_path))
-
-
-def test_an_older_server_is_judged_too(pki: Pki, tmp_path: Path) -> None:
-    hello = Hello(HOST)
-    assert hello.judge(first_flight(hello, pki, tmp_path, newest=False)) == "TLSv1.2, the certificate is accepted"
-
-
-def test_a_server_that_wants_another_key_is_not_judged(pki: Pki, tmp_path: Path) -> None:
-    hello = Hello(HOST)
-    said = hello.judge(first_flight(hello, pki, tmp_path, curve="secp521r1"))
-    assert said.startswith("TLSv1.3, the server requests another key")
 
 
 @pytest.mark.fault(55)

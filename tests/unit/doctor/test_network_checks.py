@@ -49,46 +49,37 @@ def test_overlapping_route_to_our_network_is_reported(
     assert (status is Status.OK) or "172.16.0.0/12 on tun0" in found.evidence
 
 
-def test_route_into_the_pod_range_is_reported(context: DoctorContext, table: Path) -> None:
+def test_route_or_nameserver_in_a_range_of_the_cluster_is_reported(context: DoctorContext, table: Path) -> None:
     table.write_text(HEAD + DEFAULT + PODS)
-    found = network_checks.ranges(context)
-    assert found.status is Status.WARN and "10.244.5.0/24 on tun0 is inside the range of pods" in found.evidence
-
-
-def test_nameserver_in_the_service_range_is_reported(context: DoctorContext, table: Path) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "network": {"nameservers": ("10.96.0.53",)}})
     found = network_checks.ranges(replace(context, spec=spec))
-    assert found.status is Status.WARN and "10.96.0.53 is inside the range of Services" in found.evidence
+    assert found.status is Status.WARN and "10.244.5.0/24 on tun0 is inside the range of pods" in found.evidence
+    assert "10.96.0.53 is inside the range of Services" in found.evidence
 
 
-def test_name_resolving_elsewhere_is_an_error(context: DoctorContext) -> None:
+def test_name_that_does_not_resolve_is_reported(context: DoctorContext, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
     found = network_checks.dns(replace(context, spec=spec))
     assert found.status is Status.ERROR and found.fix == "sandbox hosts install -n demo"
 
-
-def test_unresolved_localhost_is_a_warning(context: DoctorContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Safari and the resolver of macOS know no name below localhost (RFC 6761 lets them)."""
-
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
+    # The resolver of macOS knows no name below localhost (RFC 6761 lets it).
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert network_checks.dns(context).status is Status.WARN
 
 
-def test_our_own_containers_may_have_them(context: DoctorContext, engine: FakeEngine) -> None:
+def test_ports_may_be_those_of_our_own_containers_only(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, EDGE, port=context.spec.edge.ports[0])
     start(context, engine, context.names.registry, port=context.spec.registry.port)
     assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
     assert EDGE in network_checks.https(context).evidence
-
-
-def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
+    engine.remove_container(context.names.registry)
     start(context, engine, "other", port=context.spec.registry.port)
-    found = network_checks.registry(context)
-    assert found.status is Status.ERROR and found.evidence.endswith("other")
-    assert "sandbox up -n demo --registry-port" in found.fix
+    taken = network_checks.registry(context)
+    assert taken.status is Status.ERROR and taken.evidence.endswith("other")
+    assert "sandbox up -n demo --registry-port" in taken.fix
 
 
 def test_owner_of_another_users_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.doctor.check import DoctorContext, Status
 from sandbox.doctor.pod_checks import examine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from tests.support.api_server import ApiServer
 
 PODS = "/api/v1/namespaces/shop/pods"
@@ -41,7 +41,7 @@ def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext,
     ("image", "fix"),
     [
         ("localhost:5001/web:1", "name it in images.yaml, then sandbox up"),
-        ("nginx:9", "correct its name, or give pods a login"),
+        ("nginx:9", "correct its name, or give pods"),
     ],
 )
 def test_image_that_cannot_be_pulled_has_no_logs_to_read(
@@ -55,12 +55,8 @@ def test_image_that_cannot_be_pulled_has_no_logs_to_read(
 
 
 def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) -> None:
-    scheduled = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": "0/1: Insufficient cpu",
-    }
+    refusal = {"status": "False", "reason": "Unschedulable", "message": "0/1: Insufficient cpu"}
+    scheduled = {"type": "PodScheduled", **refusal}
     place(cluster, "big", {"phase": "Pending", "conditions": [scheduled]})
     place(cluster, "slow", {"phase": "Running"})
     for number, about in enumerate(("slow", "slow", "big")):
@@ -119,8 +115,3 @@ def test_ready_pod_is_fine_and_an_unknown_one_is_refused(context: DoctorContext,
     with pytest.raises(UsageError, match="there is no pod shop/other") as caught:
         list(examine(context, "shop/other"))
     assert "shop/web-1" in caught.value.details
-
-
-def test_without_a_sandbox_there_is_no_pod(context: DoctorContext) -> None:
-    with pytest.raises(SandboxError, match="there is no sandbox yet"):
-        list(examine(context, "web"))

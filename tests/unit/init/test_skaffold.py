@@ -57,21 +57,12 @@ def test_artifacts_of_dockerfiles_are_built(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("section", ["manifests", "deploy"])
 def test_manifests_are_applied(tmp_path: Path, section: str, pattern: str, items: tuple[str, ...]) -> None:
-    by_section: dict[str, dict[str, Any]] = {
-        "manifests": {"rawYaml": [pattern]},
-        "deploy": {"kubectl": {"manifests": [pattern]}},
-    }
-    config = {section: by_section[section]}
-    result = read(tmp_path, config)
-    assert result.items == items
-    assert bool(result.notes) is not bool(items)
-
-
-def test_kustomizations_are_applied(tmp_path: Path) -> None:
+    files = {"rawYaml": [pattern]} if section == "manifests" else {"kubectl": {"manifests": [pattern]}}
     write(tmp_path, {"overlay/kustomization.yaml": ""})
-    result = read(tmp_path, {"manifests": {"kustomize": {"paths": ["./overlay", "none"]}}})
-    assert result.items == ("overlay/",)
-    assert result.notes == ("none is left out: it is no kustomization in this folder",)
+    result = read(tmp_path, {section: {**files, "kustomize": {"paths": ["./overlay", "none"]}}})
+    assert result.items == (*items, "overlay/")
+    assert result.notes[-1] == "none is left out: it is no kustomization in this folder"
+    assert (len(result.notes) > 1) is not bool(items)
 
 
 def release(folder: Path, **settings: Any) -> ToolFile:
@@ -103,7 +94,7 @@ def test_release_of_a_chart_is_applied(tmp_path: Path, settings: dict[str, Any],
     assert result.notes == ()
 
 
-def test_release_of_a_remote_chart_needs_one_version(tmp_path: Path) -> None:
+def test_parts_of_a_release_without_counterpart_are_named(tmp_path: Path) -> None:
     remote: dict[str, Any] = {"chartPath": None, "remoteChart": "redis", "repo": "https://charts.example.com"}
     assert release(tmp_path, **remote, version="1.2.3").items == (
         {"chart": "redis", "version": "1.2.3", "repo": "https://charts.example.com", "release": "web"},
@@ -111,9 +102,6 @@ def test_release_of_a_remote_chart_needs_one_version(tmp_path: Path) -> None:
     result = release(tmp_path, **remote, version=">1")
     assert result.items == ()
     assert result.notes == ("the release Web is left out: its chart has no folder, or not one version and place",)
-
-
-def test_settings_of_a_release_without_counterpart_are_named(tmp_path: Path) -> None:
     result = release(tmp_path, setFiles={"a": "b"}, setValueTemplates={"a": "{{.ENV}}"})
     assert result.notes == ("of the release Web these are left out: setFiles, setValueTemplates.a",)
 

@@ -43,7 +43,6 @@ def test_no_ingress_is_written_next_to_a_route(kind: str) -> None:
         service("web", "http"),
         service("Web", type="NodePort"),
         service("web", clusterIP="None"),
-        {"kind": "Service", "metadata": {"name": "web"}},
         {"kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": []}},
     ],
 )

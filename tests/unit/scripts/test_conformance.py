@@ -20,7 +20,7 @@ def report() -> dict[str, Any]:
 
 
 def spec(name: str, state: str, *labels: str, why: str = "", kind: str = "It") -> dict[str, Any]:
-    """A test as ginkgo reports it (types/types.go: SpecReport)."""
+    # ginkgo, types/types.go: SpecReport
     container = {"ContainerHierarchyTexts": ["[sig-x]"] if name else None, "ContainerHierarchyLabels": [["sig-x"]]}
     leaf = {"LeafNodeType": kind, "LeafNodeText": name, "LeafNodeLabels": list(labels) or None, "State": state}
     return {**container, **leaf, **({"Failure": {"Message": why}} if why else {})}
@@ -39,27 +39,14 @@ def test_report_counts_tests_of_the_suite_alone(report: dict[str, Any], tmp_path
         spec("", "passed", kind="BeforeSuite"),
     ]
     tests = [spec("a", "passed", "Conformance"), spec("b", "failed", "Conformance", why="\n  expected 200\n  got 503")]
+    tests += [spec("c", "skipped", "Conformance", why="two zones"), spec("SCTP", "skipped", "Conformance")]
     result = read(report, tmp_path / "report.json", *tests, *others)
-    assert (result.passed, result.failed) == (1, {"[sig-x] b": "\n  expected 200\n  got 503"})
-    assert (result.skipped, result.minutes) == ({}, 1.5)
-
-
-def test_skipped_tests_have_their_own_or_the_listed_reason(report: dict[str, Any], tmp_path: Path) -> None:
-    own, listed = spec("a", "skipped", "Conformance", why="needs two zones"), spec("SCTP", "skipped", "Conformance")
-    result = read(report, tmp_path / "report.json", own, listed)
-    assert result.skipped == {"[sig-x] a": "needs two zones", "[sig-x] SCTP": "no module"}
-
-
-def test_results_name_failures_and_count_reasons(report: dict[str, Any], tmp_path: Path) -> None:
-    specs = [
-        spec("b", "failed", "Conformance", why="\n  expected 200\n  got 503"),
-        spec("SCTP", "skipped", "Conformance"),
-    ]
-    result = read(report, tmp_path / "report.json", *specs)
+    assert (result.passed, result.failed, result.minutes) == (1, {"[sig-x] b": "\n  expected 200\n  got 503"}, 1.5)
+    assert result.skipped == {"[sig-x] c": "two zones", "[sig-x] SCTP": "no module"}
     page = report["markdown"]({"Kubernetes": "v1.36.3"}, [result])
-    assert "| conformance | 0 | 1 | 1 | 1.5 |" in page
-    assert "- failed: [sig-x] b: expected 200 got 503\n- 1 skipped: no module\n" in page
-    assert json.loads(report["as_json"]({}, [result]))["suites"][0]["skipped"] == {"[sig-x] SCTP": "no module"}
+    assert "| conformance | 1 | 1 | 2 | 1.5 |" in page
+    assert "- failed: [sig-x] b: expected 200 got 503\n" in page and "- 1 skipped: no module\n" in page
+    assert json.loads(report["as_json"]({}, [result]))["suites"][0]["skipped"] == result.skipped
 
 
 def test_tests_of_another_patch_use_its_modules() -> None:

@@ -91,14 +91,12 @@ def test_every_file_shown_is_valid(page: str, name: str, text: str, tmp_path: Pa
 
 
 def test_every_command_shown_runs_in_a_test() -> None:
-    """Those of the generated page are examples of the same commands, and are only held against their options."""
     found = {line.strip() for page, line in shown() if page != "docs/commands.md"}
     assert found == {line for line, _ in documented.RUN} | set(documented.ELSEWHERE)
     assert [place for place in documented.ELSEWHERE.values() if not (ROOT / place).is_file()] == []
 
 
 def leaves(command: click.Command, context: click.Context) -> Iterator[click.Context]:
-    """The contexts of all commands that are no groups."""
     if not isinstance(command, click.Group):
         yield context
         return
@@ -109,7 +107,6 @@ def leaves(command: click.Command, context: click.Context) -> Iterator[click.Con
 
 
 def test_the_help_of_every_command_has_an_example() -> None:
-    """What is in them is looked at with the page of commands, above."""
     for context in leaves(sandbox, click.Context(sandbox, info_name="sandbox")):
         assert f"\n{context.command_path}" in inspect.cleandoc(context.command.help or ""), context.command_path
 
@@ -131,7 +128,6 @@ def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_links_of_pages_outside_the_site_lead_somewhere(page: str) -> None:
-    """The site checks its own."""
     links = re.findall(r"]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
 
@@ -158,7 +154,6 @@ def test_pages_that_llms_txt_names_exist() -> None:
 
 
 def test_examples_of_keys_are_valid(tmp_path: Path) -> None:
-    """docs/spec.md takes its examples from these documents, and is not printed while a key has none."""
     for document in yaml.safe_load_all((ROOT / "scripts" / "spec-examples.yaml").read_text()):
         file = tmp_path / "file.yaml"
         file.write_text(yaml.safe_dump(document))
@@ -178,7 +173,6 @@ def test_every_key_has_a_row_with_an_example() -> None:
 
 
 def words(text: str) -> int:
-    """Words with a letter or digit; the lines of a table are none."""
     return sum(bool(re.search(r"\w", word)) for word in text.split())
 
 

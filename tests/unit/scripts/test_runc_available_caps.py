@@ -31,18 +31,16 @@ class Shim:
 
     folder: Path
 
-    def run(self, *arguments: str, bounding: int = WITHOUT_RESOURCE, path: str | None = None) -> Done:
-        """Run it in its folder, with nothing but a PATH in its environment."""
+    def run(self, *arguments: str, bounding: int = WITHOUT_RESOURCE) -> Done:
         status = self.folder / "status"
         status.write_text(f"Name:\tsh\nCapEff:\t{0:016x}\nCapBnd:\t{bounding:016x}\nCapAmb:\t{0:016x}\n")
         script = self.folder / "shim"
         script.write_text(SCRIPT.read_text().replace(STATUS, str(status)))
-        environment = {"PATH": path or f"{self.folder}/bin:{os.defpath}"}
+        environment = {"PATH": f"{self.folder}/bin:{os.defpath}"}
         command = ["/bin/sh", str(script), *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
 
     def left_of(self, text: str, bounding: int = WITHOUT_RESOURCE) -> str:
-        """Return what an exec leaves of a process file with this text."""
         file = self.folder / "process.json"
         file.write_text(text)
         done = self.run("exec", "--process", str(file), "id", bounding=bounding)
@@ -67,9 +65,7 @@ def process(capabilities: list[str], args: Sequence[str] = ("/bin/größe",)) ->
         (EVERY, set()),
         (WITHOUT_RESOURCE, {"CAP_SYS_RESOURCE"}),
         (EVERY & ~(1 << 40) & ~1, {"CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"}),
-        (EVERY & ~(1 << 21) & ~(1 << 12), {"CAP_SYS_ADMIN", "CAP_NET_ADMIN"}),
         (EVERY | 1 << 41, set()),
-        (2**64 - 1, set()),
     ],
 )
 def test_bits_that_are_not_set_name_what_is_dropped(shim: Shim, bounding: int, names: set[str]) -> None:
@@ -84,57 +80,36 @@ def test_bundle_loses_missing_capabilities_and_keeps_order(shim: Shim) -> None:
     config.write_text(json.dumps({"ociVersion": "1.0.2", "process": process(PRIVILEGED), **limits}))
     config.chmod(0o640)
     inode = config.stat().st_ino
-
     assert shim.run("create", "--bundle", str(shim.folder), "id").returncode == 3
-
     assert json.loads(config.read_text()) == {"ociVersion": "1.0.2", "process": process(KEPT), **limits}
-    assert config.stat().st_mode & 0o777 == 0o640
-    assert config.stat().st_ino == inode
+    assert (config.stat().st_mode & 0o777, config.stat().st_ino) == (0o640, inode)
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_name_outside_of_the_sets_stays(shim: Shim, separators: tuple[str, str]) -> None:
     text = json.dumps({"capabilities": {"bounding": ["CAP_SYS_RESOURCE"]}}, separators=separators)
-    args = ["CAP_SYS_RESOURCE", "drop", "CAP_SYS_RESOURCE", '"CAP_SYS_RESOURCE"', text, f" {text}", "{" + text, "\\"]
-    notes = {"CAP_SYS_RESOURCE": "CAP_SYS_RESOURCE", text: text, "capabilities": "{"}
-    before = {"annotations": notes, "process": process(PRIVILEGED, args), "hostname": "CAP_SYS_RESOURCE"}
-
+    args = ["CAP_SYS_RESOURCE", '"CAP_SYS_RESOURCE"', text, f" {text}", "{" + text, "\\"]
+    before = {"annotations": {"CAP_SYS_RESOURCE": text, text: "{"}, "process": process(PRIVILEGED, args)}
     left = shim.left_of(json.dumps(before, separators=separators))
-
     assert json.loads(left) == {**before, "process": process(KEPT, args)}
 
 
 @pytest.mark.parametrize(
-    "document",
+    "content",
     [
-        {"process": process(KEPT)},
-        process(KEPT),
-        process(KEPT, ["CAP_SYS_RESOURCE", '{"capabilities":{"bounding":["CAP_SYS_RESOURCE"]}}']),
-        {"process": {"args": ["sh"]}},
-        {"process": {"args": ["sh"], "capabilities": None}},
-        {"process": {"args": ["sh"], "capabilities": {"ambient": None, "bounding": []}}},
-        {"process": None},
-        {},
+        json.dumps({"process": process(KEPT)}, indent=3).encode(),
+        json.dumps(process(KEPT, ["CAP_SYS_RESOURCE", '{"capabilities":{"bounding":["CAP_SYS_RESOURCE"]}}'])).encode(),
+        b'{"process": {"args": ["sh"], "capabilities": {"ambient": null, "bounding": []}}}',
+        b'{"process": null}',
+        *(b"", b"{", b"\xff", b"7", b'{"process": {"capabilities": ["CAP_SYS_RESOURCE"]}}'),
     ],
 )
-def test_file_with_nothing_to_drop_is_not_touched(shim: Shim, document: object) -> None:
-    file = shim.folder / "config.json"
-    file.write_text(json.dumps(document, indent=3) + "\n")
-    os.utime(file, ns=(1, 1))
-    before = file.read_bytes()
-
-    assert shim.run("run", "id").returncode == 3
-
-    assert file.read_bytes() == before
-    assert file.stat().st_mtime_ns == 1
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"7", b'{"process": {"capabilities": ["CAP_SYS_RESOURCE"]}}'])
-def test_malformed_file_is_left_for_runc_to_judge(shim: Shim, content: bytes) -> None:
+def test_file_with_nothing_to_drop_or_malformed_is_not_touched(shim: Shim, content: bytes) -> None:
     file = shim.folder / "config.json"
     file.write_bytes(content)
-    assert shim.run("create", "id").returncode == 3
-    assert file.read_bytes() == content
+    os.utime(file, ns=(1, 1))
+    assert shim.run("run", "id").returncode == 3
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == (content, 1)
 
 
 @pytest.mark.parametrize(
@@ -142,23 +117,17 @@ def test_malformed_file_is_left_for_runc_to_judge(shim: Shim, content: bytes) ->
     [
         ("--root /run/x --log l --log-format json create --bundle b --pid-file /p --no-pivot id", "b/config.json"),
         ("--log=l --debug --systemd-cgroup run -b b id", "b/config.json"),
-        ("--systemd-cgroup --log l run --detach --bundle=b id", "b/config.json"),
         ("-debug -root /run/x create -bundle b id", "b/config.json"),
         ("create --bundle c --bundle b id", "b/config.json"),
-        ("create --bundle b -- --bundle c", "b/config.json"),
         ("create id", "config.json"),
         ("create id --bundle b", "config.json"),
         ("exec --process p --detach --pid-file /f id", "p"),
-        ("exec -t -d -p p id", "p"),
         ("exec --env --process -p p id", "p"),
         ("exec id prog --process p", None),
-        ("exec -- id --process p", None),
         ("exec --cap CAP_CHOWN id create --bundle b", None),
         ("exec --process", None),
         ("--root create delete --force create", None),
-        ("--root create state run", None),
         ("restore --bundle b id", None),
-        ("- create id", None),
         ("--version", None),
         ("", None),
     ],
@@ -180,26 +149,14 @@ def test_file_is_found_as_runc_reads_its_command_line(shim: Shim, command_line: 
 def test_runc_gets_the_same_arguments(shim: Shim) -> None:
     (shim.folder / "p").write_text(json.dumps(process(PRIVILEGED)))
     odd = ["", "a b", "new\nline", "'", '"', "*", "$HOME", "\\n", "größe", "-", "--", "-p", "--x=y z"]
-    for arguments in (["exec", "--cwd", " ", "--process", "p", *odd], ["--log", "l", "kill", *odd], odd, [""]):
-        done = shim.run(*arguments)
-        assert (done.returncode, done.stderr) == (3, "")
-        assert done.stdout == "".join(f"{word}\0" for word in arguments)
+    for arguments in (["exec", "--cwd", " ", "--process", "p", *odd], odd, [""]):
+        assert shim.run(*arguments).stdout == "".join(f"{word}\0" for word in arguments)
 
 
-def entries(log: Path) -> list[tuple[str, str]]:
-    """Return the level and message of each entry in a log of runc's."""
-    read = [json.loads(line) for line in log.read_text().splitlines()]
-    assert all(entry["time"].endswith("Z") for entry in read)
-    return [(entry["level"], entry["msg"]) for entry in read]
-
-
-@pytest.mark.parametrize("bundle", ["nowhere", 'a"b\\c\n\td é'])
-def test_missing_file_is_in_the_log_the_engine_reads(shim: Shim, bundle: str) -> None:
-    done = shim.run("--log", "l", "create", "--bundle", str(shim.folder / bundle), "id")
-
-    assert (done.returncode, done.stdout) == (1, "")
-    [(level, message)] = entries(shim.folder / "l")
-    assert level == "error"
-    assert message.startswith(f"cannot read or edit {shim.folder / bundle}/config.json: ")
-    assert "No such file" in message
-    assert done.stderr == f"runc-available-caps: {message}\n"
+def test_missing_file_is_in_the_log_the_engine_reads(shim: Shim) -> None:
+    bundle = shim.folder / 'a"b\\c\n\td é'
+    done = shim.run("--log", "l", "create", "--bundle", str(bundle), "id")
+    entry = json.loads((shim.folder / "l").read_text())
+    assert (done.returncode, done.stdout, entry["level"]) == (1, "", "error") and entry["time"].endswith("Z")
+    assert entry["msg"].startswith(f"cannot read or edit {bundle}/config.json: ") and "No such file" in entry["msg"]
+    assert done.stderr == f"runc-available-caps: {entry['msg']}\n"

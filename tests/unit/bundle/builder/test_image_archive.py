@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -48,28 +47,19 @@ def sha(path: Path) -> str:
     return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path: Path, source: Path) -> None:
-    first = write_layer(entries(source), tmp_path / "one.tar")
+def test_layer_has_root_as_owner_and_no_times(tmp_path: Path, source: Path) -> None:
+    digest = write_layer(entries(source), tmp_path / "layer.tar")
+    found = members(tmp_path / "layer.tar")
     for file in source.iterdir():
         os.utime(file, (1, 1), follow_symlinks=False)
-    second = write_layer(reversed(entries(source)), tmp_path / "two.tar")
-    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
-    assert first == second == sha(tmp_path / "one.tar")
-
-
-def test_layer_has_root_as_owner_and_no_times(tmp_path: Path, source: Path) -> None:
-    write_layer(entries(source), tmp_path / "layer.tar")
-    found = members(tmp_path / "layer.tar")
+    assert write_layer(reversed(entries(source)), tmp_path / "again.tar") == digest == sha(tmp_path / "layer.tar")
     assert {(one.uid, one.gid, one.uname, one.gname, one.mtime) for one in found.values()} == {(0, 0, "", "", 0)}
-    assert {name: one.mode for name, one in found.items()} == {
-        "usr": 0o755,
-        "usr/bin": 0o755,
-        "usr/bin/program": 0o755,
-        "etc": 0o755,
-        "etc/file": 0o644,
+    modes = {name: one.mode for name, one in found.items()}
+    assert modes.pop("tmp") == 0o1777 and modes.pop("etc/file") == 0o644
+    assert modes == {
+        **dict.fromkeys(("usr", "usr/bin", "usr/bin/program", "etc"), 0o755),
         "etc/link": 0o777,
         "bin": 0o777,
-        "tmp": 0o1777,
     }
     assert (found["bin"].linkname, found["etc/link"].linkname) == ("usr/bin", "file")
 
@@ -130,30 +120,10 @@ def test_archive_is_oci_layout_and_docker_save_that_agree(tmp_path: Path, source
     assert docker["RepoTags"] == names
     assert docker["Config"] == "blobs/" + described["config"]["digest"].replace(":", "/")
     assert docker["Layers"] == ["blobs/" + diff_id.replace(":", "/")]
-    with tarfile.open(fileobj=io.BytesIO(blob(only))) as inner:
-        assert "usr/bin/program" in inner.getnames()
-
-
-def test_copy_with_a_label_differs_in_nothing_but_its_id(tmp_path: Path, source: Path) -> None:
-    diff_id = write_layer(entries(source), tmp_path / "layer.tar")
-    write_archive(
-        tmp_path / "image.tar",
-        layer=tmp_path / "layer.tar",
-        diff_id=diff_id,
-        names=["sandbox.dev/x:1"],
-        config={"Cmd": ["x"]},
-        labels={"a": "b"},
-    )
     copy_with_label(tmp_path / "image.tar", tmp_path / "copy.tar", {"c": "d"})
-    (was, config), (now, changed) = (image(tmp_path / name) for name in ("image.tar", "copy.tar"))
-    assert was["Config"] != now["Config"]
-    assert (was["RepoTags"], was["Layers"]) == (now["RepoTags"], now["Layers"])
+    with tarfile.open(tmp_path / "copy.tar") as tar:
+        (copied,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        changed = json.load(tar.extractfile(copied["Config"]))  # type: ignore[arg-type]
+    assert {**copied, "Config": docker["Config"]} == docker and copied["Config"] != docker["Config"]
     assert changed == {**config, "config": {"Cmd": ["x"], "Labels": {"a": "b", "c": "d"}}}
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".layer") == []
-
-
-def image(archive: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What Docker's manifest says of an image, and its configuration."""
-    with tarfile.open(archive) as tar:
-        (described,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
-        return described, json.load(tar.extractfile(described["Config"]))  # type: ignore[arg-type]
+    assert not list(tmp_path.glob("*.layer"))

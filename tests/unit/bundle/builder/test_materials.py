@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.builder import debian, golang, materials
+from sandbox.bundle.builder import debian, golang
 from sandbox.bundle.builder.materials import Material, note, of
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -45,14 +45,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     cache, listing, go = tmp_path / "mod", tmp_path / "listing", tmp_path / "go"
     listing.write_text(LISTING)
     make_program(go, GO.format(cache=cache, listing=listing))
-    for folder, text in (
-        (
-            "github.com/!burnt!sushi/toml@v1.4.0",
-            "Permission is hereby granted, free of charge, to any person obtaining a copy",
-        ),
-    ):
-        (cache / folder).mkdir(parents=True)
-        (cache / folder / "COPYING").write_text(text)
+    licensed = cache / "github.com/!burnt!sushi/toml@v1.4.0"
+    licensed.mkdir(parents=True)
+    (licensed / "COPYING").write_text("Permission is hereby granted, free of charge, to any person obtaining a copy")
     (cache / "example.com" / "new@v2.0.0").mkdir(parents=True)
     monkeypatch.setattr(golang, "toolchain", lambda _: go)
     return Store(tmp_path / "bundle")
@@ -98,15 +93,3 @@ def test_tree_lists_all_packages_image_only_those_with_files(store: Store) -> No
         store.folder(recipe).mkdir(exist_ok=True)
         note(recipe, store, store.folder(recipe))
         assert of(recipe, store) == wanted
-
-
-def test_dpkgs_listing_gives_absolute_paths() -> None:
-    contents = """\
-drwxr-xr-x root/root         0 2025-01-01 00:00 ./
--rwxr-xr-x root/root       100 2025-01-01 00:00 ./usr/bin/a b
-lrwxrwxrwx root/root         0 2025-01-01 00:00 ./usr/bin/c -> a b
-hrw-r--r-- root/root         0 2025-01-01 00:00 ./usr/bin/d link to ./usr/bin/c
-drwxr-xr-x root/root         0 2025-01-01 00:00 ./usr/lib/
-"""
-    assert list(debian._listed(contents)) == ["/.", "/usr/bin/a b", "/usr/bin/c", "/usr/bin/d", "/usr/lib"]
-    assert materials.FILE == "materials.json"

@@ -41,7 +41,6 @@ def keystore(context: DoctorContext) -> Keystore:
 
 @pytest.fixture
 def default(context: DoctorContext, keystore: Keystore) -> KeyPair:
-    """The sandbox's default certificate."""
     return keystore.leaf("default", subject_names(DOMAIN), now=context.now)
 
 
@@ -114,5 +113,4 @@ def ingress(
 
 
 def asking(trace: RequestTrace, host: str) -> RequestTrace:
-    """The same request for another host."""
     return replace(trace, host=host)

@@ -45,7 +45,6 @@ def test_a_host_without_a_rule(trace: RequestTrace, cluster: ApiServer) -> None:
 
 
 def test_host_of_a_server_outside_needs_no_rule(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
-    """`sandbox edge route add` → the edge's own route is named, and the server where it does not answer."""
     (known,) = routes.load(trace.context.home.edge)
     routes.save(trace.context.home.edge, replace(known, hosts=(Host(trace.host, True, "localhost:3000"),)))
     assert cluster_checks.rule(trace).evidence == "the edge routes it to localhost:3000, outside the cluster"
@@ -83,7 +82,6 @@ def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -
 def test_advised_class_is_one_that_is_served(
     trace: RequestTrace, cluster: ApiServer, controller: Ingress, served: str
 ) -> None:
-    """An existing cluster without a rule, or with one of class nginx → the fix names the class that is served there."""
     existing = Cluster(provider="existing", context="team", namespace="web")
     saved_spec.save(trace.names, ResolvedSpec(name="demo", cluster=existing, ingress=controller))
     assert f" -n web create ingress NAME --class {served} --rule" in cluster_checks.rule(replace(trace)).fix
@@ -119,11 +117,7 @@ def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: A
         (b"HTTP/1.1 200 OK\r\n\r\nhello", Status.OK, "HTTP 200"),
         (b"HTTP/1.1 404 Not Found\r\n\r\nno such page", Status.OK, "HTTP 404"),
         (b"HTTP/1.1 503 No\r\n\r\n", Status.ERROR, "does not reach"),
-        (
-            b"HTTP/1.1 404 No\r\n\r\n" + page.render("demo", (), port=443).encode(),
-            Status.ERROR,
-            "unknown hosts",
-        ),
+        (b"HTTP/1.1 404 No\r\n\r\n" + page.render("demo", (), port=443).encode(), Status.ERROR, "unknown hosts"),
         (b"220 mail\r\n", Status.ERROR, "220 mail"),
     ],
 )

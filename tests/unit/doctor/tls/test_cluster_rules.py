@@ -51,37 +51,23 @@ def test_ingress_for_any_host_is_used_where_none_names_it(trace: RequestTrace, c
     assert find(trace) == ["Ingress web/all"]
 
 
-def test_route_for_any_host_has_services_of_other_namespaces(trace: RequestTrace, cluster: ApiServer) -> None:
-    cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
-    references = [{"name": "app", "port": 80, "namespace": "shop"}, {"name": "x", "kind": "TraefikService"}]
-    cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = {
-        "metadata": {"name": "r", "namespace": "web"},
-        "spec": {"rules": [{"backendRefs": references}]},
-    }
-    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
-    assert (str(rule), rule.backends) == ("HTTPRoute web/r", (Backend("app", 80, "shop"),))
-
-
 @pytest.mark.parametrize(
     ("status", "trouble"),
     [
         ({}, "no Gateway has accepted it"),
         ({"parents": [{"conditions": [{"type": "Accepted", "status": "True"}]}]}, ""),
-        (
-            {"parents": [{"conditions": [{"type": "ResolvedRefs", "status": "False", "message": "no such Service"}]}]},
-            "ResolvedRefs is False: no such Service",
-        ),
+        ({"parents": [{"conditions": [{"type": "A", "status": "False", "message": "none"}]}]}, "A is False: none"),
     ],
 )
 def test_routes_of_the_gateway_api(
     trace: RequestTrace, cluster: ApiServer, status: dict[str, Any], trouble: str
 ) -> None:
     cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
-    references = [{"backendRefs": [{"name": "app", "port": 80}]}]
+    references = [{"name": "app", "port": 80, "namespace": "shop"}, {"name": "x", "kind": "TraefikService"}]
     cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = {
         "metadata": {"name": "r", "namespace": "web"},
-        "spec": {"hostnames": [f"*.{DOMAIN}"], "rules": references},
+        "spec": {"rules": [{"backendRefs": references}], **({"hostnames": [f"*.{DOMAIN}"]} if status else {})},
         "status": status,
     }
     (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), f"a.b.{DOMAIN}")
-    assert (str(rule), rule.backends, rule.trouble) == ("HTTPRoute web/r", (Backend("app", 80),), trouble)
+    assert (str(rule), rule.backends, rule.trouble) == ("HTTPRoute web/r", (Backend("app", 80, "shop"),), trouble)

@@ -34,21 +34,15 @@ from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
 
-def test_unresolvable_name_is_reported(trace: RequestTrace) -> None:
-    finding = edge_checks.name(asking(trace, "nosuch.invalid"))
-    assert finding.status is Status.ERROR and finding.fix.startswith("sandbox hosts install -n demo")
-    assert finding.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
-
-
-def test_first_part_of_a_name_comes_with_the_whole_one(trace: RequestTrace) -> None:
-    found = edge_checks.name(asking(trace, "nosuch"))
-    assert found.status is Status.ERROR and found.fix == f"use the whole name of a host, such as nosuch.{DOMAIN}"
-
-
-def test_name_is_checked_to_resolve_here(trace: RequestTrace) -> None:
-    found = edge_checks.name(asking(trace, "127.0.0.1"))
-    assert found.status is Status.OK and "loopback" in found.evidence
+def test_name_that_does_not_resolve_here_is_an_error(trace: RequestTrace) -> None:
+    loopback = edge_checks.name(asking(trace, "127.0.0.1"))
+    assert loopback.status is Status.OK and "loopback" in loopback.evidence
     assert edge_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
+    unknown, part = (edge_checks.name(asking(trace, host)) for host in ("nosuch.invalid", "nosuch"))
+    assert unknown.status is part.status is Status.ERROR
+    assert unknown.fix.startswith("sandbox hosts install -n demo")
+    assert unknown.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
+    assert part.fix == f"use the whole name of a host, such as nosuch.{DOMAIN}"
 
 
 @pytest.fixture
@@ -61,10 +55,6 @@ def edge(trace: RequestTrace, engine: FakeEngine) -> Iterator[ContainerSpec]:
     with closing(socket.create_server(("127.0.0.1", trace.port))):
         engine.run(spec)
         yield spec
-
-
-def test_closed_port_is_an_error(trace: RequestTrace) -> None:
-    assert edge_checks.route(trace).evidence == f"no process listens on 127.0.0.1:{trace.port}"
 
 
 def test_port_of_a_process_or_another_user_is_an_error(
@@ -91,15 +81,12 @@ def test_host_without_a_route_is_an_error(trace: RequestTrace, context: DoctorCo
     assert edge_checks.route(RequestTrace(context, HOST, None, False)).evidence == "the edge has no routes"
 
 
-def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
-    assert edge_checks.handshake(trace).status is Status.ERROR
-    with serve(default):
-        found = edge_checks.handshake(trace)
-    assert found.status is Status.OK and found.evidence.startswith("TLSv1.3")
+def test_nothing_that_listens_is_an_error_of_each_check(trace: RequestTrace) -> None:
+    assert edge_checks.route(trace).evidence == f"no process listens on 127.0.0.1:{trace.port}"
+    assert edge_checks.handshake(trace).status is edge_checks.chain(trace).status is Status.ERROR
 
 
 def handshake_with(trace: RequestTrace, answer: Callable[[socket.socket], None]) -> Finding:
-    """The finding for a Service of `edge.tls` whose server treats a connection by `answer`."""
     edge = trace.context.home.edge
     routes.save(edge, replace(routes.load(edge)[0], ports=(Port(trace.port, "shop/db:5432", host=HOST),)))
 
@@ -116,7 +103,6 @@ def handshake_with(trace: RequestTrace, answer: Callable[[socket.socket], None])
 
 
 def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) -> None:
-
     def refuse(connection: socket.socket) -> None:
         connection.recv(1 << 16)
         connection.sendall(b"no TLS here\r\n")
@@ -143,6 +129,7 @@ def test_default_certificate_is_recognised_and_chains_to_root(
         assert found.status is Status.OK and found.evidence.startswith("the sandbox's default certificate: ")
         assert "89 days left" in found.evidence
         found = edge_checks.chain(trace)
+        assert edge_checks.handshake(trace).evidence.startswith("TLSv1.3")
     assert found.status is Status.OK and f"limited to {DOMAIN}, localhost" in found.evidence
 
 
@@ -196,32 +183,19 @@ def test_certificate_of_another_issuer_is_named(
         assert edge_checks.certificate(replace(trace)).evidence.startswith("the Secret web/mine: ")
 
 
-def test_certificate_of_an_earlier_root_is_an_error(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
-    earlier = make_pki(DOMAIN, now=trace.context.now)
-    with serve(make_leaf(earlier.issuing, (HOST,), now=trace.context.now)):
-        finding = edge_checks.chain(trace)
-    assert finding.status is Status.ERROR and "is not the sandbox's present CA" in finding.evidence
-
-
-def test_chain_without_its_issuer_is_an_error(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
-    end = b"-----END CERTIFICATE-----\n"
-    with serve(KeyPair(default.key_pem, default.cert_pem.split(end)[0] + end)):
-        finding = edge_checks.chain(trace)
-    assert finding.status is Status.ERROR and finding.fix == edge_checks.CHAIN
-
-
-def test_certificate_outside_its_cas_constraints_is_an_error(
+def test_chain_that_clients_refuse_is_an_error(
     trace: RequestTrace, serve: Serve, keystore: Keystore, default: KeyPair
 ) -> None:
-    rogue = rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))
-    with serve(rogue):
-        finding = edge_checks.chain(asking(trace, "bank.example.com"))
-    assert finding.status is Status.ERROR and "permitted subtree violation" in finding.evidence
-
-
-def test_missing_root_is_an_error(trace: RequestTrace) -> None:
-    finding = edge_checks.chain(trace)
-    assert finding.status is Status.ERROR and "has no root" in finding.evidence
+    with serve(rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))):
+        outside = edge_checks.chain(asking(trace, "bank.example.com"))
+    with serve(make_leaf(make_pki(DOMAIN, now=trace.context.now).issuing, (HOST,), now=trace.context.now)):
+        earlier = edge_checks.chain(trace)
+    end = b"-----END CERTIFICATE-----\n"
+    with serve(KeyPair(default.key_pem, default.cert_pem.split(end)[0] + end)):
+        alone = edge_checks.chain(trace)
+    assert outside.status is earlier.status is alone.status is Status.ERROR
+    assert "permitted subtree violation" in outside.evidence and alone.fix == edge_checks.CHAIN
+    assert "is not the sandbox's present CA" in earlier.evidence
 
 
 def test_root_in_the_trust_store_makes_the_certificate_trusted(

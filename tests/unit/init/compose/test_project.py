@@ -54,12 +54,6 @@ def test_services_of_profiles_are_left_out_unless_asked_for(tmp_path: Path) -> N
     assert [app.name for app in project(tmp_path).apps] == ["web", "mail"]
 
 
-def test_next_to_manifests_only_built_services_count(tmp_path: Path) -> None:
-    write(tmp_path, {"compose.yaml": "services: {web: {build: web}, db: {image: postgres}}"})
-    result = compose.load(tmp_path, has_manifests=True)
-    assert result and [app.name for app in result.apps] == ["web"]
-
-
 def test_names_of_kubernetes_replace_those_of_compose_as_hosts(tmp_path: Path) -> None:
     apps = services(
         tmp_path,
@@ -109,33 +103,24 @@ def test_other_names_of_a_service_are_aliases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "once"),
+    ("text", "jobs"),
     [
-        ("restart: 'no'", True),
-        ("restart: no", True),
-        ("restart: 'no', ports: [80]", False),
-        ("restart: always", False),
-        ("image: redis, restart: 'no'", False),
+        ("a: {image: x, restart: 'no'}", ["a"]),
+        ("a: {image: x, restart: no}", ["a"]),
+        ("a: {image: x, restart: 'no', ports: [80]}", []),
+        ("a: {image: redis, restart: 'no'}", []),
+        (
+            "a: {image: x, ports: [80]}\n  b: {image: y, depends_on: {a: {condition: service_completed_successfully}}}",
+            ["a"],
+        ),
+        ("a: {image: x, restart: 'no'}\n  b: {image: y, depends_on: {a: {}}}", []),
     ],
 )
-def test_service_that_is_not_restarted_is_a_job(tmp_path: Path, settings: str, once: bool) -> None:
-    image = "" if "image" in settings else "image: x, "
-    assert services(tmp_path, f"  a: {{{image}{settings}}}")["a"].once is once
+def test_service_that_ends_is_a_job(tmp_path: Path, text: str, jobs: list[str]) -> None:
+    assert [app.name for app in services(tmp_path, f"  {text}").values() if app.once] == jobs
 
 
-def test_service_whose_end_others_wait_for_is_a_job(tmp_path: Path) -> None:
-    apps = services(
-        tmp_path,
-        """\
-  migrate: {image: x, ports: [80]}
-  tool: {image: x, restart: "no"}
-  web: {image: y, depends_on: {migrate: {condition: service_completed_successfully}, tool: {}}}
-""",
-    )
-    assert [app.name for app in apps.values() if app.once] == ["migrate"]
-
-
-def test_missing_and_secret_files_are_noted(tmp_path: Path) -> None:
+def test_missing_and_secret_files_and_the_machine_are_noted(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
@@ -152,16 +137,13 @@ def test_missing_and_secret_files_are_noted(tmp_path: Path) -> None:
         {
             ".env": "A=secret\n",
             "key": "k",
-            "compose.yaml": "services: {web: {image: x, environment: {A: $A}, secrets: [k]}}\n"
+            "compose.yaml": "services: {web: {image: x, environment: {A: $A, B: host.docker.internal}, secrets: [k]}}\n"
             "secrets: {k: {file: key}}",
         },
     )
-    assert project(tmp_path).notes == (
+    machine, *secrets = project(tmp_path).notes
+    assert machine.startswith("pods do not know host.docker.internal, which is in settings of web")
+    assert secrets == [
         "values of .env are in what is written: keep it out of git if they are secret",
         "the secrets of compose.yaml are in what is written: keep it out of git",
-    )
-
-
-def test_name_of_the_machine_is_noted(tmp_path: Path) -> None:
-    write(tmp_path, {"compose.yaml": "services: {web: {image: x, environment: {A: 'http://host.docker.internal:80'}}}"})
-    assert project(tmp_path).notes[0].startswith("pods do not know host.docker.internal, which is in settings of web")
+    ]

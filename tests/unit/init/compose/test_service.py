@@ -33,6 +33,8 @@ def test_built_service_has_its_build_options(tmp_path: Path) -> None:
         "ssh": ["default"],
     }
     assert app.left_out == ("build.args.C", "build.network", "build.secrets.lost")
+    app = service(tmp_path, 'build: {context: app, dockerfile_inline: "FROM x\\nRUN echo $$A"}')
+    assert (app.recipe, app.build) == ("FROM x\nRUN echo $A", {"dockerfile": "sandbox-web.Dockerfile"})
 
 
 @pytest.mark.parametrize(
@@ -47,39 +49,27 @@ def test_built_service_has_its_build_options(tmp_path: Path) -> None:
 def test_service_built_from_elsewhere_is_left_out_or_pulled(tmp_path: Path, build: str, reason: str) -> None:
     write(tmp_path, {"compose.yaml": f"services: {{web: {{build: {build}}}}}"})
     assert project(tmp_path).notes == (f"web is left out: it names no image, and {reason}",)
-    write(tmp_path, {"compose.yaml": f"services: {{web: {{image: acme/web, build: {build}}}}}"})
-    (app,) = project(tmp_path).apps
-    assert (app.context, app.image) == (None, "acme/web")
-
-
-def test_dockerfile_in_the_compose_file_is_written(tmp_path: Path) -> None:
-    app = service(tmp_path, 'build: {context: app, dockerfile_inline: "FROM x\\nRUN echo $$A"}')
-    assert (app.recipe, app.build) == ("FROM x\nRUN echo $A", {"dockerfile": "sandbox-web.Dockerfile"})
-
-
-def test_bad_image_name_is_noted(tmp_path: Path) -> None:
-    write(tmp_path, {"compose.yaml": "services: {web: {image: 'A:B:C'}}"})
-    assert project(tmp_path).notes[0].startswith("the image of web, A:B:C, is none: ")
+    write(tmp_path, {"compose.yaml": f"services: {{web: {{image: 'A:B:C', build: {build}}}}}"})
+    (app,), notes = project(tmp_path).apps, project(tmp_path).notes
+    assert (app.context, app.image) == (None, "A:B:C")
+    assert notes[-1].startswith("the image of web, A:B:C, is none: ")
 
 
 @pytest.mark.parametrize(
-    ("settings", "command", "args"),
+    ("settings", "command", "args", "left_out"),
     [
-        ("command: run 'a b'", (), ("run", "a b")),
-        ("command: [run, 1]", (), ("run", "1")),
-        ("entrypoint: sh -c, command: [a]", ("sh", "-c"), ("a",)),
-        ("entrypoint: [], command: [a]", ("a",), ()),
+        ("command: run 'a b'", (), ("run", "a b"), ()),
+        ("command: [run, 1]", (), ("run", "1"), ()),
+        ("entrypoint: sh -c, command: [a]", ("sh", "-c"), ("a",), ()),
+        ("entrypoint: [], command: [a]", ("a",), (), ()),
+        ('command: "a \'b"', (), (), ("command",)),
     ],
 )
 def test_command_and_entrypoint_are_split(
-    tmp_path: Path, settings: str, command: tuple[str, ...], args: tuple[str, ...]
+    tmp_path: Path, settings: str, command: Any, args: Any, left_out: Any
 ) -> None:
     app = service(tmp_path, f"image: x, {settings}")
-    assert (app.command, app.args) == (command, args)
-
-
-def test_command_that_no_shell_splits_is_left_out(tmp_path: Path) -> None:
-    assert service(tmp_path, 'image: x, command: "a \'b"').left_out == ("command",)
+    assert (app.command, app.args, app.left_out) == (command, args, left_out)
 
 
 @pytest.mark.parametrize(
@@ -90,16 +80,12 @@ def test_command_that_no_shell_splits_is_left_out(tmp_path: Path) -> None:
         ("expose: [5432]", 5432, ()),
         ("ports: [8000-8002]", 8000, ((8001, "tcp"), (8002, "tcp"))),
         ("ports: [0, 70000, x]", None, ()),
+        ("ports: [10000-20000/udp]", None, ((10000, "udp"),)),
     ],
 )
 def test_ports_are_those_of_the_container(tmp_path: Path, settings: str, port: int | None, more: Any) -> None:
     app = service(tmp_path, f"image: x, {settings}")
     assert (app.port, app.more_ports) == (port, more)
-
-
-def test_long_range_of_ports_is_left_out_but_its_first(tmp_path: Path) -> None:
-    app = service(tmp_path, "image: x, ports: [10000-20000/udp]")
-    assert (app.port, app.more_ports, app.left_out) == (None, ((10000, "udp"),), ("ports.10000-20000",))
 
 
 def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
@@ -173,11 +159,7 @@ def test_mounted_code_that_the_dockerfile_lacks_is_copied(tmp_path: Path) -> Non
     write(tmp_path, {"src/a": "", "Dockerfile": "FROM x AS dev\nCOPY package.json .\n"})
     app = service(tmp_path, "build: {context: ., target: dev}, volumes: ['./src:/app/src']")
     assert app.build == {"sync": [{"paths": {"src": "/app/src"}}], "dockerfile": "sandbox-web.Dockerfile"}
-    assert app.recipe.splitlines()[2:] == [
-        "FROM dev",
-        "# What compose mounts; added by `sandbox init`.",
-        'COPY ["src", "/app/src"]',
-    ]
+    assert app.recipe.endswith('FROM dev\n# What compose mounts; added by `sandbox init`.\nCOPY ["src", "/app/src"]\n')
     assert "what compose mounts is copied into the images of web: see sandbox-*.Dockerfile" in project(tmp_path).notes
 
 

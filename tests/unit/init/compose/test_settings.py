@@ -30,20 +30,22 @@ def test_limits_and_reservations_are_resources(service: dict[str, Any], resource
     assert read(service)[0]["container"].get("resources") == resources
 
 
-def test_privileges_are_the_container_s() -> None:
-    service = {"privileged": True, "read_only": True, "cap_add": ["NET_ADMIN", "cap_chown"], "cap_drop": ["ALL"]}
-    assert read(service)[0]["container"]["securityContext"] == {
+def test_privileges_memory_and_what_has_no_counterpart_are_read() -> None:
+    service = {
+        **{"privileged": True, "read_only": True, "cap_add": ["NET_ADMIN", "cap_chown"], "cap_drop": ["ALL"]},
+        **{"tmpfs": ["/x/:size=64m", "z"], "shm_size": "1gb"},
+        "volumes": [{"type": "tmpfs", "target": "/y", "tmpfs": {"size": 1024}}],
+        "deploy": {"mode": "global", "resources": {"limits": {"pids": 1}, "reservations": {"cpus": "1"}}},
+    }
+    result, left_out = read(service)
+    assert result["container"]["securityContext"] == {
         "privileged": True,
         "readOnlyRootFilesystem": True,
         "capabilities": {"add": ["NET_ADMIN", "CHOWN"], "drop": ["ALL"]},
     }
-
-
-def test_places_in_memory_have_their_sizes() -> None:
-    volume = {"type": "tmpfs", "target": "/y", "tmpfs": {"size": 1024}}
-    result, left_out = read({"tmpfs": ["/x/:size=64m", "z"], "shm_size": "1gb", "volumes": [volume]})
     assert result["memory"] == {"/x": "64Mi", "/y": "1Ki", settings.SHARED_MEMORY: "1024Mi"}
-    assert left_out == ["tmpfs.z"]
+    resources = ["deploy.resources.limits.pids", "deploy.resources.reservations.cpus"]
+    assert left_out == ["deploy.mode", *resources, "tmpfs.z"]
 
 
 @pytest.mark.parametrize(
@@ -51,15 +53,6 @@ def test_places_in_memory_have_their_sizes() -> None:
 )
 def test_replicas_are_counted(service: dict[str, Any], replicas: int | None) -> None:
     assert read(service)[0]["replicas"] == replicas
-
-
-def test_settings_of_a_swarm_are_left_out() -> None:
-    resources = {"limits": {"pids": 1}, "reservations": {"cpus": "1"}}
-    assert read({"deploy": {"mode": "global", "resources": resources}})[1] == [
-        "deploy.mode",
-        "deploy.resources.limits.pids",
-        "deploy.resources.reservations.cpus",
-    ]
 
 
 @pytest.mark.parametrize(
