@@ -45,7 +45,6 @@ def is_below(host: str, domain: str) -> bool:
 
 
 def moved_host(host: str, base: str, domain: str) -> str:
-    """Return a host of the domain `base` as it is called below `domain`; another host as it is."""
     return host if is_below(host, domain) or not is_below(host, base) else host.removesuffix(base) + domain
 
 
@@ -87,7 +86,7 @@ class Home:
 
     @property
     def spool(self) -> Path:
-        """Return the folder where a push compresses layers: on a disk, for temporary files may be in memory."""
+        # on a disk: temporary files may be in memory
         return self.cache / "spool"
 
     @property
@@ -108,7 +107,6 @@ class Home:
 
     @property
     def snapshots(self) -> Path:
-        """Return the folder of snapshots, SANDBOX/SNAPSHOT each; they contain keys."""
         return self.state / "snapshots"
 
     @property
@@ -148,7 +146,6 @@ class Home:
 
     @property
     def agreed(self) -> Path:
-        """Return the folder that records what the user agreed to of projects that others wrote, a file for each."""
         return self.state / "agreed"
 
     def sandbox(self, name: str) -> Names:
@@ -261,7 +258,6 @@ class Names:
 
     @property
     def waker(self) -> Path:
-        """Return the record of the process that wakes it; its log is next to it."""
         return self.folder / "waker.json"
 
     @property

@@ -37,7 +37,6 @@ class Nodes:
     roles: tuple[str, ...] = ()
 
     def all(self) -> tuple[Container, ...]:
-        """Return every container of the cluster, running or not, whatever its role."""
         return self.engine.containers(self.mark)
 
     def outside(self) -> tuple[Container, ...]:
@@ -47,14 +46,12 @@ class Nodes:
         return tuple(node for node in self.all() if node.attached.get(self.network, "none") not in valid)
 
     def standing(self) -> Standing:
-        """Return the state of the control-plane node; never PARTIAL, which only the cluster's provider can tell."""
         node = self.engine.container(self.control_plane)
         if node is None:
             return Standing.ABSENT
         return Standing.RUNNING if node.running else Standing.STOPPED
 
     def running(self) -> tuple[str, ...]:
-        """Return the running nodes; only the one whose name is known where there are no labels."""
         return tuple(sorted(node.name for node in self._nodes() if node.running)) or (self.control_plane,)
 
     def every(self) -> tuple[str, ...]:
@@ -66,7 +63,6 @@ class Nodes:
         return [node for node in self.all() if not self.role or node.labels.get(self.role) in self.roles]
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command on a node as root; return its exit status and its output."""
         return self.engine.execute(node, argv)
 
     def read_files(self, node: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:

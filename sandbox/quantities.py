@@ -4,7 +4,6 @@ from __future__ import annotations
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number of things, such as `2 images`."""
     return f"{number} {plural(number, noun)}"
 
 
@@ -13,5 +12,4 @@ def plural(number: int, noun: str) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Return a size in bytes as people read it."""
     return f"{size / 1e6:.1f} MB"

@@ -41,14 +41,12 @@ def native() -> Architecture:
 
 
 def named(name: str) -> Architecture:
-    """Return the architecture of that name. Raises UsageError."""
     if name not in KNOWN:
         raise UsageError(f"there is no bundle for {name}", fix="it can be for " + " or ".join(KNOWN))
     return KNOWN[name]
 
 
 def require(programs: Iterable[Path], architecture: Architecture) -> None:
-    """Raise SandboxError unless all of the programs are of that architecture."""
     for program in programs:
         with program.open("rb") as file:
             head = file.read(20)

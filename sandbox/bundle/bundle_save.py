@@ -109,14 +109,12 @@ def save(
 
 
 def _files(path: str, source: Path) -> dict[str, Path]:
-    """Return the file `source`, or every file below the folder `source`, by its path in the bundle."""
     if not source.is_dir():
         return {path: source} if source.exists() else {}
     return {f"{path}/{file.relative_to(source).as_posix()}": file for file in source.rglob("*") if file.is_file()}
 
 
 def _described(path: str, source: Path) -> File:
-    """Return how a file is listed. Raises UsageError for a name that no list may have."""
     status = source.stat()
     try:
         return File(path=path, size=status.st_size, sha256=safe.sha256(source), executable=status.st_mode & 0o100 != 0)

@@ -30,8 +30,6 @@ class _Part(BaseModel):
 
 
 class File(_Part):
-    """One file: its path in the bundle, its size in bytes and its sha256 digest in hexadecimal."""
-
     path: Annotated[str, AfterValidator(_inside)]
     size: int = Field(ge=0, lt=1 << 63)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -43,8 +41,6 @@ class File(_Part):
 
 
 class Component(_Part):
-    """One component; `digest` is that of its recipe."""
-
     name: Subdomain
     version: str
     digest: str = Field(pattern="^[0-9a-f]{12}$")
@@ -88,7 +84,6 @@ class Contents(_Part):
 
 
 def require_fit(contents: Contents) -> None:
-    """Raise UsageError if the bundle is for another machine or another version of this program."""
     machine = native().name
     if contents.architecture != machine:
         raise UsageError(

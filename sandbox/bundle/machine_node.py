@@ -100,7 +100,7 @@ def made(engine: Engine, saved_of: Iterable[str]) -> tuple[Made, ...]:
 
 
 def prune(engine: Engine, unused: Sequence[Made]) -> tuple[Made, ...]:
-    """Remove node images, and return those that were removed: not one that a sandbox has begun to use meanwhile."""
+    # A sandbox may have begun to use one meanwhile, which the engine then keeps.
     return tuple(image for image in unused if engine.remove_image(image.image))
 
 

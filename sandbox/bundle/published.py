@@ -19,7 +19,6 @@ def local_name(component: str, reference: str) -> str:
 
 
 def mirrored(reference: str, mirrors: Mapping[str, str]) -> str:
-    """Return the reference of an image at the mirror of its registry, if there is one; a digest stays."""
     host, _, path = reference.partition("/")
     return f"{mirrors[host]}/{path}" if host in mirrors else reference
 

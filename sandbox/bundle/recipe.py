@@ -161,7 +161,6 @@ def recipes() -> Mapping[str, Recipe]:
 
 
 def _read(path: Path, version: str = "") -> Recipe:
-    """Return the recipe in the file `path` or, unless `version` is empty, another version of it."""
     text, name = path.read_text(encoding="utf-8"), path.parent.name
     text = text.replace(AMD64.triplet, native().triplet)  # recipes name folders of Debian as amd64 has them
     if "{version}" in text:
@@ -188,7 +187,6 @@ def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def minor(version: str) -> str:
-    """Return the minor version, such as 1.36, of a Kubernetes version such as v1.36.3."""
     return ".".join(version.removeprefix("v").split(".")[:2])
 
 
@@ -199,12 +197,6 @@ def fits(version: str, kubernetes: str | None) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """The table of what there is besides the recipes' own versions, the newest Kubernetes first.
-
-    `bundle` are those that can be built, `upstream` the digests of published node images by version, `images` the
-    other published images, and `addons` those that addons and cert-manager run.
-    """
-
     bundle: tuple[str, ...]
     images: Mapping[str, str]
     addons: Mapping[str, str]

@@ -35,7 +35,6 @@ class Release:
 
     @property
     def source(self) -> str:
-        """Return its address: the official one, or the same path below the mirror that the user has set."""
         url = self.url.format(architecture=native().name)
         mirror = os.environ.get(MIRROR, "").rstrip("/")
         return mirror + urlsplit(url).path if mirror else url
@@ -55,7 +54,6 @@ def find(name: str, store: Store) -> Path | None:
 
 
 def kubectl(store: Store, *, purpose: str = "") -> Path:
-    """Return kubectl; `purpose` says in the error what needs it. Raises MissingTool."""
     program = find("kubectl", store)
     if program is None:
         raise MissingTool(

@@ -56,7 +56,6 @@ class OwnImages:
         return self.published.get(component) or self.references[component]
 
     def require(self, kubernetes: str | None) -> None:
-        """Raise UsageError if the node image does not have the version `kubernetes`."""
         if fits(self.kubernetes, kubernetes):
             return
         if self.source == "upstream":
@@ -69,14 +68,12 @@ class OwnImages:
         )
 
     def recipe(self, component: str) -> Recipe:
-        """Return how the bundle's component is built, in the version that was chosen."""
         others = (recipe for recipe in recipes().values() if recipe.base == component)
         chosen = (recipe for recipe in others if recipe.reference == self.references.get(component))
         return next(chosen, recipes()[component])
 
 
 def require_known(kubernetes: str | None) -> None:
-    """Raise UsageError if there is no node image of Kubernetes `kubernetes`, neither published nor to be built."""
     if not any(fits(version, kubernetes) for version in (*NODES, *bundled_nodes())):
         raise _unknown(str(kubernetes))
 
@@ -93,7 +90,6 @@ def _unknown(kubernetes: str) -> UsageError:
 
 
 def bundled_nodes() -> Mapping[str, Recipe]:
-    """Return how the bundle's node images are built, by their Kubernetes, the newest first."""
     nodes = {recipe.version: recipe for recipe in recipes().values() if recipe.node}
     return dict(sorted(nodes.items(), key=lambda item: [int(part) for part in item[0][1:].split(".")], reverse=True))
 
@@ -174,7 +170,6 @@ def choose(
 
 
 def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    """Return the system images of the sandbox of `spec`, whether or not it is up. Raises SandboxError."""
     names = home.sandbox(spec.name)
     node, registry = engine.container(names.node), engine.container(names.registry)
     made_from: Source | None = None
@@ -213,7 +208,6 @@ def in_engine(cluster: Cluster) -> tuple[str, ...]:
 
 
 def further(names: Iterable[str]) -> tuple[Recipe, ...]:
-    """Return the components with the names `sandbox.dev/NAME` that `up` does not need by itself."""
     stripped = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
     components = (recipes()[name] for name in stripped if name in recipes() and name not in IN_ENGINE)
     return tuple(recipe for recipe in components if recipe.image)

@@ -96,7 +96,6 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
 
 
 def misfits(spec: Spec) -> Iterator[Misfit]:
-    """Yield what does not fit the cluster's provider: the path of each value to change, and why."""
     cluster, ingress, can = spec.cluster, spec.ingress, spec.cluster.supports
     for (part, key), reason in can.refused.items():
         value = getattr(spec, part)

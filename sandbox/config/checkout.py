@@ -43,17 +43,13 @@ def of_folder(folder: Path) -> Checkout:
 
 
 def branch_of(folder: Path) -> str:
-    """Return the branch that is checked out in a folder; empty for none."""
     _, git = _git_folder(folder)
     head = _text(git / "HEAD") if git else ""
     return head.removeprefix(HEADS) if head.startswith(HEADS) else ""
 
 
 def _git_folder(folder: Path) -> tuple[Path | None, Path | None]:
-    """Return the top of the worktree that a folder is in, and git's own folder: `.git`, or the one that a file names.
-
-    Source: git's gitrepository-layout.
-    """
+    # The top of the worktree, and git's own folder, which a file may name (git: gitrepository-layout).
     top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
     if top is None or (top / ".git").is_dir():
         return top, top and top / ".git"

@@ -78,7 +78,6 @@ def parse(
     amend: Amend = lambda source: source,
     folder: Path | None = None,
 ) -> M:
-    """Return the document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
     if len(text) > MAX_SIZE:
         raise _error(origin, "", [TOO_LARGE])
     try:
@@ -122,7 +121,6 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "", fo
 
 
 def require(kind: Any, text: str) -> None:
-    """Raise UsageError unless `text` is of a type of the schema that a function checks, such as Host."""
     try:
         TypeAdapter(kind).validate_python(text)
     except ValidationError as error:

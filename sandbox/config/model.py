@@ -41,7 +41,6 @@ def key_of(name: str, field: FieldInfo) -> str:
 
 
 def text_schema(**keywords: Any) -> WithJsonSchema:
-    """Return the JSON Schema of a string, with keywords that describe what a validator checks."""
     return WithJsonSchema({"type": "string", **keywords})
 
 

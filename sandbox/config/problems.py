@@ -81,7 +81,7 @@ def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fau
 
 
 def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
-    """Return the path in the document of pydantic's `loc`, which also contains union members and validators."""
+    # `loc` also contains union members and validators.
     path: KeyPath = ()
     for part in loc:
         if (*path, part) in places:
@@ -90,14 +90,12 @@ def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
 
 
 def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
-    """Return the paths of known keys without a value (`key:`) that require one."""
     refused = [detail for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
     paths = [walk(source.places, detail["loc"]) for detail in refused]
     return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]
 
 
 def allowed_keys(model: type[Any], loc: Sequence[str | int] = ()) -> list[str]:
-    """Return the keys that the mapping at `loc` in a document of `model` may have."""
     keys = (key_of(*field) for each in _models_at(model, loc) for field in each.model_fields.items())
     return list(dict.fromkeys(keys))
 
@@ -131,7 +129,7 @@ def _tags(model: Any) -> set[Any]:
 
 
 def _is_value(kind: Any) -> bool:
-    """Return whether it may be text or a number: a `BeforeValidator` takes those as a short form."""
+    # A `BeforeValidator` takes text or a number as a short form.
     return kind in (str, int, Path) or isinstance(kind, BeforeValidator) or any(map(_is_value, get_args(kind)))
 
 
@@ -214,7 +212,6 @@ def _placed(path: KeyPath, message: str) -> str:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as people write it: `edge.ports[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 

@@ -29,15 +29,12 @@ MADE_WITH = ("provider", "profile", "context", "namespace")
 
 @dataclass(frozen=True)
 class Override:
-    """A value that replaces the file's; `option` is named in errors about it."""
-
     path: KeyPath
     value: Any
     option: str
 
 
 def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[Override]:
-    """Yield the overrides of `--https-port`, which may be given several times, and `--registry-port`."""
     if https:
         yield Override(("edge", "ports"), "auto" if tuple(https) == ("auto",) else list(https), "--https-port")
     if registry:
@@ -103,12 +100,10 @@ def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
 
 
 def with_own_cluster(spec: AnySpec) -> AnySpec:
-    """Return `spec`, which others wrote, with its own provider: it takes nothing from the last `up`."""
     return spec.changed({}, {("cluster", "provider"): ValueOrigin(Giver.FILE, "the project")})
 
 
 def with_bundle(spec: AnySpec) -> AnySpec:
-    """Return `spec`, which came in a bundle, with the system images of the bundle, unless it says `upstream`."""
     if spec.images.source != "auto":
         return spec
     images = spec.images.model_copy(update={"source": "bundle"})

@@ -20,7 +20,6 @@ AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
 
 
 def misfits(spec: Spec) -> list[Misfit]:
-    """Return what does not fit together in `spec`: the path of each value to change, and what is wrong."""
     return [
         *_controller(spec),
         *_domain(spec),
@@ -131,7 +130,7 @@ def _nodes(spec: Spec) -> Iterator[Misfit]:
 
 
 def _devices(spec: Spec) -> Iterator[Misfit]:
-    """Yield files in /dev, of which reading some waits for ever; `-f` accepts the pipes that are there."""
+    # Reading some of them waits for ever.
     locks = [
         (("apply", index, "lock"), item.lock) for index, item in enumerate(spec.apply) if isinstance(item, RemoteChart)
     ]

@@ -7,7 +7,6 @@ from typing import Any
 
 
 def at(content: Any, *path: str) -> Any:
-    """Return the value at a path of keys; None where there is none."""
     for key in path:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content

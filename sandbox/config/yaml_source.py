@@ -46,14 +46,11 @@ class Place:
 
     @property
     def blank(self) -> bool:
-        """Return whether nothing was written at all, as in `key:`."""
         return self.kind == "nothing" and self.raw == ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A document's data and the place of every value in it; `()` is the document itself."""
-
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=lambda: {(): Place(1, None, "a mapping")})
 

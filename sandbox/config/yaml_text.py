@@ -44,8 +44,6 @@ class Fault:
 
 
 class Refused(yaml.YAMLError):
-    """The document cannot be accepted; `faults` say why, at least one."""
-
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(f"line {fault.line}: {fault.message}" for fault in faults))
         self.faults = faults
@@ -80,7 +78,6 @@ for _name, _pattern, _first in (
 
 
 def documents(text: str | bytes) -> list[Any]:
-    """Return every document of a stream, as Kubernetes reads it. Raises Refused."""
     return [content for _, content in placed_documents(text)]
 
 
@@ -169,7 +166,6 @@ class _Walk:
         return contents
 
     def value(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
-        """Return the value of `node`, written at `path` and `line`; None where a fault was noted."""
         self.count += 1
         if self.count > self.most:
             raise Refused(Fault(line, f"more than {self.most} values, once aliases are expanded"))
@@ -219,7 +215,6 @@ class _Walk:
         return {**merged, **content} if merged else content
 
     def key(self, node: yaml.Node) -> str | None:
-        """Return the key as JSON has it; None, with a fault, for one that cannot be a key."""
         self.count += 1
         tag = str(node.tag).removeprefix(TAG)
         message, fix = f"a key must be text, not {_kind_of(node)}", ""
@@ -262,7 +257,6 @@ def _kind_of(node: yaml.Node) -> str:
 
 
 def quoted(raw: str) -> str:
-    """Return `raw` in quotes, short and printable."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in raw[:60])
     return f"'{shown}…'" if len(raw) > 60 else f"'{shown}'"
 
@@ -286,6 +280,5 @@ _Dumper.add_representer(str, _string)
 
 
 def dump(content: Any) -> bytes:
-    """Return one document that PyYAML and kubectl read alike."""
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False)
     return text.encode()

@@ -56,7 +56,6 @@ class DoctorContext:
 
     @property
     def probe(self) -> EngineProbe:
-        """Raises NoEngine if the engine did not answer."""
         if isinstance(self.docker, SandboxError):
             raise NoEngine
         return self.docker
@@ -67,14 +66,12 @@ class DoctorContext:
 
     @property
     def cluster(self) -> Cluster:
-        """Return the sandbox's cluster. Raises SandboxError before the first `up`."""
         if not self.names.kubeconfig.exists():
             raise SandboxError("there is no sandbox yet", fix=f"sandbox up{self.which}", id="not-up")
         return Cluster(self.names.kubeconfig)
 
 
 def probe_engine(seconds: float) -> EngineProbe | SandboxError:
-    """Connect to the engine that the environment names, or return why that fails within `seconds`."""
     pool = ThreadPoolExecutor(1)
     try:
         return pool.submit(_reach).result(seconds)
@@ -118,8 +115,6 @@ class Finding:
 
 @dataclass(frozen=True)
 class Row:
-    """A finding with the stable id of its check; only WARN and ERROR have a fix."""
-
     id: str
     status: Status
     evidence: str

@@ -47,7 +47,6 @@ class EgressTrace:
 
     @cached_property
     def parts(self) -> dict[str, Part]:
-        """Run the pod once and return the parts of its output. Raises ClusterError and WaitTimeout."""
         image = system_images.for_spec(self.context.spec, self.context.home, self.context.engine).references["busybox"]
         first, target, port = b"", self.host, self.port
         if self.proxy:
@@ -65,7 +64,6 @@ class EgressTrace:
 
     @property
     def connection(self) -> tuple[Part, str]:
-        """Return how connecting went, and the address that was tried; it is empty if none was."""
         title = next((title for title in self.parts if title.startswith(CONNECT)), CONNECT)
         return self.part(title), title.removeprefix(CONNECT)
 

@@ -28,7 +28,6 @@ _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2
 
 
 def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
-    """Run a pod with `command` in `image`, delete it, and return its output. Raises ClusterError and WaitTimeout."""
     for old in cluster.list("v1", "Pod", NAMESPACE, selector=LABEL):
         if old["status"].get("phase") in ("Succeeded", "Failed"):  # left by a killed doctor
             cluster.delete("v1", "Pod", old["metadata"]["name"], NAMESPACE)
@@ -84,7 +83,6 @@ class Part:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return the addresses in the answer of nslookup, which begins after those of the nameserver."""
         _, _, answer = self.output.partition("Name:")
         return tuple(dict.fromkeys(re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)))
 

@@ -97,7 +97,6 @@ def _ports(context: DoctorContext, binds: list[Bind], option: str, *owners: str)
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
-    """Return what has a port: the edge, a container that publishes it, or a process; None if it is free."""
     if engine and (name := engine.publisher(bind.port)):
         container = engine.container(name)
         others = container and LABEL in container.labels and not labelled.is_ours(container, home)

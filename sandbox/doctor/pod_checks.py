@@ -21,7 +21,6 @@ OWN_REGISTRY = ("localhost:", "127.0.0.1:")
 
 
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
-    """Yield a row for each fault of the pods called `text`: [NAMESPACE/]NAME, of a pod or a workload."""
     cluster, kubectl = context.cluster, saved_spec.kubectl(context.names)
     for pod in _pods(cluster, text, context.spec.namespace)[:MOST]:
         for id, finding in _findings(cluster, pod, kubectl):

@@ -48,14 +48,12 @@ class ServiceTrace:
 
     @cached_property
     def ready(self) -> Sequence[Manifest]:
-        """Return the endpoints that get connections, each with its slice's `ports`. Raises ClusterError."""
         slices = endpoint_slices(self.cluster, self.namespace, self.name)
         ends = ({**end, "ports": part.get("ports") or ()} for part in slices for end in part.get("endpoints") or ())
         return [end for end in ends if is_serving(end)]
 
 
 def find(context: DoctorContext, text: str) -> ServiceTrace:
-    """Return the Service `text` (NAMESPACE/NAME or NAME). Raises UsageError for a name that several have."""
     namespace, slash, name = text.partition("/")
     if slash:
         return ServiceTrace(context, namespace, name)
@@ -123,7 +121,6 @@ def endpoints(trace: ServiceTrace) -> Finding:
 
 
 def answer(trace: ServiceTrace) -> Finding:
-    """Connect to each ready pod from a node, if its port is a TCP port."""
     if not trace.context.spec.cluster.supports.containers:
         return skipped("the nodes of an existing cluster are elsewhere")
     nodes = providers.nodes(trace.context.engine, trace.context.names)

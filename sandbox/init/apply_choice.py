@@ -146,14 +146,12 @@ def _usable(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:
 
 
 def needs_gateway_api(objects: Collection[Manifest]) -> bool:
-    """Return whether objects use kinds of the Gateway API without bringing their definitions (CRDs)."""
     defined = set(map(manifests.defined, objects))
     kinds = {_group_kind(each) for each in objects}
     return not kinds.isdisjoint(_GATEWAY_KINDS - defined)
 
 
 def unknown_kinds(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> list[str]:
-    """Return the kinds that no sandbox has and that the project does not define, in words."""
     unknown: dict[str, None] = {}
     for each in objects:
         group, kind = _group_kind(each)
@@ -240,7 +238,6 @@ def _overlays(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]
 
 
 def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
-    """Return the kustomizations that read only files of the folder, with these; others are noted."""
     readable: dict[Path, Reads] = {}
     for place in (folder, *folders(folder, DEEPER)):
         file = manifests.kustomization(place)

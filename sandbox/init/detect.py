@@ -164,7 +164,6 @@ def _projects_below(folder: Path) -> Iterator[str]:
 
 
 def _built(folder: Path, images: Collection[str], notes: list[str]) -> Iterator[App]:
-    """Yield the programs of the folder's Dockerfiles; of one named for a program, if an image is called like it."""
     places = (folder, *folders(folder))
     usual = [file for place in places for file in [place / name for name in DOCKERFILES if is_file(place / name)][:1]]
     programs = [(label("app" if file.parent == folder else file.parent.name), file) for file in usual]
@@ -205,7 +204,6 @@ def _completed(folder: Path, app: App) -> App:
 
 
 def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:
-    """Return the objects of entries, as far as they can be read or rendered here; `up` reports what is wrong."""
     objects: list[Mapping[str, Any]] = []
     for item in items:
         with suppress(SandboxError):

@@ -57,17 +57,14 @@ def last_part(image: str) -> str:
 
 
 def is_called(image: str, program: str) -> bool:
-    """Return whether the last part of the image's name is the program's name, or ends in it."""
     return bool(re.fullmatch(rf"(.*[-_.])?{re.escape(program)}", last_part(image)))
 
 
 def short_list(names: Sequence[str]) -> str:
-    """Return the names for a note: at most nine of them."""
     return ", ".join(names[:9]) + (f" and {len(names) - 9} more" if len(names) > 9 else "")
 
 
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:
-    """Return the build options, as in images.yaml, and the names of arguments whose value is not known here."""
     arguments = {str(key): value for key, value in args.items()} if isinstance(args, Mapping) else {}
     valued = {
         key: as_text(value)
@@ -151,8 +148,6 @@ class ToolFile:
 
 @dataclass(frozen=True)
 class Front:
-    """A Service of the manifests that gets an Ingress, because none leads to it."""
-
     name: str
     namespace: str
     port: int

@@ -64,7 +64,6 @@ def sources(text: str) -> Iterator[str]:
 
 
 def _words(arguments: str) -> list[str]:
-    """Split the arguments of an instruction: words, or a JSON list for names with blanks."""
     with suppress(ValueError, RecursionError):
         if isinstance(words := json.loads(arguments), list):
             return list(map(str, words))

@@ -63,7 +63,6 @@ def _name(app: App, number: int, mount: Mount) -> str:
 
 
 def _keys(mount: Mount) -> dict[str, str]:
-    """Return the keys of files in a ConfigMap or Secret, by their paths: names without a slash or other signs."""
     keys: dict[str, str] = {}
     for path in mount.files:
         keys[path] = numbered(re.sub(r"[^-.\w]|^\.\.", "_", path, flags=re.ASCII), keys.values())

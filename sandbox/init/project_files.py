@@ -133,7 +133,6 @@ def _can_be_pushed(name: str) -> bool:
 
 
 def _images(name: str, findings: Findings, targets: Mapping[str, str]) -> str:
-    """Return images.yaml; images that no manifest names are comments, and so are those that nothing builds."""
     idle = unnamed(name, findings)
     lines = ["images: []" if len(idle) == len(targets) else "images:"]
     written: set[str] = set()
@@ -158,7 +157,6 @@ def _images(name: str, findings: Findings, targets: Mapping[str, str]) -> str:
 
 
 def unnamed(name: str, findings: Findings) -> dict[str, str]:
-    """Return the programs that could be built and whose images are in none of the manifests, with those images."""
     if not findings.items or not findings.images:  # which may not have been rendered
         return {}
     last = {last_part(image) for image in findings.images}
@@ -194,7 +192,6 @@ def _names(app: App, target: str, findings: Findings, project: str) -> list[str]
 
 
 def domain_of(hosts: tuple[str, ...]) -> str | None:
-    """Return the domain directly above all hosts, unless it is the default one, or they have several."""
     domains = {host.partition(".")[2] for host in hosts}
     domain = domains.pop() if len(domains) == 1 else ""
     try:
@@ -204,7 +201,6 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
 
 
 def without_port(apps: tuple[App, ...]) -> Iterator[tuple[str, str]]:
-    """Yield programs that no host leads to, because the port they listen on is unknown, and where to name it."""
     for app in apps:
         if app.port is None and not app.more_ports and not app.once:
             if app.context is not None:

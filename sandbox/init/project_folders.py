@@ -30,7 +30,6 @@ def folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def other_sandboxes(folder: Path) -> Iterator[Path]:
-    """Yield the folders below that have a spec, as in a repository with several sandboxes."""
     for above in (folder, *folders(folder, DEEPER - 1)):
         yield from (place for place in _project_folders(above) if exists(place / SPEC))
 
@@ -44,7 +43,6 @@ def _project_folders(folder: Path) -> Iterator[Path]:
 
 
 def listed(folder: Path) -> list[Path]:
-    """Return the folder's content; nothing if this user may not read it, as a database's folder in a project."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -74,7 +72,6 @@ def shown(folder: Path, place: Path) -> str:
 
 
 def require_yaml(file: Path) -> None:
-    """Raise BadFile for a file that is not valid YAML, with the line."""
     try:
         yaml_text.document(text_file.read(file))
     except yaml_text.Refused as error:

@@ -98,7 +98,6 @@ def _artifact(folder: Path, artifact: Mapping[str, Any], notes: list[str]) -> It
 
 
 def _deployed(folder: Path, config: Mapping[str, Any], images: Collection[str], notes: list[str]) -> Iterator[Item]:
-    """Yield the files, folders and charts; in v3 the keys moved from `deploy` to `manifests`."""
     for path in strings(config, "manifests", "rawYaml") or strings(config, "deploy", "kubectl", "manifests"):
         yield from _files(folder, path, notes)
     for path in strings(config, "manifests", "kustomize", "paths") or strings(config, "deploy", "kustomize", "paths"):
@@ -112,7 +111,6 @@ def _deployed(folder: Path, config: Mapping[str, Any], images: Collection[str], 
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
-    """Yield the files that a path or pattern of rawYaml means; a pattern for a folder means all files below it."""
     if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         notes.append(f"{pattern} is left out: it is not in this folder")
         return
@@ -154,7 +152,6 @@ def _release(
 
 
 def _values(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the single values of a release by their paths, and the keys of what is left out."""
     values = dict(_leaves(mapping(release, "overrides")))
     for key, value in mapping(release, "setValues").items():
         values |= _leaves(value, str(key))  # the key is a path already

@@ -67,7 +67,6 @@ class _Reading:
     is_composed: bool = False
 
     def statement(self, statement: ast.stmt) -> None:
-        """Read a statement. Raises _NotLiteral, ValueError and TypeError for what is not literal."""
         match statement:
             case ast.Expr(ast.Constant()):  # a text that explains something
                 return

@@ -50,12 +50,10 @@ def require() -> None:
 
 
 def mirror() -> str:
-    """Return the address of the Debian mirror that this machine uses. Raises MissingTool."""
     return _mirrors()[0]
 
 
 def download(suite: str, packages: tuple[str, ...], root: Path, on_line: Callable[[str], None]) -> None:
-    """Download `packages` and all they depend on into the archives below `root`; install none."""
     root.joinpath("var/lib/dpkg").mkdir(parents=True)
     root.joinpath("var/lib/dpkg/status").touch()
     with _apt(suite, root, on_line) as apt:
@@ -63,7 +61,6 @@ def download(suite: str, packages: tuple[str, ...], root: Path, on_line: Callabl
 
 
 def upgrade(suite: str, root: Path, on_line: Callable[[str], None]) -> None:
-    """Upgrade the system in `root`, with its own dpkg in a chroot."""
     with _apt(suite, root, on_line) as apt:
         apt("dist-upgrade", "--yes")
 
@@ -90,7 +87,6 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
 
 
 def _mirrors() -> tuple[str, str]:
-    """Return the mirrors of Debian and of its security updates that this machine uses. Raises MissingTool."""
     listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
     sites: dict[bool, str] = {}
     for line in listing.splitlines():

@@ -19,8 +19,6 @@ RETRY = "run `sandbox bundle build` again: finished components are kept"
 
 
 class BuildFailed(SandboxError):
-    """A component could not be built; `details` holds the tool's last lines."""
-
     id = "bundle-build-failed"
 
 
@@ -60,7 +58,6 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
 
 
 def outlook(store: Store, only: Sequence[str] = ()) -> str:
-    """Return which components `build` would build and how long that takes; empty if there are none."""
     missing = {name: recipe.seconds for name, recipe in _buildable(store, only).items() if not store.has(recipe)}
     return f"building {', '.join(missing)}: about {_minutes(sum(missing.values()))} on two cores" if missing else ""
 
@@ -75,7 +72,6 @@ def native_only(names: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def default() -> tuple[str, ...]:
-    """Return the components of a whole bundle, each in its default version."""
     return tuple(recipe.name for recipe in recipes().values() if not recipe.base)
 
 

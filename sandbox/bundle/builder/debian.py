@@ -21,7 +21,6 @@ DATABASE = "var/lib/dpkg"
 
 
 def require() -> Path:
-    """Return this machine's debootstrap. Raises MissingTool if it, or Debian's keys, are not installed."""
     program = process.which("debootstrap", extra=[Path("/usr/sbin")])
     if program is None:
         raise MissingTool(
@@ -87,7 +86,6 @@ def closure(root: Path, paths: Iterable[str]) -> list[Path]:
 
 
 def _chain(root: Path, path: Path) -> list[Path]:
-    """Return what `path` names inside `root`, after the links at its end that lead there. Raises FileNotFoundError."""
     chain: list[Path] = []
     inside = root
     parts = list(path.parts[1:])

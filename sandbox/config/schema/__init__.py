@@ -44,7 +44,6 @@ __all__ = [
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a sandbox.yaml, for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Spec.model_json_schema(),

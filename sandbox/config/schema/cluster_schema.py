@@ -87,7 +87,6 @@ class KindOptions(Document):
 
     @property
     def configures_kube_proxy(self) -> bool:
-        """Tell whether kube-proxy is to run otherwise than kubeadm has it, which it may be unable to."""
         document = "KubeProxyConfiguration"
         return (
             self.networking.kubeProxyMode not in (None, "iptables")

@@ -61,12 +61,10 @@ class TcpPort(Document):
 
     @property
     def target(self) -> str:
-        """Return the Service and its port, also where the spec leaves the port out."""
         return self.to if ":" in self.to or self.port == "auto" else f"{self.to}:{self.port}"
 
     @property
     def usual(self) -> int:
-        """Return the port that `auto` tries first."""
         port = self.target.partition(":")[2]
         return int(port) if port.isdigit() else USUAL
 

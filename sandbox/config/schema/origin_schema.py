@@ -22,12 +22,10 @@ class Origin(Document):
 
     @classmethod
     def of(cls, file: Path) -> Self:
-        """Return the origin for a file of the user's; links in its path are kept."""
         return cls(kind="file", source=os.path.abspath(file))  # noqa: PTH100  # resolve() would follow them
 
     @property
     def is_fetched(self) -> bool:
-        """Tell whether others wrote it, so that the user has to agree to what it asks for."""
         return self.kind in ("git", "bundle")
 
     @property
@@ -37,7 +35,6 @@ class Origin(Document):
 
     @property
     def key(self) -> str:
-        """Return the key of the user's agreement, which is for this revision only."""
         return f"{self.source_key}{self.revision}"
 
     def may_replace(self, known: Self) -> bool:

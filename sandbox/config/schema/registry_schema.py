@@ -55,7 +55,6 @@ class ResolvedRegistry(Registry):
 
     @property
     def image_prefix(self) -> str:
-        """Return what names of its images begin with on this machine and in manifests, such as `localhost:5001`."""
         return self.address.rpartition("://")[2]
 
     @property
@@ -65,7 +64,6 @@ class ResolvedRegistry(Registry):
 
     @property
     def local_names(self) -> tuple[str, ...]:
-        """Return the HOST:PORT of the sandbox's own on this machine, as images may be named: localhost first."""
         return f"localhost:{self.port}", f"127.0.0.1:{self.port}"
 
     @property

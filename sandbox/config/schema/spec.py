@@ -83,7 +83,6 @@ class Spec(Document):
         return int(self.pause_after[:-1]) * {"m": 60.0, "h": 3600.0}[self.pause_after[-1]] if self.pause_after else None
 
     def origin(self, *path: str | int) -> ValueOrigin:
-        """Return the origin of the value at `path`; an entry of a default list has the origin of the list."""
         return self._known_origins.get(path, ValueOrigin())
 
     def says(self, *path: str | int) -> bool:
@@ -97,7 +96,6 @@ class Spec(Document):
         return copy
 
     def recorded(self) -> Self:
-        """Return a copy whose values all count as those of the last `up`."""
         return self.changed({}, dict.fromkeys(_paths(self, whole=True), ValueOrigin(Giver.RECORDED)))
 
     @property
@@ -108,7 +106,6 @@ class Spec(Document):
 
     @property
     def namespace(self) -> str | None:
-        """Return the only namespace that the sandbox may use; None where it has the whole cluster."""
         return None if self.cluster.supports.whole_cluster else self.cluster.namespace or f"sandbox-{self.name}"
 
     @property
@@ -139,7 +136,6 @@ class Spec(Document):
 
     @property
     def is_checked(self) -> bool:
-        """Return whether its values were checked: by their types, and whether they fit together."""
         return self._origins is not None
 
     def placed(self, origins: Mapping[KeyPath, ValueOrigin]) -> Self:
@@ -219,7 +215,6 @@ class ResolvedSpec(Spec):
 
 
 def _paths(data: Any, above: KeyPath = (), *, whole: bool = False) -> Iterator[KeyPath]:
-    """Yield the paths of the values in mappings and models; of models all, or those that differ from their defaults."""
     if isinstance(data, Document):
         data = dict(data) if whole else data.given
     if isinstance(data, Mapping):

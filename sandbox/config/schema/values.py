@@ -187,7 +187,6 @@ def proxy_host(url: str) -> str:
 
 
 def proxy_fault(url: str, schemes: Sequence[str] = PROXY_SCHEMES) -> str:
-    """Return what is wrong with a proxy's URL, without anything of its account; empty for nothing."""
     if re.search(r"\s", url):
         return "it has white space in it"
     try:
@@ -225,7 +224,6 @@ def _path(value: Any, info: ValidationInfo) -> Any:
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
-    """Return a path that is relative to the file's folder, which is the context, as an absolute one."""
     return info.context / path if info.context else path
 
 

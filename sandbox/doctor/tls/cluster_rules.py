@@ -17,8 +17,6 @@ HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
 
 @dataclass(frozen=True)
 class Backend:
-    """A Service's port, by number or by name; `namespace` is the Service's where it is not the rule's."""
-
     service: str
     port: int | str | None
     namespace: str = ""

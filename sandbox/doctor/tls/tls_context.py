@@ -33,8 +33,6 @@ SERVICE_PROTOCOLS = ("postgresql", "tds/8.0", "mqtt", *WEB_PROTOCOLS)
 
 @dataclass(frozen=True)
 class Served:
-    """The server's certificate, and the negotiated version, cipher and protocol."""
-
     certificate: Facts
     negotiated: str
 
@@ -55,7 +53,6 @@ class RequestTrace:
 
     @cached_property
     def answering_route(self) -> Route | None:
-        """Return the route, else the newest one, whose page for unknown hosts the edge shows."""
         return self.route or next(reversed(routes.load(self.context.home.edge)), None)
 
     @property
@@ -86,13 +83,11 @@ class RequestTrace:
 
     @property
     def server(self) -> str:
-        """Return the server outside the cluster that the edge routes the host to, if any."""
         hosts = self.route.hosts if self.route else ()
         return next((host.to for host in hosts if host.host == self.host and host.to), "")
 
     @property
     def service(self) -> str:
-        """Return the Service that the edge routes the host's TLS to, if any."""
         ports = self.route.tls_hosts if self.route else ()
         return next((port.to for port in ports if port.host == self.host), "")
 
@@ -143,7 +138,6 @@ class RequestTrace:
 
     @cached_property
     def ingress_class(self) -> str | None:
-        """Return the class of the Ingresses that the sandbox serves; None where it is left to the user's controller."""
         spec = saved_spec.load(self.names)
         if spec and spec.ingress.controller == "none":
             return spec.ingress.class_name

@@ -66,14 +66,12 @@ def connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
 
 
 def of_the_machine(apps: Sequence[App]) -> Iterator[str]:
-    """Yield a note of the programs that call the machine by the name that it has in containers only."""
     if calling := [app.name for app in apps if any(MACHINE in text for text in _texts(app))]:
         fix = f"`network: {{hosts: {{{MACHINE}: ADDRESS}}}}` in sandbox.yaml gives it an address of this machine"
         yield f"pods do not know {MACHINE}, which is in settings of {', '.join(calling)}: {fix}"
 
 
 def _texts(app: App) -> Iterator[str]:
-    """Yield what can name a program: settings, commands, and the files of the project that it reads."""
     yield from app.environment.values()
     yield from (*app.command, *app.args, *app.check)
     for mount in app.mounts:

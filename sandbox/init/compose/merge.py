@@ -17,7 +17,6 @@ PLACED = ("configs", "secrets", "volumes")
 
 
 def merged(base: Any, over: Any, key: str = "") -> Any:
-    """Return what two settings of the same `key` mean together."""
     if key in REPLACED or base is None:
         return over
     if over is None:
@@ -44,7 +43,6 @@ def _place(entry: Any) -> str:
 
 
 def listed(setting: Any) -> list[Any]:
-    """Return a list, or what stands alone as one; nothing for nothing."""
     return setting if isinstance(setting, list) else [] if setting is None else [setting]
 
 
@@ -54,12 +52,10 @@ def keys(setting: Mapping[Any, Any]) -> set[str]:
 
 
 def as_map(setting: Any) -> Any:
-    """Return a list of NAME=VALUE or of names as the map that it means; anything else as it is."""
     return dict(pairs(setting)) if isinstance(setting, list) else setting
 
 
 def pairs(setting: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a map, or of a list of NAME=VALUE; a name alone has the value None."""
     if isinstance(setting, Mapping):
         yield from ((str(key), value) for key, value in setting.items())
         return

@@ -37,7 +37,6 @@ def load(root: Path, files: Sequence[str], variables: Variables, notes: list[str
 
 
 def document(path: Path) -> Any:
-    """Return the content of a compose file as it is written. Raises BadFile."""
     try:
         return yaml_text.compose_document(text_file.read(path))
     except yaml_text.Refused as error:
@@ -103,8 +102,6 @@ def _combined(base: Sections, over: Sections) -> Sections:
 
 
 def _moved(entry: Mapping[str, Any], below: str) -> dict[str, Any]:
-    """Return the service, secret or config of a file in the folder `below` with its paths from the project's folder."""
-
     def path(text: Any) -> Any:
         return posixpath.normpath(posixpath.join(below, text)) if isinstance(text, str) and "://" not in text else text
 
@@ -135,6 +132,5 @@ def _moved(entry: Mapping[str, Any], below: str) -> dict[str, Any]:
 
 
 def _entries(content: Any, section: str) -> dict[str, dict[str, Any]]:
-    """Return the well-formed entries of a section, by name; `volumes: {data: }` has an entry without settings."""
     entries = untyped.mapping(content, section)
     return {str(name): entry or {} for name, entry in entries.items() if isinstance(entry, dict) or entry is None}

@@ -138,7 +138,6 @@ def _jobs(services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _aliases(key: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the names besides its own by which others reach a service: of its networks, its container, and links."""
     for network in untyped.mapping(services[key], "networks").values():
         yield from map(str, listed(untyped.at(network, "aliases")))
     yield from (str(name) for setting in ("container_name", "hostname") if (name := services[key].get(setting)))

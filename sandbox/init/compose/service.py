@@ -63,7 +63,6 @@ class Project:
 
 
 def app(service: Mapping[str, Any], project: Project, name: str, notes: list[str]) -> App:
-    """Return the program of a service, which is called `name` in the cluster."""
     image = str(service.get("image") or "")
     context, reason = _context(service.get("build"))
     if context is None and not image:
@@ -133,7 +132,6 @@ def _context(build: Any) -> tuple[str | None, str]:
 def _build(
     service: Mapping[str, Any], context: str, mounted: Mapping[str, str], project: Project, left_out: list[str]
 ) -> dict[str, Any]:
-    """Return what images.yaml has of a build besides its context; `mounted` source code is synced."""
     build = untyped.mapping(service, "build")
     args = _values(build.get("args"), project)
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), args)
@@ -159,7 +157,6 @@ def _build(
 
 
 def _values(setting: Any, project: Project) -> dict[str, str | None]:
-    """Return the variables of a map or list; a name without a value has that of `.env`, if any."""
     return {
         key: project.variables.values.get(key) if value is None else as_text(value) for key, value in pairs(setting)
     }

@@ -60,7 +60,6 @@ def fields(service: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
 
 
 def seconds(duration: Any) -> float | None:
-    """Return a duration such as `1m30s` in seconds; None for anything else."""
     parts = _PARTS.findall(str(duration))
     if not parts or "".join(map("".join, parts)) != str(duration):
         return None
@@ -68,7 +67,6 @@ def seconds(duration: Any) -> float | None:
 
 
 def quantity(size: Any) -> str | None:
-    """Return a size such as `64m` as Kubernetes has it; None for anything else."""
     match = _SIZE.fullmatch(str(size))
     unit = BYTES.get(match[2].lower()) if match else None
     if match is None or unit is None:
@@ -111,7 +109,6 @@ def _security(service: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]
 
 
 def _memory(service: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the places of `tmpfs`, of volumes of that type, and of memory that is shared, with their sizes."""
     for entry in map(str, listed(service.get("tmpfs"))):
         place, _, options = entry.partition(":")
         yield place, next((text.partition("=")[2] for text in options.split(",") if text.startswith("size=")), "")
@@ -136,7 +133,7 @@ def listening(
 
 
 def _named(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`."""
+    # `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, or the long form
     for key in ("ports", "expose"):
         for entry in listed(service.get(key)):
             text = f"{entry.get('target')}/{entry.get('protocol') or 'tcp'}" if isinstance(entry, dict) else str(entry)

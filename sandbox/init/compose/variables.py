@@ -110,7 +110,7 @@ def absent(setting: Any, root: Path) -> Iterator[str]:
 
 
 def _text(match: re.Match[str], variables: Variables) -> str:
-    """Return the value of a line of an env file (docs.docker.com, Env file syntax)."""
+    # docs.docker.com, Env file syntax
     if (literal := match["single"]) is not None:
         return str(literal).replace("\\'", "'")
     double = match["double"]

@@ -92,7 +92,6 @@ def _volumes(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _holds_data(source: str, root: Path, place: str) -> bool:
-    """Return whether a folder is only for what a program writes: it is missing or empty, and not a file's place."""
     path = root / source
     if source.startswith("~") or _OF_THE_SYSTEM.fullmatch(source):
         return False
@@ -105,7 +104,6 @@ def _holds_data(source: str, root: Path, place: str) -> bool:
 
 
 def _name(source: str) -> str:
-    """Return a volume's name, or what all ways to write a path have in common."""
     return posixpath.join(".", posixpath.normpath(source)) if _is_path(source) else source
 
 
@@ -114,7 +112,6 @@ def _is_path(source: str) -> bool:
 
 
 def _files(path: Path, root: Path, place: str) -> Mount | None:
-    """Return the text files at and below the path, if a ConfigMap can hold them; else None."""
     below = (file for file in path.rglob("*") if not file.is_dir()) if is_dir(path) else iter(())
     files = [path] if is_file(path) else sorted(islice(below, MAX_FILES + 1))
     if not files or len(files) > MAX_FILES or not all(file.is_file() and is_inside(root, file) for file in files):
@@ -136,7 +133,6 @@ def secrets(
     values: Mapping[str, str],
     left_out: list[str],
 ) -> Iterator[Mount]:
-    """Yield the mounts of a service's secrets and configs, which the compose file has `defined` by section and name."""
     for section, folder in PLACES.items():
         names = labels(defined[section])
         for entry in listed(service.get(section)):
@@ -166,7 +162,6 @@ def _text(definition: Any, root: Path, values: Mapping[str, str]) -> str | None:
 
 
 def external(services: Iterable[Mapping[str, Any]], defined: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a note for each volume that holds something outside of the project, which its claim will not."""
     for name in dict.fromkeys(source for service in services for source, _ in _volumes(service)):
         settings = untyped.mapping(defined, name)
         if settings.get("external") or settings.get("driver_opts"):
