@@ -150,9 +150,8 @@ class Images(Document):
     mirror: Mirrors | None = Field(
         default=None,
         description="The registry, with a path where it needs one, that is used in place of docker.io for the "
-        "sandbox's own images and those of addons; digests are checked as with docker.io. For other "
-        "registries too: {docker.io: mirror.example/hub, registry.k8s.io: mirror.example/k8s, "
-        "quay.io: …, ghcr.io: …}.",
+        "sandbox's own images and those of addons; digests are checked as with docker.io. For other registries too: "
+        "{docker.io: mirror.example/hub, registry.k8s.io: mirror.example/k8s, quay.io: …, ghcr.io: …}.",
     )
 
     @property

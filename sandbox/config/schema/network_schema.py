@@ -39,8 +39,7 @@ class Network(Document):
     proxy: Literal["auto"] | OutboundProxy = Field(
         default="auto",
         description="The proxy that the node pulls images through, and that pods in namespaces labelled "
-        "sandbox.dev/proxy=true get as variables; auto takes the one that HTTP_PROXY and HTTPS_PROXY "
-        "name, {} none.",
+        "sandbox.dev/proxy=true get as variables; auto takes the one that HTTP_PROXY and HTTPS_PROXY name, {} none.",
     )
     ca: Literal["auto", "none"] | LocalPath = Field(
         default="auto",

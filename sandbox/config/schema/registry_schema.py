@@ -20,15 +20,13 @@ class Registry(Document):
     )
     tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
         default=(),
-        description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each "
-        "inside the sandbox's domain: the node pulls from them through the ingress, trusting the "
-        "sandbox's CA.",
+        description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each inside the "
+        "sandbox's domain: the node pulls from them through the ingress, trusting the sandbox's CA.",
     )
     external: RegistryUrl | None = Field(
         default=None,
-        description="An existing registry, HOST:PORT, to use instead of the sandbox's own: images are pushed to "
-        "it and nodes pull from it. localhost:PORT is reached by http, others by https unless they "
-        "begin with http://.",
+        description="An existing registry, HOST:PORT, to use instead of the sandbox's own: images are pushed to it and "
+        "nodes pull from it. localhost:PORT is reached by http, others by https unless they begin with http://.",
     )
     storage: LocalPath | None = Field(
         default=None,
@@ -37,9 +35,8 @@ class Registry(Document):
     )
     mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = Field(
         default=(),
-        description="Registries whose images nodes pull through a cache next to the cluster, such as docker.io, "
-        "with the account of `docker login`; what the cache does not have comes from the registry "
-        "itself.",
+        description="Registries whose images nodes pull through a cache next to the cluster, such as docker.io, with "
+        "the account of `docker login`; what the cache does not have comes from the registry itself.",
     )
 
 

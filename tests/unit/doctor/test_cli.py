@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import stat
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -21,17 +19,17 @@ from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL
 from tests.support.fakes import NETWORK, FakeEngine
+from tests.unit.cli.test_main import Ended, run
 from tests.unit.doctor.conftest import IMAGE
 
 
-def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "sandbox", "doctor", *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=folder)
+def doctor(folder: Path, *arguments: str) -> Ended:
+    return run("doctor", *arguments, cwd=folder)
 
 
 def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
     done = doctor(tmp_path, "-n", "demo", "-o", "json")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.code, done.stderr) == (1, "")
     rows = {row["id"]: row for row in json.loads(done.stdout)}
     assert list(rows) == [check.id for check in CHECKS]
     assert rows["engine.reachable"]["status"] == "error" and rows["engine.reachable"]["fix"]
@@ -54,13 +52,13 @@ def test_hanging_engine_does_not_block_the_doctor(tmp_path: Path, monkeypatch: p
         silent.listen()  # the kernel takes the call, and no server answers
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
         done = doctor(tmp_path, "--seconds", "1.5")
-    assert done.returncode == 1
+    assert done.code == 1
     assert "✗ engine.reachable         the Docker Engine has not answered for 1 s" in done.stdout
 
 
 def test_request_is_followed_up_to_its_first_error(tmp_path: Path) -> None:
     done = doctor(tmp_path, "tls", "nosuch.invalid", "-n", "demo")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.code, done.stderr) == (1, "")
     assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
 
 
@@ -69,7 +67,7 @@ def test_request_is_followed_up_to_its_first_error(tmp_path: Path) -> None:
 )
 def test_usage_error_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = doctor(tmp_path, *arguments)
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.code == 2 and done.stdout == ""
 
 
 def test_error_of_another_command_is_explained(
