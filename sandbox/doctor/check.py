@@ -115,6 +115,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Row:
+    """A finding with the stable id of its check; only WARN and ERROR have a fix."""
+
     id: str
     status: Status
     evidence: str
