@@ -134,7 +134,7 @@ def test_anchors_and_aliases_are_expanded() -> None:
         ("<<: {name: a}\n", "s.yaml:1: merge keys ('<<') are not supported", "write the keys out"),
         ("name: a\n443: b\n", "s.yaml:2: a key must be text, not 443", "put it in quotes: '443'"),
         ("? [a]\n: b\n", "s.yaml:1: a key must be text, not a list", ""),
-        ("name: a\n---\nname: b\n", "s.yaml:3: a second document begins here; only one is allowe", "put it in its own"),
+        ("name: a\n---\nname: b\n", "s.yaml:3: a second document begins here; only one", "put it in its own"),
         ("\nmain: !!python/object:os.x {}\n", "s.yaml:2: the tag '!!python/object:os.x' is not allowed", "remove it"),
         ("ports: !mine [a]\n", "s.yaml:1: the tag '!mine' is not allowed", "remove it"),
         ("name: !!int abc\n", "s.yaml:1: 'abc' is not a usable whole number", ""),

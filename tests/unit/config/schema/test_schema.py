@@ -229,7 +229,7 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("cluster: {context: team}", "1: cluster.context: is for an existing cluster: write 'provider: existing'", ""),
         (f"{EXISTING}\nedge: {{run: container}}", "2: edge.run: no container can reach an existing cluster", ""),
         (f"{EXISTING}\naddons: [metrics-server]", "2: addons: are cluster-wide", ""),
-        (f"{EXISTING}\nnetwork: {{nameservers: [1.1.1.1]}}", "2: network.nameservers: cannot be set: an exis", ""),
+        (f"{EXISTING}\nnetwork: {{nameservers: [1.1.1.1]}}", "2: network.nameservers: cannot be set: an", ""),
         (f"{EXISTING}\nregistry: {{mirrors: [docker.io]}}", "2: registry.mirrors: mirrors of an existing", ""),
     ],
 )
