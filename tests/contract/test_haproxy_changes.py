@@ -155,8 +155,8 @@ class Stand:
         with self.connect(host) as stream:
             return stream.getpeercert(binary_form=True) or b""
 
-    def get(self, host: str, *headers: str, name: str = "") -> str:
-        with self.connect(host) as stream:
+    def get(self, host: str, *headers: str, name: str = "", port: int = 0) -> str:
+        with self.connect(host, port=port) as stream:
             lines = [f"GET / HTTP/1.1\r\nHost: {name or host}", *headers, "Connection: close\r\n\r\n"]
             stream.sendall("\r\n".join(lines).encode())
             found = b""
@@ -377,14 +377,14 @@ def echoes(stream: ssl.SSLSocket) -> bool:
 
 
 @contextlib.contextmanager
-def knocking(stand: Stand) -> Iterator[list[str]]:
+def knocking(stand: Stand, port: int = 0) -> Iterator[list[str]]:
     """New connections one after another for the length of the block, from two clients; what failed of them."""
     done, failures, opened = threading.Event(), list[str](), list[str]()
 
     def knock() -> None:
         while not done.is_set():
             try:
-                found = stand.get(APP)
+                found = stand.get(APP, port=port)
                 opened.append(found)
                 if " 200 " not in found:
                     failures.append(found[:100])
@@ -420,22 +420,26 @@ def test_connection_survives_forty_reloads_and_a_port_change(stand: Stand) -> No
         with stand.connect(APP, port=further) as other:
             stand.follow(base)
             assert all(map(echoes, (*streams, other)))
-        wait_until(lambda: None if refusal_at(stand, further) else "open", what="the port's end", timeout=20)
+        wait_until(lambda: None if refusal_at(further) else "open", what="the port's end", timeout=20)
     assert failures == []
 
 
 @pytest.mark.real
-def test_port_that_goes_to_all_addresses_takes_a_new_container(stand: Stand) -> None:
-    base = stand.route()
-    stand.keep(replace(base, listen=(("0.0.0.0", stand.port),)))  # noqa: S104
-    assert stand.box.must_restart()
-    stand.box.start(IMAGE)
-    assert not stand.box.must_restart()
-    for address in (stand.gateway, "::1"):
-        with stand.connect(APP, address=address) as stream:
-            assert echoes(stream)
-    stand.keep(base)
-    assert stand.box.must_restart()
+def test_port_that_goes_to_all_addresses_and_back_keeps_connections(stand: Stand) -> None:
+    base, further = stand.route(), free_port()
+    other = replace(base, name="other", domain="other.test", listen=((LOCAL, further),))
+    stand.follow(base, other)
+    with knocking(stand, further) as failures, stand.connect(APP) as first:
+        stand.follow(replace(base, listen=(("0.0.0.0", stand.port),)), other)  # noqa: S104
+        for address in (stand.gateway, "::1"):
+            with stand.connect(APP, address=address) as stream:
+                assert echoes(stream)
+        stand.follow(base, other)
+        assert refusal_at(stand.port, stand.gateway)
+        with stand.connect(APP) as last:
+            assert echoes(first)
+            assert echoes(last)
+    assert failures == []
 
 
 @pytest.mark.security(20)
@@ -453,9 +457,9 @@ def test_port_of_another_edge_is_refused_and_not_shared(stand: Stand, tmp_path: 
     assert " 200 " in stand.get(APP)
 
 
-def refusal_at(stand: Stand, port: int) -> str | None:
+def refusal_at(port: int, address: str = LOCAL) -> str | None:
     try:
-        socket.create_connection((LOCAL, port), timeout=5).close()
+        socket.create_connection((address, port), timeout=5).close()
     except OSError as error:
         return str(error)
     return None

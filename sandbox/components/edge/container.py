@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -69,10 +69,6 @@ class EdgeContainer:
             return Place(host=False)
         return Place(host=True, ipv6=host_network.is_supported("::1"), user=os.getuid() or NONROOT)
 
-    def must_restart(self) -> bool:
-        before, after = edge_folder.loaded_binds(self.folder), edge_folder.binds(self.folder, self.place)
-        return self.place.host and bool({bind.port for bind in before - after} & {bind.port for bind in after - before})
-
     def find(self) -> Container | None:
         return self.engine.container(self.name)
 
@@ -88,7 +84,7 @@ class EdgeContainer:
         folder.chmod(0o770)  # the container's root is in the user's group; the folder above keeps others out
         # Its files are there before it starts, so that it finds the nodes at once: a waiting client would be refused.
         joined = {name: spare_address(self.engine, name) for name in self._networks if self.engine.network(name)}
-        spec = replace(self._spec(image), joined=joined, folders={haproxy.FOLDER: self._files()})
+        spec = replace(self._spec(image), joined=joined, folders={haproxy.FOLDER: self._files(self.place)})
         self.engine.run(spec)
         try:
             wait_until(self._silence, what="the edge", timeout=PATIENCE, pause=0.02)
@@ -121,16 +117,26 @@ class EdgeContainer:
         """Have HAProxy load the routes, if they have changed; no connection ends."""
         if edge_folder.is_current(self.folder, self.place):
             return
-        self.put_files()
+        before, after = edge_folder.loaded_binds(self.folder), edge_folder.binds(self.folder, self.place)
+        moved = {bind.port for bind in before - after} & {bind.port for bind in after - before}
+        if self.place.host and moved:
+            # A new worker cannot open all addresses of a port while the old one still has a single one, or the reverse.
+            self._load(replace(self.place, closed=frozenset(moved)))
+            closing = [bind for bind in before if bind.port in moved]
+            wait_until(lambda: _open(closing), what="the edge's old ports", timeout=PATIENCE, pause=0.01)
+        self._load(self.place)
+
+    def _load(self, place: Place) -> None:
+        self.put_files(place)
         try:
             self.control.reload()
         except Unreachable:
             # The master hands its listening sockets to a new worker; the old one serves its connections to their end.
             self.engine.signal(self.name, "SIGUSR2")
-        edge_folder.note_loaded(self.folder, self.place)
+        edge_folder.note_loaded(self.folder, place)
 
-    def put_files(self) -> None:
-        self.engine.put_files(self.name, haproxy.FOLDER, self._files())
+    def put_files(self, place: Place | None = None) -> None:
+        self.engine.put_files(self.name, haproxy.FOLDER, self._files(place or self.place))
 
     def drift(self, container: Container, image: str) -> str | None:
         """Return why the container has to be recreated for the present routes, or None."""
@@ -140,13 +146,11 @@ class EdgeContainer:
             return "runs another image"
         if container.labels.get(MADE) != self._spec(image).labels[MADE]:
             return "has other settings, ports or networks"
-        if self.must_restart():
-            return "has a port at another address"
         return next((f"is not on the network {name}" for name in self.missing()), None)
 
-    def _files(self) -> Mapping[str, Placed]:
+    def _files(self, place: Place) -> Mapping[str, Placed]:
         """Return all files for HAProxy; only its group may read the keys, and keys that no route needs are emptied."""
-        content, group = dict(edge_folder.content(self.folder, self.place)), self._user[1]
+        content, group = dict(edge_folder.content(self.folder, place)), self._user[1]
         for path in (self.folder / "keys").glob("*.pem"):
             if f"keys/{path.name}" not in content:
                 path.unlink()
@@ -207,6 +211,10 @@ class EdgeContainer:
         if self.place.host:
             return 0, os.getgid()
         return (os.getuid(), os.getgid()) if os.getuid() else (NONROOT, NONROOT)
+
+
+def _open(binds: Iterable[Bind]) -> str | None:
+    return next((f"{bind} is open" for bind in binds if not host_network.is_free(bind.address, bind.port)), None)
 
 
 def listens(engine: Engine, home: Home) -> frozenset[Bind]:

@@ -35,7 +35,8 @@ def content(folder: Path, place: Place) -> Mapping[str, bytes]:
 
 
 def binds(folder: Path, place: Place) -> frozenset[Bind]:
-    return listening.binds(load(folder), load_registries(folder), ipv6=place.ipv6)
+    binds = listening.binds(load(folder), load_registries(folder), ipv6=place.ipv6)
+    return frozenset(bind for bind in binds if bind.port not in place.closed)
 
 
 def is_current(folder: Path, place: Place) -> bool:

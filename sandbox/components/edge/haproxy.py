@@ -89,18 +89,19 @@ class Place:
     """Where HAProxy runs: in the `host` network of this machine, or in a container that publishes ports.
 
     In the host's network it starts as root, because of low ports, and its workers run as `user`; with `ipv6` it listens
-    on ::1 too where it listens on 127.0.0.1.
+    on ::1 too where it listens on 127.0.0.1. `closed` ports of routes are left out.
     """
 
     host: bool
     ipv6: bool = False
     user: int | None = None
+    closed: frozenset[int] = frozenset()
 
     def listen(self, binds: Sequence[Bind]) -> str:
         """Return the lines for the places, which lead to one port of the container where the engine publishes it."""
         if not self.host:
             return f"  bind :{listening.inner(binds[0])}\n"
-        return "".join(map(_line, binds))
+        return "".join(_line(bind) for bind in binds if bind.port not in self.closed)
 
 
 def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place) -> Mapping[str, str]:
@@ -112,7 +113,7 @@ def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: 
     user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
     sections = [_GLOBAL.format(user=user)]
     if binds := listening.https(routes, ipv6=place.ipv6):
-        listens = "".join(map(_line, binds)) + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
+        listens = place.listen(binds) + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
         sections.append(f"\nfrontend https\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n")
     sections += [_passed(route, machine) for route in routes]
     sections.append(haproxy_http.render(routes, machine))

@@ -107,6 +107,7 @@ class Edge:
                 with suppress(SandboxError):
                     if self._box.find():
                         self._box.put_files()
+                        self._box.follow()
                     elif routes.load(self.folder) or routes.load_registries(self.folder):
                         self._box.start(self.image)
                 raise

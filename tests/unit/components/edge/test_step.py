@@ -23,6 +23,7 @@ from sandbox.step import State
 from sandbox.system import files
 from tests.support.edge import edge_file, edge_step, routed
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.ports import free_port
 
 IMAGE = UPSTREAM["haproxy"]
 LOCAL = "127.0.0.1"
@@ -280,14 +281,16 @@ def test_new_port_of_the_hosts_network_is_a_reload(
     assert a.check().state is State.READY
 
 
-def test_port_that_moves_to_another_address_takes_a_new_container(
-    engine: FakeEngine, a: EdgeStep, here: Control
+def test_port_that_moves_to_another_address_is_closed_by_one_reload_and_opened_by_the_next(
+    engine: FakeEngine, place: Home, here: Control
 ) -> None:
-    a.apply(NoWork())
+    port = free_port()
+    step = step_of(engine, place, "a", port)
+    step.apply(NoWork())
     before = engine.boxes[EDGE]
-    everywhere = routed(a, listen=(("0.0.0.0", 443), (LOCAL, 8443)))  # noqa: S104
+    everywhere = routed(step, listen=(("0.0.0.0", port),))  # noqa: S104
     everywhere.apply(NoWork())
-    assert engine.boxes[EDGE] is not before and here.done == []
+    assert engine.boxes[EDGE] is before and here.done == ["reload", "reload"]
     assert everywhere.check().state is State.READY
 
 
