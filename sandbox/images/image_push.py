@@ -177,7 +177,9 @@ class ImagePush:
 
         return EngineAccess(
             reading=self.file.reading,
-            container=partial(ContainerFiles, self.engine, started=announce) if self.engine else None,
+            container=partial(ContainerFiles, self.engine, started=announce, spool=self.local.spool)
+            if self.engine
+            else None,
             spool=self.local.spool,
             buildx=self.local.buildx() if any(isinstance(entry, FromBuild) for entry in self.entries) else None,
         )

@@ -21,6 +21,7 @@ from sandbox.bundle.recipe import recipes
 
 NAME = "sandbox-bench-registry"
 VOLUME = "sandbox-bench-registry"
+NETWORK = "sandbox-bench"  # as a sandbox has one
 ENVIRONMENT = (
     "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/var/lib/registry",
     "REGISTRY_HTTP_ADDR=:5000",
@@ -50,7 +51,17 @@ class Registry:
         """Start it again with nothing in it."""
         self.remove()
         options = [word for setting in ENVIRONMENT for word in ("-e", setting)]
-        options += ["-v", f"{VOLUME}:/var/lib/registry", "-p", f"{self.host}:5000", "--name", NAME]
+        run("docker", "network", "create", NETWORK)
+        options += [
+            "--network",
+            NETWORK,
+            "-v",
+            f"{VOLUME}:/var/lib/registry",
+            "-p",
+            f"{self.host}:5000",
+            "--name",
+            NAME,
+        ]
         run("docker", "run", "-d", *options, self.image, "serve", "/etc/distribution/config.yml")
         self._wait()
 
@@ -67,6 +78,7 @@ class Registry:
         """Remove it with all it holds."""
         attempt("docker", "rm", "-f", "-v", NAME)
         attempt("docker", "volume", "rm", "-f", VOLUME)
+        attempt("docker", "network", "rm", NETWORK)
 
     def received(self) -> int:
         """The bytes that have reached its network interface since it was started, headers and all.

@@ -20,6 +20,7 @@ class ProcessEngine:
     """Runs the entrypoint of a container with this user's rights; `configs` are what the containers were made with."""
 
     images: tuple[str, ...] = ("sandbox.dev/node",)
+    local: bool = False
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     hosts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -28,6 +29,9 @@ class ProcessEngine:
 
     def any_image(self, repository: str) -> str | None:
         return f"sha256:{repository}" if repository in self.images else None
+
+    def shares_network(self) -> bool:
+        return self.local
 
     def security_options(self, *, mounts: bool) -> list[str]:
         return ["no-new-privileges"] if mounts else []

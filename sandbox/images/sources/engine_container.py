@@ -2,14 +2,18 @@
 
 The container runs the shell of a node image, which is on the machine anyway. It has no network and one capability, to
 read files whatever their modes are, and mounts only the folders that are read. It answers requests on its standard
-input, and ends when that is closed: with this process, however that ends.
+input, and ends when that is closed: with this process, however that ends. Where the engine is on this machine, the
+bytes come through a pipe that it mounts too: through the engine they take three times as long.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
 import struct
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -23,18 +27,21 @@ from sandbox.engine import Engine
 from sandbox.images.sources.engine_files import Unreadable
 from sandbox.oci.digest import CHUNK
 from sandbox.sanitize import cause
+from sandbox.system import files
 
 LABEL = "dev.sandbox.layer-container"
 # Repositories of images that have a shell, GNU's tools and nothing of the user's own.
 IMAGES = ("sandbox.dev/node", "kindest/node", "gcr.io/k8s-minikube/kicbase")
 MEMORY = 256 << 20
 SILENCE = 30.0  # seconds without a byte: a file was shorter than expected, or reading it blocks
-# A request is a line `COMMAND BYTES`, followed by as many bytes of paths, each ended by a zero byte.
+# A request is a line `COMMAND BYTES`, followed by as many bytes of paths, each ended by a zero byte. Files' bytes go to
+# the pipe that the script is given, if any. Opened for both directions first, it does not block without a reader.
 SCRIPT = """
+if [ "$1" ]; then exec 4<>"$1" 3>"$1" 4<&-; else exec 3>&1; fi
 while read -r command bytes; do
   case $command in
   sizes) head -c "$bytes" | xargs -0 stat -c '%s %F:%n' -- 2>/dev/null ;;
-  read) head -c "$bytes" | xargs -0 cat -- ;;
+  read) head -c "$bytes" | xargs -0 cat -- >&3 ;;
   esac
   printf '\\nend\\n'
 done
@@ -50,11 +57,13 @@ class ContainerFiles:
     """Reads files below `folders` by a container, which starts at the first request. Safe for use by several threads.
 
     A request that fails ends the container; the next one starts another. `started` is called when one has started.
+    Pipes are made in the folder `spool`.
     """
 
     engine: Engine
     folders: Sequence[Path]
     started: Callable[[], None] = lambda: None
+    spool: Path | None = None
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _connection: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _output: _Output | None = None
@@ -85,7 +94,7 @@ class ContainerFiles:
         with self._asked("read", (start + name for name in names)) as output:
             with contextlib.closing(_read_ahead(output.pieces(sum(sizes)))) as pieces:
                 yield pieces
-            if b"".join(output.pieces(len(END))) != END:
+            if not output.has_ended():
                 raise Unreadable("a file in the engine's folder is longer than expected", details=str(folder))
 
     @contextlib.contextmanager
@@ -111,9 +120,11 @@ class ContainerFiles:
         if image is None:
             raise Unreadable("the engine has no node image", details=f"one of {', '.join(IMAGES)}")
         name = f"sandbox-layers-{uuid.uuid4().hex[:12]}"
+        stack = self._connection
+        pipe = stack.enter_context(self._pipe()) if self.engine.shares_network() else None
         config = {
             "Image": image,
-            "Entrypoint": ["sh", "-c", SCRIPT],
+            "Entrypoint": ["sh", "-c", SCRIPT, "sh", str(pipe.path) if pipe else ""],
             "Cmd": [],
             "User": "0:0",
             "Labels": {LABEL: ""},
@@ -126,7 +137,8 @@ class ContainerFiles:
             "Mounts": [
                 {"Type": "bind", "Source": str(folder), "Target": str(folder), "ReadOnly": True}
                 for folder in dict.fromkeys(self.folders)
-            ],
+            ]
+            + ([{"Type": "bind", "Source": str(pipe.path), "Target": str(pipe.path)}] if pipe else []),
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "CapAdd": ["DAC_READ_SEARCH"],
@@ -139,16 +151,30 @@ class ContainerFiles:
         }
         try:
             self.engine.make(name, config, host)
-            connection = self._connection.enter_context(self.engine.attached(name, timeout=SILENCE))
+            connection = stack.enter_context(self.engine.attached(name, timeout=SILENCE))
             output = cast("BufferedReader", connection.makefile("rb", buffering=CHUNK))
-            self._connection.callback(output.close)
+            stack.callback(output.close)
             self.engine.start(name)
         except BaseException:
-            self._connection.close()
+            stack.close()
             self.engine.remove_container(name)
             raise
         self.started()
-        return _Output(name, connection, output)
+        return _Output(name, connection, output, pipe)
+
+    @contextlib.contextmanager
+    def _pipe(self) -> Iterator[_Pipe]:
+        if self.spool:
+            files.make_private_dir(self.spool)
+        with tempfile.TemporaryDirectory(prefix="pipe-", dir=self.spool) as folder:
+            path = Path(folder, "layers")
+            os.mkfifo(path)
+            path.chmod(0o666)  # for the container, whose root may not use the files of others
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                yield _Pipe(path, reader)
+            finally:
+                os.close(reader)
 
 
 def _read_ahead(pieces: Iterator[bytes]) -> Generator[bytes]:
@@ -160,13 +186,23 @@ def _read_ahead(pieces: Iterator[bytes]) -> Generator[bytes]:
             yield piece
 
 
-class _Output:
-    """The standard output of a container; anything on its standard error is the reason why a request failed."""
+@dataclass(frozen=True)
+class _Pipe:
+    path: Path
+    reader: int
 
-    def __init__(self, container: str, connection: socket.socket, file: BufferedReader) -> None:
+
+class _Output:
+    """The standard output of a container, and the pipe of its files' bytes if it has one.
+
+    Anything on its standard error is the reason why a request failed.
+    """
+
+    def __init__(self, container: str, connection: socket.socket, file: BufferedReader, pipe: _Pipe | None) -> None:
         self.container = container
         self._connection = connection
         self._file = file
+        self._pipe = pipe
         self._left = 0  # bytes of the current frame
 
     def send(self, request: bytes) -> None:
@@ -174,16 +210,44 @@ class _Output:
             self._connection.sendall(request)
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the next `size` bytes in large pieces: a frame has some kilobytes. Raises Unreadable."""
+        """Yield `size` bytes of files in large pieces: a frame or pipe has some kilobytes. Raises Unreadable."""
         buffer = memoryview(bytearray(min(size, CHUNK)))
         while size:
             end = min(size, CHUNK)
             at = 0
             while at < end:
-                self._enter_frame()
-                at += self._into(buffer[at : min(end, at + self._left)])
+                at += self._of_pipe(self._pipe.reader, buffer[at:end]) if self._pipe else self._of_frame(buffer[at:end])
             size -= end
             yield bytes(buffer[:end])
+
+    def has_ended(self) -> bool:
+        if self._pipe and self._is_filled(self._pipe.reader):
+            return False
+        end = memoryview(bytearray(len(END)))
+        at = 0
+        while at < len(end):
+            at += self._of_frame(end[at:])
+        return end == END
+
+    def _of_pipe(self, pipe: int, buffer: memoryview) -> int:
+        if self._is_filled(pipe):
+            return os.readv(pipe, [buffer])
+        self._enter_frame()
+        raise Unreadable("a file in the engine's folder is shorter than expected")
+
+    def _is_filled(self, pipe: int) -> bool:
+        """Wait for the pipe or the output; bytes in the pipe were written before the end of the request."""
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        poll.register(self._connection, select.POLLIN)
+        ready = dict(poll.poll(SILENCE * 1000))
+        if not ready:
+            raise Unreadable("the container does not answer", details=f"no byte for {SILENCE:.0f} seconds")
+        return bool(ready.get(pipe, 0) & select.POLLIN)
+
+    def _of_frame(self, buffer: memoryview) -> int:
+        self._enter_frame()
+        return self._into(buffer[: self._left])
 
     def frame(self) -> bytes:
         self._enter_frame()

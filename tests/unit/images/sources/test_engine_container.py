@@ -27,9 +27,9 @@ IMAGE = TestImage((layer(1, 30_000), tar({"folder/large": bytes(3_000_000) + b"e
 ENTRY = FromDaemon(parse_target("app:1"), "app:1")
 
 
-@pytest.fixture
-def engine() -> Iterator[ProcessEngine]:
-    engine = ProcessEngine()
+@pytest.fixture(params=[True, False], ids=["by a pipe", "by the engine"])
+def engine(request: pytest.FixtureRequest) -> Iterator[ProcessEngine]:
+    engine = ProcessEngine(local=request.param)
     yield engine
     for name in list(engine.running):
         engine.remove_container(name)
@@ -37,8 +37,9 @@ def engine() -> Iterator[ProcessEngine]:
 
 @pytest.fixture
 def reading(engine: ProcessEngine, tmp_path: Path) -> Iterator[ContainerFiles]:
-    with ContainerFiles(cast("Engine", engine), [tmp_path]) as reading:
+    with ContainerFiles(cast("Engine", engine), [tmp_path], spool=tmp_path / "spool") as reading:
         yield reading
+    assert not list(tmp_path.glob("spool/*"))
 
 
 @pytest.fixture
@@ -83,7 +84,9 @@ def test_container_has_no_network_and_only_the_folders_that_are_read(
 ) -> None:
     reading.sizes(tmp_path, ["a"])
     (host,) = engine.hosts.values()
-    assert host["Mounts"] == [{"Type": "bind", "Source": str(tmp_path), "Target": str(tmp_path), "ReadOnly": True}]
+    folder, *pipes = host["Mounts"]
+    assert folder == {"Type": "bind", "Source": str(tmp_path), "Target": str(tmp_path), "ReadOnly": True}
+    assert [Path(pipe["Source"]).is_fifo() for pipe in pipes] == ([True] if engine.local else [])
     assert (host["NetworkMode"], host["ReadonlyRootfs"], host["AutoRemove"]) == ("none", True, True)
     assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], ["DAC_READ_SEARCH"])
     assert host["LogConfig"]["Type"] == "none"
@@ -124,7 +127,7 @@ def test_image_is_pushed_by_a_container_without_a_save(
     (result,) = push([ENTRY], registry.url, daemon, access=access(engine))
     assert (daemon.saves, result.size) == ([], sum(map(len, (*IMAGE.layers, IMAGE.config))))
     (host,) = engine.hosts.values()
-    mounted = {Path(mount["Source"]) for mount in host["Mounts"]}
+    mounted = {Path(mount["Source"]) for mount in host["Mounts"] if mount.get("ReadOnly")}
     assert {files(daemon.folder, IMAGE, number) for number in range(2)} < mounted
     assert all(mount.is_relative_to(daemon.folder) and mount != daemon.folder for mount in mounted)
     registry.forget()
