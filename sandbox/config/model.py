@@ -17,7 +17,7 @@ class Document(BaseModel):
     values instead of JSON's, and a strict tuple refuses a list.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
