@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.kube import object_keys, readiness
-from sandbox.kube.api import Manifest
+from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
@@ -40,19 +40,13 @@ class IngressStep(NothingToUndo):
     after: tuple[str, ...] = ()
     grows: bool = False
     name: str = "ingress"
-
-    @property
-    def title(self) -> str:
-        return self.controller.title
+    title: str = "Ingress controller Traefik"
 
     def check(self) -> Status:
-        records = Records.of(self.names)
-        cluster, manifests = records.cluster, self._manifests()
-        problem = content_hash.problem(cluster, manifests)
-        if problem:
+        records, manifests = Records.of(self.names), self._manifests()
+        if problem := content_hash.problem(records.cluster, manifests):
             return problem
-        dropped = self._dropped(records, manifests)
-        if dropped:
+        if dropped := _dropped(records, map(ObjectKey.of, manifests)):
             return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")
         return Status(State.READY, self.controller.promises)
 
@@ -60,19 +54,10 @@ class IngressStep(NothingToUndo):
         records = Records.of(self.names)
         cluster = records.cluster
         manifests, groundwork = self._manifests(), self.controller.groundwork()
-        for wanted in manifests:
-            live = cluster.live(wanted) if wanted["kind"] == "IngressClass" else None
-            name = wanted["metadata"]["name"]
-            if live is not None and name != CLASS and not content_hash.mark(live):
-                raise SandboxError(
-                    f"the cluster has an IngressClass {name} that `up` did not make",
-                    details=f"it belongs to {(live.get('spec') or {}).get('controller')}",
-                    fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
-                    id="ingress-class",
-                )
-        dropped, keys = self._dropped(records, manifests), tuple(map(ObjectKey.of, manifests))
-        # Recorded first, so that every new object is known; a removed controller keeps the node's port until it is
-        # gone.
+        _require_own_classes(cluster, manifests)
+        keys = tuple(map(ObjectKey.of, manifests))
+        dropped = _dropped(records, keys)
+        # Recorded first, so that every new object is known; a controller keeps the node's port until it is removed.
         applied_record.write(records, RECORD, (*keys, *dropped))
         object_keys.remove(cluster, dropped)
         for manifest in groundwork:
@@ -83,11 +68,6 @@ class IngressStep(NothingToUndo):
         applied_record.write(records, RECORD, keys)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
-
-    def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[ObjectKey, ...]:
-        """Return the objects that an earlier spec asked for, such as classes, and this one does not."""
-        applied = applied_record.read(records, RECORD) or applied_record.Applied()
-        return applied.dropped(tuple(map(ObjectKey.of, manifests)))
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)
@@ -108,7 +88,23 @@ class NoIngressStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
-        applied = applied_record.read(records, RECORD)
-        if applied:
-            object_keys.remove(records.cluster, applied.dropped(()))
+        object_keys.remove(records.cluster, _dropped(records, ()))
         records.delete(RECORD)
+
+
+def _dropped(records: Records, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
+    """Return the objects that an earlier spec asked for, such as classes, and this one does not."""
+    return (applied_record.read(records, RECORD) or applied_record.Applied()).dropped(keys)
+
+
+def _require_own_classes(cluster: Cluster, manifests: Iterable[Manifest]) -> None:
+    for manifest in manifests:
+        name = manifest["metadata"]["name"]
+        live = cluster.live(manifest) if manifest["kind"] == "IngressClass" and name != CLASS else None
+        if live is not None and not content_hash.mark(live):
+            raise SandboxError(
+                f"the cluster has an IngressClass {name} that `up` did not make",
+                details=f"it belongs to {(live.get('spec') or {}).get('controller')}",
+                fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
+                id="ingress-class",
+            )

@@ -137,7 +137,6 @@ class Traefik:
     gateway_files: Path | None = None
     classes: tuple[str, ...] = ()
     only_node: str = ""
-    title: str = "Ingress controller Traefik"
 
     @property
     def promises(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.facts import Facts, KeyPair, describe
+from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import https_probe, https_step, page
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.engine import Bind
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
-from sandbox.step import State
+from sandbox.step import Progress, State
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
@@ -32,23 +31,16 @@ SECRET = f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
 
 @pytest.fixture
 def secrets(names: Names, server: ApiServer) -> SecretsStep:
-    """The default Secret, in the cluster."""
-    server.kinds["/apis/networking.k8s.io/v1"] = {
-        "Ingress": ("ingresses", True),
-        "IngressClass": ("ingressclasses", False),
-    }
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC) - timedelta(days=200))
-    step = SecretsStep(
-        names, keystore, (TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS),)
-    )
+    secret = TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS)
+    step = SecretsStep(names, keystore, (secret,))
     step.apply(NoWork())
     return step
 
 
 @pytest.fixture
 def edge(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
-    """Who serves the default certificate."""
     with TlsServer(leaf(secrets), tmp_path) as server:
         yield server
 
@@ -63,34 +55,36 @@ def leaf(secrets: SecretsStep, name: str = "default") -> KeyPair:
 
 
 def renew(secrets: SecretsStep, *, days_ago: float = 0) -> KeyPair:
-    """The default leaf, recreated on disk as it would have been so many days ago."""
-    then = datetime.now(UTC) - timedelta(days=days_ago)
-    secrets.keystore.renew([DOMAIN], {"default": HOSTS}, now=then)
-    pair = secrets.keystore.leaf_files("default").read()
-    return pair
+    secrets.keystore.renew([DOMAIN], {"default": HOSTS}, now=datetime.now(UTC) - timedelta(days=days_ago))
+    return leaf(secrets)
 
 
 def facts(leaf: KeyPair) -> str:
     return str(describe(leaf.cert_pem, now=datetime.now(UTC)))
 
 
+def put_ingress(server: ApiServer, *paths: dict[str, Any]) -> None:
+    rule = {"host": f"app.{DOMAIN}", "http": {"paths": paths}}
+    live = {"metadata": {"name": "app", "namespace": "web"}, "spec": {"rules": [rule]}}
+    server.objects["/apis/networking.k8s.io/v1/namespaces/web/ingresses/app"] = live
+
+
 def test_the_present_certificate_on_every_port_is_ready(step: HttpsStep, secrets: SecretsStep) -> None:
-    found = step.check()
-    assert (found.state, found.detail) == (State.READY, f"0 hosts answer, the domain with {facts(leaf(secrets))}")
-    assert "(89 days left)" in found.detail
+    status = step.check()
+    assert (status.state, status.detail) == (State.READY, f"0 hosts answer, the domain with {facts(leaf(secrets))}")
+    assert "(89 days left)" in status.detail
 
 
 def test_port_with_the_old_certificate_is_named_with_both(
     step: HttpsStep, secrets: SecretsStep, edge: TlsServer, tmp_path: Path
 ) -> None:
-    old = leaf(secrets)
-    new = renew(secrets)
+    old, new = leaf(secrets), renew(secrets)
     secrets.apply(NoWork())
     (tmp_path / "second").mkdir()
     with TlsServer(new, tmp_path / "second") as second:
-        found = replace(step, binds=(Bind("127.0.0.1", second.port), *step.binds)).check()
-    assert found.state is State.DRIFTED
-    assert found.detail == f"127.0.0.1:{edge.port} serves the certificate {facts(old)}, not {facts(new)} of {SECRET}"
+        status = replace(step, binds=(Bind("127.0.0.1", second.port), *step.binds)).check()
+    assert status.state is State.DRIFTED
+    assert status.detail == f"127.0.0.1:{edge.port} serves the certificate {facts(old)}, not {facts(new)} of {SECRET}"
 
 
 def test_expired_and_unknown_certificates_are_named_if_refused(
@@ -101,51 +95,35 @@ def test_expired_and_unknown_certificates_are_named_if_refused(
     foreign = KeyPair(stranger.issuing.key_pem, stranger.issuing.cert_pem)
     for served in (renew(secrets, days_ago=100), foreign):
         edge.present(served)
-        found = step.check()
-        assert found.state is State.DRIFTED
-        assert f"serves the certificate {facts(served)}, not {wanted}" in found.detail
+        assert f"serves the certificate {facts(served)}, not {wanted}" in step.check().detail
 
 
 def test_right_certificate_under_an_unknown_root_is_no_success(step: HttpsStep, names: Names) -> None:
     names.root_certificate.write_bytes(make_pki(DOMAIN).root.cert_pem)
-    found = step.check()
-    assert found.state is State.DRIFTED
-    assert "certificate verify failed" in found.detail
+    status = step.check()
+    assert status.state is State.DRIFTED
+    assert "certificate verify failed" in status.detail
 
 
 def test_apply_waits_until_the_new_certificate_is_served(
     step: HttpsStep, secrets: SecretsStep, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new = renew(secrets)
+    new, ask = renew(secrets), https_probe.ask
     secrets.apply(NoWork())
-    asked = threading.Event()
-    find = HttpsStep._stale
-
-    def stale(self: HttpsStep, wanted: Facts | None) -> str | None:
-        found = find(self, wanted)
-        asked.set()
-        return found
-
-    monkeypatch.setattr(HttpsStep, "_stale", stale)
-    waiting = threading.Thread(target=step.apply, args=(NoWork(),))
-    waiting.start()
-    assert asked.wait(10)
-    assert waiting.is_alive()
-    edge.present(new)
-    waiting.join(10)
-    assert not waiting.is_alive()
-    assert step.check().state is State.READY
-
-
-def test_certificate_that_never_comes_is_an_error_naming_both(
-    step: HttpsStep, secrets: SecretsStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(https_step, "TIMEOUT", 0.0)
-    new = renew(secrets)
-    secrets.apply(NoWork())
-    with pytest.raises(WaitTimeout) as caught:
-        step.renew(NoWork().say)
+    with monkeypatch.context() as patch:
+        patch.setattr(https_step, "TIMEOUT", 0.0)
+        with pytest.raises(WaitTimeout) as caught:
+            step.renew(NoWork().say)
     assert facts(new) in caught.value.details
+
+    def present_after(*words: Any, **options: Any) -> https_probe.Answer:
+        answer = ask(*words, **options)
+        edge.present(new)
+        return answer
+
+    monkeypatch.setattr(https_probe, "ask", present_after)
+    step.apply(NoWork())
+    assert step.check().state is State.READY
 
 
 def test_ingress_for_the_domain_may_have_its_own_certificate(
@@ -157,17 +135,15 @@ def test_ingress_for_the_domain_may_have_its_own_certificate(
 
 def test_missing_server_and_missing_secret_are_reported(step: HttpsStep, server: ApiServer) -> None:
     nowhere = free_port()
-    found = replace(step, binds=(Bind("127.0.0.1", nowhere),)).check()
-    assert found.state is State.DRIFTED
-    assert found.detail.startswith(f"127.0.0.1:{nowhere}: ") and "refused" in found.detail
+    status = replace(step, binds=(Bind("127.0.0.1", nowhere),)).check()
+    assert status.state is State.DRIFTED
+    assert status.detail.startswith(f"127.0.0.1:{nowhere}: ") and "refused" in status.detail
     del server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"]
     assert step.check().detail == f"the Secret {SECRET} is gone"
 
 
 def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, server: ApiServer, edge: TlsServer) -> None:
-    rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
-    server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {"metadata": {}, "spec": {"rules": [rule]}}
-    assert step.check().state is State.READY
+    put_ingress(server)
     assert step.check().detail.startswith("1 host answers")
     edge.answer = page.render("demo", (), port=443).encode()
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
@@ -181,20 +157,14 @@ def test_host_without_a_service_is_explained_in_the_end(
     step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge.status, edge.answer = "503 Service Unavailable", b""
-    backend = {"service": {"name": "shop", "port": {"number": 80}}}
-    rule = {"host": f"app.{DOMAIN}", "http": {"paths": [{"path": "/", "backend": backend}]}}
-    server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {
-        "metadata": {"name": "app", "namespace": "web"},
-        "spec": {"rules": [rule]},
-    }
-    said: list[str] = []
-    monkeypatch.setattr(https_step, "TIMEOUT", 0.5)
-    monkeypatch.setattr(NoWork, "say", lambda self, line: said.append(line))
+    put_ingress(server, {"path": "/", "backend": {"service": {"name": "shop", "port": {"number": 80}}}})
+    lines: list[str] = []
+    monkeypatch.setattr(https_step, "TIMEOUT", 0.1)
     with pytest.raises(WaitTimeout) as caught:
-        step.apply(NoWork())
+        step.apply(Progress(lines.append))
     assert caught.value.details == f"app.{DOMAIN}: 503\nIngress web/app: there is no Service web/shop"
     assert caught.value.fix.startswith("correct the Ingress")
-    assert said == [f"app.{DOMAIN}: 503"]
+    assert lines == [f"app.{DOMAIN}: 503"]
 
 
 def test_every_node_behind_the_edge_is_probed(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:

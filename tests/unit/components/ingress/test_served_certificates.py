@@ -46,9 +46,6 @@ def keystore(names: Names) -> Keystore:
 
 @pytest.fixture
 def secrets(names: Names, server: ApiServer, keystore: Keystore) -> SecretsStep:
-    server.kinds["/apis/apps/v1"] = {
-        kind: (f"{kind.lower()}s", True) for kind in ("Deployment", "StatefulSet", "DaemonSet")
-    }
     server.objects[f"{APPS}/app"] = deployment("app")
     server.objects[f"{APPS}/other"] = deployment("other", has="theirs")
     step = SecretsStep(names, keystore, (SECRET,))
@@ -58,7 +55,6 @@ def secrets(names: Names, server: ApiServer, keystore: Keystore) -> SecretsStep:
 
 @pytest.fixture
 def app(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
-    """The application, which has read its certificate."""
     with TlsServer(present(secrets), tmp_path) as server:
         yield server
 
@@ -78,8 +74,7 @@ def certificates(
 
 
 def present(secrets: SecretsStep) -> KeyPair:
-    pair = secrets.keystore.leaf_files(SECRET.leaf).read()
-    return pair
+    return secrets.keystore.leaf_files(SECRET.leaf).read()
 
 
 def renew(secrets: SecretsStep, *, root: bool = False) -> KeyPair:
@@ -97,39 +92,34 @@ def mark(server: ApiServer, name: str = "app") -> str | None:
 def test_an_application_that_keeps_the_old_one_is_restarted(
     certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer, root: bool
 ) -> None:
-    new, said = renew(secrets, root=root), list[str]()
-    (found,) = certificates.outdated(())
-    assert str(found).startswith(f"{HOST} still serves the certificate ")
-    assert "of shop/app-tls" in str(found)
+    new, lines = renew(secrets, root=root), list[str]()
+    (outdated,) = certificates.outdated(())
+    assert str(outdated).startswith(f"{HOST} still serves the certificate ")
+    assert "of shop/app-tls" in str(outdated)
 
     def restarted(line: str) -> None:
-        said.append(line)
+        lines.append(line)
         app.present(new)
 
     certificates.renew((), restarted)
-    assert said[0].startswith(f"restarting Deployment shop/app: {HOST} still serves")
+    assert lines[0].startswith(f"restarting Deployment shop/app: {HOST} still serves")
     assert mark(server) and mark(server, "other") is None
     assert certificates.outdated(()) == []
 
 
 def test_kinds_that_the_user_may_not_list_are_left_out(
-    certificates: ServedCertificates,
-    secrets: SecretsStep,
-    server: ApiServer,
-    app: TlsServer,
-    monkeypatch: pytest.MonkeyPatch,
+    certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = Cluster.list
+    read = Cluster.list
 
     def forbidden(cluster: Cluster, api_version: str, kind: str, *place: Any, **more: Any) -> list[dict[str, Any]]:
         if kind == "StatefulSet":
             raise ClusterError("statefulsets.apps is forbidden", status=403)
-        return listed(cluster, api_version, kind, *place, **more)
+        return read(cluster, api_version, kind, *place, **more)
 
     monkeypatch.setattr(Cluster, "list", forbidden)
     new = renew(secrets)
     certificates.renew((), lambda line: app.present(new))
-    assert mark(server)
     assert certificates.outdated(()) == []
 
 
@@ -157,6 +147,5 @@ def test_an_old_root_that_nothing_is_restarted_for_is_an_error(
 def test_a_certificate_of_another_authority_is_the_user_s_affair(
     certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
 ) -> None:
-    other = make_pki(DOMAIN)
-    app.present(KeyPair(other.root.key_pem, other.root.cert_pem))
+    app.present(make_pki(DOMAIN).root)
     assert certificates.outdated((HOST,)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -35,9 +35,7 @@ class Small:
     """A controller of two objects, whose pod is ready as soon as it is applied."""
 
     content: str = "x"
-    title: str = "Small"
     promises: str = "little"
-    status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
     trouble: SandboxError | None = None
     workload: str = "p"
     more: Sequence[Manifest] = ()
@@ -49,7 +47,7 @@ class Small:
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         config = manifest("ConfigMap", "c", data={"content": self.content, "trusted": trusted})
-        return [config, *self.more, manifest("Pod", self.workload, status=self.status)]
+        return [config, *self.more, manifest("Pod", self.workload, status={"phase": "Succeeded"})]
 
 
 def as_traefik(controller: Small) -> Traefik:
@@ -61,20 +59,15 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
     return IngressStep(engine=engine, network=NETWORK, names=names, controller=as_traefik(Small()))
 
 
-def test_controller_is_absent_until_its_workload_exists(server: ApiServer, step: IngressStep) -> None:
+def test_controller_is_absent_until_its_workload_exists(
+    server: ApiServer, step: IngressStep, engine: FakeEngine
+) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert list(server.objects) == [SYSTEM, KNOWN, GROUND, CONFIG, POD], "the groundwork first, the workload last"
     assert (step.check().state, step.check().detail) == (State.READY, "little")
-
-
-def test_the_edge_s_network_is_the_one_that_is_trusted(
-    server: ApiServer, step: IngressStep, engine: FakeEngine
-) -> None:
-    step.apply(NoWork())
     network = engine.network(NETWORK)
-    assert network is not None
-    assert server.objects[CONFIG]["data"]["trusted"] == network.subnet
+    assert network is not None and server.objects[CONFIG]["data"]["trusted"] == network.subnet
 
 
 @pytest.mark.parametrize("fault", ["gone", "changed", "not ready"])
@@ -136,21 +129,20 @@ def test_planted_record_removes_nothing(server: ApiServer, names: Names, step: I
 
 
 ALB = "/apis/networking.k8s.io/v1/ingressclasses/alb"
-
-
-@dataclass(frozen=True)
-class Classed(Small):
-    """The same with a further class."""
-
-    def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        api, kind = "networking.k8s.io/v1", "IngressClass"
-        alb = {"apiVersion": api, "kind": kind, "metadata": {"name": "alb"}, "spec": {"controller": SERVED_BY}}
-        return [alb, *super().manifests(trusted=trusted)]
+CLASSED = Small(
+    more=(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": "alb"},
+            "spec": {"controller": SERVED_BY},
+        },
+    )
+)
 
 
 def test_further_class_is_made_and_deleted_with_the_spec(server: ApiServer, step: IngressStep) -> None:
-    server.kinds["/apis/networking.k8s.io/v1"] = {"IngressClass": ("ingressclasses", False)}
-    classed = replace(step, controller=as_traefik(Classed()))
+    classed = replace(step, controller=as_traefik(CLASSED))
     classed.apply(NoWork())
     assert server.objects[ALB]["spec"] == {"controller": "k8s.io/ingress-nginx"}
     assert classed.check().state is State.READY
@@ -160,10 +152,9 @@ def test_further_class_is_made_and_deleted_with_the_spec(server: ApiServer, step
 
 
 def test_class_that_others_made_is_refused_and_stays(server: ApiServer, step: IngressStep) -> None:
-    server.kinds["/apis/networking.k8s.io/v1"] = {"IngressClass": ("ingressclasses", False)}
     server.objects[ALB] = theirs = {"metadata": {"name": "alb"}, "spec": {"controller": "ingress.k8s.aws/alb"}}
     with pytest.raises(SandboxError, match="an IngressClass alb that `up` did not make") as caught:
-        replace(step, controller=as_traefik(Classed())).apply(NoWork())
+        replace(step, controller=as_traefik(CLASSED)).apply(NoWork())
     assert "ingress.k8s.aws/alb" in caught.value.details
     step.apply(NoWork())
     assert server.objects[ALB] is theirs

@@ -37,7 +37,6 @@ def spec(**keys: Any) -> Spec:
 
 @pytest.fixture
 def cluster(names: Names, server: ApiServer) -> Cluster:
-    server.kinds[NETWORKING] = {"IngressClass": ("ingressclasses", False)}
     server.objects[f"{NETWORKING}/ingressclasses/nginx"] = {"kind": "IngressClass", "metadata": {"name": "nginx"}}
     return Cluster(names.kubeconfig)
 
@@ -73,7 +72,6 @@ def test_host_that_only_a_foreign_class_has_is_passed_over(cluster: Cluster) -> 
 def test_foreign_class_without_hosts_is_an_error_for_every_domain(cluster: Cluster) -> None:
     bookinfo = ingress(says={OLD: "istio"})
     del bookinfo["spec"]["rules"][0]["host"]
-    assert passed_over(cluster, [bookinfo], DOMAIN) == {"Ingress shop/web": "istio (by annotation)"}
     with pytest.raises(SandboxError, match=r"the class 'istio \(by annotation\)', which no controller here serves"):
         require_classes(cluster, [bookinfo], DOMAIN)
 
@@ -108,7 +106,6 @@ def test_host_that_the_domains_certificate_lacks_is_noted() -> None:
     ],
 )
 def test_hosts_that_the_edge_does_not_route_are_no_addresses(more: dict[str, Any], found: tuple[str, ...]) -> None:
-    """`up` printed their URLs, and a curl that no certificate fits."""
     assert hosts_here(spec(**more), [ingress(), ingress("shop.example.com")]) == found
 
 
