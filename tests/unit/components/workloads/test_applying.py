@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from sandbox.components.workloads import applying
 from sandbox.components.workloads.applying import (
     NOT_READY,
     apply_all,
@@ -32,10 +32,28 @@ def made(kind: str, name: str, version: str = "apps/v1", **spec: Any) -> dict[st
 
 @pytest.fixture
 def cluster(names: Names, server: ApiServer) -> Cluster:
-    server.kinds["/apis/batch/v1"] = {"Job": ("jobs", True)}
-    server.kinds["/apis/apps/v1"]["StatefulSet"] = ("statefulsets", True)
-    server.kinds["/api/v1"]["PersistentVolumeClaim"] = ("persistentvolumeclaims", True)
     return Cluster(names.kubeconfig)
+
+
+@dataclass
+class Applying:
+    """Applies objects of the sandbox, or of others, and keeps what is said about it."""
+
+    cluster: Cluster
+    lines: list[str] = field(default_factory=list)
+    recreated: list[str] = field(default_factory=list)
+
+    def apply(self, manifest: Manifest, *, is_ours: bool = True) -> None:
+        ours = [ObjectKey.of(manifest)] if is_ours else []
+        missing = attempt_changed(
+            self.cluster, manifest, ours=ours, context="c", say=self.lines.append, recreated=self.recreated
+        )
+        assert missing is None
+
+
+@pytest.fixture
+def applying(cluster: Cluster) -> Applying:
+    return Applying(cluster)
 
 
 def refuse(server: ApiServer, path: str, message: str) -> None:
@@ -50,48 +68,39 @@ def refuse(server: ApiServer, path: str, message: str) -> None:
     server.admit = admit
 
 
-def test_changed_job_of_the_sandbox_is_recreated_and_reported(cluster: Cluster, server: ApiServer) -> None:
-    before, after = made("Job", "seed", "batch/v1", image="a"), made("Job", "seed", "batch/v1", image="b")
-    path = "/apis/batch/v1/namespaces/shop/jobs/seed"
-    refuse(server, path, JOB % ("x" * 5000))
-    said: list[str] = []
-    told: list[str] = []
-    for one in (before, after):
-        assert (
-            attempt_changed(cluster, one, ours=[ObjectKey.of(before)], context="c", say=said.append, recreated=told)
-            is None
-        )
-    assert server.objects[path]["spec"] == {"image": "b"}
-    assert said == ["recreating Job shop/seed: its spec.template cannot change"]
-    assert told == ["recreated Job shop/seed, whose spec.template had changed"]
+SEED = "/apis/batch/v1/namespaces/shop/jobs/seed"
+
+
+def test_changed_job_of_the_sandbox_is_recreated_and_reported(applying: Applying, server: ApiServer) -> None:
+    refuse(server, SEED, JOB % ("x" * 5000))
+    for image in "ab":
+        applying.apply(made("Job", "seed", "batch/v1", image=image))
+    assert server.objects[SEED]["spec"] == {"image": "b"}
+    assert applying.lines == ["recreating Job shop/seed: its spec.template cannot change"]
+    assert applying.recreated == ["recreated Job shop/seed, whose spec.template had changed"]
 
 
 @pytest.mark.parametrize("kind", ["Job", "Pod"])
-def test_failed_job_or_pod_of_the_sandbox_runs_again(cluster: Cluster, server: ApiServer, kind: str) -> None:
+def test_failed_job_or_pod_of_the_sandbox_runs_again(applying: Applying, server: ApiServer, kind: str) -> None:
     """A Job has failed, and what it needs is corrected → `up` runs it again, though it is the same."""
-    one = made(kind, "seed", "batch/v1" if kind == "Job" else "v1", image="a")
-    path = f"/{'apis/batch/v1' if kind == 'Job' else 'api/v1'}/namespaces/shop/{kind.lower()}s/seed"
-    told: list[str] = []
+    manifest = made(kind, "seed", "batch/v1" if kind == "Job" else "v1", image="a")
+    path = SEED if kind == "Job" else "/api/v1/namespaces/shop/pods/seed"
     failed = {"conditions": [{"type": "Failed", "status": "True"}], "phase": "Failed"}
-    for status, ours in (({}, True), (failed, False), (failed, True)):
-        server.objects[path] = {**one, "status": status}
-        places = [ObjectKey.of(one)] if ours else []
-        attempt_changed(cluster, one, ours=places, context="c", say=print, recreated=told)
+    for status, is_ours in (({}, True), (failed, False), (failed, True)):
+        server.objects[path] = {**manifest, "status": status}
+        applying.apply(manifest, is_ours=is_ours)
         deleted = [asked for asked in server.asked if asked[:2] == ("DELETE", path)]
-        assert len(deleted) == len(told) == (status is failed and ours)
-    assert told == [f"recreated {kind} shop/seed, which had failed"]
+        assert len(deleted) == len(applying.recreated) == (status is failed and is_ours)
+    assert applying.recreated == [f"recreated {kind} shop/seed, which had failed"]
 
 
-def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> None:
-    path = "/apis/batch/v1/namespaces/shop/jobs/seed"
-    server.objects[path] = made("Job", "seed", "batch/v1", image="a")
-    refuse(server, path, JOB % "")
+def test_a_job_of_another_users_stays(applying: Applying, server: ApiServer) -> None:
+    server.objects[SEED] = made("Job", "seed", "batch/v1", image="a")
+    refuse(server, SEED, JOB % "")
     with pytest.raises(ClusterError, match=r"its spec\.template cannot change") as caught:
-        attempt_changed(
-            cluster, made("Job", "seed", "batch/v1", image="b"), ours=(), context="c", say=print, recreated=[]
-        )
+        applying.apply(made("Job", "seed", "batch/v1", image="b"), is_ours=False)
     assert caught.value.fix.startswith("kubectl --context c delete job seed --namespace=shop, then sandbox up")
-    assert server.objects[path]["spec"] == {"image": "a"}
+    assert server.objects[SEED]["spec"] == {"image": "a"}
 
 
 @pytest.mark.parametrize(
@@ -103,13 +112,13 @@ def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> No
         (403, 'jobs.batch is forbidden: User "ann" cannot patch resource "jobs"', "give you that right"),
     ],
 )
-def test_refused_object_has_a_fix(cluster: Cluster, server: ApiServer, status: int, message: str, fix: str) -> None:
+def test_refused_object_has_a_fix(applying: Applying, server: ApiServer, status: int, message: str, fix: str) -> None:
     def refuse(_: dict[str, Any]) -> dict[str, Any]:
         raise Refused(status, message)
 
     server.admit = refuse
     with pytest.raises(ClusterError) as caught:
-        attempt_changed(cluster, made("Job", "seed", "batch/v1"), ours=(), context="c", say=print, recreated=[])
+        applying.apply(made("Job", "seed", "batch/v1"), is_ours=False)
     assert message in caught.value.details and (fix in caught.value.fix if fix else not caught.value.fix)
 
 
@@ -122,15 +131,14 @@ def test_refused_object_has_a_fix(cluster: Cluster, server: ApiServer, status: i
     ],
 )
 def test_other_fixed_fields_are_named_with_a_fix(
-    cluster: Cluster, server: ApiServer, kind: str, message: str, field: str, command: str
+    applying: Applying, server: ApiServer, kind: str, message: str, field: str, command: str
 ) -> None:
     version = "v1" if kind == "PersistentVolumeClaim" else "apps/v1"
     path = f"/{'api' if version == 'v1' else 'apis'}/{version}/namespaces/shop/{kind.lower()}s/web"
     server.objects[path] = made(kind, "web", version, size=1)
     refuse(server, path, message)
-    wanted = made(kind, "web", version, size=2)
     with pytest.raises(ClusterError) as caught:
-        attempt_changed(cluster, wanted, ours=[ObjectKey.of(wanted)], context="sandbox-demo", say=print, recreated=[])
+        applying.apply(made(kind, "web", version, size=2))
     assert caught.value.brief == f"{kind} shop/web exists, and its {field} cannot change"
     assert command in caught.value.fix
     assert len(caught.value.details) <= 400
@@ -142,48 +150,38 @@ def widget(name: str) -> Manifest:
 
 def test_premature_object_waits_for_all_that_follow() -> None:
     done: list[str] = []
+    lines: list[str] = []
 
-    def one_attempt(manifest: Manifest) -> str | None:
+    def attempt(manifest: Manifest) -> str | None:
         name = manifest["metadata"]["name"]
         if name == "first" and "webhook" not in done:
             return "failed calling webhook"
         done.append(name)
         return None
 
-    apply_all([widget("first"), widget("webhook"), widget("last")], one_attempt)
+    apply_all([widget("first"), widget("webhook"), widget("last")], attempt, lines.append)
     assert done == ["webhook", "last", "first"]
+    assert lines == ["Widget first", "Widget webhook", "Widget last", "Widget first: failed calling webhook"]
 
 
-def test_kind_that_nothing_brings_is_an_error_at_once() -> None:
-    fix = "in sandbox.yaml: `x: true`"
+@pytest.mark.parametrize("unbrought", [{"example.com": "in sandbox.yaml: `x: true`"}, {}])
+def test_kind_that_does_not_come_is_named_with_its_objects(
+    monkeypatch: pytest.MonkeyPatch, unbrought: dict[str, str]
+) -> None:
+    if not unbrought:
+        monkeypatch.setattr("sandbox.components.workloads.applying.APPLY_TIMEOUT", 0.0)
+    missing = "the cluster knows no Widget in example.com/v1"
     with pytest.raises(ClusterError) as caught:
-        apply_all(
-            [widget("a")],
-            lambda _: "the cluster knows no Widget in example.com/v1",
-            unbrought={"example.com": fix},
-        )
-    assert (caught.value.details, caught.value.fix) == ("Widget a", fix)
-
-
-def test_a_kind_that_does_not_come_is_named_with_its_objects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "APPLY_TIMEOUT", 0.0)
-    with pytest.raises(ClusterError) as caught:
-        apply_all([widget("a"), widget("b")], lambda _: "the cluster knows no Widget in example.com/v1")
+        apply_all([widget("a"), widget("b")], lambda _: missing, unbrought=unbrought)
     assert caught.value.brief == "the cluster has no kind Widget (example.com/v1)"
     assert caught.value.details == "Widget a\nWidget b"
+    assert caught.value.fix == unbrought.get("example.com", caught.value.fix)
 
 
 REFUSED = (
     'Internal error occurred: failed calling webhook "a.b": failed to call webhook: Post '
     '"https://guard.ops.svc:443/?timeout=3s": dial tcp 10.96.1.2:443: connect: connection refused'
 )
-
-
-def test_progress_names_the_unanswered_webhook() -> None:
-    said: list[str] = []
-    whys = iter(["failed calling webhook", None])
-    apply_all([widget("a")], lambda _: next(whys), said.append)
-    assert said == ["Widget a", "Widget a: failed calling webhook"]
 
 
 def test_left_over_webhook_is_named_by_its_configuration(cluster: Cluster, server: ApiServer) -> None:
@@ -215,8 +213,8 @@ def test_pods_behind_a_webhook_are_named_with_their_faults(cluster: Cluster, ser
         "metadata": {"name": "guard-1", **metadata},
         "status": {"containerStatuses": [status]},
     }
-    (said,) = unanswered(cluster, f"{REFUSED}\n{REFUSED}")
-    assert said == "pod ops/guard-1, container guard: CrashLoopBackOff, restarted 4 times"
+    (fault,) = unanswered(cluster, f"{REFUSED}\n{REFUSED}")
+    assert fault == "pod ops/guard-1, container guard: CrashLoopBackOff, restarted 4 times"
     assert list(unanswered(cluster, "the server could not find the requested resource")) == []
 
 
@@ -228,27 +226,24 @@ def node(name: str, *taints: str) -> dict[str, Any]:
 
 
 def put(server: ApiServer, *nodes: dict[str, Any]) -> None:
-    server.kinds["/api/v1"]["Node"] = ("nodes", False)
-    server.objects |= {f"/api/v1/nodes/{one['metadata']['name']}": one for one in nodes}
+    server.objects |= {f"/api/v1/nodes/{node['metadata']['name']}": node for node in nodes}
 
 
-def test_nodes_that_join_are_awaited(names: Names, server: ApiServer) -> None:
+def test_nodes_that_join_are_awaited(cluster: Cluster, server: ApiServer) -> None:
     put(server, node(NODES[0], "node-role.kubernetes.io/control-plane"))
     joining = [(node(NODES[1]), node(NODES[2], NOT_READY)), (node(NODES[2]),)]
-    said: list[str] = []
+    lines: list[str] = []
 
     def say(line: str) -> None:
-        said.append(line)
+        lines.append(line)
         put(server, *joining.pop(0))
 
-    await_nodes(Cluster(names.kubeconfig), NODES, say)
-    assert said == ["waiting for demo-worker, demo-worker2", "waiting for demo-worker2"] and not joining
+    await_nodes(cluster, NODES, say)
+    assert lines == ["waiting for demo-worker, demo-worker2", "waiting for demo-worker2"] and not joining
 
 
-def test_lost_node_and_node_alone_are_not_awaited(names: Names, server: ApiServer) -> None:
-    said: list[str] = []
-    await_nodes(Cluster(names.kubeconfig), NODES[:1], said.append)
+def test_lost_node_and_node_alone_are_not_awaited(cluster: Cluster, server: ApiServer) -> None:
+    await_nodes(cluster, NODES[:1], pytest.fail)
     assert not server.asked
     put(server, node(NODES[0]), node(NODES[1]), node(NODES[2], "node.kubernetes.io/unreachable"))
-    await_nodes(Cluster(names.kubeconfig), NODES, said.append)
-    assert said == []
+    await_nodes(cluster, NODES, pytest.fail)

@@ -10,12 +10,11 @@ from sandbox.components.workloads.chart_dependencies import parts, unpacked, who
 from sandbox.errors import BadFile
 
 
-def chart(place: Path, *needed: str, version: str = "1.0.0") -> Path:
-    """Write a chart that needs others next to it; return its folder."""
+def chart(place: Path, *needed: str) -> Path:
     (place / "templates").mkdir(parents=True)
-    entries = "".join(f"- {{name: {one}, version: {version}, repository: file://../{one}}}\n" for one in needed)
-    said = f"dependencies:\n{entries}" if entries else ""
-    (place / "Chart.yaml").write_text(f"apiVersion: v2\nname: {place.name}\nversion: {version}\n{said}")
+    entries = "".join(f"- {{name: {name}, version: 1.0.0, repository: file://../{name}}}\n" for name in needed)
+    dependencies = f"dependencies:\n{entries}" if entries else ""
+    (place / "Chart.yaml").write_text(f"apiVersion: v2\nname: {place.name}\nversion: 1.0.0\n{dependencies}")
     (place / "templates" / "a.yaml").write_text(f"# of {place.name}\n")
     return place
 

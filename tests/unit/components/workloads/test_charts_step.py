@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import charts_step
@@ -22,7 +23,7 @@ from sandbox.errors import BadFile, SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.oci.reference import Target
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
@@ -30,6 +31,7 @@ from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
 from tests.unit.components.workloads.test_chart_archives import packed
 
+CHANGED = "web: the chart, its values or its images have changed"
 OBJECTS = """\
 apiVersion: v1
 kind: ConfigMap
@@ -58,21 +60,15 @@ apiVersion: batch/v1
 kind: Job
 metadata: {name: move, annotations: {helm.sh/hook: pre-install}}
 """
-FAILING = {
-    "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}},
-    "status": {
-        "containerStatuses": [
-            {
-                "name": "web",
-                "restartCount": 1,
-                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                "lastState": {
-                    "terminated": {"reason": "StartError", "exitCode": 128, "message": 'exec: "no-such": not found'}
-                },
-            }
-        ]
-    },
-}
+FAILING = yaml.safe_load("""\
+metadata: {name: web-1, namespace: shop, labels: {app: web}}
+status:
+  containerStatuses:
+  - name: web
+    restartCount: 1
+    state: {waiting: {reason: CrashLoopBackOff}}
+    lastState: {terminated: {reason: StartError, exitCode: 128, message: 'exec: "no-such": not found'}}
+""")
 
 
 @pytest.fixture
@@ -92,10 +88,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def step(names: Names, server: ApiServer, chart: Chart, asked: Path, tmp_path: Path) -> ChartsStep:
-    images = ImageNames(prefix="localhost:5001", url="http://127.0.0.1:1")
-    return ChartsStep(
-        names, (chart,), ChartArchives(tmp_path / "kept"), images, Store(tmp_path / "bundle"), requires=()
-    )
+    archives, images = ChartArchives(tmp_path / "kept"), ImageNames(prefix="localhost:5001", url="http://127.0.0.1:1")
+    return ChartsStep(names, (chart,), archives, images, Store(tmp_path / "bundle"), requires=())
 
 
 def calls(asked: Path, command: str) -> list[list[str]]:
@@ -109,18 +103,19 @@ def release_of(step: ChartsStep) -> Release | None:
 def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
+    assert step.check() == Status(State.READY, "web revision 1")
     (words,) = calls(asked, "upgrade")
     assert words[-3:] == ["--", "web", str(chart.chart)]
     assert {"--install", "--create-namespace"} <= set(words)
     assert [f"--values={chart.values[0]}", "--set-file=image.tag@1", "--set-json=debug=true"] == words[-6:-3]
     chart.values[0].write_text("replicas: 2\n")
-    assert (step.check().state, step.check().detail) == (
-        State.DRIFTED,
-        "web: the chart, its values or its images have changed",
-    )
+    assert step.check() == Status(State.DRIFTED, CHANGED)
     step.apply(NoWork())
     assert step.check().state is State.READY
+    chart.values[0].unlink()
+    assert step.check() == Status(State.DRIFTED, CHANGED)
+    with pytest.raises(BadFile, match=r"dev\.yaml: no such file"):
+        step.apply(NoWork())
 
 
 def test_change_of_a_chart_that_is_a_part_upgrades_the_release(step: ChartsStep, asked: Path, chart: Chart) -> None:
@@ -156,14 +151,6 @@ def test_commas_in_the_path_of_values_name_no_other_file(chart: Chart, asked: Pa
     (words,) = calls(asked, "template")
     quoted = str(values).replace('"', '""')
     assert f'--values="{quoted}"' in words
-
-
-def test_values_that_are_gone_are_a_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
-    step.apply(NoWork())
-    chart.values[0].unlink()
-    assert step.check().detail == "web: the chart, its values or its images have changed"
-    with pytest.raises(BadFile, match=r"dev\.yaml: no such file"):
-        step.apply(NoWork())
 
 
 def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path, names: Names) -> None:
@@ -227,29 +214,22 @@ def test_release_whose_pods_cannot_start_is_an_error_with_their_reason(
     step: ChartsStep, server: ApiServer, chart: Chart
 ) -> None:
     """The program of its pods cannot start → an error with the reason, and the next `up` tries again."""
-    server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
     (chart.chart / "templates" / "web.yaml").write_text(DEPLOYMENT)
-    pods = "/apis/apps/v1/namespaces/shop/deployments/web"
-    selector = {"selector": {"matchLabels": {"app": "web"}}}
-    kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
-    server.objects[pods] = {
-        **kind,
-        "metadata": {"name": "web", "namespace": "shop"},
-        "spec": selector,
-        "status": {"observedGeneration": 1},
-    }
+    live = {**yaml.safe_load(DEPLOYMENT), "status": {"observedGeneration": 1}}
+    live["metadata"]["namespace"] = "shop"
+    server.objects["/apis/apps/v1/namespaces/shop/deployments/web"] = live
     server.objects["/api/v1/namespaces/shop/pods/web-1"] = FAILING
     with pytest.raises(SandboxError, match="Deployment shop/web cannot start") as caught:
         step.apply(NoWork())
     assert 'exec: "no-such": not found' in caught.value.details
-    assert step.check().detail == "web: the chart, its values or its images have changed"
+    assert step.check().detail == CHANGED
 
 
 def test_failed_hook_is_explained_by_its_job(
     step: ChartsStep, asked: Path, server: ApiServer, chart: Chart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (chart.chart / "templates" / "move.yaml").write_text(HOOK)
-    server.kinds["/api/v1"] = {**server.kinds.get("/api/v1", {}), "Event": ("events", True)}
+    server.kinds["/api/v1"]["Event"] = ("events", True)
     monkeypatch.setenv("HELM_ENDS", "failed")
     failed = {"type": "Failed", "status": "True", "message": "reached the backoff limit"}
     metadata = {"name": "move", "namespace": "shop"}
@@ -264,11 +244,11 @@ def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
     step: ChartsStep, asked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """helm is refused as nothing answers a webhook yet → once more, until it answers; other errors end it."""
-    said = iter(('failed calling webhook "a.b": connection refused', "failed calling webhook", "no such kind"))
+    errors = iter(('failed calling webhook "a.b": connection refused', "failed calling webhook", "no such kind"))
     monkeypatch.setattr(charts_step, "RETRY", 0.0)
 
     def upgrade(*_: object) -> None:
-        raise SandboxError("helm cannot bring the release web", details=next(said))
+        raise SandboxError("helm cannot bring the release web", details=next(errors))
 
     monkeypatch.setattr(Helm, "upgrade", upgrade)
     with pytest.raises(SandboxError) as caught:
@@ -278,31 +258,24 @@ def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
 
 @pytest.mark.parametrize("version", ["v3.20.0", "v4.3.1"])
 def test_images_of_a_chart_are_those_of_images_yaml(
-    step: ChartsStep,
-    names: Names,
-    registry: Simulator,
-    chart: Chart,
-    monkeypatch: pytest.MonkeyPatch,
-    version: str,
+    step: ChartsStep, registry: Simulator, chart: Chart, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
+    def publish(number: int) -> str:
+        image = TestImage((layer(number),))
+        registry.content |= image.files
+        registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], image.descriptor()["digest"])
+        return str(image.descriptor()["digest"])
+
     monkeypatch.setenv("HELM_IS", version)
-    image = TestImage((layer(1),))
-    digest = image.descriptor()["digest"]
-    registry.content |= {digest: image.files[digest]}
-    registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], digest)
-    images = ImageNames(
-        prefix="localhost:5001", url=registry.url, brought=(Brought(Target("shop/web", "dev"), built=True),)
-    )
-    made = replace(step, images=images)
+    digest, brought = publish(1), (Brought(Target("shop/web", "dev"), built=True),)
+    made = replace(step, images=ImageNames(prefix="localhost:5001", url=registry.url, brought=brought))
     made.apply(NoWork())
     release = release_of(step)
     assert release is not None and f"localhost:5001/shop/web:dev@{digest}" in release.manifest
     assert made.check().state is State.READY
-    other = TestImage((layer(2),))
-    registry.content |= other.files
-    registry.manifests["shop/web", "dev"] = (other.descriptor()["mediaType"], other.descriptor()["digest"])
-    assert made.check().detail == "web: the chart, its values or its images have changed"
-    registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], digest)
+    publish(2)
+    assert made.check().detail == CHANGED
+    publish(1)
     monkeypatch.chdir(chart.chart)
     (chart.chart / "yaml.py").write_text("raise SystemExit('a module of the project')")  # which is not imported
     made.apply(NoWork())
@@ -346,5 +319,5 @@ def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: 
     (tmp_path / "kept" / f"{digest}.tgz").write_bytes(archive)
     lock([remote], {remote: f"sha256:{digest}"})
     step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
+    assert step.check() == Status(State.READY, "web revision 1")
     assert calls(asked, "upgrade")[0][-1].endswith(f"{digest}.tgz")
