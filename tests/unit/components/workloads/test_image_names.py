@@ -9,11 +9,9 @@ import pytest
 
 from sandbox.components.workloads.image_names import Brought, ImageNames, advice, bring_advice
 from sandbox.errors import SandboxError, UsageError
-from sandbox.images.images_yaml import load
-from sandbox.images.push import push
 from sandbox.oci import reference as references
 from sandbox.oci.reference import Target
-from tests.support.images import TestImage, index, layer, write_layout
+from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
 
 IMAGES = """\
@@ -78,8 +76,8 @@ def deployment(*images: str, policy: str | None = None) -> dict[str, Any]:
     ],
 )
 def test_a_name_means_the_image_of_that_name(tmp_path: Path, written: str, meant: str | None) -> None:
-    found = names(tmp_path).find(written)
-    assert (found and str(found.target)) == meant
+    image = names(tmp_path).find(written)
+    assert (image and str(image.target)) == meant
 
 
 def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
@@ -92,33 +90,30 @@ def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def pushed(tmp_path: Path, registry: Simulator) -> ImageNames:
     """An image in the registry as shop/web:dev, which manifests may call ghcr.io/acme/web too."""
-    put(tmp_path, registry, 1)
+    put(registry, 1)
     text = (
         "images: [{from: build, context: web, as: 'shop/web:dev'}]\nfields: {Rollout: [spec.items.image, spec.all]}\n"
     )
     return names(tmp_path, text, registry.url)
 
 
-def put(folder: Path, registry: Simulator, seed: int) -> str:
+def put(registry: Simulator, seed: int) -> str:
     image = TestImage((layer(seed),))
-    digest = image.descriptor()["digest"]
-    write_layout(folder / f"oci{seed}", index(image.descriptor()), image.files)
-    (folder / "layout.yaml").write_text(
-        f"images: [{{from: layout, path: oci{seed}, image: '{digest}', as: 'shop/web:dev'}}]\n"
-    )
-    push(load(folder / "layout.yaml"), registry.url)
-    return str(digest)
+    media_type, digest = image.descriptor()["mediaType"], str(image.descriptor()["digest"])
+    registry.content |= image.files
+    registry.manifests["shop/web", "dev"] = (media_type, digest)
+    return digest
 
 
 def test_name_with_a_digest_means_an_image_of_that_digest_only() -> None:
-    name, other = (f"ghcr.io/acme/web:1@sha256:{one * 64}" for one in "ab")
+    name, other = (f"ghcr.io/acme/web:1@sha256:{digit * 64}" for digit in "ab")
     image = Brought(Target("addons/web/acme/web", "1"), names=(references.parse(name),))
     images = ImageNames(prefix="localhost:5001", url="", brought=(image,))
     assert images.find(name) == image
     assert images.find(other) is images.find("ghcr.io/acme/web:1") is None
 
 
-def test_image_is_written_with_its_present_digest(pushed: ImageNames, tmp_path: Path, registry: Simulator) -> None:
+def test_image_is_written_with_its_present_digest(pushed: ImageNames, registry: Simulator) -> None:
     wanted = [deployment("ghcr.io/acme/web:v1", "envoy:1", policy="Never"), deployment("envoy:1")]
     first, other = pushed.written(wanted)
     web, envoy = first["spec"]["template"]["spec"]["containers"]
@@ -126,7 +121,7 @@ def test_image_is_written_with_its_present_digest(pushed: ImageNames, tmp_path: 
     assert (web["imagePullPolicy"], envoy["imagePullPolicy"], envoy["image"]) == ("IfNotPresent", "Never", "envoy:1")
     assert other == wanted[1] and wanted[0]["spec"]["template"]["spec"]["containers"][0]["image"].endswith("v1")
     assert pushed.written(wanted) == (first, other)
-    digest = put(tmp_path, registry, 2)
+    digest = put(registry, 2)
     changed = pushed.written(wanted)[0]["spec"]["template"]["spec"]["containers"][0]["image"]
     assert changed == f"localhost:5001/shop/web:dev@{digest}" != web["image"]
 
@@ -162,31 +157,23 @@ def test_image_without_a_source_is_named_with_its_user(pushed: ImageNames) -> No
     assert "push: images.yaml" in advice(["localhost:5001/shop/api:dev"], None)
 
 
-def test_every_image_that_is_not_pulled_is_named_once() -> None:
-    pulling = 'ImagePullBackOff: Back-off pulling image "{0}": ErrImagePull: failed to pull and unpack image "{1}"'
-    said = "\n".join(pulling.format(one, f"docker.io/library/{one}:latest") for one in ("web", "api", "web"))
-    lines = "- {from: daemon, image: web}; - {from: daemon, image: api}"
-    assert (
-        bring_advice(said, Path("images.yaml"))
-        == f"if it is built here, add to images.yaml: {lines}, or one with `from: build`"
-    )
+UNPULLED = 'ImagePullBackOff: Back-off pulling image "{0}": ErrImagePull: failed to pull and unpack image "{1}"'
+PINNED = f"a.example/b@sha256:{'1' * 64}"
 
 
 @pytest.mark.parametrize(
-    ("said", "advice"),
+    ("message", "advice"),
     [
         (
-            'pod web-1, container web: ImagePullBackOff: Back-off pulling image "shop:dev": not found',
-            "- {from: daemon, image: shop:dev}",
+            "\n".join(UNPULLED.format(name, f"docker.io/library/{name}:latest") for name in ("web", "api", "web")),
+            "add to images.yaml: - {from: daemon, image: web}; - {from: daemon, image: api}, or one with `from: build`",
         ),
-        ('pod web-1, container web: ErrImagePull: failed to pull and unpack image "docker.io/library/a:1": x', "a:1}"),
-        (
-            f'pod web-1, container web: ErrImagePull: failed to pull and unpack image "a.example/b@sha256:{"1" * 64}"',
-            f"write `for: ['a.example/b@sha256:{'1' * 64}']`",
-        ),
-        ("pod web-1, container web: CrashLoopBackOff", ""),
+        ('ImagePullBackOff: Back-off pulling image "shop:dev": not found', "- {from: daemon, image: shop:dev}"),
+        ('ErrImagePull: failed to pull and unpack image "docker.io/library/a:1": x', "a:1}"),
+        (f'ErrImagePull: failed to pull and unpack image "{PINNED}"', f"write `for: ['{PINNED}']`"),
+        ("CrashLoopBackOff", ""),
     ],
 )
-def test_image_that_cannot_be_pulled_has_a_fix(said: str, advice: str) -> None:
-    found = bring_advice(said, Path("images.yaml"))
-    assert advice in found and bool(found) == bool(advice)
+def test_image_that_cannot_be_pulled_has_a_fix(message: str, advice: str) -> None:
+    fix = bring_advice(f"pod web-1, container web: {message}", Path("images.yaml"))
+    assert advice in fix and bool(fix) == bool(advice)

@@ -40,8 +40,8 @@ def store(folder: Path) -> Store:
 
 
 def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> None:
-    found = kustomization.reads(project / "overlays" / "dev")
-    assert {str(path.resolve().relative_to(project)) for path in found.local} == {
+    reads = kustomization.reads(project / "overlays" / "dev")
+    assert {str(path.resolve().relative_to(project)) for path in reads.local} == {
         "overlays/dev",
         "overlays/dev/kustomization.yml",
         "overlays/dev/patch.yaml",
@@ -50,15 +50,15 @@ def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> 
         "base/kustomization.yaml",
         "base/map.yaml",
     }
-    assert found.fetched == ()
+    assert reads.fetched == ()
 
 
 @needs_kubectl
 def test_kustomization_is_rendered_by_kubectl(project: Path) -> None:
-    found = user_manifests.load([project / "overlays" / "dev"], store(project))
-    settings = next(one for one in found if one["metadata"]["name"] == "settings")
+    objects = user_manifests.load([project / "overlays" / "dev"], store(project))
+    settings = next(item for item in objects if item["metadata"]["name"] == "settings")
     assert (settings["metadata"]["namespace"], settings["data"]) == ("shop", {"mode": "dev"})
-    assert any(one["metadata"]["name"].startswith("files-") for one in found)
+    assert any(item["metadata"]["name"].startswith("files-") for item in objects)
 
 
 @pytest.mark.security(17)
@@ -104,17 +104,10 @@ def test_files_of_urls_are_not_fetched_unless_allowed(project: Path, text: str) 
     assert "connection refused" in caught.value.details and "remote: true" in caught.value.fix
 
 
-def test_chart_in_a_kustomization_has_a_fix(project: Path) -> None:
-    charts = "helmCharts: [{name: web, repo: 'https://example.com', version: 1.0.0}]\n"
-    (project / "base" / "kustomization.yaml").write_text(charts)
-    with pytest.raises(BadFile, match="names charts") as caught:
-        kustomization.reads(project / "base")
-    assert "name them below `apply`" in caught.value.fix
-
-
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
+        ("helmCharts: [{name: web, repo: 'https://example.com', version: 1.0.0}]", "names charts"),
         ("resources: [absent.yaml]", "names absent.yaml, which is not there"),
         ("- a\n", "not a mapping of keys"),
         ("resources: base\n", "resources is not a list"),
@@ -122,29 +115,27 @@ def test_chart_in_a_kustomization_has_a_fix(project: Path) -> None:
         ("resources: [inner]", "inner has no kustomization.yaml"),
     ],
 )
-def test_missing_files_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
     (tmp_path / "inner").mkdir()
-    with pytest.raises(BadFile, match=said):
+    with pytest.raises(BadFile, match=message):
         kustomization.reads(tmp_path)
 
 
 @needs_kubectl
-def test_refusal_by_kustomize_of_several_lines_is_shown(project: Path) -> None:
-    file = project / "base" / "kustomization.yaml"
-    file.write_text(file.read_text() + "patches: [{patch: '{'}]\n")
+@pytest.mark.parametrize(
+    ("file", "more", "message"),
+    [
+        ("kustomization.yaml", "patches: [{patch: '{'}]\n", "trouble configuring builtin PatchTransformer"),
+        ("map.yaml", "---\n" + MAP, "may not add resource with an already registered id"),
+    ],
+)
+def test_refusal_by_kustomize_is_shown(project: Path, file: str, more: str, message: str) -> None:
+    path = project / "base" / file
+    path.write_text(path.read_text() + more)
     with pytest.raises(BadFile, match="cannot be rendered") as caught:
         user_manifests.load([Kustomization(kustomize=project / "base")], store(project))
-    assert caught.value.details.startswith("trouble configuring builtin PatchTransformer")
-
-
-@needs_kubectl
-def test_refusal_by_kustomize_is_shown(project: Path) -> None:
-    (project / "base" / "map.yaml").write_text(MAP + "---\n" + MAP)
-    with pytest.raises(BadFile, match="cannot be rendered") as caught:
-        user_manifests.load([Kustomization(kustomize=project / "base")], store(project))
-    assert "may not add resource with an already registered id" in caught.value.details
-    assert "command failed" not in caught.value.details
+    assert message in caught.value.details and "command failed" not in caught.value.details
 
 
 def test_missing_kubectl_has_a_fix(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

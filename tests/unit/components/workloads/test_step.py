@@ -19,7 +19,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
 from sandbox.names import LABEL, SYSTEM_NAMESPACE, Names
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support.api_server import ApiServer, Refused
 from tests.support.fakes import NoWork
 from tests.support.registry_simulator import Simulator
@@ -38,43 +38,36 @@ def config(name: str, value: str = "1") -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def objects() -> tuple[dict[str, Any], ...]:
-    return (SHOP, config("a"), config("b"))
+OBJECTS = (SHOP, config("a"), config("b"))
+
+
+def pod(image: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": image}]}}
 
 
 def step(names: Names, manifests: Sequence[dict[str, Any]], images: ImageNames | None = None) -> ApplyStep:
     return ApplyStep(names, tuple(manifests), images or ImageNames(prefix="localhost:1", url="http://x"), requires=())
 
 
-def test_manifests_are_applied_and_recorded(
-    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
-) -> None:
-    made = step(names, objects)
+def test_manifests_are_applied_and_recorded(names: Names, server: ApiServer) -> None:
+    applied: list[str] = []
+    made = replace(step(names, OBJECTS), applied=lambda cluster, manifest: applied.append(manifest["kind"]))
     assert made.check().state is State.ABSENT
     made.apply(NoWork())
-    assert (made.check().state, made.check().detail) == (State.READY, "")
+    assert made.check() == Status(State.READY)
     assert {A, B, RECORD} <= server.objects.keys()
+    assert applied == [manifest["kind"] for manifest in OBJECTS], "each applied object is passed on"
     del server.objects[A]
     assert made.check().detail == "ConfigMap shop/a is gone"
 
 
-def test_each_applied_object_is_passed_on(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
-    applied: list[str] = []
-    told = replace(step(names, objects), applied=lambda cluster, manifest: applied.append(manifest["kind"]))
-    told.apply(NoWork())
-    assert applied == [manifest["kind"] for manifest in objects]
-
-
-def test_object_being_deleted_is_applied_again_afterwards(
-    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
-) -> None:
-    made = step(names, objects)
+def test_object_being_deleted_is_applied_again_afterwards(names: Names, server: ApiServer) -> None:
+    made = step(names, OBJECTS)
     made.apply(NoWork())
     shop = server.objects["/api/v1/namespaces/shop"]
     shop["metadata"] = {"name": "shop", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
-    assert (made.check().state, made.check().detail) == (State.DRIFTED, "Namespace shop is being deleted")
-    timer = threading.Timer(0.3, lambda: [server.objects.pop(place) for place in ("/api/v1/namespaces/shop", A, B)])
+    assert made.check() == Status(State.DRIFTED, "Namespace shop is being deleted")
+    timer = threading.Timer(0.1, lambda: [server.objects.pop(place) for place in ("/api/v1/namespaces/shop", A, B)])
     timer.start()
     made.apply(NoWork())
     timer.join()
@@ -82,15 +75,10 @@ def test_object_being_deleted_is_applied_again_afterwards(
     assert {A, B} <= server.objects.keys()
 
 
-def test_object_no_longer_in_the_manifests_is_deleted(
-    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
-) -> None:
-    step(names, objects).apply(NoWork())
-    fewer = step(names, objects[:2])
-    assert (fewer.check().state, fewer.check().detail) == (
-        State.DRIFTED,
-        "no longer in the manifests: ConfigMap shop/b",
-    )
+def test_object_no_longer_in_the_manifests_is_deleted(names: Names, server: ApiServer) -> None:
+    step(names, OBJECTS).apply(NoWork())
+    fewer = step(names, OBJECTS[:2])
+    assert fewer.check() == Status(State.DRIFTED, "no longer in the manifests: ConfigMap shop/b")
     fewer.apply(NoWork())
     assert fewer.check().state is State.READY
     assert A in server.objects and B not in server.objects
@@ -115,43 +103,39 @@ def test_webhook_that_left_the_manifests_goes_first(names: Names, server: ApiSer
     assert A in server.objects and place not in server.objects
 
 
-def test_object_that_may_hold_data_is_only_named(
-    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
-) -> None:
-    step(names, objects).apply(NoWork())
+def test_object_that_may_hold_data_is_only_named(names: Names, server: ApiServer) -> None:
+    step(names, OBJECTS).apply(NoWork())
     none = step(names, ())
     assert none.check().state is State.DRIFTED
     none.apply(NoWork())
-    assert (none.check().state, none.check().detail) == (State.READY, "left for you to delete: Namespace shop")
+    assert none.check() == Status(State.READY, "left for you to delete: Namespace shop")
     assert "/api/v1/namespaces/shop" in server.objects and A not in server.objects
     del server.objects["/api/v1/namespaces/shop"]
     none.apply(NoWork())
     assert none.check().detail == ""
 
 
-def test_killed_apply_is_not_ready_and_keeps_its_record(
-    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
-) -> None:
-    step(names, objects).apply(NoWork())
+def test_killed_apply_is_not_ready_and_keeps_its_record(names: Names, server: ApiServer) -> None:
+    step(names, OBJECTS).apply(NoWork())
     records = Records.of(names)
     known = applied_record.read(records, "applied")
     assert known is not None
     applied_record.write(records, "applied", known.keys)  # as it is from the beginning of an apply to its end
-    assert step(names, objects).check().detail == "the last `up` did not come to its end"
+    assert step(names, OBJECTS).check().detail == "the last `up` did not come to its end"
     del server.objects[B]
-    assert step(names, objects).check().detail == "ConfigMap shop/b is not there yet"
+    assert step(names, OBJECTS).check().detail == "ConfigMap shop/b is not there yet"
     server.objects[B] = config("b")
-    step(names, objects[:2]).apply(NoWork())
+    step(names, OBJECTS[:2]).apply(NoWork())
     assert B not in server.objects
 
 
 @pytest.mark.security(20)
-def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer) -> None:
     """A pod writes the record of what was applied → nothing that it names is deleted, and `up` writes its own."""
-    step(names, objects[:2]).apply(NoWork())
+    made = step(names, OBJECTS[:2])
+    made.apply(NoWork())
     server.objects[B] = config("b")
     server.objects[RECORD]["data"]["objects"] = json.dumps([["v1", "ConfigMap", "shop", "b"]])
-    made = step(names, objects[:2])
     assert made.check().state is State.ABSENT
     made.apply(NoWork())
     assert B in server.objects
@@ -162,8 +146,7 @@ def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objec
 
 
 def test_image_without_a_source_is_reported_before_apply(names: Names, server: ApiServer, registry: Simulator) -> None:
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "r/x:1"}]}}
-    made = step(names, (SHOP, pod), ImageNames(prefix="r", url=registry.url))
+    made = step(names, (SHOP, pod("r/x:1")), ImageNames(prefix="r", url=registry.url))
     with pytest.raises(SandboxError, match="nothing provides the image r/x:1") as caught:
         made.apply(NoWork())
     assert caught.value.details == "Pod p: r/x:1"
@@ -172,10 +155,9 @@ def test_image_without_a_source_is_reported_before_apply(names: Names, server: A
 
 def test_silent_registry_leaves_the_status_open(names: Names, server: ApiServer, tmp_path: Path) -> None:
     (tmp_path / "images.yaml").write_text("images: [x:1]\n")
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "x:1"}]}}
     step(names, (SHOP,)).apply(NoWork())
     images = ImageNames(prefix="localhost:1", url="http://127.0.0.1:1").with_images(tmp_path / "images.yaml")
-    assert step(names, (SHOP, pod), images).check().state is State.UNSEEN
+    assert step(names, (SHOP, pod("x:1")), images).check().state is State.UNSEEN
 
 
 @pytest.fixture
@@ -192,17 +174,10 @@ def test_objects_in_an_existing_cluster_go_to_one_namespace(
     assert made.check().state is State.READY
     place = "/api/v1/namespaces/ann/configmaps"
     assert server.objects.keys() == {f"{place}/{name}" for name in ("a", "b", "sandbox-applied")}
-    assert all(one["metadata"]["labels"] == {LABEL: names.name} for one in server.objects.values())
-
-
-def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
-    names: Names, server: ApiServer, within: OneNamespace
-) -> None:
-    replace(step(names, [config("a"), config("b")]), within=within).apply(NoWork())
-    place = "/api/v1/namespaces/ann/configmaps"
+    assert all(live["metadata"]["labels"] == {LABEL: names.name} for live in server.objects.values())
     theirs = {**config("b"), "metadata": {"name": "b", "namespace": "ann"}}
     server.objects[f"{place}/b"] = theirs  # deleted and made again, by another user
-    none = replace(step(names, []), within=within)
+    none = replace(made, manifests=())
     assert none.check().state is State.DRIFTED
     none.apply(NoWork())
     assert none.check().state is State.READY
@@ -211,53 +186,38 @@ def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
 
 
 @pytest.mark.parametrize(
-    ("said", "fix"),
+    ("message", "fix"),
     [
-        (
-            "pod a: Readiness probe failed: dial tcp 10.244.0.4:80: connect: connection refused",
-            "let the program listen",
-        ),
+        ("pod a: Readiness probe failed: dial tcp 10.1.1.4:80: connect: connection refused", "let the program listen"),
         ("pod a: Readiness probe failed: HTTP probe failed with statuscode: 500", "correct that, then sandbox up"),
         ('ErrImagePull: failed to pull and unpack image "web:1": no', "if it is built here, add to images.yaml"),
     ],
 )
-def test_advice_depends_on_the_pods_messages(said: str, fix: str) -> None:
-    assert start_advice(said, Path("images.yaml")).startswith(fix)
+def test_advice_depends_on_the_pods_messages(message: str, fix: str) -> None:
+    assert start_advice(message, Path("images.yaml")).startswith(fix)
 
 
 APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 
 
-def remember(names: Names) -> None:
-    places = [ObjectKey("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
-    applied_record.write(Records.of(names), "applied", [*places, ObjectKey("v1", "ConfigMap", "shop", "a")], "digest")
-
-
-def deployment(ready: int) -> dict[str, object]:
+def deployment(ready: int, **more: str) -> dict[str, object]:
     status = {"readyReplicas": ready, "updatedReplicas": 1, "replicas": 1, "observedGeneration": 1}
-    metadata = {"name": "app", "namespace": "shop", "generation": 1}
+    metadata = {"name": "app", "namespace": "shop", "generation": 1, **more}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": status}
 
 
-def test_nothing_applied_needs_no_wait(names: Names, server: ApiServer) -> None:
-    assert WorkloadsStep(names).check().state is State.READY
-
-
 def test_rollout_waits_for_applied_objects_that_still_exist(names: Names, server: ApiServer) -> None:
-    server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
-    remember(names)
-    server.objects[APP] = deployment(ready=0)
     step = WorkloadsStep(names)
-    found = step.check()
-    assert (found.state, found.detail) == (State.DRIFTED, "Deployment shop/app: 0 of 1 pods ready")
-    timer = threading.Timer(0.3, server.objects.__setitem__, (APP, deployment(ready=1)))
+    assert step.check().state is State.READY, "nothing was applied"
+    keys = [ObjectKey("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
+    applied_record.write(Records.of(names), "applied", [*keys, ObjectKey("v1", "ConfigMap", "shop", "a")], "digest")
+    server.objects[APP] = deployment(ready=0)
+    assert step.check() == Status(State.DRIFTED, "Deployment shop/app: 0 of 1 pods ready")
+    timer = threading.Timer(0.1, server.objects.__setitem__, (APP, deployment(ready=1)))
     timer.start()
     step.apply(NoWork())
     assert step.check().state is State.READY
     timer.join()
     assert step.undo() is False
-    server.objects[APP] = {
-        **deployment(ready=0),
-        "metadata": {"name": "app", "deletionTimestamp": "2026-01-01T00:00:00Z"},
-    }
+    server.objects[APP] = deployment(ready=0, deletionTimestamp="2026-01-01T00:00:00Z")
     assert step.check().state is State.READY
