@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
 from sandbox.components.addons import load_balancers
-from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_manager import AddonManager, service_addresses
+from sandbox.components.addons.addon_manager import service_addresses
 from sandbox.components.addons.load_balancers import LoadBalancersStep
-from sandbox.components.cluster.kind.command import Kind
-from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
-from tests.support.fakes import FakeContainer, FakeEngine, NoWork
-from tests.support.memory_nodes import provider
-from tests.support.programs import make_program
+from tests.support.fakes import FakeEngine, NoWork
+from tests.unit.components.addons.managers import add_node, addon_manager, put_image
 
 SERVICE = "/api/v1/namespaces/shop/services/db"
 POOL = "/apis/metallb.io/v1beta1/namespaces/sandbox-system/ipaddresspools/sandbox"
@@ -35,9 +28,7 @@ def service(address: str = "", **spec: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def step(
-    engine: FakeEngine, names: Names, server: ApiServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> LoadBalancersStep:
+def step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> LoadBalancersStep:
     monkeypatch.setattr(load_balancers, "TIMEOUT", 0)
     server.objects = Controllers()
     server.kinds["/apis/metallb.io/v1beta1"] = {
@@ -47,20 +38,11 @@ def step(
     server.kinds["/apis/apiextensions.k8s.io/v1"] = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
     engine.networks.pop(names.network, None)
     engine.create_network(names.network, names.labels, halved=True)
-    node = ContainerSpec(name=names.node, image="", command=(), labels={}, network=names.network)
-    engine.add(FakeContainer(node, "", read_only=False))
+    add_node(engine, names)
     engine.programs["crictl"] = lambda box, argv: (0, "")
-    store = Store(names.home.bundle)
     for component in ("metallb-controller", "metallb-speaker"):
-        store.folder(recipes()[component]).mkdir(parents=True)
-        store.image(recipes()[component]).touch()
-    made_by = provider(engine, names, Kind(make_program(tmp_path / "kind", "exit 1"), names.network))
-    images = AddonImages(
-        engine=engine, sandbox=names, provider=made_by, store=store, registry="r:1", names=("r:1",), others=()
-    )
-    return LoadBalancersStep(
-        AddonManager(images=images, charts=Mock(), uses=(), values={"domain": "demo.test", "https_port": "443"})
-    )
+        put_image(names, component)
+    return LoadBalancersStep(addon_manager(engine, names))
 
 
 def test_sandbox_without_such_services_has_no_metallb(step: LoadBalancersStep, server: ApiServer) -> None:

@@ -15,26 +15,19 @@ import pytest
 import yaml
 
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_charts import AddonCharts
-from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonManager, AddonStep
+from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonStep
 from sandbox.components.addons.addon_objects import LABEL
-from sandbox.components.addons.catalogue import WantedAddon
-from sandbox.components.cluster.kind.command import Kind
-from sandbox.components.workloads.image_names import ImageNames
-from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.records import Records
 from sandbox.names import Names
-from sandbox.step import State, Status, Step
+from sandbox.step import State, Status
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
-from tests.support.memory_nodes import provider
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork
 from tests.support.programs import make_program
 from tests.support.registry_simulator import Simulator
+from tests.unit.components.addons.managers import add_node, addon_manager, put_image
 
 APP = "/apis/apps/v1/namespaces/default/deployments/app"
 TEXT = "/api/v1/namespaces/default/configmaps/text"
@@ -67,10 +60,7 @@ def write(folder: Path, *objects: dict[str, object]) -> None:
 
 @pytest.fixture
 def node(engine: FakeEngine, names: Names) -> FakeContainer:
-    box = FakeContainer(
-        ContainerSpec(name=names.node, image="", command=(), labels={}, network=NETWORK), "", read_only=False
-    )
-    engine.add(box)
+    box = add_node(engine, names)
     box.files[KUBELET_CERTIFICATE] = b"the kubelet's authority"
     engine.programs["crictl"] = _crictl
     return box
@@ -92,24 +82,8 @@ def step(
 ) -> AddonStep:
     server.objects = Controllers()
     program = make_program(tmp_path / "kind", f'echo "$@" >> {tmp_path}/kind.log')
-    host = registry.url.removeprefix("http://")
-    store = Store(names.home.bundle)
-    store.folder(recipes()["busybox"]).mkdir(parents=True)
-    store.image(recipes()["busybox"]).touch()
-    made_by = provider(engine, names, Kind(program, NETWORK))
-    images = AddonImages(
-        engine=engine, sandbox=names, provider=made_by, store=store, registry=host, names=(host,), others=("quay.io",)
-    )
-    names_of_images = ImageNames(prefix=host, url=registry.url)
-    charts = AddonCharts(
-        names=names, engine=engine, store=store, images=names_of_images, external=False, push=_no_push, mirrors={}
-    )
-    values = {"domain": "demo.test", "https_port": "443"}
-    return AddonStep(AddonManager(images=images, charts=charts, uses=(WantedAddon(str(folder)),), values=values))
-
-
-def _no_push(file: Path) -> Step:
-    raise AssertionError(f"{file}: an addon without a chart pushes nothing")
+    put_image(names, "busybox")
+    return AddonStep(addon_manager(engine, names, str(folder), kind=program, registry=registry.url))
 
 
 def changed(step: AddonStep, **changes: Any) -> AddonStep:
@@ -151,12 +125,7 @@ def test_unbuilt_component_is_named_with_its_build_command(step: AddonStep, serv
 
 
 def test_unbuilt_component_is_pulled_by_the_engine(
-    step: AddonStep,
-    engine: FakeEngine,
-    names: Names,
-    server: ApiServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    step: AddonStep, engine: FakeEngine, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
     reference = f"docker.io/library/busybox:1@sha256:{'ab' * 32}"
@@ -190,9 +159,10 @@ def test_images_that_can_be_had_without_the_internet_may_run(
     step: AddonStep, registry: Simulator, node: FakeContainer, folder: Path, image: str
 ) -> None:
     node.files[PurePosixPath("/images/node/app:1")] = b""
-    content = json.dumps({"schemaVersion": 2}).encode()
-    kind = "application/vnd.oci.image.manifest.v1+json"
-    registry.manifests["app", "1"] = (kind, registry_digest(registry, content))
+    content = b'{"schemaVersion": 2}'
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    registry.content[digest] = content
+    registry.manifests["app", "1"] = ("application/vnd.oci.image.manifest.v1+json", digest)
     write(folder, deployment(image.format(registry=step.manager.images.registry)))
     assert up(step).state is State.READY
 
@@ -249,7 +219,7 @@ def test_addon_being_deleted_is_installed_again(step: AddonStep, server: ApiServ
     up(step)
     server.objects[TEXT]["metadata"] |= {"uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     assert step.check().detail == "mine: ConfigMap default/text is being deleted"
-    timer = threading.Timer(0.3, server.objects.pop, (TEXT,))
+    timer = threading.Timer(0.1, server.objects.pop, (TEXT,))
     timer.start()
     assert up(step).state is State.READY
     timer.join()
@@ -305,9 +275,3 @@ def test_conditions_are_waited_for_too(step: AddonStep, server: ApiServer, folde
     assert step.check().detail == "mine: ConfigMap default/text is not Available: no message yet"
     server.objects[TEXT]["status"] = {"conditions": [{"type": "Available", "status": "True"}]}
     assert step.check().state is State.READY
-
-
-def registry_digest(registry: Simulator, content: bytes) -> str:
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    registry.content[digest] = content
-    return digest
