@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -14,8 +14,8 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Host, Port, Route
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, LABEL, Home
-from tests.support.fakes import NETWORK, FakeEngine
+from sandbox.names import EDGE, Home
+from tests.support.fakes import FakeEngine
 
 IMAGE = UPSTREAM["haproxy"]
 PUBLISHED = Place(host=False)
@@ -26,20 +26,10 @@ def route(name: str, *listen: tuple[str, int], hosts: tuple[Host, ...] = (), por
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> EdgeContainer:
-    return _box(FakeEngine(IMAGE), tmp_path)
-
-
-def _box(engine: FakeEngine, folder: Path) -> EdgeContainer:
-    engine.create_network(NETWORK, {LABEL: ""})
-    box = EdgeContainer(engine, Home(folder, folder, folder))
+def box(engine: FakeEngine, place: Home) -> EdgeContainer:
+    box = EdgeContainer(engine, place)
     routes.save(box.folder, route("a"))
     return box
-
-
-def of(box: EdgeContainer) -> FakeEngine:
-    assert isinstance(box.engine, FakeEngine)
-    return box.engine
 
 
 @pytest.mark.parametrize(
@@ -52,16 +42,22 @@ def of(box: EdgeContainer) -> FakeEngine:
     ],
 )
 def test_edge_user_can_read_the_users_keys(
-    box: EdgeContainer, monkeypatch: pytest.MonkeyPatch, uid: int, rootless: bool, shares: bool, user: tuple[int, int]
+    box: EdgeContainer,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    uid: int,
+    rootless: bool,
+    shares: bool,
+    user: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: uid)
     monkeypatch.setattr(os, "getgid", lambda: 100)
-    of(box).rootless, of(box).shares = rootless, shares
+    engine.rootless, engine.shares = rootless, shares
     assert box._user == user
 
 
 @pytest.mark.security(14, 17)
-def test_keys_are_private_and_go_with_their_route(box: EdgeContainer) -> None:
+def test_keys_are_private_and_go_with_their_route(box: EdgeContainer, engine: FakeEngine) -> None:
     """The edge's folder → keys are for its user only; in the container its group may read them."""
     routes.save(box.folder, route("a", hosts=(Host("x.test", terminate=True),)))
     edge_folder.save_key(box.folder, "a", b"key")
@@ -70,16 +66,18 @@ def test_keys_are_private_and_go_with_their_route(box: EdgeContainer) -> None:
     assert stat.S_IMODE((box.folder / "keys").stat().st_mode) == 0o700
     assert [(path.name, stat.S_IMODE(path.stat().st_mode)) for path in box.folder.glob("keys/*")] == [("a.pem", 0o600)]
     key, gone = (PurePosixPath(haproxy.FOLDER, "keys", f"{name}.pem") for name in ("a", "gone"))
-    assert (of(box).boxes[EDGE].files[key], of(box).boxes[EDGE].modes[key]) == (b"key", 0o640)
-    assert of(box).boxes[EDGE].files[gone] == b""
+    made = engine.boxes[EDGE]
+    assert (made.files[key], made.modes[key], made.files[gone]) == (b"key", 0o640, b"")
     assert edge_folder.is_current(box.folder, PUBLISHED)
     edge_folder.save_key(box.folder, "a", b"another")
     assert not edge_folder.is_current(box.folder, PUBLISHED)
 
 
-def test_socket_of_an_earlier_container_is_removed(box: EdgeContainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_of_an_earlier_container_is_removed(
+    box: EdgeContainer, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(container, "PATIENCE", 0.1)
-    of(box).shares = True
+    engine.shares = True
     stale = box.folder / "run" / "master.sock"
     stale.parent.mkdir(mode=0o500, parents=True)
     with pytest.raises(SandboxError):  # no HAProxy answers here
@@ -87,28 +85,30 @@ def test_socket_of_an_earlier_container_is_removed(box: EdgeContainer, monkeypat
     assert not stale.exists() and stat.S_IMODE(stale.parent.stat().st_mode) == 0o770
 
 
-def test_where_its_socket_is_out_of_reach_it_gets_a_signal(box: EdgeContainer) -> None:
+def test_where_its_socket_is_out_of_reach_it_gets_a_signal(box: EdgeContainer, engine: FakeEngine) -> None:
     box.start(IMAGE)
     assert edge_folder.is_current(box.folder, PUBLISHED)
     box.follow()
-    assert of(box).boxes[EDGE].signals == [], "nothing has changed"
+    assert engine.boxes[EDGE].signals == [], "nothing has changed"
     routes.save(box.folder, route("b"))
     box.follow()
-    assert of(box).boxes[EDGE].signals == ["SIGUSR2"]
+    assert engine.boxes[EDGE].signals == ["SIGUSR2"]
     assert edge_folder.is_current(box.folder, PUBLISHED)
 
 
-def test_published_ports_are_tried_as_clients_use_them(box: EdgeContainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_ports_are_tried_as_clients_use_them(
+    box: EdgeContainer, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HAProxy waits for an HTTPS client to begin; a Service's port may have no Service yet."""
     asked: dict[int, bool] = {}
-    monkeypatch.setattr(of(box), "is_heard", lambda bind, *, waits: asked.setdefault(bind.port, waits) or True)
+    monkeypatch.setattr(engine, "is_heard", lambda bind, *, waits: asked.setdefault(bind.port, waits) or True)
     routes.save(box.folder, route("a", ports=(Port(5432, "shop/db:5432"),)))
     box.start(IMAGE)
     assert asked == {443: True, 5432: False}
 
 
-def test_an_edge_that_is_not_heard_here_is_an_error(box: EdgeContainer) -> None:
-    of(box).deaf = True
+def test_an_edge_that_is_not_heard_here_is_an_error(box: EdgeContainer, engine: FakeEngine) -> None:
+    engine.deaf = True
     with pytest.raises(SandboxError) as caught:
         box.start(IMAGE)
     assert (caught.value.id, "127.0.0.1:443" in caught.value.brief) == ("engine-ports", True)

@@ -17,10 +17,8 @@ ROUTE = Route(
 
 
 def section(text: str, name: str) -> list[str]:
-    """The lines of one section, without their indentation."""
-    lines = text.splitlines()
-    rest = lines[lines.index(name) + 1 :]
-    return [line.strip() for line in rest[: rest.index("") if "" in rest else None]]
+    sections = (block.splitlines() for block in text.strip().split("\n\n"))
+    return next([line.strip() for line in lines] for first, *lines in sections if first == name)
 
 
 def text_of(route: Route, *, host: bool = True) -> str:
@@ -38,8 +36,8 @@ def test_port_leads_to_the_node_port_of_every_node() -> None:
 
 
 def test_server_is_told_of_clients_only_where_that_is_asked_for() -> None:
-    told = replace(ROUTE, ports=(replace(DB, proxy=True),))
-    servers = [line for line in section(text_of(told), "backend tcp:demo:5432") if line.startswith("server")]
+    proxied = replace(ROUTE, ports=(replace(DB, proxy=True),))
+    servers = [line for line in section(text_of(proxied), "backend tcp:demo:5432") if line.startswith("server")]
     assert all("send-proxy-v2" in line for line in servers) and servers
 
 
@@ -73,8 +71,8 @@ def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
     for host in (True, False):
         files = haproxy.render([named], (), Place(host, ipv6=host))
         assert "db.demo.test tcp:demo:db.demo.test" in files["exact.map"].splitlines()
-        servers = [one for one in section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test") if "server" in one]
-        assert [one.split()[2] for one in servers] == ["one:30123", "two:30123"]
+        backend = section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test")
+        assert [line.split()[2] for line in backend if "server" in line] == ["one:30123", "two:30123"]
         assert "frontend tcp:" not in files["haproxy.cfg"]
     assert listening.binds((named,), (), ipv6=True) == listening.binds((replace(ROUTE, ports=()),), (), ipv6=True)
 

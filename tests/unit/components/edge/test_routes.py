@@ -20,8 +20,8 @@ def route(name: str, since: float = 1.0, domain: str = "") -> Route:
 def test_routes_come_back_as_they_were_saved_oldest_first(tmp_path: Path) -> None:
     assert routes.load(tmp_path) == ()
     saved = [route("a", 3.0), route("b", 1.5), route("c", 2.0)]
-    for one in saved:
-        routes.save(tmp_path, one)
+    for item in saved:
+        routes.save(tmp_path, item)
     assert routes.load(tmp_path) == (saved[1], saved[2], saved[0])
     assert routes.find(saved, "b") == saved[1]
     assert routes.find(saved, "none") is None
@@ -33,7 +33,7 @@ def test_a_route_has_more_nodes_hosts_and_names_when_asked(tmp_path: Path) -> No
     routes.save(tmp_path, full)
     assert routes.load(tmp_path) == (full,)
     assert full.nodes == ("sandbox-a-control-plane:443", "two:443", "10.0.0.3:8443")
-    assert [one.ending for one in (full, route("b"))] == [("*.a.nip.io", "a.nip.io", "b.test", "c.test"), ()]
+    assert [item.ending for item in (full, route("b"))] == [("*.a.nip.io", "a.nip.io", "b.test", "c.test"), ()]
     assert full.leaving == ("c.test",)
 
 
@@ -83,7 +83,7 @@ def test_file_that_goes_while_it_is_read_is_none(tmp_path: Path, place: str) -> 
     routes.save(tmp_path, route("kept"))
     (tmp_path / "routes" / place).mkdir(exist_ok=True)
     (tmp_path / "routes" / place / "gone.json").symlink_to(tmp_path / "nothing")
-    assert [one.name for one in routes.load(tmp_path)] == ["kept"]
+    assert [item.name for item in routes.load(tmp_path)] == ["kept"]
     assert not routes.added_ports(tmp_path) and not routes.load_added(tmp_path)
 
 
@@ -128,10 +128,10 @@ def test_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> 
 def test_port_of_a_registry_is_kept_until_it_is_removed(tmp_path: Path) -> None:
     forward = Forward("registry", "deployment/r", "5000", "ns", "/kubeconfig")
     kept = [RegistryRoute("a", 5001, "10.0.0.2:5000", ("a-registry",)), RegistryRoute("b", 5002, forward=forward)]
-    for one in kept:
-        routes.save_registry(tmp_path, one)
+    for item in kept:
+        routes.save_registry(tmp_path, item)
     assert list(routes.load_registries(tmp_path)) == kept
-    assert [one.upstream for one in kept] == ["10.0.0.2:5000", f"127.0.0.1:{forward.local}"]
+    assert [item.upstream for item in kept] == ["10.0.0.2:5000", f"127.0.0.1:{forward.local}"]
     assert routes.forwards(tmp_path) == (forward,) and routes.forwards(tmp_path, "a") == ()
     assert routes.remove_registry(tmp_path, "a") and not routes.remove_registry(tmp_path, "a")
     assert routes.registry_of(tmp_path, "a") is None

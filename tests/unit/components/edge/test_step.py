@@ -19,7 +19,7 @@ from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, Home, Names
-from sandbox.step import State
+from sandbox.step import State, Status
 from sandbox.system import files
 from tests.support.edge import edge_file, edge_step, routed
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
@@ -47,14 +47,6 @@ def a(engine: FakeEngine, place: Home) -> EdgeStep:
     return step_of(engine, place, "a", 443, 8443)
 
 
-def test_damaged_record_of_the_edge_is_drift(a: EdgeStep, place: Home) -> None:
-    a.apply(NoWork())
-    (place.edge / edge_folder.RECORD).write_bytes(b"\x00[")
-    assert a.check().state is State.DRIFTED
-    a.apply(NoWork())
-    assert a.check().state is State.READY
-
-
 def test_every_node_is_a_server_and_one_that_came_later_too(engine: FakeEngine, a: EdgeStep) -> None:
     nodes = ["a-control-plane", "a-worker"]
     step = replace(a, nodes=lambda: tuple(nodes))
@@ -79,7 +71,6 @@ def published(engine: FakeEngine) -> set[int]:
 
 
 def known(engine: FakeEngine) -> dict[str, str]:
-    """Return where the configuration that the container reads leads, by domain."""
     return dict(line.split() for line in edge_file(engine, "exact.map").splitlines())
 
 
@@ -113,18 +104,13 @@ def test_pending_change_of_another_sandbox_is_no_drift(place: Home, a: EdgeStep)
     a.apply(NoWork())
     with ThreadPoolExecutor() as pool:
         with files.exclusive(place.edge):
+            assert a.check().state is State.READY, "the other command has changed nothing yet"
             routes.save(place.edge, Route("b", "b.localhost", "node", (), 1.0))
             found = pool.submit(a.check)
             with pytest.raises(TimeoutError):
                 found.result(timeout=0.2)
             routes.remove(place.edge, "b")
         assert found.result().state is State.READY
-
-
-def test_ready_edge_is_found_while_another_command_has_it(place: Home, a: EdgeStep) -> None:
-    a.apply(NoWork())
-    with files.exclusive(place.edge):
-        assert a.check().state is State.READY
 
 
 def test_a_route_goes_though_the_edge_is_gone_or_stopped(
@@ -139,7 +125,7 @@ def test_a_route_goes_though_the_edge_is_gone_or_stopped(
     assert routes.load(place.edge) == ()
 
 
-@pytest.mark.parametrize("harm", ["stopped", "gone", "image", "configuration", "ports"])
+@pytest.mark.parametrize("harm", ["stopped", "gone", "image", "configuration", "damaged", "ports"])
 def test_drift_is_seen_and_repaired_for_every_sandbox(
     engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, harm: str
 ) -> None:
@@ -155,6 +141,8 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
             box.image = engine.images[UPSTREAM["busybox"]]
         case "configuration":
             (place.edge / edge_folder.RECORD).unlink()
+        case "damaged":
+            (place.edge / edge_folder.RECORD).write_bytes(b"\x00[")
         case "ports":
             box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "with other ports"})
     assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)
@@ -169,7 +157,7 @@ def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: H
     a.apply(NoWork())
     (before,) = routes.load(place.edge)
     other = routed(a, domain="new.localhost") if change == "domain" else routed(a, listen=((LOCAL, 9443),))
-    assert (other.check().state, other.check().detail) == (State.DRIFTED, "the route has another target")
+    assert other.check() == Status(State.DRIFTED, "the route has another target")
     other.apply(NoWork())
     assert other.check().state is State.READY
     (after,) = routes.load(place.edge)
@@ -186,17 +174,22 @@ def test_edge_that_exits_is_an_error_with_its_last_lines(place: Home) -> None:
     assert "bad configuration" in caught.value.details
 
 
-def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
-    app = "app.a.localhost"
+def keystore_for(place: Home, host: str) -> Keystore:
+    """Return the keys of the sandbox `a`, with a certificate of the edge for the host."""
     keystore = Keystore(place.sandbox("a").keys)
     keystore.authority(["a.localhost"], now=datetime.now(UTC))
-    keystore.leaf(EDGE_LEAF, [app], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, [host], now=datetime.now(UTC))
+    return keystore
+
+
+def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    app = "app.a.localhost"
+    keystore = keystore_for(place, app)
     ends = routed(a, hosts=(Host(app, terminate=True),))
     ends.apply(NoWork())
     assert ends.check().state is State.READY
     before = edge_folder.read_key(place.edge, "a")
-    assert before is not None
-    assert before.startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert before is not None and before.startswith(b"-----BEGIN PRIVATE KEY-----")
     keystore.renew(["a.localhost"], {EDGE_LEAF: [app]}, now=datetime.now(UTC))
     assert ends.check().detail == "serves an old certificate"
     ends.apply(NoWork())
@@ -208,9 +201,7 @@ def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine,
 
 
 def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
-    keystore = Keystore(place.sandbox("a").keys)
-    keystore.authority(["a.localhost"], now=datetime.now(UTC))
-    keystore.leaf(EDGE_LEAF, ["dev.a.localhost"], now=datetime.now(UTC))
+    keystore_for(place, "dev.a.localhost")
     routes.save_added(place.edge, AddedRoute("dev.a.localhost", "a", "localhost:3000"))
     a.apply(NoWork())
     assert a.check().state is State.READY

@@ -33,7 +33,7 @@ TABLE = """  sl  local_address rem_address   st tx_queue
 
 
 class Edge(Control):
-    """One that answers as HAProxy does, and notes what it is told."""
+    """It answers as HAProxy does, and notes its orders."""
 
     told: list[str] = []
     stat: str = STAT
@@ -48,18 +48,12 @@ class Edge(Control):
 
 
 class Silent(Control):
-    """One that does not answer, as while its container is replaced."""
+    """It does not answer, as while its container is replaced."""
 
     error: OSError = Unreachable("no such socket")
 
     def ask(self, command: str) -> str:
         raise self.error
-
-
-class Replaced(Silent):
-    """One whose process ends while it is asked."""
-
-    error = ConnectionResetError()
 
 
 @pytest.fixture
@@ -83,9 +77,12 @@ def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names, monkeypatch:
     assert not Use(names, edge).read().healthy
 
 
-@pytest.mark.parametrize("kind", [Silent, Replaced])
-def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names, kind: type[Silent]) -> None:
-    silent = Use(names, kind(edge.path))
+@pytest.mark.parametrize("error", [Unreachable("no such socket"), ConnectionResetError()])
+def test_use_without_edge_or_kubeconfig_is_none(
+    edge: Edge, names: Names, error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Silent, "error", error)
+    silent = Use(names, Silent(edge.path))
     assert silent.read() == UseCounts(0, 0, frozenset())
     silent.trust_servers(healthy=True)
     silent.cut()
@@ -108,14 +105,14 @@ def test_a_sandbox_is_used_if_a_client_came_since(now: UseCounts, used: bool) ->
 
 
 def test_servers_are_trusted_asked_again_and_cut_off(edge: Edge, names: Names) -> None:
-    one = Use(names, edge)
-    one.trust_servers(healthy=True)
+    use = Use(names, edge)
+    use.trust_servers(healthy=True)
     assert edge.told[:2] == ["@1 disable health demo/node", "@1 set server demo/node health up"]
     assert not any("demon" in command for command in edge.told)
     edge.told.clear()
-    one.trust_servers(healthy=False)
+    use.trust_servers(healthy=False)
     assert edge.told == [f"@1 enable health {place}/node" for place in ("demo", "demo:http", "tcp:demo:5432")]
     edge.told.clear()
-    one.cut()
+    use.cut()
     assert {command.split()[0] for command in edge.told} == {"@!7", "@!5"}
     assert len(edge.told) == 6
