@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,7 @@ from sandbox.components.edge import haproxy, listening
 from sandbox.components.edge.haproxy import RUN, SOCKET, Place
 from sandbox.components.edge.haproxy_admin import Control
 from sandbox.components.edge.route import Route
-from sandbox.engine import Engine
 from sandbox.system.wait import wait_until
-from tests.support import client_hellos
 from tests.support.bundled import engine_with
 from tests.support.ports import free_port
 
@@ -55,8 +54,7 @@ class Edge:
 @contextmanager
 def container(folder: Path) -> Iterator[Edge]:
     """A container that ends with the block, on a network of its own."""
-    engine = _engine()
-    client = engine._client
+    client = engine_with("haproxy")._client
     folder.chmod(0o755)
     port = free_port()
     first = Route("first", "first.test", "127.0.0.1:1", ((LOCAL, port),))
@@ -97,10 +95,6 @@ def _silent(control: Control, box: Any) -> str | None:
         if control.workers():
             return None
     return str(box.logs().decode(errors="replace"))
-
-
-def _engine() -> Engine:
-    return engine_with("haproxy")
 
 
 class Server:
@@ -154,17 +148,29 @@ class Server:
                     self.left.set()
 
 
-def call(port: int, host: str | None, command: str, *, address: str = LOCAL) -> socket.socket:
-    """A connection on which a ClientHello for `host` and a command have been sent."""
-    connection = socket.create_connection((address, port), timeout=30)
-    connection.sendall(client_hellos.of_openssl(host) + f"{command}\n".encode())
+def client_hello(host: str | None, protocols: Sequence[str] = ()) -> bytes:
+    """Return the first bytes that a client of `host` sends; `protocols` (ALPN) make them longer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=host)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def call(port: int, host: str | None, command: str) -> socket.socket:
+    """Return a connection on which a ClientHello for `host` and a command have been sent."""
+    connection = socket.create_connection((LOCAL, port), timeout=30)
+    connection.sendall(client_hello(host) + f"{command}\n".encode())
     return connection
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the other side ends, or breaks off."""
-    found = bytearray()
+    received = bytearray()
     with connection, contextlib.suppress(ConnectionError):
         while data := connection.recv(1 << 16):
-            found += data
-    return bytes(found)
+            received += data
+    return bytes(received)

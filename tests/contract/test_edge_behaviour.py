@@ -14,8 +14,7 @@ import pytest
 from sandbox.components.edge.route import Route
 from sandbox.system.wait import wait_until
 from tests.contract import edges
-from tests.contract.edges import PIECE, Edge, Server, call, read_all
-from tests.support import client_hellos
+from tests.contract.edges import PIECE, Edge, Server, call, client_hello, read_all
 
 MEGABYTE = (1 << 20) // len(PIECE)
 DOMAINS = {"a": "a.test", "deep": "deep.a.test", "b": "b.test"}
@@ -52,12 +51,12 @@ def follow(edge: Edge, servers: dict[str, Server]) -> None:
 
 
 def silence(edge: Edge, host: str, name: str) -> str | None:
-    """None once `host` leads to `name`; an edge may take a moment to hear of it."""
+    """Return None once `host` leads to `name`; an edge may take a moment to hear of it."""
     try:
-        found = who(edge, host)
+        answered = who(edge, host)
     except OSError as error:
         return str(error)
-    return None if found == name else found
+    return None if answered == name else answered
 
 
 def who(edge: Edge, host: str | None) -> str:
@@ -95,13 +94,12 @@ def test_the_server_learns_who_its_client_is(edge: Edge, servers: dict[str, Serv
     assert seen in ("127.0.0.1", edge.gateway)
 
 
-def test_a_hello_in_many_pieces_and_records_is_understood(edge: Edge, servers: dict[str, Server]) -> None:
-    message = client_hellos.message(b"deep.a.test", padding=3000)
+def test_a_long_hello_in_many_pieces_is_understood(edge: Edge, servers: dict[str, Server]) -> None:
+    hello = client_hello("deep.a.test", ["x" * 250] * 12)
     with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        whole = client_hellos.records(message)
-        for start in range(0, len(whole), 500):
-            connection.sendall(whole[start : start + 500])
+        for start in range(0, len(hello), 500):
+            connection.sendall(hello[start : start + 500])
         connection.sendall(b"NAME\n")
         assert connection.recv(100).startswith(b"deep ")
 
@@ -146,7 +144,7 @@ def test_garbage_is_closed_and_other_clients_are_served(edge: Edge, servers: dic
 
 def test_silent_client_is_disconnected(edge: Edge, servers: dict[str, Server]) -> None:
     with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as half_open:
-        half_open.sendall(client_hellos.of_openssl("a.test")[:50])
+        half_open.sendall(client_hello("a.test")[:50])
         assert read_all(half_open) == b""
 
 

@@ -16,15 +16,9 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import haproxy
 from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.route import Host, RegistryRoute, Route
-from sandbox.engine import Engine
 from tests.support.bundled import engine_with
 
 IMAGE = recipes()["haproxy"].reference
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return engine_with("haproxy")
 
 
 def packed(files: dict[str, str]) -> bytes:
@@ -42,7 +36,7 @@ def packed(files: dict[str, str]) -> bytes:
 @pytest.mark.parametrize("host", [True, False])
 @pytest.mark.parametrize("names", [["demo"], ["https", "engine", "a-1"]])
 def test_haproxy_takes_the_configuration_without_a_warning(
-    engine: Engine, names: list[str], host: bool, ends: bool, tmp_path: Path
+    names: list[str], host: bool, ends: bool, tmp_path: Path
 ) -> None:
     keystore = Keystore(tmp_path)
     keystore.authority(["a.test"], now=datetime.now(UTC))
@@ -60,7 +54,7 @@ def test_haproxy_takes_the_configuration_without_a_warning(
     ]
     registries = [RegistryRoute(name, 5001 + number, "10.0.0.3:5000") for number, name in enumerate(names)]
     keys = {f"keys/{name}.pem": (leaf.key_pem + leaf.cert_pem).decode() for name in names}
-    client = engine._client
+    client = engine_with("haproxy")._client
     argv = ["haproxy", "-c", "-dW", "-f", str(Path(haproxy.FOLDER, "haproxy.cfg"))]
     box = client.containers.create(IMAGE, entrypoint=argv, name=f"sandbox-test-{uuid.uuid4().hex[:8]}")
     try:

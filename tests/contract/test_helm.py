@@ -40,7 +40,7 @@ spec:
 
 
 @pytest.fixture
-def helm(tmp_path: Path) -> Helm:
+def helm() -> Helm:
     return bundled.helm()
 
 

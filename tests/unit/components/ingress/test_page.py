@@ -48,10 +48,15 @@ def test_names_are_text_in_a_page_of_plain_html() -> None:
 
 
 def test_hosts_are_each_named_once_and_wildcards_are_no_links() -> None:
-    def ingress(*hosts: str | None) -> dict[str, object]:
+    def ingress(*hosts: str | None) -> dict[str, Any]:
         return {"spec": {"rules": [{"host": host} if host else {"http": {}} for host in hosts]}}
 
-    ingresses = [ingress("b.test", None, "*.c.test"), ingress("a.test", "b.test"), {}, {"spec": {"rules": None}}]
+    ingresses: list[dict[str, Any]] = [
+        ingress("b.test", None, "*.c.test"),
+        ingress("a.test", "b.test"),
+        {},
+        {"spec": {"rules": None}},
+    ]
     assert hosts_of(ingresses) == ("a.test", "b.test")
 
 
