@@ -23,7 +23,6 @@ ACCOUNT = 'secret,admin,admin,"system:masters"\n'
 
 @contextmanager
 def running(*words: object, log: Path) -> Iterator[None]:
-    """A program, while the block runs."""
     with log.open("wb") as output:
         process = subprocess.Popen([str(one) for one in words], cwd=log.parent, stdout=output, stderr=output)
     try:
@@ -35,7 +34,6 @@ def running(*words: object, log: Path) -> Iterator[None]:
 
 @contextmanager
 def memory(folder: Path) -> Iterator[Path]:
-    """The kubeconfig of a small server without objects."""
     with serving() as server:
         yield kubeconfig(folder / "kubeconfig", server.server_port)
 

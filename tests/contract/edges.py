@@ -19,6 +19,7 @@ from sandbox.components.edge import haproxy, listening
 from sandbox.components.edge.haproxy import RUN, SOCKET, Place
 from sandbox.components.edge.haproxy_admin import Control
 from sandbox.components.edge.route import Route
+from sandbox.engine import Engine
 from sandbox.system.wait import wait_until
 from tests.support.bundled import engine_with
 from tests.support.ports import free_port
@@ -45,7 +46,6 @@ class Edge:
         return Control(self.folder / "run" / SOCKET)
 
     def follow(self, known: Sequence[Route]) -> None:
-        """Route by these from now on."""
         for name, text in haproxy.render(known, (), PUBLISHED).items():
             self.folder.joinpath(name).write_text(text)
         self.control.reload()
@@ -53,8 +53,7 @@ class Edge:
 
 @contextmanager
 def container(folder: Path) -> Iterator[Edge]:
-    """A container that ends with the block, on a network of its own."""
-    client = engine_with("haproxy")._client
+    client = _engine()._client
     folder.chmod(0o755)
     port = free_port()
     first = Route("first", "first.test", "127.0.0.1:1", ((LOCAL, port),))
@@ -95,6 +94,10 @@ def _silent(control: Control, box: Any) -> str | None:
         if control.workers():
             return None
     return str(box.logs().decode(errors="replace"))
+
+
+def _engine() -> Engine:
+    return engine_with("haproxy")
 
 
 class Server:

@@ -25,7 +25,6 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def space(request: pytest.FixtureRequest, cluster: Cluster) -> str:
-    """A namespace of the test's own."""
     name = request.function.__name__.removeprefix("test_").replace("_", "-")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return str(name)

@@ -39,7 +39,6 @@ def servers(edge: Edge) -> Iterator[dict[str, Server]]:
 
 
 def follow(edge: Edge, servers: dict[str, Server]) -> None:
-    """Have the edge route to these servers alone."""
     edge.follow(
         [
             Route(name, domain, servers[name].upstream, (("127.0.0.1", edge.port),), float(since))

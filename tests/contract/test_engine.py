@@ -53,7 +53,6 @@ def fake(name: str) -> World:
 
 
 def connect() -> Engine:
-    """The real engine, with the image that the tests need."""
     return engine_with("busybox")
 
 

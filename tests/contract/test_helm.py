@@ -46,7 +46,6 @@ def helm() -> Helm:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project whose chart reads what it can, and links to a file of its user."""
     (tmp_path / "secret").write_text("the user's own", encoding="utf-8")
     root = tmp_path / "project"
     (root / "chart" / "templates").mkdir(parents=True)

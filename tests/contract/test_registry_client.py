@@ -71,8 +71,6 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 class Keys:
-    """A keychain with one account."""
-
     def __init__(self, account: Credential) -> None:
         self._account = account
 
@@ -88,7 +86,6 @@ def client(url: str) -> Iterator[Client]:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
     return f"test/{digest_of(request.node.nodeid.encode())[7:19]}"
 
 
@@ -102,7 +99,6 @@ def read(client: Client, repository: str, digest: str) -> bytes:
 
 
 def holds(client: Client, repository: str, tag: str, image: TestImage) -> bool:
-    """Whether a tag gives back the very config and layers of an image."""
     found = client.manifest(repository, tag)
     assert found is not None
     digests = [digest_of(data) for data in (image.config, *image.blobs)]

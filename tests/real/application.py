@@ -67,18 +67,15 @@ class Application:
 
     @classmethod
     def free(cls, name: str, folder: Path) -> Application:
-        """One on ports that are free now."""
         first, second, registry = machine.free_ports(443, 8443, 5001)
         return cls(name, folder, registry, (first, second))
 
     @property
     def command(self) -> CommandLine:
-        """The command line, called in the folder."""
         return CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig")}, self.folder)
 
     @property
     def elsewhere(self) -> CommandLine:
-        """The command line, called in a folder where there is nothing."""
         empty = self.folder / "empty"
         empty.mkdir(exist_ok=True)
         return CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig")}, empty)
@@ -107,7 +104,6 @@ class Application:
         (self.folder / "k8s" / "app.yaml").write_text(text)
 
     def page(self, *, domain: str | None = None, port: int | None = None) -> str:
-        """What the application answers, checked against the sandbox's root."""
         host = f"app.{domain or f'{self.name}.sandbox.localhost'}"
         answer = Sandbox(self.names, port or self.ports[0]).curl(host, "--max-time", "5")
         head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
@@ -120,5 +116,4 @@ class Application:
         wait_until(lambda: None if self.page() == text else "the old page", what="the page", timeout=10)
 
     def kubectl(self, *argv: str, status: int | None = 0) -> str:
-        """What kubectl prints."""
         return machine.kubectl(self.names.kubeconfig, *argv, status=status)

@@ -62,7 +62,6 @@ def route(cluster: Cluster, kind: str, host: str, port: int, *, listener: str) -
 
 @contextmanager
 def applied(cluster: Cluster, *objects: Mapping[str, Any]) -> Iterator[None]:
-    """While it is entered, the objects are there."""
     cluster.apply_all(objects)
     try:
         yield

@@ -96,7 +96,6 @@ class Broken:
         return self.app.folder / "kubeconfig"
 
     def steps(self) -> dict[str, str]:
-        """The titles of the plan's steps by their names."""
         found = json.loads(self.command("status", "-o", "json", status=None).out)
         return {one["step"]: one["title"] for one in found["steps"]}
 
@@ -172,7 +171,6 @@ def _listen(child: subprocess.Popen[bytes], heard: list[tuple[float, bytes]]) ->
 
 
 def _processes() -> list[str]:
-    """The process id and command line of every other process."""
     lines = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

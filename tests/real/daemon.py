@@ -40,7 +40,6 @@ class Daemon:
 
     @classmethod
     def here(cls) -> Daemon:
-        """That of this machine's engine."""
         return cls(by_systemd=Path("/run/systemd/system").exists())
 
     def restart(self, number: signal.Signals) -> Engine:

@@ -26,7 +26,6 @@ class Damage:
     take: Taking
 
     def __call__(self, broken: Broken, engine: Engine) -> None:
-        """Take it away, if it is there and can be taken."""
         with suppress(SandboxError):
             self.take(broken, engine)
 

@@ -33,14 +33,11 @@ PATIENCE = 30
 
 
 class Tab:
-    """One page of the browser."""
-
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """One command of the protocol and its result."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
@@ -62,7 +59,6 @@ class Tab:
         return said["result"].get("value")
 
     def until(self, script: str) -> Any:
-        """Wait for an expression to come to something true."""
         deadline = time.monotonic() + PATIENCE
         while not (found := self.value(script)):
             assert time.monotonic() < deadline, f"never so: {script}\n{self.value('document.body.innerText')}"
@@ -70,7 +66,6 @@ class Tab:
         return found
 
     def click(self, selector: str) -> None:
-        """Click in the middle of the first element that the selector finds."""
         script = f"""(() => {{ const found = document.querySelector({json.dumps(selector)}); found.scrollIntoView();
             const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
         x, y = self.value(script)
@@ -78,25 +73,21 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str) -> None:
-        """Press a key."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Make the window so large, in a light or a dark scheme."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
 
     def screenshot(self, path: Path) -> None:
-        """Keep a picture (PNG) of all of the page."""
         taken = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(taken["data"]))
 
 
 @contextmanager
 def tab(home: Path) -> Iterator[Tab]:
-    """A new browser with a home of its own and one page."""
     argv = [chromium(), *OPTIONS, f"--user-data-dir={home}/profile", "about:blank"]
     with (home / "chromium.log").open("w") as log:
         browser = subprocess.Popen(argv, env={**os.environ, "HOME": str(home)}, stdout=log, stderr=log)

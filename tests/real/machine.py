@@ -100,8 +100,6 @@ def _claim(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did."""
-
     status: int
     out: str
     err: str
@@ -139,7 +137,6 @@ class CommandLine:
         return {one["step"]: (one["state"], one["detail"]) for one in found["steps"]}
 
     def doctor(self, *arguments: str, status: int | None = None) -> dict[str, dict[str, Any]]:
-        """What the doctor tells, by the ids of its checks."""
         found = json.loads(self("doctor", *arguments, "-o", "json", status=status).out)
         return {row["id"]: row for row in found}
 

@@ -49,7 +49,6 @@ def archive(name: str) -> Path:
 
 
 def own(addon: str, registry: int, **images: str) -> dict[str, Any]:
-    """An addon with images of the sandbox's registry in the place of its own."""
     hosts = ",".join(f"{key}=localhost:{registry}" for key in images)
     return {
         "addon": addon,

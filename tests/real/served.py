@@ -51,7 +51,6 @@ class Sandbox:
         return tool("curl", *options, *more, *where, status=status)
 
     def status(self, host: str, *more: str) -> str:
-        """The status that a host answers with."""
         return self.curl(host, *more).split()[1]
 
     def serves(self, host: str, status: str = "200", *more: str) -> None:
@@ -75,6 +74,5 @@ class Sandbox:
             return connection.getpeercert(binary_form=True) or b""
 
     def leaf(self, *hosts: str) -> KeyPair:
-        """A certificate of the sandbox's own authority."""
         now = datetime.now(UTC)
         return make_leaf(Keystore(self.names.keys).authority((self.domain,), now=now).issuing, hosts, now=now)

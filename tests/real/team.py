@@ -31,8 +31,6 @@ DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 
 @dataclass(frozen=True)
 class Team:
-    """The cluster, as the administrator of it sees it."""
-
     folder: Path
 
     @property
@@ -44,7 +42,6 @@ class Team:
         return Cluster(self.kubeconfig)
 
     def listing(self) -> Listing:
-        """Every object there is."""
         return machine.listing(self.cluster)
 
     def member(self, name: str) -> Path:
@@ -81,7 +78,6 @@ class Team:
 
 
 def documented_role() -> dict[str, Any]:
-    """The Role of the documentation."""
     blocks = ROLE.read_text().split("```yaml\n")[1:]
     found: list[dict[str, Any]] = [yaml.safe_load(block.partition("```")[0]) for block in blocks]
     return next(one for one in found if one.get("kind") == "Role")
@@ -136,7 +132,6 @@ class Person:
         return f"sandbox-test-{self.name}"
 
     def leave(self) -> None:
-        """Remove the sandbox, and the images that it built."""
         self.command("down", "--purge", status=None)
         tool("docker", "rmi", f"{self.repository}/hello:1", f"{self.repository}/world:1", status=None)
 

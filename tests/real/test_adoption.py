@@ -49,7 +49,6 @@ class Neighbourhood:
     engine: Engine
 
     def theirs(self) -> Theirs:
-        """All of the user's."""
         containers = (self.engine.container(name) for name in (self.made.node, byhand.REGISTRY))
         return Theirs(
             machine.listing(self.made.cluster),
@@ -60,7 +59,6 @@ class Neighbourhood:
         )
 
     def tags(self, repository: str) -> str:
-        """What the registry says of a repository."""
         return tool("curl", "--silent", f"http://127.0.0.1:{self.port}/v2/{repository}/tags/list")
 
     def up(self, answer: bytes) -> str:

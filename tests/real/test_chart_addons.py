@@ -30,8 +30,6 @@ CHARTS = Path(__file__).parent / "charts"
 
 @dataclass(frozen=True)
 class Place:
-    """A sandbox, a folder with an addon, and a chart repository on this machine."""
-
     folder: Path
     repository: Path
     port: int
@@ -53,7 +51,6 @@ class Place:
         return Sandbox(self.names, self.port)
 
     def publish(self, text: str) -> None:
-        """Put the chart with another text into the repository, under its one version."""
         helm = bundled.helm().program
         chart = self.folder / "chart"
         shutil.rmtree(chart, ignore_errors=True)

@@ -49,7 +49,6 @@ def ca(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def registry(engine: Engine, ca: Path) -> Iterator[str]:
-    """A registry whose certificate is of that CA."""
     (port,) = machine.free_ports(5444)
     host, image = f"{gateway()}:{port}", machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
     tls = {"CERTIFICATE": "served.crt", "KEY": "served.key"}

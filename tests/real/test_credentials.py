@@ -56,8 +56,6 @@ LIMITED = ("--namespace", "later-gcr", "--namespace", "later-robot")
 
 @dataclass
 class Running:
-    """A sandbox, and everything that its commands have said."""
-
     command: CommandLine
     names: Names
     engine: Engine

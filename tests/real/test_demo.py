@@ -55,7 +55,6 @@ class Demo:
 
     @property
     def node(self) -> str:
-        """The only node, which is a container of that name."""
         return self.names.node if self.provider == "kind" else self.names.cluster
 
     @property
@@ -99,7 +98,6 @@ class Demo:
         return x509.load_der_x509_certificate(presented)
 
     def in_pod(self, *argv: str, status: int | None = 0) -> str:
-        """Run a command in a pod of the demo."""
         words = ("-n", "demo", "exec", "deploy/hello", "--", *argv)
         return machine.kubectl(self.kubeconfig, *words, status=status)
 

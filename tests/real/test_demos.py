@@ -51,7 +51,6 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def post(book: Sandbox, text: str) -> int:
-    """Write a line into the guest book as its form does."""
     address = urllib.parse.urlsplit(book.url(book.domain))
     host, port = str(address.hostname), address.port or 443
     connection = http.client.HTTPSConnection(host, port)
@@ -68,7 +67,6 @@ def page(book: Sandbox) -> str:
 
 
 def digests(of: Sandbox) -> dict[str, str | None]:
-    """What the names of the registry stand for."""
     with Client(f"http://{of.registry}") as client:
         return {name: client.manifest_digest(name, "1") for name in client.catalog() if name.startswith("guestbook/")}
 

@@ -24,7 +24,6 @@ CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"]
 
 
 def service(name: str, namespace: str, protocol: str, port: int) -> Iterator[dict[str, object]]:
-    """A namespace with a Service, and a pod that has the port of TCP."""
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     ports = [{"port": port, "targetPort": 8080, "protocol": protocol}]
     spec = {"selector": {"app": name}, "ports": ports}

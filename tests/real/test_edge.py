@@ -42,8 +42,6 @@ BUSYBOX = "sandbox.dev/busybox:latest"
 
 @dataclass(frozen=True)
 class Sandbox:
-    """One of the two, on the ports that both share."""
-
     names: Names
     command: CommandLine
     ports: tuple[int, int]
@@ -66,8 +64,6 @@ class Sandbox:
 
 
 class _App(Handler):
-    """Says which sandbox it is behind, or sends a long download."""
-
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:

@@ -28,8 +28,6 @@ NAME = "elsewhere"
 
 
 class Hello(Handler):
-    """A server of this machine."""
-
     def do_GET(self) -> None:
         self.reply(200, b"this machine")
 

@@ -40,7 +40,6 @@ class Stranger:
         return curl_there("--include", "--cacert", str(self.root), *more, *where)
 
     def status(self, host: str, *more: str) -> str:
-        """The HTTP status of an answer that has to come."""
         code, said = self.curl(host, *more)
         assert code == 0, said
         return said.split()[1]

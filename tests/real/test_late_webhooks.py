@@ -131,8 +131,6 @@ def certificate() -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A sandbox with a webhook, and with what it is to allow."""
-
     command: CommandLine
 
     @property

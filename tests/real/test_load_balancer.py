@@ -33,8 +33,6 @@ MANY = 1000
 
 @dataclass(frozen=True)
 class Balanced:
-    """A sandbox of two nodes, with CoreDNS and a database behind addresses."""
-
     names: Names
     command: CommandLine
     engine: Engine
@@ -49,7 +47,6 @@ class Balanced:
         return found
 
     def address(self, name: str, namespace: str = "shop") -> str:
-        """The address of a Service, waited for."""
         wait_until(lambda: None if self._ingress(name, namespace) else "pending", what=name, timeout=30, pause=0.1)
         return self._ingress(name, namespace)
 
@@ -127,7 +124,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
 
 
 def ask(address: str, *, tcp: bool = False, status: int | None = 0) -> str:
-    """What dig is answered."""
     options = ["+short", "+tries=5", "+time=1", *(["+tcp"] if tcp else [])]
     return tool("dig", *options, f"@{address}", DNS, status=status).strip()
 

@@ -64,8 +64,6 @@ def objects(*, image: str, secret: bool, probe: str, port: int) -> list[dict[str
 
 
 class Project:
-    """The project, whose manifest the agent edits."""
-
     def __init__(self, application: Application) -> None:
         self.folder = application.folder
         self.environ = {"KUBECONFIG": str(application.folder / "kubeconfig")}
@@ -84,7 +82,6 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with four mistakes."""
     machine.engine()
     application = Application.free(NAME, tmp_path_factory.mktemp(NAME))
     application.write()

@@ -89,8 +89,6 @@ def application(image: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Cast(Sandbox):
-    """A sandbox whose number of nodes changes while it runs."""
-
     command: CommandLine = field(default_factory=CommandLine)
     registry: int = 0
 
@@ -118,12 +116,10 @@ class Cast(Sandbox):
         wait_until(partial(self.lacking, nodes), what="a pod on every node", timeout=180)
 
     def lacking(self, nodes: int) -> str | None:
-        """What keeps so many nodes from having a pod that is ready."""
         ready = self.pods()
         return None if len(ready) == nodes else f"only {sorted(ready)}"
 
     def pods(self) -> dict[str, str]:
-        """The names of the pods that are ready, by node."""
         found = {}
         for pod in Cluster(self.names.kubeconfig).list("v1", "Pod", "default", selector="app=probe"):
             conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions") or ()}
@@ -132,12 +128,10 @@ class Cast(Sandbox):
         return found
 
     def address(self, pod: str) -> str | None:
-        """A pod's address, if it has one."""
         found = Cluster(self.names.kubeconfig).get("v1", "Pod", pod, "default") or {}
         return (found.get("status") or {}).get("podIP")
 
     def apply(self, manifest: dict[str, Any]) -> None:
-        """Have kubectl apply an object."""
         file = self.command.folder / "more.yaml"
         file.write_text(yaml.safe_dump(manifest))
         machine.kubectl(self.names.kubeconfig, "apply", "--filename", str(file))
@@ -162,7 +156,6 @@ class Cast(Sandbox):
         machine.kubectl(self.names.kubeconfig, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 
     def inside(self, pod: str, *argv: str, status: int | None = 0) -> str:
-        """Run a command in a pod."""
         return machine.kubectl(self.names.kubeconfig, "exec", pod, "--", *argv, status=status)
 
     def talk(self, nodes: int) -> None:
@@ -173,7 +166,6 @@ class Cast(Sandbox):
         wait_until(partial(self.silence, nodes), what="pods that reach each other", timeout=180)
 
     def silence(self, nodes: int) -> str | None:
-        """What a pod hears wrong."""
         if lacking := self.lacking(nodes):
             return lacking
         pods = self.pods()
@@ -195,7 +187,6 @@ class Cast(Sandbox):
         return None if nodes <= met else f"met {sorted(met)} only"
 
     def wiring(self) -> str:
-        """How the registry is known to the nodes."""
         return ": ".join(self.command.steps()["wiring"])
 
 
@@ -354,12 +345,10 @@ def test_fewer_nodes_are_refused_with_what_would_be_lost(sandbox: Cast) -> None:
 
 
 def address(engine: Engine, node: str) -> str:
-    """A node's address."""
     found = engine.container(node)
     assert found
     return next(iter(found.addresses.values()))
 
 
 def session_image(engine: Engine) -> str:
-    """An image that can sleep."""
     return machine_plan.own_images(Spec(), context.home(), engine).references["busybox"]

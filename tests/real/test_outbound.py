@@ -86,7 +86,6 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tls_port(engine: Engine, roots: Path) -> Iterator[int]:
-    """A TLS server with that certificate, on the gateway."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(roots / "served.pem")
     server = ThreadingHTTPServer((gateway(), 0), Web)
@@ -137,7 +136,6 @@ def kubectl(*argv: str, stdin: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def image(engine: Engine) -> str:
-    """The busybox that the sandbox itself uses."""
     found = kubectl("-n", "sandbox-system", "get", "pods", "-o", "jsonpath={..image}").split()
     return next(name for name in found if "busybox" in name)
 

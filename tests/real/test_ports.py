@@ -52,7 +52,6 @@ class Ports:
         return socket.create_connection((address, port or self.db), timeout=30)
 
     def ping(self, port: int = 0, address: str = LOCAL) -> bytes:
-        """What the database says to a client that is new."""
         with self.connect(port, address) as connection:
             return pong(connection)
 

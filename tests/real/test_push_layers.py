@@ -67,7 +67,6 @@ def engine() -> Iterator[Engine]:
 
 
 def saved(engine: Engine, name: str) -> dict[str, bytes]:
-    """The layers of an image, as the engine saves them."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(engine.save([name])))) as tar:
         files = {one.name: data.read() for one in tar if (data := one.isfile() and tar.extractfile(one))}
     content = engine.inspect_image(name) or {}

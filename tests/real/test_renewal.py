@@ -90,8 +90,6 @@ spec:
 
 @dataclass(frozen=True)
 class Running:
-    """A sandbox with one application, which ends TLS itself."""
-
     command: CommandLine
     names: Names
     port: int

@@ -49,7 +49,6 @@ class Shop:
         return Cluster(self.names.kubeconfig)
 
     def places(self, service: str) -> list[str]:
-        """Where a Service is reached, by the command that says so."""
         return self.command("edge", "url", service, "-n", self.names.name).out.split()
 
     def address(self, service: str, port: int) -> str:
@@ -141,7 +140,6 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
 
 
 def psql(*where: str) -> str:
-    """What PostgreSQL says of this connection's TLS to this machine's own psql."""
     return tool("psql", *where, "--username=app", "--dbname=postgres", "--tuples-only", f"--command={WHO}").strip()
 
 
@@ -152,7 +150,6 @@ def in_client(shops: Shops, image: str, *words: str, name: str) -> list[str]:
 
 
 def said(subscriber: Sequence[str], publisher: Sequence[str]) -> str:
-    """What a subscriber of MQTT hears after a publication."""
     retained = (*publisher, "--retain", "--topic", "lamp", "--message", "on")
     tool(*retained)
     return tool(*subscriber, "--topic", "lamp", "-C", "1", "-W", "20").strip()

@@ -109,8 +109,6 @@ def url(address: str) -> str:
 
 @dataclass(frozen=True)
 class Shaped(Sandbox):
-    """The sandbox, and its spec."""
-
     command: CommandLine
     spec: Mapping[str, Any]
 
@@ -119,7 +117,6 @@ class Shaped(Sandbox):
         return [self.names.node, f"{self.names.cluster}-worker"]
 
     def write(self, **cluster: Any) -> None:
-        """The spec, with these of the cluster's keys changed."""
         spec = {**self.spec, "cluster": {**self.spec["cluster"], **cluster}}
         (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
 
@@ -127,12 +124,10 @@ class Shaped(Sandbox):
         return machine.kubectl(self.names.kubeconfig, *argv, status=status)
 
     def pods(self) -> dict[str, Any]:
-        """The pods that have addresses, by their nodes."""
         found = self.cluster.list("v1", "Pod", "default", selector="app=probe")
         return {one["spec"]["nodeName"]: one for one in found if one["status"].get("podIPs")}
 
     def lacking(self) -> str | None:
-        """Which nodes have no pod with an address."""
         return ", ".join(set(self.nodes) - set(self.pods())) or None
 
     def asked(self, pod: str, *urls: str) -> list[str]:
@@ -183,7 +178,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
 
 
 def _company(folder: Path) -> None:
-    """The company's authority, and what its registry serves."""
     now = datetime.now(UTC)
     root = make_root((COMPANY,), now=now)
     leaf = make_leaf(make_issuing(root, (COMPANY,), now=now), (COMPANY,), now=now)

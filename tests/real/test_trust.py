@@ -83,7 +83,6 @@ class User:
         }
 
     def renew_root(self) -> None:
-        """Begin with another root, and let the server present what it vouches for."""
         now = datetime.now(UTC)
         root = make_root([DOMAIN], now=now)
         leaf = make_leaf(make_issuing(root, [DOMAIN], now=now), [DOMAIN, "localhost", "127.0.0.1"], now=now)
@@ -98,7 +97,6 @@ class User:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def accepts(self, *client: str) -> bool:
-        """Whether a client gets the server's answer."""
         done = self._run(client)
         assert done.returncode or "hello" in done.stdout, done.stdout + done.stderr
         return done.returncode == 0
@@ -311,7 +309,6 @@ def test_installed_roots_are_listed(user: User, monkeypatch: pytest.MonkeyPatch)
 
 
 def nss_accepts(user: User, database: Path) -> bool:
-    """Whether a client of NSS completes a handshake with the server."""
     where = ["-h", "localhost", "-4", "-p", str(user.server.port), "-d", f"sql:{database}"]
     request = user.folder / "request"
     request.write_text("GET / HTTP/1.0\r\n\r\n")

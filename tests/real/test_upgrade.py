@@ -24,7 +24,6 @@ IMAGES = {"source": "upstream" if Spec().images.source == "upstream" else "bundl
 
 @pytest.fixture
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
-    """An application on two nodes with the older Kubernetes."""
     if not Store(context.home().bundle).has(OLDER):
         machine.leave_out(f"needs the node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
     made = Application.free(NAME, tmp_path_factory.mktemp("upgrade"))

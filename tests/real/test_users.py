@@ -35,8 +35,6 @@ POD = "probe"
 
 @dataclass(frozen=True)
 class Person:
-    """A user of this machine with a sandbox of their own."""
-
     user: str
     folder: Path
     python: str
@@ -76,7 +74,6 @@ class Person:
         return str(file)
 
     def connect(self) -> ssl.SSLSocket:
-        """A TLS connection through their edge."""
         context = ssl.create_default_context(cafile=str(self.names.root_certificate))
         plain = socket.create_connection(("127.0.0.1", self.ports[0]), timeout=30)
         return context.wrap_socket(plain, server_hostname=f"x.{self.user}.sandbox.localhost")
@@ -106,7 +103,6 @@ def _is_of(labels: Mapping[str, str], person: Person) -> bool:
 
 
 def answers(connection: ssl.SSLSocket, host: str) -> bool:
-    """Whether a request over a connection that stays open is answered."""
     connection.sendall(f"HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     return connection.recv(4096).startswith(b"HTTP/1.1 ")
 
@@ -155,7 +151,6 @@ def _python(user: str) -> str:
 
 @pytest.fixture(scope="module")
 def ann(people: tuple[Person, Person]) -> Person:
-    """The first, whose sandbox is up."""
     people[0]("up", "-f", people[0].write(people[0].user))
     return people[0]
 

@@ -55,7 +55,6 @@ class Case:
     dissent: frozenset[str] = frozenset()
 
     def expects(self, client: Client) -> bool:
-        """Whether the client is to accept."""
         return self.accepted is not (client.name in self.dissent)
 
 

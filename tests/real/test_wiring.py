@@ -46,8 +46,6 @@ HTPASSWD = "user:$2b$05$abcdefghijklmnopqrstuu49mhERQoH69uWELOtUmupnqlZ1aS9pm\n"
 
 
 class Account:
-    """The keychain of a user who is signed in everywhere."""
-
     def find(self, host: str) -> Credential | None:
         return Credential("user", PASSWORD)
 
@@ -63,7 +61,6 @@ class Sandbox:
     said: list[str] = field(default_factory=list)
 
     def up(self, credentials: Sequence[Mapping[str, Any]] = (), **registry: Any) -> None:
-        """Bring it up with these accounts for pods and settings of the registry."""
         spec = {
             "name": NAME,
             "registry": {"port": self.port, **registry},
@@ -76,7 +73,6 @@ class Sandbox:
         self.said.extend((ran.out, ran.err))
 
     def status(self, step: str) -> tuple[str, str]:
-        """State and detail of one step."""
         ran = self.command("status", "-o", "json", status=None)
         self.said.extend((ran.out, ran.err))
         (row,) = [one for one in json.loads(ran.out)["steps"] if one["step"] == step]
@@ -137,7 +133,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
 
 @pytest.fixture
 def own(sandbox: Sandbox) -> Sandbox:
-    """It with a registry of its own."""
     sandbox.up()
     return sandbox
 
@@ -277,8 +272,6 @@ def test_garbage_goes_and_what_is_named_stays(own: Sandbox) -> None:
 
 
 class Meanwhile(RegistryStep):
-    """A registry that a user pushes to while its garbage is collected."""
-
     def garbage(self, *, delete: bool = False) -> str:
         with pytest.raises(RegistryError) as caught:
             fresh(self.url)

@@ -149,8 +149,6 @@ SAID = {
 
 @dataclass(frozen=True)
 class Project:
-    """The folder, with a sandbox of it."""
-
     command: CommandLine
 
     def write(self, path: str, text: str) -> None:

@@ -35,7 +35,6 @@ class Question:
 
     @property
     def root(self) -> Path:
-        """The root in a file."""
         path = self.folder / "root.pem"
         path.write_bytes(self.root_pem)
         return path

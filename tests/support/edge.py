@@ -22,18 +22,15 @@ def edge_step(
     https: tuple[int, ...] = (443,),
     ports: tuple[Port, ...] = (),
 ) -> EdgeStep:
-    """Return the step for a cluster of one node, on ports of the loopback."""
     listen = tuple(("127.0.0.1", port) for port in https)
     route = Route(names.name, domain, "", listen, network=names.network, ports=ports)
     return EdgeStep(engine=engine, names=names, image=UPSTREAM["haproxy"], route=route, nodes=lambda: (names.node,))
 
 
 def routed(step: EdgeStep, **changes: Any) -> EdgeStep:
-    """Return the step with another route."""
     return replace(step, route=replace(step.route, **changes))
 
 
 def edge_file(engine: object, name: str) -> str:
-    """Return a file in the container of the edge, as HAProxy reads it."""
     assert isinstance(engine, FakeEngine)
     return engine.boxes[EDGE].files[PurePosixPath(haproxy.FOLDER, name)].decode()

@@ -54,13 +54,11 @@ class ContainerdEngine(FakeEngine):
         return self.folder
 
     def blob(self, digest: str) -> Path:
-        """The file of a blob."""
         blobs = self.folder / "containerd/daemon/io.containerd.content.v1.content/blobs"
         return blobs / digest.replace(":", "/")
 
 
 def keep(root: Path, image: TestImage) -> None:
-    """Take an image in."""
     _write(root / "image/overlay2/imagedb/content" / digest_of(image.config).replace(":", "/"), image.config)
     for number, layer in enumerate(image.layers):
         kept = notes(root, image, number)
@@ -78,7 +76,6 @@ def notes(root: Path, image: TestImage, number: int) -> Path:
 
 
 def files(root: Path, image: TestImage, number: int) -> Path:
-    """The folder with the files of a layer."""
     return root / "overlay2" / notes(root, image, number).name[::-1] / "diff"
 
 

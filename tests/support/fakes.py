@@ -48,8 +48,6 @@ class FakeContainer:
 
 @dataclass
 class FakeNetwork:
-    """A bridge network."""
-
     subnet: str
     labels: Mapping[str, str]
     subnet6: str = ""
@@ -468,8 +466,6 @@ class RecordingReporter(Reporter):
 
 
 class NoWork:
-    """The Work of a step that is made outside a walk."""
-
     def say(self, line: str) -> None:
         return
 

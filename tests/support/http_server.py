@@ -14,8 +14,6 @@ Server = TypeVar("Server", bound=TCPServer)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Writes no log."""
-
     def reply(self, status: int, content: bytes = b"", headers: Mapping[str, str] = {}) -> None:
         """Answer with `content`, whose length is told, and further headers."""
         self.send_response(status)

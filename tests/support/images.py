@@ -66,7 +66,6 @@ class TestImage:
 
     @cached_property
     def blobs(self) -> tuple[bytes, ...]:
-        """The layers as they are stored."""
         return tuple(gzip.compress(one, 1, mtime=0) for one in self.layers) if self.compressed else self.layers
 
     @cached_property
@@ -83,12 +82,10 @@ class TestImage:
         return json.dumps(content, indent=1).encode()
 
     def descriptor(self, **more: Any) -> dict[str, Any]:
-        """The descriptor of the manifest."""
         return {"mediaType": OCI_MANIFEST, "digest": digest_of(self.manifest), "size": len(self.manifest), **more}
 
     @property
     def files(self) -> dict[str, bytes]:
-        """Everything as blobs by digest."""
         return {digest_of(data): data for data in (*self.blobs, self.config, self.manifest)}
 
 

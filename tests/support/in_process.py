@@ -12,7 +12,6 @@ from sandbox.cli import log, signals
 
 
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands open no log file, and leave the test its own signals."""
     monkeypatch.setattr(log, "start", lambda **_: None)
     monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
 

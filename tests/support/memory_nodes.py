@@ -39,7 +39,6 @@ class Nodes:
         self.engine.programs |= {"cat": _cat, "grep": _grep, "bash": self._bash, "rm": _rm}
 
     def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
-        """A node as kind labels it."""
         labels = {"io.x-k8s.kind.cluster": names.cluster, ROLE: role}
         unnamed = {hashlib.sha256(f"{name} {len(self.engine.volumes)}".encode()).hexdigest(): "/var"}
         image, command = UPSTREAM["node"], ("init",)

@@ -23,7 +23,6 @@ spec: {rules: [{host: api.shop.sandbox.localhost}]}
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
-    """Write the files below the folder, and return the folder."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,14 +31,12 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 
 
 def project(folder: Path, profiles: Collection[str] = ()) -> ToolFile:
-    """Return the compose project of the folder."""
     result = compose.load(folder, profiles)
     assert result is not None
     return result
 
 
 def services(folder: Path, text: str) -> dict[str, App]:
-    """Return the programs of a compose file with these services."""
     write(folder, {"compose.yaml": f"services:\n{text}\n"})
     return {app.name: app for app in project(folder).apps}
 

@@ -30,8 +30,6 @@ def strict(name: str) -> Validator:
 
 @functools.cache
 def commands() -> Mapping[Any, str]:
-    """The words of every command, by its function."""
-
     def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
         if isinstance(command, click.Group):
             context = click.Context(command)

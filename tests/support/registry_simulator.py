@@ -49,8 +49,6 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """One request that was answered, and how many bytes of body came with it."""
-
     method: str
     path: str
     status: int
@@ -118,19 +116,15 @@ class Simulator:
 
     @property
     def tags(self) -> set[str]:
-        """Every image that a tag names."""
         return {f"{repository}:{tag}" for repository, tag in self.manifests if ":" not in tag}
 
     def count(self, method: str, path: str = "") -> int:
-        """How many requests of a method had a path that matches a pattern."""
         return sum(1 for one in self.requests if one.method == method and re.search(path, one.path))
 
     def forget(self) -> None:
-        """Start counting again."""
         self.requests.clear()
 
     def manifest(self, repository: str, reference: str) -> Any:
-        """A stored manifest as JSON, by tag or digest."""
         return json.loads(self.content[self.manifests[repository, reference][1]])
 
 

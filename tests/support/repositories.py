@@ -27,7 +27,6 @@ def committed(folder: Path, files: Mapping[str, str]) -> str:
 
 
 def git(folder: Path, *words: str) -> str:
-    """What git says."""
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     argv = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", *words]
     return subprocess.run(argv, cwd=folder, check=True, env=env, capture_output=True, text=True).stdout

@@ -98,7 +98,6 @@ class SmallWorld:
         return self.home.sandbox(NAME)
 
     def plan(self, *, purge: bool = False) -> tuple[Step, ...]:
-        """The sandbox's plan as the spec is now."""
         port = urlsplit(self.registry.url).port
         data = {"name": NAME, "network": {"nameservers": ("9.9.9.9",)}, **self._changes}
         data["registry"] = {"port": port, **self._changes.get("registry", {})}
@@ -115,7 +114,6 @@ class SmallWorld:
     def walk(
         self, plan: Sequence[Step], point: Failpoint | None, *, keep: bool = False, report: Reporter | None = None
     ) -> bool:
-        """The same for a part of the plan."""
         with self._armed(point):
             return lifecycle.up(plan, report or Silent(), keep=keep)
 
@@ -124,11 +122,9 @@ class SmallWorld:
             lifecycle.down(self.plan(purge=purge), Silent())
 
     def change(self, values: Mapping[str, Any]) -> None:
-        """Let the spec differ from the default one in these keys, and in no other."""
         self._changes = dict(values)
 
     def remove(self, part: str) -> None:
-        """Take something away behind the sandbox's back."""
         match part:
             case "registry" | "edge" | "node":
                 named = {"registry": self.names.registry, "edge": EDGE, "node": self.names.node}
@@ -155,7 +151,6 @@ class SmallWorld:
         return "theirs" in self.engine.boxes, "theirs" in self.engine.networks, "theirs" in self.engine.volumes, others
 
     def left(self) -> set[str]:
-        """All that is ours and still there."""
         found = {f"container {name}" for name in self.engine.boxes if name != "theirs"}
         found |= {f"network {name}" for name in self.engine.networks if name != "theirs"}
         found |= {f"volume {name}" for name in self.engine.volumes if name != "theirs" and not name.startswith("/")}
@@ -198,7 +193,6 @@ class SmallWorld:
 
 @contextmanager
 def small_world() -> Iterator[SmallWorld]:
-    """A new machine for the length of the block."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         world = SmallWorld(folder, stack.enter_context(Simulator()), stack.enter_context(serving()))
@@ -209,8 +203,6 @@ def small_world() -> Iterator[SmallWorld]:
 
 
 def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callable[[], None], port: int) -> Kind:
-    """A kind whose nodes are containers in memory."""
-
     class Playing(Kind):
         def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
             nodes.add(names, names.node, "control-plane")

@@ -21,7 +21,6 @@ def syntax_trees() -> Mapping[str, ast.Module]:
 
 @cache
 def nodes() -> Sequence[tuple[str, ast.AST]]:
-    """Every node with the path of its module."""
     return [(name, node) for name, tree in syntax_trees().items() for node in ast.walk(tree)]
 
 

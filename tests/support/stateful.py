@@ -51,8 +51,6 @@ class World(Protocol):
 
 
 class Sandboxes(RuleBasedStateMachine):
-    """One sandbox that comes, goes, is killed, damaged and changed."""
-
     def new_world(self) -> World:
         raise NotImplementedError
 

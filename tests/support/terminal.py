@@ -72,7 +72,6 @@ class Terminal:
         return self.child.returncode
 
     def give_up(self) -> None:
-        """End it, whatever it does."""
         self.child.kill()
         self.child.wait()
         if not self.closed:

@@ -32,8 +32,6 @@ _NO_OTHER = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Pki:
-    """A root and the issuing authority it signed."""
-
     root: KeyPair
     issuing: KeyPair
 

@@ -268,7 +268,6 @@ def serving(authority: Path, host: str = "login.example.test", address: str = "1
 
 
 def jwt(expires: datetime, **more: str) -> str:
-    """A token with the time of its end, as ACR's have it."""
     claims = json.dumps({"exp": int(expires.timestamp()), **more}).encode()
     return f"{CANARY}.{base64.urlsafe_b64encode(claims).rstrip(b'=').decode()}.{CANARY}"
 

@@ -22,13 +22,11 @@ FILE = Path("/state/trust/root.crt")
 
 @cache
 def ours(number: int = 0) -> Root:
-    """A sandbox's root, another for every number."""
     return parse(make_root([f"demo{number}.sandbox.localhost"], now=NOW).cert_pem)
 
 
 @cache
 def stranger(organization: str = "Sandbox") -> bytes:
-    """A self-signed certificate (PEM) of a user whose name is like ours."""
     key = generate_private_key(SECP256R1())
     name = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization), x509.NameAttribute(NameOID.COMMON_NAME, "Root")]

@@ -43,14 +43,12 @@ class Made:
         return Cluster(self.names.kubeconfig)
 
     def write(self, path: str, text: str) -> None:
-        """Write a file of the project."""
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / path).write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="package")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """The project of a Dockerfile and a page."""
     machine.engine()
     folder = tmp_path_factory.mktemp("project") / "Own Project"
     folder.mkdir()

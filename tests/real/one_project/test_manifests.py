@@ -121,8 +121,6 @@ apply: [overlays/dev, extra, JOBS]
 
 @dataclass(frozen=True)
 class Project(Made):
-    """The project with other files, which it is asked for by more commands."""
-
     def up(self, *, status: int | None = 0) -> str:
         done = self.command("up", "--progress", "plain", status=status)
         return done.out + done.err
@@ -226,7 +224,6 @@ def test_broken_pod_of_an_earlier_revision_is_replaced(project: Project) -> None
 
 
 def write_chart(project: Project) -> Path:
-    """Write a chart, and return the helm there is."""
     helm = bundled.helm()
     project.write("charts/charted/Chart.yaml", "apiVersion: v2\nname: charted\nversion: 1.0.0\nappVersion: '7'\n")
     project.write("charts/charted/values.yaml", "replicas: 1\n")

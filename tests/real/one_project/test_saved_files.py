@@ -47,7 +47,6 @@ class Dev:
     events: queue.Queue[dict[str, Any]]
 
     def told(self, name: str) -> list[dict[str, Any]]:
-        """Everything up to the next event of this name, and that."""
         heard: list[dict[str, Any]] = []
         while not heard or heard[-1]["event"] != name:
             heard.append(self.events.get(timeout=240))

@@ -23,7 +23,6 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="package")
 def fresh(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Application, Ran]]:
-    """The sandbox, with an addon of its own, and what was said while it was made."""
     first, second, registry = machine.free_ports(9443, 9444, 5001)  # not 443, so that links and hosts name the port
     made = Application(NAME, tmp_path_factory.mktemp(NAME), registry, (first, second))
     addon = made.folder / "mine"
@@ -39,5 +38,4 @@ def fresh(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="package")
 def up(fresh: tuple[Application, Ran]) -> Application:
-    """The sandbox, whose application answers at app.DOMAIN."""
     return fresh[0]

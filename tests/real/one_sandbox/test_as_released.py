@@ -25,7 +25,6 @@ SERVER += "busybox chmod +x ready; exec busybox httpd -f -p 8080 -h /www"
 
 
 def unsteady(up: Application) -> str:
-    """A Deployment with the default readiness probe, and its Service."""
     container = {
         "name": "server",
         "image": f"localhost:{up.registry}/app:1",

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def command(up: Application) -> CommandLine:
-    """The command line in the folder of a sandbox that is up."""
     return up.command
 
 

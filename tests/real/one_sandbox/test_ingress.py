@@ -46,7 +46,6 @@ def sandbox(up: Application) -> Sandbox:
 
 @pytest.fixture(scope="module")
 def app(sandbox: Sandbox) -> Iterator[str]:
-    """The host of an application that says what it was asked."""
     host = f"asked.{DOMAIN}"
     with (
         servers.app("app", other=f"{PASSED}:{sandbox.port}") as port,

@@ -23,7 +23,6 @@ def second(up: Application, tmp_path: Path) -> CommandLine:
 
 
 def containers(engine: Engine, up: Application) -> set[tuple[str, bool]]:
-    """Every container of the sandbox, and whether it runs."""
     return {(one.id, one.running) for one in engine.containers(f"{LABEL}={up.name}")}
 
 

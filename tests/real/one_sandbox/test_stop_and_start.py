@@ -20,7 +20,6 @@ pytestmark = pytest.mark.real
 
 
 def running(engine: Engine, up: Application) -> set[str]:
-    """The containers of the sandbox that run."""
     found = (
         *engine.containers(f"{LABEL}={up.name}"),
         *engine.containers(f"io.x-k8s.kind.cluster={up.names.cluster}"),

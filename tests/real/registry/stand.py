@@ -108,8 +108,6 @@ def _digest_of(path: Path) -> str:
 
 @dataclass
 class Watched:
-    """An engine whose saves are counted."""
-
     engine: Engine
     saves: list[tuple[str, ...]] = field(default_factory=list)
     is_podman: bool = False
@@ -135,7 +133,6 @@ class Watched:
 
 
 def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
-    """The layers of an image, as the engine's folders give them."""
     content = engine.inspect_image(name) or {}
     found = {}
     with contextlib.ExitStack() as stack:

@@ -39,7 +39,6 @@ BASE, OWN, NEW = layer(1, 9_000_000), layer(2, 50_000), layer(3, 60_000)
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """The engine of that address, without our images afterwards."""
     monkeypatch.setenv("DOCKER_HOST", ADDRESS if "://" in ADDRESS else f"unix://{ADDRESS}")
     engine, node = Engine.connect(), recipes()["node"]  # whose image reads layers; it takes long to load
     if engine.image_id(node.reference) is None:
@@ -50,7 +49,6 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
 
 
 def ids() -> set[str]:
-    """All images of the engine, those too whose names went to changed ones."""
     return set(tool("docker", "image", "ls", "--quiet", "--no-trunc").split())
 
 

@@ -47,7 +47,6 @@ class Noise(io.RawIOBase):
 
 @pytest.fixture
 def image() -> Iterator[str]:
-    """An image of one layer of SIZE bytes, made without a file."""
     machine.engine()
     importing = subprocess.Popen(["docker", "import", "-", NAME], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert importing.stdin is not None

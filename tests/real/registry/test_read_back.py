@@ -61,7 +61,6 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def assert_true(engine: Watched, name: str, host: str, target: str, digest: str, folder: Path) -> None:
-    """What another client reads is the very image that the engine describes."""
     found, told = reader()(f"{host}/{target}", folder), engine.inspect_image(name)
     assert told is not None
     assert found.digest == digest

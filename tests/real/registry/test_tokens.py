@@ -32,8 +32,6 @@ PIECE_SECONDS = 0.08
 
 
 class Keys:
-    """A keychain with one account."""
-
     def __init__(self, password: str) -> None:
         self._account = Credential("me", password)
 

@@ -150,7 +150,7 @@ def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
     cluster = Cluster(step.names.kubeconfig)
     server.objects[THEIRS] = service()
     assert str(backend(cluster, DB.to)) == "not routed yet; run sandbox up"
-    ends = [
+    ends: list[dict[str, Any]] = [
         {"addresses": ["10.244.0.5"], "conditions": {"ready": True}},
         {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
         {"addresses": ["10.244.0.7"]},
