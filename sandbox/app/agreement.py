@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,38 +12,16 @@ from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.config.schema import Spec, apply_schema
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home, Names
+from sandbox.names import LABEL, Home, Names
 from sandbox.plan import saved_spec
 from sandbox.step import State
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.project.existing_clusters import UserCluster
+    from sandbox.components.cluster.existing.steps import TenancyStep
     from sandbox.engine import Engine
     from sandbox.plan.lifecycle import Found
     from sandbox.step import Step
-
-
-@dataclass(frozen=True)
-class Tenancy:
-    """A sandbox in a namespace of an existing cluster that is new there, or was made by another person, the `maker`."""
-
-    name: str
-    context: str
-    server: str
-    namespace: str
-    maker: str | None
-
-    @property
-    def why(self) -> str:
-        return f"it was made by {self.maker}" if self.maker else "nothing of this sandbox is there yet"
-
-    def taken(self) -> UsageError:
-        return UsageError(
-            f"the sandbox '{self.name}' in {self.namespace} of {self.context} was made by {self.maker}",
-            details=f"it would become yours, and `sandbox down` would remove what {self.maker} has there",
-            fix="give this one another `name` or namespace; if you have agreed with them: sandbox up --take-over",
-            id="not-ours",
-        )
 
 
 # What a command changes, by the name that `Sandbox.alone` gets.
@@ -69,67 +45,23 @@ EFFECTS = {
 }
 
 
-@dataclass(frozen=True)
-class OtherOrigin:
-    """A sandbox that a command is about to change, but that another spec than the present one brought up.
-
-    `doing` is a key of EFFECTS. With `is_moved` the earlier spec is gone and this one is the same, in another folder.
-    A new sandbox with a name of its `own` leaves the earlier one as it is.
-    """
-
-    name: str
-    doing: str
-    before: str
-    now: Origin
-    is_moved: bool = False
-    own: str | None = None
-
-    @property
-    def brief(self) -> str:
-        return f"'{self.name}' was brought up from elsewhere"
-
-    def error(self, fix: str) -> UsageError:
-        moved = "\nThis spec is the same: the folder was probably moved." if self.is_moved else ""
-        effect = f"it stays, and '{self.own}' is created for this folder" if self.own else EFFECTS[self.doing]
-        details = f"before  {self.before}\nnow     {self.now}\n{effect}{moved}"
-        return UsageError(self.brief, details=details, fix=fix, id="other-origin")
-
-
 class Agreement:
-    """Answers the questions before any change; a no raises SandboxError.
+    """Answers the questions before any change; this one is for a program without a user, and declines them all."""
 
-    This one answers for a program without a user: it declines whatever only a user can allow.
-    """
+    def allow(self, refusal: SandboxError) -> bool:
+        """Allow what `refusal` says needs the user's consent; returns False if that was only shown.
 
-    def other_origin(self, other: OtherOrigin) -> bool:
-        """Allow a change to a sandbox that another spec brought up; returns False if that was only shown."""
-        raise other.error(f"give this one another name, or: sandbox up -f {shlex.quote(other.now.source)} --yes")
+        Raises `refusal` without consent.
+        """
+        raise refusal
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
         return None
 
-    def lost(self, refusal: UsageError) -> None:
-        """Allow a new cluster in place of one that is lost with its data; without consent, `refusal` is the error."""
-        raise refusal
-
-    def fetch_tools(self, refusal: SandboxError) -> bool:
-        """Allow that missing programs are fetched; returns False if that was only shown, or raises `refusal`."""
-        raise refusal
-
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Choose which outdated steps may be recreated; `named` are the steps of `--recreate`."""
         return named
-
-    def tenancy(self, wanted: Tenancy) -> None:
-        if wanted.maker:
-            raise wanted.taken()
-        raise UsageError(
-            f"no user has agreed yet to a sandbox in {wanted.namespace} of {wanted.context}",
-            details=wanted.why,
-            fix="run `sandbox up` once at a terminal, or with --yes",
-            id="consent",
-        )
 
 
 def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
@@ -137,7 +69,6 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
 
     What carries our label and the user's name shows that they have agreed before. Raises SandboxError.
     """
-    from sandbox.components.cluster import kubeconfig
     from sandbox.components.cluster.existing.steps import TenancyStep
 
     for step in steps:
@@ -145,26 +76,63 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
             continue
         is_known = step.names.kubeconfig.exists()
         if (maker := step.maker()) != step.owner:
-            server = kubeconfig.server_of(step.names.kubeconfig)
             try:
-                agreement.tenancy(Tenancy(step.names.name, step.context, server, step.namespace, maker))
+                agreement.allow(_taken(step, maker) if maker else _new_tenancy(step))
             except SandboxError:
                 if not is_known:
                     step.forget()
                 raise
 
 
+def _taken(step: TenancyStep, maker: str) -> UsageError:
+    return UsageError(
+        f"the sandbox '{step.names.name}' in {step.namespace} of {step.context} was made by {maker}",
+        details=f"it would become yours, and `sandbox down` would remove what {maker} has there",
+        fix="give this one another `name` or namespace; if you have agreed with them: sandbox up --take-over",
+        id="not-ours",
+    )
+
+
+def _new_tenancy(step: TenancyStep) -> UsageError:
+    from sandbox.components.cluster import kubeconfig
+
+    name = step.names.name
+    details = (
+        f"context    {step.context} ({kubeconfig.server_of(step.names.kubeconfig)})",
+        f"namespace  {step.namespace}: nothing of this sandbox is there yet",
+        f"what       objects labelled {LABEL}={name} in that namespace, and no others; the namespace itself if it does "
+        "not exist; `sandbox down` removes all of it",
+    )
+    fix = "run `sandbox up` once at a terminal, or add --yes"
+    return UsageError(
+        f"'{name}' would be created in an existing cluster", details="\n".join(details), fix=fix, id="consent"
+    )
+
+
 def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: Agreement) -> None:
     """Ask before a sandbox is changed that another spec than the one from `origin` brought up. Raises SandboxError.
 
-    For a folder that was moved, the answer is kept for all commands.
+    `doing` is a key of EFFECTS. For a folder that was moved, the answer is kept for all commands.
     """
     before = replaced(names, origin)
     if origin is None or before is None:
         return
-    is_moved = _is_moved(names, origin)
-    if agreement.other_origin(OtherOrigin(names.name, doing, before, origin, is_moved)) and is_moved:
+    effect, is_moved = EFFECTS[doing], _is_moved(names, origin)
+    if is_moved:
+        effect += "\nThis spec is the same: the folder was probably moved."
+        fix = "add --yes; the answer is kept"
+    elif doing in ("up", "dev"):
+        another = f"create another one from this spec: sandbox {doing} ANOTHER-NAME"
+        fix = f"add --yes to replace it; or {another}; or run: sandbox down {names.name}"
+    else:
+        fix = "add --yes if you mean that sandbox; else set another `name` in this spec"
+    if agreement.allow(_other_origin(names.name, before, origin, effect, fix)) and is_moved:
         saved_spec.record_origin(names, origin)
+
+
+def _other_origin(name: str, before: str, now: Origin, effect: str, fix: str) -> UsageError:
+    details = f"before  {before}\nnow     {now}\n{effect}"
+    return UsageError(f"'{name}' was brought up from elsewhere", details=details, fix=fix, id="other-origin")
 
 
 def _is_moved(names: Names, origin: Origin) -> bool:
@@ -192,7 +160,9 @@ def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) ->
         )
     before = chosen.taken and replaced(names.home.sandbox(chosen.taken), origin)
     if chosen.taken and before and origin:
-        agreement.other_origin(OtherOrigin(chosen.taken, "up", before, origin, own=names.name))
+        effect = f"it stays, and '{names.name}' is created for this folder"
+        fix = f"add --yes to create '{names.name}' next to it"
+        agreement.allow(_other_origin(chosen.taken, before, origin, effect, fix))
 
 
 def agree_on_loss(name: str, statuses: Found, agreement: Agreement) -> None:
@@ -208,7 +178,7 @@ def agree_on_loss(name: str, statuses: Found, agreement: Agreement) -> None:
                 fix="add --yes; or restore one with its data: sandbox snapshot restore (see sandbox snapshot list)",
                 id="lost-data",
             )
-            agreement.lost(refusal)
+            agreement.allow(refusal)
 
 
 def replaced(names: Names, origin: Origin | None) -> str | None:

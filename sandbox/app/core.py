@@ -70,10 +70,10 @@ class Sandbox:
         session: Session | None = None,
         agreement: Agreement | None = None,
     ) -> None:
-        self._chosen = spec if isinstance(spec, ChosenSpec) else chosen_spec.given(spec)
-        self.spec = chosen_spec.as_made(self._chosen.spec)
+        self.chosen = spec if isinstance(spec, ChosenSpec) else chosen_spec.given(spec)
+        self.spec = chosen_spec.as_made(self.chosen.spec)
         self.session = session or Session(report=report or Silent(), patience=patience)
-        self._agreement = agreement or Agreement()
+        self.agreement = agreement or Agreement()
         self._keep = keep
         self._resolved: ResolvedSpec | None = None
         self._was_there = False
@@ -92,32 +92,28 @@ class Sandbox:
         recreate: Collection[str] = (),
         keep: bool = False,
         spared: Collection[str] = (),
-        agreement: Agreement | None = None,
         prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple,
     ) -> bool:
         """Bring it up, or repair it; returns whether anything was changed.
 
         On failure, changes are rolled back, unless `keep`. `recreate` names stale steps that may be recreated; where
-        one of `spared` fails, all else stays. `agreement` is asked instead of the sandbox's own. The steps are
-        `prepared` before they are checked.
+        one of `spared` fails, all else stays. The steps are `prepared` before they are checked.
         """
         from sandbox.app import preflight
 
-        agreement = agreement or self._agreement
-        with preflight.surveyed(self, self._chosen, agreement, recreate, prepared) as ready:
+        with preflight.surveyed(self, recreate, prepared) as ready:
+            steps, supports = [step for step, _ in ready.found], ready.spec.cluster.supports
             states = {step.name: status.state for step, status in ready.found}
             self._was_there = states.get("cluster", State.ABSENT) is not State.ABSENT
-            agree_on_loss(self.name, ready.found, agreement)
-            agreed = agreement.recreate(ready.found, recreate)
-            if not ready.spec.cluster.supports.whole_cluster:
-                agree_on_tenancy(ready.steps, agreement)
-            with saved_spec.coming_from(self.names, self._chosen.origin):
-                if ready.spec.cluster.supports.containers:
+            agree_on_loss(self.name, ready.found, self.agreement)
+            agreed = self.agreement.recreate(ready.found, recreate)
+            if not supports.whole_cluster:
+                agree_on_tenancy(steps, self.agreement)
+            with saved_spec.coming_from(self.names, self.chosen.origin):
+                if supports.containers:
                     ready.engine.record(self.names)
                 report = self.session.report
-                changed = lifecycle.up(
-                    ready.steps, report, keep=keep, recreate=agreed, found=ready.found, spared=spared
-                )
+                changed = lifecycle.up(steps, report, keep=keep, recreate=agreed, found=ready.found, spared=spared)
             self._watch_unused(ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed
@@ -138,7 +134,7 @@ class Sandbox:
             yield
 
     def agree_on_origin(self, doing: str) -> None:
-        agree_on_origin(self.names, self._chosen.origin, doing, self._agreement)
+        agree_on_origin(self.names, self.chosen.origin, doing, self.agreement)
 
     def note_origin(self) -> None:
         """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""
@@ -148,15 +144,14 @@ class Sandbox:
                 self.session.say(f"'{self.name}' was brought up from {earlier}, not from {file}")
 
     def note_earlier_names(self) -> None:
-        for other in saved_spec.earlier_names(self.names, self._chosen.origin):
+        for other in saved_spec.earlier_names(self.names, self.chosen.origin):
             self.session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
 
-    def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
+    def plan(self, *, recreate: Collection[str] = ()) -> Found:
         from sandbox.app import preflight
 
-        agreement = agreement or self._agreement
-        with preflight.surveyed(self, self._chosen, agreement, recreate) as ready:
-            agree_on_loss(self.name, ready.found, agreement)
+        with preflight.surveyed(self, recreate) as ready:
+            agree_on_loss(self.name, ready.found, self.agreement)
             return ready.found
 
     def down(self, *, purge: bool = False) -> bool:
@@ -207,7 +202,7 @@ class Sandbox:
             reserved.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
             statuses = survey(steps, engine, self.names, report)
-            agree_on_loss(self.name, statuses, self._agreement)
+            agree_on_loss(self.name, statuses, self.agreement)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=statuses)
         self._watch_unused(spec.pause_seconds)

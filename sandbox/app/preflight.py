@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.app import context, machine_plan, requirements
-from sandbox.app.agreement import Agreement, agree_on_origin, agree_on_own_name
-from sandbox.app.chosen_spec import ChosenSpec
+from sandbox.app.agreement import agree_on_origin, agree_on_own_name
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken
 from sandbox.app.machine_plan import explaining, keeping, survey
@@ -31,20 +30,18 @@ Prepared = Callable[[Sequence[Step]], Sequence[Step]]
 
 @dataclass(frozen=True)
 class Surveyed:
-    """The plan of an `up`, with the result of every check."""
+    """The spec of an `up` with its ports, the result of every check, and the engine."""
 
     spec: ResolvedSpec
-    steps: Sequence[Step]
     found: Found
     engine: UsedEngine
 
 
 @contextmanager
-def surveyed(
-    sandbox: Sandbox, chosen: ChosenSpec, agreement: Agreement, recreate: Collection[str], prepared: Prepared = tuple
-) -> Iterator[Surveyed]:
+def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = tuple) -> Iterator[Surveyed]:
     """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
     home, names, session, spec = context.home(), sandbox.names, sandbox.session, sandbox.spec
+    chosen, agreement = sandbox.chosen, sandbox.agreement
     with session.alone(sandbox.name, "up"):
         agree_on_own_name(names, chosen, agreement)
         agree_on_origin(names, chosen.origin, "up", agreement)
@@ -82,8 +79,7 @@ def surveyed(
             for note in spec_check.host_notes(resolved):
                 session.say(note)
             with explaining(resolved):
-                steps = tuple(prepared(steps))
-                statuses = survey(steps, engine, names, session.report)
+                statuses = survey(prepared(steps), engine, names, session.report)
                 another = {
                     "cluster": f"sandbox down {sandbox.name}, then up",
                     "certificates": "sandbox certs renew --root",
@@ -93,4 +89,4 @@ def surveyed(
                         session.say(f"{step.title} stays: the spec needs no other; to make one: {another[step.name]}")
                 used = UsedEngine.of(engine)
                 looking.close()  # from here on things change
-                yield Surveyed(resolved, steps, statuses, used)
+                yield Surveyed(resolved, statuses, used)

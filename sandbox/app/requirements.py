@@ -39,6 +39,8 @@ def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement
         for name, is_needed in needed.items()
         if is_needed and released_tools.find(name, store) is None and released_tools.can_fetch(name)
     ]
+    if not missing:
+        return
     refusal = MissingTool(
         f"{' and '.join(release.name for release in missing)} {'is' if len(missing) == 1 else 'are'} not installed",
         details="\n".join(
@@ -47,7 +49,7 @@ def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement
         ),
         fix=f"sandbox up --yes keeps the official release in {store.root / 'releases'}; or install it yourself",
     )
-    if not missing or not agreement.fetch_tools(refusal):
+    if not agreement.allow(refusal):
         return
     for release in missing:
         try:

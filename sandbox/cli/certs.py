@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,6 @@ import click
 
 from sandbox.app import context
 from sandbox.app.running import certificates
-from sandbox.app.running.certificates import Outcome, Places, find_places
 from sandbox.cli import prompts
 from sandbox.cli.certs_trust import no_certificates, trust, untrust
 from sandbox.cli.groups import Group
@@ -77,12 +76,12 @@ def show() -> int:
     call = begin()
     names = context.home().sandbox(call.spec().name)
     entries = inventory(Keystore(names.keys), now=datetime.now(UTC))
-    places = find_places(names, entries)
-    rows = [_row(entry, places) for entry in entries]
+    secrets, stores = certificates.secrets_with(names), certificates.stores_with(names, entries)
+    rows = [_row(entry, secrets, stores) for entry in entries]
     none = f"no certificates yet in {names.keys}; sandbox up makes them"
     lines = (line for row in rows for line in _lines(row))
-    call.show(Certificates(names.name, places.reachable, rows), lines, none=none)
-    if rows and not places.reachable and call.output == "text":
+    call.show(Certificates(names.name, secrets is not None, rows), lines, none=none)
+    if rows and secrets is None and call.output == "text":
         click.echo("cluster not reachable: the Secrets with these certificates are unknown", err=True)
     whole = {ROOT, ISSUING} <= {entry.role for entry in entries}
     return 0 if whole and all(entry.condition.usable for entry in entries) else 1
@@ -93,7 +92,7 @@ def show() -> int:
 @click.option("--authority", is_flag=True, help="Renew the issuing CA too; the trusted root stays.")
 @click.option("--root", is_flag=True, help="Renew everything; then trust the new root everywhere.")
 @change_options("Change the root, or a sandbox of another file, without asking.")
-def renew(*, authority: bool, root: bool) -> int:
+def renew(*, authority: bool, root: bool) -> None:
     """Renew the leaves now and wait until they are served.
 
     You rarely need this: `sandbox up` renews certificates after two thirds of their lifetime. --authority also replaces
@@ -111,15 +110,15 @@ def renew(*, authority: bool, root: bool) -> int:
             prompts.agree(warning, (), "create a new root?")
 
     renewal = certificates.renew(call.sandbox(), authority=authority, root=root, agree=agree)
-    if renewal.outcome is Outcome.CERT_MANAGER:
+    if renewal is None:
         call.say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
-    elif renewal.outcome is Outcome.WRITTEN:
+        return
+    if not renewal.served:
         call.say("the cluster is not reachable; `sandbox up` puts the new certificates there")
     for name in renewal.leaves:
         click.echo(f"renewed {name}")
     if renewal.replaced_root:
         call.say("the root has changed; trust it with: sandbox certs trust")
-    return 0
 
 
 @certs.command("export")
@@ -163,15 +162,15 @@ certs.add_command(trust)
 certs.add_command(untrust)
 
 
-def _row(entry: Entry, places: Places) -> Certificate:
+def _row(entry: Entry, secrets: Mapping[str, Sequence[str]] | None, stores: Sequence[str]) -> Certificate:
     row = Certificate(
         name=entry.name,
         role=entry.role,
         state=entry.condition.state.value,
         reason=entry.condition.reason,
         file=str(entry.file),
-        secrets=places.secrets(entry),
-        stores=places.stores(entry),
+        secrets=secrets.get(entry.facts.sha256, ()) if secrets is not None and entry.facts else None,
+        stores=stores if entry.role == ROOT else None,
     )
     if (facts := entry.facts) is None:
         return row

@@ -12,12 +12,18 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from sandbox.app.running.pod_accounts import PodAccounts
+from sandbox.app import chosen_spec, context
+from sandbox.app.views.known_sandboxes import require_up
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, change_options, output_option, spec_options
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin
+from sandbox.components.credentials.registry_accounts import resolved
+from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
+from sandbox.engine import Engine
 from sandbox.errors import UsageError
+from sandbox.plan import providers
 
 _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
 
@@ -80,8 +86,11 @@ def add(kind: str, **given: Any) -> None:
     sandbox credentials add acr --registry demo.azurecr.io --from principal.json
     """
     call, entry = begin("stopping"), _entry(kind, given)
-    with _changing(call) as accounts:
-        click.echo(_line(accounts.add(entry)))
+    with _changing(call) as (spec, pods):
+        entry = resolved(entry, context.environ())
+        _require_not_in_spec(spec, entry.secret, "give --secret another name")
+        pods.add(entry)
+        click.echo(_line(_login(spec, pods, entry.secret)))
 
 
 @credentials.command("list")
@@ -96,7 +105,7 @@ def list_() -> None:
     """
     call = begin()
     spec = call.sandbox().spec
-    logins = [login for _, login in sorted(PodAccounts.of(spec).all().items())]
+    logins = [login for _, login in sorted(_pods(spec).logins.read().items())]
     accounts = [
         Account(
             secret=login.secret,
@@ -124,8 +133,9 @@ def remove(secret: str) -> None:
     \b
     sandbox credentials remove dpr-secret
     """
-    with _changing(begin("stopping")) as accounts:
-        accounts.remove(secret)
+    with _changing(begin("stopping")) as (spec, pods):
+        _require_not_in_spec(spec, _login(spec, pods, secret).secret, "remove them there, then `sandbox up`")
+        pods.forget([secret])
         click.echo(f"removed {secret}")
 
 
@@ -141,10 +151,10 @@ def refresh(*, secrets: tuple[str, ...]) -> None:
     \b
     sandbox credentials refresh
     """
-    with _changing(begin("stopping")) as accounts:
-        renewed = accounts.refresh(secrets)
+    with _changing(begin("stopping")) as (spec, pods):
+        renewed = pods.renew([_login(spec, pods, secret) for secret in secrets] or list(pods.logins.read().values()))
         for secret in renewed.done:
-            click.echo(f"renewed {_line(accounts.login(secret))}")
+            click.echo(f"renewed {_line(_login(spec, pods, secret))}")
     first, *others = renewed.failed.values() or (None,)
     for error in others:
         click.echo(error, err=True)
@@ -153,10 +163,31 @@ def refresh(*, secrets: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _changing(call: Call) -> Iterator[PodAccounts]:
+def _changing(call: Call) -> Iterator[tuple[Spec, PodCredentials]]:
     sandbox = call.sandbox()
     with sandbox.alone("credentials"):
-        yield PodAccounts.of(sandbox.spec)
+        yield sandbox.spec, _pods(sandbox.spec)
+
+
+def _pods(spec: Spec) -> PodCredentials:
+    chosen_spec.require_own_cluster(spec, "an account for pods")
+    names = context.home().sandbox(spec.name)
+    require_up(names)
+    engine = Engine.connect()
+    return PodCredentials(engine, providers.nodes(engine, names), names, context.environ())
+
+
+def _login(spec: Spec, pods: PodCredentials, secret: str) -> PodLogin:
+    logins = pods.logins.read()
+    if secret not in logins:
+        fix = f"there are: {', '.join(logins)}" if logins else "sandbox credentials add"
+        raise UsageError(f"{spec.name} has no credentials '{secret}'", fix=fix)
+    return logins[secret]
+
+
+def _require_not_in_spec(spec: Spec, secret: str, fix: str) -> None:
+    if any(entry.secret == secret for entry in spec.credentials):
+        raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix=fix)
 
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:

@@ -40,11 +40,15 @@ def dev(*, once: bool, logs: bool, poll: bool) -> None:
     file = context.meant_file(file, call.name)
     if file and not once:
         files.require_regular(file)  # a pipe can be read once, and would then be an empty spec
+    agreement = prompts.Asking(call.say, yes=bool(call.yes))
+
+    def choose() -> Sandbox:
+        return Sandbox(chosen_spec.choose(file, call.name, may_rename=True), session=call.session, agreement=agreement)
+
     loop = DevLoop(
-        choose=lambda: Sandbox(chosen_spec.choose(file, call.name, may_rename=True), session=call.session),
+        choose=choose,
         file=file,
         report=DevOutput(call.progress),
-        agreement=prompts.Asking(call.say, yes=bool(call.yes)),
         logs=logs,
         watch=FileWatch(polling=poll),
     )

@@ -14,8 +14,7 @@ from sandbox.app.edge.edge_ports import Balanced, PortStatus
 from sandbox.app.edge.edge_state import EdgeState
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
-from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.route_status import ENDS
+from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
 from sandbox.names import EDGE_LEAF
@@ -24,21 +23,10 @@ from sandbox.quantities import count
 COLORS = {"UP": "green", "DOWN": "red"}
 
 
-@dataclass(frozen=True)
-class ListeningPort:
-    address: str
-    port: int
-
-
 @dataclass(frozen=True, kw_only=True)
-class EdgeRoute:
+class EdgeRoute(RouteStatus):
     """A host and its servers; days of the certificate where TLS ends at the edge."""
 
-    host: str
-    sandbox: str
-    mode: str
-    upstreams: Sequence[str]
-    servers: Sequence[Server]
     certificate_days_left: int | None
 
 
@@ -47,7 +35,7 @@ class EdgeStatus:
     """`sandbox edge status`."""
 
     running: bool
-    ports: Sequence[ListeningPort]
+    ports: Sequence[Bind]
     routes: Sequence[EdgeRoute]
     tcp: Sequence[PortStatus]
     tls: Sequence[PortStatus]
@@ -66,16 +54,9 @@ def read() -> tuple[EdgeStatus, EdgeState]:
         )
     status = EdgeStatus(
         running=edge.running,
-        ports=[ListeningPort(bind.address, bind.port) for bind in edge.listens],
+        ports=edge.listens,
         routes=[
-            EdgeRoute(
-                host=route.host,
-                sandbox=route.sandbox,
-                mode=route.mode,
-                upstreams=route.upstreams,
-                servers=route.servers,
-                certificate_days_left=days_left[route.sandbox] if route.mode == ENDS else None,
-            )
+            EdgeRoute(**vars(route), certificate_days_left=days_left[route.sandbox] if route.mode == ENDS else None)
             for route in edge.routes
         ],
         tcp=[port for port in ports if not port.host],
@@ -86,8 +67,7 @@ def read() -> tuple[EdgeStatus, EdgeState]:
 
 
 def lines(status: EdgeStatus) -> Iterator[str]:
-    binds = ", ".join(str(Bind(port.address, port.port)) for port in status.ports)
-    yield f"listens on {binds}" if status.running else NOT_RUNNING
+    yield f"listens on {', '.join(map(str, status.ports))}" if status.running else NOT_RUNNING
     for route in status.routes:
         host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)
         yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.app import chosen_spec, context
-from sandbox.app.agreement import Agreement, OtherOrigin, Tenancy
+from sandbox.app.agreement import Agreement
 from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.cli import output
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import LABEL, Home
+from sandbox.names import Home
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable, State
 from sandbox.system import files
@@ -51,32 +51,13 @@ class Asking(Agreement):
         self._yes = yes
         self._take_over = take_over
 
-    def other_origin(self, other: OtherOrigin) -> bool:
-        if other.is_moved:
-            fix = "add --yes; the answer is kept"
-        elif other.own:
-            fix = f"add --yes to create '{other.own}' next to it"
-        elif other.doing in ("up", "dev"):
-            another = f"create another one from this spec: sandbox {other.doing} ANOTHER-NAME"
-            fix = f"add --yes to replace it; or {another}; or run: sandbox down {other.name}"
-        else:
-            fix = "add --yes if you mean that sandbox; else set another `name` in this spec"
-        self._allow(other.error(fix))
-        return True
-
-    def lost(self, refusal: UsageError) -> None:
-        self._allow(refusal)
-
-    def fetch_tools(self, refusal: SandboxError) -> bool:
-        self._allow(refusal)
-        return True
-
-    def _allow(self, refusal: SandboxError) -> None:
-        """Ask, unless `yes`; without a terminal `refusal` is the error."""
-        if not self._yes:
-            if not output.has_terminal():
-                raise refusal
+    def allow(self, refusal: SandboxError) -> bool:
+        is_agreed = self._take_over if refusal.id == "not-ours" else self._yes
+        if not is_agreed and not output.has_terminal():
+            raise refusal
+        if not is_agreed:
             agree(refusal.brief, refusal.details.splitlines())
+        return True
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer a cluster that the user made by hand, and keep a yes in a new sandbox.yaml."""
@@ -111,24 +92,6 @@ class Asking(Agreement):
                 return named
         return {*named, *(step.name for step, _ in stale)}
 
-    def tenancy(self, wanted: Tenancy) -> None:
-        """Ask, unless `yes`; before another person's sandbox is taken over, unless `take_over`."""
-        if wanted.maker and self._take_over:
-            self._say(f"taking over '{wanted.name}' in {wanted.namespace} of {wanted.context} from {wanted.maker}")
-            return
-        if wanted.maker and not output.has_terminal():
-            raise wanted.taken()
-        if self._yes and not wanted.maker:
-            return
-        new = f"taken over from {wanted.maker}" if wanted.maker else "created"
-        shown = (
-            f"context    {wanted.context} ({wanted.server})",
-            f"namespace  {wanted.namespace}: {wanted.why}",
-            f"what       objects labelled {LABEL}={wanted.name} in that namespace, and no others; the namespace itself "
-            "if it does not exist; `sandbox down` removes all of it",
-        )
-        agree(f"'{wanted.name}' would be {new} in an existing cluster", shown)
-
 
 class Telling(Agreement):
     """For `up --plan`: prints what `up` would ask, and goes on."""
@@ -136,24 +99,14 @@ class Telling(Agreement):
     def __init__(self, say: Say) -> None:
         self._say = say
 
-    def other_origin(self, other: OtherOrigin) -> bool:
-        self._say(f"{other.brief}: {other.before}; `up` asks, or takes --yes")
+    def allow(self, refusal: SandboxError) -> bool:
+        self._say(f"{refusal.brief}: {refusal.details.splitlines()[0]}; `up` asks, or takes --yes")
         return False
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         if cluster := _offered(spec, home, engine, self._say):
             _tell_how(spec, cluster, self._say)
         return None
-
-    def fetch_tools(self, refusal: SandboxError) -> bool:
-        self._say(f"{refusal.brief}; `up` offers to fetch it")
-        return False
-
-    def lost(self, refusal: UsageError) -> None:
-        self._say(f"{refusal.brief}; `up` asks, or takes --yes")
-
-    def tenancy(self, wanted: Tenancy) -> None:
-        return
 
 
 def trusts(project: Fetched, home: Home, *, trusted: bool, ask: bool) -> bool:

@@ -35,7 +35,7 @@ def welcome(spec: ResolvedSpec, call: Call) -> None:
     result = Up(
         name=spec.name,
         urls=[url for host in sandbox.hosts for url in sandbox.urls(host)],
-        network_urls=sandbox.exposure.urls,
+        network_urls=sandbox.network.urls,
         registry=sandbox.registry,
         context=sandbox.context,
         kubeconfig=str(sandbox.kubeconfig),
@@ -60,8 +60,7 @@ def _lines(spec: ResolvedSpec, sandbox: Addresses) -> Iterator[str]:
         yield f"try         curl --cacert {root}{way} {sandbox.urls(host)[0]}"
     for note in sandbox.notes:
         yield f"{click.style('note', fg='yellow')}        {note}"
-    exposure = sandbox.exposure
-    if exposure.access.open:
-        yield f"{click.style('network', fg='yellow')}     {exposure.warning}"
-        for url in exposure.urls:
+    if sandbox.network.open:
+        yield f"{click.style('network', fg='yellow')}     {sandbox.network.warning}"
+        for url in sandbox.network.urls:
             yield f"            {url}"

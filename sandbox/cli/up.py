@@ -126,14 +126,15 @@ def up(
         chosen = chosen_spec.choose(file, call.name, ports, project=project, may_rename=True)
         if project is None:
             prompts.confirm_new(file, call.name, call.say, ask=not (call.yes or only_plan))
-        sandbox = Sandbox(chosen, session=call.session)
+        asking = prompts.Asking(call.say, yes=bool(call.yes), take_over=take_over)
+        agreement = prompts.Telling(call.say) if only_plan else asking
+        sandbox = Sandbox(chosen, session=call.session, agreement=agreement)
         if file is None and call.name:
             sandbox.note_origin()
         if only_plan:
-            found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(call.say))
+            found = sandbox.plan(recreate=recreate)
             return 1 if _show(call, sandbox.name, found, recreate) and check else 0
-        agreement = prompts.Asking(call.say, yes=bool(call.yes), take_over=take_over)
-        sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
+        sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT)
     welcome(sandbox.resolved, call)
     return 0
 

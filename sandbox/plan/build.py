@@ -9,12 +9,13 @@ from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.network.step import NetworkStep
+from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.workloads.step import WorkloadsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
-from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps, ingress_steps, registry_steps
+from sandbox.plan import certificates_steps, cluster_steps, edge_steps, registry_steps
 from sandbox.plan.providers import provider
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import ClusterSite
@@ -81,16 +82,16 @@ def build(
         certificates_steps.trust(site),
         *registry_steps.behind_ingress(site),
         *([registry_steps.push_of(site, spec.push)] if spec.push else []),
-        registry_steps.wiring(site.engine, site.nodes, site.names, site.spec.registry),
+        WiringStep(engine, site.nodes, names, spec.registry),
         *registry_steps.accounts(site),
-        addons_steps.addons(site),
+        cluster_steps.addons(site),
         *certificates_steps.secrets(site),
-        *addons_steps.disused(site),
-        *ingress_steps.controller(site),
-        *addons_steps.of_minikube(site),
+        *cluster_steps.disused_addons(site),
+        *edge_steps.ingress(site),
+        *cluster_steps.addons_of_minikube(site),
         *cluster_steps.brought(site),
-        addons_steps.load_balancers(site),
-        *ingress_steps.proof(site),
+        cluster_steps.load_balancers(site),
+        *edge_steps.ingress_proof(site),
         *edge_steps.served_ports(site),
     ]
     return checked(steps)

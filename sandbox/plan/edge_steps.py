@@ -1,4 +1,4 @@
-"""What connects this machine's ports with a sandbox's ingress and Services."""
+"""The ingress of a sandbox, and what connects this machine's ports with it and with Services."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.route import INGRESS, Forward, Host, Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep, PortsStep
+from sandbox.components.ingress import deep_hosts
+from sandbox.components.ingress.deep_hosts import DeepHosts
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.ingress.page import Page, PageStep
+from sandbox.components.ingress.steps import IngressStep, NoIngressStep
+from sandbox.components.ingress.traefik import Traefik, page
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind
-from sandbox.names import EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
+from sandbox.plan import certificates_steps, cluster_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 from sandbox.system.process import which
@@ -125,3 +134,68 @@ def with_added(site: ClusterSite, *, aliases: tuple[str, ...] = ()) -> Route:
 def kubectl(store: Store) -> Path:
     """Return the kubectl on the PATH, else the bundle's program for all of Kubernetes."""
     return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")
+
+
+def ingress(site: ClusterSite) -> list[Step]:
+    spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
+    if spec.ingress.controller == "none":
+        return [NoIngressStep(site.names)]
+    traefik = Traefik(
+        image=images["traefik"],
+        busybox=images["busybox"],
+        page=_page(site),
+        domain_secret=None if spec.certs.default else DOMAIN_TLS,
+        gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
+        classes=spec.ingress.classes,
+        only_node=site.nodes.control_plane if supports.api_on_nodes and spec.cluster.nodes.total == 1 else "",
+    )
+    return [
+        IngressStep(
+            engine=site.engine,
+            network=site.nodes.network,
+            names=site.names,
+            controller=traefik,
+            requires=(certificates_steps.default(spec),),
+            # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
+            after=("node-images", "minikube-disused"),
+            grows=spec.cluster.nodes.total > 1,
+        )
+    ]
+
+
+def ingress_proof(site: ClusterSite) -> list[Step]:
+    spec, names = site.spec, site.names
+    if spec.ingress.controller == "none":
+        return []
+    brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
+    provided = certificates_steps.provided(spec)
+    issued = certificates_steps.issued(spec)
+    deep = None
+    if deep_hosts.are_certified(spec):
+        secret = next(each for each in issued if each.secret == DOMAIN_TLS)
+        deep = DeepHosts(keystore=site.keystore, domain=spec.domain, secret=secret, routes=spec.ingress.gateway_api)
+    https = HttpsStep(
+        names=names,
+        domain=spec.domain,
+        binds=site.binds,
+        secret=DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS,
+        requires=("edge", "ingress", *brought),
+        root=provided.cert if provided else None,
+        ways=spec.cluster.nodes.total,
+        secrets=issued,
+        deep=deep,
+    )
+    return [PageStep(_page(site), lambda: Cluster(names.kubeconfig)), https]
+
+
+def _page(site: ClusterSite) -> Page:
+    return page(site.spec.name, port=site.spec.edge.ports[0], elsewhere=with_added(site).leaving)
+
+
+def _gateway_files(site: ClusterSite) -> Path:
+    if site.own.source == "upstream":
+        return site.home.manifests
+    store, recipe = site.store, recipes()["gateway-api"]
+    if not store.has(recipe):
+        raise SandboxError("the bundle lacks the Gateway API", fix="sandbox bundle build", id="no-bundle")
+    return store.files(recipe)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.app import machine_plan
-from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
 from sandbox.app.dev.changed_files import DevWork, Project
 from sandbox.app.dev.dev_report import DevReport
@@ -40,7 +39,6 @@ class DevLoop:
     choose: Callable[[], Sandbox]
     file: Path | None
     report: DevReport
-    agreement: Agreement
     logs: bool = True
     watch: FileWatch = field(default_factory=FileWatch)
     _project: Project = field(default_factory=Project)
@@ -49,7 +47,7 @@ class DevLoop:
 
     def once(self) -> Sandbox:
         sandbox = self.choose()
-        sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
+        sandbox.up(spared=BROUGHT, keep=True)
         return sandbox
 
     def run(self, on_up: Callable[[Sandbox], None]) -> None:
@@ -120,7 +118,7 @@ class DevLoop:
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
         self.watch.begin(self._project.roots)
         try:
-            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=self._prepared)
+            sandbox.up(spared=BROUGHT, keep=True, prepared=self._prepared)
             self._left = DevWork()
             self._rounds = self._read(sandbox)
             if self._rounds.are_charts_behind:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import enum
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,38 +28,21 @@ from sandbox.truststore import stores
 TIMEOUT = 3.0
 
 
-@dataclass(frozen=True)
-class Places:
-    """`by_fingerprint` maps a SHA-256 fingerprint to Secrets (namespace/name), None when the cluster did not answer."""
-
-    by_fingerprint: Mapping[str, tuple[str, ...]] | None
-    trusting: tuple[str, ...]
-
-    @property
-    def reachable(self) -> bool:
-        return self.by_fingerprint is not None
-
-    def secrets(self, entry: Entry) -> tuple[str, ...] | None:
-        """Return the Secrets whose certificate is exactly this one; None when that is not known."""
-        if self.by_fingerprint is None or entry.facts is None:
-            return None
-        return self.by_fingerprint.get(entry.facts.sha256, ())
-
-    def stores(self, entry: Entry) -> tuple[str, ...] | None:
-        return self.trusting if entry.role == ROOT else None
-
-
-def find_places(names: Names, entries: Sequence[Entry]) -> Places:
-    """Ask the sandbox's cluster, for three seconds at most, and this machine's trust stores."""
+def secrets_with(names: Names) -> Mapping[str, tuple[str, ...]] | None:
+    """Return the Secrets (NAMESPACE/NAME) by their certificate's SHA-256; None if the cluster does not answer."""
     pool = ThreadPoolExecutor(1)
     try:
-        secrets = pool.submit(_secrets, names.kubeconfig).result(TIMEOUT)
+        return pool.submit(_secrets, names.kubeconfig).result(TIMEOUT)
     except (SandboxError, TimeoutError):
-        secrets = None
+        return None
     finally:
         pool.shutdown(wait=False)
+
+
+def stores_with(names: Names, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the trust stores of this machine that have the sandbox's root."""
     roots = [entry.file.read_bytes() for entry in entries if entry.role == ROOT and entry.facts is not None]
-    return Places(secrets, tuple(store for root in roots for store in stores.installed(root, names.home.trust)))
+    return tuple(store for root in roots for store in stores.installed(root, names.home.trust))
 
 
 def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
@@ -76,25 +58,20 @@ def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
     return secrets
 
 
-class Outcome(enum.Enum):
-    """How a renewal ended: SERVED, or WRITTEN alone since the cluster cannot be reached; or nothing was changed."""
-
-    SERVED = enum.auto()
-    WRITTEN = enum.auto()
-    CERT_MANAGER = enum.auto()
-
-
 @dataclass(frozen=True)
 class Renewal:
-    """What was renewed: the leaves by name, and whether the root is another now."""
+    """What was renewed: the leaves by name, and whether the root is another now.
 
-    outcome: Outcome
-    leaves: Collection[str] = ()
-    replaced_root: bool = False
+    `served` is false if the cluster cannot be reached: then only the files are renewed.
+    """
+
+    leaves: Collection[str]
+    replaced_root: bool
+    served: bool
 
 
-def renew(sandbox: Sandbox, *, authority: bool, root: bool, agree: Callable[[], object]) -> Renewal:
-    """Renew the leaves, and with `authority` or `root` what is above them too.
+def renew(sandbox: Sandbox, *, authority: bool, root: bool, agree: Callable[[], object]) -> Renewal | None:
+    """Renew the leaves, and with `authority` or `root` what is above them too; None if cert-manager renews them.
 
     `agree` is called before a root that there is changes, and raises for a no. Raises SandboxError.
     """
@@ -105,7 +82,7 @@ def renew(sandbox: Sandbox, *, authority: bool, root: bool, agree: Callable[[], 
         made = next(step for step in steps if isinstance(step, AuthorityStep))
         now = datetime.now(UTC)
         if not (made.leaves or authority or root):
-            return Renewal(Outcome.CERT_MANAGER)
+            return None
         replaces = made.keystore.replaces_root(made.domains, now=now, authority=authority, root=root)
         if replaces and made.keystore.root.has_cert:
             agree()
@@ -114,10 +91,10 @@ def renew(sandbox: Sandbox, *, authority: bool, root: bool, agree: Callable[[], 
         if made.unvouched and replaces:
             steps, _, _ = machine_plan.steps(spec)  # there is more that the new root vouches for
         if trouble_of(sandbox.names.kubeconfig) is not None:
-            return Renewal(Outcome.WRITTEN, tuple(made.leaves), replaces)
+            return Renewal(tuple(made.leaves), replaces, served=False)
         renewed = [step for step in steps if made.name in (step.name, *step.requires)]
         lifecycle.up(renewed, sandbox.session.report, keep=True)
         for step in steps:
             if isinstance(step, HttpsStep):
                 step.renew(sandbox.session.say)
-    return Renewal(Outcome.SERVED, tuple(made.leaves), replaces)
+    return Renewal(tuple(made.leaves), replaces, served=True)

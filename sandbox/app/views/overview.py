@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import lan_access, routes
-from sandbox.components.edge.lan_access import Access, access, warning
+from sandbox.components.edge.lan_access import access, warning
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress import served_hosts, unserved
 from sandbox.components.ingress.served_hosts import hosts_of_secrets
@@ -25,11 +26,12 @@ from sandbox.plan import saved_spec
 
 
 @dataclass(frozen=True)
-class Exposure:
-    """Who besides this machine reaches a sandbox; `urls` are the addresses for others, `warning` may be empty."""
+class Network:
+    """Who else than this machine reaches the sandbox; `warning` is a sentence, or empty."""
 
-    access: Access
-    urls: tuple[str, ...]
+    open: bool
+    urls: Sequence[str]
+    without_certificate: Sequence[str]
     warning: str
 
 
@@ -43,7 +45,7 @@ class Addresses:
 
     hosts: tuple[str, ...]
     ports: tuple[int, ...]
-    exposure: Exposure
+    network: Network
     registry: str
     context: str | None
     kubeconfig: Path
@@ -67,10 +69,10 @@ class AnsweredHosts:
     others: tuple[str, ...] = ()
 
 
-def exposure(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Exposure:
+def network(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Network:
     lan = access(spec, Keystore(context.home().sandbox(spec.name).keys))
     outside = tuple(lan.urls(spec, hosts)) if lan.open else ()
-    return Exposure(lan, outside, warning(lan, spec) if lan.open else "")
+    return Network(lan.open, outside, lan.unvouched, warning(lan, spec) if lan.open else "")
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:
@@ -83,7 +85,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     return Addresses(
         hosts=hosts,
         ports=spec.edge.ports if spec.takes_https_ports else (443,),
-        exposure=exposure(spec, hosts),
+        network=network(spec, hosts),
         registry=spec.registry.address,
         context=names.cluster if merged else None,
         kubeconfig=names.kubeconfig,

@@ -11,7 +11,7 @@ from sandbox.app.edge import edge_ports
 from sandbox.app.edge.edge_ports import Reached
 from sandbox.app.machine_plan import keeping
 from sandbox.app.session import wake_paused
-from sandbox.app.views.overview import exposure
+from sandbox.app.views.overview import Network, network
 from sandbox.engine import Engine
 
 
@@ -23,16 +23,6 @@ class StepState:
     title: str
     state: str
     detail: str
-
-
-@dataclass(frozen=True)
-class Network:
-    """Who else than this machine reaches the sandbox; `warning` is a sentence, or empty."""
-
-    open: bool
-    urls: Sequence[str]
-    without_certificate: Sequence[str]
-    warning: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,5 @@ def read(sandbox: Sandbox) -> SandboxStatus:
         steps = [StepState(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
         runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
         services = edge_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
-        exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",))
-    network = Network(exposed.access.open, exposed.urls, exposed.access.unvouched, exposed.warning)
-    return SandboxStatus(sandbox.name, steps, network, services)
+        reachable = network(sandbox.resolved, (f"*.{sandbox.domain}",))
+    return SandboxStatus(sandbox.name, steps, reachable, services)

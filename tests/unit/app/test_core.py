@@ -13,17 +13,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from click.testing import CliRunner
 
-import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, requirements
-from sandbox.app.agreement import Agreement, Tenancy, agree_on_origin, replaced
+from sandbox.app.agreement import Agreement, agree_on_origin, replaced
 from sandbox.app.edge import ports
 from sandbox.app.running import snapshots
 from sandbox.app.session import Session, wake_paused
-from sandbox.cli.down import down
 from sandbox.cli.prompts import Asking
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.cluster.kind import provider as kind_provider
@@ -31,8 +28,6 @@ from sandbox.components.cluster.steps import ClusterStep
 from sandbox.config.schema import Registry, ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
-from sandbox.engine.labelled import NameTaken
-from sandbox.errors import UsageError
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.used_engine import UsedEngine
@@ -40,7 +35,6 @@ from sandbox.provider import Standing
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.step import State, Status
-from tests.support import in_process
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
 from tests.support.http_server import Handler, answering
 from tests.support.tls import NOW, TlsServer, make_pki, presenting
@@ -113,18 +107,9 @@ def test_a_part_that_need_not_be_recreated_is_named(there: set[str]) -> None:
     assert heard == ["Cluster stays: the spec needs no other; to make one: sandbox down x, then up"]
 
 
-def _down_by_command() -> None:
-    ran = CliRunner().invoke(down, ["x"], obj=False, standalone_mode=False)
-    assert ran.exception is None, ran.exception
-
-
-@pytest.mark.parametrize(
-    "act",
-    [lambda: Sandbox(Spec(name="x")).up(), lambda: Sandbox(Spec(name="x")).down(), _down_by_command],
-    ids=["Sandbox.up", "Sandbox.down", "sandbox down"],
-)
+@pytest.mark.parametrize("act", [Sandbox.up, Sandbox.down])
 def test_killed_snapshot_restore_is_finished_before_any_change(
-    there: set[str], monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
+    there: set[str], monkeypatch: pytest.MonkeyPatch, act: Callable[[Sandbox], object]
 ) -> None:
     there.add("cluster")
     noted = Store(world.home().snapshots).restoring("x")
@@ -136,9 +121,8 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
         parts_at_recovery.append(set(there))
         shutil.rmtree(noted)
 
-    in_process.quiet(monkeypatch)
     monkeypatch.setattr(Restoring, "recover", recover)
-    act()
+    act(Sandbox(Spec(name="x")))
     assert parts_at_recovery == [{"cluster"}] != [there]
     assert not noted.exists()
 
@@ -195,18 +179,7 @@ class Echo(Handler):
         self.reply(200, f"{self.headers['Host']} {self.path}".encode())
 
 
-@pytest.mark.parametrize(
-    ("path", "asked"),
-    [
-        ("/a/b?c=1", "/a/b?c=1"),
-        ("", "/"),
-        ("?c=1", "/?c=1"),
-        ("/ä b?c=ä%20b", "/%C3%A4%20b?c=%C3%A4%20b"),
-        ("/a#part", "/a"),
-        ("/a;b=1,2/@c", "/a;b=1,2/@c"),
-    ],
-)
-def test_page_is_requested_whatever_names_mean_on_this_machine(path: str, asked: str, tmp_path: Path) -> None:
+def test_page_is_requested_whatever_names_mean_on_this_machine(tmp_path: Path) -> None:
     pki = make_pki("x.sandbox.localhost")
     context = presenting(make_leaf(pki.issuing, ("hello.x.sandbox.localhost",), now=NOW), tmp_path)
     with answering(Echo, context) as server:
@@ -214,9 +187,17 @@ def test_page_is_requested_whatever_names_mean_on_this_machine(path: str, asked:
         sandbox._resolved = ResolvedSpec.of(sandbox.spec, registry=5005, https=(server.server_port,))
         sandbox.root_certificate.parent.mkdir(parents=True)
         sandbox.root_certificate.write_bytes(pki.root.cert_pem)
-        reply = sandbox.get("hello", path)
         host = f"hello.x.sandbox.localhost:{server.server_port}"
-        assert (reply.status, reply.read().decode()) == (200, f"{host} {asked}")
+        for path, requested in {
+            "/a/b?c=1": "/a/b?c=1",
+            "": "/",
+            "?c=1": "/?c=1",
+            "/ä b?c=ä%20b": "/%C3%A4%20b?c=%C3%A4%20b",
+            "/a#part": "/a",
+            "/a;b=1,2/@c": "/a;b=1,2/@c",
+        }.items():
+            response = sandbox.get("hello", path)
+            assert (response.status, response.read().decode()) == (200, f"{host} {requested}")
         with pytest.raises(ssl.SSLCertVerificationError):
             sandbox.get("hello", context=ssl.create_default_context())
 
@@ -243,6 +224,9 @@ def test_second_command_on_a_sandbox_waits_and_names_the_first(there: set[str]) 
 
 
 def test_the_spec_may_be_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "My Shop").mkdir()
+    (tmp_path / "My Shop" / "sandbox.yaml").touch()
+    assert Sandbox(tmp_path / "My Shop").name == "my-shop"
     (tmp_path / "sandbox.yaml").write_text("name: mine\n")
     assert Sandbox(tmp_path).name == Sandbox(str(tmp_path / "sandbox.yaml")).name == "mine"
     assert Sandbox().name == "sandbox"
@@ -252,12 +236,6 @@ def test_the_spec_may_be_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.
         Sandbox(tmp_path / "none.yaml")
 
 
-def test_a_name_that_is_not_there_is_an_error_like_any_other() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        sandbox.Nothing  # noqa: B018
-    assert set(sandbox.__all__) <= {*dir(sandbox), "Part", "Sandbox", "SandboxError", "Spec"}
-
-
 def test_import_of_package_and_plugin_loads_nothing_heavy() -> None:
     code = "import sys, sandbox, sandbox.app.pytest_plugin; print(*(m for m in sys.modules if m.startswith('sandbox')))"
     heavy = "; assert not {'pydantic', 'docker', 'kubernetes', 'cryptography', 'yaml'} & set(sys.modules)"
@@ -265,44 +243,42 @@ def test_import_of_package_and_plugin_loads_nothing_heavy() -> None:
     assert done.stdout.split() == ["sandbox", "sandbox.app", "sandbox.app.pytest_plugin"]
 
 
-SUITE = """
-import pytest
-from sandbox.app import core as module
+def suite(folder: Path, *options: str, ini: str = "", conftest: str = "") -> str:
+    """Run two tests that use the fixture; return what pytest prints."""
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+    (folder / "test_it.py").write_text("def test_1(sandbox): assert sandbox\ndef test_2(sandbox): assert sandbox\n")
+    argv = [sys.executable, "-m", "pytest", "-s", "-q", "-rN", *options]
+    return subprocess.run(argv, capture_output=True, text=True, cwd=folder, check=False).stdout
+
+
+SANDBOX = """
+from sandbox.app import core
 
 class Sandbox:
     def __init__(self, spec, *, keep):
-        self.name, self.keep = getattr(spec, "domain", spec), keep
+        print("MADE", spec, keep)
 
     def __enter__(self):
-        print("UP", self.name, self.keep)
         return self
 
     def __exit__(self, *_):
-        print("DOWN")
+        pass
 
-module.Sandbox = Sandbox
+core.Sandbox = Sandbox
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "settings", "said"),
-    [
-        (("--keep-sandbox",), "", "UP sandbox.sandbox.localhost True"),
-        ((), "sandbox_spec = k8s/sandbox.yaml", "UP {root}/k8s/sandbox.yaml False"),
-    ],
-)
-def test_the_fixture_gives_one_sandbox_for_all_tests(
-    tmp_path: Path, options: tuple[str, ...], settings: str, said: str
-) -> None:
-    (tmp_path / "conftest.py").write_text(SUITE)
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{settings}\n")
-    (tmp_path / "test_it.py").write_text("def test_1(sandbox): assert sandbox\ndef test_2(sandbox): assert sandbox\n")
-    words = [sys.executable, "-m", "pytest", "-s", "-q", *options]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("UP") == 1
-    assert said.format(root=tmp_path) in done.stdout
-    assert "2 passed" in done.stdout
+def test_fixture_gives_one_sandbox_to_all_tests(tmp_path: Path) -> None:
+    printed = suite(tmp_path, "--keep-sandbox", ini="sandbox_spec = k8s/sandbox.yaml", conftest=SANDBOX)
+    assert printed.count("MADE") == 1 and f"MADE {tmp_path}/k8s/sandbox.yaml True" in printed
+    assert "2 passed" in printed
+
+
+def test_fixture_shows_what_failed_with_its_fix(tmp_path: Path) -> None:
+    printed = suite(tmp_path, ini="sandbox_spec = nosuch.yaml")
+    assert printed.count(f"{tmp_path}/nosuch.yaml: no such file\nfix: `sandbox init` writes one") == 2
+    assert "During handling" not in printed and "loader.py" not in printed and "2 errors" in printed
 
 
 @pytest.mark.security(17)
@@ -340,14 +316,6 @@ def test_spec_that_a_program_made_is_checked_like_a_file(wrong: dict[str, Any], 
     with pytest.raises(ValueError, match=r"lower-case letters|one of the edge's ports"):
         Sandbox(Spec(**wrong)).up()
     assert there == set()
-
-
-def test_nameless_file_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "My Shop").mkdir()
-    (tmp_path / "My Shop" / "sandbox.yaml").touch()
-    assert Sandbox(tmp_path / "My Shop").name == "my-shop"
-    monkeypatch.chdir(tmp_path)
-    assert Sandbox().name == "sandbox", "without any file"
 
 
 class Placed(FakeEngine):
@@ -417,29 +385,3 @@ def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None],
     sandbox = Sandbox(Spec(name="x"))
     sandbox.up()
     assert UsedEngine.read(sandbox.names) == UsedEngine.of(engine)
-
-
-def test_the_fixture_shows_what_failed_with_its_fix(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\nsandbox_spec = nosuch.yaml\n")
-    (tmp_path / "test_it.py").write_text("def test_1(sandbox): pass\ndef test_2(sandbox): pass\n")
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rN"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout.count(f"{tmp_path}/nosuch.yaml: no such file\nfix: `sandbox init` writes one") == 2
-    assert "During handling" not in done.stdout and "loader.py" not in done.stdout and "2 errors" in done.stdout
-
-
-def test_purge_of_another_users_sandbox_promises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-
-    def refused(*_: Any, **__: Any) -> Any:
-        raise NameTaken("the name demo is taken by a sandbox of user ann")
-
-    monkeypatch.setattr(machine_plan, "steps", refused)
-    with pytest.raises(NameTaken):
-        Sandbox(Spec(name="demo"), session=Session(say=said.append)).down(purge=True)
-    assert said == []
-
-
-def test_namespace_of_a_cluster_is_taken_by_users_only() -> None:
-    with pytest.raises(UsageError, match="no user has agreed yet to a sandbox in mine of team") as caught:
-        Agreement().tenancy(Tenancy("demo", "team", "https://team.example", "mine", None))
-    assert (caught.value.id, caught.value.details) == ("consent", "nothing of this sandbox is there yet")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.downloads
 
 
 class Agreeing(Agreement):
-    def fetch_tools(self, refusal: SandboxError) -> bool:
+    def allow(self, refusal: SandboxError) -> bool:
         return True
 
 

@@ -164,25 +164,6 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
     assert world.done == ["paused", "resumed"]
 
 
-def test_killed_pause_is_undone_by_the_next_command(
-    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trusted: list[bool] = []
-
-    def killed_after(use: Use, *, healthy: bool) -> None:
-        trusted.append(healthy)
-        if healthy:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    monkeypatch.setattr(Use, "trust_servers", killed_after)
-    world.totals = iter([3])
-    with pytest.raises(KeyboardInterrupt):
-        pausing.pause(engine, world.names)
-    with Session().alone("demo", "up"):
-        assert trusted == [True, False]
-
-
 def test_a_sandbox_that_does_not_run_is_not_paused(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,11 +177,6 @@ def test_a_sandbox_that_does_not_run_is_not_paused(
     world.names.folder.rmdir()
     assert not pausing.pause(engine, world.names)
     assert not world.names.folder.exists()
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("30m", 1800.0), ("2h", 7200.0), (None, None)])
-def test_pause_after_is_minutes_or_hours(text: str | None, seconds: float | None) -> None:
-    assert Spec(name="demo", pause_after=text).pause_seconds == seconds
 
 
 def test_nodes_are_stopped_in_order_and_paused(

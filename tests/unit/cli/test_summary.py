@@ -26,7 +26,7 @@ def _welcome(
     found = SimpleNamespace(
         hosts=(host,),
         ports=ports,
-        exposure=SimpleNamespace(access=SimpleNamespace(open=False), urls=()),
+        network=SimpleNamespace(open=False, urls=()),
         kubeconfig=Path("/kubeconfig"),
         registry="localhost:5001",
         context="sandbox-demo",

@@ -37,7 +37,7 @@ from sandbox.components.registry.node_config_step import TlsRegistryStep, Wiring
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec
-from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.images.push_step import PushStep
 from sandbox.names import (
     DEFAULT_TLS,
@@ -129,30 +129,9 @@ def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, p
         assert step.with_account is (not is_fetched or proxy != "auto")
 
 
-@pytest.mark.parametrize(
-    ("options", "is_waited_for"),
-    [
-        ({"networking": {"kubeProxyMode": "iptables"}}, False),
-        ({"networking": {"kubeProxyMode": "nftables"}}, True),
-        ({"kubeadmConfigPatches": ("kind: KubeletConfiguration\nmaxPods: 50\n",)}, False),
-        ({"kubeadmConfigPatches": ("kind: KubeProxyConfiguration\nmode: ipvs\n",)}, True),
-        (
-            {
-                "kubeadmConfigPatchesJSON6902": (
-                    {
-                        "group": "kubeproxy.config.k8s.io",
-                        "version": "v1alpha1",
-                        "kind": "KubeProxyConfiguration",
-                        "patch": "[{op: replace, path: /mode, value: ipvs}]",
-                    },
-                )
-            },
-            True,
-        ),
-    ],
-)
-def test_kube_proxy_is_waited_for_only_as_configured(place: Home, options: dict[str, Any], is_waited_for: bool) -> None:
-    steps = build(Spec.model_validate({"cluster": {"kind": options}}), place)
+@pytest.mark.parametrize(("mode", "is_waited_for"), [("iptables", False), ("nftables", True)])
+def test_kube_proxy_is_waited_for_only_as_configured(place: Home, mode: str, is_waited_for: bool) -> None:
+    steps = build(Spec.model_validate({"cluster": {"kind": {"networking": {"kubeProxyMode": mode}}}}), place)
     assert ("kube-proxy" in steps, "kube-proxy" in needed(steps["apply"], steps)) == (is_waited_for, is_waited_for)
 
 
@@ -251,13 +230,6 @@ def test_edge_may_reach_the_cluster_by_its_api_server(place: Home) -> None:
     assert (step.name, step.route.listen) == ("edge", (("127.0.0.1", 9443),))
     (ingress,) = step.route.forwards
     assert (ingress.name, ingress.kubeconfig) == ("ingress", str(place.sandbox("far").kubeconfig))
-
-
-@pytest.mark.parametrize("damaged", ["images.yaml", "images.lock.yaml"])
-def test_list_of_images_that_is_damaged_makes_no_plan(place: Home, images: Path, damaged: str) -> None:
-    (images.parent / damaged).write_text("images: 3\n")
-    with pytest.raises(BadFile, match=damaged):
-        build(Spec().model_copy(update={"push": images}), place)
 
 
 @pytest.mark.parametrize(("control_planes", "image"), [(1, ""), (3, UPSTREAM["balancer"])])
@@ -412,16 +384,6 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     assert "node-images" not in build(Spec(), place, own, engine)
 
 
-def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:
-    upstream = made_by_kind(build(Spec(), place))
-    ours = made_by_kind(build(Spec(), place, bundle()))
-    assert (upstream.tags, upstream.image) == (None, UPSTREAM["node"])
-    assert ours.image == recipes()["node"].reference
-    assert one(ClusterStep, build(Spec(), place, bundle())).version == recipes()["node"].version
-    assert ours.tags is not None
-    assert ours.tags.etcd == f"{recipes()['etcd'].version}-0"
-
-
 def test_two_sandboxes_have_no_name_in_common(place: Home) -> None:
     derived = [name for name, value in vars(Names).items() if isinstance(value, property)]
     assert len(derived) > 5
@@ -430,22 +392,24 @@ def test_two_sandboxes_have_no_name_in_common(place: Home) -> None:
 
 
 @pytest.mark.fault(42)
-@pytest.mark.parametrize("broken", ["push", "apply"])
-def test_invalid_manifest_is_reported_before_anything_is_created(place: Home, tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize("broken", ["images.yaml", "images.lock.yaml", "objects.yaml"])
+def test_invalid_manifest_is_reported_before_anything_is_created(
+    place: Home, images: Path, objects: Path, broken: str
+) -> None:
     """A mistake in one of your manifests → named before anything is made."""
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("kind: [\n")
+    (images.parent / broken).write_text("kind: [\n")
     engine = FakeEngine()
-    with pytest.raises(UsageError, match=r"wrong\.yaml"):
-        build(Spec().model_copy(update={broken: wrong if broken == "push" else (wrong,)}), place, engine=engine)
+    with pytest.raises(UsageError, match=broken):
+        build(Spec().model_copy(update={"push": images, "apply": (objects,)}), place, engine=engine)
     assert not place.state.exists()
     assert engine.networks == {}
 
 
-def test_without_kind_there_is_no_plan(place: Home, kind: Path) -> None:
-    kind.unlink()
-    with pytest.raises(MissingTool, match="kind is not installed"):
-        build(Spec(), place)
+def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:
+    upstream, ours = made_by_kind(build(Spec(), place)), made_by_kind(build(Spec(), place, bundle()))
+    assert (upstream.tags, upstream.image) == (None, UPSTREAM["node"])
+    assert ours.image == recipes()["node"].reference
+    assert ours.tags and ours.tags.etcd == f"{recipes()['etcd'].version}-0"
 
 
 def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, purge: bool = False) -> list[Step]:
@@ -474,19 +438,6 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
     assert engine.volumes.keys() == {"sandbox-a-registry"}
     assert [path.name for path in (place.state / "certificates").iterdir()] == ["a"]
     assert {UPSTREAM["node"], UPSTREAM["registry"]} <= engine.images.keys()
-
-
-def test_sandbox_that_fails_to_come_up_leaves_the_other(place: Home, registry: Simulator) -> None:
-    engine = FakeEngine()
-    engine.upstream = set(UPSTREAM.values())
-    lifecycle.up(part(engine, place, "a", registry), Silent())
-    with Simulator() as second:
-        engine.busy.add(urlsplit(second.url).port or 0)
-        with pytest.raises(SandboxError, match="sandbox-edge failed"):
-            lifecycle.up(part(engine, place, "b", second), Silent())
-    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
-    assert engine.networks.keys() == {EDGE, "sandbox.a"}
-    assert not lifecycle.up(part(engine, place, "a", registry), Silent())
 
 
 def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> None:

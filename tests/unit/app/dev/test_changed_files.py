@@ -122,18 +122,6 @@ def test_work_that_failed_is_done_together_with_the_next() -> None:
     assert built.plus(work("web/site/c")).copied == ()
 
 
-def test_the_roots_are_what_the_project_is_made_of() -> None:
-    assert [str(path.relative_to(ROOT)) for path in PROJECT.roots] == [
-        "sandbox.yaml",
-        "images.yaml",
-        "api",
-        "web",
-        "disk.tar",
-        "k8s",
-        "base",
-    ]
-
-
 def test_images_made_from_a_changed_one_are_built_with_it() -> None:
     top = FromBuild(parse("top:dev"), ROOT / "top")
     made_from = {WEB.target: frozenset({API.target}), top.target: frozenset({WEB.target})}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import signal
 import subprocess
-import tarfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import Copied
-from sandbox.app.dev.container_sync import Running, SyncFailed, copy, packed, running
+from sandbox.app.dev.container_sync import Running, SyncFailed, copy, running
 from sandbox.app.dev.dev_report import Container
 from sandbox.components.workloads import restart
 from sandbox.images.images_yaml import FromBuild
@@ -123,14 +121,6 @@ def test_a_container_without_a_shell_is_an_error(tmp_path: Path) -> None:
     assert "executable file not found" in failed.value.details
 
 
-def test_files_belong_to_root_and_keep_their_mode(tmp_path: Path) -> None:
-    (tmp_path / "a").touch(mode=0o755)
-    data, gone = packed({tmp_path / "a": "/app/a"})
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        (member,) = archive
-    assert (member.name, member.uid, member.mode, gone) == ("app/a", 0, 0o755, [])
-
-
 def pod(image: str, state: str = "running", **more: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": "web-1", "namespace": "shop", **more},
@@ -176,30 +166,15 @@ def test_any_name_of_a_file_is_copied_and_deleted(folder: Folder, tmp_path: Path
         (tmp_path / name).unlink(missing_ok=True)
 
 
-def test_program_that_runs_is_replaced_by_a_copy(folder: Folder, tmp_path: Path) -> None:
-    """ETXTBSY: tar writes another file in its place."""
-    program, here = folder.root / "sleep", tmp_path / "sleep"
-    shutil.copy(shutil.which("sleep") or "", program)
-    here.write_bytes(program.read_bytes() + b"new")
-    here.chmod(0o755)
-    with subprocess.Popen([program, "60"]) as running_one:
-        copy(copied({here: "/sleep"}), into(), folder)
-        running_one.kill()
-    assert program.read_bytes().endswith(b"new")
-
-
-def test_sidecars_are_found_and_ended_pods_are_not() -> None:
+def test_only_running_containers_of_the_image_are_found() -> None:
+    """While another one is about to run none is: that would begin without the copied files."""
+    assert running([pod(NAME)], "localhost:5001", TARGET) == into()
     sidecar = pod(NAME)
     sidecar["spec"] = {"containers": [], "initContainers": [{"name": "web", "image": NAME, "restartPolicy": "Always"}]}
     sidecar["status"] = {"initContainerStatuses": sidecar["status"]["containerStatuses"]}
     ended = pod(NAME, "terminated")
     ended["status"]["phase"] = "Failed"
     assert running([sidecar, ended], "localhost:5001", TARGET) == into()
-
-
-def test_only_running_containers_of_the_image_are_found() -> None:
-    """While another one is about to run none is: that would begin without the copied files."""
-    assert running([pod(NAME)], "localhost:5001", TARGET) == into()
     for pods in (
         [pod(NAME), pod(NAME, "waiting")],
         [pod(NAME), pod(NAME, "terminated")],

@@ -31,12 +31,6 @@ def test_a_file_that_an_editor_replaces_is_seen_every_time(watch: FileWatch, tmp
         assert file in burst.paths
 
 
-def test_nothing_comes_when_nothing_changes(watch: FileWatch, tmp_path: Path) -> None:
-    watch.begin([tmp_path])
-    assert watch.take(seconds=0.1) is None
-    assert watch.changed == frozenset()
-
-
 @pytest.mark.parametrize("polling", [False, True])
 def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, polling: bool) -> None:
     """`git checkout` of a branch without the folder, and back."""
@@ -53,20 +47,6 @@ def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, polling: bool
             assert root / "a" in _seen(watch, root / "a")
     finally:
         watch.end()
-
-
-def test_a_folder_that_is_made_again_at_once_is_watched(watch: FileWatch, tmp_path: Path) -> None:
-    """It often has the inode of the one before."""
-    root = tmp_path / "api"
-    root.mkdir()
-    watch.begin([root])
-    for name in ("a", "b"):
-        root.rmdir()
-        root.mkdir()
-        assert root in _seen(watch, root)
-        (root / name).write_text("x", encoding="utf-8")
-        assert root / name in _seen(watch, root / name)
-        (root / name).unlink()
 
 
 def test_a_renamed_folder_is_told_with_its_files_folders(watch: FileWatch, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import cast
 import pytest
 
 from sandbox.app import machine_plan
-from sandbox.app.agreement import Agreement
 from sandbox.app.core import Sandbox
 from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
@@ -99,7 +98,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 @pytest.fixture
 def loop(stage: Stage) -> Iterator[DevLoop]:
     report = cast("DevReport", stage)
-    loop = DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Agreement(), logs=False)
+    loop = DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, logs=False)
     yield loop
     loop.watch.end()
 
@@ -116,14 +115,6 @@ def test_a_change_is_a_round_of_what_it_asks_for(stage: Stage, loop: DevLoop) ->
         loop.next(sandbox)
     assert [(images(work), work.manifests) for work in stage.rounds] == [(["app:latest"], False), ([], True)]
     assert stage.told == ["app/a", "ready", "k8s/a.yaml", "ready"]
-
-
-def test_copied_files_that_no_program_may_have_read_are_not_ready(stage: Stage, loop: DevLoop) -> None:
-    stage.loaded = False
-    loop.up(stage.sandbox)
-    stage.save("app/a")
-    loop.next(stage.sandbox)
-    assert stage.told == ["app/a", "copied"]
 
 
 def test_a_changed_dockerignore_counts_from_then_on(stage: Stage, loop: DevLoop) -> None:

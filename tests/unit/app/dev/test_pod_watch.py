@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
-from sandbox.app.dev.pod_watch import PodWatch, failed_lives, undo_command
+from sandbox.app.dev.pod_watch import PodWatch, failed_lives
 from sandbox.kube.api import Cluster
 
 
@@ -100,12 +100,6 @@ def test_container_that_ended_well_or_with_its_node_did_not_fail() -> None:
     assert list(failed_lives(stopped))
     stopped["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] = "Unknown"
     assert list(failed_lives(stopped)) == []
-
-
-def test_a_pod_of_a_job_has_no_roll_out_to_take_back() -> None:
-    made = pod()
-    made["metadata"]["ownerReferences"] = [{"kind": "Job", "name": "seed"}]
-    assert undo_command(made, "c") == ""
 
 
 def test_lines_are_sanitized_and_containers_followed_once() -> None:

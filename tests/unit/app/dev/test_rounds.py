@@ -128,16 +128,9 @@ def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, en
         "apply  2 objects",
         "roll-out Deployment default/web",
     ]
-
-
-def test_round_without_a_change_applies_nothing(stage: Stage, entry: FromBuild) -> None:
-    stage.rounds.run(DevWork(images=(entry,)))
     stage.told.phases.clear()
     stage.rounds.run(DevWork(manifests=True))
-    assert stage.told.phases == []
-
-
-def test_steps_for_services_follow_a_round_that_changes_objects(stage: Stage, entry: FromBuild) -> None:
+    assert stage.told.phases == [], "nothing changed"
     done = list[str]()
     ports = Mock(title="Ports of Services", check=lambda: Status(State.ABSENT), apply=lambda work: done.append("ports"))
     ports.name = "ports"
@@ -198,14 +191,6 @@ def test_image_without_a_shell_is_told_what_restart_needs(
         with pytest.raises(ClusterError) as caught:
             replace(stage.rounds, push=push).run(DevWork(images=(entry,)))
         assert ("`restart: true`" in caught.value.fix) is restart
-
-
-def test_image_that_failed_is_left_with_what_was_overtaken(stage: Stage, entry: FromBuild, tmp_path: Path) -> None:
-    """It is built again with the next change, of whatever file."""
-    other = FromBuild(parse("other:dev"), tmp_path / "gone")
-    stage.server.admit = lambda manifest: manifest
-    stage.overtake()
-    assert stage.rounds.run(DevWork(images=(other, entry))) == DevWork(images=(other,), manifests=True)
 
 
 def test_file_put_back_as_it_was_before_is_applied(stage: Stage, entry: FromBuild) -> None:

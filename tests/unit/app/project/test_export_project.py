@@ -123,7 +123,10 @@ def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: 
 def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere" / "web"
     (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("name: web\n")
+    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n"
+    for name, text in {"web": needed, "common": ""}.items():
+        folder.with_name(name).mkdir(exist_ok=True)
+        (folder.with_name(name) / "Chart.yaml").write_text(f"name: {name}\n{text}")
     (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
     values = tmp_path / "dev.yaml"
     values.write_text("a: b\n")
@@ -133,18 +136,8 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
     again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
     assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
     assert (place / "values-1.yaml").read_text() == "a: b\n" and (place / "web" / "Chart.yaml").exists()
+    assert (place / "web/charts/common/Chart.yaml").read_text() == "name: common\n"
     assert any("link.yaml" in line for line in told.left_out)
-
-
-def test_chart_is_exported_with_the_charts_that_it_needs(spec: ResolvedSpec, tmp_path: Path) -> None:
-    """They are next to it in the project, and would not be in the export."""
-    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n"
-    for name, said in {"web": needed, "common": ""}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "Chart.yaml").write_text(f"name: {name}\n{said}")
-    chart = Chart(chart=tmp_path / "web")
-    export(applying(spec, chart), tmp_path / "out", say)
-    assert (tmp_path / "out/k8s/1-web/web/charts/common/Chart.yaml").read_text() == "name: common\n"
 
 
 def test_chart_from_elsewhere_is_exported_as_its_archive(
@@ -217,24 +210,13 @@ def test_exported_images_pushed_elsewhere_have_same_digests(
     assert len(blobs) == len(ONE.files | TWO.files)
 
 
-def test_two_exports_are_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
-    def content(folder: Path) -> dict[str, bytes]:
-        export(spec, folder, say)
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-    assert content(tmp_path / "one") == content(tmp_path / "two")
-
-
-def test_a_folder_with_something_in_it_is_left_alone(spec: ResolvedSpec, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not empty"):
-        export(spec, spec.push.parent if spec.push else tmp_path, say)
-
-
-def test_an_image_that_is_gone_from_the_registry_is_named(
+def test_export_without_an_image_or_into_a_full_folder_is_refused(
     spec: ResolvedSpec, registry: Simulator, tmp_path: Path
 ) -> None:
     registry.manifests.clear()
     with pytest.raises(SandboxError, match="has no team/one:1"):
+        export(spec, tmp_path / "out", say)
+    with pytest.raises(UsageError, match="not empty"):
         export(spec, tmp_path / "out", say)
 
 

@@ -13,7 +13,7 @@ import pytest
 from sandbox.app.running import addon_changes
 from sandbox.components.addons.addon_objects import Record
 from sandbox.config.schema import Spec
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
 
@@ -142,12 +142,3 @@ def test_failed_enable_in_minikube_leaves_what_was_enabled_before(
     with pytest.raises(SandboxError, match="timed out"):
         addon_changes.enable(minikube_sandbox(step, monkeypatch), "metrics-server")
     assert (step.recorded, step.disabled) == (before, disabled)
-
-
-def test_recorded_addon_that_minikube_could_not_enable_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = MinikubeAddons({"metrics-server": "command"})
-    addon_changes.disable(minikube_sandbox(step, monkeypatch), "metrics-server")
-    assert (step.recorded, step.disabled) == ({}, ["metrics-server"])
-    with pytest.raises(UsageError, match="'metrics-server' is not enabled") as caught:
-        addon_changes.disable(minikube_sandbox(step, monkeypatch), "metrics-server")
-    assert caught.value.fix == "enabled are: olm"
