@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.agreement import Agreement, agree_on_loss, agree_on_origin, agree_on_tenancy, replaced
 from sandbox.app.chosen_spec import ChosenSpec
-from sandbox.app.machine_plan import explaining, keeping, survey
+from sandbox.app.machine_plan import explaining, keeping
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -201,7 +201,7 @@ class Sandbox:
             resolved = reserved.enter_context(ports.reserve(spec, context.home(), engine))
             reserved.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
-            statuses = survey(steps, engine, self.names, report)
+            statuses = lifecycle.survey(steps, report)
             agree_on_loss(self.name, statuses, self.agreement)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=statuses)
@@ -239,8 +239,8 @@ class Sandbox:
         engine = Engine.connect()
         with keeping(engine, self.names):
             used_engine.require(self.names)
-            steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
-            return survey(steps, engine, self.names)
+            steps, _, _ = machine_plan.steps(self._resolved or self.spec)
+            return lifecycle.survey(steps)
 
     def parts(self) -> tuple[Part, ...]:
         return tuple(Part(step.name, step.title, status.state.value, status.detail) for step, status in self.status())

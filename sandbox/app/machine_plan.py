@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,7 @@ from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube import api_transport
 from sandbox.names import REGISTRY_PORT, Home, Names
-from sandbox.plan import lifecycle, saved_spec, used_engine
-from sandbox.plan.lifecycle import Found
-from sandbox.report import Reporter, Silent
+from sandbox.plan import saved_spec, used_engine
 from sandbox.step import Step
 
 if TYPE_CHECKING:
@@ -141,9 +139,3 @@ def keeping(engine: Engine, names: Names) -> Iterator[None]:
     """Keep what the engine and the API server answer in the block, which changes nothing."""
     with engine.keeping(), api_transport.keeping(names.kubeconfig):
         yield
-
-
-def survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
-    """Check every step. Raises SandboxError."""
-    with keeping(engine, names):
-        return lifecycle.survey(steps, report or Silent())

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from sandbox.app import context, machine_plan, requirements
 from sandbox.app.agreement import agree_on_origin, agree_on_own_name
 from sandbox.app.edge import ports
-from sandbox.app.edge.ports import PortTaken
-from sandbox.app.machine_plan import explaining, keeping, survey
+from sandbox.app.machine_plan import explaining, keeping
 from sandbox.app.project import spec_check
 from sandbox.components.network import proxy_settings
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.plan import saved_spec
+from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import Found
 from sandbox.plan.used_engine import UsedEngine
 from sandbox.step import Rebuildable, State, Step
@@ -62,12 +61,7 @@ def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = t
                 session.say(f"nodes and pods get no such proxy: {fault}")
         with ExitStack() as looking, ExitStack() as reserved:
             looking.enter_context(keeping(engine, names))
-            try:
-                resolved = reserved.enter_context(ports.reserve(spec, home, engine))
-            except PortTaken as error:
-                if error.holder in saved_spec.earlier_names(names, chosen.origin):
-                    error.details += f"\n'{error.holder}' was brought up from this spec before its `name` was changed"
-                raise
+            resolved = reserved.enter_context(ports.reserve(spec, home, engine))
             steps, engine, own = machine_plan.steps(resolved, origin=chosen.origin)
             if resolved.cluster.supports.containers:
                 requirements.require_architecture(engine, own)
@@ -79,7 +73,7 @@ def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = t
             for note in spec_check.host_notes(resolved):
                 session.say(note)
             with explaining(resolved):
-                statuses = survey(prepared(steps), engine, names, session.report)
+                statuses = lifecycle.survey(prepared(steps), session.report)
                 another = {
                     "cluster": f"sandbox down {sandbox.name}, then up",
                     "certificates": "sandbox certs renew --root",

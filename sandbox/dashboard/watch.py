@@ -10,7 +10,6 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
@@ -38,18 +37,13 @@ PAGE = """<!doctype html>
 """
 
 
-@dataclass(frozen=True)
-class PolledPart:
-    """A part of the page: the function that reads it, and the seconds between two calls."""
-
-    read: Callable[[], Any]
-    every: float
-
-
 class Live:
-    """The newest results of several parts, each renewed by a thread of its own."""
+    """The newest results of several parts, each renewed by a thread of its own.
 
-    def __init__(self, parts: Mapping[str, PolledPart]) -> None:
+    A part is the function that reads it, and the seconds between two calls.
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[Callable[[], Any], float]]) -> None:
         self._parts = parts
         self._results: dict[str, Any] = {}
         self._asked = time.monotonic()
@@ -57,8 +51,8 @@ class Live:
         self._first = {name: threading.Event() for name in parts}
 
     def start(self) -> None:
-        for name, part in self._parts.items():
-            threading.Thread(target=self._keep, args=(name, part), daemon=True).start()
+        for name, (read, every) in self._parts.items():
+            threading.Thread(target=self._keep, args=(name, read, every), daemon=True).start()
 
     def stop(self) -> None:
         """Stop; a running read is not waited for."""
@@ -72,16 +66,16 @@ class Live:
             first.wait(max(0.0, deadline - time.monotonic()))
         return dict(self._results)
 
-    def _keep(self, name: str, part: PolledPart) -> None:
+    def _keep(self, name: str, read: Callable[[], Any], every: float) -> None:
         while not self._ended.is_set():
             if time.monotonic() - self._asked < WATCHED:
                 try:
-                    self._results[name] = part.read()
+                    self._results[name] = read()
                 except Exception as error:  # the page goes on, and shows the error
                     log.exception("a part of the dashboard failed")
                     self._results[name] = {"error": str(error)}
                 self._first[name].set()
-            self._ended.wait(part.every)
+            self._ended.wait(every)
 
 
 class Page(Dashboard):
@@ -116,10 +110,10 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
     surveys = {sandbox.name: partial(lifecycle.survey, steps)}
     live = Live(
         {
-            "sandboxes": PolledPart(lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
-            "edge": PolledPart(lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
-            "registries": PolledPart(lambda: sandbox_state.registries(home, engine), 10),
-            "doctor": PolledPart(lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)], 30),
+            "sandboxes": (lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
+            "edge": (lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
+            "registries": (lambda: sandbox_state.registries(home, engine), 10),
+            "doctor": (lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)], 30),
         }
     )
     page = Page(live, port=port)

@@ -33,10 +33,9 @@ PATIENCE = 5.0  # seconds; others hold the lock of a claim only for a moment
 
 
 class PortTaken(SandboxError):
-    """A port that the sandbox is to listen on belongs to another user, or to this user's sandbox `holder`."""
+    """A port that the sandbox is to listen on belongs to another program, user or sandbox."""
 
     id = "port-in-use"
-    holder = ""
 
 
 class PortForbidden(SandboxError):
@@ -62,11 +61,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Occupant:
-    """Who has a port, in words, what would free it, and which sandbox of this user it is, if any."""
+    """Who has a port, in words, and what would free it."""
 
     who: str
     remedy: str = "stop it"
-    sandbox: str = ""
 
 
 @contextmanager
@@ -193,13 +191,8 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
         fix = f"{occupant.remedy}, or use another port: sandbox up {wanted.option % free}   ({fix})"
     else:
         fix = f"{occupant.remedy}, or use another port: {fix}"
-    error = PortTaken(
-        f"port {bind.port} on {bind.address} is taken",
-        details=f"held by {occupant.who}; nothing was changed",
-        fix=fix,
-    )
-    error.holder = occupant.sandbox
-    return error
+    brief = f"port {bind.port} on {bind.address} is taken"
+    return PortTaken(brief, details=f"held by {occupant.who}; nothing was changed", fix=fix)
 
 
 @dataclass(frozen=True)
@@ -271,7 +264,7 @@ class Machine:
 
 
 def _sandbox(name: str) -> Occupant:
-    return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`", name)
+    return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`")
 
 
 def _container(container: Container, home: Home) -> Occupant:
@@ -279,7 +272,7 @@ def _container(container: Container, home: Home) -> Occupant:
     if sandbox is not None and not labelled.is_ours(container, home):
         return Occupant(f"container {container.name}, {labelled.whose(container)}", "ask its user to stop it")
     if sandbox:
-        return Occupant(f"container {container.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`", sandbox)
+        return Occupant(f"container {container.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`")
     of = f" of project '{project}'" if project else ""
     remedy = "stop it" if container.name == EDGE else f"`docker stop {container.name}`"
     return Occupant(f"container {container.name}{of}", remedy)

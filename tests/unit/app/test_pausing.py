@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +32,7 @@ class World:
         self.names = names
         self.totals: Iterator[int] = iter(())
         self.done: list[str] = []
+        self.trusted: list[bool] = []
 
     def read(self, use: Use) -> UseCounts:
         total = next(self.totals, None)
@@ -52,11 +52,13 @@ class World:
 
 
 @pytest.fixture
-def world(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> World:
     names = context.home().sandbox("demo")
     names.folder.mkdir(parents=True)
     made = World(names)
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
     monkeypatch.setattr(Use, "read", lambda self: made.read(self))
+    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: made.trusted.append(healthy))
     monkeypatch.setattr(paused_nodes, "pause", made.pause)
     monkeypatch.setattr(paused_nodes, "resume", made.resume)
     for seconds in ("WATCHING", "RESTING"):
@@ -86,50 +88,30 @@ def test_paused_sandbox_wakes_for_the_next_client(
     assert world.done == done and not world.names.paused.exists()
 
 
-def test_a_sandbox_long_unused_is_paused_again(
-    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
+def test_a_sandbox_long_unused_is_paused_again(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3, 3, 3, 4])
     pausing.follow(engine, world.names, 1e-9)
     assert world.done[:2] == ["paused", "resumed"]
 
 
-def test_a_command_wakes_it_first_and_says_so(
-    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_wake_it_and_the_doctor_unless_told_not_to(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3])
     pausing.pause(engine, world.names)
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    said: list[str] = []
+    rows = diagnosis.rows(Spec(name="demo"), wake=False)
+    assert [row.id for row in rows] == [check.id for check in FAST] and world.done == ["paused"]
+    messages: list[str] = []
     for _ in range(2):
-        with Session(say=said.append).alone("demo", "up"):
+        with Session(say=messages.append).alone("demo", "up"):
             assert world.done == ["paused", "resumed"]
-    assert said == ["waking 'demo', which is paused"]
+    assert messages == ["waking 'demo', which is paused"]
     assert not pausing.wake(engine, world.names)
 
 
-def test_doctor_wakes_it_unless_told_not_to(world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.totals = iter([3])
-    pausing.pause(engine, world.names)
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    found = diagnosis.rows(Spec(name="demo"), wake=False)
-    assert [row.id for row in found] == [check.id for check in FAST]
-    assert world.done == ["paused"]
-    diagnosis.rows(Spec(name="demo"))
-    assert world.done == ["paused", "resumed"]
-
-
-def test_interrupted_pause_leaves_the_sandbox_awake(
-    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_pause_leaves_the_sandbox_awake(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(nodes: Any) -> bool:
         world.pause(nodes)
         raise KeyboardInterrupt
 
-    trusted: list[bool] = []
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: trusted.append(healthy))
     monkeypatch.setattr(pausing, "watch", lambda *_: None)
     monkeypatch.setattr(paused_nodes, "pause", interrupt)
     world.totals = iter([3])
@@ -137,7 +119,7 @@ def test_interrupted_pause_leaves_the_sandbox_awake(
         Sandbox(Spec(name="demo")).pause()
     assert world.done == ["paused", "resumed"]
     assert not world.names.paused.exists()
-    assert trusted == [True, False]
+    assert world.trusted == [True, False]
 
 
 def test_killed_pause_leaves_a_process_that_wakes_it(
@@ -150,7 +132,6 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
         assert began == ["demo"], "the process began before"
         return world.pause(nodes)
 
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
     monkeypatch.setattr(pausing, "watch", lambda names, after: began.append(names.name))
     monkeypatch.setattr(paused_nodes, "pause", frozen)
     world.totals = iter([3, 3, 4, 4])
@@ -167,13 +148,11 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
 def test_a_sandbox_that_does_not_run_is_not_paused(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trusted: list[bool] = []
     monkeypatch.setattr(paused_nodes, "pause", lambda _: False)
-    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: trusted.append(healthy))
     world.totals = iter([0])
     assert not pausing.pause(engine, world.names)
     assert not world.names.paused.exists()
-    assert trusted[-1] is False
+    assert world.trusted[-1] is False
     world.names.folder.rmdir()
     assert not pausing.pause(engine, world.names)
     assert not world.names.folder.exists()
@@ -190,17 +169,12 @@ def test_nodes_are_stopped_in_order_and_paused(
 
     monkeypatch.setattr(engine, "pause", lambda name: done.append(f"pause {name}"))
     monkeypatch.setattr(engine, "execute", execute)
-    found = nodes(engine, names)
-    for role in ("control-plane", "worker"):
-        key, _, value = found.mark.partition("=")
-        labels = {key: value, "io.x-k8s.kind.role": role}
-        image = UPSTREAM["node"]
-        engine.run(
-            ContainerSpec(
-                name=f"{names.cluster}-{role}", image=image, command=("init",), labels=labels, network=NETWORK
-            )
-        )
-    assert paused_nodes.pause(found)
-    control_plane, worker = f"{names.cluster}-control-plane", f"{names.cluster}-worker"
+    cluster, image = nodes(engine, names), UPSTREAM["node"]
+    key, _, value = cluster.mark.partition("=")
+    control_plane, worker = (f"{names.cluster}-{role}" for role in ("control-plane", "worker"))
+    for name in (control_plane, worker):
+        labels = {key: value, "io.x-k8s.kind.role": name.removeprefix(f"{names.cluster}-")}
+        engine.run(ContainerSpec(name=name, image=image, command=("init",), labels=labels, network=NETWORK))
+    assert paused_nodes.pause(cluster)
     assert sorted(done[:2]) == [f"prepare {control_plane}", f"prepare {worker}"]
     assert done[2:] == [f"pause {worker}", f"pause {control_plane}"]

@@ -81,15 +81,3 @@ def test_while_another_is_known_its_files_stay(place: Home, kept: str) -> None:
     assert place.edge.is_dir() and place.networks.is_dir()
     assert not place.lock("demo").exists()
     assert not (place.claims / "5001.sandbox-old-registry.old").exists()
-
-
-@pytest.mark.parametrize("more", [False, True], ids=["alone", "with other files"])
-def test_values_of_addons_go_with_the_sandbox(place: Home, more: bool) -> None:
-    names = place.sandbox("demo")
-    names.addon_values.mkdir(parents=True)
-    (names.addon_values / "grafana.yaml").touch()
-    if more:
-        names.spec.touch()
-    remains.forget_addons(names)
-    assert names.folder.exists() is more
-    assert not names.addon_values.exists()

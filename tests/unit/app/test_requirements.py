@@ -436,16 +436,6 @@ def test_auto_tcp_port_is_the_services_or_the_one_there_is(
     assert resolve(tcp("auto"), place, engine).edge.tcp[0].port == 5440
 
 
-def test_auto_leaves_the_ports_of_services_alone(
-    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
-    ports_ = ({"port": 443, "to": "shop/a:1"}, {"port": 5001, "to": "shop/b:1"})
-    left_open = Spec.model_validate({"registry": {"port": "auto"}, "edge": {"ports": "auto", "tcp": ports_}})
-    found = resolve(left_open, place, engine)
-    assert (found.edge.ports, found.registry.port) == ((8444, 8443), 5002)
-
-
 @pytest.mark.fault(60)
 @pytest.mark.parametrize("url", ["tcp://build.example.com:2376", "ssh://me@build.example.com"])
 def test_engine_on_another_machine_is_refused_at_once(url: str, place: Home, monkeypatch: pytest.MonkeyPatch) -> None:

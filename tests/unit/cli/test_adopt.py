@@ -85,11 +85,6 @@ def test_a_file_of_the_user_s_is_not_changed(machine: Machine) -> None:
     ]
 
 
-def test_declined_nothing_is_written(machine: Machine) -> None:
-    assert not machine.offer(Spec(name="demo"), "\n")
-    assert not Path("sandbox.yaml").exists()
-
-
 @pytest.mark.parametrize("why", ["a plan", "no terminal"])
 def test_adoption_without_a_prompt_is_only_announced(machine: Machine, why: str) -> None:
     machine.has_terminal = why != "no terminal"

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import context
-from sandbox.app.views import known_sandboxes
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.system import files
 from tests.support.api_server import ApiServer, kubeconfig
@@ -80,11 +79,3 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     found = run("doctor", "archive", "--out", "mine.tar.gz", cwd=tmp_path)
     assert (found.code, (tmp_path / "mine.tar.gz").read_text()) == (2, "mine")
     assert "exists already" in found.stderr and os.listdir(tmp_path) == ["mine.tar.gz"]  # noqa: PTH208
-
-
-def test_archive_of_a_mistyped_name_name_the_sandbox_meant(tmp_path: Path) -> None:
-    (tmp_path / "sandbox.yaml").write_text("name: shop\n")
-    found = run(
-        "doctor", "archive", "-n", "shpo", cwd=tmp_path, before=lambda: setattr(known_sandboxes, "sandboxes", tuple)
-    )
-    assert found.code == 2 and "did you mean 'shop'?" in found.stderr

@@ -25,9 +25,7 @@ from tests.unit.bundle.test_bundle_file import store
 __all__ = ["store"]
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    in_process.quiet(monkeypatch)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture
@@ -78,12 +76,6 @@ def test_command_that_waits_for_another_names_it(
         result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
     assert "waiting for `sandbox bundle build --jobs 1` (pid " in result.stderr
     assert isinstance(result.exception, Busy) and result.exception.brief == "another command works on the bundle"
-
-
-def test_build_of_what_is_built_waits_for_no_other(cache: Store) -> None:
-    with sandbox_lock.take(cache.root, "sandbox bundle build kubernetes", seconds=0, waits=print):
-        said = run("build", "metrics-server").stderr
-    assert "built before" in said and "waiting" not in said
 
 
 def test_invalid_time_and_unknown_sandbox_are_refused(

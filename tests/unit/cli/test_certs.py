@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from sandbox.app import context, machine_plan
@@ -39,10 +37,7 @@ HOSTS = subject_names(DOMAIN)
 SECRET = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No log file, and the test's own signals."""
-    in_process.quiet(monkeypatch)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture
@@ -207,21 +202,6 @@ def test_renew_leaves_cert_manager_s_work_to_it(names: Names, steps: list[Step])
     before = stored(names)
     assert "cert-manager" in run("renew", "-n", "demo").stderr
     assert stored(names) == before
-
-
-def test_every_command_line_that_an_error_proposes_exists() -> None:
-    package = Path(certs.__file__).parents[1]
-    proposed = {
-        (found[1], option)
-        for file in package.rglob("*.py")
-        for found in re.finditer(r"sandbox certs ([a-z]+)((?: \(?--[a-z, -]+\)?)?)", file.read_text())
-        for option in re.findall(r"--[a-z-]+", found[2]) or [""]
-    }
-    assert {("renew", "--root"), ("renew", "--authority"), ("show", ""), ("trust", "")} <= proposed
-    for name, option in proposed:
-        subcommand = command.get_command(click.Context(command), name)
-        assert subcommand is not None, name
-        assert not option or option in {each for one in subcommand.params for each in one.opts}, (name, option)
 
 
 @pytest.mark.parametrize("form", ["pem", "bundle", "p12"])

@@ -154,10 +154,3 @@ def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "web").mkdir()
     printed = check(tmp_path, "name: shop\napply: [{chart: web}]\n")
     assert (printed.exit_code, printed.stderr, seen) == (0, "", [True])
-
-
-def test_default_spec_is_told_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "there is no sandbox.yaml here" in CliRunner().invoke(validate, []).stderr
-    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
-    assert CliRunner().invoke(validate, []).stderr == ""

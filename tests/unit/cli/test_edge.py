@@ -8,7 +8,7 @@ import socket
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import click
 import pytest
@@ -23,7 +23,6 @@ from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
-from sandbox.config.schema.edge_schema import USUAL
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
@@ -75,16 +74,6 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
     assert routes.load_added(place.edge) == ()
     assert edge_folder.read_key(place.edge, "demo") is None
     assert step.check().state is State.READY
-
-
-def test_route_of_a_stopped_sandbox_names_start(step: EdgeStep, place: Home) -> None:
-    node = ContainerSpec(name=place.sandbox("demo").node, image="", command=(), labels={}, network=NETWORK)
-    cast("FakeEngine", step.engine).add(FakeContainer(node, "", running=False))
-    place.sandbox("demo").folder.mkdir(parents=True, exist_ok=True)
-    kubeconfig(place.sandbox("demo").kubeconfig, free_port())
-    said = run("route", "add", APP, "localhost:3000")
-    assert "routes to localhost:3000" in said.output
-    assert "the sandbox 'demo' is stopped; its list of hosts shows the change after: sandbox start demo" in said.stderr
 
 
 @pytest.mark.parametrize(
@@ -231,14 +220,6 @@ def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tupl
     assert routes.added_ports(place.edge) == ()
     with pytest.raises(UsageError, match="port 7000 was not added"):
         run("port", "remove", "7000")
-
-
-@pytest.mark.usefixtures("step")
-def test_auto_port_may_be_for_a_port_by_name(place: Home, cluster: ApiServer) -> None:
-    cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["ports"][0]["name"] = "main"
-    run("port", "add", "auto", "shop/db:main")
-    ((_, added),) = routes.added_ports(place.edge)
-    assert added.to == "shop/db:main" and added.port >= USUAL
 
 
 def node_of(step: EdgeStep) -> FakeEngine:

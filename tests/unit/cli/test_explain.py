@@ -16,9 +16,6 @@ def test_an_id_is_explained(tmp_path: Path) -> None:
     assert json.loads(run("explain", "port-in-use", "-o", "json", cwd=tmp_path).stdout) == [
         {"id": "port-in-use", **about._asdict()}
     ]
-
-
-def test_without_one_all_are_listed(tmp_path: Path) -> None:
     assert [line.split()[0] for line in run("explain", cwd=tmp_path).stdout.splitlines()] == list(registry())
 
 

@@ -75,16 +75,13 @@ def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypa
     assert "drivers" in ran.stderr and ran.stderr.count(LINE) == 2
 
 
-def test_user_without_sudo_is_told_what_root_does(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_left_alone_without_sudo_or_after_another_change(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = resolvable_names.install("demo")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(hosts.parent))
     with pytest.raises(MissingTool) as caught:
-        resolvable_names.perform(resolvable_names.install("demo"), at_terminal=False)
+        resolvable_names.perform(planned, at_terminal=False)
     assert caught.value.fix == f"change {hosts} as shown above, as root"
-
-
-def test_file_that_changed_meanwhile_is_left_alone(hosts: Path) -> None:
-    planned = resolvable_names.install("demo")
     hosts.write_text("127.0.0.1 other\n")
     with pytest.raises(SandboxError, match="changed meanwhile"):
         resolvable_names.perform(planned, at_terminal=False)

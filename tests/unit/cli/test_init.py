@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.context import home
-from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.plan import saved_spec
 from tests.unit.cli.test_main import run
 
 
@@ -34,12 +31,6 @@ def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     assert again.code == 2
     assert "exists already" in again.stderr
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
-
-
-def test_init_keeps_other_files_that_are_there(project: Path) -> None:
-    (project / "images.yaml").write_text("images: []\n")
-    assert "kept  images.yaml" in run("init", cwd=project).stdout
-    assert (project / "images.yaml").read_text() == "images: []\n"
 
 
 @pytest.mark.parametrize("name", ["sandbox.yaml", "images.yaml", "k8s/app.yaml"])
@@ -89,18 +80,6 @@ def test_show_tells_where_values_are_from(project: Path) -> None:
     ]
 
 
-def test_show_tells_what_the_last_up_had(project: Path) -> None:
-    saved_spec.save(home().sandbox("shop"), ResolvedSpec.of(Spec(name="shop"), registry=5005, https=(8444,)))
-    lines = [line.split() for line in run("config", "show", "-n", "shop", cwd=project).stdout.splitlines()]
-    assert ["registry.port", "5005", "the", "last", "up"] in lines
-    assert ["name", "shop", "command", "line"] in lines
-
-
-def test_printed_path_with_a_space_is_quoted(tmp_path: Path) -> None:
-    found = run("init", str(tmp_path / "my shop"), cwd=tmp_path)
-    assert found.code == 2 and f"mkdir '{tmp_path / 'my shop'}'" in found.stderr
-
-
 def test_init_says_that_hosts_of_a_public_domain_need_help(project: Path) -> None:
     (project / "deploy.yaml").write_text(
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\n"
@@ -121,15 +100,6 @@ def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:
     said = run("init", cwd=project).stderr
     assert "no manifest runs app: add a Deployment with `image: shop/app:dev`, or" in said
     assert "`for: [NAME]` to its line in images.yaml" in said
-
-
-def test_init_says_when_it_finds_nothing_to_run(project: Path, tmp_path: Path) -> None:
-    assert "found nothing to run" not in run("init", cwd=project).stderr
-    (tmp_path / "empty").mkdir()
-    assert (
-        "note  found nothing to run: add a Dockerfile, a compose file or manifests"
-        in run("init", cwd=tmp_path / "empty").stderr
-    )
 
 
 def test_init_says_once_whose_ports_are_unknown(tmp_path: Path) -> None:

@@ -37,9 +37,6 @@ def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
     assert find_spec(None, "demo") == Spec(name="demo")
     with pytest.raises(UsageError):
         find_spec(None, "../demo")
-
-
-def test_a_file_goes_before_everything(folder: Path) -> None:
     folder.joinpath("sandbox.yaml").write_text("name: shop\n")
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
     assert find_spec(Path("sandbox.yaml"), "demo").domain == "demo.sandbox.localhost"

@@ -169,18 +169,6 @@ def test_failed_image_fails_the_command_after_the_others(folder: Path, registry:
     assert [one["action"] for one in report["images"]] == ["failed", "untried", "untried"]
 
 
-def test_result_is_told_when_the_lock_cannot_be_written(
-    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: Path, _: bytes, *, mode: int) -> None:
-        raise SandboxError(f"{path} cannot be written")
-
-    monkeypatch.setattr("sandbox.images.lockfile.files.write_atomic", refuse)
-    error, report = failing(folder, registry)
-    assert [one["action"] for one in report["images"]] == ["uploaded", "uploaded"]
-    assert report["lock"]["error"] == error.brief
-
-
 def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
     result = run(folder, registry, "--dry-run")
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [

@@ -14,7 +14,6 @@ from sandbox.cli.images import images as command
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home
 from sandbox.oci.client import Client
 from tests.support import in_process
 from tests.support.fakes import FakeEngine
@@ -90,17 +89,17 @@ def test_sandbox_without_a_registry_is_an_error(
     """`images list -n NAME` of a sandbox that was never up, while another has the default port → an error."""
     in_process.quiet(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    engine = FakeEngine("registry:1")
-    other = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("other")
+    engine, other = FakeEngine("registry:1"), context.home().sandbox("other")
     engine.create_network(other.network, other.labels)
+    publish, labels = {5000: (Bind("127.0.0.1", 5001),)}, other.labels
     engine.run(
         ContainerSpec(
             name=other.registry,
             image="registry:1",
             command=("x",),
-            labels=other.labels,
+            labels=labels,
             network=other.network,
-            publish={5000: (Bind("127.0.0.1", 5001),)},
+            publish=publish,
         )
     )
     monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.dashboard import watch
-from sandbox.dashboard.watch import Live, PolledPart
+from sandbox.dashboard.watch import Live
 
 URL = "http://127.0.0.1:4711/#the-token-4f1c9e&x"
 
@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_state_is_renewed_while_watched() -> None:
     counter = itertools.count()
-    watched = Live({"count": PolledPart(lambda: next(counter), 0.01)})
+    watched = Live({"count": (lambda: next(counter), 0.01)})
     watched.start()
     first = watched.newest(patience=10)["count"]
     until(lambda: watched.newest(patience=10)["count"] > first)
@@ -53,9 +53,9 @@ def test_a_slow_part_is_not_waited_for_and_a_failed_one_says_why() -> None:
     hold = threading.Event()
     watched = Live(
         {
-            "slow": PolledPart(hold.wait, 1),
-            "bad": PolledPart(lambda: os.environ["NONE_SUCH"], 1),
-            "good": PolledPart(lambda: 1, 1),
+            "slow": (hold.wait, 1),
+            "bad": (lambda: os.environ["NONE_SUCH"], 1),
+            "good": (lambda: 1, 1),
         }
     )
     watched.start()
@@ -68,7 +68,7 @@ def test_a_slow_part_is_not_waited_for_and_a_failed_one_says_why() -> None:
 def test_state_is_not_polled_without_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "WATCHED", 0.0)
     counter = itertools.count()
-    watched = Live({"count": PolledPart(lambda: next(counter), 0.01)})
+    watched = Live({"count": (lambda: next(counter), 0.01)})
     watched.start()
     time.sleep(0.1)
     watched.stop()

@@ -39,15 +39,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.push_step import PushStep
-from sandbox.names import (
-    DEFAULT_TLS,
-    DOMAIN_TLS,
-    EDGE,
-    EDGE_LEAF,
-    SYSTEM_NAMESPACE,
-    Home,
-    Names,
-)
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, EDGE_LEAF, SYSTEM_NAMESPACE, Home, Names
 from sandbox.plan import build as plan_build
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
@@ -59,19 +51,10 @@ from tests.support.registry_simulator import Simulator
 S = TypeVar("S")
 OWN = OwnImages("upstream", UPSTREAM)
 WITHOUT_CLUSTER = {"spec", "images", "network", "certificates", "registry", "edge"}
-ALWAYS = WITHOUT_CLUSTER | {
-    "cluster",
-    "context",
-    "dns",
-    "pod-proxy",
-    "trust",
-    "load-balancers",
-    "wiring",
-    "addons",
-    "secrets",
-    "apply",
-    "ingress",
-}
+ALWAYS = WITHOUT_CLUSTER.union(
+    ("cluster", "context", "dns", "pod-proxy", "trust", "load-balancers", "wiring"),
+    ("addons", "secrets", "apply", "ingress"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -244,14 +227,6 @@ def test_traefik_knows_the_only_node(place: Home, nodes: int, only: str) -> None
     assert getattr(controller, "only_node", None) == only
 
 
-def test_charts_are_installed_before_manifests(place: Home, programs: Path, tmp_path: Path, objects: Path) -> None:
-    make_program(programs / "helm", "#!/bin/sh\necho v3.20.0\n")
-    (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "Chart.yaml").write_text("{apiVersion: v2, name: web, version: 1.0.0}\n")
-    steps = list(build(Spec.model_validate({"apply": ({"chart": tmp_path / "web"}, objects)}), place))
-    assert steps.index("charts") < steps.index("apply")
-
-
 def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
     assert "ports" not in build(Spec(name="a"), place)
     routes.save(place.edge, Route("a", "a.test", "node", (), 1.0, node_ports=(("shop/db:5432", 30000),)))
@@ -274,12 +249,6 @@ def test_secrets_have_one_source_and_ingress_needs_default(place: Home, tmp_path
     assert set(one(AuthorityStep, steps).leaves) == ours
     assert steps["ingress"].requires == ("provided" if own else issued,)
     assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
-
-
-def test_secrets_of_an_earlier_spec_go_where_none_is_left(place: Home, tmp_path: Path) -> None:
-    default = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
-    step = one(SecretsStep, build(Spec.model_validate({"certs": {"default": default}}), place))
-    assert (step.secrets, step.title) == ((), "No TLS Secrets")
 
 
 def test_external_registry_replaces_ours_for_all_its_users(place: Home, images: Path) -> None:
@@ -339,22 +308,14 @@ def test_addons_know_image_sources_and_unknown_is_refused_early(place: Home) -> 
         build(Spec.model_validate_json(json.dumps({"addons": ["metric-server"]})), place)
 
 
-@pytest.fixture
-def minikube(programs: Path) -> dict[str, Any]:
-    """The part of a spec that asks for minikube, which is on the PATH."""
+def test_addons_of_a_minikube_profile_are_changed_by_one_command_at_a_time(place: Home, programs: Path) -> None:
     make_program(programs / "minikube", "")
-    return {"cluster": {"provider": "minikube"}}
-
-
-def test_profile_addons_are_changed_by_one_command_at_a_time(place: Home, minikube: dict[str, Any]) -> None:
+    minikube = {"cluster": {"provider": "minikube"}}
+    steps = build(Spec.model_validate(minikube), place)
+    assert "minikube-disused" in needed(steps["ingress"], steps), "an ingress of minikube's has to go first"
     own = {"ingress": {"controller": "none"}, "addons": ({"addon": "ingress"},)}
     steps = build(Spec.model_validate(minikube | own), place)
     assert "minikube-disused" in steps["minikube-addons"].requires
-
-
-def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home, minikube: dict[str, Any]) -> None:
-    steps = build(Spec.model_validate(minikube), place)
-    assert "minikube-disused" in needed(steps["ingress"], steps)
 
 
 @pytest.mark.parametrize(("source", "pulled"), [("auto", True), ("bundle", False)])

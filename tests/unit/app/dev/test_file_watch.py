@@ -49,17 +49,6 @@ def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, polling: bool
         watch.end()
 
 
-def test_a_renamed_folder_is_told_with_its_files_folders(watch: FileWatch, tmp_path: Path) -> None:
-    root, file = tmp_path / "api", tmp_path / "overlay/kustomization.yaml"
-    for each in (root, file.parent):
-        each.mkdir()
-    file.touch()
-    watch.begin([root, file])
-    for each in (root, file.parent):
-        each.rename(each.with_name(f"{each.name}-2"))
-    assert {root, file} <= _seen(watch, root, file)
-
-
 def test_folder_that_is_moved_here_comes_with_its_content(watch: FileWatch, tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "app", tmp_path / "elsewhere"
     (elsewhere / "deep").mkdir(parents=True)

@@ -12,10 +12,10 @@ import pytest
 
 from sandbox.app import machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.app.dev.changed_files import Copied, DevWork
+from sandbox.app.dev.changed_files import DevWork
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
-from sandbox.app.dev.rounds import Copies, Rounds
+from sandbox.app.dev.rounds import Rounds
 from sandbox.config.resolve import load
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromBuild
@@ -146,40 +146,6 @@ def test_failed_work_is_retried_with_the_next_change(stage: Stage, loop: DevLoop
     loop.next(stage.sandbox)
     assert (images(stage.rounds[1]), stage.rounds[1].manifests) == (["app:latest"], True)
     assert stage.told == ["app/a", BROKEN.brief, "k8s/a.yaml", "ready"]
-
-
-def test_manifests_that_cannot_be_read_lose_no_record(
-    stage: Stage, loop: DevLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise copied files are not built when pods begin again."""
-    loop.up(stage.sandbox)
-    known = loop._rounds
-    assert known
-    known.copied[WEB.target] = Copies(Copied(WEB, {}, ()))
-
-    def fail(_: object) -> None:
-        raise BROKEN
-
-    with monkeypatch.context() as broken:
-        broken.setattr(machine_plan, "steps", fail)
-        stage.save("k8s/a.yaml")
-        loop.next(stage.sandbox)
-    stage.save("k8s/a.yaml", "again")
-    loop.next(stage.sandbox)
-    assert stage.told == ["k8s/a.yaml", BROKEN.brief, "k8s/a.yaml", "ready"]
-    assert loop._rounds and loop._rounds is not known
-    assert loop._rounds.copied == known.copied
-
-
-def test_a_roll_out_that_was_overtaken_is_waited_for_later(stage: Stage, loop: DevLoop) -> None:
-    loop.up(stage.sandbox)
-    stage.answers = [DevWork(manifests=True)]
-    stage.save("app/a")
-    loop.next(stage.sandbox)
-    assert "ready" not in stage.told
-    stage.save("app/a", "again")
-    loop.next(stage.sandbox)
-    assert stage.rounds[1].manifests
 
 
 def test_an_up_that_fails_is_tried_again_at_a_change(stage: Stage, loop: DevLoop) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,10 +23,8 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources import image_build
 from sandbox.images.sync_rules import SyncRule
-from sandbox.kube import deletion
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
-from sandbox.kube.deletion import is_leaving
 from sandbox.names import Names
 from sandbox.oci.reference import parse_target as parse
 from sandbox.step import State, Status
@@ -138,33 +135,6 @@ def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, en
     assert (done, stage.told.phases[-1]) == (["ports"], "ports Ports of Services")
 
 
-@pytest.mark.parametrize(
-    ("finalizer", "left"),
-    [
-        ("foregroundDeletion", Status(State.READY)),
-        ("example.com/absent", Status(State.DRIFTED, "no longer in the manifests: ConfigMap default/a")),
-    ],
-)
-def test_removed_object_holds_up_no_round_and_is_not_forgotten(
-    stage: Stage, entry: FromBuild, finalizer: str, left: Status
-) -> None:
-    """A program ignores SIGTERM, or a finalizer holds an object → `dev` goes on; `up` names what a finalizer holds."""
-    stage.rounds.run(DevWork(images=(entry,)))
-    settings = "/api/v1/namespaces/default/configmaps/a"
-    stage.server.objects[settings]["metadata"]["finalizers"] = [finalizer]
-    fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
-    begun = time.monotonic()
-    for _ in range(2):
-        fewer.run(DevWork(manifests=True))
-        assert is_leaving(stage.server.objects[settings])
-        assert fewer.apply.check() == left
-    assert time.monotonic() - begun < deletion.TIMEOUT / 4
-    assert "apply  1 object, 1 removed" in stage.told.phases
-    del stage.server.objects[settings]
-    fewer.run(DevWork(manifests=True))
-    assert fewer.apply.check() == Status(State.READY)
-
-
 @pytest.mark.fault(86)
 def test_a_failed_build_is_reported_and_left_for_the_next_change(stage: Stage, entry: FromBuild) -> None:
     """RUN false in a Dockerfile while `dev` works → the build's last lines; what ran before still runs."""
@@ -191,18 +161,6 @@ def test_image_without_a_shell_is_told_what_restart_needs(
         with pytest.raises(ClusterError) as caught:
             replace(stage.rounds, push=push).run(DevWork(images=(entry,)))
         assert ("`restart: true`" in caught.value.fix) is restart
-
-
-def test_file_put_back_as_it_was_before_is_applied(stage: Stage, entry: FromBuild) -> None:
-    """A roll-out that does not become ready, and the change is taken back: the image is the one before it."""
-    stage.rounds.run(DevWork(images=(entry,)))
-    before = stage.image
-    stage.overtake()
-    stage.server.admit = lambda manifest: manifest  # and never ready
-    assert stage.rounds.run(DevWork(images=(entry,))).manifests
-    stage.engine.builds, stage.server.admit = 0, settled
-    stage.rounds.run(DevWork(images=(entry,)))
-    assert stage.image == before
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "started again"])

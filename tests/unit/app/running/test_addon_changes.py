@@ -24,17 +24,17 @@ BEFORE, CREATED = (Record(name=name, source=name, by="command", digest="", objec
 class Manager:
     """Has the records that it is given, one after another, and removes none for which it has an error."""
 
-    found: list[dict[str, Record] | SandboxError]
+    answers: list[dict[str, Record] | SandboxError]
     refused: SandboxError | None = None
     removed: list[str] = field(default_factory=list)
     uses: tuple[Any, ...] = ()
     asked: tuple[str, ...] = ()
 
     def records(self) -> dict[str, Record]:
-        found = self.found.pop(0)
-        if isinstance(found, SandboxError):
-            raise found
-        return found
+        answer = self.answers.pop(0)
+        if isinstance(answer, SandboxError):
+            raise answer
+        return answer
 
     def remove(self, record: Record, say: Callable[[str], None]) -> None:
         if self.refused:
@@ -43,9 +43,24 @@ class Manager:
         self.removed.append(record.name)
 
 
-class Told(Silent):
-    """Keeps what failed."""
+@dataclass(frozen=True)
+class MinikubeAddons:
+    """minikube's addons; `recorded` are those that were enabled, also in part."""
 
+    recorded: dict[str, str]
+    disabled: list[str] = field(default_factory=list)
+    uses: tuple[Any, ...] = ()
+    asked: tuple[Any, ...] = ()
+
+    def record(self) -> dict[str, str]:
+        return dict(self.recorded)
+
+    def disable(self, addon: str) -> None:
+        self.disabled.append(addon)
+        self.recorded.pop(addon, None)
+
+
+class Report(Silent):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -53,28 +68,34 @@ class Told(Silent):
         self.lines.append(f"{step}: {brief}")
 
 
-def enable(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
-    """Enable grafana where that fails; returns the error, and what is reported."""
+def enable(
+    addon: str,
+    manager: Manager,
+    monkeypatch: pytest.MonkeyPatch,
+    minikube: MinikubeAddons | None = None,
+    begin: Callable[[], object] = lambda: None,
+) -> list[str]:
+    """Enable an addon; it fails after `begin`. Return what is reported."""
 
     def fail(*_: object) -> None:
+        begin()
         raise SandboxError("the pods are not ready")
 
-    monkeypatch.setattr(addon_changes, "_managers", lambda _: (manager, None))
+    monkeypatch.setattr(addon_changes, "_managers", lambda _: (manager, minikube))
     monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
     monkeypatch.setattr(lifecycle, "up", fail)
-    report = Told()
+    report = Report()
+    spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube" if minikube else "kind"}})
     session = SimpleNamespace(report=report, say=report.lines.append)
-    sandbox: Any = SimpleNamespace(
-        spec=Spec.default("demo"), session=session, names=None, alone=lambda _: nullcontext()
-    )
-    with pytest.raises(SandboxError) as caught:
-        addon_changes.enable(sandbox, "grafana")
-    return caught.value.brief, report.lines
+    sandbox: Any = SimpleNamespace(spec=spec, session=session, names=None, alone=lambda _: nullcontext())
+    with pytest.raises(SandboxError, match="the pods are not ready"):
+        addon_changes.enable(sandbox, addon)
+    return report.lines
 
 
 def test_failed_enable_removes_what_it_created(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = Manager([{"redis": BEFORE}, {"redis": BEFORE, "grafana": CREATED}])
-    assert enable(manager, monkeypatch) == ("the pods are not ready", ["removing grafana"])
+    assert enable("grafana", manager, monkeypatch) == ["removing grafana"]
     assert manager.removed == ["grafana"]
 
 
@@ -87,58 +108,20 @@ def test_failed_enable_removes_what_it_created(monkeypatch: pytest.MonkeyPatch) 
     ids=["records", "removal"],
 )
 def test_failed_rollback_of_enable_hides_no_error(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
-    brief, lines = enable(manager, monkeypatch)
-    assert brief == "the pods are not ready"
-    assert lines == ["Addons: grafana may be there in part: no answer; remove it with: sandbox addons disable grafana"]
-
-
-@dataclass(frozen=True)
-class MinikubeAddons:
-    """minikube's addons, of which none can be enabled: `enabling` says how far it got before it failed."""
-
-    recorded: dict[str, str] = field(default_factory=dict)
-    disabled: list[str] = field(default_factory=list)
-    enabling: bool = True
-    uses: tuple[Any, ...] = ()
-    asked: tuple[Any, ...] = ()
-    title: str = "Addons of minikube"
-
-    def record(self) -> dict[str, str]:
-        return dict(self.recorded)
-
-    def listed(self) -> dict[str, bool]:
-        return {"olm": True, "metrics-server": False}
-
-    def disable(self, addon: str) -> None:
-        self.disabled.append(addon)
-        self.recorded.pop(addon, None)
-
-
-def minikube_sandbox(step: MinikubeAddons, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A sandbox on minikube where `enable` records the addon, if it gets so far, and then fails."""
-
-    def fail(steps: list[MinikubeAddons], *_: object) -> None:
-        if step.enabling:
-            step.recorded.update(dict.fromkeys((use.source for use in steps[0].asked), "command"))
-        raise SandboxError("timed out")
-
-    monkeypatch.setattr(addon_changes, "_managers", lambda _: (Manager([{}]), step))
-    monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
-    monkeypatch.setattr(lifecycle, "up", fail)
-    session = SimpleNamespace(report=Told(), say=lambda _: None)
-    spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube"}})
-    return SimpleNamespace(spec=spec, session=session, names=None, name="demo", alone=lambda _: nullcontext())
+    assert enable("grafana", manager, monkeypatch) == [
+        "Addons: grafana may be there in part: no answer; remove it with: sandbox addons disable grafana"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("before", "enabling", "disabled"),
+    ("before", "begun", "disabled"),
     [({}, True, ["metrics-server"]), ({}, False, []), ({"metrics-server": "command"}, True, [])],
     ids=["enabled in part", "not begun", "enabled before"],
 )
 def test_failed_enable_in_minikube_leaves_what_was_enabled_before(
-    before: dict[str, str], enabling: bool, disabled: list[str], monkeypatch: pytest.MonkeyPatch
+    before: dict[str, str], begun: bool, disabled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = MinikubeAddons(dict(before), enabling=enabling)
-    with pytest.raises(SandboxError, match="timed out"):
-        addon_changes.enable(minikube_sandbox(step, monkeypatch), "metrics-server")
-    assert (step.recorded, step.disabled) == (before, disabled)
+    minikube = MinikubeAddons(dict(before))
+    partly = {"metrics-server": "command"} if begun else {}
+    enable("metrics-server", Manager([{}]), monkeypatch, minikube, lambda: minikube.recorded.update(partly))
+    assert (minikube.recorded, minikube.disabled) == (before, disabled)

@@ -23,6 +23,18 @@ from tests.support.fakes import FakeEngine
 from tests.support.repositories import made
 
 
+@pytest.fixture
+def engine(isolated_home: object, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    engine = FakeEngine("i:1")
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    engine.create_network("net", {})
+    return engine
+
+
+def add(engine: FakeEngine, name: str, labels: Mapping[str, str]) -> None:
+    engine.run(ContainerSpec(name=name, image="i:1", command=("i",), network="net", labels=labels))
+
+
 def test_unknown_name_is_refused_unless_the_engine_is_silent(
     isolated_home: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,22 +52,13 @@ def test_unknown_name_is_refused_unless_the_engine_is_silent(
     known_sandboxes.require_known("other")
 
 
-def test_sandboxes_are_known_by_own_containers_and_routes(
-    isolated_home: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine, mine = FakeEngine("i:1"), context.home().labels
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    engine.create_network("net", {})
-
-    def add(name: str, labels: Mapping[str, str]) -> None:
-        engine.run(ContainerSpec(name=name, image="i:1", command=("i",), network="net", labels=labels))
-
+def test_sandboxes_are_known_by_own_containers_and_routes(engine: FakeEngine) -> None:
     for name in ("up", "stopped", "gone"):
-        add(f"{name}-registry", {**mine, LABEL: name})
+        add(engine, f"{name}-registry", {**context.home().labels, LABEL: name})
     for name in ("up", "stopped"):  # kind gives its nodes no label of the sandbox
-        add(context.home().sandbox(name).node, {})
+        add(engine, context.home().sandbox(name).node, {})
     engine.stop(context.home().sandbox("stopped").node)
-    add("another", {LABEL: "theirs", OWNER: "who:0:/elsewhere"})
+    add(engine, "another", {LABEL: "theirs", OWNER: "who:0:/elsewhere"})
     routes.save(context.home().edge, Route("routed", "routed.test", "node", (("127.0.0.1", 443),)))
     found = [(one.name, one.cluster, one.domain) for one in known_sandboxes.sandboxes()]
     assert found == [
@@ -66,20 +69,13 @@ def test_sandboxes_are_known_by_own_containers_and_routes(
     ]
 
 
-def test_list_has_folder_branch_and_memory_of_each_sandbox(
-    isolated_home: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    engine, home = FakeEngine("i:1"), context.home()
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    engine.create_network("net", {})
+def test_list_has_folder_branch_and_memory_of_each_sandbox(engine: FakeEngine, tmp_path: Path) -> None:
+    home = context.home()
     made(tmp_path / "shop", {"sandbox.yaml": ""})
     for name in ("shop", "lost"):
         names = home.sandbox(name)
-        for container, labels in (
-            (names.node, {"io.x-k8s.kind.cluster": names.cluster}),
-            (names.registry, names.labels),
-        ):
-            engine.run(ContainerSpec(name=container, image="i:1", command=("i",), network="net", labels=labels))
+        add(engine, names.node, {"io.x-k8s.kind.cluster": names.cluster})
+        add(engine, names.registry, names.labels)
         saved_spec.record_origin(names, Origin.of(tmp_path / name / "sandbox.yaml"))
     engine.stop(home.sandbox("lost").node)
     lost, shop = known_sandboxes.sandboxes()
@@ -89,13 +85,10 @@ def test_list_has_folder_branch_and_memory_of_each_sandbox(
 
 
 @pytest.mark.fault(60)
-def test_command_for_a_sandbox_that_is_not_up_starts_it(isolated_home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_for_a_sandbox_that_is_not_up_starts_it(engine: FakeEngine) -> None:
     """A command that needs the cluster of a stopped sandbox, or of none → says so, and what starts it."""
-    engine = FakeEngine("i:1")
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    engine.create_network("net", {})
     node = context.home().sandbox("demo").node
-    engine.run(ContainerSpec(name=node, image="i:1", command=("i",), network="net", labels={}))
+    add(engine, node, {})
     engine.stop(node)
     known = known_sandboxes.not_up("demo", "refused")
     assert (known.brief, known.details, known.fix) == ("the sandbox 'demo' is stopped", "refused", "sandbox start demo")
@@ -103,11 +96,8 @@ def test_command_for_a_sandbox_that_is_not_up_starts_it(isolated_home: object, m
     assert (gone.brief, gone.fix, gone.id) == ("the sandbox 'gone' is not up", "sandbox up gone", "not-up")
 
 
-def test_list_says_which_sandboxes_are_on_another_engine(
-    isolated_home: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_says_which_sandboxes_are_on_another_engine(engine: FakeEngine) -> None:
     """DOCKER_HOST names another engine than the last `up` had → `list` has `elsewhere`, not `absent`."""
-    monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
     for name, place in (("here", os.environ["DOCKER_HOST"]), ("there", "unix:///there.sock")):
         UsedEngine(name, place).record(context.home().sandbox(name))
         routes.save(context.home().edge, Route(name, f"{name}.test", "node", (("127.0.0.1", 443),)))

@@ -20,6 +20,7 @@ def route(monkeypatch: pytest.MonkeyPatch) -> Route:
     tls = Port(8443, "shop/db:5432", host="db.demo.test")
     route = Route("demo", "demo.test", "node", (("127.0.0.1", 8443),), hosts=(Host("api.example"),), ports=(tls,))
     routes.save(context.home().edge, route)
+    monkeypatch.setattr(overview, "Cluster", lambda _: None)
     monkeypatch.setattr(served_hosts, "ingresses", lambda *_, **__: ())
     monkeypatch.setattr(served_hosts, "hosts_of", lambda _: HOSTS)
     return route
