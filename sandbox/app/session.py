@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import used_engine
 from sandbox.report import Reporter, Silent
+from sandbox.system import sandbox_lock
 
 if TYPE_CHECKING:
     from sandbox.snapshot.snapshot_restore import Restoring
@@ -52,8 +53,6 @@ class Session:
 
         With `anywhere` it may be on another engine, where it is left as it is. Raises Busy and SandboxError.
         """
-        from sandbox.system import sandbox_lock
-
         names = home().sandbox(name)
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if not (anywhere and used_engine.other(names)):
@@ -77,8 +76,6 @@ class Session:
     @contextmanager
     def following(self, name: str) -> Iterator[None]:
         """Keep a second `dev` from the sandbox: each would undo what the other did to pods. Raises Busy at once."""
-        from sandbox.system import sandbox_lock
-
         folder = home().lock(name) / "dev"
         with ExitStack() as stack:
             try:
@@ -92,8 +89,6 @@ class Session:
 
     def locked(self, folder: Path, what: str, doing: str) -> AbstractContextManager[None]:
         """Keep other commands from `folder`, which has `what`, after waiting for one, which is named. Raises Busy."""
-        from sandbox.system import sandbox_lock
-
         return sandbox_lock.take(folder, self._command(doing), seconds=self.patience, waits=self.say, what=what)
 
     @contextmanager

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import click
-import segno
 
 from sandbox.app.edge import edge_ports, edge_routes
 from sandbox.app.edge.edge_ports import PortStatus
@@ -23,7 +22,6 @@ from sandbox.cli.output import has_desktop
 from sandbox.components.edge.route import AddedRoute
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, ServicePort, Upstream
-from sandbox.doctor.tls.tls_context import parse
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ def url(host: str | None, *, qr: bool) -> None:
     """
     call = begin()
     if host and "://" in host:  # as browsers show it
+        from sandbox.doctor.tls.tls_context import parse
+
         host, _ = parse(host)
     if call.name:
         require_known(call.name)
@@ -90,11 +90,15 @@ def url(host: str | None, *, qr: bool) -> None:
         call.show(Urls(urls), urls)
         return
     urls = host_urls(name, host, for_others=qr)
-    codes = io.StringIO()
-    for url in urls:
-        codes.write(f"{url}\n")
-        segno.make(url, micro=False).terminal(codes, compact=True)
-    call.show(Urls(urls), [codes.getvalue()] if qr else urls)
+    call.show(Urls(urls), map(_with_code, urls) if qr else urls)
+
+
+def _with_code(url: str) -> str:
+    import segno
+
+    code = io.StringIO()
+    segno.make(url, micro=False).terminal(code, compact=True)
+    return f"{url}\n{code.getvalue()}"
 
 
 @click.command("open")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.app.views.overview import Addresses, addresses
 from sandbox.cli.options import Call
-from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import Bind
+
+if TYPE_CHECKING:  # slow to import, and help needs none of it
+    from sandbox.app.views.overview import Addresses
+    from sandbox.config.schema import ResolvedSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,9 @@ def welcome(spec: ResolvedSpec, call: Call) -> None:
     """Print the sandbox's addresses on stdout; none for people who want it quiet."""
     if call.output == "text" and call.progress == "quiet":
         return
-    sandbox = addresses(spec)
+    from sandbox.app.views import overview
+
+    sandbox = overview.addresses(spec)
     result = Up(
         name=spec.name,
         urls=[url for host in sandbox.hosts for url in sandbox.urls(host)],
@@ -45,6 +49,8 @@ def welcome(spec: ResolvedSpec, call: Call) -> None:
 
 
 def _lines(spec: ResolvedSpec, sandbox: Addresses) -> Iterator[str]:
+    from sandbox.engine import Bind
+
     for host in sandbox.hosts:
         yield sandbox.urls(host)[0] + "".join(f"   and :{port}" for port in sandbox.ports[1:])
     yield f"registry    {sandbox.registry}   (sandbox push-images)"

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from sandbox.app import chosen_spec, context
-from sandbox.app.core import BROUGHT, Sandbox
-from sandbox.cli import prompts
 from sandbox.cli.options import Call, Port, begin, change_options, named_spec_options, output_option
 from sandbox.cli.summary import Up, welcome
-from sandbox.config import resolve
-from sandbox.config.resolve import PortChoice
 from sandbox.errors import UsageError
-from sandbox.plan.lifecycle import Found
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable
+
+if TYPE_CHECKING:  # slow to import, and help needs none of it
+    from sandbox.config.resolve import PortChoice
+    from sandbox.plan.lifecycle import Found
 
 VERBS: Mapping[str, Literal["make", "repair", "rebuild", "look at"]] = {
     "absent": "make",
@@ -107,6 +105,11 @@ def up(
     sandbox up --from demo.bundle   on a machine without network, too
     sandbox up --https-port auto    443 and 8443 if they are free, else others
     """
+    from sandbox.app import chosen_spec, context
+    from sandbox.app.core import BROUGHT, Sandbox
+    from sandbox.cli import prompts
+    from sandbox.config import resolve
+
     if check and not only_plan:
         raise UsageError("--check is for --plan", fix="add --plan, or leave --check out")
     if keep:

@@ -58,6 +58,13 @@ class Wanted:
     option: str
     command: str = ""
 
+    def choice(self, port: int) -> str:
+        """Return how the user chooses `port` instead."""
+        in_spec = f"in sandbox.yaml: {self.key % port}"
+        if self.command:
+            return self.command % port
+        return f"sandbox up {self.option % port}   ({in_spec})" if self.option else in_spec
+
 
 @dataclass(frozen=True)
 class Occupant:
@@ -165,13 +172,11 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
         yield taken(wanted, occupant)
     port, lowest = wanted.bind.port, host_network.first_unprivileged()
     if port < lowest and machine.engine.facts().rootless and not host_network.may_bind_all(FORWARDER):
-        other = host_network.ALTERNATIVE
-        option = f"sandbox up {wanted.option % other}" if wanted.option else f"in sandbox.yaml: {wanted.key % other}"
         yield PortForbidden(
             f"port {port} may only be used by root",
             details=f"the Docker Engine runs without root, and ports below {lowest} are root's "
             "(sysctl net.ipv4.ip_unprivileged_port_start)",
-            fix=f"{wanted.command % other if wanted.command else option}\n"
+            fix=f"{wanted.choice(host_network.ALTERNATIVE)}\n"
             f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={port}   "
             f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={port} | "
             "sudo tee /etc/sysctl.d/50-sandbox.conf)\n"
@@ -183,16 +188,12 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and suggests the next free one."""
     bind = wanted.bind
-    free = host_network.next_free(bind.address, bind.port)
-    fix = f"in sandbox.yaml: {wanted.key % free}; `auto` takes the next free one"
-    if wanted.command:
-        fix = f"use another port: {wanted.command % free}   (`auto` takes the next free one)"
-    elif wanted.option:
-        fix = f"{occupant.remedy}, or use another port: sandbox up {wanted.option % free}   ({fix})"
-    else:
-        fix = f"{occupant.remedy}, or use another port: {fix}"
-    brief = f"port {bind.port} on {bind.address} is taken"
-    return PortTaken(brief, details=f"held by {occupant.who}; nothing was changed", fix=fix)
+    choice = wanted.choice(host_network.next_free(bind.address, bind.port))
+    return PortTaken(
+        f"port {bind.port} on {bind.address} is taken",
+        details=f"held by {occupant.who}; nothing was changed",
+        fix=f"{occupant.remedy}, or use another port: {choice}; `auto` takes the next free one",
+    )
 
 
 @dataclass(frozen=True)

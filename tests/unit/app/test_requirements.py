@@ -18,7 +18,7 @@ import pytest
 
 from sandbox.app import requirements
 from sandbox.app.edge import ports
-from sandbox.app.edge.ports import PortForbidden, PortTaken, reserve, resolve
+from sandbox.app.edge.ports import PortTaken, reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
@@ -30,7 +30,7 @@ from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.engine.connection import read_facts
-from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network
 from tests.support import fake_helm
@@ -42,6 +42,7 @@ IMAGE = "example.com/busybox:1"
 BUNDLE = OwnImages("bundle", {})
 KUBERNETES = BUNDLE.kubernetes
 LOCAL = "127.0.0.1"
+NOWHERE = Path("/nowhere")
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
@@ -81,6 +82,12 @@ def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) 
     return resolved
 
 
+def refused(spec: Spec, place: Home, engine: FakeEngine, words: str | None = None) -> SandboxError:
+    with pytest.raises(SandboxError, match=words) as caught:
+        check(spec, place, engine)
+    return caught.value
+
+
 def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LOCAL) -> None:
     """A container of the sandbox that publishes a port."""
     publish = {5000: (Bind(address, port),)}
@@ -90,6 +97,27 @@ def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LO
     engine.run(made)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words", "fix"),
+    [
+        ({"cluster": {"kubernetes": "v1.35.8"}}, r"Kubernetes v1\.35\.8 is not in the bundle", "kubernetes: v1.36"),
+        ({"cluster": {"ip_family": "ipv6"}}, "IPv6 alone", "ip_family: dual"),
+        ({"cluster": {"mounts": ({"host": NOWHERE, "node": "/data"},)}}, "/nowhere does not exist", "create it"),
+        ({"certs": {"default": {"cert": NOWHERE, "key": NOWHERE}}}, r"`certs\.default`: .*cannot be read", ""),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_a_fix(
+    place: Home, engine: FakeEngine, settings: dict[str, Any], words: str, fix: str
+) -> None:
+    assert fix in refused(spec(**settings), place, engine, words).fix
+
+
+def test_settings_that_can_be_are_taken(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+    mounts = ({"host": tmp_path, "node": "/data"},)
+    cluster = {"kubernetes": KUBERNETES.removeprefix("v"), "ip_family": "dual", "mounts": mounts}
+    check(spec(cluster=cluster), place, engine)
+
+
 @pytest.mark.fault(98)
 def test_ipvs_is_refused_with_nodes_of_the_bundle(place: Home, engine: FakeEngine) -> None:
     """`kubeProxyMode: ipvs` with the bundle's nodes → an error that names nftables, before anything is made."""
@@ -97,9 +125,8 @@ def test_ipvs_is_refused_with_nodes_of_the_bundle(place: Home, engine: FakeEngin
         mode: spec(cluster={"kind": {"networking": {"kubeProxyMode": mode}}})
         for mode in ("iptables", "nftables", "ipvs")
     }
-    with pytest.raises(UsageError) as caught:
-        check(modes["ipvs"], place, engine)
-    assert caught.value.id == "kube-proxy" and "kubeProxyMode: nftables" in caught.value.fix
+    error = refused(modes["ipvs"], place, engine)
+    assert error.id == "kube-proxy" and "kubeProxyMode: nftables" in error.fix
     check(modes["ipvs"], place, engine, OwnImages("upstream", UPSTREAM))
     check(modes["iptables"], place, engine)
     check(modes["nftables"], place, engine)
@@ -117,9 +144,8 @@ def test_listening_on_ipv6_without_it_is_said(place: Home, engine: FakeEngine, m
 
     on_ipv6 = spec(listen="::1")
     monkeypatch.setattr(socket, "socket", without_ipv6)
-    with pytest.raises(UsageError, match="it has no IPv6") as caught:
-        check(on_ipv6, place, engine)
-    assert "listen: 127.0.0.1" in caught.value.fix
+    error = refused(on_ipv6, place, engine, "it has no IPv6")
+    assert "listen: 127.0.0.1" in error.fix
     assert not place.state.exists()
 
 
@@ -128,9 +154,8 @@ def test_listening_on_ipv6_without_it_is_said(place: Home, engine: FakeEngine, m
 def test_a_kubeconfig_that_is_no_file_is_refused_first(place: Home, engine: FakeEngine) -> None:
     """KUBECONFIG is a FIFO or a device → `up` says that no context can be kept there, before anything is made."""
     os.mkfifo(place.kubeconfig)
-    with pytest.raises(SandboxError, match="no context can be kept in") as caught:
-        check(spec(), place, engine)
-    assert caught.value.id == "not-a-file" and "unset KUBECONFIG" in caught.value.fix
+    error = refused(spec(), place, engine, "no context can be kept in")
+    assert error.id == "not-a-file" and "unset KUBECONFIG" in error.fix
 
 
 @pytest.mark.fault(62)
@@ -138,37 +163,8 @@ def test_a_kubeconfig_that_is_no_file_is_refused_first(place: Home, engine: Fake
 def test_missing_program_is_named(place: Home, engine: FakeEngine, folder: Path, program: str) -> None:
     """No kind → what brings one; exit code 4."""
     (folder / program).unlink()
-    with pytest.raises(MissingTool, match=f"{program} is not installed") as caught:
-        check(spec(), place, engine)
-    assert caught.value.fix
-
-
-def test_version_not_in_bundle_is_refused_naming_available(place: Home, engine: FakeEngine) -> None:
-    check(spec(cluster={"kubernetes": KUBERNETES.removeprefix("v")}), place, engine)
-    with pytest.raises(UsageError, match=r"Kubernetes v1\.35\.8 is not in the bundle") as caught:
-        check(spec(cluster={"kubernetes": "v1.35.8"}), place, engine)
-    assert "kubernetes: v1.36" in caught.value.fix and "source: upstream" in caught.value.fix
-
-
-def test_ipv6_alone_is_refused_with_what_is_to_be_had(place: Home, engine: FakeEngine) -> None:
-    with pytest.raises(UsageError, match="IPv6 alone") as caught:
-        check(spec(cluster={"ip_family": "ipv6"}), place, engine)
-    assert "ip_family: dual" in caught.value.fix
-    check(spec(cluster={"ip_family": "dual"}), place, engine)
-
-
-def test_a_mount_of_what_is_not_there_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
-    wanted = {"mounts": ({"host": tmp_path / "data", "node": "/data"},)}
-    with pytest.raises(UsageError, match="data does not exist"):
-        check(spec(cluster=wanted), place, engine)
-    (tmp_path / "data").mkdir()
-    check(spec(cluster=wanted), place, engine)
-
-
-def test_user_certificate_is_checked_first(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
-    files = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
-    with pytest.raises(UsageError, match=r"`certs\.default`: .*own\.crt cannot be read"):
-        check(spec(certs={"default": files}), place, engine)
+    error = refused(spec(), place, engine, f"{program} is not installed")
+    assert error.fix
 
 
 @pytest.mark.parametrize(
@@ -190,15 +186,14 @@ def test_release_that_is_not_the_pinned_one_is_refused_first(place: Home, name: 
 def test_port_of_a_process_names_it_and_a_free_port(place: Home, engine: FakeEngine, taken: int, which: str) -> None:
     """A process listens on the port → its name and pid, and a free port, before anything is made."""
     wanted = tcp(taken) if which == "tcp" else spec(**{which: taken})
-    with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken") as caught:
-        check(wanted, place, engine)
-    assert "python" in caught.value.details and f"(pid {os.getpid()})" in caught.value.details
-    assert "nothing was changed" in caught.value.details and f"kill {os.getpid()}" in caught.value.fix
-    offered = re.search(r"in sandbox.yaml: .*?(\d+)", caught.value.fix)
+    error = refused(wanted, place, engine, f"port {taken} on {LOCAL} is taken")
+    assert "python" in error.details and f"(pid {os.getpid()})" in error.details
+    assert "nothing was changed" in error.details and f"kill {os.getpid()}" in error.fix
+    offered = re.search(r"in sandbox.yaml: .*?(\d+)", error.fix)
     assert offered and host_network.is_free(LOCAL, int(offered[1]))
     section = {"registry": "registry: {port: %s}", "https": "edge: {ports: [%s]}", "tcp": "edge: {tcp: [{port: %s}]}"}
-    assert section[which] % offered[1] in caught.value.fix
-    assert which == "tcp" or f"--{which}-port {offered[1]} " in caught.value.fix
+    assert section[which] % offered[1] in error.fix
+    assert which == "tcp" or f"--{which}-port {offered[1]} " in error.fix
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -210,10 +205,9 @@ def test_sandbox_holding_a_port_is_named_with_its_down_command(
     run(engine, place, "sandbox-other-registry", port)
     box = engine.boxes["sandbox-other-registry"]
     box.running, box.spec.labels[LABEL] = running, "other"  # type: ignore[index]
-    with pytest.raises(PortTaken) as caught:
-        check(spec(**{which: port}), place, engine)
-    assert "held by container sandbox-other-registry of sandbox 'other'" in caught.value.details
-    assert "`sandbox down other`" in caught.value.fix
+    error = refused(spec(**{which: port}), place, engine)
+    assert "held by container sandbox-other-registry of sandbox 'other'" in error.details
+    assert "`sandbox down other`" in error.fix
 
 
 @pytest.mark.parametrize(("ingress", "free"), [({}, False), ({"controller": "none"}, True)])
@@ -233,13 +227,11 @@ def test_own_port_stays_unless_another_took_it_meanwhile(
 ) -> None:
     run(engine, place, name, taken)
     check(spec(**{which: taken}), place, engine)
-    with pytest.raises(PortTaken) as caught:
-        check(spec(**{other: taken}), place, engine)
-    assert f"held by container {name}" in caught.value.details
+    error = refused(spec(**{other: taken}), place, engine)
+    assert f"held by container {name}" in error.details
     engine.boxes[name].running, engine.shares = False, True
-    with pytest.raises(PortTaken) as caught:
-        check(spec(**{which: taken}), place, engine)
-    assert f"(pid {os.getpid()})" in caught.value.details
+    error = refused(spec(**{which: taken}), place, engine)
+    assert f"(pid {os.getpid()})" in error.details
 
 
 def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: FakeEngine, taken: int) -> None:
@@ -249,13 +241,11 @@ def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: 
     routes.save_registry(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
     edge_folder.note_loaded(place.edge, Place(host=True))
     check(spec(registry=taken), place, engine)
-    with pytest.raises(PortTaken, match=f"port {taken} on"):
-        check(spec(https=taken), place, engine)
+    refused(spec(https=taken), place, engine, f"port {taken} on")
     routes.remove_registry(place.edge, "demo")
     routes.save_registry(place.edge, RegistryRoute("other", taken, "10.0.0.2:5000"))
-    with pytest.raises(PortTaken) as caught:
-        check(spec(registry=taken), place, engine)
-    assert "sandbox 'other'" in caught.value.details
+    error = refused(spec(registry=taken), place, engine)
+    assert "sandbox 'other'" in error.details
 
 
 def test_sandbox_may_open_only_its_own_ports_to_the_network(place: Home, engine: FakeEngine, taken: int) -> None:
@@ -263,9 +253,10 @@ def test_sandbox_may_open_only_its_own_ports_to_the_network(place: Home, engine:
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
     check(spec(https=taken, listen=EVERYWHERE), place, engine)
     routes.save(place.edge, Route("other", "other.localhost", "node", ((LOCAL, taken),), 1.0))
-    with pytest.raises(PortTaken, match=f"port {taken} on {re.escape(EVERYWHERE)} is taken") as caught:
-        check(spec(https=taken, listen=EVERYWHERE), place, engine)
-    assert f"held by container {EDGE}" in caught.value.details
+    error = refused(
+        spec(https=taken, listen=EVERYWHERE), place, engine, f"port {taken} on {re.escape(EVERYWHERE)} is taken"
+    )
+    assert f"held by container {EDGE}" in error.details
 
 
 def https(port: int | str, *more: int | str, registry: int | str | None = None) -> Spec:
@@ -349,10 +340,9 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
     monkeypatch.setattr(host_network, "first_unprivileged", lambda: 1024)
     check(https(443), place, engine)
     engine.rootless = True
-    with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
-        check(https(443), place, engine)
+    error = refused(https(443), place, engine, "port 443 may only be used by root")
     for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
-        assert words in caught.value.fix
+        assert words in error.fix
     assert resolve(https("auto"), place, engine).edge.ports == (8444,)
     monkeypatch.setattr(host_network, "first_unprivileged", lambda: 443)
     check(https(443), place, engine)
@@ -398,9 +388,8 @@ def test_domain_or_host_of_another_sandbox_is_refused_first(
     routes.save(place.edge, Route("other", "x.test", "node", (), 1.0))
     kept = {key: value for key, value in spec().model_dump().items() if key not in ("edge", "domain")}
     wanted = Spec.model_validate({**kept, **more})
-    with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
-        check(wanted, place, engine)
-    assert caught.value.id == "domain-taken"
+    error = refused(wanted, place, engine, "belongs to the sandbox 'other'")
+    assert error.id == "domain-taken"
     assert engine.boxes == {}
 
 
@@ -416,12 +405,10 @@ def test_tcp_port_of_another_sandbox_is_refused_first(place: Home, engine: FakeE
     port = free_port()
     theirs = Route("other", "other.test", "node", ((LOCAL, 443),), 1.0, ports=(Port(port, "shop/db:5432"),))
     routes.save(place.edge, theirs)
-    with pytest.raises(PortTaken) as caught:
-        check(tcp(port), place, engine)
-    assert "held by sandbox 'other'" in caught.value.details
-    assert "in sandbox.yaml: edge: {tcp: [{port: " in caught.value.fix and "sandbox up --" not in caught.value.fix
-    with pytest.raises(PortTaken):  # nor can HTTPS share it
-        check(https(port), place, engine)
+    error = refused(tcp(port), place, engine)
+    assert "held by sandbox 'other'" in error.details
+    assert "in sandbox.yaml: edge: {tcp: [{port: " in error.fix and "sandbox up --" not in error.fix
+    refused(https(port), place, engine)
     check(tcp(port, listen="127.0.0.2"), place, engine)
 
 
@@ -460,9 +447,8 @@ def chart(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.mark.fault(42)
 def test_a_chart_that_does_not_render_is_reported_first(place: Home, engine: FakeEngine, chart: Path) -> None:
     """A template with an unclosed action → helm's words with file and line, before anything is made."""
-    with pytest.raises(BadFile, match="does not render") as caught:
-        check(spec(apply=({"chart": chart},)), place, engine)
-    assert "web/templates/web.yaml:2" in caught.value.details
+    error = refused(spec(apply=({"chart": chart},)), place, engine, "does not render")
+    assert "web/templates/web.yaml:2" in error.details
     assert (engine.boxes, place.sandbox("demo").folder.exists()) == ({}, False)
     known = place.sandbox("demo").charts  # of a sandbox that has some, the step renders those that changed
     known.parent.mkdir(parents=True)

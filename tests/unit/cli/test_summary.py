@@ -9,6 +9,7 @@ from typing import cast
 import click
 import pytest
 
+from sandbox.app.views import overview
 from sandbox.cli import summary
 from sandbox.cli.options import Call
 from sandbox.config.schema import ResolvedSpec
@@ -35,7 +36,7 @@ def _welcome(
         tried=host,
         urls=lambda one: (f"https://{one}:8443/",),
     )
-    monkeypatch.setattr(summary, "addresses", lambda spec: found)
+    monkeypatch.setattr(overview, "addresses", lambda spec: found)
     spec = SimpleNamespace(name="demo", edge=SimpleNamespace(listen="0.0.0.0"), takes_https_ports=own)  # noqa: S104
     with click.Context(click.Command("up")):
         summary.welcome(cast("ResolvedSpec", spec), Call(progress=progress))
