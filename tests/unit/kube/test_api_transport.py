@@ -98,7 +98,7 @@ def test_busy_server_is_asked_again(tmp_path: Path) -> None:
     with api_server.serving() as server:
         way = api_transport.of(api_server.kubeconfig(tmp_path / "config", server.server_port))
         server.refusal = (429, b"later")
-        threading.Timer(0.3, lambda: setattr(server, "refusal", None)).start()
+        threading.Timer(0.15, lambda: setattr(server, "refusal", None)).start()
         path = "/api/v1/namespaces/default/configmaps/a"
         body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
         assert way.request("PATCH", path, {"Content-Type": "application/apply-patch+yaml"}, body)[0] == 200

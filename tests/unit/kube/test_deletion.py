@@ -43,7 +43,7 @@ def leaving(finalizer: str = "foregroundDeletion", **metadata: Any) -> dict[str,
 
 @contextmanager
 def soon(act: Callable[[], object]) -> Iterator[None]:
-    timer = threading.Timer(0.3, act)
+    timer = threading.Timer(0.1, act)
     timer.start()
     yield
     timer.join()
@@ -94,26 +94,18 @@ def test_an_object_that_does_not_end_is_named_with_its_holders(
     assert "kubectl patch deployment app --namespace=shop --type=merge" in caught.value.fix
 
 
-def test_a_finalizer_of_kubernetes_is_never_to_be_removed(server: ApiServer, cluster: Cluster) -> None:
+def test_finalizer_of_kubernetes_is_not_to_be_removed_and_namespace_names_its_objects(
+    server: ApiServer, cluster: Cluster
+) -> None:
     server.objects[APP] = leaving("kubernetes.io/pvc-protection")
-    with pytest.raises(BeingDeleted) as caught:
-        deletion.await_end(cluster, [server.objects[APP]], timeout=0)
-    assert "a pod still uses it" in caught.value.details
-    assert "finalizers" not in caught.value.fix
-
-
-def test_error_of_a_hanging_namespace_names_its_objects(server: ApiServer, cluster: Cluster) -> None:
-    said = {"type": "NamespaceContentRemaining", "status": "True", "message": "there are 1 persistentvolumeclaims"}
-    metadata = {"name": "shop", **LEAVING}
-    server.objects[SHOP] = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": metadata,
-        "status": {"conditions": [said]},
-    }
+    condition = {"type": "NamespaceContentRemaining", "status": "True", "message": "there are 1 persistentvolumeclaims"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", **LEAVING}}
+    server.objects[SHOP] = {**namespace, "status": {"conditions": [condition]}}
     with pytest.raises(BeingDeleted, match="Namespace shop") as caught:
-        deletion.await_end(cluster, [server.objects[SHOP]], timeout=0)
+        deletion.await_end(cluster, [server.objects[APP], server.objects[SHOP]], timeout=0)
+    assert "a pod still uses it" in caught.value.details
     assert "there are 1 persistentvolumeclaims" in caught.value.details
+    assert "finalizers" not in caught.value.fix
 
 
 @pytest.mark.parametrize("there", [True, False])

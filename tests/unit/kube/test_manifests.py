@@ -12,10 +12,6 @@ from sandbox.errors import UsageError
 from sandbox.kube.manifests import defined, ingress_hosts, load, parse
 
 
-def kinds(found: tuple[dict[str, Any], ...]) -> list[str]:
-    return [one["kind"] for one in found]
-
-
 def named(kind: str, name: str = "x") -> str:
     return f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}}}\n"
 
@@ -23,13 +19,15 @@ def named(kind: str, name: str = "x") -> str:
 def test_referenced_objects_come_first_and_rest_keeps_order(tmp_path: Path) -> None:
     folder = tmp_path / "k8s"
     (folder / "deep").mkdir(parents=True)
-    (folder / "a.yaml").write_text(named("Deployment") + "---\n" + named("ConfigMap") + "---\n---\n")
+    manifests = map(named, ("ValidatingWebhookConfiguration", "Deployment", "ConfigMap"))
+    (folder / "a.yaml").write_text("---\n".join((*manifests, "---\n")))
     (folder / "b.json").write_text('{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}}')
     (folder / "deep" / "c.yml").write_text(named("Namespace"))
     (folder / "notes.txt").write_text("not: a manifest")
     (tmp_path / "late.yaml").write_text(named("CustomResourceDefinition"))
     found = load([folder, tmp_path / "late.yaml"])
-    assert kinds(found) == ["Namespace", "CustomResourceDefinition", "ConfigMap", "Deployment", "Service"]
+    first = ("Namespace", "CustomResourceDefinition", "ConfigMap", "Deployment", "Service")
+    assert [manifest["kind"] for manifest in found] == [*first, "ValidatingWebhookConfiguration"]
 
 
 @pytest.mark.parametrize("metadata", ["{}", "7", "text"])
@@ -38,12 +36,9 @@ def test_a_list_is_its_items(metadata: str) -> None:
     text += "items:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n"
     assert [one["metadata"]["name"] for one in parse(text, origin="x")] == ["a"]
     assert list(parse("apiVersion: v1\nkind: List\n", origin="x")) == []
-
-
-def test_items_of_a_typed_list_need_no_kind() -> None:
     text = "apiVersion: v1\nkind: ConfigMapList\nitems: [{metadata: {name: a}}]\n"
-    (found,) = parse(text, origin="x")
-    assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
+    (manifest,) = parse(text, origin="x")
+    assert (manifest["apiVersion"], manifest["kind"]) == ("v1", "ConfigMap")
 
 
 def test_generated_name_is_stable_for_its_content() -> None:
@@ -52,11 +47,6 @@ def test_generated_name_is_stable_for_its_content() -> None:
     assert first == again != other
     assert re.fullmatch(r"seed-[0-9a-f]{8}", first["name"])
     assert "generateName" not in first
-
-
-def test_webhooks_come_after_the_pods_that_answer_them(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(named("ValidatingWebhookConfiguration") + "---\n" + named("Deployment"))
-    assert kinds(load([tmp_path])) == ["Deployment", "ValidatingWebhookConfiguration"]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ UNBOUND = 'failed calling webhook "validate.nginx.ingress.kubernetes.io": dial t
         (404, "the server could not find the requested resource", True),
         (400, 'admission webhook "validate.nginx.ingress.kubernetes.io" denied the request: host is taken', False),
         (403, "configmaps is forbidden", False),
-        (403, 'jobs is forbidden: User "system:serviceaccount:ann:member" cannot get resource "jobs"', False),
     ],
 )
 def test_premature_request_is_distinguished_from_a_refusal(
@@ -65,9 +64,10 @@ def crashing(restarts: int, hash: str = "1", **state: Any) -> dict[str, Any]:
 class Clusters:
     """Workloads and pods by name; the `steps` are taken one at a time, whenever a wait pauses for ten seconds."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> None:
-        self.workloads: dict[str, dict[str, Any]] = {}
-        self.pods: dict[str, dict[str, Any]] = {}
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None], **pods: dict[str, Any]) -> None:
+        """Make a cluster with these pods and a Deployment for each; `web_1` is the pod web-1 of the Deployment web."""
+        self.workloads = {name.partition("_")[0]: workload(name.partition("_")[0]) for name in pods}
+        self.pods = {name.replace("_", "-"): pod for name, pod in pods.items()}
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
         self.steps = list(steps)
@@ -131,8 +131,7 @@ def unscheduled(message: str, **more: Any) -> dict[str, Any]:
 def test_pod_that_no_node_will_take_ends_the_wait(
     monkeypatch: pytest.MonkeyPatch, message: str, least: float | None
 ) -> None:
-    cluster = Clusters(monkeypatch)
-    cluster.workloads, cluster.pods = {"web": workload("web")}, {"web-1": unscheduled(message)}
+    cluster = Clusters(monkeypatch, web_1=unscheduled(message))
     if least is None:
         with pytest.raises(WaitTimeout):
             cluster.await_ready()
@@ -178,8 +177,7 @@ def event(reason: str, kind: str, name: str, message: str, second: int = 0) -> d
 def test_warning_about_a_missing_object_ends_the_wait_until_it_recovers(
     monkeypatch: pytest.MonkeyPatch, reason: str, kind: str, name: str, message: str, prefix: str, fix: str
 ) -> None:
-    cluster = Clusters(monkeypatch)
-    cluster.workloads, cluster.pods = {"db": workload("db")}, {"db-0": unscheduled(UNBOUND_CLAIM, spec=VOLUMES)}
+    cluster = Clusters(monkeypatch, db_0=unscheduled(UNBOUND_CLAIM, spec=VOLUMES))
     warning = event(reason, kind, name, message, 1)
     cluster.events = [warning, event("Started", kind, name, "", 1)]
     with pytest.raises(WaitTimeout):
@@ -195,9 +193,8 @@ def test_warning_about_a_missing_object_ends_the_wait_until_it_recovers(
 @pytest.mark.fault(64)
 def test_all_that_crash_again_and_again_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three workloads crash again and again → both are named with exit codes and their last lines."""
-    cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web"), "job": workload("job"), "db": workload("db", **UP)}
-    cluster.pods = {"web-1": crashing(1), "job-1": crashing(3)}
+    cluster = Clusters(monkeypatch, web_1=crashing(1), job_1=crashing(3))
+    cluster.workloads["db"] = workload("db", **UP)
     cluster.steps = [
         lambda: cluster.pods.update({"web-1": crashing(3)}),
         lambda: cluster.pods.update({"job-1": crashing(4)}),
@@ -218,18 +215,16 @@ def test_crash_that_waits_for_another_gets_one_more_start(monkeypatch: pytest.Mo
     def heals() -> None:
         cluster.workloads["web"] = workload("web", **UP)
 
-    cluster = Clusters(monkeypatch, lambda: None, database_comes, lambda: None, heals)
-    cluster.workloads = {"web": workload("web"), "db": workload("db")}
-    cluster.pods = {"web-1": crashing(4)}
+    cluster = Clusters(monkeypatch, lambda: None, database_comes, lambda: None, heals, web_1=crashing(4))
+    cluster.workloads["db"] = workload("db")
     cluster.await_ready()
     assert not cluster.steps
 
 
 def test_workload_that_starts_after_its_node_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One crashes, and one that ended with its node is not started again yet → only the first is named."""
-    cluster = Clusters(monkeypatch, *[lambda: None] * 3)
-    cluster.workloads = {"web": workload("web"), "db": workload("db")}
-    cluster.pods = {"web-1": crashing(6), "db-1": crashing(3, terminated={"exitCode": 137, "reason": "Error"})}
+    stopped = crashing(3, terminated={"exitCode": 137, "reason": "Error"})
+    cluster = Clusters(monkeypatch, *[lambda: None] * 3, web_1=crashing(6), db_1=stopped)
     with pytest.raises(ClusterError, match=r"^Deployment ns/web cannot start") as caught:
         cluster.await_ready()
     assert "Deployment ns/db" not in caught.value.details
