@@ -117,10 +117,5 @@ def test_another_login_in_the_kubeconfig_is_taken_over(step: TenancyStep, server
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert "newer" in step.names.kubeconfig.read_text()
-
-
-def test_down_works_without_the_context_in_the_kubeconfig(step: TenancyStep, server: ApiServer, place: Home) -> None:
-    step.apply(NoWork())
     place.kubeconfig.write_text("contexts: []")
-    assert step.undo()
-    assert server.objects == {}
+    assert step.undo() and server.objects == {}, "also without the context"

@@ -140,44 +140,32 @@ def test_cluster_whose_port_does_not_arrive_is_an_error(provider: KindProvider, 
     assert caught.value.id == "engine-ports"
 
 
-def test_kubelet_of_a_failed_cluster_is_asked_why(
-    engine: FakeEngine, names: Names, provider: KindProvider, playing: Playing
+@pytest.mark.fault(8, 27)
+def test_half_created_cluster_is_explained_and_recreated(
+    provider: KindProvider, playing: Playing, engine: FakeEngine
 ) -> None:
+    """Kind was killed and left half a cluster → it is known as such, and `up` recreates it."""
     object.__setattr__(playing, "broken", True)
+    shell = engine.programs["sh"]
     engine.programs["sh"] = lambda box, argv: (0, "E1127 no space left on device\n" if "kubelet" in argv[2] else "")
     with pytest.raises(ToolFailed) as caught:
         made(provider)
     assert caught.value.__notes__ == ["kubelet: E1127 no space left on device"]
-
-
-@pytest.mark.fault(8, 27)
-def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider, playing: Playing) -> None:
-    """Kind was killed and left half a cluster → it is known as such, and `up` recreates it."""
-    object.__setattr__(playing, "broken", True)
-    with pytest.raises(ToolFailed):
-        made(provider)
     assert provider.standing() is Standing.PARTIAL
+    engine.programs["sh"] = shell
     object.__setattr__(playing, "broken", False)
     made(provider)
     assert provider.standing() is Standing.RUNNING
 
 
-def test_changed_nameservers_are_written_to_the_node(engine: FakeEngine, provider: KindProvider) -> None:
+def test_changed_nameservers_and_proxy_are_written_to_the_node(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     other = replace(provider, dns=replace(provider.dns, upstream=Upstream(("1.1.1.1",))))
     assert other.drift() == f"other nameservers in {provider.names.node}"
     other.start(print)
     assert other.drift() is None
-    assert b"nameserver 1.1.1.1" in resolv_conf(engine, provider.names.node)
-
-
-def resolv_conf(engine: FakeEngine, node: str) -> bytes:
-    return engine.boxes[node].files[PurePosixPath(RESOLV_CONF)]
-
-
-def test_changed_proxy_restarts_containerd(engine: FakeEngine, provider: KindProvider) -> None:
-    made(provider)
-    other = replace(provider, proxied=replace(provider.proxied, proxies=PROXIES))
+    assert b"nameserver 1.1.1.1" in engine.boxes[provider.names.node].files[PurePosixPath(RESOLV_CONF)]
+    other = replace(other, proxied=replace(provider.proxied, proxies=PROXIES))
     assert "another proxy" in str(other.drift())
     said: list[str] = []
     other.start(said.append)
@@ -226,19 +214,24 @@ def test_expected_and_existing_nodes_are_all_listed(engine: FakeEngine, names: N
     assert three.nodes.running() == (f"{names.cluster}-by-hand",)
 
 
-def test_pods_of_the_nodes_network_find_other_nodes_by_name(engine: FakeEngine, three: KindProvider) -> None:
-    text = resolv_conf(engine, three.names.node)
-    assert text.index(b"nameserver 127.0.0.11") < text.index(b"nameserver 9.9.9.9")
-    assert three.drift() is None
-
-
 @pytest.mark.fault(26)
 def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names: Names, three: KindProvider) -> None:
     """kind gave a worker the first address, and all nodes are stopped → `start` gives each its own again"""
+    assert three.drift() is None
+    text = engine.boxes[names.node].files[PurePosixPath(RESOLV_CONF)]
+    assert text.index(b"nameserver 127.0.0.11") < text.index(b"nameserver 9.9.9.9"), "nodes are found by name"
     order = (f"{names.cluster}-worker2", names.node, f"{names.cluster}-worker")
     for number, name in enumerate(order, start=2):
         engine.boxes[name].files[FLAGS] = f"--node-ip=172.30.0.{number}".encode()
+    prepared: list[str] = []
+
+    def bash(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        prepared.append(box.spec.name)
+        return 0, ""
+
+    engine.programs["bash"] = bash
     three.stop()
+    assert sorted(prepared) == sorted(order)
     said: list[str] = []
     three.start(said.append)
     assert said == [f"starting {name}" for name in order]
@@ -364,27 +357,20 @@ def test_node_image_and_its_kubernetes_are_shown(
     assert three.made_of() == f"Kubernetes v1.36.4, node image {image}"
 
 
-def test_control_planes_without_their_balancer_are_recreated(
+def test_control_planes_without_balancer_or_the_first_are_recreated_with_consent(
     engine: FakeEngine, names: Names, provider: KindProvider
 ) -> None:
-    """kind makes no balancer again, and without it no one reaches the API server"""
+    """The others have all that the cluster holds → recreating it needs the user's consent, and `stop` stops them."""
     three = replace(provider, shape=Cluster(nodes=Nodes(control_plane=3)))
-    nodes = InMemory(engine)
+    other, nodes = f"{names.cluster}-control-plane2", InMemory(engine)
     nodes.add(names, names.node, "control-plane")
     balancer = nodes.add(names, f"{names.cluster}-{BALANCER}", BALANCER)
     engine.write_file(names.node, COMPLETE, json.dumps(three._record()).encode())
     assert three.stale() is None
     engine.remove_container(balancer.spec.name)
-    assert "the balancer of its control planes is gone" in str(three.stale())
-
-
-def test_control_planes_without_the_first_are_not_removed(
-    engine: FakeEngine, names: Names, provider: KindProvider
-) -> None:
-    """The others have all that the cluster holds → recreating it needs the user's consent, and `stop` stops them."""
-    three = replace(provider, shape=Cluster(nodes=Nodes(control_plane=3)))
-    other = f"{names.cluster}-control-plane2"
-    InMemory(engine).add(names, other, "control-plane")
+    assert "the balancer of its control planes is gone" in str(three.stale()), "kind makes it only with the cluster"
+    engine.remove_container(names.node)
+    nodes.add(names, other, "control-plane")
     assert three.standing() is Standing.ABSENT, "of a creation that was interrupted"
     engine.write_file(other, JOINED, b"a kubelet's account")
     step = ClusterStep(three, names, "v1.36.3")
@@ -407,18 +393,6 @@ def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provide
     assert ["systemctl", "start", "containerd", "kubelet"] in told
     engine.programs["sh"] = lambda box, argv: (int("kubelet" in argv[2]), "")
     assert provider.drift() == f"the kubelet of {provider.names.node} is stopped"
-
-
-def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, three: KindProvider) -> None:
-    told: list[str] = []
-
-    def bash(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        told.append(box.spec.name)
-        return 0, ""
-
-    engine.programs["bash"] = bash
-    three.stop()
-    assert sorted(told) == sorted(kind_provider.nodes(engine, names, three.shape.nodes).every())
 
 
 @pytest.mark.fault(84)

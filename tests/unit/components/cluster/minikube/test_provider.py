@@ -149,6 +149,7 @@ def test_profile_is_created_stopped_started_and_deleted(provider: MinikubeProvid
     provider.create(said.append, lambda: said.append("usable"))
     assert said == ["Done"], "minikube changes CoreDNS to the end: no one may begin before"
     assert "--driver=docker --container-runtime=containerd --kubernetes-version=v1.36.3" in names.kubeconfig.read_text()
+    assert NO_SECOND_PULL not in names.kubeconfig.read_text()
     assert (provider.standing(), provider.drift()) == (Standing.RUNNING, None)
     assert provider.nodes.running() == (names.cluster,)
     provider.stop()
@@ -157,6 +158,14 @@ def test_profile_is_created_stopped_started_and_deleted(provider: MinikubeProvid
     assert provider.standing() is Standing.RUNNING
     assert provider.delete() and not provider.delete()
     assert not world.profiles and not names.folder.exists()
+    world.broken = True
+    with pytest.raises(MinikubeFailed):
+        provider.create(print, print)
+    assert provider.standing() is Standing.PARTIAL
+    world.broken = False
+    replace(provider, loaded=True).create(print, print)
+    assert provider.standing() is Standing.RUNNING
+    assert NO_SECOND_PULL in names.kubeconfig.read_text().split()
 
 
 @pytest.mark.parametrize("profile", [None, "mine"])
@@ -170,14 +179,6 @@ def test_running_node_with_stopped_kubelet_is_started(world: World, names: Names
     world.kubelet = "Stopped"
     provider.start(said.append)
     assert (said, world.kubelet) == (["Done"], "Running")
-
-
-@pytest.mark.parametrize("loaded", [True, False])
-def test_loaded_images_can_be_used_whatever_else_is_pulled(
-    provider: MinikubeProvider, names: Names, loaded: bool
-) -> None:
-    replace(provider, loaded=loaded).create(print, print)
-    assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == loaded
 
 
 def test_leftovers_of_minikube_are_removed_too(
@@ -223,16 +224,6 @@ def test_image_load_reaches_every_node_or_fails(
         provider.load(archive)
     assert caught.value.details == "no space left on device"
     assert b"layers" not in world.engine.boxes[names.cluster].files.values()
-
-
-def test_half_created_profile_is_recreated(provider: MinikubeProvider, world: World) -> None:
-    world.broken = True
-    with pytest.raises(MinikubeFailed):
-        provider.create(print, print)
-    assert provider.standing() is Standing.PARTIAL
-    world.broken = False
-    provider.create(print, print)
-    assert provider.standing() is Standing.RUNNING
 
 
 def test_containers_join_at_range_end_and_leave_before_network(
