@@ -40,17 +40,13 @@ def is_held(live: Manifest) -> bool:
     return is_leaving(live) and bool(set(live["metadata"].get("finalizers") or ()) - KNOWN.keys())
 
 
-def delete_whole(cluster: Cluster, going: Sequence[Manifest]) -> None:
-    """Delete objects with all that they made, and wait for their end. Raises ClusterError, BeingDeleted."""
-    begin(cluster, going)
-    await_end(cluster, going)
-
-
-def begin(cluster: Cluster, going: Sequence[Manifest]) -> None:
-    """Delete objects with all that they made, without waiting for their end. Raises ClusterError."""
+def delete_whole(cluster: Cluster, going: Sequence[Manifest], *, wait: bool = True) -> None:
+    """Delete objects with all that they made, and `wait` for their end. Raises ClusterError, BeingDeleted."""
     for live in going:
         metadata = live["metadata"]
         cluster.delete(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), whole=True)
+    if wait:
+        await_end(cluster, going)
 
 
 def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = TIMEOUT) -> None:

@@ -60,5 +60,5 @@ def remove(cluster: Cluster, keys: Iterable[ObjectKey], *, wait: bool = True) ->
     """
     objects = ((key, find(cluster, key)) for key in reversed(tuple(keys)))
     going = {key: live for key, live in objects if live and cluster.owns(live)}
-    (deletion.delete_whole if wait else deletion.begin)(cluster, tuple(going.values()))
+    deletion.delete_whole(cluster, tuple(going.values()), wait=wait)
     return tuple(key for key, live in going.items() if not is_leaving(live))
