@@ -101,11 +101,6 @@ class Engine(Images, Containers, Networks):
         engine._podman = "Libpod-Api-Version" in ping.headers
         return _connections.setdefault(place, engine)
 
-    @property
-    def version(self) -> str:
-        with translated("asking for the engine's version"):
-            return str(self._ask("version")["Version"])
-
     def facts(self) -> Facts:
         local = self._place is not None and (self._place.socket is not None or self._place.url.startswith("npipe://"))
         with translated("asking about the engine"):

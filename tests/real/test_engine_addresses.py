@@ -136,10 +136,10 @@ SetEnv DOCKER_HOST=unix://{socket_of_the_engine()} PATH={os.environ["PATH"]}
 @pytest.mark.fault(60)
 def test_engine_over_ssh_is_checked_and_refused(app: Application, ssh: int) -> None:
     """DOCKER_HOST=ssh:// of a machine that answers → the doctor sees its engine, and `up` refuses it."""
-    version = Engine.connect().version
+    version = Engine.connect().facts().version
     with pytest.MonkeyPatch.context() as variables:
         variables.setenv("DOCKER_HOST", f"ssh://{getpass.getuser()}@{LOCAL}:{ssh}")
-        assert Engine.connect().version == version
+        assert Engine.connect().facts().version == version
         ran = app.command("up", status=4)
         assert "error[engine-remote]" in ran.err
         found = app.command.doctor("--seconds", "30")

@@ -77,10 +77,6 @@ class FakeEngine(Engine):
         self.volumes: dict[str, Mapping[str, str]] = {}
         self._lock = threading.RLock()
 
-    @property
-    def version(self) -> str:
-        return "28.0.0"
-
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         return not self.deaf
 
@@ -94,7 +90,7 @@ class FakeEngine(Engine):
         return None
 
     def facts(self) -> Facts:
-        info = {"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}
+        info = {"ServerVersion": "28.0.0", "NCPU": 4, "MemTotal": 8 << 30}
         return read_facts({**info, "Rootless": self.rootless, "CgroupVersion": self.cgroups}, api="1.47", local=True)
 
     # Images

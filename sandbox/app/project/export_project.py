@@ -91,7 +91,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
     engine = Engine.connect()
     own = machine_plan.own_images(spec, context.home(), engine)
     ids = {name: {"reference": image, "id": engine.image_id(image)} for name, image in sorted(own.references.items())}
-    versions = {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.version, "images": ids}
+    versions = {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.facts().version, "images": ids}
     _write(folder / "versions.yaml", versions)
     return exported
 
