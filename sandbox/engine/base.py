@@ -171,7 +171,7 @@ class Door:
         question = f"{method} {arguments} {options}"
         return self._kept.answer(question, lambda: getattr(self._api, method)(*arguments, **options))
 
-    def _found(self, doing: str, method: str, name: str) -> Any:
+    def _inspect(self, doing: str, method: str, name: str) -> Any:
         """Return the answer about the object `name`, None if it does not exist. Raises EngineError about `doing`."""
         with translated(doing), suppress(NotFound):
             return self._ask(method, name)

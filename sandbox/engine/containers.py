@@ -38,7 +38,7 @@ exec tar -cPf - --files-from=/dev/null -- "$@" 2>/dev/null
 
 class Containers(ContainerFiles):
     def container(self, name: str) -> Container | None:
-        description = self._found(f"looking at container {name}", "inspect_container", name)
+        description = self._inspect(f"looking at container {name}", "inspect_container", name)
         return description and _container(description)
 
     def since(self, name: str) -> datetime:

@@ -68,7 +68,7 @@ class Images(Door):
         return str(images[0]["Id"]) if images else None
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        description: Mapping[str, Any] | None = self._found(f"looking at image {name}", "inspect_image", name)
+        description: Mapping[str, Any] | None = self._inspect(f"looking at image {name}", "inspect_image", name)
         return description
 
     def load(self, archive: Path) -> None:

@@ -127,19 +127,19 @@ def remove(engine: Engine, name: str, home: Home) -> bool:
 
 def make_room(engine: Engine, name: str, home: Home) -> None:
     """Remove this owner's container of this name, because a new one is to be made. Raises NameTaken for another's."""
-    if _found(engine, name, home):
+    if _exists(engine, name, home):
         engine.remove_container(name)
 
 
 def stop(engine: Engine, name: str, home: Home) -> bool:
     """Stop this owner's container of this name; returns whether there is one. Raises NameTaken for another's."""
-    exists = _found(engine, name, home)
+    exists = _exists(engine, name, home)
     if exists:
         engine.stop(name)
     return exists
 
 
-def _found(engine: Engine, name: str, home: Home) -> bool:
+def _exists(engine: Engine, name: str, home: Home) -> bool:
     """Tell whether this owner has a container of this name. Raises NameTaken for another's."""
     container = engine.container(name)
     if container and not is_ours(container, home):

@@ -124,7 +124,7 @@ class Networks(Door):
             self._api.remove_network(name)
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        volume = self._found(f"looking at volume {name}", "inspect_volume", name)
+        volume = self._inspect(f"looking at volume {name}", "inspect_volume", name)
         return volume and dict(volume["Labels"] or {})
 
     def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:

@@ -64,17 +64,17 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
 
 
 class Redaction:
-    """Hides the `known` secrets and what looks like one; shorter than six characters, they would hide half a text."""
+    """Hides `secrets` and what looks like one; shorter than six characters, they would hide half a text."""
 
-    def __init__(self, known: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms: set[str] = set()
-        for secret in known:
+        for secret in secrets:
             if LEAST <= len(secret) <= MOST:  # and as JSON writes it, with and without letters beyond ASCII
                 forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-        self._known = sorted(forms, key=len, reverse=True)
+        self._secrets = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        for secret in self._known:
+        for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)

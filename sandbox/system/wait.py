@@ -31,12 +31,12 @@ def wait_until(
     `ready` raises to give up at once on a state that cannot become good. `say` gets the first line of a state when it
     is new, and every SAY_EVERY. Seconds throughout. Raises WaitTimeout.
     """
-    deadline, said, again = clock() + timeout, "", 0.0
+    deadline, last_line, again = clock() + timeout, "", 0.0
     while (state := ready()) is not None:
         if (now := clock()) >= deadline:
             raise WaitTimeout(f"{what}: not ready after {timeout:.0f} s", details=state, fix=fix)
         line = state.partition("\n")[0]
-        if line != said or now >= again:
-            said, again = line, now + SAY_EVERY
+        if line != last_line or now >= again:
+            last_line, again = line, now + SAY_EVERY
             say(line)
         sleep(pause)

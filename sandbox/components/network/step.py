@@ -106,8 +106,8 @@ class NetworkStep:
         if network.members or not labelled.is_ours(network, self.names.home):
             return False
         node = self.engine.container(self.names.node)
-        there = (*labelled.containers(self.engine, self.names.home), *((node,) if node else ()))
-        return not any(network.name in container.attached for container in there)
+        containers = (*labelled.containers(self.engine, self.names.home), *((node,) if node else ()))
+        return not any(network.name in container.attached for container in containers)
 
 
 def subnet6(network: str) -> str:

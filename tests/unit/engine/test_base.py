@@ -8,14 +8,13 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 
 import pytest
 from docker.errors import APIError
 from docker.utils.json_stream import json_stream
 
 from sandbox.engine import Engine
-from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, EngineError, EngineGone, translated
+from sandbox.engine.base import EngineError, EngineGone, translated
 from sandbox.engine.endpoint import Endpoint
 from sandbox.errors import MissingTool
 
@@ -93,12 +92,6 @@ def test_a_port_that_another_has_is_named_in_the_fix(said: str) -> None:
     assert "ss -ltnp 'sport = :36309'" in caught.value.fix
 
 
-@pytest.mark.fault(4)
-def test_calls_that_may_take_long_leave_others_their_timeout(engine: Engine) -> None:
-    """The engine hangs while it pulls or loads → later calls still end after a minute."""
-    assert (engine._slow.timeout, engine._api.timeout) == (LONG_TIMEOUT, CALL_TIMEOUT)
-
-
 def test_unreadable_docker_account_is_reported(engine: Engine, isolated_home: Path) -> None:
     config = isolated_home / ".docker" / "config.json"
     config.parent.mkdir()
@@ -106,23 +99,3 @@ def test_unreadable_docker_account_is_reported(engine: Engine, isolated_home: Pa
     with pytest.raises(MissingTool) as caught, engine.api("building"):
         pass
     assert (caught.value.id, caught.value.details) == ("docker-config", str(config))
-
-
-def test_answer_is_kept_in_a_block_and_asked_again_after_it(engine: Engine) -> None:
-    requests: list[object] = []
-
-    def images(**_: object) -> list[object]:
-        requests.append(None)
-        return []
-
-    engine._client = SimpleNamespace(api=SimpleNamespace(images=images))
-    with engine.keeping():
-        with engine.keeping():
-            engine.labelled_images("x")
-        engine.labelled_images("x")
-        assert len(requests) == 1
-        engine.forget()
-        engine.labelled_images("x")
-        assert len(requests) == 2
-    engine.labelled_images("x")
-    assert len(requests) == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from sandbox.kube import apply_attempts, deletion, readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.deletion import BeingDeleted
 from sandbox.kube.workload_status import progress
-from tests.support.api_server import ApiServer, Refused, kubeconfig, serving
+from sandbox.names import Names
+from tests.support.api_server import ApiServer, Refused
 
 APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 SHOP = "/api/v1/namespaces/shop"
@@ -24,15 +24,8 @@ CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "na
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ApiServer]:
-    with serving() as server:
-        kubeconfig(tmp_path / "config", server.server_address[1])
-        yield server
-
-
-@pytest.fixture
-def cluster(server: ApiServer, tmp_path: Path) -> Cluster:
-    return Cluster(tmp_path / "config")
+def cluster(server: ApiServer, names: Names) -> Cluster:
+    return Cluster(names.kubeconfig)
 
 
 def leaving(finalizer: str = "foregroundDeletion", **metadata: Any) -> dict[str, Any]:

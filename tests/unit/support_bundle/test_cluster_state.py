@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
 from sandbox.kube.workload_status import WORKLOADS
-from sandbox.names import Home
+from sandbox.names import Names
 from sandbox.plan import providers
 from sandbox.support_bundle import cluster_state as parts
-from tests.support.api_server import ApiServer, kubeconfig, serving
-from tests.support.fakes import FakeContainer, FakeEngine
+from tests.support.api_server import ApiServer
+from tests.support.fakes import FakeEngine
+from tests.support.memory_nodes import Nodes
 
 POD = {
     "metadata": {
@@ -33,15 +31,9 @@ POD = {
 
 
 @pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with serving() as server:
-        server.objects["/api/v1/pods/web-1"] = POD
-        yield server
-
-
-@pytest.fixture
-def cluster(server: ApiServer, tmp_path: Path) -> Cluster:
-    return Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
+def cluster(server: ApiServer, names: Names) -> Cluster:
+    server.objects["/api/v1/pods/web-1"] = POD
+    return Cluster(names.kubeconfig)
 
 
 def test_objects_come_without_what_may_be_secret(cluster: Cluster) -> None:
@@ -62,15 +54,8 @@ def test_logs_of_every_container_include_those_before_restart(cluster: Cluster, 
     assert server.asked[-1][3] == {"tailLines": [str(parts.POD_LINES)], "container": ["app"], "previous": ["true"]}
 
 
-def test_each_node_that_runs_is_asked(tmp_path: Path) -> None:
-    engine, names = FakeEngine("node:1"), Home(tmp_path, tmp_path, tmp_path / "config").sandbox("demo")
-    labels = {"io.x-k8s.kind.cluster": names.cluster, "io.x-k8s.kind.role": "control-plane"}
-    engine.create_network("sandbox", {})
-    engine.add(
-        FakeContainer(
-            ContainerSpec(name=names.node, image="node:1", command=("x",), labels=labels, network="sandbox"), "node:1"
-        )
-    )
+def test_each_node_that_runs_is_asked(engine: FakeEngine, names: Names) -> None:
+    Nodes(engine).add(names, names.node, "control-plane")
     engine.programs["journalctl"] = lambda box, argv: (0, f"said by {argv[2]}")
     found = dict(parts.nodes(providers.nodes(engine, names)))
     assert found[f"nodes/{names.node}/kubelet.log"] == "said by --unit=kubelet"

@@ -51,9 +51,9 @@ COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF]
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
-def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> Nodes:
-    """Return the nodes of a sandbox's kind cluster, existing or planned; `wanted` says how many are planned."""
-    mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or schema.Nodes())
+def nodes(engine: Engine, names: Names, planned: schema.Nodes | None = None) -> Nodes:
+    """Return the nodes of a sandbox's kind cluster, existing or planned."""
+    mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, planned or schema.Nodes())
     return Nodes(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 

@@ -10,13 +10,11 @@ import yaml
 
 from sandbox.components.cluster.containerd_hosts import (
     LISTING,
-    MARK,
     host_file,
     host_files,
     hosting,
     read_listing,
     service,
-    stale,
 )
 
 
@@ -42,11 +40,6 @@ def test_all_files_of_a_node_are_read_by_one_program(tmp_path: Path) -> None:
     *argv, folder = LISTING
     shown = subprocess.run([*argv, str(tmp_path / folder.lstrip("/"))], capture_output=True, text=True, check=True)
     assert read_listing(shown.stdout) == {PurePosixPath(path): data for path, data in written.items()}
-
-
-def test_only_files_of_the_sandbox_can_be_stale() -> None:
-    ours, wanted, theirs = (PurePosixPath("/etc/containerd/certs.d", name, "hosts.toml") for name in "abc")
-    assert stale({ours: MARK, wanted: MARK, theirs: b'server = "https://c"\n'}, [wanted]) == (ours,)
 
 
 def test_tools_find_the_registry_as_kep_1755_says() -> None:
