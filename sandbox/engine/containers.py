@@ -85,15 +85,6 @@ class Containers(ContainerFiles):
                     return _name(listed)
         return None
 
-    def places(self, name: str, inner: int) -> tuple[tuple[Bind, ...], tuple[str, ...]]:
-        """Return where the engine publishes a port of a container that runs, and the container's IPv4 addresses."""
-        with translated(f"looking at container {name}"):
-            settings = self._ask("inspect_container", name)["NetworkSettings"]
-        ports = (settings.get("Ports") or {}).get(f"{inner}/tcp") or ()
-        networks = (settings.get("Networks") or {}).values()
-        binds = tuple(Bind(port["HostIp"], int(port["HostPort"])) for port in ports)
-        return binds, tuple(network["IPAddress"] for network in networks if network.get("IPAddress"))
-
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
@@ -101,7 +92,6 @@ class Containers(ContainerFiles):
         if not spec.forwarded:
             labels[LISTENS], ports = json.dumps(ports), {}
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
-        mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
 
         def create() -> Any:
@@ -122,11 +112,10 @@ class Containers(ContainerFiles):
                 read_only=True,
                 tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
                 extra_hosts=dict(spec.hosts),
-                dns_opt=list(spec.resolver),
                 sysctls=dict(spec.sysctls),
                 cap_drop=["ALL"],
                 cap_add=list(spec.capabilities),
-                security_opt=self.security_options(mounts=bool(spec.binds or spec.read_only_binds)),
+                security_opt=self.security_options(mounts=bool(spec.binds)),
                 mem_limit=spec.memory,
                 pids_limit=spec.processes,
                 restart_policy={"Name": "unless-stopped"},

@@ -59,11 +59,9 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, Mapping[str, Placed]] = field(default_factory=dict)
-    read_only_binds: Mapping[Path, str] = field(default_factory=dict)
     binds: Mapping[Path, str] = field(default_factory=dict)
     tmpfs: tuple[str, ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
-    resolver: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     memory: str = "512m"

@@ -306,7 +306,7 @@ def test_mirror_asks_upstream_once_with_a_hidden_account(own: Sandbox, engine: E
     }
     (port,) = machine.free_ports(5050)
     binds = {tmp_path / "htpasswd": "/htpasswd"}
-    with published(engine, UPSTREAM, port, environment=settings, read_only_binds=binds):
+    with published(engine, UPSTREAM, port, environment=settings, binds=binds):
         pushed = fresh(f"localhost:{port}", keychain=Account())
         mirrors = ["docker.io", f"http://{UPSTREAM}:5000"]
         own.up(mirrors=mirrors)

@@ -148,7 +148,7 @@ class FakeEngine(Engine):
             published=published,
             network=spec.network,
             attached=dict(box.ids),
-            mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
+            mounts=frozenset(map(str, spec.binds)),
             volumes=frozenset(spec.volumes),
             addresses6={
                 one: f"{self.networks[one].subnet6.partition('/')[0]}{self._address(box, one).rpartition('.')[2]}"
