@@ -90,7 +90,7 @@ class Images(Door):
                     raise EngineError(f"pulling {name} failed", details=str(event["error"]))
                 detail = event.get("progressDetail") or {}
                 if event.get("status") == "Downloading" and detail.get("total"):
-                    layers[event["id"]] = (detail["current"], detail["total"])
+                    layers[event["id"]] = (detail.get("current", 0), detail["total"])
                 if layers and time.monotonic() - reported >= 1:
                     reported = time.monotonic()
                     received, total = (sum(sizes) / 1e6 for sizes in zip(*layers.values(), strict=True))

@@ -125,3 +125,18 @@ def test_question_about_an_image_ends_while_the_engine_waits_for_its_registry(mo
     monkeypatch.setattr(engine_images, "PROBE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not images(server.getsockname()[1]).can_pull(REFERENCE)
+
+
+def test_pull_reports_received_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def events(*_: object, **__: object) -> Iterator[dict[str, object]]:
+        yield {"id": "a", "status": "Pulling fs layer", "progressDetail": {}}
+        yield {"id": "a", "status": "Downloading", "progressDetail": {"total": 100_000_000}}
+        yield {"id": "b", "status": "Downloading", "progressDetail": {"current": 20_000_000, "total": 50_000_000}}
+        yield {"id": "b", "status": "Extracting", "progressDetail": {"current": 1, "total": 50_000_000}}
+
+    engine, lines = images(1), list[str]()
+    monkeypatch.setattr(engine._slow, "pull", events)
+    seconds = iter(range(10))
+    monkeypatch.setattr(engine_images.time, "monotonic", lambda: float(next(seconds)))
+    engine.pull("busybox:1@sha256:0", lines.append)
+    assert lines == ["0 of 100 MB", "20 of 150 MB", "20 of 150 MB"]
