@@ -87,13 +87,8 @@ def test_labels_of_another_user_are_refused_in_each_part(engine: FakeEngine, ann
 def test_a_node_without_an_owner_is_whose_state_knows_it(engine: FakeEngine, ann: Home, bob: Home) -> None:
     """A node without an owner → whose state folder knows the sandbox goes on with it, all others are refused."""
     names = ann.sandbox("demo")
-    engine.add(
-        FakeContainer(
-            ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network="shop"),
-            IMAGE,
-            read_only=False,
-        )
-    )
+    spec = ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network="shop")
+    engine.add(FakeContainer(spec, IMAGE, read_only=False))
     with pytest.raises(SandboxError, match="does not know"):
         labelled.require(engine, names)
     names.folder.mkdir(parents=True)

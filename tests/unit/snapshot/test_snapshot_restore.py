@@ -231,9 +231,8 @@ def test_containers_of_another_owner_are_left_alone(restoring: Restoring, tmp_pa
     theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
     engine.create_network(theirs.network, theirs.labels)
     for name in (names.copier, names.registry):
-        engine.run(
-            ContainerSpec(name=name, image="busybox:1", command=("x",), labels=theirs.labels, network=theirs.network)
-        )
+        spec = ContainerSpec(name=name, image="busybox:1", command=("x",), labels=theirs.labels, network=theirs.network)
+        engine.run(spec)
     with pytest.raises(SandboxError) as caught:
         restoring.recover()
     assert caught.value.id == "name-taken" and engine.boxes.keys() == {names.copier, names.registry}

@@ -8,14 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from sandbox.components.cluster.containerd_hosts import (
-    LISTING,
-    host_file,
-    host_files,
-    hosting,
-    read_listing,
-    service,
-)
+from sandbox.components.cluster.containerd_hosts import LISTING, host_file, host_files, hosting, read_listing, service
 
 
 def test_every_registry_name_routes_to_its_endpoint() -> None:

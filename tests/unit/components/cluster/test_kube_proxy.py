@@ -43,13 +43,7 @@ def place(server: ApiServer, *, ready: int) -> None:
         "kind": "DaemonSet",
         "metadata": {"name": "kube-proxy", "namespace": "kube-system", "generation": 1},
         "spec": {"selector": {"matchLabels": LABELS}},
-        "status": {
-            "observedGeneration": 1,
-            "desiredNumberScheduled": 1,
-            "currentNumberScheduled": 1,
-            "updatedNumberScheduled": 1,
-            "numberReady": ready,
-        },
+        "status": {"observedGeneration": 1, "updatedNumberScheduled": 1, "numberReady": ready},
     }
     state: dict[str, Any] = {
         "name": "kube-proxy",

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.components.cluster.kind.cluster_config import (
-    RESOLV_CONF,
-    Tags,
-    config,
-)
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config
 from sandbox.config import loader
 from sandbox.config.schema import Spec
 

@@ -70,13 +70,7 @@ class Playing(Minikube):
             "kind": "Deployment",
             "metadata": {"name": addon, "namespace": "kube-system", "labels": {LABEL: addon}, "generation": 1},
             "spec": {"replicas": 1},
-            "status": {
-                "observedGeneration": 1,
-                "replicas": 1,
-                "updatedReplicas": 1,
-                "availableReplicas": self.world.ready,
-                "readyReplicas": self.world.ready,
-            },
+            "status": {"observedGeneration": 1, "updatedReplicas": 1, "readyReplicas": self.world.ready},
         }
 
     def disable(self, addon: str) -> None:
@@ -89,13 +83,8 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
     server.kinds["/apis/apps/v1"]["DaemonSet"] = ("daemonsets", True)
     made = World(server)
     engine.create_network("p", {})
-    engine.add(
-        FakeContainer(
-            ContainerSpec(name="p", image="node", command=(), labels={PROFILE: "p", ROLE: ""}, network="p"),
-            "",
-            read_only=False,
-        )
-    )
+    spec = ContainerSpec(name="p", image="node", command=(), labels={PROFILE: "p", ROLE: ""}, network="p")
+    engine.add(FakeContainer(spec, "", read_only=False))
     engine.programs |= {"crictl": made.crictl, "timeout": made.crictl}
     return made
 
@@ -103,12 +92,8 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
 @pytest.fixture
 def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., MinikubeAddonsStep]:
     def step(*uses: WantedAddon) -> MinikubeAddonsStep:
-        return MinikubeAddonsStep(
-            minikube=Playing(Path("/minikube"), "p", world),
-            names=names,
-            nodes=nodes(engine, "p"),
-            uses=uses,
-        )
+        minikube = Playing(Path("/minikube"), "p", world)
+        return MinikubeAddonsStep(minikube=minikube, names=names, nodes=nodes(engine, "p"), uses=uses)
 
     return step
 

@@ -129,18 +129,10 @@ def provider(world: World, names: Names) -> MinikubeProvider:
 
 
 def ours(engine: FakeEngine, names: Names) -> None:
-    """The sandbox's registry, the edge, and a container of the user's."""
-    for name, label in ((names.registry, names.name), (EDGE, "")):
-        engine.run(
-            ContainerSpec(
-                name=name,
-                image=UPSTREAM["registry"],
-                command=("run",),
-                labels={**names.labels, LABEL: label},
-                network=NETWORK,
-            )
-        )
-    engine.run(ContainerSpec(name="theirs", image=UPSTREAM["registry"], command=("run",), labels={}, network=NETWORK))
+    """Run the sandbox's registry, the edge, and a container of the user's."""
+    labels = {names.registry: names.labels, EDGE: {**names.labels, LABEL: ""}, "theirs": {}}
+    for name, own in labels.items():
+        engine.run(ContainerSpec(name=name, image=UPSTREAM["registry"], command=("run",), labels=own, network=NETWORK))
 
 
 def test_profile_is_created_stopped_started_and_deleted(provider: MinikubeProvider, world: World, names: Names) -> None:
