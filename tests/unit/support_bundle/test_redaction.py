@@ -133,11 +133,11 @@ def test_the_time_grows_as_the_text_does(piece: str) -> None:
         redact(text)
         return time.process_time() - begun
 
-    least = [min(seconds(length) for _ in range(3)) for length in (50_000, 200_000)]
+    least = [min(seconds(length) for _ in range(3)) for length in (20_000, 80_000)]
     assert least[1] < 10 * least[0] + 0.01  # sixteen times, were it quadratic
 
 
-@pytest.mark.parametrize("text", ["since: 2026-13-45\n", "[" * 5000])
+@pytest.mark.parametrize("text", ["since: 2026-13-45\n", "[" * 2000])
 def test_kubeconfig_that_cannot_be_read_hides_no_other_secret(tmp_path: Path, text: str) -> None:
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
     home.kubeconfig.write_text(text)
