@@ -56,7 +56,6 @@ def test_engine_that_ends_within_an_answer_went_away(tmp_path: Path, monkeypatch
 
 
 def _answer(listening: socket.socket, answer: str) -> None:
-    """Give one request this answer and hang up."""
     connection, _ = listening.accept()
     with connection:
         connection.recv(1 << 16)
@@ -64,7 +63,6 @@ def _answer(listening: socket.socket, answer: str) -> None:
 
 
 def test_files_of_this_machine_are_not_the_engine(engine: Engine, tmp_path: Path) -> None:
-    """An archive that went, a full disk, and no more open files → what it is, and not an engine to wait for."""
     with pytest.raises(FileNotFoundError):
         engine.load(tmp_path / "gone.tar")
     with pytest.raises(FileNotFoundError):

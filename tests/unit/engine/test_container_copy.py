@@ -103,8 +103,6 @@ def test_mounted_or_recreated_paths_are_omitted() -> None:
 
 
 class Runner(Api):
-    """An engine that runs scripts: they find what was put into the container, and leave `files`."""
-
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__({}, files)
         self.body: dict[str, Any] = {}

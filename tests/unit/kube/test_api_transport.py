@@ -34,7 +34,6 @@ def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Pat
 
 @pytest.mark.parametrize("as_file", [False, True])
 def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_file: bool) -> None:
-    """An API server with a certificate of another authority → never spoken to."""
     keystores = [Keystore(tmp_path / name) for name in ("ours", "other")]
     for keystore in keystores:
         keystore.authority(["a.test"], now=datetime.now(UTC))

@@ -33,7 +33,6 @@ def kubeconfig(folder: Path, script: str | None, server: str = "https://127.0.0.
 
 
 def token(ends: datetime) -> str:
-    """Return the command that prints credentials until then."""
     status = {"token": "secret", "expirationTimestamp": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
     return f"echo '{json.dumps({**CREDENTIAL, 'status': status})}'"
 
@@ -65,7 +64,6 @@ def test_login_that_ends_during_a_command_has_a_fix(tmp_path: Path) -> None:
 
 
 def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
-    """A token for a minute → the program that gives it runs once for all requests."""
     script = f"echo ran >>{tmp_path}/ran; {token(datetime.now(UTC) + timedelta(minutes=1))}"
     with serving() as server:
         cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))

@@ -222,7 +222,6 @@ def test_crash_that_waits_for_another_gets_one_more_start(monkeypatch: pytest.Mo
 
 
 def test_workload_that_starts_after_its_node_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One crashes, and one that ended with its node is not started again yet → only the first is named."""
     stopped = crashing(3, terminated={"exitCode": 137, "reason": "Error"})
     cluster = Clusters(monkeypatch, *[lambda: None] * 3, web_1=crashing(6), db_1=stopped)
     with pytest.raises(ClusterError, match=r"^Deployment ns/web cannot start") as caught:
@@ -271,7 +270,6 @@ def test_account_without_the_right_to_list_events_can_wait(monkeypatch: pytest.M
 
 
 def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pod runs and its readiness probe fails for five minutes → the error has what the probe said last."""
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"web": workload("web", updatedReplicas=1, replicas=1)}
     cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"containerStatuses": []}}}
@@ -292,7 +290,6 @@ def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatc
 
 
 def test_pod_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kubelet waits for a hook of a pod that was deleted → its successor is not made, and the error says why."""
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"web": workload("web", updatedReplicas=0, replicas=1)}
     metadata = {"namespace": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}

@@ -16,8 +16,6 @@ from tests.support.api_server import ApiServer
 
 
 class OnePerName:
-    """A cluster with `pods`, which records what is deleted."""
-
     def __init__(self, *pods: dict[str, Any]) -> None:
         self.pods = pods
         self.deleted: list[str] = []

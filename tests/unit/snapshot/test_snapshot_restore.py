@@ -111,7 +111,6 @@ def test_releases_are_known_as_the_snapshot_has_them(prepared: Restoring, charts
 
 
 def run_nodes(restoring: Restoring) -> FakeEngine:
-    """Run the node, its replacement, a worker and a container of something else."""
     engine, names = restoring.engine, restoring.names
     assert isinstance(engine, FakeEngine)
     engine.images["node:1"] = "sha256:1"

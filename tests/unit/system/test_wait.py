@@ -11,8 +11,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 
 class Clock:
-    """Time in seconds."""
-
     def __init__(self) -> None:
         self.now = 100.0
 

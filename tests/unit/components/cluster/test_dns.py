@@ -51,7 +51,6 @@ def test_domain_and_subdomains_only_resolve_to_the_ingress(name: str, is_ours: b
 
 
 def rewritten(text: str, name: str) -> str | None:
-    """What is looked up for a name, by the first rule that it fits."""
     for pattern, to in re.findall(r"^    rewrite stop name regex (\S+) (\S+)\. answer auto$", text, re.MULTILINE):
         if found := re.search(pattern, name):
             return str(to).replace("{1}", found[1] if found.lastindex else "")

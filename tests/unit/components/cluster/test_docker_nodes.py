@@ -76,7 +76,6 @@ def test_frozen_container_is_thawed(engine: FakeEngine, names: Names, node: Cont
 def test_node_that_the_engine_removes_already_is_awaited(
     engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command that was killed has begun to remove it."""
     answers = iter([node, node, None])
     monkeypatch.setattr(engine, "container", lambda name: next(answers))
     end = End(engine, f"Error response from daemon: removal of container 1f {BEING_REMOVED}")

@@ -49,7 +49,6 @@ extensions:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """The kubeconfig that kind wrote."""
     path = tmp_path / "own"
     write_own(path, "https://127.0.0.1:40001")
     return path
@@ -316,7 +315,6 @@ def test_a_kubeconfig_that_may_not_be_used_is_left_alone(folder_mode: int, mode:
 
 
 def make_odd(path: Path, kind: str) -> None:
-    """What KUBECONFIG may name and no context can be kept in."""
     match kind:
         case "fifo":
             os.mkfifo(path)

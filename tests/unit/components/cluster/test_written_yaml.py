@@ -25,7 +25,6 @@ TRAPS = [
 
 
 def kubectl(path: Path) -> Any:
-    """What kubectl says is in a kubeconfig."""
     argv = ["kubectl", "config", "view", "--raw", "-o", "json", f"--kubeconfig={path}"]
     return json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout)
 

@@ -17,7 +17,6 @@ def install(programs: Path, script: str) -> Path:
 
 
 def created(kind: Kind, folder: Path) -> list[str]:
-    """The lines that kind printed."""
     lines: list[str] = []
     kind.create("demo", image="i", config=folder / "c", folder=folder, on_line=lines.append)
     return lines

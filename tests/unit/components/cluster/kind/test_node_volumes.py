@@ -20,7 +20,6 @@ from tests.support.memory_nodes import Nodes as InMemory
 
 @pytest.fixture
 def recorded(engine: FakeEngine, names: Names) -> str:
-    """The volume of a node that was recorded while it ran."""
     box = InMemory(engine).add(names, names.node, "control-plane")
     box.spec.volumes["named"] = "/data"  # type: ignore[index]
     engine.volumes["another"] = {}

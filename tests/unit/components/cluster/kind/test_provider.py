@@ -194,7 +194,6 @@ def test_node_that_starts_finds_the_present_proxy(
 
 @pytest.fixture
 def three(provider: KindProvider, playing: Playing) -> KindProvider:
-    """A cluster of three nodes."""
     object.__setattr__(playing, "workers", 2)
     three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
     made(three)

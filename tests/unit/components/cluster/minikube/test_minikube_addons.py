@@ -28,8 +28,6 @@ RECORD = "/api/v1/namespaces/sandbox-system/configmaps/minikube-addons"
 
 @dataclass
 class World:
-    """A minikube's addons, and what it was called for."""
-
     server: ApiServer
     on: dict[str, bool] = field(default_factory=lambda: {"ingress": False, "dashboard": False, "olm": True})
     calls: list[str] = field(default_factory=list)

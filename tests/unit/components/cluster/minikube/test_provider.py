@@ -50,8 +50,6 @@ DOCKER = Profile("docker", "containerd")
 
 @dataclass
 class World:
-    """What a minikube on this machine has made."""
-
     engine: FakeEngine
     profiles: dict[str, Profile] = field(default_factory=dict)
     kubelet: str = "Running"
@@ -129,7 +127,6 @@ def provider(world: World, names: Names) -> MinikubeProvider:
 
 
 def ours(engine: FakeEngine, names: Names) -> None:
-    """Run the sandbox's registry, the edge, and a container of the user's."""
     labels = {names.registry: names.labels, EDGE: {**names.labels, LABEL: ""}, "theirs": {}}
     for name, own in labels.items():
         engine.run(ContainerSpec(name=name, image=UPSTREAM["registry"], command=("run",), labels=own, network=NETWORK))
