@@ -137,6 +137,6 @@ def test_pull_reports_received_megabytes(monkeypatch: pytest.MonkeyPatch) -> Non
     engine, lines = images(1), list[str]()
     monkeypatch.setattr(engine._slow, "pull", events)
     seconds = iter(range(10))
-    monkeypatch.setattr(engine_images.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("sandbox.engine.engine_images.time.monotonic", lambda: float(next(seconds)))
     engine.pull("busybox:1@sha256:0", lines.append)
     assert lines == ["0 of 100 MB", "20 of 150 MB", "20 of 150 MB"]
