@@ -16,7 +16,7 @@ from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.kind import api_answers, etcd_peers, first_objects, start_order, worker_join
+from sandbox.components.cluster.kind import etcd_peers, first_objects, node_start, worker_join
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.node_volumes import NodeVolumes
@@ -217,7 +217,7 @@ class KindProvider:
         if not resting and trouble_of(self.names.kubeconfig) is not None:
             cold = list(self.nodes.running())  # the engine itself started them a moment ago
         stopped = [node.name for node in resting]
-        for name in start_order.by_address(self.engine, self.names.network, stopped):
+        for name in node_start.by_address(self.engine, self.names.network, stopped):
             say(f"starting {name}")
             if name in cold:
                 self.proxied.write(name)  # before its containerd reads it
@@ -265,7 +265,7 @@ class KindProvider:
 
     def await_news(self, nodes: Sequence[str]) -> None:
         since = {node: self.engine.since(node) for node in nodes}
-        api_answers.await_news(self.names.kubeconfig, since)
+        node_start.await_news(self.names.kubeconfig, since)
 
     def _attach(self, say: Callable[[str], None]) -> None:
         """Connect nodes to the sandbox's network again, from which they were disconnected, or which was recreated.

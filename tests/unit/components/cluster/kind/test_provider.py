@@ -18,8 +18,8 @@ from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import SCRATCH, Kind
+from sandbox.components.cluster.kind.node_start import FLAGS
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
-from sandbox.components.cluster.kind.start_order import FLAGS
 from sandbox.components.cluster.kind.worker_join import CONFIG, JOINED, ROLE
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.network.proxy_settings import Proxies

@@ -1,23 +1,56 @@
-"""Waits after a start of nodes, until the API server's statuses of pods are current."""
+"""What a start of nodes needs: the order in which they get their previous addresses, and current statuses of pods."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from sandbox.engine import Engine
+from sandbox.engine.container_host import joined
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.pod_faults import placed_since
 from sandbox.kube.workload_status import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 
+# What kubeadm and, after a change of the address, the node's entrypoint write for the kubelet.
+FLAGS = PurePosixPath("/var/lib/kubelet/kubeadm-flags.env")
+ADDRESS = re.compile(rb"--node-ip=([\d.]+)")
+GATEWAY = 1  # the first address of a network, which is the engine's own
 NEWS = 30.0  # seconds; later steps then report what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
+
+
+def by_address(engine: Engine, network: str, stopped: Sequence[str]) -> list[str]:
+    """Return the names of stopped containers in the order of their previous addresses.
+
+    The engine gives a starting container the lowest free address. In another order nodes would exchange addresses, and
+    Service `kubernetes` would lead to a worker until the lease of the previous API server ends after 15 seconds. The
+    load balancer of control planes has no kubelet that recorded its address: it had the one that is left over.
+    """
+    if len(stopped) < 2:  # which takes no time to order, as reading a file does
+        return list(stopped)
+    order: list[tuple[IPv4Address, str]] = []
+    others = []
+    for name in stopped:
+        flag = ADDRESS.search(engine.read_file(name, FLAGS) or b"")
+        try:
+            order.append((IPv4Address(flag[1].decode() if flag else ""), name))
+        except ValueError:
+            others.append(name)
+    order.sort()
+    lowest = IPv4Network(joined(engine, network).subnet)[GATEWAY + 1]
+    for name in others:
+        place = next((at for at, (address, _) in enumerate(order) if address != lowest + at), len(order))
+        order.insert(place, (lowest + place, name))
+    return [name for _, name in order]
 
 
 def await_news(kubeconfig: Path, since: Mapping[str, datetime]) -> None:

@@ -1,15 +1,18 @@
-"""What the API server tells of pods after a start is of before until it has been told how they are."""
+"""Nodes start in an order in which they keep their addresses, and statuses from before the start are found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
-from sandbox.components.cluster.kind.api_answers import old_news
+from sandbox.components.cluster.kind.node_start import FLAGS, by_address, old_news
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.names import Names
+from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.memory_nodes import Nodes
 
 BEGUN = datetime(2026, 11, 27, 14, 0, 10, tzinfo=UTC)
 WAITING = {"waiting": {"reason": "ContainerCreating"}}
@@ -78,3 +81,43 @@ def test_statuses_from_before_the_start_are_found(objects: list[dict[str, Any]],
     cluster = cast("Cluster", Objects(objects))
     assert old_news(cluster, {"node": BEGUN}) == said
     assert old_news(cluster, {}) is None
+
+
+def addresses(engine: FakeEngine) -> Mapping[str, str]:
+    return {name: box.address for name, box in engine.boxes.items()}
+
+
+def stop(engine: FakeEngine) -> None:
+    """Stop all containers; nodes keep a file with the address that they had."""
+    for box in engine.boxes.values():
+        if "balancer" not in box.spec.name:
+            said = f'KUBELET_KUBEADM_ARGS="--node-ip={box.address},fd00::2 --provider-id=kind://docker/demo/x"\n'
+            box.files[FLAGS] = said.encode()
+        box.running = False
+
+
+PLANES = [("balancer", "b", "a"), ("b", "balancer", "a"), ("b", "a", "balancer")]
+
+
+@pytest.mark.parametrize("made", [("b", "node", "a"), *PLANES])
+def test_nodes_that_start_in_this_order_keep_their_addresses(
+    engine: FakeEngine, names: Names, made: tuple[str, ...]
+) -> None:
+    nodes = Nodes(engine)
+    for name in made:
+        nodes.add(names, name)
+    before = addresses(engine)
+    stop(engine)
+    for name in by_address(engine, NETWORK, sorted(made)):
+        engine.start(name)
+    assert addresses(engine) == before
+
+
+@pytest.mark.parametrize("said", [b"", b"--node-ip=999.1", b"--node-ip=", b"\xff"])
+def test_node_without_a_recorded_address_starts(engine: FakeEngine, names: Names, said: bytes) -> None:
+    nodes = Nodes(engine)
+    nodes.add(names, "node")
+    nodes.add(names, "worker")
+    stop(engine)
+    engine.boxes["worker"].files[FLAGS] = said
+    assert sorted(by_address(engine, NETWORK, ("node", "worker"))) == ["node", "worker"]
