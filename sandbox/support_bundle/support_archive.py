@@ -19,7 +19,7 @@ from sandbox.engine import labelled
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.plan import lifecycle, providers
-from sandbox.support_bundle import cluster_state, machine_state, redaction
+from sandbox.support_bundle import collected_state, redaction
 from sandbox.support_bundle.redaction import Redaction
 from sandbox.system import files
 
@@ -66,9 +66,9 @@ def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
         yield "status.json", json.dumps(rows, indent=2)
 
     parts: dict[str, Part] = {
-        "logs": lambda: machine_state.logs(context.home, names),
-        "configurations": lambda: machine_state.configurations(context),
-        "versions": lambda: machine_state.versions(context),
+        "logs": lambda: collected_state.logs(context.home, names),
+        "configurations": lambda: collected_state.configurations(context),
+        "versions": lambda: collected_state.versions(context),
         "doctor": doctor,
     }
     if isinstance(docker, EngineProbe):
@@ -76,13 +76,13 @@ def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
 
         def nodes() -> Iterator[tuple[str, str]]:
             labelled.require(engine, names)  # a cluster of this name may be another user's
-            yield from cluster_state.nodes(providers.nodes(engine, names))
+            yield from collected_state.nodes(providers.nodes(engine, names))
 
-        containers = partial(machine_state.containers, engine, context.home)
+        containers = partial(collected_state.containers, engine, context.home)
         parts |= {"status": status, "containers": containers, "nodes": nodes}
     if names.kubeconfig.exists():
-        parts["objects"] = lambda: cluster_state.objects(Cluster(names.kubeconfig), namespace)
-        parts["pods"] = lambda: cluster_state.pods(Cluster(names.kubeconfig), namespace)
+        parts["objects"] = lambda: collected_state.objects(Cluster(names.kubeconfig), namespace)
+        parts["pods"] = lambda: collected_state.pods(Cluster(names.kubeconfig), namespace)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""What is asked of nodes and cluster, and what of it is left out because it may be secret."""
+"""What is asked of the machine, nodes and cluster, and what of it is left out because it may be secret."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 
 import pytest
 
+from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
 from sandbox.kube.workload_status import WORKLOADS
 from sandbox.names import Names
 from sandbox.plan import providers
-from sandbox.support_bundle import cluster_state as parts
+from sandbox.support_bundle import collected_state as parts
 from tests.support.api_server import ApiServer
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes
 
 POD = {
@@ -73,3 +74,15 @@ def test_existing_cluster_is_read_only_within_the_namespace(cluster: Cluster, se
 
 def test_every_kind_of_workload_is_collected() -> None:
     assert {kind for _, kind in parts.IN_NAMESPACES} >= WORKLOADS
+
+
+def test_container_that_goes_meanwhile_costs_no_other(engine: FakeEngine, names: Names) -> None:
+    for name in ("one", "two"):
+        spec = ContainerSpec(name=name, image="image:1", command=("x",), labels=names.labels, network=NETWORK)
+        engine.add(FakeContainer(spec, "image:1", log=f"said by {name}"))
+    collecting = parts.containers(engine, names.home)
+    next(collecting)
+    del engine.boxes["one"]
+    found = dict(collecting)
+    assert "No such container" in found["containers/one.log"]
+    assert found["containers/two.log"] == "said by two"
