@@ -10,13 +10,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sandbox.app import chosen_spec
+from sandbox.app import context
 from sandbox.app.agreement import Agreement, agree_on_tenancy
 from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
-from sandbox.config.schema import Spec
+from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
+from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import FakeStep, NoWork
 
@@ -122,25 +123,14 @@ def test_project_without_a_spec_is_pointed_to_init(tmp_path: Path, monkeypatch: 
     (tmp_path / name).touch()
     prompts.confirm_new(None, None, said.append, ask=True)
     assert said == [f"there is no sandbox.yaml here, so nothing of {name} runs; `sandbox init` writes one"]
+    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    monkeypatch.setattr(click, "confirm", lambda *_, **__: False)
+    with pytest.raises(SandboxError) as declined:
+        prompts.confirm_new(None, None, said.append, ask=True)
+    assert (declined.value.id, declined.value.fix) == ("declined", "sandbox init")
+    saved_spec.save(context.home().sandbox("sandbox"), ResolvedSpec())
+    prompts.confirm_new(None, None, said.append, ask=True)  # the default sandbox exists: it is not asked again
+    said.clear()
     (tmp_path / "sandbox.yaml").touch()
     prompts.confirm_new(None, None, said.append, ask=True)
-    assert len(said) == 1
-
-
-@pytest.mark.parametrize(
-    ("typed", "is_new", "declined"), [("\n", True, True), ("y\n", True, False), ("", False, False)]
-)
-def test_project_without_a_spec_is_asked_about_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, is_new: bool, declined: bool
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
-    monkeypatch.setattr(chosen_spec, "remembered", lambda _name: None if is_new else Spec())
-    (tmp_path / "Dockerfile").touch()
-
-    @click.command()
-    def up() -> None:
-        prompts.confirm_new(None, None, click.echo, ask=True)
-
-    ended = CliRunner().invoke(up, input=typed)
-    assert isinstance(ended.exception, SandboxError) == declined
+    assert said == []

@@ -31,15 +31,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (None, False, False, "stopped"),
         ("sandbox start demo", False, True, "starting"),
         ("sandbox up -f sandbox.yaml", True, False, "starting"),
-        ("sandbox.up", True, False, "absent"),
         ("Sandbox.up", True, False, "starting"),
         ("sandbox snapshot restore a", False, True, "starting"),
         ("sandbox stop demo", False, True, "stopping"),
         ("sandbox -v up", True, False, "starting"),
-        ("sandbox stop dev", False, True, "stopping"),
         ("sandbox down up", False, True, "running"),
-        ("sandbox down", False, True, "running"),
-        ("sandbox certs renew", False, True, "running"),
     ],
 )
 def test_cluster_is_as_the_command_at_work_leaves_it(

@@ -66,25 +66,20 @@ def test_assets_need_no_token_and_allow_no_foreign_content(page: Dashboard, path
     assert "https://" not in text
 
 
-def test_state_needs_the_token(page: Dashboard) -> None:
-    answer, body = ask(page, "/state", Authorization=f"Bearer {page.token}")
+def test_state_needs_the_token_and_the_servers_own_host(page: Dashboard) -> None:
+    token = f"Bearer {page.token}"
+    answer, body = ask(page, "/state", Authorization=token)
     assert (answer.status, json.loads(body)) == (200, STATE)
-    for given in ({}, {"Authorization": "Bearer x"}, {"Authorization": page.token}, {"Authorization": "Bearer ü"}):
-        answer, body = ask(page, "/state", **{key: value.encode().decode("latin-1") for key, value in given.items()})
-        assert answer.status == 401
-        assert b"demo" not in body
-
-
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1"])
-def test_foreign_host_header_is_refused(page: Dashboard, host: str) -> None:
-    answer, body = ask(page, "/state", Host=host, Authorization=f"Bearer {page.token}")
-    assert answer.status == 421
-    assert b"demo" not in body
-
-
-@pytest.mark.parametrize("path", ["/page.html", "/../server.py", "/%2e%2e/server.py", "/state/", "/?x"])
-def test_other_paths_are_not_served(page: Dashboard, path: str) -> None:
-    assert ask(page, path, Authorization=f"Bearer {page.token}")[0].status == 404
+    for given in ("", "Bearer x", page.token, "Bearer ü".encode().decode("latin-1")):
+        answer, body = ask(page, "/state", Authorization=given)
+        assert answer.status == 401 and b"demo" not in body
+    for host in ("evil.example", "evil.example:80", "127.0.0.1"):
+        answer, body = ask(page, "/state", Host=host, Authorization=token)
+        assert answer.status == 421 and b"demo" not in body
+    for path in ("/page.html", "/../server.py", "/%2e%2e/server.py", "/state/", "/?x"):
+        assert ask(page, path, Authorization=token)[0].status == 404
+    for method in ("PUT", "DELETE", "OPTIONS"):
+        assert ask(page, "/state", method, Authorization=token)[0].status == 501
 
 
 BODY = json.dumps({"sandbox": "demo", "name": "shop/deployment/web"})
@@ -125,11 +120,6 @@ def test_action_is_refused_to_other_pages(page: Dashboard, headers: dict[str, st
 def test_request_that_is_no_action_is_refused(page: Dashboard, body: str) -> None:
     assert post(page, body=body)[0] == 400
     assert post(page, "/delete")[0] == 404
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
-def test_changing_methods_are_refused(page: Dashboard, method: str) -> None:
-    assert ask(page, "/state", method, Authorization=f"Bearer {page.token}")[0].status == 501
 
 
 def test_a_port_that_is_taken_is_said(page: Dashboard) -> None:

@@ -42,26 +42,16 @@ def names(tools: tool_server.Tools) -> set[str]:
     return asyncio.run(ask())
 
 
-def test_nothing_that_removes_is_offered(tmp_path: Path) -> None:
-    assert names(tools_of(tmp_path)) == ALWAYS
+@pytest.mark.parametrize("allow", [(), ("down",), ("stop",)])
+def test_tools_that_remove_are_offered_where_the_user_allows_them(tmp_path: Path, allow: tuple[str, ...]) -> None:
+    assert names(tools_of(tmp_path, allow)) == {*ALWAYS, *allow}
 
 
-@pytest.mark.parametrize("name", ["down", "stop"])
-def test_tools_that_remove_are_offered_where_the_user_allows_them(tmp_path: Path, name: str) -> None:
-    assert names(tools_of(tmp_path, [name])) == {*ALWAYS, name}
-
-
-def test_an_error_has_its_id_and_its_fix(tmp_path: Path) -> None:
+def test_errors_have_their_id_and_fix(tmp_path: Path) -> None:
     failed, text = call(tools_of(tmp_path), "events", workload="web")
-    assert failed
-    assert "error[not-up]: the sandbox 'shop' is not up\nfix: " in text
-
-
-def test_an_error_of_a_command_has_its_id_too(tmp_path: Path) -> None:
+    assert failed and "error[not-up]: the sandbox 'shop' is not up\nfix: " in text
     failed, text = call(tools_of(tmp_path), "restart", workload="web")
-    assert failed
-    assert "error[not-up]" in text
-    assert "exit code 2" in text
+    assert failed and "error[not-up]" in text and "exit code 2" in text
 
 
 @pytest.mark.parametrize("workload", ["--all", "a b", "$(id)", "../x", ";id", ""])
