@@ -127,8 +127,6 @@ def require_architecture(engine: Engine, own: OwnImages) -> None:
 
 
 def _require_same_place(spec: Spec, home: Home) -> None:
-    """Refuse to move a sandbox to another cluster: what it has in the present one would be left behind."""
-
     def place(spec: Spec) -> str:
         cluster = spec.cluster
         if not cluster.supports.whole_cluster:

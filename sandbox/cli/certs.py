@@ -188,7 +188,6 @@ def _row(entry: Entry, secrets: Mapping[str, Sequence[str]] | None, stores: Sequ
 
 
 def _lines(row: Certificate) -> Iterator[str]:
-    """Yield a certificate with its facts below its name, indented below the one that signed it."""
     standing = row.reason
     if row.state == "good" and row.not_after:
         standing = f"{count(row.days_left, 'day')} left until {row.not_after[:10]}"

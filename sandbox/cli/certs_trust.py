@@ -109,7 +109,6 @@ def no_certificates(names: Names) -> SandboxError:
 
 
 def _change(call: Call, stores: TrustedStores, about: Sequence[str], plan: Plan, *, sandbox: str = "") -> bool:
-    """Show the changes, ask, and make them; return whether the stores are then as planned."""
     performer = Performer(stores.machine, at_terminal=output.has_terminal())
     lines = [*about]
     for change in plan.changes:

@@ -127,7 +127,6 @@ def schema(which: tuple[str, ...]) -> None:
 
 
 def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield every value that is not a mapping of known keys, by its path."""
     for key, inner in value.items():
         if isinstance(inner, Mapping) and inner:
             yield from _leaves(inner, (*path, key))

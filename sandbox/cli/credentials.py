@@ -191,7 +191,6 @@ def _require_not_in_spec(spec: Spec, secret: str, fix: str) -> None:
 
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
-    """Return the entry that the options describe. Raises UsageError for options that the kind does not have."""
     fields: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
     if given["source"]:
         fields["file"] = given["source"].absolute()

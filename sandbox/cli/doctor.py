@@ -180,7 +180,6 @@ def _context(call: Call, spec: Spec) -> DoctorContext:
 
 
 def _show(call: Call, rows: Iterable[Row]) -> int:
-    """Print each row as soon as it is known."""
     from sandbox.app import diagnosis
 
     shown = []

@@ -46,7 +46,6 @@ def down(*, purge: bool, gone: bool) -> None:
 
 
 def _remove_gone(*, purge: bool) -> None:
-    """Remove the sandboxes whose folder is gone, after one question. Raises SandboxError."""
     call = begin("stopping", "interrupted; run `sandbox down --gone` again to remove the rest")
     gone = [sandbox for sandbox in known_sandboxes.sandboxes() if sandbox.gone]
     if not gone:

@@ -118,7 +118,6 @@ def error_of(error: SandboxError) -> Error:
 
 
 def _print(error: SandboxError, words: Sequence[str]) -> None:
-    """Print an error: as the result with `-o json`, as the last event with `--progress json`, else for people."""
     own = words[: words.index("--")] if "--" in words else words  # the rest is of another program
     if _asks_json(own, "-o", "--output") and not error.reported:
         click.echo(output.as_text(Failure(error_of(error))))

@@ -57,7 +57,6 @@ def uninstall() -> None:
 
 
 def _change(call: Call, change: Change) -> None:
-    """Show, ask, do. Raises UsageError where there is no terminal."""
     at_terminal = output.has_terminal()
     lines = [*change.shown, *(f"note: {note}" for note in change.notes)]
     if change.shown:

@@ -61,7 +61,6 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write the files that do not exist yet, and print their names. Raises UsageError, before the first."""
     for place in dict.fromkeys((folder / path).parent for path in texts):
         if not files.is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):
             raise UsageError(f"{place} is in the way: it has to be a folder of the project", fix="move it away")

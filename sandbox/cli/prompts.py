@@ -162,7 +162,6 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
 
 
 def _project_file() -> str | None:
-    """Return a file of the current folder that `sandbox init` would write a spec for."""
     from sandbox.init import skaffold, tiltfile
     from sandbox.init.compose import FILES
 

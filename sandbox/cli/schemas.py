@@ -29,7 +29,6 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def _results(command: click.Command, *words: str) -> dict[str, Any]:
-    """Return the types that a command and those below it print as JSON, by the words of each command."""
     results = {" ".join(words): param.result for param in command.params if isinstance(param, OutputOption)}
     if isinstance(command, click.Group):
         context = click.Context(command)

@@ -101,7 +101,6 @@ def _write(words: str, *, events: bool) -> None:
 
 
 def _next(reader: int, seconds: float | None) -> int:
-    """Return the next signal that is to end the command; 0 if none comes in time."""
     while select.select([reader], [], [], seconds)[0]:
         number = os.read(reader, 1)[0]
         if number in ENDS:

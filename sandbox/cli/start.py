@@ -70,7 +70,6 @@ def pause() -> None:
 
 
 def _note_idle(sandbox: Sandbox) -> None:
-    """Print that a sandbox did not run. Raises UsageError where there is none."""
     if chosen_spec.remembered(sandbox.name) is None:
         raise chosen_spec.unknown(sandbox.name)
     sandbox.session.say(f"sandbox '{sandbox.name}' was not running")

@@ -143,7 +143,6 @@ def up(
 
 
 def _show(call: Call, name: str, found: Found, recreate: Collection[str]) -> bool:
-    """Print what would be created, repaired and recreated, why, and what would be lost; return whether anything."""
     changing = [(step, status) for step, status in found if status.state.value != "ready"]
     rows = [Change(step.name, step.title, VERBS[s.state.value], s.detail, s.loses) for step, s in changing]
     rebuildable = {step.name for step, _ in changing if isinstance(step, Rebuildable)}

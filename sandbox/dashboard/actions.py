@@ -46,7 +46,6 @@ def restart(sandbox: str, workload: str) -> str:
 
 
 def _known(sandbox: str) -> Names:
-    """Return a sandbox of this user, by the name that a browser gave. Raises UsageError."""
     for names in context.home().known():
         if names.name == sandbox and names.kubeconfig.exists():
             return names

@@ -113,7 +113,6 @@ def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
 
 
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
-    """Return what the cluster itself reports; of an existing one, only the sandbox's namespace may be read."""
     cluster, namespace = Cluster(names.kubeconfig), saved_spec.namespace(names)
     port = route.listen[0][1] if route and route.listen else 443
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
@@ -166,7 +165,6 @@ def pod_state(pod: Mapping[str, Any]) -> Part:
 
 
 def _workload(metadata: Mapping[str, Any]) -> str:
-    """Return what `sandbox restart` takes for the pod: NAMESPACE/KIND/NAME; empty where no workload made it."""
     for owner in metadata.get("ownerReferences") or ():
         kind, name = str(owner.get("kind")), str(owner.get("name"))
         if kind == "ReplicaSet" and (version := (metadata.get("labels") or {}).get("pod-template-hash")):

@@ -33,7 +33,6 @@ class Project:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Return what tells a command of `sandbox` which sandbox is meant."""
         return ("-f", str(self.file), *(("-n", self.name) if self.name else ()))
 
     def sandbox(self) -> Sandbox:
@@ -61,7 +60,6 @@ class Project:
 
 
 def _paths(value: Any) -> Iterator[Path]:
-    """Yield the files and folders of this machine in a document."""
     if isinstance(value, Path):
         yield value
     elif isinstance(value, BaseModel):

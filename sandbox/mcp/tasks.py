@@ -69,7 +69,6 @@ class Task:
             await self.wait(GRACE)
 
     async def read(self) -> None:
-        """Read both streams until they end, and then the exit code."""
         await asyncio.gather(
             self._drain(self.process.stdout, self.output, is_progress=False),
             self._drain(self.process.stderr, self.messages, is_progress=True),

@@ -241,7 +241,6 @@ class Tools:
             await self._called(self.project.require_own_files)
 
     async def _called(self, function: Callable[[], T]) -> T:
-        """Call a function that waits in a thread. Raises ToolError for its SandboxError."""
         try:
             return await asyncio.to_thread(function)
         except SandboxError as error:

@@ -165,7 +165,6 @@ class TenantSite(Site):
 
 
 def _registry(site: TenantSite) -> list[Step]:
-    """Return the steps of the registry, the edge in front of it, and the pushes, with the images that they need."""
     spec, registry, edge = site.spec, site.spec.registry, _edge(site)
     entries = registry_steps.readable(spec.push).entries if spec.push else ()
     uses_engine = bool(edge) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
@@ -233,10 +232,6 @@ def _ingress(site: TenantSite) -> Step:
 
 
 def _objects(site: TenantSite) -> list[Step]:
-    """Return the step that applies the user's manifests and charts, and the one that pulls charts from elsewhere.
-
-    Raises UsageError, and MissingTool for helm.
-    """
     manifests, hosts = user_manifests.load(site.spec.apply, site.store), cluster_steps.host_names(site.spec)
     charts = user_manifests.charts(site.spec.apply)
     archives, pulls = cluster_steps.pulled(site, charts)

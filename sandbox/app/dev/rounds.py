@@ -150,7 +150,6 @@ class Rounds:
         return DevWork(images=tuple(failed))
 
     def _with_made_from(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the images with those made from them, in the order in which they are built."""
         every = self.push.images.entries if self.push else ()
         changed = {entry.target: entry for entry in entries}
         affected = with_made_from(changed, bases(every))
@@ -161,7 +160,6 @@ class Rounds:
         ]
 
     def _not_copied(self, copied: Sequence[Copied]) -> list[Entry]:
-        """Copy files into containers; returns the images for which that is not possible."""
         pods, registry = self.pods() if copied else [], self.apply.registry
         containers = [container_sync.running(pods, registry, each.entry.target) for each in copied]
         return [each.entry for each, into in zip(copied, containers, strict=True) if not self._is_copied(each, into)]
@@ -229,7 +227,6 @@ class Rounds:
 
     @property
     def are_charts_behind(self) -> bool:
-        """Tell whether `up` installed charts before the engine had the programs to restart. Raises SandboxError."""
         if self.charts is None or not self.charts.charts or not self._programs:
             return False
         return self.charts.check().state is not State.READY

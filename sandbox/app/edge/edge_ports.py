@@ -65,7 +65,6 @@ class PortStatus:
 
     @property
     def place(self) -> str:
-        """Return where clients connect, as HOST:PORT."""
         return host_network.authority(self.host or self.address, self.port)
 
 

@@ -154,7 +154,6 @@ def _manifests(path: Path, place: Path, exported: Exported) -> str:
 
 
 def _copy(file: Path, into: Path, within: Path | None, exported: Exported) -> None:
-    """Copy a file, unless it is a link that leads out of the folder `within`; report a Secret in it."""
     if within and not is_inside(within, file):
         exported.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
     elif file.is_file():

@@ -40,8 +40,6 @@ UNPROTECTED = ("http", "git")
 
 @dataclass(frozen=True)
 class Repository:
-    """The repository that `URL#BRANCH:FOLDER` names."""
-
     url: str
     branch: str = ""
     below: str = ""
@@ -210,7 +208,6 @@ def sweep(home: Home) -> None:
 
 @contextmanager
 def _locked(home: Home, how: int) -> Iterator[None]:
-    """Lock the copies; the lock ends with the process, however it ends."""
     descriptor = os.open(home.projects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, how)

@@ -162,7 +162,6 @@ def _require_objects(spec: Spec) -> None:
 
 
 def _objects(spec: Spec) -> tuple[Sequence[Manifest], list[str]]:
-    """Return the objects of manifests and charts, and a note for each chart that is not pulled yet."""
     if not spec.apply:
         return [], []
     store, archives = Store(context.home().bundle), ChartArchives(context.home().charts)
@@ -202,7 +201,6 @@ def _unlisted(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
 
 
 def _unserved(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
-    """Yield Ingresses for which the controller does nothing, and annotations that it ignores."""
     if spec.cluster.supports.whole_cluster:
         own = [each["metadata"]["name"] for each in objects if each["kind"] == "IngressClass"]
         ingresses = [each for each in objects if each["kind"] == "Ingress" and isinstance(each.get("spec"), dict)]

@@ -196,7 +196,6 @@ def _rolled_back(undo: Callable[[], None], name: str, session: Session) -> Itera
 
 
 def _unanswered(spec: Spec, host: str | None) -> Iterator[str]:
-    """Wait until the addon's page is served; yield what it answers instead if it is not."""
     for step in machine_plan.steps(spec)[0] if host else ():
         if host and isinstance(step, HttpsStep):
             try:

@@ -133,6 +133,5 @@ def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
 
 
 def _registry_step(spec: Spec) -> tuple[RegistryStep, str]:
-    """Return the step of the sandbox's own registry, and the image for what is done to its data."""
     steps, _, own = machine_plan.steps(spec)
     return next(step for step in steps if isinstance(step, RegistryStep)), own.references["busybox"]

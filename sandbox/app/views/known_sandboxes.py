@@ -58,8 +58,6 @@ def sandboxes() -> tuple[Known, ...]:
 
 
 def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[str]:
-    """Return the memory of running containers by their cluster, in bytes."""
-
     def used(name: str) -> int:
         with suppress(SandboxError):  # it may have ended meanwhile
             return engine.memory(name)
