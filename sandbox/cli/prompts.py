@@ -100,7 +100,8 @@ class Telling(Agreement):
         self._say = say
 
     def allow(self, refusal: SandboxError) -> bool:
-        self._say(f"{refusal.brief}: {refusal.details.splitlines()[0]}; `up` asks, or takes --yes")
+        reason, _, _ = refusal.details.partition("\n")
+        self._say(f"{refusal.brief}: {reason}; `up` asks, or takes --yes")
         return False
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
