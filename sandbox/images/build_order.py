@@ -51,7 +51,7 @@ def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
 
 
 def with_made_from(changed: Collection[Target], made_from: Mapping[Target, frozenset[Target]]) -> frozenset[Target]:
-    """Return the images that changed and all images made from them; `made_from` is what `bases` returned."""
+    """Return the images that changed and all images made from them; `made_from` is the result of `bases`."""
     targets = frozenset(changed)
     while more := {target for target, below in made_from.items() if target not in targets and below & targets}:
         targets |= more

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Iterator
 from functools import cache, partial
 
 from sandbox.oci import digest as digests
@@ -23,10 +22,7 @@ def document() -> Document:
 
 
 def place(client: Client) -> str:
-    """Push the canary unless it is there; return its name without the registry, by digest. Raises RegistryError.
-
-    It has no tag, so that it is in no list; a garbage collection may remove it, and the next call pushes it again.
-    """
+    """Push the canary unless it is there; return its name without the registry, by digest. It has no tag."""
     if find(client) is None:
         for blob, data in _blobs().items():
             client.upload(REPOSITORY, blob, partial(_opened, data))
@@ -37,6 +33,10 @@ def place(client: Client) -> str:
 def find(client: Client) -> str | None:
     digest = client.manifest_digest(REPOSITORY, document().digest)
     return f"{REPOSITORY}@{digest}" if digest else None
+
+
+def _opened(data: bytes) -> contextlib.AbstractContextManager[list[bytes]]:
+    return contextlib.nullcontext([data])
 
 
 @cache
@@ -52,7 +52,3 @@ def _blobs() -> dict[Descriptor, bytes]:
     config = canonical({"architecture": architecture, "os": system, "config": {}, "rootfs": rootfs})
     blobs = {OCI_CONFIG: config, OCI_LAYER: layer}
     return {Descriptor(kind, digests.of(data), len(data)): data for kind, data in blobs.items()}
-
-
-def _opened(data: bytes) -> contextlib.AbstractContextManager[Iterator[bytes]]:
-    return contextlib.nullcontext(iter([data]))

@@ -20,10 +20,9 @@ from sandbox.oci.reference import Target
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a push would do with one image.
+    """What a push would do with one image; `action` is None if it would be built first.
 
-    `action` is None for an image that would be built first. `blobs` and `size` (in bytes) would be sent for it; `exact`
-    is False when `size` is an upper bound. `error` says why the image could not be pushed at all.
+    `blobs` and `size` (in bytes) would be sent for it; `exact` is False when `size` is an upper bound.
     """
 
     target: str

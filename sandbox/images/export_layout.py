@@ -19,10 +19,7 @@ DOWNLOADS_AT_ONCE = 4
 
 
 def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Mapping[Target, str]:
-    """Write the images `targets` to the layout `folder`, under their names; return the digest of each.
-
-    The documents are the registry's own bytes: pushed again, they have the same digests. Raises SandboxError.
-    """
+    """Write the images `targets` to the layout `folder`, under their names; return the digest of each."""
 
     def document(repository: str, name: str) -> Document:
         document = client.manifest(repository, name)

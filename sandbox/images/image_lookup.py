@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -12,7 +13,7 @@ from sandbox.images.lockfile import Promise
 from sandbox.images.sources.docker_engine import EngineImages
 from sandbox.images.sources.image_build import build_all
 from sandbox.images.sources.image_source import Daemon, EngineAccess
-from sandbox.images.sources.image_tar import Archive
+from sandbox.images.sources.image_tar import archive_image
 from sandbox.images.sources.layout import layout_image
 from sandbox.images.sources.remote import remote_image
 from sandbox.images.transfer import Destination
@@ -29,45 +30,42 @@ LARGEST_CONFIG = 8 << 20
 Outcome = Image | SandboxError
 
 
+@dataclass
 class Lookup:
     """Finds the images of entries; files and connections that it opens live as long as `stack`.
 
     `platform` is what tags of other registries are reduced to.
     """
 
-    def __init__(
-        self,
-        clients: Clients,
-        destination: Destination,
-        daemon: Daemon | None,
-        access: EngineAccess,
-        compression: Compression,
-        stack: ExitStack,
-        platform: str,
-    ) -> None:
-        self.destination = destination
-        self._clients = clients
-        self._daemon = daemon
-        self._buildx = access.buildx
-        self._engine = EngineImages(daemon, destination, access, compression, stack) if daemon else None
-        self._stack = stack
-        self._platform = platform
+    clients: Clients
+    destination: Destination
+    daemon: Daemon | None
+    access: EngineAccess
+    compression: Compression
+    stack: ExitStack
+    platform: str
+
+    @cached_property
+    def _engine(self) -> EngineImages | None:
+        if self.daemon is None:
+            return None
+        return EngineImages(self.daemon, self.destination, self.access, self.compression, self.stack)
 
     def built(
         self, entries: Sequence[Entry], say: Callable[[str], None]
     ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
         """Build what must be built; return the entries whose images the engine has then, and the failures."""
         local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
-        if self._daemon is None:
+        if self.daemon is None:
             return [], {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
         results: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
         if building := [entry for entry in local if isinstance(entry, FromBuild)]:
-            results |= build_all(building, self._daemon, say, self._buildx)
+            results |= build_all(building, self.daemon, say, self.access.buildx)
         ready = [image for entry in local if isinstance(image := results[entry.target], FromDaemon)]
         return ready, {target: error for target, error in results.items() if isinstance(error, SandboxError)}
 
     def sources(self, local: Sequence[FromDaemon]) -> dict[Target, Promise]:
-        contents = {entry.target: self._daemon.inspect_image(entry.image) if self._daemon else None for entry in local}
+        contents = {entry.target: self.daemon.inspect_image(entry.image) if self.daemon else None for entry in local}
         return {target: Promise(str((content or {}).get("Id", "")), "") for target, content in contents.items()}
 
     def images(self, entries: Sequence[Entry], local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
@@ -77,7 +75,7 @@ class Lookup:
 
     def saved(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
         if self._engine:
-            self._engine.stop_reading()
+            self._engine.access = replace(self.access, reading=False)
         return self._from_engine(local)
 
     def _from_engine(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
@@ -88,16 +86,16 @@ class Lookup:
         try:
             match entry:
                 case FromArchive():
-                    image = Archive(entry.path, entry.image, self._stack).image()
+                    image = archive_image(entry.path, entry.image, self.stack)
                 case FromLayout():
                     image = layout_image(entry.path, entry.image)
                 case FromRegistry():
                     host = DOCKER_HUB_API if entry.image.host == DOCKER_HUB else entry.image.host
-                    image = remote_image(self._clients.at(host), entry.image, self._platform, entry.platforms)
+                    image = remote_image(self.clients.at(host), entry.image, self.platform, entry.platforms)
         except SandboxError as error:
             return error
         if image.source not in (None, image.root.digest):  # the source has reduced it
-            return _checked(entry.target, replace(image, platforms=entry.platforms or (self._platform,)))
+            return _checked(entry.target, replace(image, platforms=entry.platforms or (self.platform,)))
         return _narrowed(entry, image, str(entry.target))
 
 
@@ -129,10 +127,7 @@ def _narrowed(entry: Entry, whole: Outcome, name: str) -> Outcome:
 
 
 def _checked(target: Target, image: Image) -> Outcome:
-    """Return an image for its target; an error if that names the digest of another image.
-
-    Fewer platforms, or layers as the engine has them, make another image.
-    """
+    # Fewer platforms, or layers as the engine has them, make another image.
     if target.digest and target.digest != image.root.digest:
         return BadImage(
             f"{target} would be another image here",

@@ -1,9 +1,4 @@
-"""`images.lock.yaml`: the digests of the images of images.yaml, so that other machines and later days push the same.
-
-Images of other registries stay at the locked digest, even when their tag has moved, until the lock is renewed.
-Everything else (the Docker Engine, archives, layouts, builds) is the developer's own work and is pushed as it is; the
-lock is updated, unless `--locked` forbids differences.
-"""
+"""`images.lock.yaml`: the digests of the images of images.yaml, so that other machines and later days push the same."""
 
 from __future__ import annotations
 
@@ -55,14 +50,11 @@ class Drift(SandboxError):
 
 
 def require(promises: Mapping[Target, Promise], actual: Mapping[Target, Promise]) -> None:
-    """Raise Drift for images of `actual` that differ from their promise.
-
-    An empty digest is not known yet. An image whose digest in the registry is the promised one is right, whatever its
-    source: an engine with the containerd store gives other ids than one with the classic store.
-    """
+    """Raise Drift for images of `actual` that differ from their promise; an empty digest is not known yet."""
     lines: dict[str, str] = {}
     for target, promise in promises.items():
         now = actual.get(target)
+        # An engine with the containerd store gives other ids than one with the classic store.
         if now is None or now.digest == promise.digest or now.source == promise.digest:
             continue
         if now.source != promise.source:
@@ -77,7 +69,7 @@ Digest = Annotated[str, AfterValidator(digest.checked)]
 
 
 class Locked(Document):
-    """One image. `origin` describes its source; `platforms` are set where the machine decided them."""
+    """`origin` describes the image's source; `platforms` are set where the machine decided them."""
 
     model_config = ConfigDict(validate_by_name=True)
 
@@ -126,7 +118,8 @@ def changes(old: Lock, new: Lock) -> tuple[str, ...]:
 class LockFile:
     """The lock of the file `manifest`, whose images are `entries`; other commands may renew it at any time.
 
-    With `reading` layers may be read from the engine's own folders.
+    Images of other registries stay at the locked digest, even when their tag has moved. All others are the developer's
+    own work and are pushed as they are. With `reading` layers may be read from the engine's own folders.
     """
 
     manifest: Path
@@ -143,7 +136,6 @@ class LockFile:
         return lock_path(self.manifest)
 
     def read(self) -> Lock | None:
-        """Return the lock as it is now, None without a file. Raises UsageError with file, line and key."""
         try:
             return load_document(self.path, Lock) if self.path.exists() else None
         except BadFile as error:
@@ -185,14 +177,17 @@ class LockFile:
         pushed = {result.target: result for result in results}
         images = []
         for entry in self.entries:
-            name = str(entry.target)
-            if result := pushed.get(name):
-                platforms, origin = () if entry.platforms else result.platforms, self.describe(entry)
-                images.append(
-                    Locked(target=name, origin=origin, platforms=platforms, source=result.source, digest=result.digest)
+            if result := pushed.get(str(entry.target)):
+                locked = Locked(
+                    target=result.target,
+                    origin=self.describe(entry),
+                    platforms=() if entry.platforms else result.platforms,
+                    source=result.source,
+                    digest=result.digest,
                 )
-            elif locked := self._locked(entry, old):
                 images.append(locked)
+            elif before := self._locked(entry, old):
+                images.append(before)
         return lock_of(images, compression)
 
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from sandbox.errors import SandboxError
 from sandbox.images.image_lookup import Lookup, Outcome, promises
@@ -32,10 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class PushFailed(SandboxError):
-    """Some images were not pushed: `failures` has the error of each; `results` are the pushed ones.
-
-    `untried` were given up because others failed.
-    """
+    """Some images were not pushed. `untried` were given up because others failed."""
 
     id = "push-failed"
 
@@ -86,7 +83,7 @@ def push(
     with looking_up(
         registry, daemon, ending, access, compression, keychain, limit=limit, platform=platform, thorough=thorough
     ) as lookup:
-        return _Run(lookup, ending, promised or {}, fail_fast=fail_fast)(entries)
+        return _Run(lookup, ending, promised or {}, fail_fast).push(entries)
 
 
 @contextlib.contextmanager
@@ -126,30 +123,29 @@ def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
+@dataclass
 class _Run:
-    def __init__(self, lookup: Lookup, ending: Ending, promised: Mapping[Target, Promise], *, fail_fast: bool) -> None:
-        self._lookup = lookup
-        self._destination = lookup.destination
-        self._ending = ending
-        self._promised = promised
-        self._fail_fast = fail_fast
-        self._started = time.monotonic()
-        self._readable: frozenset[Target] = frozenset()  # images that are saved if the engine's folders are damaged
+    lookup: Lookup
+    ending: Ending
+    promised: Mapping[Target, Promise]
+    fail_fast: bool
+    started: float = field(default_factory=time.monotonic)
+    readable: frozenset[Target] = frozenset()  # images that are saved if the engine's folders are damaged
 
-    def __call__(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
-        local, failed = self._lookup.built(entries, self._ending.observer.building)
+    def push(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
+        local, failed = self.lookup.built(entries, self.ending.observer.building)
         results: dict[Target, Result | SandboxError] = dict(failed)
-        if not (failed and self._fail_fast):
-            if self._promised:
-                require(self._promised, self._lookup.sources(local))
-            images: dict[Target, Outcome] = {**failed, **self._lookup.images(entries, local)}
-            require(self._promised, promises(images))
-            self._readable = frozenset(entry.target for entry in local)
+        if not (failed and self.fail_fast):
+            if self.promised:
+                require(self.promised, self.lookup.sources(local))
+            images: dict[Target, Outcome] = {**failed, **self.lookup.images(entries, local)}
+            require(self.promised, promises(images))
+            self.readable = frozenset(entry.target for entry in local)
             results = self._push(images)
             if damaged := [entry for entry in local if isinstance(results.get(entry.target), _DAMAGED)]:
                 log.info("saved after all: %s", ", ".join(str(entry.target) for entry in damaged))
-                self._readable = frozenset()
-                results |= self._push(self._lookup.saved(damaged))
+                self.readable = frozenset()
+                results |= self._push(self.lookup.saved(damaged))
         pushed = tuple(result for entry in entries if isinstance(result := results.get(entry.target), Result))
         failures = {e.target: error for e in entries if isinstance(error := results.get(e.target), SandboxError)}
         if failures:
@@ -161,21 +157,21 @@ class _Run:
         for target, error in outcomes.items():
             if isinstance(error, SandboxError):
                 results[target] = self._failed(target, error)
-        if results and self._fail_fast:
+        if results and self.fail_fast:
             return results
-        pool, inventory = self._destination.pool, self._destination.inventory
+        pool, inventory = self.lookup.destination.pool, self.lookup.destination.inventory
         images = {target: image for target, image in outcomes.items() if isinstance(image, Image)}
         images = dict(zip(images, pool.map(self._vouched, images.items()), strict=True))
         transfers = plan_transfers(images)
-        self._ending.observer.planned(len(images), len(transfers), sum(transfer.blob.size for transfer in transfers))
-        carried = [
-            (transfer, result)
+        self.ending.observer.planned(len(images), len(transfers), sum(transfer.blob.size for transfer in transfers))
+        carried = {
+            transfer.blob.digest: result
             for transfer, result in zip(transfers, pool.map(self._carry, transfers), strict=True)
             if result is not None
-        ]
+        }
         failures = {
-            (repository, transfer.blob.digest): error
-            for transfer, result in carried
+            (repository, digest): error
+            for digest, result in carried.items()
             for repository, error in result.failures.items()
         }
         ready: dict[Target, Image] = {}
@@ -194,65 +190,61 @@ class _Run:
         if not image.published:
             with contextlib.suppress(SandboxError):  # reported when the image is published
                 name = target.tag or image.root.digest
-                same = self._destination.client.manifest_digest(target.repository, name) == image.root.digest
+                same = self.lookup.destination.client.manifest_digest(target.repository, name) == image.root.digest
                 image = replace(image, published=same)
         if image.published:
-            self._destination.inventory.vouch(target.repository, image.blobs)
+            self.lookup.destination.inventory.vouch(target.repository, image.blobs)
         return image
 
     def _carry(self, transfer: Transfer) -> Carried | None:
-        """Carry a transfer out; None where the run has ended meanwhile, because another failed."""
+        """Return None where the run has ended meanwhile, because another transfer failed."""
         try:
-            self._ending.check()
-            carried = carry(transfer, self._destination)
+            self.ending.check()
+            carried = carry(transfer, self.lookup.destination)
         except interruption.Interrupted:
             interruption.check()  # the whole command, rather than this run
             return None
-        if self._fail_fast and any(self._is_final(transfer.first, error) for error in carried.failures.values()):
-            self._ending.end()
+        if self.fail_fast and any(self._is_final(transfer.first, error) for error in carried.failures.values()):
+            self.ending.end()
         if not carried.sent:
-            self._ending.observer.spared(transfer.blob.size)
+            self.ending.observer.spared(transfer.blob.size)
         return carried
 
     def _is_final(self, target: Target, error: SandboxError) -> bool:
-        return not (target in self._readable and isinstance(error, _DAMAGED))
+        return not (target in self.readable and isinstance(error, _DAMAGED))
 
     def _failed(self, target: Target, error: SandboxError) -> SandboxError:
         if self._is_final(target, error):
-            self._ending.observer.failed(str(target), error)
+            self.ending.observer.failed(str(target), error)
         return error
 
-    def _publish(
-        self, target: Target, image: Image, carried: Sequence[tuple[Transfer, Carried]]
-    ) -> Result | SandboxError | None:
+    def _publish(self, target: Target, image: Image, carried: Mapping[str, Carried]) -> Result | SandboxError | None:
         """Publish an image whose blobs are in place; None where the run has ended meanwhile."""
         try:
-            self._ending.check()
+            self.ending.check()
             if not image.published:
-                publish(target, image, self._destination)
+                publish(target, image, self.lookup.destination)
         except interruption.Interrupted:
             interruption.check()
             return None
         except SandboxError as error:
-            if self._fail_fast:
-                self._ending.end()
+            if self.fail_fast:
+                self.ending.end()
             return self._failed(target, error)
-        own = [(transfer.blob, result) for transfer, result in carried if result.sent and transfer.first == target]
-        size = sum(result.sent for _, result in own)
-        blobs = {blob.digest for blob in image.blobs}
-        brought = any(
-            target.repository in result.brought for transfer, result in carried if transfer.blob.digest in blobs
-        )
+        transfers = [(blob, carried[blob.digest]) for blob in image.blobs if blob.digest in carried]
+        own = [(blob, transfer) for blob, transfer in transfers if transfer.sent and transfer.first == target]
+        size = sum(transfer.sent for _, transfer in own)
+        is_unchanged = image.published and not any(target.repository in transfer.brought for _, transfer in transfers)
         result = Result(
             target=str(target),
             digest=image.root.digest,
-            action=Action.UPLOADED if size else Action.SKIPPED if image.published and not brought else Action.MOUNTED,
+            action=Action.UPLOADED if size else Action.SKIPPED if is_unchanged else Action.MOUNTED,
             size=size,
-            seconds=time.monotonic() - self._started,
+            seconds=time.monotonic() - self.started,
             notes=image.notes,
             unique=sum(blob.size for blob, _ in own),
             source=image.source or image.root.digest,
             platforms=image.platforms,
         )
-        self._ending.observer.finished(result)
+        self.ending.observer.finished(result)
         return result

@@ -20,11 +20,7 @@ ADDONS = "addons/"  # prefix of the repositories with the images of addons, whic
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag of a registry.
-
-    `digest` is None when its manifest is gone. `blobs` are the sizes in bytes, by digest, of everything it needs:
-    manifests, configurations, layers.
-    """
+    """`digest` is None when the manifest is gone. `blobs` are the sizes in bytes of everything it needs, by digest."""
 
     repository: str
     tag: str
@@ -103,11 +99,7 @@ def tagged_below(client: Client, prefix: str) -> tuple[Tag, ...]:
 
 
 def prune(client: Client, chosen: Sequence[Tag], targets: Iterable[Target]) -> None:
-    """Delete the tags `chosen`, and the manifests that nothing else names.
-
-    Of a manifest that one of `targets`, or a tag that is not chosen, names or contains, only the tag is deleted; what
-    is deleted by its digest can be reclaimed by the registry's garbage collection. Raises RegistryError.
-    """
+    """Delete the tags `chosen`, and the manifests that none of `targets` and no other tag names or contains."""
     by_digest = [target for target in targets if target.tag is None]
     for repository in dict.fromkeys(tag.repository for tag in chosen):
         tags = {tag.tag: tag for tag in chosen if tag.repository == repository}
@@ -174,10 +166,7 @@ class Garbage:
 
 
 def measure_garbage(client: Client, output: str, leftovers: Mapping[str, int]) -> Garbage:
-    """Return what the garbage collection with this `output` would delete, and `leftovers`, sizes of other files.
-
-    A blob that no repository links has an unknown size, which is not counted.
-    """
+    """Return what the garbage collection with this `output` would delete, and `leftovers`, sizes of other files."""
     doomed = frozenset(_BLOB.findall(output))
     manifests = [(repository, digest) for repository, digest in _MANIFEST.findall(output) if digest in doomed]
     sizes: dict[str, int] = {}

@@ -22,8 +22,8 @@ class BlobInventory:
     """The blobs of one registry, per repository, because a registry links blobs to repositories one by one.
 
     A tag that names a manifest vouches for its blobs, because registries accept no manifest with blobs missing. Of
-    blobs that are vouched for in several repositories only one is looked up, which tells whether the bytes are still
-    stored; with `thorough` each is looked up in each repository. Safe for use by several threads.
+    blobs that are vouched for in several repositories only one is looked up; with `thorough` each in each repository.
+    Safe for use by several threads.
     """
 
     def __init__(self, client: Client, *, thorough: bool = False) -> None:
@@ -51,11 +51,10 @@ class BlobInventory:
             self._vouched.update((repository, blob.digest) for blob in blobs)
 
     def anywhere(self, digest: str) -> tuple[str, int] | None:
-        """Return a repository known to hold the blob, and the blob's size, without asking."""
+        """Return a repository that has the blob, and the blob's size, without asking."""
         return self._homes.get(digest)
 
     def is_confirmed(self, repository: str, digest: str) -> bool:
-        """Tell, without asking, whether the registry has said that the blob is in `repository`."""
         return self._sizes.get((repository, digest)) is not None
 
     def add(self, repository: str, digest: str, size: int) -> None:
@@ -82,8 +81,9 @@ class Transfer:
 
 
 class Carried(NamedTuple):
-    """The number of bytes sent for a transfer, the repositories that got the blob now, and why others did not."""
+    """The bytes sent for a transfer and its first image, the repositories that got the blob, and why others did not."""
 
+    first: Target
     sent: int
     brought: Collection[str]
     failures: Mapping[str, SandboxError]
@@ -113,7 +113,7 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
     try:
         lacking = [name for name in transfer.repositories if inventory.size(name, digest) is None]
     except SandboxError as error:
-        return Carried(0, (), dict.fromkeys(transfer.repositories, error))
+        return Carried(transfer.first, 0, (), dict.fromkeys(transfer.repositories, error))
     sent, brought, failures = 0, list[str](), dict[str, SandboxError]()
     while lacking:
         repository = lacking.pop(0)
@@ -127,15 +127,11 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
             if inventory.anywhere(digest) is None and not is_refused:
                 failures |= dict.fromkeys(lacking, error)
                 break
-    return Carried(sent, brought, failures)
+    return Carried(transfer.first, sent, brought, failures)
 
 
 def _bring(transfer: Transfer, repository: str, destination: Destination) -> int:
-    """Bring the blob into a repository; return the number of bytes sent.
-
-    It is mounted from a repository that has it; if the registry refuses that, it is copied through this machine. Else
-    the first origin that can give it completely is read.
-    """
+    """Mount the blob from a repository that has it, or send it; return the number of bytes sent."""
     client, blob = destination.client, transfer.blob
     openings: list[OpenBlob] = [partial(origin.open, blob) for origin in transfer.origins]
     begun: str | None = None
@@ -161,14 +157,12 @@ def _bring(transfer: Transfer, repository: str, destination: Destination) -> int
 
 @contextlib.contextmanager
 def _counted(open_blob: OpenBlob, sent: Callable[[int], None]) -> Iterator[Iterator[bytes]]:
-    """Count what a source gives, whose own failure must not pass for one of the registry's connection."""
-
-    def counted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             for chunk in chunks:
                 sent(len(chunk))
                 yield chunk
-        except OSError as error:
+        except OSError as error:  # of the source, not of the registry's connection
             raise BadImage("a layer cannot be read to its end", details=str(error)) from error
 
     with open_blob() as chunks:

@@ -76,10 +76,7 @@ class Authorization:
     def __init__(
         self, address: Address, keychain: Keychain | None, exchange: Exchange, clock: Callable[[], float]
     ) -> None:
-        self._address = address
-        self._keychain = keychain
-        self._exchange = exchange
-        self._clock = clock
+        self._address, self._keychain, self._exchange, self._clock = address, keychain, exchange, clock
         self._lock = threading.Lock()
         self._tokens: list[_Token] = []  # the newest first
         self._challenge: dict[str, str] = {}
@@ -89,7 +86,6 @@ class Authorization:
         self._secrets: set[str] = set()
 
     def header(self, wanted: Grants) -> str | None:
-        """Return the header for a request that needs `wanted`, None as long as the registry has not asked for one."""
         with self._lock:
             if self._basic:
                 return self._basic
@@ -126,7 +122,6 @@ class Authorization:
         return text
 
     def explained(self, error: RegistryError) -> RegistryError:
-        """Return `error`, with the reason why there are no credentials, if that may explain a 401 or 403."""
         if error.status in (401, 403) and self._problem is not None:
             error.details = "\n".join((error.details, str(self._problem)))
             error.fix = self._problem.fix
@@ -166,23 +161,18 @@ class Authorization:
 
     def _require_safe(self, realm: str) -> None:
         """Refuse to send an account where others could read it, or to this machine because a distant host says so."""
-        server = of_url(realm)
-        is_near = server is not None and server.is_loopback
-        is_same = server is not None and (server.scheme, server.host) == (self._address.scheme, self._address.host)
-        if (
-            server is None
-            or (is_near and not self._address.is_loopback)
-            or not (server.scheme == "https" or is_near or is_same)
-        ):
-            raise RegistryError(
-                f"{self._address} names a token server that is not safe to use",
-                details=f"realm: {realm.partition('?')[0]}",
-                fix="tell the registry's owner: a realm must be https, or the registry's own host",
-            )
+        if server := of_url(realm):
+            is_same = (server.scheme, server.host) == (self._address.scheme, self._address.host)
+            if self._address.is_loopback if server.is_loopback else server.scheme == "https" or is_same:
+                return
+        raise RegistryError(
+            f"{self._address} names a token server that is not safe to use",
+            details=f"realm: {realm.partition('?')[0]}",
+            fix="tell the registry's owner: a realm must be https, or the registry's own host",
+        )
 
     def _credential(self) -> Credential | None:
-        """Return the account, asking the keychain once."""
-        keychain, self._keychain = self._keychain, None
+        keychain, self._keychain = self._keychain, None  # it is asked once
         if keychain is not None:
             try:
                 self._account = keychain.find(self._address.netloc)

@@ -7,9 +7,9 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ from sandbox.oci import manifest as manifests
 from sandbox.oci.address import Address
 from sandbox.oci.authorization import Grants, grants
 from sandbox.oci.credential import Keychain
-from sandbox.oci.http_session import NoResponse, Response
+from sandbox.oci.http_session import Response
 from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.transport import TRIES, Transport, pause
@@ -37,7 +37,7 @@ _OCTETS = {"Content-Type": "application/octet-stream"}
 # What a registry says about an upload it forgot or mixed up; our bytes were checked, so they are not to blame.
 _SPOILT = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID"}
 
-OpenBlob = Callable[[], AbstractContextManager[Iterator[bytes]]]
+OpenBlob = Callable[[], AbstractContextManager[Iterable[bytes]]]
 
 
 class Client:
@@ -133,10 +133,10 @@ class Client:
         url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
         with contextlib.closing(self._send("GET", url, wanted=(200,), grants=pull, stream=True)) as response:
             self._confirm(response, digest, f"the blob {digest} of {repository}")
-            yield _chunks(response)
+            yield response.chunks()
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
-        """Link a blob from `source` into `repository`; return the URL of an upload that the registry begins instead."""
+        """Link a blob from the repository `source`; return the URL of an upload that the registry begins instead."""
         response = self._send(
             "POST",
             f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
@@ -150,11 +150,7 @@ class Client:
         return self._location(self._send("POST", url, wanted=(202,), grants=push, headers=_OCTETS))
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
-        """Send a blob in one request; a failed try is repeated from `open_blob`. `begun` is an upload of `mount`.
-
-        The bytes are verified on the way (DigestMismatch). After a failure that may pass, the registry may have the
-        blob after all.
-        """
+        """Send a blob in one request, verified on the way (DigestMismatch). `begun` is an upload of `mount`."""
         for attempt in itertools.count():
             url, begun = begun or self.begin(repository), None
             try:
@@ -180,15 +176,14 @@ class Client:
                 if is_last or not (error.transient or _SPOILT & {*error.codes}):
                     raise
                 self._transport.sleep(pause(attempt, error.retry_after))
-                if self.blob_size(repository, blob.digest) is not None:
+                if self.blob_size(repository, blob.digest) is not None:  # it arrived, and the response did not
                     return
             except SandboxError:
                 self.cancel(url)
                 raise
 
     def cancel(self, upload: str) -> None:
-        """Have the registry drop an upload that will not be finished, if it still answers; `images gc` drops others."""
-        with contextlib.suppress(SandboxError):
+        with contextlib.suppress(SandboxError):  # `images gc` deletes unfinished uploads
             self._send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=False)
 
     def tags(self, repository: str) -> tuple[str, ...]:
@@ -252,41 +247,32 @@ class InRegistry:
         return self.client.blob(self.repository, blob.digest)
 
 
-def _chunks(response: Response) -> Iterator[bytes]:
-    try:
-        yield from response.chunks()
-    except NoResponse as error:
-        raise RegistryError(
-            f"{response.url.partition('?')[0]} broke off", details=str(error), transient=True
-        ) from error
-
-
+@dataclass(frozen=True)
 class _Sized:
     """An iterator of known size, so that requests sends a Content-Length and no chunks."""
 
-    def __init__(self, chunks: Iterator[bytes], size: int) -> None:
-        self._chunks = chunks
-        self._size = size
+    chunks: Iterator[bytes]
+    size: int
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        return self.chunks
 
 
+@dataclass
 class Clients:
     """Makes clients that live as long as `stack`, one for each address. Safe for use by several threads."""
 
-    def __init__(self, stack: contextlib.ExitStack, keychain: Keychain | None) -> None:
-        self._stack = stack
-        self._keychain = keychain
-        self._lock = threading.Lock()
-        self._clients: dict[Address, Client] = {}
+    stack: contextlib.ExitStack
+    keychain: Keychain | None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _clients: dict[Address, Client] = field(default_factory=dict)
 
     def at(self, url: str) -> Client:
         address = addresses.parse(url)
         with self._lock:
             if address not in self._clients:
-                self._clients[address] = self._stack.enter_context(Client(str(address), keychain=self._keychain))
+                self._clients[address] = self.stack.enter_context(Client(str(address), keychain=self.keychain))
             return self._clients[address]

@@ -39,26 +39,24 @@ class DockerConfig:
             if self._config is None:
                 self._config = _load(self._path)
             helper = self._config.get_credential_store(name)
-            program, reason = f"docker-credential-{helper}", ""
-            account: dict[str, str] = {}
+            program = f"docker-credential-{helper}"
             if helper and not _HELPER.fullmatch(helper):
-                program, reason = "Docker's config.json", "it names a credential helper that is no program's name"
-            else:
-                try:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")  # a helper that is not installed is an error here
-                        account = self._config.resolve_authconfig(name) or {}
-                except (DockerException, ValueError, KeyError, TypeError):  # whose texts contain the helper's output
-                    reason = "it failed" if shutil.which(program) else f"{program} is not installed"
-        if reason:
-            raise CredentialsUnusable(
-                f"{program} gives no credentials for {name}",
-                details=reason,
-                fix="sign in again with docker login, or correct credsStore and credHelpers in Docker's config.json",
-            )
+                raise _unusable("Docker's config.json", name, "it names a credential helper that is no program's name")
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # a helper that is not installed is an error here
+                    account = self._config.resolve_authconfig(name) or {}
+            except (DockerException, ValueError, KeyError, TypeError):  # whose texts contain the helper's output
+                reason = "it failed" if shutil.which(program) else f"{program} is not installed"
+                raise _unusable(program, name, reason) from None
         lower = {key.lower(): value for key, value in account.items()}
         credential = Credential(lower.get("username", ""), lower.get("password", ""), lower.get("identitytoken", ""))
         return credential if credential.username or credential.secrets else None
+
+
+def _unusable(program: str, host: str, reason: str) -> CredentialsUnusable:
+    fix = "sign in again with docker login, or correct credsStore and credHelpers in Docker's config.json"
+    return CredentialsUnusable(f"{program} gives no credentials for {host}", details=reason, fix=fix)
 
 
 def canonical(key: str) -> str:

@@ -52,10 +52,9 @@ _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class NoResponse(Exception):
-    """There is no response, or it broke off.
+    """There is no response, or it broke off; the text may contain URLs with their signatures.
 
-    `transient`: another try may succeed. `untrusted`: the host could not prove its identity, or does not use TLS at
-    all. `proxy` is the one that was used, without its account. The text may contain URLs with their signatures.
+    `untrusted`: the host could not prove its identity, or does not use TLS. `proxy` is shown without its account.
     """
 
     def __init__(self, text: str, *, transient: bool = False, untrusted: bool = False, proxy: str = "") -> None:
@@ -77,8 +76,13 @@ class Response:
         return self.headers.get(name, "")
 
     def chunks(self) -> Iterator[bytes]:
-        with translated():
-            yield from self.stream.iter_content(CHUNK) if self.stream else ()
+        """Yield the body. Raises RegistryError if it breaks off."""
+        try:
+            with translated():
+                yield from self.stream.iter_content(CHUNK) if self.stream else ()
+        except NoResponse as error:
+            brief = f"{self.url.partition('?')[0]} broke off"
+            raise RegistryError(brief, details=str(error), transient=True) from error
 
     def close(self) -> None:
         if self.stream:
@@ -86,7 +90,7 @@ class Response:
 
 
 class HttpSession:
-    """Connections to the registry at `home`, without the environment's proxies if that is this machine, and beyond."""
+    """Connections for the registry at `home`, without the environment's proxies if that is this machine."""
 
     def __init__(self, home: Address) -> None:
         self._session = _Session()
@@ -206,11 +210,7 @@ def is_local(address: str, own: str = "") -> bool:
 
 
 class _Guard:
-    """Checks where the connections of one registry lead.
-
-    A registry on this machine, or behind a tunnel that ends here, may lead to other local addresses. No other may, and
-    once the registry's own name has led elsewhere it may not lead to this machine any more.
-    """
+    """Checks where the connections of one registry lead: to this machine only while all of its own did."""
 
     def __init__(self, home: Address) -> None:
         self.host = home.host

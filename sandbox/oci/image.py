@@ -74,8 +74,7 @@ def walk(
 ) -> Image:
     """Follow `root` down to its blobs; `read` returns a child document, or None when it is missing.
 
-    An index may lack platforms, as when an engine has fetched one of several: existing ones are kept, under an index
-    reduced to them, or without an index when it is a single image. Raises MissingBlob without any, BadImage.
+    Of an index that lacks platforms, those that exist are kept. Raises MissingBlob without any, BadImage.
     """
     content = parse(root)
     if not isinstance(content, Index):
@@ -163,11 +162,8 @@ def host_platform() -> str:
 
 
 def fits(platform: str, wanted: str) -> bool:
-    """Tell whether an image for `platform` fits the `wanted` one: the same, or one variant of it.
-
-    32-bit ARM without a variant is v7 (containerd, platforms/database.go). 64-bit ARM has only the variant v8, which
-    many images do not name.
-    """
+    """Return whether an image for `platform` is for the `wanted` one, or for a variant of it."""
+    # 32-bit ARM without a variant is v7 (containerd, platforms/database.go); 64-bit ARM has only the variant v8.
     whole = f"{platform}/v7" if platform.endswith("/arm") else platform
     plain, plain_wanted = (text.removesuffix("/v8") if "/arm64/" in text else text for text in (whole, wanted))
     return f"{plain}/".startswith(f"{plain_wanted}/")

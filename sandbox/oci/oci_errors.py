@@ -19,8 +19,7 @@ _FIXES = {
 class RegistryError(SandboxError):
     """A registry refused a request, or could not be reached (`status` is then None).
 
-    `codes` are those of the Distribution specification, "Error Codes". `transient` says that the same request may
-    succeed later: the connection broke, the server failed (5xx) or asked us to slow down (429), until `retry_after`.
+    `codes` are those of the Distribution specification, "Error Codes". `transient`: the request may succeed later.
     """
 
     id = "registry"

@@ -1,7 +1,4 @@
-"""Image references, `host[:port]/path[:tag][@digest]`, parsed once and strictly, so that nothing later guesses.
-
-A target is where an image goes in the sandbox's registry: a reference without a host.
-"""
+"""Image references, `host[:port]/path[:tag][@digest]`, by the grammar of distribution's `reference` package."""
 
 from __future__ import annotations
 
@@ -25,10 +22,7 @@ _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 @dataclass(frozen=True)
 class Reference:
-    """One image in one registry: `host` is `docker.io` where none was written, `path` is the repository there.
-
-    Build it with `parse`; the fields are then valid by the grammar of the distribution project's `reference` package.
-    """
+    """One image in one registry, as `parse` reads it: `host` is `docker.io` where none was written."""
 
     host: str
     path: str
@@ -40,7 +34,6 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """Return the short form people write: without `docker.io/` and `library/`."""
         return self._with_suffix(self.familiar_path) if self.host == DOCKER_HUB else str(self)
 
     @property
@@ -51,7 +44,6 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Return what a registry's manifest endpoint is asked for: the digest, else the tag, else `latest`."""
         return self.digest or self.tag or DEFAULT_TAG
 
     def with_default_tag(self) -> Reference:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import time
@@ -96,7 +95,7 @@ class Transport:
         return self._repeated(action, ask, TRIES if repeat else 1)
 
     def resolve(self, response: Response, url: str) -> str:
-        """Return `url`, which may be relative to the response's, as a full URL; uploads and lists stay on the host."""
+        """Return `url`, which may be relative to the response's, as a full URL. Raises RegistryError elsewhere."""
         full = adopted(joined(response.url, url), self.address)
         if full is None:
             raise RegistryError(
@@ -107,18 +106,19 @@ class Transport:
         return full
 
     def _repeated(self, action: str, ask: Callable[[], Response], tries: int) -> Response:
-        for attempt in itertools.count(1):  # not by urllib3: an interrupt must end the pauses
+        attempt = 0
+        while True:  # not by urllib3: an interrupt must end the pauses
             try:
                 return ask()
             except NoResponse as problem:
                 error = self._unreachable(action, problem)
             except RegistryError as refusal:
                 error = refusal
+            attempt += 1
             if not error.transient or attempt == tries:
                 raise error from None  # the original error contains URLs with their signatures
             log.debug("again after %s: %s", error.status or "a broken connection", action)
             self.sleep(pause(attempt - 1, error.retry_after))
-        raise AssertionError("unreachable: the last try returns or raises")
 
     def _refusal(self, action: str, response: Response) -> RegistryError:
         error = self._error(action, response)

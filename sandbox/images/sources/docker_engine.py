@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_store import read_images
 from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected, NotSaved
-from sandbox.images.sources.image_tar import Archive, unnamed_file
+from sandbox.images.sources.image_tar import archive_image, unnamed_file
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -31,34 +31,25 @@ from sandbox.system import files, interruption
 Images = dict[Target, Image | SandboxError]
 
 
+@dataclass
 class EngineImages:
     """All images of a run that are in the engine, together, because they share layers and a save.
 
-    An existing tag shows which compressed layers belong to which raw ones, so unchanged layers are neither read nor
+    An existing tag shows which `compressed` layers belong to which raw ones, so unchanged layers are neither read nor
     compressed again. Images of an engine with the containerd store keep their layers.
     """
 
-    def __init__(
-        self,
-        daemon: Daemon,
-        destination: Destination,
-        access: EngineAccess,
-        kind: Compression,
-        stack: contextlib.ExitStack,
-    ) -> None:
-        self._daemon = daemon
-        self._client = destination.client
-        self._inventory = destination.inventory
-        self._pool = destination.pool
-        self._access = access
-        self._kind = kind
-        self._stack = stack
-        self._compressed: dict[str, Descriptor] = {}  # layers of existing tags, by the digests of the raw ones
+    daemon: Daemon
+    destination: Destination
+    access: EngineAccess
+    kind: Compression
+    stack: contextlib.ExitStack
+    compressed: dict[str, Descriptor] = field(default_factory=dict)  # by the digests of the raw ones
 
     def images(self, entries: Sequence[FromDaemon]) -> Images:
         images: Images = {}
         missing: list[Inspected] = []
-        for entry, result in zip(entries, self._pool.map(self._look, entries), strict=True):
+        for entry, result in zip(entries, self.destination.pool.map(self._look, entries), strict=True):
             if isinstance(result, Inspected):
                 missing.append(result)
             else:
@@ -67,21 +58,18 @@ class EngineImages:
             digest: layer
             for image in missing
             for digest in image.diff_ids
-            if (layer := self._compressed.get(digest)) and self._has(image.target.repository, layer)
+            if (layer := self.compressed.get(digest)) and self._has(image.target.repository, layer)
         }
         read = self._read(missing, present)
         raw = {image.target: read[image.target] for image in missing if self._is_compressed(image)}
         return images | read | (self._with_compressed_layers(raw, present) if raw else {})
 
-    def stop_reading(self) -> None:
-        self._access = replace(self._access, reading=False)
-
     def _is_compressed(self, image: Inspected) -> bool:
-        return self._kind is not Compression.RAW and not image.is_document
+        return self.kind is not Compression.RAW and not image.is_document
 
     def _look(self, entry: FromDaemon) -> Image | Inspected | SandboxError:
         try:
-            image = Inspected.of(entry, self._daemon)
+            image = Inspected.of(entry, self.daemon)
             if self._is_compressed(image):
                 return self._tagged_compressed(image) or image
             return self._tagged(image) or self._of_present_layers(image) or image
@@ -89,69 +77,65 @@ class EngineImages:
             return error
 
     def _tagged(self, image: Inspected) -> Image | None:
+        client, inventory = self.destination.client, self.destination.inventory
         repository, tag = image.target.repository, image.target.tag or str(image.target.digest)
         for name in (tag, image.id) if image.is_document else (tag,):
             with contextlib.suppress(SandboxError):  # the push reports problems of the registry
-                document = self._client.manifest(repository, name)
-                content = manifests.parse(document) if document else None
-                if document is None or not (
-                    document.digest == image.id
-                    or (
-                        isinstance(content, Manifest)
-                        and content.config.digest == image.id
-                        and tuple(layer.digest for layer in content.layers) == image.diff_ids
-                    )
-                ):
+                document = client.manifest(repository, name)
+                if document is None:
                     continue
-                origin = InRegistry(self._client, repository)
-                whole = walk(document, lambda child: self._client.manifest(repository, child.digest), origin)
-                self._inventory.vouch(repository, whole.blobs)
-                if all(self._inventory.size(repository, blob.digest) is not None for blob in whole.blobs):
+                content = manifests.parse(document)
+                same_layers = (
+                    isinstance(content, Manifest)
+                    and content.config.digest == image.id
+                    and tuple(layer.digest for layer in content.layers) == image.diff_ids
+                )
+                if document.digest != image.id and not same_layers:
+                    continue
+                origin = InRegistry(client, repository)
+                whole = walk(document, lambda child: client.manifest(repository, child.digest), origin)
+                inventory.vouch(repository, whole.blobs)
+                if all(inventory.size(repository, blob.digest) is not None for blob in whole.blobs):
                     return replace(whole, source=image.id, published=name == tag)
         return None
 
     def _of_present_layers(self, image: Inspected) -> Image | None:
-        """Return the image with raw layers, if its id names a configuration and the registry has all blobs.
-
-        A raw layer's digest is its diff id, so the engine's description and the registry's sizes suffice.
-        """
-        repository = image.target.repository
+        """Return the image with raw layers, whose digests are diff ids, if the registry has all its blobs."""
+        repository, inventory = image.target.repository, self.destination.inventory
         for digest in image.diff_ids:
-            self._inventory.size(repository, digest)
-        config = self._inventory.size(repository, image.id)
-        places = [self._inventory.anywhere(digest) for digest in image.diff_ids]
-        if config is None or not all(places):
+            inventory.size(repository, digest)
+        config = inventory.size(repository, image.id)
+        places = {digest: inventory.anywhere(digest) for digest in image.diff_ids}
+        if config is None or not all(places.values()):
             return None
-        sizes = [place[1] for place in places if place]
-        layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(image.diff_ids, sizes, strict=True)]
-        described, origin = Descriptor(OCI_CONFIG, image.id, config), InRegistry(self._client, repository)
-        return Image.of(described, layers, origin, source=image.id)
+        layers = [Descriptor(OCI_LAYER, digest, place[1]) for digest in image.diff_ids if (place := places[digest])]
+        origin = InRegistry(self.destination.client, repository)
+        return Image.of(Descriptor(OCI_CONFIG, image.id, config), layers, origin, source=image.id)
 
     def _tagged_compressed(self, image: Inspected) -> Image | None:
         """Return the image that has the target's tag if it is this one, complete; else remember its layers."""
-        repository = image.target.repository
+        repository, client = image.target.repository, self.destination.client
         with contextlib.suppress(SandboxError):  # the push reports problems of the registry
-            document = self._client.manifest(repository, image.target.tag or str(image.target.digest))
+            document = client.manifest(repository, image.target.tag or str(image.target.digest))
             content = manifests.parse(document) if document else None
             if document is None or not isinstance(content, Manifest):
                 return None
             diff_ids, config = image.diff_ids, content.config
             if config.digest != image.id:
-                with self._client.blob(repository, config.digest) as chunks:
+                with client.blob(repository, config.digest) as chunks:
                     diff_ids = manifests.diff_ids(b"".join(digests.verified(chunks, config.digest, config.size)))
             kinds = {layer.media_type for layer in content.layers}
-            if not kinds <= {self._kind.media_type} or len(diff_ids) != len(content.layers):
+            if not kinds <= {self.kind.media_type} or len(diff_ids) != len(content.layers):
                 return None
-            self._compressed |= zip(diff_ids, content.layers, strict=True)
+            self.compressed |= zip(diff_ids, content.layers, strict=True)
             blobs = tuple(dict.fromkeys((config, *content.layers)))
             if config.digest == image.id and all(self._has(repository, blob) for blob in blobs):
-                origin = InRegistry(self._client, repository)
-                return Image((document,), blobs, origin, source=image.id, published=True)
+                return Image((document,), blobs, InRegistry(client, repository), source=image.id, published=True)
         return None
 
     def _has(self, repository: str, blob: Descriptor) -> bool:
         with contextlib.suppress(SandboxError):  # reported when the blob is sent
-            return self._inventory.size(repository, blob.digest) == blob.size
+            return self.destination.inventory.size(repository, blob.digest) == blob.size
         return False
 
     def _read(self, images: Sequence[Inspected], present: Collection[str]) -> Images:
@@ -161,16 +145,16 @@ class EngineImages:
         """
 
         def size_of(digest: str) -> int | None:
-            place = self._inventory.anywhere(digest)
+            place = self.destination.inventory.anywhere(digest)
             return 0 if digest in present else place[1] if place else None
 
         readable: Mapping[str, Image] = {}
-        if self._access.reading and images:
+        if self.access.reading and images:
             contents = {image.name: image.content for image in images}
-            readable = read_images(contents, self._daemon.root, size_of, self._access.container, self._stack)
+            readable = read_images(contents, self.daemon.root, size_of, self.access.container, self.stack)
         results: Images = {image.target: readable[image.name] for image in images if image.name in readable}
         others = [image for image in images if image.name not in readable]
-        results |= self._saved(others) if self._access.saving else {image.target: NotSaved(image) for image in others}
+        results |= self._saved(others) if self.access.saving else {image.target: NotSaved(image) for image in others}
         sources = {image.target: image.id for image in images}
         return {
             target: replace(result, source=sources[target]) if isinstance(result, Image) else result
@@ -181,8 +165,8 @@ class EngineImages:
         if not images:
             return {}
         try:
-            file = unnamed_file(self._access.spool, self._stack)
-            for chunk in self._daemon.save(list(dict.fromkeys(image.name for image in images))):
+            file = unnamed_file(self.access.spool, self.stack)
+            for chunk in self.daemon.save(list(dict.fromkeys(image.name for image in images))):
                 interruption.check()
                 self._write(file, chunk, "images cannot be saved")
         except SandboxError as error:
@@ -190,14 +174,14 @@ class EngineImages:
                 return {image.target: error for image in images}
             return {target: result for image in images for target, result in self._saved([image]).items()}
         archive = Path(f"/proc/self/fd/{file.fileno()}")
-        return {image.target: _saved_image(archive, image, self._stack) for image in images}
+        return {image.target: _saved_image(archive, image, self.stack) for image in images}
 
     def _write(self, file: IO[bytes], data: bytes, problem: str) -> None:
         try:
             file.write(data)
             file.flush()
         except OSError as error:
-            raise files.refused(f"{problem} in {self._access.spool or tempfile.gettempdir()}", error) from error
+            raise files.refused(f"{problem} in {self.access.spool or tempfile.gettempdir()}", error) from error
 
     def _with_compressed_layers(self, raw: Images, present: Mapping[str, Descriptor]) -> Images:
         missing = {
@@ -225,23 +209,23 @@ class EngineImages:
         }
 
     def _compress(self, layer: Descriptor, origin: Origin) -> tuple[Descriptor, IO[bytes]] | SandboxError:
-        file, size = unnamed_file(self._access.spool, self._stack), 0
+        file, size = unnamed_file(self.access.spool, self.stack), 0
         try:
             with origin.open(layer) as chunks:
-                packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self._kind))
+                packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self.kind))
                 for piece in packed:
                     interruption.check()
                     self._write(file, piece, "layers cannot be compressed")
                     size += len(piece)
         except SandboxError as error:
             return error
-        return Descriptor(self._kind.media_type, packed.digest, size), file
+        return Descriptor(self.kind.media_type, packed.digest, size), file
 
 
 def _saved_image(archive: Path, image: Inspected, stack: contextlib.ExitStack) -> Image | SandboxError:
     for name in (image.id, image.name):
         try:
-            return Archive(archive, name, stack).image()
+            return archive_image(archive, name, stack)
         except MissingBlob as error:
             return MissingBlob(
                 f"the Docker Engine's save of {image.name} is not complete",

@@ -43,7 +43,7 @@ def read_images(
     container: Opening | None,
     stack: ExitStack,
 ) -> dict[str, Image]:
-    """Return the images that can be read, by the names of `contents`, which are the engine's descriptions of them.
+    """Return the images that can be read, by the names of `contents`.
 
     `size_of` returns the size of a blob that need not be read. A `container` opens what this process may not read.
     """
@@ -56,14 +56,14 @@ def read_images(
         return stack.enter_context(container(mounts))
 
     overlay = {name: content for name, content in contents.items() if not content.get("Descriptor")}
-    others = {name: content for name, content in contents.items() if name not in overlay}
+    containerd = {name: content for name, content in contents.items() if name not in overlay}
     images: dict[str, Image] = {}
     with _logged():
         if overlay:
             images |= _overlay_images(overlay, size_of, open_folder)
     with _logged():
-        if others:
-            images |= _containerd_images(others, root(), size_of, open_folder)
+        if containerd:
+            images |= _containerd_images(containerd, root(), size_of, open_folder)
     return images
 
 
@@ -79,15 +79,6 @@ def _logged() -> Iterator[None]:
         log.info("images are not read from the engine's folder: %s", error)
 
 
-def overlay_root(content: Content) -> Path:
-    """Return the folder of an engine with overlay2. Raises Unreadable for any other."""
-    driver = content.get("GraphDriver") or {}
-    upper = str((driver.get("Data") or {}).get("UpperDir") or "")
-    if driver.get("Name") != "overlay2" or not upper:
-        raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
-    return Path(upper).parent.parent.parent
-
-
 @dataclass(frozen=True)
 class _Layer:
     headers: str
@@ -95,7 +86,11 @@ class _Layer:
 
 
 def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, open_folder: OpenFolder) -> dict[str, Image]:
-    root = overlay_root(next(iter(contents.values())))
+    driver = next(iter(contents.values())).get("GraphDriver") or {}
+    upper = str((driver.get("Data") or {}).get("UpperDir") or "")
+    if driver.get("Name") != "overlay2" or not upper:
+        raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
+    root = Path(upper).parent.parent.parent
     missing = {
         digest: layer
         for content in contents.values()
@@ -182,16 +177,12 @@ class _OverlayStore:
             raise Unreadable(f"{blob.digest} was not looked for in the engine's folders")
 
 
-def content_folders(root: Path) -> Sequence[Path]:
-    places = (root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS)
-    return [place / "io.containerd.content.v1.content/blobs" for place in dict.fromkeys(places)]
-
-
 def _containerd_images(
     contents: Mapping[str, Content], root: Path, size_of: SizeOf, open_folder: OpenFolder
 ) -> dict[str, Image]:
     images: dict[str, Image] = {}
-    folders = content_folders(root)
+    places = dict.fromkeys((root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS))
+    folders = [place / "io.containerd.content.v1.content/blobs" for place in places]
     for folder in [folder for folder in folders if _is_readable(folder)] or folders:
         with _logged():
             store = _ContainerdStore(open_folder(folder, [folder]), folder)
@@ -211,7 +202,7 @@ class _ContainerdStore:
     folder: Path
 
     def image(self, content: Content, size_of: SizeOf) -> Image | None:
-        """Return the image with its own manifests and layers, None where it is not here. Raises Unreadable."""
+        """Return the image with its own manifests and layers; None where it is not here. Raises Unreadable."""
         described, identity = content["Descriptor"], str(content["Id"])
         document = self._read(Descriptor(str(described.get("mediaType")), identity, int(described.get("size") or 0)))
         if document is None:

@@ -40,10 +40,7 @@ log = logging.getLogger(__name__)
 def build_all(
     entries: Sequence[FromBuild], daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None
 ) -> dict[Target, FromDaemon | SandboxError]:
-    """Build several images, some at once: BuildKit does once what their Dockerfiles have in common.
-
-    An image that is made from another of them is built after that.
-    """
+    """Build several images, some at once, each after those that it is made from."""
     results: dict[Target, FromDaemon | SandboxError] = {}
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
@@ -72,7 +69,7 @@ def build_all(
 def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon: Daemon) -> Iterator[None]:
     """Give images of `entries` the names that the Dockerfiles of `building` have for them, for the block.
 
-    Raises EngineError where another image of the engine has such a name: it is the user's own, and keeps it.
+    Raises EngineError where the user's own image has such a name.
     """
     made_from, added = bases(entries), list[str]()
     needed = frozenset[Target]().union(*(made_from.get(entry.target, ()) for entry in building))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ class Daemon(Protocol):
 
 @dataclass(frozen=True)
 class Inspected:
-    """The engine's description of an image before anything is read: `content` is the answer of `GET /images/{name}`.
+    """The engine's description of an image: `content` is the answer of `GET /images/{name}`.
 
     `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
     the containerd store (`is_document`). `diff_ids` are the digests of the uncompressed layers, on either.
@@ -43,7 +43,7 @@ class Inspected:
 
     target: Target
     name: str
-    content: Mapping[str, Any] = field(repr=False)
+    content: Mapping[str, Any]
 
     @classmethod
     def of(cls, entry: FromDaemon, daemon: Daemon) -> Inspected:

@@ -81,10 +81,7 @@ class Members:
 
     @classmethod
     def of(cls, path: Path, stack: contextlib.ExitStack) -> Members:
-        """Read the table of a tar; a compressed one is unpacked into a file that lasts as long as `stack`.
-
-        Raises SandboxError.
-        """
+        """Read the table of a tar. Raises SandboxError."""
         if path.is_dir():
             raise BadImage(f"{path} is a folder, not an archive", fix="write `from: layout` for an OCI layout")
         files.require_regular(path)  # a pipe would be waited for
@@ -158,68 +155,59 @@ def _places(tar: tarfile.TarFile, end: int) -> dict[str, tuple[int, int]]:
     return places
 
 
-@dataclass(frozen=True)
-class Archive:
-    """The archive at `path`, and the image `name` in it; without a name it must hold exactly one.
+def archive_image(path: Path, name: str | None, stack: contextlib.ExitStack) -> Image:
+    """Return the image `name` of an archive, or its only one. Raises SandboxError, MissingBlob if it is not complete.
 
-    A compressed one is unpacked into a file that lasts as long as `stack`.
+    A compressed archive is unpacked into a file that lasts as long as `stack`. Uncompressed layers of `docker save` get
+    our own manifest, so that one image has one digest whatever version of Docker saved it; everything else keeps the
+    manifest that the archive has, or the index: the table of `docker save` has one platform of it only.
     """
-
-    path: Path
-    name: str | None
-    stack: contextlib.ExitStack
-
-    def image(self) -> Image:
-        """Read it. Raises SandboxError when it is no image archive, MissingBlob when it is not complete.
-
-        Uncompressed layers of `docker save` get our own manifest, so that one image has one digest whatever version
-        of Docker saved it; everything else keeps the manifest that the archive has, or the index: the table of
-        `docker save` has one platform of it only.
-        """
-        members = Members.of(self.path, self.stack)
-        saved, index = members.document("manifest.json"), read_index(members)
-        root: Descriptor | None = None
-        if index is not None:
-            try:
-                root = select(index, self.name, str(self.path))
-            except SandboxError:
-                if saved is None:  # else its table may list the image
-                    raise
-        entry = self._chosen(saved, root) if saved is not None else None
-        image: Image | None = None
-        if entry is not None and not (root and root.media_type in INDEXES):
-            image = _saved_image(members, entry)
-        has_packed = image is not None and any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
-        if root is not None and (image is None or has_packed):
-            image = image_in(members, root)
-        if image is None:
-            raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
-        return image
-
-    def _chosen(self, saved: bytes, root: Descriptor | None) -> dict[str, Any] | None:
+    members = Members.of(path, stack)
+    saved, index = members.document("manifest.json"), read_index(members)
+    root: Descriptor | None = None
+    if index is not None:
         try:
-            entries = list(json_text.document(saved))
-            for entry in entries:
-                posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
-        if not entries:
-            raise BadImage(f"{self.path} holds no image", details="its manifest.json is empty", fix=_FIX)
-        if self.name is None and len(entries) == 1:
-            return dict(entries[0])
-        names: list[str] = []
+            root = select(index, name, str(path))
+        except SandboxError:
+            if saved is None:  # else its table may list the image
+                raise
+    entry = _chosen(path, saved, name, is_required=root is None) if saved is not None else None
+    image: Image | None = None
+    if entry is not None and not (root and root.media_type in INDEXES):
+        image = _saved_image(members, entry)
+    has_packed = image is not None and any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
+    if root is not None and (image is None or has_packed):
+        image = image_in(members, root)
+    if image is None:
+        raise BadImage(f"{path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
+    return image
+
+
+def _chosen(path: Path, saved: bytes, name: str | None, *, is_required: bool) -> dict[str, Any] | None:
+    """Return the entry of an image in the table of `docker save`."""
+    try:
+        entries = list(json_text.document(saved))
         for entry in entries:
-            tags = entry.get("RepoTags") or ()
-            # Docker's classic store names images without a tag by the digest of their configuration.
-            match = _DIGEST.search(entry["Config"])
-            identity = match[0] if match else ""
-            if self.name and (any(same(tag, self.name) for tag in tags) or is_short_for(self.name, identity)):
-                return dict(entry)
-            names += tags or [f"sha256:{identity}"]
-        if root is not None:
-            return None
-        brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
-        raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
+            posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+    if not entries:
+        raise BadImage(f"{path} holds no image", details="its manifest.json is empty", fix=_FIX)
+    if name is None and len(entries) == 1:
+        return dict(entries[0])
+    names: list[str] = []
+    for entry in entries:
+        tags = entry.get("RepoTags") or ()
+        # Docker's classic store names images without a tag by the digest of their configuration.
+        match = _DIGEST.search(entry["Config"])
+        identity = match[0] if match else ""
+        if name and (any(same(tag, name) for tag in tags) or is_short_for(name, identity)):
+            return dict(entry)
+        names += tags or [f"sha256:{identity}"]
+    if not is_required:
+        return None
+    brief = f"{path} has no image {name}" if name else f"{path} holds {len(entries)} images"
+    raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
 
 
 def _saved_image(members: Members, entry: Mapping[str, Any]) -> Image:
@@ -228,10 +216,8 @@ def _saved_image(members: Members, entry: Mapping[str, Any]) -> Image:
         raise incomplete(members, entry["Config"])
     described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
     places, layers = {described.digest: str(entry["Config"])}, []
-    names, diff_ids = (
-        entry["Layers"] or (),
-        manifests.diff_ids(config),
-    )  # `docker save` writes null for an image without layers
+    names = entry["Layers"] or ()  # `docker save` writes null for an image without layers
+    diff_ids = manifests.diff_ids(config)
     if len(names) != len(diff_ids):
         raise incomplete(members, f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
     for name, digest in zip(names, diff_ids, strict=True):

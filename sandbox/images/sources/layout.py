@@ -23,7 +23,7 @@ AGAIN = "write it again with the tool that made it"
 
 
 class BlobFiles(Protocol):
-    """The regular files of an OCI layout, by name; the layout is a folder or a tar archive at `path`."""
+    """The files of a folder or an archive at `path`, by name."""
 
     @property
     def path(self) -> Path: ...
@@ -60,7 +60,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Blobs:
-    """The Origin of blobs in files: `places` maps their digests to names, the others are where a layout has them."""
+    """The Origin of blobs in files: `places` maps digests to names, the others are where a layout has them."""
 
     files: BlobFiles
     places: Mapping[str, str] = field(default_factory=dict)

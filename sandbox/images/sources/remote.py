@@ -12,10 +12,7 @@ from sandbox.oci.reference import Reference
 
 
 def remote_image(client: Client, reference: Reference, platform: str, platforms: tuple[str, ...] = ()) -> Image:
-    """Return an image with only `platforms` of its index.
-
-    Without any, a tag is reduced to `platform`, which nodes run; a digest promises exact bytes, so it is copied whole.
-    """
+    """Return an image with only `platforms`; without any, a tag is reduced to `platform`, a digest is copied whole."""
     name = reference.familiar
     named = client.manifest(reference.path, reference.name)
     if named is None:
