@@ -1,7 +1,4 @@
-"""AWS accounts, found by botocore as the AWS command line does, and exchanged for a password at its registry.
-
-The password is valid for twelve hours.
-"""
+"""AWS accounts, found by botocore as the AWS command line does, and exchanged for a password at its registry."""
 
 from __future__ import annotations
 
@@ -25,10 +22,7 @@ _OWN_FILES_ONLY = {"credential_process", "web_identity_token_file", "endpoint_ur
 
 
 def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the account at the registries of `entry`. Raises CredentialsUnusable.
-
-    `environ` is this process's environment, which botocore reads itself.
-    """
+    """Return the account at the registries of `entry`; botocore reads this process's environment, not `environ`."""
     with importing("ecr"):
         from botocore import exceptions as aws
         from botocore.parsers import ResponseParserError
@@ -106,10 +100,7 @@ def _require_harmless(file: Path, environ: Mapping[str, str]) -> None:
 
 
 def _keys_of_json(path: Path) -> tuple[str, str, str | None] | None:
-    """Return the keys that the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam).
-
-    None for a file that is not JSON. Raises CredentialsUnusable.
-    """
+    """Return the keys that the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam)."""
     try:
         text = files.read_regular(path).decode()
         if not text.lstrip().startswith("{"):

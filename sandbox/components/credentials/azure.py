@@ -1,7 +1,4 @@
-"""An Azure account exchanged for a refresh token of one container registry, valid for three hours.
-
-azure-identity asks the directory for an access token; the exchange at the registry is our own code.
-"""
+"""An Azure account exchanged for a refresh token of one container registry, valid for three hours."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
 def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
     """Return azure-identity's credential of the file or the variables, and its tenant; otherwise that of `az login`.
 
-    The library's own chain tries all kinds, which takes many seconds. Raises CredentialsUnusable.
+    The library's own chain tries all kinds, which takes many seconds.
     """
     from azure.identity import AzureCliCredential, ClientSecretCredential, WorkloadIdentityCredential
 
@@ -85,10 +82,7 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
 
 
 def _exchange(registry: str, tenant: str, token: str) -> str:
-    """Return the registry's refresh token for a token of the directory. Raises CredentialsUnusable.
-
-    https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md
-    """
+    """Return the registry's refresh token (https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md)."""
     place = address.parse(registry)
     session = HttpSession(place)
     form = {"grant_type": "access_token", "service": registry, "tenant": tenant, "access_token": token}

@@ -19,10 +19,7 @@ _EXTRAS = {
 
 @contextmanager
 def importing(extra: str) -> Iterator[None]:
-    """Import an extra's library in the block. Raises CredentialsUnusable if it is not installed.
-
-    Its logs are switched off, for they contain headers and answers; errors are raised in our own words.
-    """
+    """Import an extra's library in the block, without its logs, which contain headers and answers."""
     owner, package, loggers = _EXTRAS[extra]
     try:
         yield

@@ -1,7 +1,4 @@
-"""Google keys, logins and workload identities exchanged for an access token, a password at Google's registries.
-
-google-auth asks for the token, which is valid for an hour.
-"""
+"""Google keys, logins and workload identities exchanged for an access token, a password at Google's registries."""
 
 from __future__ import annotations
 
@@ -69,10 +66,7 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
 
 
 def _credentials(key: Mapping[str, Any]) -> Any:
-    """Return google-auth's credentials of a key file; None for a type that is not supported.
-
-    google.auth's loader of any type also asks for the project, which needs a right and a request more.
-    """
+    # Not google.auth's loader of any type, which needs one more right and request.
     from google.auth import identity_pool, impersonated_credentials
     from google.oauth2 import credentials, service_account
 

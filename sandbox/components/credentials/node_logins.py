@@ -23,7 +23,7 @@ LOGINS = "sandbox.dev/logins"
 
 @dataclass(frozen=True)
 class NodeLogins:
-    """The logins in the kubelet's file on `nodes`, which are containers; the first one has all that the others have."""
+    """The logins in the kubelet's file on `nodes`; the first one has all that the others have."""
 
     engine: Engine
     nodes: tuple[str, ...]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.credentials.delivery import Delivery, Renewed, requested
 from sandbox.components.credentials.node_logins import NodeLogins
 from sandbox.components.credentials.pod_logins import Origin, PodLogin, PodLogins, file_state
 from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes
-from sandbox.step import State, Status
 from sandbox.system import daemon
 
 LIST = "logins.json"
@@ -27,8 +27,85 @@ RENEWAL = "sandbox.components.credentials.renewal_daemon"
 
 
 @dataclass(frozen=True)
+class Renewed:
+    """The results of a renewal, by the login's name."""
+
+    done: tuple[str, ...]
+    failed: Mapping[str, SandboxError]
+
+
+def requested(
+    entry: Credentials, origin: Origin, environ: Mapping[str, str], *, now: datetime
+) -> dict[PodLogin, Login]:
+    login = mint(entry, environ, now=now)
+    pod_login = PodLogin(
+        entry=entry,
+        origin=origin,
+        issued=login.issued,
+        expires=login.expires,
+        registries=tuple(login.accounts),
+        file=file_state(entry.file),
+    )
+    return {pod_login: login}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Brings logins to a cluster: those of all namespaces by a file on nodes, others by Secrets."""
+
+    logins: PodLogins
+    nodes: NodeLogins
+    secrets: PullSecrets
+
+    def pending(self) -> str | None:
+        """Return the first place that lacks what it should have, or has what it should not."""
+        logins = self.logins.read().values()
+        pending = (self.secrets.pending(login) for login in logins)
+        return next(filter(None, pending), None) or self.nodes.pending(_of_nodes(logins))
+
+    def deliver(self, fresh: Mapping[PodLogin, Login], *, at_once: bool = True) -> None:
+        """Bring new logins to the cluster, and have all nodes and later service accounts get the others too."""
+        # The list is written first, so that it has everything that the cluster may have.
+        self.logins.keep(fresh.keys())
+        for pod_login, login in fresh.items():
+            self.secrets.write(pod_login, login)
+        self._distribute({login.secret: fresh[login] for login in _of_nodes(fresh)}, at_once=at_once)
+
+    def forget(self, names: Collection[str]) -> None:
+        for name in names:
+            self.secrets.remove(name)
+        self.logins.forget(names)
+        self._distribute({}, at_once=True)
+
+    def renew(
+        self, logins: Collection[PodLogin], environ: Mapping[str, str], *, now: datetime, at_once: bool
+    ) -> Renewed:
+        """Renew logins; continue after failures of their services."""
+        fresh: dict[PodLogin, Login] = {}
+        failed: dict[str, SandboxError] = {}
+        for login in logins:
+            try:
+                fresh |= requested(login.entry, login.origin, environ, now=now)
+            except SandboxError as error:
+                failed[login.secret] = error
+        listed = self.logins.read()  # others may have been removed meanwhile
+        fresh = {login: new for login, new in fresh.items() if login.secret in listed}
+        self.deliver(fresh, at_once=at_once)
+        return Renewed(tuple(login.secret for login in fresh), failed)
+
+    def _distribute(self, fresh: Mapping[str, Login], *, at_once: bool) -> None:
+        logins = self.logins.read().values()
+        self.nodes.write(_of_nodes(logins), fresh, at_once=at_once)
+        self.secrets.admit([login for login in logins if login.namespaces])
+
+
+def _of_nodes(logins: Collection[PodLogin]) -> list[PodLogin]:
+    return [login for login in logins if not login.namespaces]
+
+
+@dataclass(frozen=True)
 class PodCredentials:
-    """The accounts of one sandbox: `entries` are those of the spec, commands' are in a list. Raises SandboxError."""
+    """The accounts of one sandbox, and the process that renews them."""
 
     engine: Engine
     nodes: Nodes
@@ -44,59 +121,26 @@ class PodCredentials:
         nodes = NodeLogins(self.engine, tuple(self.nodes.running()))
         return Delivery(self.logins, nodes, PullSecrets(Cluster(self.names.kubeconfig)))
 
-    def status(self, entries: Sequence[Credentials]) -> Status:
-        logins, spec = self.logins.read(), {entry.secret: entry for entry in entries}
-        for name in spec.keys() - logins.keys():  # the others stay, whatever becomes of this one
-            return Status(State.DRIFTED if self.names.credentials.exists() else State.ABSENT, name)
-        now = datetime.now(UTC)
-        for name, login in logins.items():
-            if name not in spec and login.origin == "spec":
-                return Status(State.DRIFTED, f"{name} is no longer in the spec")
-            if change := _change(spec.get(name, login.entry), login, now):
-                return Status(State.DRIFTED, change)
-        if pending := self.delivery.pending():
-            return Status(State.DRIFTED, pending)
-        if any(login.expires for login in logins.values()) and daemon.find(self._record) is None:
-            return Status(State.DRIFTED, f"no process renews them; the log of the last one is {self._log}")
-        shown = (
-            f"{login.secret} until {login.expires:%H:%M} UTC" if login.expires else login.secret
-            for login in logins.values()
-        )
-        return Status(State.READY, ", ".join(shown) or "none")
+    @property
+    def record(self) -> Path:
+        return self.names.credentials / "keeper.json"
 
-    def bring(self, entries: Sequence[Credentials], say: Callable[[str], None]) -> None:
-        """Request what is new, changed, missing or about to expire, and remove what the spec no longer lists."""
-        delivery, logins, spec = self.delivery, self.logins.read(), {entry.secret: entry for entry in entries}
-        if dropped := [name for name, login in logins.items() if login.origin == "spec" and name not in spec]:
-            delivery.forget(dropped)
-        added = [login.entry for name, login in logins.items() if login.origin == "command" and name not in spec]
-        now, incomplete = datetime.now(UTC), delivery.pending()
-        fresh: dict[PodLogin, Login] = {}
-        for entry in (*spec.values(), *added):
-            login = logins.get(entry.secret)
-            if login is None or incomplete or _change(entry, login, now):
-                say(entry.secret)
-                origin: Origin = "spec" if entry.secret in spec else "command"
-                fresh |= requested(entry, origin, self.environ, now=now)
-        delivery.deliver(fresh)
-        self._keep_renewed()
+    @property
+    def log(self) -> Path:
+        return self.names.credentials / "keeper.log"
 
     def add(self, entry: Credentials) -> None:
         self.delivery.deliver(requested(entry, "command", self.environ, now=datetime.now(UTC)))
-        self._keep_renewed()
+        self.keep_renewed()
 
     def forget(self, names: Sequence[str]) -> None:
         self.delivery.forget(names)
-        self._keep_renewed()
+        self.keep_renewed()
 
     def renew(self, logins: Sequence[PodLogin]) -> Renewed:
-        """Get new logins now."""
         renewed = self.delivery.renew(logins, self.environ, now=datetime.now(UTC), at_once=True)
-        self._keep_renewed()
+        self.keep_renewed()
         return renewed
-
-    def stop(self) -> bool:
-        return daemon.end(self._record)
 
     def withdraw(self) -> bool:
         """Take all of them out of the cluster; return whether there were any and it answers."""
@@ -111,38 +155,20 @@ class PodCredentials:
         """Remove the list and the files on this machine; return whether there were any."""
         if not self.names.credentials.exists():
             return False
-        daemon.end(self._record)
+        daemon.end(self.record)
         shutil.rmtree(self.names.credentials)
         return True
 
-    @property
-    def _record(self) -> Path:
-        return self.names.credentials / "keeper.json"
-
-    @property
-    def _log(self) -> Path:
-        return self.names.credentials / "keeper.log"
-
-    def _keep_renewed(self) -> None:
+    def keep_renewed(self) -> None:
+        """Start the process that renews logins, if any expires."""
         logins = self.logins.read()
         if not logins:
             self.remove()
             return
-        daemon.end(self._record)  # the nodes may be others
+        daemon.end(self.record)  # the nodes may be others
         if any(login.expires for login in logins.values()):
-            self._log.unlink(missing_ok=True)
+            self.log.unlink(missing_ok=True)
             # -P, since the current folder may contain a package of our name.
             program = (sys.executable, "-P", "-m", RENEWAL)
             places = (str(self.names.kubeconfig), str(self.logins.file), *self.nodes.running())
-            daemon.start((*program, *places), log_to=self._log, record=self._record)
-
-
-def _change(entry: Credentials, login: PodLogin, now: datetime) -> str | None:
-    if login.entry != entry:
-        return f"{entry.secret} is of another entry"
-    if login.file != file_state(entry.file):
-        return f"{entry.secret} is from before {entry.file} was changed"
-    if login.expires and login.is_due(now):
-        verb = "ended" if now >= login.expires else "ends"
-        return f"{entry.secret} {verb} at {login.expires:%Y-%m-%d %H:%M} UTC"
-    return None
+            daemon.start((*program, *places), log_to=self.log, record=self.record)

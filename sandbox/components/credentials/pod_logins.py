@@ -14,7 +14,6 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError
 from sandbox.system import files
@@ -33,17 +32,6 @@ class PodLogin:
     expires: datetime | None
     registries: tuple[str, ...]
     file: str
-
-    @classmethod
-    def of(cls, entry: Credentials, origin: Origin, login: Login) -> PodLogin:
-        return cls(
-            entry=entry,
-            origin=origin,
-            issued=login.issued,
-            expires=login.expires,
-            registries=tuple(login.accounts),
-            file=file_state(entry.file),
-        )
 
     @property
     def secret(self) -> str:

@@ -33,8 +33,6 @@ def _expression(login: PodLogin) -> str:
 
 @dataclass(frozen=True)
 class PullSecrets:
-    """The Secrets of one cluster; every method raises ClusterError."""
-
     cluster: Cluster
 
     def pending(self, login: PodLogin) -> str | None:
@@ -79,11 +77,7 @@ class PullSecrets:
             self.cluster.delete("v1", "Secret", name, space)
 
     def admit(self, logins: Sequence[PodLogin]) -> None:
-        """Have later service accounts name the Secrets, by a policy (KEP-3962, stable since Kubernetes 1.36).
-
-        A pod's Secrets are fixed when it is created, and its service account may be created just before it. A cluster
-        without such policies does without.
-        """
+        """Have later service accounts name the Secrets, by a policy (KEP-3962, stable since Kubernetes 1.36)."""
         if not logins:
             for kind in POLICY_KINDS:
                 self.cluster.delete(ADMISSION_API, kind, POLICY)
@@ -103,7 +97,7 @@ class PullSecrets:
                 {"apiVersion": ADMISSION_API, "kind": kind, "metadata": metadata, "spec": spec} for kind, spec in specs
             )
         except ClusterError as error:
-            if error.status != 404:
+            if error.status != 404:  # a cluster without such policies
                 raise
 
     def _secrets(self, name: str) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import assert_never
 
 from sandbox.components.credentials import aws, azure, gcp, registry_login
 from sandbox.components.credentials.registry_login import Login, matches
@@ -57,8 +56,6 @@ def mint(entry: Credentials, environ: Mapping[str, str], *, now: datetime) -> Lo
             return aws.login(entry, environ, now=now)
         case Acr():
             return azure.login(entry, environ, now=now)
-        case _:
-            assert_never(entry)
 
 
 def resolved(entry: Credentials, environ: Mapping[str, str]) -> Credentials:
@@ -73,7 +70,7 @@ def resolved(entry: Credentials, environ: Mapping[str, str]) -> Credentials:
 
 
 def may_know(entry: Credentials, host: str) -> bool:
-    """Tell whether `entry` may have an account at `host[:port]`, without asking a service."""
+    """Return whether `entry` may have an account at `host[:port]`, without asking a service."""
     match entry:
         case Docker():
             return not entry.registries or host in map(canonical, entry.registries)
@@ -84,5 +81,3 @@ def may_know(entry: Credentials, host: str) -> bool:
             return rest.startswith(("dkr.ecr.", "dkr-ecr.")) and (not entry.accounts or account in entry.accounts)
         case Acr():
             return host == entry.registry
-        case _:
-            assert_never(entry)

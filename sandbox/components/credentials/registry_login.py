@@ -40,10 +40,7 @@ def unusable_file(path: Path, reason: str, *, made_by: str) -> CredentialsUnusab
 
 @dataclass(frozen=True)
 class Login:
-    """Names with passwords by registry, whose hosts may contain `*`; without `expires` they are valid until changed.
-
-    Its text form shows no password.
-    """
+    """Names with passwords by registry, whose hosts may contain `*`; without `expires` they are valid until changed."""
 
     accounts: Mapping[str, Credential]
     issued: datetime
@@ -54,10 +51,7 @@ class Login:
 
     @property
     def auths(self) -> dict[str, dict[str, str]]:
-        """Return `auths` of Docker's config.json, which the kubelet and pull Secrets use too.
-
-        Docker Hub is named by the address of its first version.
-        """
+        """Return `auths` of Docker's config.json, which the kubelet and pull Secrets use too."""
         return {
             HUB_KEY if host == "docker.io" else host: {
                 "username": account.username,

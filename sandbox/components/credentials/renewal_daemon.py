@@ -1,7 +1,4 @@
-"""The process that renews a cluster's logins while it exists: `python -m … KUBECONFIG LIST NODE…`.
-
-It is a process of the user's on this machine, because the keys are here and do not enter the cluster.
-"""
+"""The process that renews a cluster's logins while it exists: `python -m … KUBECONFIG LIST NODE…`."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.credentials.delivery import Delivery, Renewed
 from sandbox.components.credentials.node_logins import NodeLogins
+from sandbox.components.credentials.pod_credentials import Delivery, Renewed
 from sandbox.components.credentials.pod_logins import PodLogins
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.engine import Engine

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.components.credentials.pod_credentials import PodCredentials
+from sandbox.components.credentials.pod_credentials import PodCredentials, requested
+from sandbox.components.credentials.pod_logins import Origin, PodLogin, file_state
 from sandbox.components.credentials.registry_accounts import mint, resolved
+from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.names import Names
 from sandbox.oci.credential import CredentialsUnusable
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system import daemon
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,46 @@ class CredentialsStep:
     title: str = "Registry credentials"
 
     def check(self) -> Status:
-        return self.credentials.status(self._resolved)
+        pods, spec = self.credentials, self._spec
+        logins = pods.logins.read()
+        for name in spec.keys() - logins.keys():  # the others stay, whatever becomes of this one
+            return Status(State.DRIFTED if pods.names.credentials.exists() else State.ABSENT, name)
+        now = datetime.now(UTC)
+        for name, login in logins.items():
+            if name not in spec and login.origin == "spec":
+                return Status(State.DRIFTED, f"{name} is no longer in the spec")
+            if change := _change(spec.get(name, login.entry), login, now):
+                return Status(State.DRIFTED, change)
+        if pending := pods.delivery.pending():
+            return Status(State.DRIFTED, pending)
+        if any(login.expires for login in logins.values()) and daemon.find(pods.record) is None:
+            return Status(State.DRIFTED, f"no process renews them; the log of the last one is {pods.log}")
+        shown = (
+            f"{login.secret} until {login.expires:%H:%M} UTC" if login.expires else login.secret
+            for login in logins.values()
+        )
+        return Status(State.READY, ", ".join(shown) or "none")
 
     def apply(self, work: Work) -> None:
-        self.credentials.bring(self._resolved, work.say)
+        """Request what is new, changed, missing or about to expire, and remove what the spec no longer lists."""
+        pods, spec = self.credentials, self._spec
+        delivery, logins = pods.delivery, pods.logins.read()
+        if dropped := [name for name, login in logins.items() if login.origin == "spec" and name not in spec]:
+            delivery.forget(dropped)
+        added = [login.entry for name, login in logins.items() if login.origin == "command" and name not in spec]
+        now, incomplete = datetime.now(UTC), delivery.pending()
+        fresh: dict[PodLogin, Login] = {}
+        for entry in (*spec.values(), *added):
+            login = logins.get(entry.secret)
+            if login is None or incomplete or _change(entry, login, now):
+                work.say(entry.secret)
+                origin: Origin = "spec" if entry.secret in spec else "command"
+                fresh |= requested(entry, origin, pods.environ, now=now)
+        delivery.deliver(fresh)
+        pods.keep_renewed()
 
     def stop(self) -> bool:
-        return self.credentials.stop()
+        return daemon.end(self.credentials.record)
 
     def undo(self) -> bool:
         return self.revoke() if self.adopted else self.credentials.remove()
@@ -73,5 +109,16 @@ class CredentialsStep:
         return self.credentials.remove() or withdrawn
 
     @property
-    def _resolved(self) -> tuple[Credentials, ...]:
-        return tuple(resolved(entry, self.credentials.environ) for entry in self.entries)
+    def _spec(self) -> dict[str, Credentials]:
+        return {entry.secret: resolved(entry, self.credentials.environ) for entry in self.entries}
+
+
+def _change(entry: Credentials, login: PodLogin, now: datetime) -> str | None:
+    if login.entry != entry:
+        return f"{entry.secret} is of another entry"
+    if login.file != file_state(entry.file):
+        return f"{entry.secret} is from before {entry.file} was changed"
+    if login.expires and login.is_due(now):
+        verb = "ended" if now >= login.expires else "ends"
+        return f"{entry.secret} {verb} at {login.expires:%Y-%m-%d %H:%M} UTC"
+    return None

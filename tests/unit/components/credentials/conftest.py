@@ -16,8 +16,8 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.credentials.delivery import Delivery
 from sandbox.components.credentials.node_logins import NodeLogins
+from sandbox.components.credentials.pod_credentials import Delivery
 from sandbox.components.credentials.pod_logins import PodLogins
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.engine import ContainerSpec, Engine

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.components.credentials.delivery import Delivery
 from sandbox.components.credentials.node_logins import FILE, NodeLogins
+from sandbox.components.credentials.pod_credentials import Delivery
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
@@ -34,7 +34,15 @@ POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbo
 def fresh(entry: Credentials, word: str = "canary", **accounts: str) -> dict[PodLogin, Login]:
     hosts = accounts or {"gcr.io": "it", "docker.io": "me"}
     login = Login({host: Credential(user, word) for host, user in hosts.items()}, NOW, NOW + timedelta(hours=1))
-    return {PodLogin.of(entry, "spec", login): login}
+    pod_login = PodLogin(
+        entry=entry,
+        origin="spec",
+        issued=NOW,
+        expires=login.expires,
+        registries=tuple(login.accounts),
+        file="",
+    )
+    return {pod_login: login}
 
 
 def written(node: FakeEngine, name: str) -> Mapping[str, Any]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.credentials import renewal_daemon
-from sandbox.components.credentials.delivery import Delivery, requested
-from sandbox.components.credentials.pod_credentials import RENEWAL
+from sandbox.components.credentials.pod_credentials import RENEWAL, Delivery, requested
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
