@@ -22,13 +22,11 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 class Machine:
     """The facts that decide which stores there are and how they are changed.
 
-    `folder` holds the record of trusted roots. `kin` are the system's names, its own first, then those it derives from
-    (os-release(5): ID, ID_LIKE). `sudo_user` is the user who ran `sudo sandbox`.
+    `folder` holds the record of trusted roots. `sudo_user` is the user who ran `sudo sandbox`.
     """
 
     home: Path
     folder: Path
-    kin: tuple[str, ...]
     is_root: bool = False
     sudo_user: str = ""
     java_home: Path | None = None
@@ -42,14 +40,9 @@ def this_machine(folder: Path) -> Machine:
     sudo_user = os.environ.get("SUDO_USER", "") if is_root else ""
     program = process.which("java")
     java_home = Path(home) if home else program.resolve().parent.parent if program else None
-    try:
-        release = platform.freedesktop_os_release()
-    except OSError:  # macOS
-        release = {}
     return Machine(
         home=Path.home(),
         folder=folder,
-        kin=(*release.get("ID", "").split(), *release.get("ID_LIKE", "").split()),
         is_root=is_root,
         sudo_user="" if sudo_user == "root" else sudo_user,
         java_home=java_home,
@@ -71,16 +64,18 @@ def find(at: Machine) -> tuple[Store, ...]:
     return tuple(available)
 
 
-def recorded(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:
+def recorded(record: Record, present: Sequence[Store]) -> tuple[Store, ...]:
     """Return the stores that were changed before and that `find` does not find now, such as a second JDK's."""
-    places = dict.fromkeys(place for entry in record.entries() for place in entry.places)
-    have = {store.place for store in known}
-    others = [(kind, place) for kind, place in places if place not in have]
-    return tuple(
-        nss.Database(place) if kind == Kind.NSS.value else java.recorded(place)
-        for kind, place in others
-        if (kind == Kind.NSS.value and files.is_dir(place)) or (kind == Kind.JAVA.value and files.is_file(place))
-    )
+    present_places = {store.place for store in present}
+    others = dict[Path, Store]()
+    for kind, place in (each for entry in record.entries() for each in entry.places):
+        if place in present_places:
+            continue
+        if kind == Kind.NSS.value and files.is_dir(place):
+            others[place] = nss.Database(place)
+        elif kind == Kind.JAVA.value and files.is_file(place):
+            others[place] = java.recorded(place)
+    return tuple(others.values())
 
 
 def bundle(folder: Path) -> Path:
@@ -88,10 +83,7 @@ def bundle(folder: Path) -> Path:
 
 
 def installed(root_pem: bytes, folder: Path) -> tuple[str, ...]:
-    """Return the stores that hold the root, as `KIND PLACE`; `folder` holds the record of trusted roots.
-
-    Raises SandboxError if `root_pem` is not a certificate.
-    """
+    """Return the stores that hold the root, as `KIND PLACE`. Raises SandboxError for what is no certificate."""
     root = parse(root_pem)
     stores = find(this_machine(folder))
     return tuple(f"{store.kind.value} {store.place}" for store in stores if root in store.trusted())

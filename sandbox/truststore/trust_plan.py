@@ -16,14 +16,7 @@ from sandbox.truststore.trusted_root import Record, Root
 
 DEFAULT_KINDS = (Kind.SYSTEM, Kind.NSS, Kind.JAVA)
 TIMEOUT = 180.0  # seconds for one command where no user can be asked
-_NSS_TOOLS = {
-    "debian": "sudo apt install libnss3-tools",
-    "fedora": "sudo dnf install nss-tools",
-    "rhel": "sudo dnf install nss-tools",
-    "arch": "sudo pacman -S nss",
-    "suse": "sudo zypper install mozilla-nss-tools",
-    "alpine": "sudo apk add nss-tools",
-}
+_NSS_TOOLS = "install certutil: the package libnss3-tools (Debian), nss-tools (Fedora, Alpine), nss (Arch)"
 _ADMIN_FOLDERS = (Path("/usr/sbin"), Path("/sbin"))  # on the PATH of sudo, not always on the user's
 
 
@@ -46,43 +39,38 @@ def trust(
     chosen_kinds = kinds or DEFAULT_KINDS
     file = Record(machine.folder).certificate(root)
     chosen = [holding for holding in holdings if holding.store.kind in chosen_kinds]
-    system = any(holding.store.kind is Kind.SYSTEM for holding in chosen)
     following = [holding for holding in chosen if _follows(holding)]
     chosen = [holding for holding in chosen if not _follows(holding)]
     _require_found(kinds, chosen, following, machine)
-    additions = tuple(holding.store.add(root, file) for holding in chosen if root not in holding.trusted)
-    unchanged = tuple(
-        f"{holding.store.kind.value}: {holding.store.place}" for holding in chosen if root in holding.trusted
-    )
-    followers = tuple(
-        f"Java reads {holding.store.place}, which follows the system's store" for holding in following if system
-    )
-    outdated = untrust(lambda old: old in replaced, holdings, machine).changes
-    return Plan((*outdated, *additions), unchanged, (*followers, *_notes(root, chosen_kinds, holdings, machine)))
+    changes = list(untrust(lambda old: old in replaced, holdings, machine).changes)
+    unchanged = []
+    for holding in chosen:
+        if root in holding.trusted:
+            unchanged.append(f"{holding.store.kind.value}: {holding.store.place}")
+        else:
+            changes.append(holding.store.add(root, file))
+    notes = list(_notes(root, chosen_kinds, holdings, machine))
+    if any(holding.store.kind is Kind.SYSTEM for holding in chosen):
+        followers = (f"Java reads {holding.store.place}, which follows the system's store" for holding in following)
+        notes = [*followers, *notes]
+    return Plan(tuple(changes), tuple(unchanged), tuple(notes))
 
 
 def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machine: Machine) -> Plan:
     """Plan to remove every root for which `is_meant` from every store that `sandbox certs trust` added it to."""
-    record = Record(machine.folder)
-    changes = tuple(
-        holding.store.remove(root, record.certificate(root))
-        for holding in holdings
-        for root in holding.entries
-        if is_meant(root)
-    )
-    third_party = tuple(
-        f"{holding.store.place} holds {root.common_name} under another name; "
-        "sandbox did not add it and does not remove it"
-        for holding in holdings
-        for root in holding.trusted
-        if is_meant(root) and root not in holding.entries and not _follows(holding)
-    )
-    windows = tuple(
-        f"if you trusted it on Windows: certutil.exe -user -delstore Root {root.sha1}"
-        for root in dict.fromkeys(change.root for change in changes)
-        if machine.wsl
-    )
-    return Plan(changes, notes=(*third_party, *windows))
+    record, changes, notes = Record(machine.folder), list[Change](), list[str]()
+    for holding in holdings:
+        store = holding.store
+        changes += [store.remove(root, record.certificate(root)) for root in filter(is_meant, holding.entries)]
+        for root in filter(is_meant, holding.trusted):
+            if root not in holding.entries and not _follows(holding):
+                reason = "sandbox did not add it and does not remove it"
+                notes.append(f"{store.place} holds {root.common_name} under another name; {reason}")
+    if machine.wsl:
+        roots = dict.fromkeys(change.root for change in changes)
+        command = "if you trusted it on Windows: certutil.exe -user -delstore Root"
+        notes += [f"{command} {root.sha1}" for root in roots]
+    return Plan(tuple(changes), notes=tuple(notes))
 
 
 def _follows(holding: Holding) -> bool:
@@ -175,11 +163,9 @@ class Performer:
             done(change)
 
     def _fix(self, program: str, *, adds: bool) -> str:
-        """Return what to do about a missing program; roots are removed from all stores, whatever was chosen."""
+        # Roots are removed from all stores, whatever was chosen.
         if program == "sudo":
             return "run the commands that --dry-run shows as root"
         if program != "certutil":
             return f"install {program}" + (", or leave that store out with --store" if adds else "")
-        commands = (_NSS_TOOLS[name] for name in self.machine.kin if name in _NSS_TOOLS)
-        tools = next(commands, "install certutil, of Network Security Services (NSS)")
-        return tools + ("\nor leave browsers out: --store system" if adds else "")
+        return _NSS_TOOLS + ("\nor leave browsers out: --store system" if adds else "")

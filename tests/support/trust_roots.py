@@ -34,5 +34,5 @@ def stranger(organization: str = "Sandbox") -> bytes:
     return certificate(name, key).public_bytes(Encoding.PEM)
 
 
-def machine(folder: Path, *kin: str, **more: object) -> Machine:
-    return Machine(home=folder / "home", folder=folder / "trust", kin=kin or ("debian",), **more)  # type: ignore[arg-type]
+def machine(folder: Path, **more: object) -> Machine:
+    return Machine(home=folder / "home", folder=folder / "trust", **more)  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ def test_nothing_is_changed_unasked(hosts: Path, tmp_path: Path) -> None:
 
 def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """WSL2 has two hosts files, and browsers read the one of Windows, which needs its administrator."""
-    machine = stores.Machine(home=tmp_path, folder=tmp_path, kin=("debian",), wsl=True)
+    machine = stores.Machine(home=tmp_path, folder=tmp_path, wsl=True)
     monkeypatch.setattr(stores, "this_machine", lambda folder: machine)
     ran = run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
     assert "drivers" in ran.stderr and ran.stderr.count(LINE) == 2

@@ -30,18 +30,18 @@ def kinds(found: tuple[Store, ...]) -> list[type]:
 
 
 def test_stores_asking_for_a_password_are_changed_last(files: Path) -> None:
-    found = stores.find(trust_roots.machine(files, "debian", java_home=files / "jdk", slash=files))
+    found = stores.find(trust_roots.machine(files, java_home=files / "jdk", slash=files))
     assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, system_stores.Anchors]
 
 
 def test_a_users_own_stores_are_not_seen_under_sudo(files: Path) -> None:
-    found = stores.find(trust_roots.machine(files, "debian", sudo_user="ann", slash=files))
+    found = stores.find(trust_roots.machine(files, sudo_user="ann", slash=files))
     assert kinds(found) == [system_stores.Anchors]
 
 
 def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> None:
     record, cacerts, gone = Record(files / "trust"), files / "jdk/lib/security/cacerts", files / "gone"
-    known = stores.find(trust_roots.machine(files, "debian"))
+    known = stores.find(trust_roots.machine(files))
     places = (
         ("java", cacerts),
         ("nss", known[0].place),

@@ -178,32 +178,16 @@ def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path)
 
 
 @pytest.mark.fault(31)
-@pytest.mark.parametrize(
-    ("kin", "fix"),
-    [
-        (("ubuntu", "debian"), "sudo apt install libnss3-tools"),
-        (("fedora",), "sudo dnf install nss-tools"),
-        (("rocky", "rhel", "centos", "fedora"), "sudo dnf install nss-tools"),
-        (("opensuse-leap", "suse", "opensuse"), "sudo zypper install mozilla-nss-tools"),
-        (("plan9",), "install certutil, of Network Security Services (NSS)"),
-    ],
-)
-def test_a_missing_certutil_is_named_with_its_package(
-    kin: tuple[str, ...], fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Certutil is not installed → the package that has it, by distribution."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingTool, match="certutil is not installed") as missing:
-        Performer(machine(tmp_path, *kin), at_terminal=False).require_tools([change(Command(("certutil", "-A")))])
-    assert missing.value.fix == f"{fix}\nor leave browsers out: --store system"
-
-
+@pytest.mark.parametrize("adds", [True, False])
 @pytest.mark.parametrize("tool", ["certutil", "keytool"])
-def test_tool_to_remove_a_root_has_to_be_installed(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tool_is_named(tool: str, adds: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certutil is not installed → the package that has it, and how to leave the store out."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingTool) as missing:
-        Performer(machine(tmp_path), at_terminal=False).require_tools([change(Command((tool, "-D")), adds=False)])
-    assert "install" in missing.value.fix and "--store" not in missing.value.fix
+    with pytest.raises(MissingTool, match=f"{tool} is not installed") as missing:
+        Performer(machine(tmp_path), at_terminal=False).require_tools([change(Command((tool, "-A")), adds=adds)])
+    assert "install" in missing.value.fix
+    assert ("--store" in missing.value.fix) is adds
+    assert ("libnss3-tools" in missing.value.fix) is (tool == "certutil")
 
 
 def test_tools_in_the_administrators_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
