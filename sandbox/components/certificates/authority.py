@@ -63,8 +63,7 @@ def make_issuing(root: KeyPair, domains: Sequence[str], *, now: datetime) -> Key
 def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: bool = False) -> KeyPair:
     """Make a server certificate for exactly `hosts` (names, wildcards, IPs): P-256, 90 days, no longer than `issuing`.
 
-    With `client` its bearer may also show it to servers that ask clients for a certificate (RFC 5280, 4.2.1.12).
-    The subject is empty and the critical subject alternative names say it all (RFC 5280, section 4.2.1.6). Raises
+    With `client` it is also for clients (RFC 5280, 4.2.1.12). The subject is empty (RFC 5280, section 4.2.1.6). Raises
     UsageError for hosts that are malformed or that `issuing` is not permitted, SandboxError when `issuing` has expired.
     """
     signer = pem.load_certificates(issuing.cert_pem)[0]

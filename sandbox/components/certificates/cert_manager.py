@@ -38,7 +38,6 @@ ISSUE_TIMEOUT = 120.0
 
 
 def release_manifest(folder: Path) -> str:
-    """Return the release's manifest, downloaded to `folder` or put there by hand. Raises SandboxError."""
     return download(URL, folder / f"cert-manager-{VERSION}.yaml", sha256=SHA256).decode()
 
 
@@ -201,7 +200,7 @@ class IssuerStep(NothingToUndo):
 
 
 def _contains(live: Any, wanted: Any) -> bool:
-    """Tell whether `live` contains all of `wanted`; the API server adds defaults."""
+    # The API server adds defaults.
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(_contains(live.get(key), value) for key, value in wanted.items())
     return bool(live == wanted)

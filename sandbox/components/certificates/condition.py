@@ -35,7 +35,6 @@ class Condition:
         return self.state in (CertificateState.GOOD, CertificateState.DUE)
 
     def advice(self, fix: str) -> str:
-        """Return `fix`, after the clock where that may be what is wrong."""
         return f"set this machine's clock; where it is right, {fix}" if self.early else fix
 
 

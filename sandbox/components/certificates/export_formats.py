@@ -18,7 +18,7 @@ from sandbox.truststore.trusted_root import blocks
 
 
 def public_roots() -> bytes:
-    """Return the certificates that this system trusts (PEM), certifi's where it has no file of them."""
+    """Return the certificates (PEM) that this system trusts, certifi's where it has no file of them."""
     # SSL_CERT_FILE may name an earlier export.
     bundle = next((path for name in SYSTEM_BUNDLES if (path := Path(name)).is_file()), Path(certifi.where()))
     return bundle.read_bytes()

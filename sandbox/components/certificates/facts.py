@@ -28,9 +28,8 @@ class KeyPair:
 class Facts:
     """What people ask of one certificate.
 
-    `subject` and `issuer` are RFC 4514 strings (a leaf's subject is empty), `hosts` the subject alternative names,
-    `permitted` the DNS domains an authority is constrained to, `days_left` whole days until `not_after` (negative once
-    it has passed), `sha256` the fingerprint of the DER form as browsers show it: upper-case hex pairs with colons.
+    `subject` and `issuer` are RFC 4514 strings (a leaf's subject is empty). `permitted` are the DNS domains of an
+    authority. `sha256` is the fingerprint as browsers show it: upper-case hex pairs with colons.
     """
 
     subject: str
@@ -44,21 +43,20 @@ class Facts:
     sha256: str
 
     def covers(self, host: str) -> bool:
-        """Tell whether it is valid for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
+        """Return whether it is valid for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
         return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
 
     @property
     def is_of_sandbox(self) -> bool:
-        """Tell whether an issuing authority of a sandbox signed it, by that one's name: its key may be gone."""
+        # By the issuer's name, for its key may be gone.
         return self.issuer.startswith(ISSUED_BY)
 
     def __str__(self) -> str:
-        """Return the beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
         return f"{self.sha256[:11]}… ({count(self.days_left, 'day')} left)"
 
 
 def fingerprint(cert_pem: str) -> str:
-    """Return `Facts.sha256` of one certificate, without parsing it."""
+    """Return `Facts.sha256` of one certificate."""
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 

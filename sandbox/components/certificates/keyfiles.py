@@ -69,7 +69,6 @@ class KeyFiles:
 
     @property
     def cert(self) -> Path:
-        """Return where the certificate, or the chain that begins with it, is."""
         return self._present("crt")
 
     @property

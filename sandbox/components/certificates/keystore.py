@@ -36,20 +36,10 @@ NEW_ROOT = "sandbox certs renew --root replaces it; clients of the old root must
 
 
 @dataclass(frozen=True)
-class Authority:
-    """The CA of a sandbox: the root's certificate (PEM) for clients to trust, and the issuing authority."""
-
-    root_pem: bytes
-    issuing: KeyPair
-
-
-@dataclass(frozen=True)
 class Keystore:
     """A folder of certificates: `root`, `issuing` and `leaves/NAME`, each a `.crt` and a `.key`.
 
-    A leaf with a dot in its name is for an application's own Secret, NAMESPACE.SECRET, which clients may show too. The
-    `inspect_` methods change nothing. Files are replaced all at once: a command that is killed leaves the old
-    certificates or the new ones.
+    A leaf with a dot in its name is for an application's own Secret, NAMESPACE.SECRET, which clients may show too.
     """
 
     folder: Path
@@ -99,7 +89,7 @@ class Keystore:
         return problem or judge_leaf(files.read(), issuing_pem=self.issuing.read().cert_pem, hosts=hosts, now=now)
 
     def permitted(self, domains: Sequence[str]) -> tuple[str, ...]:
-        """Return those of `domains` that the root may sign for: all without a root, none if it is unreadable."""
+        """Return the `domains` that the root may sign for: all without a root, none if it is unreadable."""
         if not self.root.has_cert:
             return tuple(domains)
         try:
@@ -108,12 +98,11 @@ class Keystore:
             return ()
         return tuple(domain for domain in domains if names.is_inside(domain, allowed))
 
-    def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> Authority:
-        """Return the CA for `domains`, created if absent; a new root may issue for those of `reserve` later.
+    def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> None:
+        """Make the CA for `domains` where it is absent; a new root may issue for those of `reserve` later.
 
         An issuing authority that is due or broken is replaced under the same root, which clients trust already. A root
-        that is due is still used; one that is broken raises SandboxError, since clients would have to trust another.
-        Raises UsageError for unfit domains.
+        that is due is still used; one that is broken raises SandboxError. Raises UsageError for unfit domains.
         """
         with self._alone():
             root = self.inspect_root(domains, now=now)
@@ -130,10 +119,9 @@ class Keystore:
                     made["issuing"] = make_issuing(self._signing_root(), domains, now=now)
             if made:
                 keyfiles.replace_all(self.folder, made)
-            return Authority(self.root.read().cert_pem, self.issuing.read())
 
     def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> KeyPair:
-        """Return the leaf for exactly `hosts`, with a new key unless the one on disk is good. Raises SandboxError."""
+        """Return the leaf for exactly `hosts`, made again unless the one on disk is good. Raises SandboxError."""
         files = self.leaf_files(name)
         if not self.issuing.has_cert:
             brief = f"there is no certificate authority in {self.folder}"
@@ -173,7 +161,7 @@ class Keystore:
             keyfiles.replace_all(self.folder, made)
 
     def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
-        """Tell whether `renew` would make a new root, which clients that trust the present one do not trust."""
+        """Return whether `renew` would make a new root, which clients do not trust yet."""
         return root or (authority and not self.inspect_root(domains, now=now).usable)
 
     @contextmanager

@@ -15,7 +15,7 @@ Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
 def load_key(pem: bytes) -> EllipticCurvePrivateKey:
-    """Return the elliptic-curve private key in `pem` (PKCS#8, unencrypted). Raises SandboxError when there is none."""
+    """Return the elliptic-curve private key in `pem` (PKCS#8, unencrypted). Raises SandboxError."""
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -37,7 +37,6 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
 
 
 def dump_key(key: EllipticCurvePrivateKey) -> bytes:
-    """Return `key` as unencrypted PKCS#8 PEM, what Kubernetes TLS Secrets and proxies read."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -56,7 +55,6 @@ def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def permitted_domains(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the DNS domains the authority `certificate` is constrained to; empty when it has no such constraint."""
     constraints = _extension(certificate, x509.NameConstraints)
     subtrees = (constraints and constraints.permitted_subtrees) or ()
     return tuple(name.value for name in subtrees if isinstance(name, x509.DNSName))
@@ -70,7 +68,7 @@ def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extensio
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether the name and key of `issuer` signed `certificate`; dates and constraints are not checked."""
+    """Return whether the key of `issuer` signed `certificate`; dates and constraints are not checked."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):

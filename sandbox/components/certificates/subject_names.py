@@ -32,9 +32,8 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 def check_host(text: str) -> str:
     """Return `text` as a certificate holds it: a DNS name, a wildcard name, or an IP address in canonical spelling.
 
-    Names follow RFC 1123, section 2.1 (letters, digits, hyphens; 63 octets a label, 253 a name), in lower case. `*`
-    stands for exactly one label, leftmost and whole (RFC 6125, section 6.4.3), and needs two labels behind it: OpenSSL,
-    curl, Node and Chrome refuse `*.localhost`. Raises UsageError.
+    Names follow RFC 1123, section 2.1, in lower case. `*` is the whole leftmost label (RFC 6125, section 6.4.3) and
+    needs two labels behind it. Raises UsageError.
     """
     if address := parse_address(text):
         return str(address)
@@ -61,7 +60,6 @@ def check_host(text: str) -> str:
 
 
 def check_domain(text: str) -> str:
-    """Return `text` if it can be a sandbox's domain: a DNS name whose wildcard is acceptable. Raises UsageError."""
     if parse_address(text) is not None or text.startswith("*"):
         raise _refused(text, "a domain is a plain DNS name", "write one such as demo.sandbox.localhost")
     check_host(text)
@@ -85,15 +83,11 @@ def subject_names(domain: str) -> tuple[str, ...]:
 
 
 def unique_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
-    """Return `hosts`, each checked and in certificate form, the first of equal ones kept. Raises UsageError."""
     return tuple(dict.fromkeys(check_host(host) for host in hosts))
 
 
 def is_inside(host: str, domains: Iterable[str]) -> bool:
-    """Tell whether name constraints on `domains` and loopback permit `host` (RFC 5280, section 4.2.1.10).
-
-    `host` is one that `check_host` returned. A wildcard is inside when every name it stands for is.
-    """
+    """Return whether name constraints on `domains` and loopback permit `host` (RFC 5280, section 4.2.1.10)."""
     if address := parse_address(host):
         return any(address in network for network in LOOPBACK_NETWORKS)
     base = host.removeprefix("*.")
@@ -101,7 +95,6 @@ def is_inside(host: str, domains: Iterable[str]) -> bool:
 
 
 def require_inside(hosts: Iterable[str], domains: Iterable[str]) -> None:
-    """Raise UsageError for hosts that an authority constrained to `domains` cannot issue for."""
     permitted = tuple(domains)
     outside = [host for host in hosts if not is_inside(host, permitted)]
     if outside:

@@ -26,7 +26,7 @@ class Provided:
     key: Path
 
     def leaf(self) -> KeyPair:
-        """Return the server's key (PKCS#8) and chain, without the root, which clients have. Raises UsageError."""
+        """Return the server's key (PKCS#8) and chain, without the root. Raises UsageError."""
         chain, key = self._chain(), self._key()
         served = chain[:-1] if len(chain) > 1 and pem.is_signed_by(chain[-1], chain[-1]) else chain
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

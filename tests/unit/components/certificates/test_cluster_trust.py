@@ -59,6 +59,9 @@ def test_labelled_namespaces_get_the_root(server: ApiServer, step: TrustStep) ->
     assert step.check().state is State.READY
     assert server.objects[SHOP_MAP]["data"] == {"ca.crt": step.names.root_certificate.read_text()}
     assert not step.undo()
+    server.objects.pop(SHOP_MAP)
+    server.objects[SHOP]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert step.check().state is State.READY
 
 
 def test_namespace_gets_the_root_when_its_manifest_is_applied(server: ApiServer, step: TrustStep) -> None:
@@ -78,13 +81,6 @@ def test_every_node_has_the_root(engine: FakeEngine, names: Names, step: TrustSt
     assert set(first.files) == set(second.files) == {cluster_trust.ROOT}
     del second.files[cluster_trust.ROOT]
     assert step.check().detail == f"{cluster_trust.ROOT} on {names.cluster}-worker"
-
-
-def test_namespace_in_deletion_needs_no_root(server: ApiServer, step: TrustStep) -> None:
-    step.apply(NoWork())
-    server.objects.pop(SHOP_MAP)
-    server.objects[SHOP]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert step.check().state is State.READY
 
 
 def test_root_of_the_users_certificate_is_trusted_too(step: TrustStep, server: ApiServer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from sandbox.components.certificates.subject_names import subject_names
 from tests.support.tls import DOMAIN, NOW, handshake
 
 HOSTS = subject_names(DOMAIN)
+
+
+def certificates(store: Keystore) -> tuple[bytes, KeyPair]:
+    """Return the root and the default leaf, made where they are missing."""
+    store.authority([DOMAIN], now=NOW)
+    return store.root.read().cert_pem, store.leaf("default", HOSTS, now=NOW)
 
 
 class KilledError(BaseException):
@@ -42,19 +49,19 @@ def test_killed_renewal_leaves_old_or_new_certificates(
     count: int, store: Keystore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL at any moment of a renewal → the old certificates or the new, whole."""
-    old = store.authority([DOMAIN], now=NOW), store.leaf("default", HOSTS, now=NOW)
+    old = certificates(store)
     with monkeypatch.context() as patch:
         killed_at(count, patch)
         with pytest.raises(KilledError):
             store.renew([DOMAIN], {"default": HOSTS}, now=NOW, root=True)
     assert {one.condition.state for one in inventory(store, now=NOW)} == {CertificateState.GOOD}
-    found = store.authority([DOMAIN], now=NOW), store.leaf("default", HOSTS, now=NOW)
-    assert (found == old) is (count <= 6)
-    handshake(found[1], DOMAIN, found[0].root_pem, tmp_path)
-    assert (store.folder / "root.crt").read_bytes() == found[0].root_pem
+    root, leaf = certificates(store)
+    assert ((root, leaf) == old) is (count <= 6)
+    handshake(leaf, DOMAIN, root, tmp_path)
+    assert (store.folder / "root.crt").read_bytes() == root
     assert not [path for path in store.folder.rglob("*") if path.suffix == ".tmp" or "next" in path.name]
     store.renew([DOMAIN], {"default": HOSTS}, now=NOW, root=True)
-    assert store.authority([DOMAIN], now=NOW) != found[0]
+    assert certificates(store)[0] != root
 
 
 @pytest.mark.parametrize("count", range(9))
@@ -64,8 +71,8 @@ def test_killed_first_run_is_completed_by_the_next(count: int, tmp_path: Path, m
         killed_at(count, patch)
         with pytest.raises(KilledError):
             store.authority([DOMAIN], now=NOW)
-    made = store.authority([DOMAIN], now=NOW)
-    handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, made.root_pem, tmp_path)
+    root, leaf = certificates(store)
+    handshake(leaf, DOMAIN, root, tmp_path)
 
 
 def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> None:
@@ -87,19 +94,10 @@ def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> No
 
 def test_runs_at_the_same_time_agree_on_one_authority_and_leaf(tmp_path: Path) -> None:
     together = threading.Barrier(6)
-    roots: list[bytes] = []
-    leaves: list[KeyPair] = []
 
-    def run() -> None:
-        store = Keystore(tmp_path / "certs")
+    def run(_: int) -> tuple[bytes, KeyPair]:
         together.wait()
-        roots.append(store.authority([DOMAIN], now=NOW).root_pem)
-        leaves.append(store.leaf("default", HOSTS, now=NOW))
+        return certificates(Keystore(tmp_path / "certs"))
 
-    threads = [threading.Thread(target=run) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(roots) == len(leaves) == 6
-    assert len(set(roots)) == len(set(leaves)) == 1
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(run, range(6)))) == 1

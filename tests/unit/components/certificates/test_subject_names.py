@@ -17,9 +17,6 @@ from sandbox.components.certificates.subject_names import (
 )
 from sandbox.errors import UsageError
 
-LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
-NAME = st.lists(LABEL, min_size=2, max_size=5).map(".".join).filter(lambda name: len(name) <= 251)
-
 
 @pytest.mark.parametrize(
     "name",
@@ -37,9 +34,8 @@ def test_good_names_are_returned_as_they_are(name: str) -> None:
     assert check_host(name) == name
 
 
-def test_addresses_are_returned_in_canonical_spelling() -> None:
-    assert check_host("127.0.0.1") == "127.0.0.1"
-    assert check_host("0:0::0001") == "::1"
+def test_hosts_are_returned_once_in_canonical_spelling() -> None:
+    assert unique_hosts(["::1", "a.test", "0:0::0001", "127.0.0.1", "a.test"]) == ("::1", "a.test", "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -95,13 +91,6 @@ def test_every_host_outside_is_named() -> None:
     assert "sandbox.yaml" in caught.value.fix
 
 
-@given(hosts=st.lists(NAME | st.ip_addresses().map(str), max_size=8))
-def test_unique_hosts_are_in_order_stable_and_complete(hosts: list[str]) -> None:
-    names = unique_hosts([*hosts, *hosts])
-    assert names == tuple(dict.fromkeys(hosts))
-    assert unique_hosts(names) == names
-
-
 @given(text=st.text(max_size=300) | st.text(alphabet="aB0-_.*: ", max_size=300))
 def test_any_text_is_a_valid_name_or_refused_with_a_fix(text: str) -> None:
     try:
@@ -113,9 +102,3 @@ def test_any_text_is_a_valid_name_or_refused_with_a_fix(text: str) -> None:
     assert name == name.lower() and name.isascii() and len(name) <= 253
     assert all(0 < len(label) <= 63 for label in name.split(".")) or ":" in name
     assert "*" not in name.removeprefix("*.")
-
-
-@given(name=NAME, domain=NAME)
-def test_whatever_is_below_a_domain_is_inside_it(name: str, domain: str) -> None:
-    assert is_inside(f"{name}.{domain}", [domain])
-    assert is_inside(name, [domain]) == (name == domain or name.endswith(f".{domain}"))
