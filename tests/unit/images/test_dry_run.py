@@ -69,16 +69,6 @@ def test_dry_run_predicts_the_push(registry: Simulator, tmp_path: Path) -> None:
     assert untouched(registry)
 
 
-def test_blob_of_another_repository_is_mounted_in_any_order(registry: Simulator, tmp_path: Path) -> None:
-    entries = layouts(tmp_path)
-    push(entries[2:3], registry.url)
-    assert told(forecast(entries[:3], registry.url)) == [
-        ("app:1", Action.MOUNTED, 0, 0),
-        ("tool:1", Action.UPLOADED, 2, len(OTHER) + len(TOOL.config)),
-        ("copy:1", Action.SKIPPED, 0, 0),
-    ]
-
-
 @pytest.mark.parametrize("kind", [Compression.RAW, Compression.GZIP])
 def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
     engine = Sized({"app": APP, "tool": TOOL})

@@ -21,7 +21,6 @@ from sandbox.images.images_yaml import (
     load,
     schema,
 )
-from sandbox.images.lockfile import LockFile
 from sandbox.oci import reference
 from sandbox.oci.reference import Target
 
@@ -80,6 +79,8 @@ def test_image_keeps_path_and_tag_unless_as_is_given(tmp_path: Path, image: str,
         ("- {from: archive, path: a.tar}", "add `as: name:tag`"),
         (f"- {{from: daemon, image: 'sha256:{'1' * 64}'}}", "add `as: name:tag`"),
         ("- {from: daemon, image: a, context: .}", "no meaning"),
+        ("- {from: daemon, image: a, args: {A: b}}", "no meaning with `from: daemon`"),
+        ("- {image: a, sync: [{paths: {src: /src}}]}", "no meaning with `from: registry`"),
         ("- {from: daemon, image: a, as: 'host:5000/a'}", "must not name a registry"),
         ("- {from: nowhere, image: a}", "from"),
         ("- {from: daemon, imag: a}", "imag"),
@@ -159,10 +160,3 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
     assert item["additionalProperties"] is False
     forms = item["properties"]["args"]["anyOf"]
     assert [form["type"] for form in forms] == ["object", "array"] and forms[1]["items"]["pattern"] == "="
-
-
-@pytest.mark.parametrize(("line", "reading"), [("", True), ("daemon: read", True), ("daemon: save", False)])
-def test_reading_from_the_engines_folders_can_be_turned_off(tmp_path: Path, line: str, reading: bool) -> None:
-    path = tmp_path / "images.yaml"
-    path.write_text(f"{line}\nimages: [busybox:1]\n", encoding="utf-8")
-    assert LockFile.of(path).reading is reading

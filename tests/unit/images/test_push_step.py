@@ -69,22 +69,6 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
     assert config(registry, "app", "dev") == NEWER.config
 
 
-def test_an_image_that_left_the_engine_is_still_in_the_registry(registry: Simulator) -> None:
-    engine = FakeEngine({"app:dev": APP})
-    step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))
-    step.apply(NoWork())
-    engine.images = {}
-    assert step.check().state is State.READY
-
-
-def test_containerd_engine_names_images_by_manifest_digest(registry: Simulator) -> None:
-    step = step_of(
-        registry, FakeEngine({"app:dev": APP}, containerd=True), FromDaemon(parse_target("app:dev"), "app:dev")
-    )
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-
-
 def test_id_unrelated_to_the_push_causes_no_second_push(registry: Simulator) -> None:
     entry = FromDaemon(parse_target("app:dev"), "app:dev")
     step_of(registry, FakeEngine({"app:dev": APP}), entry).apply(NoWork())
@@ -101,13 +85,6 @@ def test_index_is_pushed_unchanged(registry: Simulator, tmp_path: Path) -> None:
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert len(registry.manifest("app", "dev")["manifests"]) == 2
-
-
-def test_built_image_is_known_by_its_target(registry: Simulator, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    step = step_of(registry, FakeEngine({}), FromBuild(parse_target("app:dev"), tmp_path))
-    step.apply(NoWork())
-    assert step.check().state is State.READY
 
 
 def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator) -> None:
@@ -236,12 +213,6 @@ def test_folder_removed_while_it_is_looked_at_is_a_change(
 
             patch.setattr(os, listing, gone)
         assert push_step.newer_file(tmp_path, newest) == "src"
-
-
-def test_name_that_is_no_text_can_be_excluded(tmp_path: Path) -> None:
-    (tmp_path / ".dockerignore").write_bytes("# Büro\n*.müll\n".encode("latin-1"))
-    (tmp_path / os.fsdecode(b"1.m\xfcll")).touch()
-    assert push_step.newer_file(tmp_path, 0.0, [tmp_path / ".dockerignore"]) is None
 
 
 def test_dockerfile_may_have_a_dockerignore_of_its_own(tmp_path: Path) -> None:

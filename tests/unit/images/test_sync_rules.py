@@ -24,10 +24,7 @@ RULE = SyncRule(paths={"src": "/app/src", "src/pages": "/site", "run.py": "/app/
 )
 def test_a_file_goes_where_the_longest_path_says(path: str, place: str | None) -> None:
     assert RULE.place(path) == place
-
-
-def test_a_dot_stands_for_the_whole_context() -> None:
-    assert SyncRule(paths={".": "/app"}).place("a/b") == "/app/a/b"
+    assert SyncRule(paths={".": "/app"}).place("a/b") == "/app/a/b"  # the whole context
 
 
 def test_rules_are_part_of_an_image_that_is_built(tmp_path: Path) -> None:
@@ -58,10 +55,3 @@ def test_a_rule_without_sense_is_refused_with_its_line(tmp_path: Path, rule: str
         load(file)
     assert said in str(refused.value)
     assert "images.yaml:5" in str(refused.value)
-
-
-def test_an_image_that_is_not_built_has_no_rules(tmp_path: Path) -> None:
-    file = tmp_path / "images.yaml"
-    file.write_text("images: [{image: 'a:1', sync: [{paths: {src: /src}}]}]", encoding="utf-8")
-    with pytest.raises(UsageError, match="has no meaning with `from: registry`"):
-        load(file)

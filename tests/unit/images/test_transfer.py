@@ -55,16 +55,6 @@ def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Tar
     assert all(len(set(transfer.repositories)) == len(transfer.repositories) for transfer in transfers)
 
 
-@given(st.dictionaries(targets, images(), max_size=9))
-def test_every_source_of_a_blob_may_send_it_large_blobs_first(wanted: dict[Target, Image]) -> None:
-    transfers = plan_transfers(wanted)
-    for transfer in transfers:
-        holders = [image.origin for image in wanted.values() if transfer.blob in image.blobs]
-        assert set(map(id, transfer.origins)) == set(map(id, holders))
-    sizes = [transfer.blob.size for transfer in transfers]
-    assert sizes == sorted(sizes, reverse=True)
-
-
 LAYERS = [layer(number, 200 * number) for number in range(5)]
 some_images = st.builds(
     lambda numbers, label: TestImage(tuple(LAYERS[number] for number in numbers), label),

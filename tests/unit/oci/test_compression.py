@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,9 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.reference import parse_target
-from sandbox.oci.transport import TRIES
 from tests.support.engine_folder import ReadableEngine, notes
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
-from tests.support.registry_simulator import Fault, Simulator
+from tests.support.registry_simulator import Simulator
 
 BASE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 700)
 APP, NEXT, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE, OTHER), "next"), TestImage((BASE,), "tool")
@@ -83,15 +81,6 @@ def test_a_changed_layer_crosses_alone(registry: Simulator, kind: Compression) -
     assert result.size == registry.received == len(packed) + len(NEXT.config)
 
 
-def test_the_same_image_has_the_same_digest_in_every_registry(registry: Simulator) -> None:
-    with Simulator() as other:
-        found = {
-            push([entry("app:1", "app")], one.url, FakeEngine({"app": APP}, old=old), compression=Compression.GZIP)[0]
-            for one, old in ((registry, True), (other, False))
-        }
-    assert len({one.digest for one in found}) == 1
-
-
 def test_containerd_store_layers_are_sent_unchanged(registry: Simulator) -> None:
     image = TestImage(APP.layers, "app", compressed=True)
     engine = FakeEngine({"app": image}, containerd=True)
@@ -130,37 +119,6 @@ def test_layers_that_a_full_disk_cannot_take_fail_alone(
     assert f"compressed in {tempfile.gettempdir()}" in caught.value.details and "free space" in caught.value.fix
 
 
-class Watching(FakeEngine):
-    """An engine that notes, whenever it gives a piece of a save, which names the folder `spool` has."""
-
-    spool: Path
-    seen: list[str]
-
-    def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        for chunk in super().save(names):
-            self.seen += [path.name for path in self.spool.iterdir()]
-            yield chunk
-        self.seen += [path.name for path in self.spool.iterdir()]
-
-
-def test_layers_are_compressed_on_disk_and_leave_no_name(
-    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # the system's, which may be memory
-    engine = Watching({"app": APP})
-    engine.spool, engine.seen = tmp_path / "cache" / "spool", []
-    engine.spool.mkdir(parents=True)
-    push(
-        [entry("app:1", "app")],
-        registry.url,
-        engine,
-        compression=Compression.GZIP,
-        access=EngineAccess(spool=engine.spool),
-    )
-    assert registry.manifest("app", "1")["layers"]
-    assert engine.seen == []
-
-
 @pytest.mark.parametrize("kind", PACKED)
 def test_layers_are_read_compressed_and_not_saved(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
     spool = tmp_path / "spool"
@@ -184,10 +142,3 @@ def test_layer_that_cannot_be_read_is_saved_compressed(registry: Simulator, tmp_
     push([entry("app:1", "app"), entry("tool:1", "tool")], registry.url, engine, compression=Compression.GZIP)
     assert engine.saves == [("app",)]
     assert layers(registry, "app", "1", Compression.GZIP) == [BASE, TOP]
-
-
-def test_read_layer_crosses_after_a_refusal_is_over(registry: Simulator, tmp_path: Path) -> None:
-    engine = ReadableEngine({"app": APP}, folder=tmp_path)
-    registry.faults.append(Fault("PUT", "/blobs/", 503, times=TRIES))
-    push([entry("app:1", "app")], registry.url, engine, compression=Compression.ZSTD)
-    assert (engine.saves, layers(registry, "app", "1", Compression.ZSTD)) == ([], [BASE, TOP])

@@ -85,12 +85,6 @@ def test_keys_are_reduced_to_the_host(key: str, host: str) -> None:
     assert canonical(key) == host
 
 
-def test_missing_or_empty_file_has_no_accounts(path: Path) -> None:
-    assert DockerConfig(path).find("ghcr.io") is None
-    path.write_text("")
-    assert DockerConfig(path).find("ghcr.io") is None
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -129,13 +123,6 @@ def test_helpers_are_asked_by_stdin_and_beat_the_file(path: Path, programs: Path
     assert keychain.find("registry-1.docker.io") == Credential("me", CANARY)
     assert keychain.find("other.example") == Credential(identity="long")
     assert (programs / "asked").read_text() == f"get ghcr.io\nget {HUB_KEY}\n"
-
-
-def test_where_a_helper_has_no_account_the_file_may(path: Path, programs: Path) -> None:
-    helper(programs, "none", 'echo "credentials not found in native keychain"; exit 1')
-    keychain = config(path, auths={"ghcr.io": {"auth": encoded("me:x")}}, credsStore="none")
-    assert keychain.find("ghcr.io") == Credential("me", "x")
-    assert keychain.find("other.example") is None
 
 
 @pytest.mark.parametrize(

@@ -103,16 +103,6 @@ def test_several_platforms_left_of_an_index_keep_a_reduced_index() -> None:
     assert json.loads(tree.documents[-1].data)["manifests"][0]["platform"]["variant"] == "v8"
 
 
-def test_text_that_is_no_unicode_is_kept_in_a_reduced_index() -> None:
-    root, images = platforms()
-    odd = manifests.document(root.data[:-1] + b',"annotations":{"a":"\\ud800"}}')
-    there = list(images)[:2]
-    tree = walked(
-        odd, lambda child: manifests.document(images[child.digest].manifest) if child.digest in there else None
-    )
-    assert json.loads(tree.documents[-1].data)["annotations"] == {"a": "\ud800"}
-
-
 def test_an_index_of_which_nothing_is_there_is_named_as_missing() -> None:
     root, images = platforms()
     with pytest.raises(MissingBlob) as caught:

@@ -40,28 +40,20 @@ def test_external_container_is_found_by_port_and_used_by_name(engine: FakeEngine
     assert there.address == engine.boxes["kind-registry"].address
 
 
-def test_a_container_on_another_network_is_to_be_joined(engine: FakeEngine) -> None:
+def test_registry_that_nodes_cannot_reach_comes_with_what_to_do(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start(engine, "kind-registry", network="kind")
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
         external_step.external(engine, NETWORK, "localhost:5001")
     assert caught.value.fix == f"docker network connect {NETWORK} kind-registry"
-
-
-def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine) -> None:
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        external_step.external(engine, NETWORK, "127.0.0.1:5001")
-    assert "http://ADDRESS:5001" in caught.value.fix
-
-
-def test_a_container_with_only_a_udp_port_of_that_number_is_none(
-    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The engine lists it for the number, but it publishes no TCP port there → the registry is out of reach."""
-    start(engine, "game", port=5002)
-    monkeypatch.setattr(engine, "publisher", lambda _: "game")
+        external_step.external(engine, NETWORK, "127.0.0.1:5003")
+    assert "http://ADDRESS:5003" in caught.value.fix
+    monkeypatch.setattr(engine, "publisher", lambda _: "kind-registry")  # by UDP
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        external_step.external(engine, NETWORK, "localhost:5001")
-    assert "http://ADDRESS:5001" in caught.value.fix
+        external_step.external(engine, NETWORK, "localhost:5003")
+    assert "http://ADDRESS:5003" in caught.value.fix
 
 
 @pytest.mark.parametrize(

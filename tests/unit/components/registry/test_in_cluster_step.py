@@ -169,6 +169,8 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
 ) -> None:
     pods = nodes(server, HAS_PULLED)
     assert canary_step.check().state is State.ABSENT
+    # The pod of an earlier run that was interrupted.
+    server.objects[POD] = {"kind": "Pod", "metadata": {"name": "sandbox-canary", "labels": {LABEL: "demo"}}}
     canary_step.apply(NoWork())
     assert (canary_step.check().state, canary_step.check().detail) == (
         State.READY,
@@ -181,24 +183,31 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
     )
     assert pod["spec"]["imagePullSecrets"] == [{"name": "sandbox-pull"}]
     assert (canary_image.REPOSITORY, canary_image.document().digest) in registry.manifests
-    assert POD not in server.objects, "the pod is gone"
+    assert POD not in server.objects
     assert not canary_step.undo()
-
-
-def test_proof_for_another_registry_is_repeated(canary_step: InnerCanaryStep, server: ApiServer) -> None:
-    nodes(server, HAS_PULLED)
-    canary_step.apply(NoWork())
     server.objects[f"{SPACE}/services/sandbox-registry"]["spec"]["ports"][0]["nodePort"] = 30600
     assert canary_step.check().state is State.DRIFTED
     canary_step.apply(NoWork())
     assert canary_step.check().detail == "a node pulled from 127.0.0.1:30600"
 
 
-def test_the_pod_of_an_interrupted_one_is_replaced(canary_step: InnerCanaryStep, server: ApiServer) -> None:
-    pods = nodes(server, HAS_PULLED)
-    server.objects[POD] = {"kind": "Pod", "metadata": {"name": "sandbox-canary", "labels": {LABEL: "demo"}}}
-    canary_step.apply(NoWork())
-    assert len(pods) == 1 and POD not in server.objects
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"terminated": {"reason": "StartError"}}, None),
+        ({"waiting": {"reason": "RunContainerError"}}, None),
+        ({"waiting": {"reason": "CreateContainerError"}}, None),
+        ({"waiting": {"reason": "ErrImagePull", "message": "connection refused"}}, "connection refused"),
+        ({"waiting": {"reason": "ContainerCreating"}}, "ContainerCreating"),
+    ],
+)
+def test_pod_tells_whether_its_image_was_pulled(status: dict[str, Any], reason: str | None) -> None:
+    assert unpulled({"status": {"containerStatuses": [{"name": "canary", "state": status}]}}) == reason
+
+
+def test_pod_without_a_node_tells_why() -> None:
+    assert unpulled({"status": {"conditions": [{"message": "0/1 nodes are available"}]}}) == "0/1 nodes are available"
+    assert unpulled({}) == "not scheduled on a node yet"
 
 
 def test_refused_pull_is_an_error_with_message_and_alternatives(
@@ -212,32 +221,3 @@ def test_refused_pull_is_an_error_with_message_and_alternatives(
     assert "external" in caught.value.fix and "NodePorts" in caught.value.fix
     assert POD not in server.objects and f"{SPACE}/configmaps/{PROOF}" not in server.objects
     assert canary_step.check().state is State.ABSENT
-
-
-def live(**state: Any) -> dict[str, Any]:
-    return {"status": {"containerStatuses": [{"name": "canary", "state": state}]}}
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        {"terminated": {"reason": "StartError"}},
-        {"waiting": {"reason": "RunContainerError"}},
-        {"waiting": {"reason": "CreateContainerError"}},
-    ],
-)
-def test_pod_that_cannot_run_has_pulled_its_image(state: dict[str, Any]) -> None:
-    assert unpulled(live(**state)) is None
-
-
-@pytest.mark.parametrize(
-    ("pod", "reason"),
-    [
-        (live(waiting={"reason": "ErrImagePull", "message": "connection refused"}), "connection refused"),
-        (live(waiting={"reason": "ContainerCreating"}), "ContainerCreating"),
-        ({"status": {"conditions": [{"message": "0/1 nodes are available"}]}}, "0/1 nodes are available"),
-        ({}, "not scheduled on a node yet"),
-    ],
-)
-def test_pod_that_waits_for_its_image_is_reported_in_the_nodes_words(pod: dict[str, Any], reason: str) -> None:
-    assert unpulled(pod) == reason

@@ -57,13 +57,6 @@ def test_each_upstream_has_a_cache_unreachable_from_outside(
         assert names.labels.items() <= box.spec.labels.items()
 
 
-def test_mirrors_leave_the_first_addresses_to_nodes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
-    engine.networks[NETWORK].lower = "172.30.0.0/17"
-    step.apply(NoWork())
-    mirrors = [engine.boxes[names.mirror(one)].address for one in step.upstreams]
-    assert mirrors == ["172.30.255.223", "172.30.255.222"]
-
-
 def test_account_is_in_private_files_and_nowhere_else(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     file = names.mirrors / "quay.io" / "config.yml"
@@ -87,12 +80,6 @@ def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: 
     assert engine.boxes[names.mirror("quay.io")].files[company_ca.PLACE] == company
 
 
-def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
-    signed = replace(step, upstreams=("quay.io",), lent=Accounts({"quay.io": Credential(identity=SECRET)}))
-    signed.apply(NoWork())
-    assert "token" in signed.check().detail and SECRET not in signed.check().detail
-
-
 def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     volume = engine.volumes[names.mirror("quay.io")]
@@ -105,17 +92,13 @@ def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, n
     assert engine.volumes[names.mirror("quay.io")] is volume
 
 
-@pytest.mark.parametrize("end", ["SIGKILL", "removed"])
-def test_stopped_or_removed_mirror_is_restored(engine: FakeEngine, names: Names, step: MirrorsStep, end: str) -> None:
+def test_stopped_or_removed_mirror_is_restored(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
-    name = names.mirror("docker.io")
-    if end == "removed":
-        engine.remove_container(name)
-    else:
-        engine.signal(name, end)
-    assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    for harm in (engine.remove_container, lambda name: engine.signal(name, "SIGKILL")):
+        harm(names.mirror("docker.io"))
+        assert step.check().state is State.DRIFTED
+        step.apply(NoWork())
+        assert step.check().state is State.READY
 
 
 def test_unreachable_upstream_does_not_fail_up(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:

@@ -27,7 +27,6 @@ from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
-from tests.support.ports import free_port
 from tests.support.programs import make_program
 from tests.support.registry_simulator import Fault, Simulator
 
@@ -101,14 +100,14 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert server.objects[SERVICE]["spec"]["ports"] == [{"name": "http", "port": 5000}]
 
 
-@pytest.mark.parametrize("path", [HOSTING, SERVICE, SLICE])
-def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringStep, path: str) -> None:
+def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringStep) -> None:
     step.apply(NoWork())
-    before = server.objects.pop(path)
-    assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert server.objects[path] == before
+    for path in (HOSTING, SERVICE, SLICE):
+        before = server.objects.pop(path)
+        assert step.check().state is State.DRIFTED
+        step.apply(NoWork())
+        assert step.check().state is State.READY
+        assert server.objects[path] == before
 
 
 @pytest.mark.fault(25)
@@ -188,6 +187,7 @@ def test_canary_is_pulled_on_each_node_and_slowest_is_reported(names: Names, ste
     assert sorted(nodes.pulled) == sorted([(names.node, image), ("second", image)])
 
 
+@pytest.mark.fault(22)
 @pytest.mark.parametrize(
     ("said", "hop", "fix"),
     [
@@ -198,25 +198,16 @@ def test_canary_is_pulled_on_each_node_and_slowest_is_reported(names: Names, ste
     ],
 )
 def test_the_hop_that_is_broken_is_named_with_a_remedy(
-    names: Names, step: WiringStep, nodes: Nodes, said: str, hop: str, fix: str
-) -> None:
-    step.apply(NoWork())
-    nodes.answers[names.node] = said
-    found = step.check()
-    assert found.state is State.DRIFTED
-    assert found.detail.startswith(hop) and f"on {names.node}" in found.detail
-    assert fix.format(node=names.node, registry=names.registry) in found.detail.partition("fix: ")[2]
-
-
-@pytest.mark.fault(22)
-def test_a_node_off_the_network_is_to_be_joined_again(
-    engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes
+    engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes, said: str, hop: str, fix: str
 ) -> None:
     """A node is off the network → the command that brings it back."""
     step.apply(NoWork())
-    nodes.answers[names.node] = "name x has none\n"
-    box = engine.boxes[names.node]
-    box.ids = {}
+    nodes.answers[names.node] = said
+    status = step.check()
+    assert status.state is State.DRIFTED
+    assert status.detail.startswith(hop) and f"on {names.node}" in status.detail
+    assert fix.format(node=names.node, registry=names.registry) in status.detail.partition("fix: ")[2]
+    engine.boxes[names.node].ids = {}
     assert step.check().detail.endswith("fix: sandbox up")
 
 
@@ -280,51 +271,29 @@ def test_external_registry_by_its_own_name_needs_no_service(
 
 
 @pytest.fixture
-def name(registry: Simulator) -> str:
+def programs(tmp_path: Path) -> Path:
+    """A crictl that cannot pull, and a timeout that notes its limits."""
+    make_program(tmp_path / "bin" / "crictl", '[ "$1" != pull ] || { echo refused >&2; exit 1; }')
+    make_program(tmp_path / "bin" / "pidof", "exit 1")  # this machine's containerd may have a proxy
+    make_program(tmp_path / "bin" / "timeout", f'echo "$1 $2" >> {tmp_path}/limits\nshift\nexec "$@"')
+    return tmp_path / "bin"
+
+
+@pytest.mark.parametrize(
+    ("host", "answer", "limit"),
+    [
+        ("nowhere.invalid:5000", "name nowhere.invalid has no address there", 3),
+        ("127.0.0.1:1", "route 127.0.0.1:1 refuses or does not answer", 20),
+        ("", "pull refused", 20),
+    ],
+)
+def test_canary_script_names_the_hop_that_failed(
+    programs: Path, registry: Simulator, host: str, answer: str, limit: int
+) -> None:
     with Client(registry.url) as client:
-        return canary_image.place(client)
-
-
-@pytest.fixture
-def crictl(tmp_path: Path) -> Path:
-    """A crictl that notes how it was called, and cannot pull while there is a file `deaf` next to it."""
-    refuse = '[ "$1" != pull ] || [ ! -e deaf ] || { echo refused >&2; exit 1; }'
-    return make_program(tmp_path / "bin" / "crictl", f'cd "${{0%/*}}"\necho "$@" >> called\n{refuse}')
-
-
-def pull(crictl: Path, name: str, endpoint: str) -> tuple[str, str]:
-    """Run the canary's script."""
-    argv = node_config_step.canary_command("localhost:5001", name, endpoint)
-    env = {**os.environ, "PATH": f"{crictl.parent}:{os.environ['PATH']}"}
+        image = canary_image.place(client)
+    argv = node_config_step.canary_command("localhost:5001", image, f"http://{host}" if host else registry.url)
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=True)
-    hop, _, reason = done.stdout.strip().partition(" ")
-    return hop, reason
-
-
-@pytest.fixture
-def deaf(crictl: Path) -> Path:
-    (crictl.parent / "deaf").touch()
-    return crictl
-
-
-def test_a_name_without_an_address(deaf: Path, name: str) -> None:
-    assert pull(deaf, name, "http://nowhere.invalid:5000") == ("name", "nowhere.invalid has no address there")
-
-
-def test_name_that_nothing_knows_is_not_pulled_by_for_long(deaf: Path, name: str) -> None:
-    make_program(deaf.parent / "pidof", "exit 1")  # this machine's containerd may have a proxy
-    make_program(deaf.parent / "timeout", f'echo "$1 $2" >> {deaf.parent}/limits\nshift\nexec "$@"')
-    pull(deaf, name, "http://nowhere.invalid:5000")
-    pull(deaf, name, "http://localhost:5000")
-    limits = (deaf.parent / "limits").read_text().splitlines()
-    assert [one for one in limits if "crictl" in one] == ["3 crictl", "20 crictl"]
-
-
-def test_an_address_that_nothing_listens_on(deaf: Path, name: str) -> None:
-    port = free_port()
-    refused = ("route", f"127.0.0.1:{port} refuses or does not answer")
-    assert pull(deaf, name, f"http://127.0.0.1:{port}") == refused
-
-
-def test_a_containerd_that_goes_another_way(deaf: Path, name: str, registry: Simulator) -> None:
-    assert pull(deaf, name, registry.url) == ("pull", "refused")
+    assert done.stdout.strip() == answer
+    assert f"{limit} crictl" in (programs.parent / "limits").read_text().splitlines()

@@ -14,14 +14,12 @@ import pytest
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action, Observer
 from sandbox.images.push import push
-from sandbox.images.sources import engine_store
-from sandbox.images.sources.engine_files import Unreadable
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci.reference import parse_target
 from tests.support import harm_to_files
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files, notes
-from tests.support.images import TestImage, digest_of, layer, tar
+from tests.support.images import FakeEngine, TestImage, digest_of, layer, tar
 from tests.support.registry_simulator import Simulator
 
 BASE, OWN = layer(1, 30_000), layer(2, 20_000)
@@ -63,20 +61,66 @@ def test_only_the_layer_that_is_missing_is_read(registry: Simulator, tmp_path: P
     assert registry.received == len(new) + len(changed.images["app:1"].config)
 
 
-def test_a_layer_of_several_images_crosses_once(registry: Simulator, tmp_path: Path) -> None:
-    images = {f"app{number}:1": TestImage((BASE, layer(number + 10)), str(number)) for number in range(4)}
-    engine = ReadableEngine(images, folder=tmp_path)
-    push([FromDaemon(parse_target(name), name) for name in images], registry.url, engine)
-    assert registry.received == len(BASE) + sum(len(one.layers[1]) + len(one.config) for one in images.values())
-    assert engine.saves == []
-
-
 def test_an_image_that_cannot_be_read_is_saved_alone(registry: Simulator, tmp_path: Path) -> None:
     images = {"app:1": IMAGE, "tool:1": TestImage((layer(8),), "tool")}
     engine = ReadableEngine(images, folder=tmp_path)
     notes(engine.folder, images["tool:1"], 0).joinpath("tar-split.json.gz").unlink()
     push([FromDaemon(parse_target(name), name) for name in images], registry.url, engine)
     assert engine.saves == [("tool:1",)]
+
+
+def header_file(folder: Path) -> Path:
+    return notes(folder, IMAGE, 1) / "tar-split.json.gz"
+
+
+def with_headers(data: bytes) -> Callable[[Path], object]:
+    return lambda folder: header_file(folder).write_bytes(data)
+
+
+def with_entry(text: str) -> Callable[[Path], object]:
+    return with_headers(gzip.compress(text.encode() + b"\n"))
+
+
+def other_configuration(folder: Path) -> None:
+    (folder / "image/overlay2/imagedb/content" / digest_of(IMAGE.config).replace(":", "/")).write_bytes(b"{}")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        other_configuration,
+        with_headers(b"no gzip"),
+        with_headers(gzip.compress(b"{}")[:-4]),
+        with_headers(gzip.compress(b"")),
+        with_entry("no json"),
+        with_entry('{"type":3}'),
+        with_entry('{"type":1,"name":"folder/large","size":-1}'),
+        with_entry('{"type":1,"name":"../../../etc/passwd","size":10}'),
+        with_entry('{"type":1,"size":10}'),
+        with_entry('{"type":2,"payload":"?"}'),
+    ],
+)
+def test_harm_to_the_engines_records_means_a_save(
+    registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], object]
+) -> None:
+    harm(engine.folder)
+    push([ENTRY], registry.url, engine)
+    assert len(engine.saves) == 1
+    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [None, {"Name": "overlay2", "Data": None}, {"Name": "btrfs", "Data": {"UpperDir": "/"}}],
+)
+def test_an_engine_of_another_kind_is_not_read(registry: Simulator, driver: object) -> None:
+    class Other(FakeEngine):
+        def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+            return {**(super().inspect_image(name) or {}), "GraphDriver": driver}
+
+    engine = Other({"app:1": IMAGE})
+    push([ENTRY], registry.url, engine)
+    assert len(engine.saves) == 1
 
 
 @pytest.mark.parametrize("harm", harm_to_files.ALL)
@@ -106,52 +150,11 @@ def test_harm_to_a_file_while_it_is_read_means_a_save(
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
 
 
-SPLITS = (
-    "no json",
-    '{"type":3}',
-    '{"type":1,"name":"folder/large","size":-1}',
-    '{"type":1,"name":"../../../etc/passwd","size":10}',
-    '{"type":1,"size":10}',
-    '{"type":2,"payload":"?"}',
-)
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_headers_that_are_not_understood_mean_a_save(registry: Simulator, engine: ReadableEngine, split: str) -> None:
-    notes(engine.folder, IMAGE, 1).joinpath("tar-split.json.gz").write_bytes(gzip.compress(split.encode() + b"\n"))
-    push([ENTRY], registry.url, engine)
-    assert len(engine.saves) == 1
-    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
-
-
-@pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(b"{}")[:-4], gzip.compress(b"")], ids=["odd", "cut", "empty"]
-)
-def test_headers_that_are_damaged_mean_a_save(registry: Simulator, engine: ReadableEngine, data: bytes) -> None:
-    notes(engine.folder, IMAGE, 1).joinpath("tar-split.json.gz").write_bytes(data)
-    push([ENTRY], registry.url, engine)
-    assert len(engine.saves) == 1
-    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
-
-
 def test_names_that_are_not_utf8_are_read() -> None:
     entry = {"type": 1, "name_raw": base64.b64encode(b"/d//\xfc\xdf").decode(), "size": 7, "payload": ""}
     split = TarSplit.of(gzip.compress(json.dumps(entry).encode()))
     assert (split.names, split.size) == ((b"d/\xfc\xdf",), 7)
     assert b"".join(split.tar(iter([b"con", b"tent"]))) == b"content"
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"GraphDriver": None},
-        {"GraphDriver": {"Name": "overlay2", "Data": None}},
-        {"GraphDriver": {"Name": "btrfs", "Data": {"UpperDir": "/"}}},
-    ],
-)
-def test_an_engine_of_another_kind_is_not_read(content: Mapping[str, Any]) -> None:
-    with pytest.raises(Unreadable):
-        engine_store.overlay_root(content)
 
 
 @pytest.fixture
@@ -181,10 +184,3 @@ def test_harm_to_a_blob_of_containerd_means_a_save(
     (result,) = push([ENTRY], registry.url, containerd)
     assert (result.digest, len(containerd.saves)) == (digest_of(image.manifest), 1)
     assert held(registry) >= set(image.files)
-
-
-def test_a_configuration_that_is_not_the_images_means_a_save(registry: Simulator, engine: ReadableEngine) -> None:
-    name = digest_of(IMAGE.config).replace(":", "/")
-    (engine.folder / "image/overlay2/imagedb/content" / name).write_bytes(b"{}")
-    push([ENTRY], registry.url, engine)
-    assert len(engine.saves) == 1
