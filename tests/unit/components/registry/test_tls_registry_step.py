@@ -56,11 +56,11 @@ def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContain
     assert not step.undo()
 
 
-def test_changed_files_are_put_right_on_every_node(
-    engine: FakeEngine, names: Names, node: FakeContainer, step: TlsRegistryStep
-) -> None:
-    worker = Nodes(engine).add(names, f"{names.cluster}-worker")
-    worker.files[HOSTS_FILE] = b""
+def test_changed_files_are_put_right_on_every_node(engine: FakeEngine, names: Names, step: TlsRegistryStep) -> None:
+    del engine.boxes[names.node]
+    nodes = Nodes(engine)
+    node, worker = nodes.add(names, names.node, "control-plane"), nodes.add(names, f"{names.cluster}-worker")
+    node.files[HOSTS_FILE] = worker.files[HOSTS_FILE] = b""
     step.apply(NoWork())
     before = node.files[TOML]
     node.files[TOML] = b"server = 'elsewhere'\n"
@@ -71,7 +71,11 @@ def test_changed_files_are_put_right_on_every_node(
     assert step.check().detail.endswith(f"/etc/hosts on {names.cluster}-worker")
     step.apply(NoWork())
     assert step.check().state is State.READY
-    del worker.files[HOSTS_FILE]
+
+
+def test_node_without_hosts_file_is_reported(node: FakeContainer, step: TlsRegistryStep) -> None:
+    step.apply(NoWork())
+    del node.files[HOSTS_FILE]
     with pytest.raises(SandboxError, match="/etc/hosts"):
         step.check()
 
