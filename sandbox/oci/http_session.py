@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from sandbox.config.schema.values import proxy_fault
 from sandbox.oci.address import Address, joined, of_url
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.sanitize import deepest
+from sandbox.sanitize import cause, deepest
 
 # Seconds: to connect, until the next byte of a response to a question, and of a response to an upload.
 CONNECT_TIMEOUT, QUESTION_TIMEOUT, UPLOAD_TIMEOUT = 10.0, 60.0, 300.0
@@ -39,6 +40,9 @@ MAX_CONNECTIONS = 32
 # Where clouds serve a machine's own credentials, other than by link-local addresses: AWS, Google, Alibaba, Azure.
 METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16")
 
+START = "start it: sandbox up"
+_QUERY = re.compile(r"\?[^\s)'\"]*")
+
 Body = bytes | Iterable[bytes] | Mapping[str, str] | None
 
 _TRANSIENT: tuple[type[Exception], ...] = (
@@ -49,19 +53,6 @@ _TRANSIENT: tuple[type[Exception], ...] = (
 )
 # The server closed the connection, which says nothing of its certificate.
 _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-
-class NoResponse(Exception):
-    """There is no response, or it broke off; the text may contain URLs with their signatures.
-
-    `untrusted`: the host could not prove its identity, or does not use TLS. `proxy` is shown without its account.
-    """
-
-    def __init__(self, text: str, *, transient: bool = False, untrusted: bool = False, proxy: str = "") -> None:
-        super().__init__(text)
-        self.transient = transient
-        self.untrusted = untrusted
-        self.proxy = proxy
 
 
 @dataclass
@@ -78,9 +69,8 @@ class Response:
     def chunks(self) -> Iterator[bytes]:
         """Yield the body. Raises RegistryError if it breaks off."""
         try:
-            with translated():
-                yield from self.stream.iter_content(CHUNK) if self.stream else ()
-        except NoResponse as error:
+            yield from self.stream.iter_content(CHUNK) if self.stream else ()
+        except (requests.RequestException, ValueError) as error:
             brief = f"{self.url.partition('?')[0]} broke off"
             raise RegistryError(brief, details=str(error), transient=True) from error
 
@@ -93,6 +83,7 @@ class HttpSession:
     """Connections for the registry at `home`, without the environment's proxies if that is this machine."""
 
     def __init__(self, home: Address) -> None:
+        self._home = home
         self._session = _Session()
         self._session.trust_env = not home.is_loopback
         self._session.max_redirects = REDIRECTS
@@ -115,9 +106,10 @@ class HttpSession:
         stream: bool = False,
         follow: bool = True,
     ) -> Response:
-        """Return the response; redirects of GET and HEAD are followed. Raises NoResponse, RegistryError."""
-        proxy = self._proxy(url)
-        with translated(proxy):
+        """Return the response; redirects of GET and HEAD are followed. Raises RegistryError."""
+        action, proxy = f"{method} {url.partition('?')[0]}", ""
+        try:
+            proxy = self._proxy(url)
             response = self._session.request(
                 method,
                 url,
@@ -130,22 +122,36 @@ class HttpSession:
             )
             if stream and response.ok:
                 return Response(response.status_code, response.url, response.headers, stream=response)
-            content = _body(response)
-        return Response(response.status_code, response.url, response.headers, content)
+            return Response(response.status_code, response.url, response.headers, _body(response))
+        except (requests.RequestException, ValueError) as error:  # urllib3 raises ValueErrors
+            raise self._unreachable(action, error, proxy) from None  # its text contains URLs with their signatures
+
+    def _unreachable(self, action: str, error: Exception, proxy: str) -> RegistryError:
+        is_silent = isinstance(error, requests.exceptions.ReadTimeout)  # and would be at the next try as well
+        untrusted = isinstance(error, requests.exceptions.SSLError) and not isinstance(deepest(error), _CLOSED)
+        reason = "it accepts connections and does not answer" if is_silent else cause(error)
+        details = f"{action}: {_QUERY.sub('', reason)}"
+        fix = START if self._home.is_loopback else "check the network, a proxy or the host's name"
+        if proxy:
+            details += f", through the proxy {proxy}"
+            fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
+        if untrusted:
+            fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
+        transient = isinstance(error, _TRANSIENT) and not (untrusted or is_silent)
+        brief = f"no usable connection to the registry at {self._home}"
+        return RegistryError(brief, details=details, fix=fix, transient=transient)
 
     def _proxy(self, url: str) -> str:
         """Return the proxy for a URL, without its account. Requests might quote an invalid one with its account."""
         if not self._session.trust_env:
             return ""
-        with translated():
-            proxies = self._session.merge_environment_settings(url, {}, True, None, None)["proxies"]
+        proxies = self._session.merge_environment_settings(url, {}, True, None, None)["proxies"]
         proxy: str = requests.utils.select_proxy(url, proxies) or ""
         full = proxy if "://" in proxy else f"http://{proxy}"
-        shown = proxy.rpartition("@")[2]
         if proxy and (fault := proxy_fault(full, [full.partition("://")[0].lower()])):
             key = next(key for key in (urlsplit(url).scheme, "all") if proxies.get(key) == proxy)
-            raise NoResponse(f"{key.upper()}_PROXY names no proxy: {fault}", proxy=shown)
-        return shown
+            raise ValueError(f"{key.upper()}_PROXY names no proxy: {fault}")
+        return proxy.rpartition("@")[2]
 
 
 def _body(response: requests.Response) -> bytes:
@@ -163,21 +169,6 @@ def _body(response: requests.Response) -> bytes:
                 )
             break
     return bytes(body[:limit])
-
-
-@contextlib.contextmanager
-def translated(proxy: str = "") -> Iterator[None]:
-    """Turn the errors of requests in the block into NoResponse."""
-    try:
-        yield
-    except requests.exceptions.ReadTimeout:  # a frozen server would be silent at the next try as well
-        raise NoResponse("it accepts connections and does not answer", proxy=proxy) from None
-    except requests.RequestException as error:
-        untrusted = isinstance(error, requests.exceptions.SSLError) and not isinstance(deepest(error), _CLOSED)
-        transient = isinstance(error, _TRANSIENT) and not untrusted
-        raise NoResponse(str(error), transient=transient, untrusted=untrusted, proxy=proxy) from error
-    except ValueError as error:  # of urllib3, for a URL or a header that no server can be sent
-        raise NoResponse(str(error), proxy=proxy) from error
 
 
 class _Session(requests.Session):

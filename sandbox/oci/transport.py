@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,15 +14,12 @@ from sandbox.oci import address as addresses
 from sandbox.oci.address import adopted, joined
 from sandbox.oci.authorization import Authorization, Grants
 from sandbox.oci.credential import Keychain
-from sandbox.oci.http_session import HttpSession, NoResponse, Response
+from sandbox.oci.http_session import START, HttpSession, Response
 from sandbox.oci.oci_errors import RegistryError, from_response
-from sandbox.sanitize import cause
 from sandbox.system import interruption
 
 TRIES = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0  # seconds
-START = "start it: sandbox up"
-_QUERY = re.compile(r"\?[^\s)'\"]*")
 
 log = logging.getLogger(__name__)
 
@@ -110,15 +106,13 @@ class Transport:
         while True:  # not by urllib3: an interrupt must end the pauses
             try:
                 return ask()
-            except NoResponse as problem:
-                error = self._unreachable(action, problem)
-            except RegistryError as refusal:
-                error = refusal
-            attempt += 1
-            if not error.transient or attempt == tries:
-                raise error from None  # the original error contains URLs with their signatures
-            log.debug("again after %s: %s", error.status or "a broken connection", action)
-            self.sleep(pause(attempt - 1, error.retry_after))
+            except RegistryError as error:
+                attempt += 1
+                if not error.transient or attempt == tries:
+                    error.details = self._authorization.redacted(error.details)
+                    raise
+                log.debug("again after %s: %s", error.status or "a broken connection", action)
+                self.sleep(pause(attempt - 1, error.retry_after))
 
     def _refusal(self, action: str, response: Response) -> RegistryError:
         error = self._error(action, response)
@@ -137,17 +131,6 @@ class Transport:
         body = self._authorization.redacted(response.content.decode(errors="replace"))
         error = from_response(action, response.status_code, body.encode(), response.header("Retry-After"))
         return self._authorization.explained(error)
-
-    def _unreachable(self, action: str, error: NoResponse) -> RegistryError:
-        fix = START if self.address.is_loopback else "check the network, a proxy or the host's name"
-        details = f"{action}: {_QUERY.sub('', self._authorization.redacted(cause(error)))}"
-        if error.proxy:
-            details += f", through the proxy {error.proxy}"
-            fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
-        if error.untrusted:
-            fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
-        brief = f"no usable connection to the registry at {self.address}"
-        return RegistryError(brief, details=details, fix=fix, transient=error.transient)
 
     def _ask_token_server(self, url: str, authorization: str | None, form: Mapping[str, str] | None) -> bytes:
         action = f"a token from {url.partition('?')[0]}"

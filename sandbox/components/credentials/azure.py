@@ -15,7 +15,8 @@ from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
-from sandbox.oci.http_session import HttpSession, NoResponse
+from sandbox.oci.http_session import HttpSession
+from sandbox.oci.oci_errors import RegistryError
 
 USERNAME = "00000000-0000-0000-0000-000000000000"  # says that the password is a refresh token of the registry
 
@@ -88,9 +89,9 @@ def _exchange(registry: str, tenant: str, token: str) -> str:
     form = {"grant_type": "access_token", "service": registry, "tenant": tenant, "access_token": token}
     try:
         response = session.request("POST", f"{place}/oauth2/exchange", {}, form, follow=False)
-    except NoResponse as error:
+    except RegistryError as error:
         fix = "try again later: sandbox credentials refresh"
-        raise CredentialsUnusable(f"the registry {registry} does not answer", details=str(error), fix=fix) from None
+        raise CredentialsUnusable(f"the registry {registry} does not answer", details=error.details, fix=fix) from None
     finally:
         session.close()
     if response.status_code != 200:
