@@ -5,11 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sandbox.config.loader import parse
 from sandbox.errors import UsageError
 from sandbox.images.images_yaml import (
     FromArchive,
@@ -17,7 +13,6 @@ from sandbox.images.images_yaml import (
     FromDaemon,
     FromLayout,
     FromRegistry,
-    ImageList,
     load,
     schema,
 )
@@ -102,41 +97,6 @@ def test_two_images_cannot_have_one_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load(write(tmp_path, "- busybox", "- {from: daemon, image: busybox}"))
     assert "images.yaml:3: images[1]: two images would become busybox:latest" in caught.value.brief
-
-
-NAMES = st.sampled_from(["app:dev", "team/tool:1.2", "ghcr.io/org/base", "localhost:5000/x:1"])
-TARGETS = st.none() | st.sampled_from(["a:1", "team/b", "c:latest"])
-PATHS = st.sampled_from(["a.tar", "build/b.tar", "/elsewhere/c"])
-PLATFORMS = st.lists(st.sampled_from(["linux/amd64", "linux/arm/v7"]), unique=True)
-
-
-@st.composite
-def items(draw: st.DrawFn) -> dict[str, object]:
-    origin = draw(st.sampled_from(["registry", "daemon", "archive", "layout", "build"]))
-    item: dict[str, object] = {"from": origin, "as": draw(TARGETS), "platforms": draw(PLATFORMS)}
-    if origin in ("archive", "layout"):
-        item |= {"path": draw(PATHS), "image": draw(st.none() | NAMES)}
-    item |= {"image": draw(NAMES)} if origin in ("registry", "daemon") else {}
-    item |= {"context": draw(PATHS)} if origin == "build" else {}
-    if item.get("image") is None and item["as"] is None:
-        item["as"] = "named:1"
-    return {key: value for key, value in item.items() if value not in (None, [])}
-
-
-@given(st.lists(items(), max_size=4))
-def test_entry_is_read_back_as_written(written: list[dict[str, object]]) -> None:
-    text = yaml.safe_dump({"apiVersion": "sandbox.dev/v1", "images": written}, sort_keys=False)
-    try:
-        read = parse(text, ImageList, origin="images.yaml").images
-    except UsageError as error:
-        assert "two images would become" in str(error)
-        return
-    again = [item.model_dump(mode="json", by_alias=True, exclude_defaults=True) for item in read]
-    assert [{"from": "registry", **item} for item in again] == written
-    for item, content in zip(read, written, strict=True):
-        entry = item.entry(Path("/folder"))
-        assert type(entry).__name__ == f"From{str(content['from']).title()}"
-        assert list(entry.platforms) == content.get("platforms", [])
 
 
 def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:

@@ -307,23 +307,6 @@ def test_bad_image_is_explained_and_the_others_are_pushed(registry: Simulator, t
     assert ("bad", "1") not in registry.manifests
 
 
-def test_a_blob_that_one_source_cannot_give_comes_from_another(registry: Simulator, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        write_layout(tmp_path / name, index(APP.descriptor()), APP.files)
-    (tmp_path / "first" / "blobs" / digest_of(BASE).replace(":", "/")).write_bytes(b"?")
-    push([FromLayout(parse_target(f"app:{name}"), tmp_path / name) for name in ("first", "second")], registry.url)
-    assert holds(registry, "app", "first", APP)
-
-
-def test_archive_with_several_images_needs_a_choice(registry: Simulator, tmp_path: Path) -> None:
-    path = tmp_path / "two.tar"
-    path.write_bytes(old_save({"app:dev": APP, "tool:1": TOOL}))
-    with pytest.raises(PushFailed, match="app:dev, tool:1"):
-        push([FromArchive(parse_target("x:1"), path)], registry.url)
-    push([FromArchive(parse_target("x:1"), path, "docker.io/library/tool:1")], registry.url)
-    assert holds(registry, "x", "1", TOOL)
-
-
 def test_without_a_daemon_its_images_fail_and_the_others_do_not(registry: Simulator, tmp_path: Path) -> None:
     with pytest.raises(PushFailed, match="no Docker Engine") as caught:
         push([entry("app:1"), layout(tmp_path)], registry.url)
@@ -445,17 +428,6 @@ def test_interrupted_push_leaves_no_partial_image_and_resumes(registry: Simulato
     assert all(digest_of(registry.content[digest]) == digest for _, digest in registry.links)
     push([wanted], registry.url, FakeEngine({"app:dev": APP}))
     assert holds(registry, "app", "dev", APP)
-
-
-def test_an_image_says_what_it_was_taken_from(registry: Simulator, tmp_path: Path) -> None:
-    classic = FakeEngine({"app:dev": APP})
-    stored = FakeEngine({"app:dev": APP}, containerd=True)
-    sources = [
-        push([entry("app:dev")], registry.url, classic)[0].source,
-        push([entry("app:dev")], registry.url, stored)[0].source,
-        push([layout(tmp_path)], registry.url)[0].source,
-    ]
-    assert sources == [digest_of(APP.config), digest_of(APP.manifest), digest_of(APP.manifest)]
 
 
 def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: Path) -> None:

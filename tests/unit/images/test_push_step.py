@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from sandbox.engine import Engine
-from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError
 from sandbox.images import lockfile, push_step
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -191,44 +189,6 @@ def test_changed_file_rebuilds_the_image(registry: Simulator, tmp_path: Path) ->
     step.apply(NoWork())
     assert config(registry, "app", "dev") == NEWER.config
     assert step.check().state is State.READY  # whatever the engine's clock says
-
-
-@pytest.mark.parametrize("ignored", ["", "*.pyc\n"])
-def test_folder_removed_while_it_is_looked_at_is_a_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: str
-) -> None:
-    (tmp_path / ".dockerignore").write_text(ignored)
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "main.go").touch()
-    newest = max(path.stat().st_ctime for path in (tmp_path, *tmp_path.rglob("*")))
-    assert push_step.newer_file(tmp_path, newest) is None
-    with monkeypatch.context() as patch:
-        for listing in ("scandir", "listdir"):
-            real = getattr(os, listing)
-
-            def gone(path: Path | str = ".", real: Callable[[Path | str], object] = real) -> object:
-                if Path(path).name == "src":
-                    Path(path).rename(tmp_path / "moved")
-                return real(path)
-
-            patch.setattr(os, listing, gone)
-        assert push_step.newer_file(tmp_path, newest) == "src"
-
-
-def test_dockerfile_may_have_a_dockerignore_of_its_own(tmp_path: Path) -> None:
-    """BuildKit reads it in place of the one of the context."""
-    for name, text in {
-        "docker/web.dockerignore": "docs\n",
-        ".dockerignore": "src\n",
-        "src/a": "",
-        "docs/b": "",
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    without = [tmp_path, *(tmp_path / one for one in ("docker", "docker/web.dockerignore", ".dockerignore", "src"))]
-    assert push_step.newer_file(tmp_path, 0.0, without, dockerfile="docker/web") == "src/a"
-    assert push_step.newer_file(tmp_path, 0.0, without) == "docs"
-    assert [excluded(tmp_path, "docker/web")(one) for one in ("src/a", "docs/b")] == [False, True]
 
 
 def test_files_that_a_build_does_not_see_make_nothing_newer(tmp_path: Path) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import re
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
-from requests.adapters import HTTPAdapter
 
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential, CredentialsUnusable
@@ -123,33 +119,6 @@ def test_token_expiring_during_an_upload_is_renewed(registry: Simulator, tokens:
     assert registry.content[BLOB.digest] == DATA
 
 
-def test_upload_whose_url_names_no_repository_has_its_token(
-    registry: Simulator, tokens: TokenServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Google's Artifact Registry has uploads at /artifacts-uploads/…, and other requests go on meanwhile."""
-    place, sent = "/artifacts-uploads/namespaces/one", list[str]()
-    send = HTTPAdapter.send
-
-    def elsewhere(self: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        if place not in str(request.url):
-            found = send(self, request, **options)
-            if request.method == "POST":
-                found.headers["Location"] = place
-            return found
-        sent.append(request.headers["Authorization"].removeprefix("Bearer "))
-        found = requests.Response()
-        found.status_code, found.url, found.request, found.raw = 201, str(request.url), request, io.BytesIO()
-        found.headers["Location"] = f"{place}/more"
-        return found
-
-    with signed_in(registry) as client:
-        monkeypatch.setattr(HTTPAdapter, "send", elsewhere)
-        upload = client.begin("one")
-        client.blob_size("two", BLOB.digest)
-        client.upload("one", BLOB, lambda: contextlib.nullcontext(iter([DATA])), begun=upload)
-    assert [tokens.given[one] for one in sent] == [{("repository:one", "pull"), ("repository:one", "push")}]
-
-
 def test_a_token_is_renewed_before_it_ends(registry: Simulator, tokens: TokenServer) -> None:
     tokens.seconds = 60
     clock = Clock()
@@ -173,14 +142,6 @@ def test_an_identity_token_is_traded_and_never_part_of_a_url(registry: Simulator
         client.upload("app", BLOB, chunks)
     assert tokens.asked == [("POST", "repository:app:pull,push")]
     assert not any(CANARY in one.path for one in registry.requests)
-
-
-def test_keychain_access_token_is_used_unchanged(registry: Simulator, tokens: TokenServer) -> None:
-    tokens.given["ready"] = frozenset({("repository:app", "pull"), ("repository:app", "push")})
-    tokens.left["ready"] = 99
-    with signed_in(registry, Credential(bearer="ready")) as client:
-        client.upload("app", BLOB, chunks)
-    assert not tokens.asked
 
 
 def test_basic_authentication_is_sent_after_a_challenge(registry: Simulator) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -132,26 +131,6 @@ def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp
         push(bad, registry.url, engine)
     assert caught.value.details.count("does not exist for linux/arm64") == 2
     assert "it exists for: linux/amd64" in caught.value.details
-
-
-def test_registry_is_asked_only_for_the_wanted_platforms(registry: Simulator) -> None:
-    with Simulator() as upstream:
-        top = several("linux/amd64", "linux/arm64", "windows/amd64").data
-        content = json.loads(top)
-        content["manifests"] = [one for one in content["manifests"] if "annotations" not in one]
-        top = json.dumps(content).encode()
-        for image in IMAGES.values():
-            upstream.content |= image.files
-            upstream.links |= {("app", digest) for digest in image.files}
-            name = digest_of(image.manifest)
-            upstream.manifests["app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
-        upstream.content[digest_of(top)] = top
-        upstream.manifests["app", "1"] = (OCI_INDEX, digest_of(top))
-        image_name = reference.parse(f"{upstream.url.removeprefix('http://')}/app:1")
-        entry = FromRegistry(parse_target("app:1"), image_name, ("linux/arm64", "windows/amd64"))
-        push([entry], registry.url)
-        assert upstream.count("GET", digest_of(IMAGES["linux/amd64"].manifest)) == 0
-    assert children(registry, "1") == [digest_of(IMAGES[one].manifest) for one in ("linux/arm64", "windows/amd64")]
 
 
 @pytest.mark.parametrize(("nested", "more"), [(False, ()), (True, ()), (True, ("windows/amd64",))])

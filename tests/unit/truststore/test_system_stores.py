@@ -58,23 +58,14 @@ def store(tmp_path: Path) -> Anchors:
     return dataclasses.replace(DEBIAN, place=folder, bundle=tmp_path / "bundle.crt")
 
 
-def test_a_store_that_is_not_there_holds_nothing(store: Anchors) -> None:
+def test_store_holds_what_is_in_the_bundle_and_in_files_of_ours(store: Anchors) -> None:
     assert (store.trusted(), store.entries()) == ((), ())
-
-
-def test_a_root_is_trusted_once_it_is_in_the_bundle(store: Anchors) -> None:
+    store.bundle.write_bytes(stranger() + ours().pem)  # a removal was interrupted
+    assert (store.trusted(), store.entries()) == ((), (ours(),))
     (store.place / f"{NAME}.crt").write_bytes(ours().pem)
-    assert (store.trusted(), store.entries()) == ((), (ours(),))
-    store.bundle.write_bytes(stranger() + ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), (ours(),))
-
-
-def test_an_interrupted_removal_is_seen_in_the_bundle(store: Anchors) -> None:
-    store.bundle.write_bytes(ours().pem)
+    store.bundle.unlink()
     assert (store.trusted(), store.entries()) == ((), (ours(),))
-
-
-def test_a_file_of_another_users_is_not_ours_to_remove(store: Anchors) -> None:
-    (store.place / "by-hand.crt").write_bytes(ours().pem)
+    (store.place / f"{NAME}.crt").rename(store.place / "by-hand.crt")
     store.bundle.write_bytes(ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), ())

@@ -41,19 +41,12 @@ def python(folder: Path) -> BundleFile:
     return BundleFile(folder / "bundle.pem", (folder / "system.pem",))
 
 
-def test_by_default_every_store_but_pythons_is_meant(tmp_path: Path) -> None:
-    found = [holding(store) for store in (NSS, python(tmp_path), JAVA, DEBIAN)]
-    planned = trust_plan.trust(ours(), [], found, HERE, [])
-    assert titles(planned) == [(True, ours(), one.place) for one in (NSS, JAVA, DEBIAN)]
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_a_named_store_is_meant_alone(kind: Kind, tmp_path: Path) -> None:
-    found = [holding(store) for store in (NSS, python(tmp_path), JAVA, DEBIAN)]
-    assert [change.kind for change in trust_plan.trust(ours(), [], found, HERE, [kind]).changes] == [kind]
-
-
-def test_a_second_time_changes_nothing() -> None:
+def test_root_is_added_where_it_is_missing_by_default_not_to_pythons_file(tmp_path: Path) -> None:
+    holdings = [holding(store) for store in (NSS, python(tmp_path), JAVA, DEBIAN)]
+    planned = trust_plan.trust(ours(), [], holdings, HERE, [])
+    assert titles(planned) == [(True, ours(), store.place) for store in (NSS, JAVA, DEBIAN)]
+    for kind in Kind:
+        assert [change.kind for change in trust_plan.trust(ours(), [], holdings, HERE, [kind]).changes] == [kind]
     planned = trust_plan.trust(ours(), [], [holding(NSS, ours()), holding(DEBIAN, ours())], HERE, [])
     assert planned.changes == ()
     assert planned.unchanged == (f"nss: {NSS.place}", f"system: {DEBIAN.place}")
@@ -74,17 +67,6 @@ def test_a_java_that_follows_the_system_is_left_to_it() -> None:
     with pytest.raises(UsageError, match="follows the system's") as refused:
         trust_plan.trust(ours(), [], found, HERE, [Kind.JAVA])
     assert "--store system" in refused.value.fix
-
-
-def test_root_copied_into_java_is_removed_before_the_new_copy() -> None:
-    planned = trust_plan.untrust(lambda root: True, [holding(FOLLOWING, ours()), holding(DEBIAN, ours())], HERE)
-    assert titles(planned) == [(False, ours(), FOLLOWING.place), (False, ours(), DEBIAN.place)]
-
-
-def test_root_installed_by_other_means_stays_and_is_reported() -> None:
-    planned = trust_plan.untrust(lambda root: True, [Holding(NSS, (ours(),), ())], HERE)
-    assert planned.changes == ()
-    assert "sandbox did not add it" in planned.notes[0]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -121,6 +103,13 @@ def test_a_browser_that_was_never_started_is_named() -> None:
     (note,) = trust_plan.trust(ours(), [], [holding(DEBIAN)], with_chrome, []).notes
     assert note == "chromium has no certificate database yet: start it once, then run this again"
     assert trust_plan.trust(ours(), [], [holding(NSS)], with_chrome, []).notes == ()
+
+
+def test_only_roots_that_sandbox_added_are_removed() -> None:
+    holdings = [holding(FOLLOWING, ours()), Holding(NSS, (ours(),), ()), holding(DEBIAN, ours())]
+    planned = trust_plan.untrust(lambda root: True, holdings, HERE)
+    assert titles(planned) == [(False, ours(), FOLLOWING.place), (False, ours(), DEBIAN.place)]
+    assert "sandbox did not add it" in planned.notes[0]
 
 
 def test_store_that_follows_the_system_leaves_with_it() -> None:

@@ -63,15 +63,11 @@ def test_cert_manager_is_ready_once_all_its_pods_are(server: ApiServer, installi
     assert installing.check().state is State.READY
     del server.objects[DEPLOYMENT]["status"]
     assert installing.check().state is State.DRIFTED
-    assert not installing.undo()
-
-
-def test_changed_version_is_replaced(server: ApiServer, installing: CertManagerStep) -> None:
-    installing.apply(NoWork())
     server.objects[DEPLOYMENT]["metadata"]["labels"]["app.kubernetes.io/version"] = "v1.0.0"
     assert (installing.check().state, installing.check().detail) == (State.DRIFTED, "cert-manager-webhook is v1.0.0")
     installing.apply(NoWork())
     assert installing.check().state is State.READY
+    assert not installing.undo()
 
 
 def test_pods_run_images_by_names_of_this_machine(
@@ -118,25 +114,34 @@ def issuer(names: Names, server: ApiServer) -> IssuerStep:
     return IssuerStep(names, keystore, (OWN, EXTRA))
 
 
+@pytest.mark.security(1)
 def test_every_secret_is_issued_from_our_authority(server: ApiServer, issuer: IssuerStep) -> None:
+    """Cert-manager issues certificates → the cluster never has the root's key."""
     assert issuer.check().state is State.ABSENT
     issuer.apply(NoWork())
     assert issuer.check().state is State.READY
     chain = pem.load_certificates(base64.b64decode(server.objects[EXTRA_SECRET]["data"]["tls.crt"]))
     assert pem.hosts_of(chain[0]) == EXTRA.hosts
-    assert pem.is_signed_by(chain[0], pem.load_certificates(issuer.keystore.issuing.read().cert_pem)[0])
+    root, issuing = issuer.keystore.root.read(), issuer.keystore.issuing.read()
+    assert pem.is_signed_by(chain[0], pem.load_certificates(issuing.cert_pem)[0])
+    data = server.objects[SECRET]["data"]
+    assert base64.b64decode(data["tls.key"]) == issuing.key_pem
+    assert base64.b64decode(data["tls.crt"]) == issuing.cert_pem + root.cert_pem
+    assert base64.b64encode(root.key_pem).decode() not in str(server.objects)
     assert not issuer.undo()
 
 
-@pytest.mark.security(1)
-def test_the_root_s_key_stays_at_home(server: ApiServer, issuer: IssuerStep) -> None:
-    """Cert-manager issues certificates → the cluster never has the root's key."""
+def test_removed_or_changed_objects_are_put_right(server: ApiServer, issuer: IssuerStep) -> None:
     issuer.apply(NoWork())
-    root, issuing = issuer.keystore.root.read(), issuer.keystore.issuing.read()
-    held = server.objects[SECRET]["data"]
-    assert base64.b64decode(held["tls.key"]) == issuing.key_pem
-    assert base64.b64decode(held["tls.crt"]) == issuing.cert_pem + root.cert_pem
-    assert base64.b64encode(root.key_pem).decode() not in str(server.objects)
+    for path in (SECRET, ISSUER, CERTIFICATE):
+        server.objects.pop(path)
+        assert issuer.check().state is State.ABSENT
+        issuer.apply(NoWork())
+        assert issuer.check().state is State.READY
+    server.objects[CERTIFICATE]["spec"]["dnsNames"] = ["x.test"]
+    assert (issuer.check().state, "differs" in issuer.check().detail) == (State.DRIFTED, True)
+    issuer.apply(NoWork())
+    assert server.objects[CERTIFICATE]["spec"]["dnsNames"] == [DOMAIN, f"*.{DOMAIN}"]
 
 
 def test_changed_root_reissues_every_certificate(server: ApiServer, issuer: IssuerStep) -> None:
@@ -149,23 +154,6 @@ def test_changed_root_reissues_every_certificate(server: ApiServer, issuer: Issu
     after = server.objects[EXTRA_SECRET]["data"]
     assert after["ca.crt"] != before["ca.crt"]
     assert base64.b64decode(after["ca.crt"]) == issuer.keystore.root.read().cert_pem
-
-
-@pytest.mark.parametrize("path", [SECRET, ISSUER, CERTIFICATE])
-def test_removed_objects_are_restored(server: ApiServer, issuer: IssuerStep, path: str) -> None:
-    issuer.apply(NoWork())
-    server.objects.pop(path)
-    assert issuer.check().state is State.ABSENT
-    issuer.apply(NoWork())
-    assert issuer.check().state is State.READY
-
-
-def test_a_certificate_changed_by_hand_is_put_right(server: ApiServer, issuer: IssuerStep) -> None:
-    issuer.apply(NoWork())
-    server.objects[CERTIFICATE]["spec"]["dnsNames"] = ["x.test"]
-    assert (issuer.check().state, "differs" in issuer.check().detail) == (State.DRIFTED, True)
-    issuer.apply(NoWork())
-    assert server.objects[CERTIFICATE]["spec"]["dnsNames"] == [DOMAIN, f"*.{DOMAIN}"]
 
 
 def test_certificate_that_left_the_spec_is_removed(server: ApiServer, issuer: IssuerStep) -> None:

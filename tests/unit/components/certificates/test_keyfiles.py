@@ -64,17 +64,6 @@ def test_killed_renewal_leaves_old_or_new_certificates(
     assert certificates(store)[0] != root
 
 
-@pytest.mark.parametrize("count", range(9))
-def test_killed_first_run_is_completed_by_the_next(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Keystore(tmp_path / "certs")
-    with monkeypatch.context() as patch:
-        killed_at(count, patch)
-        with pytest.raises(KilledError):
-            store.authority([DOMAIN], now=NOW)
-    root, leaf = certificates(store)
-    handshake(leaf, DOMAIN, root, tmp_path)
-
-
 def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> None:
     ended = threading.Event()
     seen: list[CertificateState] = []

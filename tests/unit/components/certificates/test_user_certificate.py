@@ -102,9 +102,14 @@ def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
     assert provided.root_pem() == b""
 
 
-def test_the_key_of_another_certificate_is_refused(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
+def test_key_of_another_certificate_or_with_a_passphrase_is_refused(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
     other = make_leaf(pki.issuing, HOSTS, now=NOW)
     assert "own.key is not the key" in refused(files(tmp_path, leaf.cert_pem, other.key_pem)).brief
+    key = pem.load_key(leaf.key_pem)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    error = refused(files(tmp_path, leaf.cert_pem, locked))
+    assert "has a passphrase" in error.brief
+    assert error.fix.startswith("openssl pkey -in")
 
 
 @pytest.mark.parametrize(
@@ -124,14 +129,6 @@ def test_hosts_and_dates_are_those_that_clients_accept(
     error = refused(files(tmp_path, leaf.cert_pem + issuer.root.cert_pem, leaf.key_pem))
     assert error.details.startswith(reason) and "UTC" in error.details
     assert all(host in error.details for host in hosts)
-
-
-def test_passphrase_is_refused_with_the_command_that_removes_it(leaf: KeyPair, tmp_path: Path) -> None:
-    key = pem.load_key(leaf.key_pem)
-    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
-    error = refused(files(tmp_path, leaf.cert_pem, locked))
-    assert "has a passphrase" in error.brief
-    assert error.fix.startswith("openssl pkey -in")
 
 
 def test_non_pem_is_refused_with_a_reason(leaf: KeyPair, tmp_path: Path) -> None:

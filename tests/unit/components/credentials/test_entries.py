@@ -71,16 +71,13 @@ def test_senseless_record_is_refused_at_its_place(entry: str, message: str) -> N
 
 
 @pytest.mark.security(11)
-@pytest.mark.parametrize("host", ["evil.example", "azurecr.io.evil.example", "azurecr.io", "demo.azurecr.io.:1"])
-def test_azure_token_is_for_azure_alone(host: str) -> None:
+def test_azure_token_is_for_azure_alone() -> None:
     """`acr` with a registry of another host → refused: a principal's token would go to that host."""
-    with pytest.raises(UsageError):
-        parse(f"credentials: [{{kind: acr, registry: '{host}'}}]")
-
-
-@pytest.mark.parametrize("host", ["demo.azurecr.io", "demo.azurecr.cn", "demo.azurecr.us", "demo.azurecr.io:443"])
-def test_registries_of_azures_clouds_are_taken(host: str) -> None:
-    assert parse(f"credentials: [{{kind: acr, registry: '{host}'}}]").credentials
+    for host in ("evil.example", "azurecr.io.evil.example", "azurecr.io", "demo.azurecr.io.:1"):
+        with pytest.raises(UsageError):
+            parse(f"credentials: [{{kind: acr, registry: '{host}'}}]")
+    for host in ("demo.azurecr.io", "demo.azurecr.cn", "demo.azurecr.us", "demo.azurecr.io:443"):
+        assert parse(f"credentials: [{{kind: acr, registry: '{host}'}}]").credentials
 
 
 def test_two_of_a_kind_need_names_of_their_own() -> None:

@@ -145,15 +145,12 @@ def test_all_accounts_of_the_file_are_meant_and_do_not_end(write: WriteFile) -> 
 
 
 @pytest.mark.usefixtures("helper")
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_helpers_are_asked_here(write: WriteFile) -> None:
+    for content in (
         {"auths": {"helped.example.com": {}}, "credsStore": "test"},
         {"credHelpers": {"helped.example.com": "test"}},
-    ],
-)
-def test_helpers_are_asked_here(write: WriteFile, content: Any) -> None:
-    assert pairs(ask(write(content))) == {"helped.example.com": ("hal", "canary-helper")}
+    ):
+        assert pairs(ask(write(content))) == {"helped.example.com": ("hal", "canary-helper")}
 
 
 def test_a_token_for_azure_is_a_password_there(write: WriteFile) -> None:
