@@ -28,12 +28,11 @@ def pushed(registry: Simulator) -> dict[Target, str]:
     return {parse_target(one.target): one.digest for one in results}
 
 
-def test_every_blob_is_read_once_and_linked_everywhere(registry: Simulator) -> None:
-    wanted = pushed(registry)
+def test_every_blob_is_read_once(registry: Simulator) -> None:
+    digests = pushed(registry)
     registry.forget()
     with Client(registry.url) as client:
-        size = verify(wanted, client, Observer())
-    assert size == sum(map(len, (BASE, TOP, APP.config, TOOL.config)))
+        assert verify(digests, client, Observer()) == sum(map(len, (BASE, TOP, APP.config, TOOL.config)))
     assert registry.count("GET", f"/blobs/{digest_of(BASE)}") == 1
     assert registry.count("HEAD", f"/blobs/{digest_of(BASE)}") == 1
 

@@ -63,9 +63,11 @@ def config(write: Write) -> Path:
 def test_accounts_are_added_listed_and_removed(server: ApiServer, names: Names, config: Path) -> None:
     before = set(server.objects)
     assert run("list").stderr.startswith("no credentials")
+    assert refusal(lambda: run("remove", "no")).fix == "sandbox credentials add"
     added = run("add", "docker", "--from", config, "--namespace", "shop")
     assert added.stdout == "dpr-secret   docker   quay.io   shop   does not expire\n"
     assert run("list").stdout == added.stdout
+    assert refusal(lambda: run("refresh", "--secret", "no")).fix == "there are: dpr-secret"
     assert rows() == [
         {
             "secret": "dpr-secret",
@@ -138,9 +140,3 @@ def test_options_that_make_no_sense_are_refused(words: tuple[str, ...], reason: 
     error = refusal(lambda: run("add", *words))
     assert isinstance(error, UsageError)
     assert reason in error.brief
-
-
-def test_credentials_that_are_not_there_are_not_removed(config: Path) -> None:
-    assert refusal(lambda: run("remove", "no")).fix == "sandbox credentials add"
-    run("add", "docker", "--from", config)
-    assert refusal(lambda: run("refresh", "--secret", "no")).fix == "there are: dpr-secret"

@@ -90,24 +90,24 @@ def test_renewed_login_replaces_the_one_before_without_a_restart(
     assert cast("Systemd", node.programs["systemctl"]).restarts == 2
 
 
-def test_every_node_gets_the_file(delivery: Delivery, node: FakeEngine, names: Names) -> None:
-    delivery.deliver(fresh(GCR))
+def test_every_node_has_the_file_until_the_last_login_goes(delivery: Delivery, node: FakeEngine, names: Names) -> None:
+    delivery.deliver(fresh(GCR, **{"gcr.io": "it"}))
+    rm = node.programs["rm"]
     worker = Nodes(node).add(names, f"{names.cluster}-worker")
+    node.programs["rm"] = rm
     grown = Delivery(delivery.logins, NodeLogins(node, (names.node, worker.spec.name)), delivery.secrets)
     assert grown.pending() == f"{FILE} on {worker.spec.name} does not have the present logins"
-    grown.deliver({})
+    grown.deliver(fresh(DOCKER, **{"quay.io": "me"}))
     assert grown.pending() is None
     assert worker.files[FILE] == node.boxes[names.node].files[FILE]
-
-
-def test_file_goes_with_the_last_login(delivery: Delivery, node: FakeEngine, names: Names) -> None:
-    delivery.deliver(fresh(GCR, **{"gcr.io": "it"}))
-    delivery.deliver(fresh(DOCKER, **{"quay.io": "me"}))
-    delivery.forget(["gcr-secret"])
+    grown.forget(["gcr-secret"])
     assert written(node, names.node)["auths"].keys() == {"quay.io"}
-    delivery.forget(["dpr-secret"])
+    cast("Systemd", node.programs["systemctl"]).broken = True
+    with pytest.raises(SandboxError, match=r"the kubelet of .* cannot be restarted") as caught:
+        grown.forget(["dpr-secret"])
+    assert caught.value.details == "Job failed"
     assert FILE not in node.boxes[names.node].files
-    assert delivery.logins.read() == {}
+    assert grown.logins.read() == {}
 
 
 @pytest.mark.parametrize("content", [b'{"auths": {"mine": {}}}', b"[]", b"no JSON"])
@@ -116,13 +116,6 @@ def test_file_of_the_users_own_is_refused(delivery: Delivery, node: FakeEngine, 
     with pytest.raises(SandboxError, match="is not from a sandbox"):
         delivery.deliver(fresh(GCR))
     assert node.boxes[names.node].files[FILE] == content
-
-
-def test_kubelet_that_does_not_restart_is_reported(delivery: Delivery, node: FakeEngine) -> None:
-    cast("Systemd", node.programs["systemctl"]).broken = True
-    with pytest.raises(SandboxError, match=r"the kubelet of .* cannot be restarted") as caught:
-        delivery.deliver(fresh(GCR))
-    assert caught.value.details == "Job failed"
 
 
 def test_login_of_named_namespaces_is_limited_to_them(
@@ -175,17 +168,12 @@ def test_policy_is_for_later_service_accounts_of_named_namespaces(delivery: Deli
     assert (rule["resources"], rule["operations"]) == (["serviceaccounts"], ["CREATE"])
     (mutation,) = spec["mutations"]
     assert mutation["jsonPatch"]["expression"].startswith('request.namespace in ["shop"] && ')
-    assert server.objects[f"{POLICY.replace('policies', 'policybindings')}"]["spec"] == {
-        "policyName": "sandbox-credentials"
-    }
-
-
-def test_older_cluster_does_without_the_policy(delivery: Delivery, server: ApiServer) -> None:
-    del server.kinds["/apis/admissionregistration.k8s.io/v1"]
+    binding = server.objects[f"{POLICY.replace('policies', 'policybindings')}"]
+    assert binding["spec"] == {"policyName": "sandbox-credentials"}
+    del server.kinds["/apis/admissionregistration.k8s.io/v1"]  # as in older clusters
+    delivery.forget(["gcr-secret"])
     delivery.deliver(fresh(SHOP_ONLY))
     assert named(server, "shop") == ["gcr-secret"]
-    delivery.forget(["gcr-secret"])
-    assert delivery.pending() is None
 
 
 @pytest.mark.security(20)

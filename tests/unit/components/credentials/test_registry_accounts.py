@@ -153,13 +153,11 @@ def test_helpers_are_asked_here(write: WriteFile) -> None:
         assert pairs(ask(write(content))) == {"helped.example.com": ("hal", "canary-helper")}
 
 
-def test_a_token_for_azure_is_a_password_there(write: WriteFile) -> None:
-    token = {**auth("00000000-0000-0000-0000-000000000000", ""), "identitytoken": "canary-identity"}
-    found = pairs(ask(write({"auths": {"demo.azurecr.io": token}})))
-    assert found == {"demo.azurecr.io": ("00000000-0000-0000-0000-000000000000", "canary-identity")}
-
-
-def test_a_token_that_pods_cannot_use_is_refused(write: WriteFile) -> None:
+def test_a_token_is_a_password_for_azure_alone(write: WriteFile) -> None:
+    user = "00000000-0000-0000-0000-000000000000"
+    token = {**auth(user, ""), "identitytoken": "canary-identity"}
+    login = ask(write({"auths": {"demo.azurecr.io": token}}))
+    assert pairs(login) == {"demo.azurecr.io": (user, "canary-identity")}
     file = write({"auths": {"ghcr.io": {"identitytoken": "canary-identity"}}})
     error = refusal(lambda: ask(file))
     assert error.brief == "the account at ghcr.io is a token that pods cannot pull with"

@@ -109,20 +109,15 @@ def test_account_added_by_a_command_survives_a_new_cluster(node: FakeEngine, nam
     assert on_node(node, names) == ["canary-one"]
 
 
-def test_changed_file_is_read_again(node: FakeEngine, names: Names, docker: Docker, write: Write) -> None:
+def test_changed_file_or_entry_is_delivered_again(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker, write: Write
+) -> None:
     made = step(node, names, docker)
     made.apply(NoWork())
     write(config("canary-second"), "config.json")
     assert "is from before" in made.check().detail
     made.apply(NoWork())
-    assert on_node(node, names) == ["canary-second"]
-    assert made.check().state is State.READY
-
-
-def test_entry_of_the_same_name_replaces_the_old(
-    node: FakeEngine, names: Names, server: ApiServer, docker: Docker
-) -> None:
-    step(node, names, docker).apply(NoWork())
+    assert (made.check().state, on_node(node, names)) == (State.READY, ["canary-second"])
     narrower = step(node, names, docker.model_copy(update={"namespaces": ("shop",)}))
     assert narrower.check().state is State.DRIFTED
     narrower.apply(NoWork())

@@ -11,7 +11,7 @@ import yaml
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.registry.mirrors_step import MirrorsStep, mirror_settings, upstream_urls
+from sandbox.components.registry.mirrors_step import MirrorsStep, upstream_urls
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.oci.credential import Credential
@@ -80,18 +80,6 @@ def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: 
     assert engine.boxes[names.mirror("quay.io")].files[company_ca.PLACE] == company
 
 
-def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
-    step.apply(NoWork())
-    volume = engine.volumes[names.mirror("quay.io")]
-    hub = engine.boxes[names.mirror("docker.io")]
-    changed = replace(step, lent=Accounts({"quay.io": Credential("me", "other")}))
-    assert changed.check().state is State.DRIFTED and "quay.io" in changed.check().detail
-    changed.apply(NoWork())
-    assert changed.check().state is State.READY
-    assert engine.boxes[names.mirror("docker.io")] is hub
-    assert engine.volumes[names.mirror("quay.io")] is volume
-
-
 def test_stopped_or_removed_mirror_is_restored(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     for harm in (engine.remove_container, lambda name: engine.signal(name, "SIGKILL")):
@@ -148,17 +136,30 @@ def test_a_login_of_the_user_s_is_not_given_to_pods(names: Names, step: MirrorsS
     assert bare.check().detail == f"docker.io without an account; quay.io {without}"
 
 
-def test_mirror_settings_name_address_data_and_upstream() -> None:
-    settings = yaml.safe_load(mirror_settings("https://quay.io", Credential("me", "it's: {odd}\\ #")))
+def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+    step.apply(NoWork())
+    volume, hub = engine.volumes[names.mirror("quay.io")], engine.boxes[names.mirror("docker.io")]
+    changed = replace(step, lent=Accounts({"quay.io": Credential("me", "it's: {odd}\\ #")}))
+    assert changed.check().state is State.DRIFTED and "quay.io" in changed.check().detail
+    changed.apply(NoWork())
+    assert changed.check().state is State.READY
+    assert engine.boxes[names.mirror("docker.io")] is hub
+    assert engine.volumes[names.mirror("quay.io")] is volume
+    settings = yaml.safe_load((names.mirrors / "quay.io" / "config.yml").read_bytes())
     assert settings["http"] == {"addr": ":5000"}
     assert settings["storage"] == {"filesystem": {"rootdirectory": "/var/lib/registry"}, "delete": {"enabled": True}}
     assert settings["proxy"] == {"remoteurl": "https://quay.io", "username": "me", "password": "it's: {odd}\\ #"}
 
 
-@pytest.mark.parametrize("account", [None, Credential(identity="token"), Credential("me", identity="token")])
-def test_mirror_without_password_starts_without_its_upstream(account: Credential | None) -> None:
-    settings = yaml.safe_load(mirror_settings("https://quay.io", account))
+@pytest.mark.parametrize("account", [None, Credential(identity=SECRET), Credential("me", identity=SECRET)])
+def test_mirror_without_password_starts_without_its_upstream(
+    names: Names, step: MirrorsStep, account: Credential | None
+) -> None:
+    bare = replace(step, upstreams=("quay.io",), lent=Accounts({"quay.io": account} if account else {}))
+    bare.apply(NoWork())
+    settings = yaml.safe_load((names.mirrors / "quay.io" / "config.yml").read_bytes())
     assert settings["proxy"] == {"remoteurl": "https://quay.io", "exec": {"command": "anonymous"}}
+    assert ("token" in bare.check().detail) is (account is not None) and SECRET not in bare.check().detail
 
 
 def test_upstream_urls_have_https_unless_http_is_written() -> None:

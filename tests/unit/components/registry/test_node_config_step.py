@@ -65,18 +65,6 @@ def hosts(engine: FakeEngine, node: str) -> set[str]:
     return {path.parent.name for path in engine.boxes[node].files if path.name == "hosts.toml"}
 
 
-def test_registries_behind_the_ingress_go_with_the_spec(engine: FakeEngine, names: Names, step: WiringStep) -> None:
-    kept, gone = "hub.demo.localhost", ("hub.demo.localhost:8443", "old.demo.localhost")
-    box = engine.boxes[names.node]
-    box.files |= tls_host_files((kept, *gone), INGRESS_PORT)
-    step = replace(step, registry=step.registry.model_copy(update={"tls": (kept,)}))
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert kept in hosts(engine, names.node) and hosts(engine, names.node).isdisjoint(gone)
-    box.files |= tls_host_files(gone[:1], INGRESS_PORT)
-    assert "from an earlier spec" in step.check().detail
-
-
 def test_nodes_tools_and_pods_learn_of_it(
     engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
 ) -> None:
@@ -129,17 +117,6 @@ def test_changed_node_file_is_restored(
     assert files[path] == before
 
 
-def test_later_node_is_configured_too(engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes) -> None:
-    step.apply(NoWork())
-    nodes.add(names, "late")
-    found = step.check()
-    assert found.state is State.ABSENT and "late" in found.detail
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert hosts(engine, "late") == hosts(engine, names.node)
-    assert {name for name, _ in nodes.pulled} == {names.node, "late"}
-
-
 def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
     engine: FakeEngine, names: Names, step: WiringStep
 ) -> None:
@@ -151,6 +128,29 @@ def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert old not in files and theirs in files
+    kept, gone = "kept.demo.localhost", ("kept.demo.localhost:8443", "old.demo.localhost")  # behind the ingress
+    files |= tls_host_files((kept, *gone), INGRESS_PORT)
+    step = replace(step, registry=step.registry.model_copy(update={"tls": (kept,)}))
+    assert "from an earlier spec" in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert kept in hosts(engine, names.node) and hosts(engine, names.node).isdisjoint(gone)
+
+
+def test_canary_is_pulled_on_each_node_and_slowest_is_reported(
+    engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes
+) -> None:
+    step.apply(NoWork())
+    nodes.add(names, "late")
+    nodes.answers["late"] = "pulled 55\n"
+    status = step.check()
+    assert status.state is State.ABSENT and "late" in status.detail
+    step.apply(NoWork())
+    assert hosts(engine, "late") == hosts(engine, names.node)
+    nodes.pulled.clear()
+    assert step.check().detail == "wired, canary 55 ms"
+    image = f"localhost:{step.registry.port}/{canary_image.REPOSITORY}@{canary_image.document().digest}"
+    assert sorted(nodes.pulled) == sorted([(names.node, image), ("late", image)])
 
 
 def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, step: WiringStep) -> None:
@@ -175,16 +175,6 @@ def test_without_a_registry_it_says_what_to_do(engine: FakeEngine, names: Names,
     with pytest.raises(SandboxError, match="has no address") as caught:
         step.check()
     assert caught.value.fix == "sandbox up"
-
-
-def test_canary_is_pulled_on_each_node_and_slowest_is_reported(names: Names, step: WiringStep, nodes: Nodes) -> None:
-    nodes.add(names, "second")
-    nodes.answers["second"] = "pulled 55\n"
-    step.apply(NoWork())
-    nodes.pulled.clear()
-    assert step.check().detail == "wired, canary 55 ms"
-    image = f"localhost:{step.registry.port}/{canary_image.REPOSITORY}@{canary_image.document().digest}"
-    assert sorted(nodes.pulled) == sorted([(names.node, image), ("second", image)])
 
 
 @pytest.mark.fault(22)
