@@ -15,15 +15,14 @@ from sandbox.images.sources.image_build import build_all
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.sources.image_tar import archive_image
 from sandbox.images.sources.layout import layout_image
-from sandbox.images.sources.remote import remote_image
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
-from sandbox.oci.client import Clients
+from sandbox.oci.client import Client, Clients, InRegistry
 from sandbox.oci.compression import Compression
-from sandbox.oci.image import Image, narrow
-from sandbox.oci.manifest import Descriptor
+from sandbox.oci.image import Image, MissingBlob, choose, fits, narrow, walk
+from sandbox.oci.manifest import Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
-from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API, Target
+from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API, Reference, Target
 
 LARGEST_CONFIG = 8 << 20
 
@@ -97,6 +96,36 @@ class Lookup:
         if image.source not in (None, image.root.digest):  # the source has reduced it
             return _checked(entry.target, replace(image, platforms=entry.platforms or (self.platform,)))
         return _narrowed(entry, image, str(entry.target))
+
+
+def remote_image(client: Client, reference: Reference, platform: str, platforms: tuple[str, ...]) -> Image:
+    """Return an image with only `platforms`; without any, a tag is reduced to `platform`, a digest is copied whole."""
+    name = reference.familiar
+    root = client.manifest(reference.path, reference.name)
+    if root is None:
+        details = f"{client.url} does not know it"
+        raise BadImage(f"there is no image {name}", details=details, fix="check its name and tag")
+    source, content = root.digest, parse(root)
+
+    def child(descriptor: Descriptor) -> Document:
+        document = client.manifest(reference.path, descriptor.digest)
+        if document is None:
+            raise MissingBlob(
+                f"{name} is not complete in its registry",
+                details=f"missing: {descriptor}",
+                fix="choose another tag, or tell the image's publisher",
+            )
+        return document
+
+    if isinstance(content, Index) and not platforms and not reference.digest:
+        # A child may name no platform (image-spec, image-index.md). Nodes choose from such an index themselves.
+        existing = [child.platform or "" for child in content.manifests if not child.is_attestation]
+        if all(existing) or any(fits(text, platform) for text in existing):
+            platforms = (platform,)
+    if isinstance(content, Index) and platforms:
+        chosen = choose(root, platforms, name)
+        root = chosen if isinstance(chosen, Document) else child(chosen)
+    return replace(walk(root, child, InRegistry(client, reference.path), name=name), source=source)
 
 
 def promises(images: Mapping[Target, Outcome]) -> dict[Target, Promise]:

@@ -27,9 +27,7 @@ class Result:
 
     `size` is the number of bytes of blobs sent for it; a blob shared by several images counts for the first of them.
     `unique` counts each of these blobs once, however often it had to be sent. `seconds` run from the start of the push
-    to its tag. `digest` is what the tag names, `source` the digest of the image's source: the target of another
-    registry's tag, the Docker Engine's id, or a digest in an archive or layout. `platforms` are those that an index was
-    reduced to.
+    to its tag. `source` is the image's digest at its source. `platforms` are those that an index was reduced to.
     """
 
     target: str
@@ -51,7 +49,7 @@ class Observer:
         pass
 
     def planned(self, images: int, blobs: int, size: int) -> None:
-        """Report the plan: so many images, which need so many different blobs of `size` bytes together."""
+        pass
 
     def sent(self, size: int) -> None:
         """Report that so many more bytes are sent to the registry; a failed try counts too."""

@@ -32,11 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PushStep(NothingToUndo):
-    """Pushes images that are missing or have changed; the data is in the registry's volume.
-
-    Images of other registries are pushed as they are locked. For all others an existing lock is updated: they are the
-    developer's own work.
-    """
+    """Pushes images that are missing or have changed; the data is in the registry's volume."""
 
     engine: Engine
     images: LockFile
@@ -88,7 +84,7 @@ class PushStep(NothingToUndo):
         return results
 
     def _compare(self, client: Client, entry: Entry) -> tuple[Document | None, bool]:
-        """Return the registry's content for an entry, and whether the engine has the same image, as far as known."""
+        """Return the registry's content for an entry, and whether the engine may have the same image."""
         document = client.manifest(entry.target.repository, entry.target.tag or entry.target.digest or "")
         name = ""
         if isinstance(entry, FromDaemon | FromBuild):

@@ -15,10 +15,7 @@ from sandbox.oci.reference import Target
 
 
 class VerifyFailed(SandboxError):
-    """The registry does not hold what was pushed; `faults` says what is wrong with which image.
-
-    `damaged` are the digests of blobs that are missing or have other bytes.
-    """
+    """The registry lacks some of what was pushed; `damaged` are the digests of missing or changed blobs."""
 
     id = "verify-failed"
 
@@ -36,9 +33,8 @@ class VerifyFailed(SandboxError):
 def verify(wanted: Mapping[Target, str], client: Client, observer: Observer) -> int:
     """Check that each target names its digest and that everything below it is there and undamaged.
 
-    The bytes of each blob are read and hashed once; where it is linked into another repository too, its size is looked
-    up there. Returns the number of bytes read; `observer.sent` is called as they come. Raises VerifyFailed with all
-    faults.
+    Each blob is read once; in other repositories its size is looked up. Returns the number of bytes read. Raises
+    VerifyFailed with all faults.
     """
     ending = Ending(observer)
     faults: dict[Target, list[str]] = {target: [] for target in wanted}

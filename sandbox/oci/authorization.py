@@ -49,12 +49,8 @@ def challenges(header: str) -> dict[str, dict[str, str]]:
 
 
 def read_scope(text: str) -> Grants:
-    pairs: list[tuple[str, str]] = []
-    for scope in text.split():
-        resource, colon, actions = scope.rpartition(":")
-        if colon:
-            pairs += [(resource, action) for action in actions.split(",") if action]
-    return frozenset(pairs)
+    scopes = (scope.rpartition(":") for scope in text.split())
+    return frozenset((resource, action) for resource, _, actions in scopes for action in actions.split(",") if resource)
 
 
 def write_scopes(grants: Grants) -> list[str]:
@@ -141,17 +137,12 @@ class Authorization:
         if account.bearer:
             token = _Token(account.bearer, wanted, begun, math.inf)
         else:
+            named = {"service": service} if service else {}
             if account.identity:
-                form = {
-                    "grant_type": "refresh_token",
-                    "client_id": CLIENT,
-                    **({"service": service} if service else {}),
-                    "scope": " ".join(scopes),
-                    "refresh_token": account.identity,
-                }
-                body = self._exchange(realm, None, form)
+                form = {"grant_type": "refresh_token", "client_id": CLIENT, **named, "scope": " ".join(scopes)}
+                body = self._exchange(realm, None, {**form, "refresh_token": account.identity})
             else:
-                query = urlencode([*([("service", service)] if service else []), *(("scope", text) for text in scopes)])
+                query = urlencode({**named, "scope": scopes}, doseq=True)
                 body = self._exchange(f"{realm}{'&' if '?' in realm else '?'}{query}", account.basic, None)
             value, lifetime = _read_token(realm, body)
             token = _Token(value, wanted, self._clock(), begun + lifetime - min(MARGIN, lifetime / 4))

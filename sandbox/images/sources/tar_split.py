@@ -1,8 +1,4 @@
-"""Rebuilds a layer's tar from what the engine keeps of it: the headers in tar-split, the files in a folder.
-
-The engine unpacks a layer and keeps, in `tar-split.json.gz`, everything that is not a file's content (vbatts/tar-split,
-tar/storage: one JSON object a line). Both together give the exact bytes that the layer's digest names.
-"""
+"""Rebuilds a layer's tar from its files and its `tar-split.json.gz` with the rest (vbatts/tar-split, tar/storage)."""
 
 from __future__ import annotations
 
