@@ -231,10 +231,10 @@ class _Run:
             if self.fail_fast:
                 self.ending.end()
             return self._failed(target, error)
-        transfers = [(blob, carried[blob.digest]) for blob in image.blobs if blob.digest in carried]
-        own = [(blob, transfer) for blob, transfer in transfers if transfer.sent and transfer.first == target]
-        size = sum(transfer.sent for _, transfer in own)
-        is_unchanged = image.published and not any(target.repository in transfer.brought for _, transfer in transfers)
+        sizes = {blob.digest: blob.size for blob in image.blobs if blob.digest in carried}
+        own = [digest for digest in sizes if carried[digest].sent and carried[digest].first == target]
+        size = sum(carried[digest].sent for digest in own)
+        is_unchanged = image.published and not any(target.repository in carried[digest].brought for digest in sizes)
         result = Result(
             target=str(target),
             digest=image.root.digest,
@@ -242,7 +242,7 @@ class _Run:
             size=size,
             seconds=time.monotonic() - self.started,
             notes=image.notes,
-            unique=sum(blob.size for blob, _ in own),
+            unique=sum(sizes[digest] for digest in own),
             source=image.source or image.root.digest,
             platforms=image.platforms,
         )

@@ -49,8 +49,11 @@ def challenges(header: str) -> dict[str, dict[str, str]]:
 
 
 def read_scope(text: str) -> Grants:
-    scopes = (scope.rpartition(":") for scope in text.split())
-    return frozenset((resource, action) for resource, _, actions in scopes for action in actions.split(",") if resource)
+    pairs: list[tuple[str, str]] = []
+    for scope in text.split():
+        resource, _, actions = scope.rpartition(":")
+        pairs += [(resource, action) for action in actions.split(",") if resource and action]
+    return frozenset(pairs)
 
 
 def write_scopes(grants: Grants) -> list[str]:

@@ -16,7 +16,7 @@ from sandbox.truststore.trusted_root import Record, Root
 
 DEFAULT_KINDS = (Kind.SYSTEM, Kind.NSS, Kind.JAVA)
 TIMEOUT = 180.0  # seconds for one command where no user can be asked
-_NSS_TOOLS = "install certutil: the package libnss3-tools (Debian), nss-tools (Fedora, Alpine), nss (Arch)"
+_NSS_TOOLS = "install certutil, of the package libnss3-tools (Debian), nss-tools (Fedora, Alpine) or nss (Arch)"
 _ADMIN_FOLDERS = (Path("/usr/sbin"), Path("/sbin"))  # on the PATH of sudo, not always on the user's
 
 
