@@ -89,10 +89,8 @@ def test_keys_are_reduced_to_the_host(key: str, host: str) -> None:
     "text",
     [
         f'{{"auths": {{"a": {{"auth": "{CANARY}',
-        f'["{CANARY}"]',
         "[" * 100_000,
         json.dumps({"auths": {"a": {"auth": f"{CANARY}!"}}}),
-        json.dumps({"auths": {"a": CANARY}}),
         json.dumps({"auths": [CANARY]}),
         json.dumps({"auths": {"a": {"auth": base64.b64encode(b"\xff" + CANARY.encode()).decode()}}}),
     ],
@@ -131,7 +129,6 @@ def test_helpers_are_asked_by_stdin_and_beat_the_file(path: Path, programs: Path
         f"echo {CANARY}; exit 3",
         f"echo {CANARY}",
         f"""printf '{{"Username": "{CANARY}"}}'""",
-        f"""printf '["{CANARY}"]'""",
         "",
     ],
 )

@@ -69,12 +69,11 @@ def test_a_java_that_follows_the_system_is_left_to_it() -> None:
     assert "--store system" in refused.value.fix
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_a_store_that_is_not_here_is_an_error_when_asked_for(kind: Kind) -> None:
-    with pytest.raises(UsageError, match=f"no {kind.value} store") as refused:
-        trust_plan.trust(ours(), [], [], HERE, [kind])
-    assert refused.value.fix
+def test_a_store_that_is_not_here_is_an_error_when_asked_for() -> None:
     assert trust_plan.trust(ours(), [], [], HERE, []).changes == ()
+    for kind in Kind:
+        with pytest.raises(UsageError, match=f"no {kind.value} store"):
+            trust_plan.trust(ours(), [], [], HERE, [kind])
 
 
 @pytest.mark.security(13)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sandbox.components.certificates.authority import make_issuing
+from sandbox.components.certificates.authority import USAGES, make_issuing
 from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore, inventory
@@ -181,7 +181,6 @@ def test_a_broken_root_is_recreated_only_when_asked(
 
 
 def test_root_of_the_future_is_kept_for_a_right_clock(store: Keystore) -> None:
-    store.authority([DOMAIN], now=NOW)
     before = snapshot(store.folder)
     with pytest.raises(SandboxError, match="cannot be used") as caught:
         store.authority([DOMAIN], now=NOW - timedelta(days=400))
@@ -217,7 +216,6 @@ def test_broken_issuing_ca_is_recreated_under_the_same_root(
 
 
 def test_empty_private_keys_are_named(store: Keystore) -> None:
-    store.authority([DOMAIN], now=NOW)
     for files in (store.root, store.issuing):
         files.key.write_bytes(b"")
     assert store.inspect_issuing([DOMAIN], now=NOW).reason.startswith(f"the private key {store.issuing.key} cannot be")
@@ -253,11 +251,10 @@ def test_root_key_may_be_elsewhere_while_issuing_ca_is_valid(store: Keystore) ->
     assert "put it back" in caught.value.fix
 
 
-@pytest.mark.parametrize("name", ["", "..", "../root", "a/b", "A", "a\n", ".hidden", "a" * 101])
-def test_a_leafs_name_stays_in_its_folder(name: str, store: Keystore) -> None:
-    with pytest.raises(UsageError) as caught:
-        store.leaf(name, HOSTS, now=NOW)
-    assert caught.value.fix
+def test_a_leafs_name_stays_in_its_folder(store: Keystore) -> None:
+    for name in ("", "..", "../root", "a/b", "A", "a\n", ".hidden", "a" * 101):
+        with pytest.raises(UsageError, match="cannot name a certificate"):
+            store.leaf(name, HOSTS, now=NOW)
 
 
 def test_keystore_lists_domains_its_root_allows(tmp_path: Path) -> None:
@@ -270,14 +267,9 @@ def test_keystore_lists_domains_its_root_allows(tmp_path: Path) -> None:
     assert keystore.permitted(wanted) == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "purposes"), [("default", ["serverAuth"]), ("bank.tls", ["clientAuth", "serverAuth"])]
-)
-def test_only_the_leaves_of_applications_may_be_shown_by_clients(
-    store: Keystore, name: str, purposes: list[str]
-) -> None:
-    for _ in range(2):
+def test_only_the_leaves_of_applications_may_be_shown_by_clients(store: Keystore) -> None:
+    for name, purposes in {"default": USAGES[:1], "bank.tls": USAGES}.items():
+        store.renew([DOMAIN], {name: [DOMAIN]}, now=NOW)
         leaf = x509.load_pem_x509_certificate(store.leaf(name, [DOMAIN], now=NOW).cert_pem)
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        assert sorted(one._name for one in usage) == purposes
-        store.renew([DOMAIN], {name: [DOMAIN]}, now=NOW)
+        assert usage == x509.ExtendedKeyUsage(purposes)

@@ -71,18 +71,11 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert hosts(engine, names.node) == {
-        f"localhost:{step.registry.port}",
-        f"{names.registry}:5000",
-        f"{names.registry}:{step.registry.port}",
-        IN_CLUSTER,
-    }
+    port, runtime = step.registry.port, f"{names.registry}:5000"
+    assert hosts(engine, names.node) == {f"localhost:{port}", runtime, f"{names.registry}:{port}", IN_CLUSTER}
     assert all(f"http://{names.registry}:5000".encode() in data for data in engine.boxes[names.node].files.values())
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
-    assert (said["host"], said["hostFromContainerRuntime"]) == (
-        f"localhost:{step.registry.port}",
-        f"{names.registry}:5000",
-    )
+    assert (said["host"], said["hostFromContainerRuntime"]) == (f"localhost:{port}", runtime)
     assert said["hostFromClusterNetwork"] == IN_CLUSTER
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
     assert server.objects[SERVICE]["spec"]["ports"] == [{"name": "http", "port": 5000}]
@@ -221,14 +214,10 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     assert external.check().state is not State.READY
     external.apply(NoWork())
     assert external.check().state is State.READY
-    assert hosts(engine, names.node) == {
-        f"127.0.0.1:{step.registry.port}",
-        "theirs:5000",
-        f"theirs:{step.registry.port}",
-        IN_CLUSTER,
-    }
+    port = step.registry.port
+    assert hosts(engine, names.node) == {f"127.0.0.1:{port}", "theirs:5000", f"theirs:{port}", IN_CLUSTER}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
-    assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{step.registry.port}", "theirs:5000")
+    assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{port}", "theirs:5000")
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes["theirs"].address]}]
 
 
