@@ -25,7 +25,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import LABEL, Names
 from sandbox.system import daemon
-from tests.support.api_server import ApiServer, Handler, kubeconfig
+from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.api_server import serving as serving_api
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.token_services import CANARY, Services, serving
@@ -135,7 +135,6 @@ def server(names: Names) -> Iterator[ApiServer]:
     """The sandbox's cluster, with namespaces that have their service account."""
     names.folder.mkdir(parents=True)
     with serving_api() as server:
-        server.RequestHandlerClass = _Everywhere
         policies = {kind: (f"{kind.lower()[:-1]}ies", False) for kind in ("MutatingAdmissionPolicy",)}
         policies["MutatingAdmissionPolicyBinding"] = ("mutatingadmissionpolicybindings", False)
         server.kinds["/apis/admissionregistration.k8s.io/v1"] = policies
@@ -156,28 +155,6 @@ def make_namespace(server: ApiServer, name: str) -> None:
     server.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name}}
     account = {"kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
     server.objects[f"/api/v1/namespaces/{name}/serviceaccounts/default"] = account
-
-
-class _Everywhere(Handler):
-    """Lists objects of all namespaces too, and obeys label selectors."""
-
-    def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        base, _, plural = path.rpartition("/")
-        known = {name for kinds in self.server.kinds.values() for name, _ in kinds.values()}
-        if plural not in known:
-            super().do_GET()
-            return
-        self.note()
-        wanted = query.removeprefix("labelSelector=").replace("%2F", "/").replace("%3D", "=")
-        found = []
-        for place, one in self.server.objects.items():
-            parent = place.rpartition("/")[0]
-            inside = parent == path or (parent.startswith(f"{base}/namespaces/") and parent.endswith(f"/{plural}"))
-            labels = one["metadata"].get("labels") or {}
-            if inside and (not wanted or labels.get(wanted.partition("=")[0]) == wanted.partition("=")[2]):
-                found.append({key: value for key, value in one.items() if key != "kind"})
-        self.answer(200, {"items": found})
 
 
 def refusal(call: Callable[[], object]) -> SandboxError:
