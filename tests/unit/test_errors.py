@@ -71,7 +71,7 @@ def test_the_page_is_current_and_has_a_place_for_each() -> None:
 @pytest.mark.security(6, 12)
 def test_untrusted_text_is_sanitized() -> None:
     """Escape sequences and a URL with an account in a server's answer → shown without either."""
-    said = "\x1b]0;title\x07at\u202e tcp://me:canary@host:1\nand\tso on"
+    said = "\x1b[1;91m\x1b]0;title\x07at\u202e tcp://me:canary@host:1\nand\tso on"
     error = SandboxError(said, details=said, fix=said)
     for text in (error.brief, error.details, error.fix, str(error)):
         assert "at tcp://host:1\nand\tso on" in text

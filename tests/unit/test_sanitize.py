@@ -9,7 +9,7 @@ import pytest
 import requests
 import urllib3
 
-from sandbox.sanitize import cause, fit
+from sandbox.sanitize import cause
 from tests.support.ports import free_port
 
 
@@ -26,8 +26,3 @@ def test_unwrapped_exception_keeps_its_message() -> None:
     with pytest.raises(ValueError, match="b") as caught:
         raise ValueError("b") from KeyError("a")
     assert cause(caught.value) == "b"
-
-
-def test_control_characters_and_accounts_go() -> None:
-    assert fit("\x1b[2Jhttp://me:secret@host/") == "http://host/"
-    assert fit("\x1b[1;91merror\x1b[0m, \x1b]0;title\x07") == "error, ]0;title"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from sandbox import __version__
-from sandbox.bundle.builder import debian, golang, licences
+from sandbox.bundle.builder import debian, golang
 from sandbox.bundle.contents import Component, File
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
@@ -27,6 +27,33 @@ from sandbox.system import process
 
 FILE = "materials.json"
 _LICENCE_FILES = ("LICENSE*", "LICENCE*", "COPYING*", "License*", "license*", "UNLICENSE*")
+# Sentences of licences, by identifiers of the SPDX licence list. The first match counts: special licences come before
+# those whose text they contain.
+_SIGNS: tuple[tuple[str, str], ...] = (
+    ("Apache-2.0", r"apache license,? version 2\.0|licensed under the apache license"),
+    ("MPL-2.0", r"mozilla public license,? (version|v\.) ?2\.0"),
+    ("AGPL-3.0-only", r"gnu affero general public license version 3"),
+    ("LGPL-3.0-only", r"gnu lesser general public license version 3"),
+    ("LGPL-2.1-only", r"gnu lesser general public license version 2\.1"),
+    ("GPL-3.0-only", r"gnu general public license version 3"),
+    ("GPL-2.0-only", r"gnu general public license version 2"),
+    ("CC0-1.0", r"cc0 1\.0 universal"),
+    ("CC-BY-4.0", r"creative commons attribution 4\.0 international"),
+    ("Unlicense", r"this is free and unencumbered software released into the public domain"),
+    (
+        "ISC",
+        r"permission to use, copy, modify, and ?(or)? distribute this software for any purpose with or without fee",
+    ),
+    ("MIT", r"permission is hereby granted, free of charge, to any person obtaining a copy"),
+    (
+        "BSD-3-Clause",
+        r"redistribution and use in source and binary forms.*neither the names? .* (endorse|contributors)",
+    ),
+    ("BSD-2-Clause", r"redistribution and use in source and binary forms"),
+)
+SPDX = frozenset(name for name, _ in _SIGNS)
+_STATED = re.compile(r"^License:[ \t]*(\S[^\n]*)$", re.MULTILINE)
+_COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.-]*[A-Za-z0-9])")
 
 
 @dataclass(frozen=True, order=True)
@@ -88,7 +115,7 @@ def _module_cache(go: Path) -> Path:
 def _module(cache: Path, name: str, version: str) -> Material:
     folder = cache / re.sub("[A-Z]", lambda capital: "!" + capital[0].lower(), f"{name}@{version}")
     files = {path for pattern in _LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
-    names = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
+    names = {recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
     return Material("golang", name, version, tuple(sorted(filter(None, names))))
 
 
@@ -105,7 +132,19 @@ def _packages(root: Path, copyrights: Path, files: set[str] | None = None) -> It
         if files is None or not files.isdisjoint([*owned, *(f"/usr{path}" for path in owned)]):
             copyright = copyrights / name
             text = copyright.read_text(errors="replace", encoding="utf-8") if copyright.exists() else ""
-            yield Material("deb", name, fields["Version"], licences.of_debian(text))
+            yield Material("deb", name, fields["Version"], of_debian(text))
+
+
+def recognise(text: str) -> str | None:
+    flat = re.sub(r"[\s\"“”*#;/]+", " ", text.lower())
+    return next((name for name, sign in _SIGNS if re.search(sign, flat)), None)
+
+
+def of_debian(text: str) -> tuple[str, ...]:
+    """Return the licences in a package's copyright file, by the names that Debian gives them, such as GPL-2+."""
+    stated = [name for line in _STATED.findall(text) for name in re.split(r",?\s+(?:and|or|with)\s+|[,|]", line)]
+    names = {name.strip() for name in stated if name.strip()} or {*_COMMON.findall(text)}
+    return tuple(sorted(names or filter(None, [recognise(text)])))
 
 
 def bill_of_materials(
@@ -148,5 +187,5 @@ def bill_of_materials(
 def _entry(material: Material) -> dict[str, Any]:
     name, version, purl = material.name, material.version, material.purl
     entry = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
-    names = [{"license": {"id" if name in licences.SPDX else "name": name}} for name in material.licences]
+    names = [{"license": {"id" if name in SPDX else "name": name}} for name in material.licences]
     return {**entry, "licenses": names} if names else entry

@@ -6,8 +6,7 @@ import json
 
 from sandbox.components.ingress import backends, controller, https_probe, nginx_annotations, page, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
-from sandbox.doctor.tls.cluster_rules import INGRESS, Rule
-from sandbox.doctor.tls.tls_context import RequestTrace
+from sandbox.doctor.tls.tls_context import INGRESS, RequestTrace, Rule
 from sandbox.plan import saved_spec
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from sandbox.bundle import machine_node
-from sandbox.bundle.recipe import minor, recipes
+from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import (
     IN_ENGINE,
@@ -58,28 +58,62 @@ def absent(reference: str) -> bool:
 PUBLISHED = prepared(OwnImages("upstream", UPSTREAM))
 
 
+WITH_OLDER = (*IN_ENGINE, "node-1.35")
+
+
 @pytest.mark.parametrize("prepare", [False, True])
 @pytest.mark.parametrize(
-    ("present", "answers", "made_from", "source", "asked"),
+    ("wanted", "kubernetes", "here", "parts", "answers", "made_from", "source", "version"),
     [
-        (True, False, None, "upstream", 0),
-        (False, True, None, "upstream", 1),
-        (False, False, None, "bundle", 1),
-        (False, True, "bundle", "bundle", 0),
-        (True, True, "bundle", "bundle", 0),
-        (False, False, "upstream", "upstream", 0),
+        ("auto", None, True, IN_ENGINE, False, None, "upstream", "v1.36.4"),
+        ("auto", None, False, IN_ENGINE, True, None, "upstream", "v1.36.4"),
+        ("auto", None, False, IN_ENGINE, False, None, "bundle", "v1.36.3"),
+        ("auto", None, False, IN_ENGINE[1:], False, None, "upstream", "v1.36.4"),
+        ("auto", None, True, IN_ENGINE, True, "bundle", "bundle", "v1.36.3"),
+        ("auto", None, False, IN_ENGINE, False, "upstream", "upstream", "v1.36.4"),
+        ("auto", "v1.36", False, IN_ENGINE, True, None, "upstream", "v1.36.4"),
+        ("auto", "v1.36.3", False, IN_ENGINE, True, None, "bundle", "v1.36.3"),
+        ("auto", "v1.36.4", False, IN_ENGINE, True, "bundle", "upstream", "v1.36.4"),
+        ("auto", "v1.36.3", False, IN_ENGINE, True, "upstream", "bundle", "v1.36.3"),
+        ("auto", "v1.35", False, WITH_OLDER, True, None, "upstream", "v1.35.8"),
+        ("auto", "v1.35", False, WITH_OLDER, False, None, "bundle", "v1.35.4"),
+        ("auto", "v1.35.4", False, WITH_OLDER[1:], False, None, "bundle", "v1.35.4"),
+        ("auto", None, False, WITH_OLDER[1:], False, None, "upstream", "v1.36.4"),
+        ("auto", "v1.35.4", False, (), False, None, "upstream", "v1.36.4"),
+        ("bundle", "v1.35.4", True, WITH_OLDER, True, None, "bundle", "v1.35.4"),
+        ("bundle", None, True, IN_ENGINE, True, None, "bundle", "v1.36.3"),
+        ("upstream", None, False, IN_ENGINE, False, None, "upstream", "v1.36.4"),
     ],
 )
-def test_auto_prefers_what_a_sandbox_has_then_published_images_then_the_bundle(
-    tmp_path: Path, present: bool, answers: bool, made_from: Source | None, source: str, asked: int, prepare: bool
+def test_source_is_the_first_that_has_the_wanted_kubernetes(
+    tmp_path: Path,
+    wanted: Any,
+    kubernetes: str | None,
+    here: bool,
+    parts: tuple[str, ...],
+    answers: bool,
+    made_from: Source | None,
+    source: str,
+    version: str,
+    prepare: bool,
 ) -> None:
-    registry, store = Asked(answers=answers), built(tmp_path, *IN_ENGINE)
-    here = {(PUBLISHED if prepare else OwnImages("upstream", UPSTREAM)).references[one] for one in IN_ENGINE}
-    own = choose(
-        "auto", lambda name: present and name in here, store, prepare=prepare, made_from=made_from, can_pull=registry
-    )
-    assert (own.source, len(registry.asked)) == (source, asked)
-    assert minor(own.kubernetes) == minor(recipes()["node"].version)
+    present = {*UPSTREAM.values(), *PUBLISHED.references.values()} if here else set[str]()
+    registry, store, has = Asked(answers=answers), built(tmp_path, *parts), present.__contains__
+    own = choose(wanted, has, store, kubernetes, prepare=prepare, made_from=made_from, can_pull=registry)
+    assert (own.source, own.kubernetes) == (source, version)
+    assert not (registry.asked and here)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "bundle"])
+def test_node_that_the_bundle_lacks_is_to_be_built(tmp_path: Path, wanted: Literal["auto", "bundle"]) -> None:
+    with pytest.raises(SandboxError, match=r"not built with Kubernetes v1\.35\.4") as caught:
+        choose(wanted, absent, built(tmp_path, *IN_ENGINE), "v1.35.4")
+    assert caught.value.fix == "sandbox bundle build --kubernetes 1.35"
+    own = choose(wanted, absent, built(tmp_path, "node-1.35"), "v1.35.4")
+    assert own.recipe("node").name == "node-1.35"
+    own.require("v1.35.4")
+    with pytest.raises(SandboxError, match="the bundle is not built"):
+        choose("bundle", absent, Store(tmp_path / "empty"))
 
 
 def test_bundle_of_another_release_is_no_source_of_its_sandboxes(tmp_path: Path) -> None:
@@ -95,62 +129,11 @@ def test_mirror_is_asked_in_place_of_the_registry(tmp_path: Path) -> None:
     assert registry.asked[0].startswith("mirror.example/hub/kindest/node:")
 
 
-@pytest.mark.parametrize(
-    ("kubernetes", "answers", "source", "version"),
-    [
-        ("v1.36", True, "upstream", "v1.36.4"),
-        ("v1.36", False, "bundle", "v1.36.3"),
-        ("v1.36.3", True, "bundle", "v1.36.3"),
-        ("v1.36.4", True, "upstream", "v1.36.4"),
-        ("v1.35", True, "upstream", "v1.35.8"),
-        ("v1.35", False, "bundle", "v1.35.4"),
-    ],
-)
-def test_kubernetes_is_taken_from_where_it_is(
-    tmp_path: Path, kubernetes: str, answers: bool, source: str, version: str
-) -> None:
-    store = built(tmp_path, *IN_ENGINE, "node-1.35")
-    own = choose("auto", absent, store, kubernetes, can_pull=Asked(answers=answers))
-    assert (own.source, own.kubernetes) == (source, version)
-    own.require(kubernetes)
-
-
-@pytest.mark.parametrize("made_from", ["bundle", "upstream"])
-def test_sandbox_leaves_its_source_for_a_kubernetes_that_only_the_other_has(tmp_path: Path, made_from: Source) -> None:
-    wanted, source = ("v1.36.4", "upstream") if made_from == "bundle" else ("v1.36.3", "bundle")
-    registry, store = Asked(answers=True), built(tmp_path, *IN_ENGINE)
-    own = choose("auto", absent, store, wanted, made_from=made_from, can_pull=registry)
-    assert (own.source, own.kubernetes) == (source, wanted)
-
-
 def test_without_a_registry_a_kubernetes_of_the_published_images_alone_is_refused(tmp_path: Path) -> None:
     own = choose("auto", absent, built(tmp_path, *IN_ENGINE), "v1.36.4")
     with pytest.raises(UsageError, match=r"v1\.36\.4 is not in the bundle") as caught:
         own.require("v1.36.4")
     assert "kubernetes: v1.36`" in caught.value.fix
-
-
-@pytest.mark.parametrize(
-    ("wanted", "engine", "parts", "source"),
-    [
-        ("auto", lambda _: True, (), "upstream"),
-        ("auto", absent, IN_ENGINE, "bundle"),
-        ("auto", absent, IN_ENGINE[1:], "upstream"),
-        ("bundle", lambda _: True, (), "bundle"),
-        ("bundle", absent, IN_ENGINE, "bundle"),
-        ("bundle", lambda reference: "/node:" in reference, IN_ENGINE[1:], "bundle"),
-        ("upstream", lambda _: True, IN_ENGINE, "upstream"),
-    ],
-)
-def test_where_images_come_from(
-    tmp_path: Path, wanted: str, engine: Callable[[str], bool], parts: tuple[str, ...], source: str
-) -> None:
-    own = choose(wanted, engine, built(tmp_path, *parts))  # type: ignore[arg-type]
-    assert own.source == source
-    assert own.references.keys() == UPSTREAM.keys()
-    assert all(reference.startswith("sandbox.dev/") == (source == "bundle") for reference in own.references.values())
-    assert own.kubernetes.startswith("v1.")
-    assert own.kubernetes in own.references["node"]
 
 
 @pytest.mark.parametrize("wanted", ["auto", "bundle"])
@@ -162,27 +145,6 @@ def test_balancer_of_control_planes_is_built_when_wanted(tmp_path: Path, wanted:
         choose(wanted, absent, store, components=components)
     assert caught.value.fix.startswith("sandbox bundle build balancer")
     assert choose(wanted, absent, built(tmp_path, "balancer"), components=components).source == "bundle"
-
-
-@pytest.mark.parametrize(("wanted", "kubernetes"), [("auto", "v1.35.4"), ("bundle", "v1.35.4"), ("auto", "v1.34.4")])
-def test_wanted_kubernetes_is_taken_from_the_bundle(tmp_path: Path, wanted: str, kubernetes: str) -> None:
-    number, store = minor(kubernetes), built(tmp_path, *IN_ENGINE)
-    with pytest.raises(SandboxError, match=f"not built with Kubernetes {kubernetes}") as caught:
-        choose(wanted, absent, store, kubernetes)  # type: ignore[arg-type]
-    assert caught.value.fix == f"sandbox bundle build --kubernetes {number}"
-    own = choose(wanted, absent, built(tmp_path, f"node-{number}"), kubernetes)  # type: ignore[arg-type]
-    assert (own.source, own.kubernetes, own.recipe("node").name) == ("bundle", kubernetes, f"node-{number}")
-    own.require(kubernetes)
-
-
-def test_default_is_not_needed_for_another_kubernetes(tmp_path: Path) -> None:
-    store = built(tmp_path, *IN_ENGINE[1:], "node-1.35")
-    assert choose("auto", absent, store, "v1.35.4").source == "bundle"
-    assert choose("auto", absent, store).source == "upstream"
-    assert choose("auto", absent, Store(tmp_path / "empty"), "v1.35.4").source == "upstream"
-    with pytest.raises(SandboxError) as caught:
-        choose("bundle", absent, store)
-    assert caught.value.fix == "sandbox bundle build"
 
 
 @pytest.mark.parametrize("wanted", ["1.35", "v1.35", "1.35.4", "v1.35.4"])

@@ -199,9 +199,9 @@ def test_several_errors_are_all_listed_first_one_first() -> None:
 
 
 def test_a_flood_of_errors_is_cut() -> None:
-    error = refusal("ports:\n" + "- 1\n" * 20_000)
-    assert error.brief.endswith("(and 19999 more)")
-    assert error.details.endswith("… and 19980 more")
+    error = refusal("ports:\n" + "- 1\n" * 2_000)
+    assert error.brief.endswith("(and 1999 more)")
+    assert error.details.endswith("… and 1980 more")
 
 
 @pytest.mark.fault(43)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.config import text_file
+from sandbox.config import text_file, yaml_text
 from sandbox.config.loader import parse as parse_document
 from sandbox.config.schema import Spec
 from sandbox.errors import BadFile
@@ -56,8 +56,9 @@ APP = TestImage((layer(1),), "app")
     ],
     ids=lambda text: text[:24],
 )
-def test_yaml_that_is_made_to_do_harm_is_refused(text: str) -> None:
+def test_yaml_that_is_made_to_do_harm_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tags that run code, endless nesting, keys twice, circles, huge numbers → refused with file and line."""
+    monkeypatch.setattr(yaml_text, "MAX_VALUES", 20_000)  # a million takes two seconds
     with pytest.raises(BadFile) as caught:
         parse_document(text, Spec, origin="sandbox.yaml")
     assert caught.value.brief.startswith("sandbox.yaml:")
@@ -66,8 +67,11 @@ def test_yaml_that_is_made_to_do_harm_is_refused(text: str) -> None:
 
 @pytest.mark.fault(43)
 @pytest.mark.parametrize("kind", ["bomb", "merged bomb", "circle", "deep", "digits", "tag", "pipe", "endless", "huge"])
-def test_manifest_that_is_made_to_do_harm_is_refused(tmp_path: Path, kind: str) -> None:
+def test_manifest_that_is_made_to_do_harm_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """Alias bombs, circles, tags, pipes, endless and huge files among manifests → refused at once, with the file."""
+    monkeypatch.setattr(yaml_text, "MAX_VALUES", 20_000)  # a million takes two seconds
     file = tmp_path / "k8s" / "a.yaml"
     file.parent.mkdir()
     chain = "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.workloads.helm import Helm
+from sandbox.config import yaml_text
 from sandbox.config.schema import Chart
 from sandbox.errors import UsageError
 from sandbox.init.detected import App, Findings, Front
@@ -127,7 +128,8 @@ def test_other_sandboxes_below_are_left_out_and_named(tmp_path: Path) -> None:
     assert findings.notes == ("left out: a/, more/b/ (other sandboxes: sandbox up -f a/sandbox.yaml)",)
 
 
-def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path) -> None:
+def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_text, "MAX_VALUES", 20_000)  # a million takes two seconds
     files = {"deploy/k8s/api/api.yaml": DEPLOYMENT, "deploy/values.yaml": "a: 1", "ci.yml": "on: push"}
     findings = look(write(tmp_path, {**files, "top.yaml": named(DEPLOYMENT, "top"), "bomb.yaml": BOMB}))
     assert findings.items == ("deploy/k8s/", "top.yaml")
