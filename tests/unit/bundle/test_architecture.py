@@ -10,7 +10,6 @@ import pytest
 
 from sandbox.bundle import architecture
 from sandbox.bundle.architecture import AMD64, ARM64, Architecture
-from sandbox.bundle.recipe import RECIPES, _read
 from sandbox.errors import SandboxError, UsageError
 
 
@@ -48,14 +47,3 @@ def test_program_of_another_machine_is_refused(tmp_path: Path, content: bytes, f
     (tmp_path / "tool").write_bytes(content)
     with nullcontext() if fits else pytest.raises(SandboxError, match="tool is no program for arm64"):
         architecture.require([tmp_path / "tool"], ARM64)
-
-
-def test_recipes_name_library_folders_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian's folders of libraries have the machine in their names; the digest of a recipe does not change with it."""
-    path = RECIPES / "kubernetes" / "recipe.yaml"
-    before = _read(path)
-    pretend(monkeypatch, "aarch64")
-    after = _read(path)
-    assert before.image and after.image
-    assert "/usr/lib/aarch64-linux-gnu/xtables" in after.image.copies
-    assert before.digest == after.digest

@@ -191,11 +191,7 @@ def _harm(entries: Entries, kind: str) -> None:
         case "missing":
             del entries[at]
         case "link" | "device":
-            info.type, info.linkname, info.size = (
-                getattr(tarfile, {"link": "SYMTYPE", "device": "CHRTYPE"}[kind]),
-                "/x",
-                0,
-            )
+            info.type, info.linkname, info.size = tarfile.SYMTYPE if kind == "link" else tarfile.CHRTYPE, "/x", 0
         case name:
             more = tarfile.TarInfo(name)
             more.size = 4

@@ -86,10 +86,3 @@ def test_namespace_that_does_not_exist_is_reported(
     del server.objects[SPACE]
     server.may = lambda verb, resource: may or (verb, resource) != ("create", "namespaces")
     assert (row(context).status, evidence in row(context).evidence) == (status, True)
-
-
-def test_unreachable_cluster_is_reported_with_the_reason(context: DoctorContext) -> None:
-    content = yaml.safe_load(context.home.kubeconfig.read_text())
-    content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
-    context.home.kubeconfig.write_text(yaml.safe_dump(content))
-    assert row(context).status is Status.ERROR and "does not answer" in row(context).evidence

@@ -62,38 +62,24 @@ def test_annotation_without_effect_is_a_warning(context: DoctorContext, server: 
     assert wiring_checks.ingresses(context).status is Status.OK
 
 
-def test_a_node_that_does_not_know_the_registry_is_an_error(
+def test_node_that_is_unready_or_not_configured_is_an_error(
     context: DoctorContext, engine: FakeEngine, server: ApiServer
 ) -> None:
     start(context, engine, context.names.node)
     start(context, engine, context.names.registry)
     engine.programs["sh"] = lambda box, argv: (0, "")
-    found = wiring_checks.node(context)
-    assert found.status is Status.ERROR and found.evidence.startswith("not configured as in the spec: ")
-
-
-def test_stopped_kubelet_and_unready_node_are_errors(
-    context: DoctorContext, engine: FakeEngine, server: ApiServer
-) -> None:
-    start(context, engine, context.names.node)
-    start(context, engine, context.names.registry)
-    ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
-    node = {"kind": "Node", "metadata": {"name": context.names.node}, "status": {"conditions": [ready]}}
-    server.objects[f"/api/v1/nodes/{context.names.node}"] = node
-    engine.programs["sh"] = lambda box, argv: (0, "")
-    assert wiring_checks.node(context).evidence == (
-        f"{context.names.node} is not ready: Kubelet stopped posting node status."
-    )
-    engine.programs["sh"] = lambda box, argv: (1, "")
-    assert wiring_checks.node(context) == error(f"the kubelet is stopped in {context.names.node}")
-
-
-def test_dns_without_a_ready_pod_is_an_error(context: DoctorContext, server: ApiServer) -> None:
+    assert wiring_checks.node(context).evidence.startswith("not configured as in the spec: ")
     place = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
     server.objects[place] = {"status": {"readyReplicas": 1}}
     assert wiring_checks.dns_pods(context) == ok("1 pod ready")
     server.objects[place] = {"spec": {"replicas": 0}, "status": {}}
     assert wiring_checks.dns_pods(context) == error("kube-system/coredns has no ready pod")
+    ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
+    node = {"kind": "Node", "metadata": {"name": context.names.node}, "status": {"conditions": [ready]}}
+    server.objects[f"/api/v1/nodes/{context.names.node}"] = node
+    assert wiring_checks.node(context).evidence.endswith("is not ready: Kubelet stopped posting node status.")
+    engine.programs["sh"] = lambda box, argv: (1, "")
+    assert wiring_checks.node(context) == error(f"the kubelet is stopped in {context.names.node}")
 
 
 def test_stopped_or_missing_worker_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:

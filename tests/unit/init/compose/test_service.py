@@ -100,7 +100,9 @@ def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
     ("check", "command", "seconds"),
     [
         ("{test: [CMD, a, b], timeout: 10s}", ("a", "b"), 10),
-        ("{test: [CMD-SHELL, 'a | b'], timeout: 1s}", ("sh", "-c", "a | b"), 5),
+        ("{test: [CMD-SHELL, 'a | b'], timeout: 500ms}", ("sh", "-c", "a | b"), 5),
+        ("{test: [CMD, a], timeout: 1m30s}", ("a",), 90),
+        ("{test: [CMD, a], timeout: 1x}", ("a",), 30),
         ("{test: a $$b}", ("sh", "-c", "a $b"), 30),
         ("{test: [NONE]}", (), 30),
         ("{test: [CMD, a], disable: true}", (), 30),

@@ -53,10 +53,3 @@ def test_privileges_memory_and_what_has_no_counterpart_are_read() -> None:
 )
 def test_replicas_are_counted(service: dict[str, Any], replicas: int | None) -> None:
     assert read(service)[0]["replicas"] == replicas
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("1m30s", 90), ("1.5h", 5400), ("500ms", 0.5), ("30", None), ("1x", None), (None, None)]
-)
-def test_duration_is_read_in_seconds(text: Any, seconds: float | None) -> None:
-    assert settings.seconds(text) == seconds
