@@ -12,7 +12,7 @@ from sandbox.app import context
 from sandbox.app.edge import ports
 from sandbox.app.session import wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.doctor.check import LEAST, DoctorContext, EngineProbe, Row, Status, probe_engine, repair, run
+from sandbox.doctor.check import LEAST, DoctorContext, Row, Status, probe_engine, repair, run
 from sandbox.doctor.table import FAST, checks_of
 from sandbox.errors import SandboxError
 
@@ -61,8 +61,8 @@ def context_of(
         with contextlib.suppress(SandboxError):  # the checks tell what is wrong
             wake_paused(home.sandbox(spec.name))
     which = f" -f {shlex.quote(str(file))}" if file else f" -n {name}" if name else ""
-    if isinstance(docker, EngineProbe):
-        resolved = ports.resolve(spec, home, docker.engine)
+    if not isinstance(docker, SandboxError):
+        resolved = ports.resolve(spec, home, docker)
     else:  # the usual ports, since only an engine tells which are free
         usual = ResolvedSpec()
         registry = usual.registry.port if spec.registry.port == "auto" else spec.registry.port

@@ -14,7 +14,6 @@ from typing import Any
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
-from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Home, Names
@@ -30,12 +29,6 @@ class NoEngine(Exception):
 
 
 @dataclass(frozen=True)
-class EngineProbe:
-    engine: Engine
-    facts: Facts
-
-
-@dataclass(frozen=True)
 class DoctorContext:
     """One sandbox on this machine; `docker` is the engine, or the error if none answers. `now` has a time zone.
 
@@ -45,7 +38,7 @@ class DoctorContext:
     spec: ResolvedSpec
     home: Home
     environment: Mapping[str, str]
-    docker: EngineProbe | SandboxError
+    docker: Engine | SandboxError
     now: datetime
     which: str = ""
     seconds: float = 30.0
@@ -55,14 +48,10 @@ class DoctorContext:
         return self.home.sandbox(self.spec.name)
 
     @property
-    def probe(self) -> EngineProbe:
+    def engine(self) -> Engine:
         if isinstance(self.docker, SandboxError):
             raise NoEngine
         return self.docker
-
-    @property
-    def engine(self) -> Engine:
-        return self.probe.engine
 
     @property
     def cluster(self) -> Cluster:
@@ -71,7 +60,7 @@ class DoctorContext:
         return Cluster(self.names.kubeconfig)
 
 
-def probe_engine(seconds: float) -> EngineProbe | SandboxError:
+def probe_engine(seconds: float) -> Engine | SandboxError:
     pool = ThreadPoolExecutor(1)
     try:
         return pool.submit(_reach).result(seconds)
@@ -87,9 +76,10 @@ def probe_engine(seconds: float) -> EngineProbe | SandboxError:
         pool.shutdown(wait=False)
 
 
-def _reach() -> EngineProbe:
+def _reach() -> Engine:
     engine = Engine.connect()
-    return EngineProbe(engine, engine.facts())
+    engine.facts()
+    return engine
 
 
 class Status(enum.Enum):

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from sandbox.components.network import proxy_settings
-from sandbox.doctor.check import Check, DoctorContext, EngineProbe, Finding, error, failed, ok, skipped, warn
+from sandbox.doctor.check import Check, DoctorContext, Finding, error, failed, ok, skipped, warn
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
 from sandbox.plan import saved_spec
@@ -27,7 +27,7 @@ ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a
 def engine(context: DoctorContext) -> Finding:
     if isinstance(context.docker, SandboxError):
         return failed(context.docker)
-    facts = context.docker.facts
+    facts = context.docker.facts()
     name = "Podman" if facts.podman else "Docker Engine"
     root = "rootless" if facts.rootless else "rootful"
     evidence = f"{name} {facts.version}, API {facts.api}, {root}, cgroup v{facts.cgroup_version}, {facts.system}"
@@ -36,7 +36,7 @@ def engine(context: DoctorContext) -> Finding:
 
 
 def local(context: DoctorContext) -> Finding:
-    if context.probe.facts.local:
+    if context.engine.facts().local:
         return ok("reached through a socket of this machine")
     place = endpoint.find(context.environment, Path.home())
     if place.is_here:
@@ -47,7 +47,7 @@ def local(context: DoctorContext) -> Finding:
 def resources(context: DoctorContext) -> Finding:
     if not context.spec.cluster.supports.whole_cluster:
         return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this engine's")
-    facts = context.probe.facts
+    facts = context.engine.facts()
     evidence = f"{facts.cpus} CPUs, {facts.memory / GIB:.1f} GiB of memory"
     if facts.memory < MEMORY:
         return error(f"{evidence}; a cluster needs {MEMORY // GIB} GiB")
@@ -57,7 +57,7 @@ def resources(context: DoctorContext) -> Finding:
 
 
 def disk(context: DoctorContext) -> Finding:
-    facts = context.probe.facts
+    facts = context.engine.facts()
     if facts.local and not _is_elsewhere(context):
         root = next(folder for folder in (facts.root, *facts.root.parents) if files.is_dir(folder))
         free, place = shutil.disk_usage(root).free, str(facts.root)
@@ -137,10 +137,11 @@ def _exposed(context: DoctorContext) -> dict[Path, int]:
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
-    if not isinstance(context.docker, EngineProbe) or context.docker.engine.shares_network() is not False:
+    if isinstance(context.docker, SandboxError) or context.docker.shares_network() is not False:
         return False
     # An engine without root has a network of its own, and its files here.
-    return not (context.docker.facts.rootless and context.docker.facts.root.exists())
+    facts = context.docker.facts()
+    return not (facts.rootless and facts.root.exists())
 
 
 def _in_node(context: DoctorContext, *argv: str) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import __version__
-from sandbox.doctor.check import DoctorContext, EngineProbe
+from sandbox.doctor.check import DoctorContext
 from sandbox.engine import Engine, EngineError, labelled
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.pod_images import container_statuses
 from sandbox.names import Home, Names
@@ -74,7 +75,7 @@ def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
     release_text = release.read_text(errors="replace", encoding="utf-8") if release.exists() else ""
     system = (f"sandbox {__version__}", f"python {sys.version}", platform.platform(), release_text)
     yield "versions.txt", "\n".join((*system, "", *packages)) + "\n"
-    engine = asdict(context.docker.facts) if isinstance(context.docker, EngineProbe) else str(context.docker)
+    engine = str(context.docker) if isinstance(context.docker, SandboxError) else asdict(context.docker.facts())
     yield "engine.json", json.dumps(engine, indent=2, default=str)
 
 

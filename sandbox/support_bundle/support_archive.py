@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sandbox.app import machine_plan
 from sandbox.config.schema import Spec
-from sandbox.doctor.check import DoctorContext, EngineProbe, run
+from sandbox.doctor.check import DoctorContext, run
 from sandbox.doctor.table import checks_of
 from sandbox.engine import labelled
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.plan import lifecycle, providers
 from sandbox.support_bundle import collected_state, redaction
@@ -71,8 +71,8 @@ def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
         "versions": lambda: collected_state.versions(context),
         "doctor": doctor,
     }
-    if isinstance(docker, EngineProbe):
-        engine = docker.engine
+    if not isinstance(docker, SandboxError):
+        engine = docker
 
         def nodes() -> Iterator[tuple[str, str]]:
             labelled.require(engine, names)  # a cluster of this name may be another user's

@@ -10,10 +10,11 @@ from ipaddress import ip_address
 from sandbox.components.certificates import subject_names
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore, inventory
-from sandbox.doctor.check import EngineProbe, Finding, error, ok, warn
+from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.network_checks import holder, is_here, resolved
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, labelled
+from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError
 from sandbox.names import EDGE
 from sandbox.system import host_network
@@ -47,7 +48,7 @@ def route(trace: RequestTrace) -> Finding:
         listening = ", ".join(str(Bind(*place)) for place in trace.listen)
         fix = f"sandbox up{trace.which}; the edge listens on {listening} for this sandbox"
         return error(f"no process listens on {bind}", fix)
-    engine = docker.engine if isinstance(docker, EngineProbe) else None
+    engine = None if isinstance(docker, SandboxError) else docker
     owner = holder(bind, engine, trace.context.home)
     if owner != (labelled.edge(engine, trace.context.home) if engine else EDGE):
         others = [str(port) for _, port in trace.listen if port != trace.port]

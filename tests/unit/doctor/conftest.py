@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.config.schema import ResolvedSpec
-from sandbox.doctor.check import DoctorContext, EngineProbe
+from sandbox.doctor.check import DoctorContext
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import LABEL, Home
 from tests.support.fakes import NETWORK, FakeEngine
@@ -31,7 +31,7 @@ def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     registry, *edge = free_ports(3)
     spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts()), datetime.now(UTC), " -n demo")
+    return DoctorContext(spec, home, {}, engine, datetime.now(UTC), " -n demo")
 
 
 def start(
@@ -48,6 +48,8 @@ def start(
 
 
 def with_facts(context: DoctorContext, **facts: Any) -> DoctorContext:
-    """The context with an engine that reports other facts."""
-    assert isinstance(context.docker, EngineProbe)
-    return replace(context, docker=replace(context.docker, facts=replace(context.docker.facts, **facts)))
+    engine = context.engine
+    assert isinstance(engine, FakeEngine)
+    changed = replace(FakeEngine.facts(engine), **facts)
+    engine.facts = lambda: changed  # type: ignore[method-assign]
+    return context

@@ -13,7 +13,6 @@ import pytest
 from sandbox.app import context, diagnosis
 from sandbox.cli import error_handler
 from sandbox.config.schema import Spec
-from sandbox.doctor.check import EngineProbe
 from sandbox.doctor.table import CHECKS
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -77,7 +76,7 @@ def test_error_of_another_command_is_explained(
     engine.create_network(NETWORK, {LABEL: ""})
     publish = {80: (Bind("127.0.0.1", 443),)}
     engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
-    monkeypatch.setattr(diagnosis, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts()))
+    monkeypatch.setattr(diagnosis, "probe_engine", lambda seconds: engine)
     error = SandboxError("it broke", fix="repair it")
     diagnosis.explain(error, Spec(name="demo"))
     error_handler.report(error)

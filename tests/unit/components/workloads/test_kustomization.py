@@ -115,7 +115,7 @@ def test_files_of_urls_are_not_fetched_unless_allowed(project: Path, text: str) 
         ("resources: [inner]", "inner has no kustomization.yaml"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_unreadable_kustomization_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
     (tmp_path / "inner").mkdir()
     with pytest.raises(BadFile, match=message):
