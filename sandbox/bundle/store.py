@@ -37,7 +37,7 @@ class Store:
         parts: dict[str, object] = {"image.tar": recipe.image or recipe.node, "bin": recipe.go, "files": recipe.files}
         parts |= dict.fromkeys(("tree", "copyrights"), recipe.debian)
         folder = self.folder(recipe)
-        return folder.is_dir() and all(folder.joinpath(part).exists() for part, wanted in parts.items() if wanted)
+        return folder.is_dir() and all(folder.joinpath(part).exists() for part, is_made in parts.items() if is_made)
 
     def program(self, recipe: Recipe, name: str) -> Path:
         return self.folder(recipe) / "bin" / name

@@ -284,7 +284,9 @@ def test_the_edge_is_confined(demo: Demo, edge: str) -> None:
 def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
     # The one outside host that a machine which installs packages is sure to reach.
     mirror = (
-        urllib.parse.urlparse(apt.mirror()) if shutil.which("apt-get") else urllib.parse.urlparse("https://example.com")
+        urllib.parse.urlparse(apt.mirrors()[0])
+        if shutil.which("apt-get")
+        else urllib.parse.urlparse("https://example.com")
     )
     host = mirror.hostname or ""
 

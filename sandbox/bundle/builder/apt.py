@@ -49,10 +49,6 @@ def require() -> None:
         )
 
 
-def mirror() -> str:
-    return _mirrors()[0]
-
-
 def download(suite: str, packages: tuple[str, ...], root: Path, on_line: Callable[[str], None]) -> None:
     root.joinpath("var/lib/dpkg").mkdir(parents=True)
     root.joinpath("var/lib/dpkg/status").touch()
@@ -71,7 +67,7 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
     settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
     for folder in ("etc/apt", "var/lib/apt/lists/partial", f"{ARCHIVES}/partial", "var/log/apt"):
         root.joinpath(folder).mkdir(parents=True, exist_ok=True)
-    released, security = _mirrors()
+    released, security = mirrors()
     places = ((released, suite), (released, f"{suite}-updates"), (security, f"{suite}-security"))
     sources = "".join(f"deb [signed-by={KEYRING}] {site} {name} main\n" for site, name in places)
     root.joinpath("etc/apt/sources.list").write_text(sources, encoding="utf-8")
@@ -86,7 +82,8 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
     settings.unlink()
 
 
-def _mirrors() -> tuple[str, str]:
+def mirrors() -> tuple[str, str]:
+    """Return the mirrors of Debian and of its security updates that this machine uses. Raises MissingTool."""
     listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
     sites: dict[bool, str] = {}
     for line in listing.splitlines():

@@ -64,10 +64,10 @@ def outlook(store: Store, only: Sequence[str] = ()) -> str:
 
 def native_only(names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return which components can only be built on a machine of their architecture: packages configure themselves."""
-    apart: list[str] = []
+    apart: dict[str, None] = {}
     for name, recipe in _with_needs(names or default()).items():  # each after those it needs
-        if recipe.debian or recipe.node or not set(apart).isdisjoint(recipe.needs):
-            apart.append(name)
+        if recipe.debian or recipe.node or not apart.keys().isdisjoint(recipe.needs):
+            apart[name] = None
     return tuple(apart)
 
 
@@ -76,9 +76,9 @@ def default() -> tuple[str, ...]:
 
 
 def _buildable(store: Store, only: Sequence[str]) -> Mapping[str, Recipe]:
-    wanted = _with_needs(only or default())
+    components = _with_needs(only or default())
     if store.architecture == native():
-        return wanted
+        return components
     apart = native_only(only)
     if only and apart:
         name = store.architecture.name
@@ -87,19 +87,17 @@ def _buildable(store: Store, only: Sequence[str]) -> Mapping[str, Recipe]:
             details="they are made of Debian packages, which run programs of theirs while they are installed",
             fix="run sandbox bundle build there, or name components of Go modules alone",
         )
-    return {name: recipe for name, recipe in wanted.items() if name not in apart}
+    return {name: recipe for name, recipe in components.items() if name not in apart}
 
 
 def _with_needs(names: Sequence[str]) -> Mapping[str, Recipe]:
-    wanted: set[str] = set()
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name not in recipes():
-            raise UsageError(f"the bundle has no component '{name}'", fix="it has: " + ", ".join(recipes()))
-        wanted.add(name)
-        left += recipes()[name].needs
-    return {name: recipe for name, recipe in recipes().items() if name in wanted}
+    if unknown := [name for name in names if name not in recipes()]:
+        raise UsageError(f"the bundle has no component '{unknown[0]}'", fix="it has: " + ", ".join(recipes()))
+    needed = set(names)
+    for name, recipe in reversed([*recipes().items()]):  # each before those it needs
+        if name in needed:
+            needed.update(recipe.needs)
+    return {name: recipe for name, recipe in recipes().items() if name in needed}
 
 
 def _build(recipe: Recipe, store: Store, report: Reporter) -> None:

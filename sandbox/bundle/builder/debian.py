@@ -40,7 +40,7 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
     if spec.configured:
         signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
         packages = ("--variant=minbase", f"--include={','.join(spec.packages)}")
-        argv: list[str | Path] = [require(), *signed, *packages, spec.suite, root, apt.mirror()]
+        argv: list[str | Path] = [require(), *signed, *packages, spec.suite, root, apt.mirrors()[0]]
         process.run(argv, timeout=apt.TIMEOUT, on_line=on_line, nice=True)
         apt.upgrade(spec.suite, root, on_line)
     else:
