@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sandbox.quantities import count, megabytes, plural
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0 hosts"), (1, "1 host"), (2, "2 hosts")])
-def test_count_has_the_plural_for_all_but_one(number: int, said: str) -> None:
-    assert count(number, "host") == said
-    assert said.endswith(f" {plural(number, 'host')}")
+def test_count_has_the_plural_for_all_but_one() -> None:
+    assert [count(number, "host") for number in range(3)] == ["0 hosts", "1 host", "2 hosts"]
+    assert plural(1, "host") == "host"
 
 
 def test_megabytes_are_decimal() -> None:

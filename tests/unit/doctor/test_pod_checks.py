@@ -39,10 +39,7 @@ def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext,
 
 @pytest.mark.parametrize(
     ("image", "fix"),
-    [
-        ("localhost:5001/web:1", "name it in images.yaml, then sandbox up"),
-        ("nginx:9", "correct its name, or give pods"),
-    ],
+    [("localhost:5001/web:1", "name it in images.yaml, then sandbox up"), ("nginx:9", "correct its name, or give")],
 )
 def test_image_that_cannot_be_pulled_has_no_logs_to_read(
     context: DoctorContext, cluster: ApiServer, image: str, fix: str
