@@ -16,6 +16,7 @@ UNFOUND = (
     "unable to start container process: error during container init: "
     'exec: "httpd": executable file not found in $PATH: unknown'
 )
+ROOT = "container has runAsNonRoot and image will run as root"
 UNSERVED = 'Head "https://localhost:5001/v2/a/manifests/1": dial tcp 127.0.0.1:5001: connect: connection refused'
 
 
@@ -31,6 +32,10 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
     status = {"name": "app", "state": state, "lastState": last or {}, **more}
     container = {"name": "app", "resources": {"limits": {"memory": "64Mi"}}}
     return {"spec": {"containers": [container]}, "status": {"containerStatuses": [status]}}
+
+
+def crashed(code: int, reason: str, restarts: int, message: str = "") -> dict[str, Any]:
+    return pod(waiting("CrashLoopBackOff", "back-off 20s"), ended(code, reason, message), restartCount=restarts)
 
 
 def placed(seconds: int | None, found: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -52,48 +57,19 @@ def placed(seconds: int | None, found: dict[str, Any], **more: Any) -> dict[str,
     ("found", "waited", "said", "outlook", "fix"),
     [
         (
-            pod(waiting("CrashLoopBackOff", "back-off 10s"), ended(128, "StartError", UNFOUND), restartCount=1),
-            0,
-            'CrashLoopBackOff, StartError, exit code 128, restarted once: exec: "httpd": executable file not found',
-            Outlook.NONE,
-            "correct `command`",
+            *(
+                crashed(128, "StartError", 1, UNFOUND),
+                0,
+                'exit code 128, restarted once: exec: "httpd": executable file',
+            ),
+            *(Outlook.NONE, "correct `command`"),
         ),
-        (
-            pod(ended(128, "StartError", FROZEN), restartCount=1),
-            0,
-            f"StartError, exit code 128, restarted once: {FROZEN}",
-            Outlook.OPEN,
-            "",
-        ),
-        (
-            pod(waiting("CrashLoopBackOff", "back-off 20s"), ended(137, "OOMKilled"), restartCount=3),
-            40,
-            "CrashLoopBackOff, OOMKilled, exit code 137, restarted 3 times",
-            Outlook.POOR,
-            "raise resources.limits.memory of the container app (now 64Mi)",
-        ),
-        (
-            pod(waiting("CrashLoopBackOff", "back-off 20s"), ended(0, "Completed"), restartCount=2),
-            40,
-            "CrashLoopBackOff, Completed, exit code 0, restarted 2 times",
-            Outlook.OPEN,
-            "ends by itself",
-        ),
-        (
-            pod(waiting("CrashLoopBackOff"), ended(1, "Error"), restartCount=5),
-            200,
-            "CrashLoopBackOff, exit code 1, restarted 5 times",
-            Outlook.NONE,
-            "",
-        ),
+        (pod(ended(128, "StartError", FROZEN), restartCount=1), 0, FROZEN, Outlook.OPEN, ""),
+        (crashed(137, "OOMKilled", 3), 40, "OOMKilled, exit code 137, restarted 3 times", Outlook.POOR, "(now 64Mi)"),
+        (crashed(0, "Completed", 2), 40, "Completed, exit code 0, restarted 2 times", Outlook.OPEN, "ends by itself"),
+        (crashed(1, "Error", 5), 200, "CrashLoopBackOff, exit code 1, restarted 5 times", Outlook.NONE, ""),
         (pod(waiting("CreateContainerConfigError", "x")), 31, "ConfigError: x", Outlook.POOR, "apply the Secret"),
-        (
-            pod(waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")),
-            0,
-            "ConfigError: container has runAsNonRoot and image will run as root",
-            Outlook.NONE,
-            "give the container app a securityContext.runAsUser above 0",
-        ),
+        (pod(waiting("CreateContainerConfigError", ROOT)), 0, ROOT, Outlook.NONE, "securityContext.runAsUser above 0"),
         (pod(waiting("ErrImagePull", UNSERVED)), 21, UNSERVED, Outlook.POOR, ""),
         (pod(waiting("ErrImagePull", UNSERVED)), 19, UNSERVED, Outlook.OPEN, ""),
         (pod(waiting("ErrImagePull", UNSERVED.replace("127.0.0.1", "10.0.0.1"))), 60, "refused", Outlook.OPEN, ""),

@@ -269,7 +269,7 @@ def test_account_without_the_right_to_list_events_can_wait(monkeypatch: pytest.M
     cluster.await_ready()
 
 
-def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_probe_and_pod_that_does_not_end_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"web": workload("web", updatedReplicas=1, replicas=1)}
     cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"containerStatuses": []}}}
@@ -287,11 +287,6 @@ def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatc
     # It is said meanwhile, and not only after five minutes.
     assert "Deployment ns/web: 0 of 1 pods ready" in cluster.said[0] and "Readiness probe failed" not in cluster.said[0]
     assert any("Readiness probe failed: /checks/web.sh" in one for one in cluster.said[:4])
-
-
-def test_pod_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Clusters(monkeypatch)
-    cluster.workloads = {"web": workload("web", updatedReplicas=0, replicas=1)}
     metadata = {"namespace": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     cluster.pods = {"web-1": {"metadata": metadata, "spec": {"nodeName": "worker"}}}
     with pytest.raises(WaitTimeout) as caught:

@@ -37,6 +37,7 @@ from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
 from tests.support.tls import DOMAIN, NOW
 
+Joined = dict[str, dict[PurePosixPath, bytes]]
 KUBECONFIG = """
 clusters: [{{name: {name}, cluster: {{server: "https://127.0.0.1:6443", certificate-authority-data: CA}}}}]
 users: [{{name: {name}, user: {{client-certificate-data: CERT, client-key-data: KEY}}}}]
@@ -237,9 +238,9 @@ def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names:
 
 
 @pytest.fixture
-def joined(engine: FakeEngine) -> dict[str, dict[PurePosixPath, bytes]]:
+def joined(engine: FakeEngine) -> Joined:
     """The files of each worker when `kubeadm join` ran on it; kubeadm and kubectl succeed."""
-    joined: dict[str, dict[PurePosixPath, bytes]] = {}
+    joined: Joined = {}
 
     def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         if argv[1] == "join":
@@ -253,7 +254,7 @@ def joined(engine: FakeEngine) -> dict[str, dict[PurePosixPath, bytes]]:
 
 @pytest.mark.fault(27)
 def test_more_workers_join_and_one_that_is_lost_is_recreated(
-    engine: FakeEngine, names: Names, provider: KindProvider, joined: dict[str, dict[PurePosixPath, bytes]]
+    engine: FakeEngine, names: Names, provider: KindProvider, joined: Joined
 ) -> None:
     """A worker's container is removed → `up` recreates it, and it joins the cluster."""
     made(provider)
@@ -274,11 +275,7 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
 
 @pytest.mark.parametrize("family", ["ipv4", "dual"])
 def test_worker_has_its_addresses_and_the_companys_ca_before_it_joins(
-    engine: FakeEngine,
-    provider: KindProvider,
-    tmp_path: Path,
-    joined: dict[str, dict[PurePosixPath, bytes]],
-    family: Literal["ipv4", "dual"],
+    engine: FakeEngine, provider: KindProvider, tmp_path: Path, joined: Joined, family: Literal["ipv4", "dual"]
 ) -> None:
     """Its containerd is not started again for the CA, while the kubelet starts pods."""
     engine.remove_network(NETWORK)
@@ -299,7 +296,7 @@ def test_worker_has_its_addresses_and_the_companys_ca_before_it_joins(
 
 @pytest.mark.fault(8)
 def test_worker_left_unjoined_by_a_killed_up_is_recreated(
-    engine: FakeEngine, names: Names, three: KindProvider, joined: dict[str, dict[PurePosixPath, bytes]]
+    engine: FakeEngine, names: Names, three: KindProvider, joined: Joined
 ) -> None:
     """`up` is killed when it had made a worker's container, before that joined → the next one makes it again"""
     left, by_hand = f"{names.cluster}-worker2", f"{names.cluster}-by-hand"
