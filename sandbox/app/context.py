@@ -114,7 +114,7 @@ def spec_in(folder: Path) -> Path | None:
 
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
-    from sandbox.components.credentials.keychains import keychain
+    from sandbox.components.credentials.registry_accounts import keychain
 
     return keychain(entries, environ())
 

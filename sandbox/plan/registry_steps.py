@@ -8,8 +8,8 @@ from pathlib import Path
 from sandbox.bundle import published, system_images
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.components.certificates import cert_manager
-from sandbox.components.credentials.keychains import shared_keychain
 from sandbox.components.credentials.pod_credentials import PodCredentials
+from sandbox.components.credentials.registry_accounts import shared_keychain
 from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep

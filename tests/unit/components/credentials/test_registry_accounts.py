@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.app import context
-from sandbox.components.credentials.keychains import keychain, shared_keychain
-from sandbox.components.credentials.registry_accounts import may_know, mint
+from sandbox.components.credentials.registry_accounts import keychain, may_know, mint, shared_keychain
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
 from sandbox.engine import Engine
