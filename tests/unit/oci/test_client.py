@@ -83,15 +83,18 @@ def test_retries_are_limited_and_the_last_answer_is_reported(
     assert slept == sorted(slept)
 
 
-@pytest.mark.fault(39)
-def test_a_refusal_is_not_repeated_and_keeps_its_code(registry: Simulator, client: Client) -> None:
-    """The registry refuses a request → asked once, and its own code is told."""
-    image = TestImage((layer(1),))
+@pytest.mark.fault(37, 39)
+def test_refused_or_unreachable_request_comes_with_what_to_do(registry: Simulator, client: Client) -> None:
+    """The registry refuses a request → asked once, with its own code; no process listens → it is named, with a fix."""
     with pytest.raises(RegistryError) as caught:
-        client.put_manifest("app", "dev", document(image.manifest))
+        client.put_manifest("app", "dev", document(TestImage((layer(1),)).manifest))
     assert caught.value.codes == ("MANIFEST_BLOB_UNKNOWN",)
     assert "manifest_blob_unknown" in caught.value.details
     assert registry.count("PUT") == 1
+    with Client("localhost:1", sleep=lambda _: None) as absent, pytest.raises(RegistryError) as caught:
+        absent.ping()
+    assert "http://localhost:1" in caught.value.brief
+    assert caught.value.fix == "start it: sandbox up"
 
 
 @pytest.mark.parametrize(("place", "told"), [("https://other.example/x?a=b", "https://other.example:443"), ("/x", "")])
@@ -179,15 +182,6 @@ def test_lists_are_followed_to_their_last_page(registry: Simulator, client: Clie
     assert client.tags("app") == ("v0", "v1", "v2", "v3", "v4")
     assert client.tags("nothing") == ()
     assert client.catalog() == ("repo0", "repo1", "repo2")
-
-
-@pytest.mark.fault(37)
-def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, slept: list[float]) -> None:
-    """No process listens at the registry's address → it is named, with a fix."""
-    with Client("localhost:1", sleep=slept.append) as client, pytest.raises(RegistryError) as caught:
-        client.ping()
-    assert "http://localhost:1" in caught.value.brief
-    assert caught.value.fix == "start it: sandbox up"
 
 
 @pytest.mark.fault(54)

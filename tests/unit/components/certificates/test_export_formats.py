@@ -31,12 +31,8 @@ def in_java(store: bytes) -> list[x509.Certificate]:
     return [one.certificate for one in found.additional_certs]
 
 
-def test_pem_is_the_root_alone() -> None:
-    assert FORMATS["pem"](ROOT, PUBLIC) == ROOT
-    assert FORMATS["pem"](ROOT + PKI.issuing.cert_pem, b"") == ROOT
-
-
 def test_a_bundle_holds_the_public_roots_and_ours_once(tmp_path: Path) -> None:
+    assert FORMATS["pem"](ROOT + PKI.issuing.cert_pem, PUBLIC) == ROOT
     bundle = FORMATS["bundle"](ROOT, PUBLIC + ROOT)
     assert bundle.startswith(ROOT) and bundle.count(ROOT) == 1
     file = tmp_path / "bundle.pem"

@@ -40,9 +40,9 @@ def test_principal_becomes_a_refresh_token_of_the_registry(services: Services, p
 
 
 def test_newer_form_of_the_file_is_read_too(services: Services, write: Write) -> None:
-    azure = services.azure
+    azure, authority = services.azure, services.authority
     content = {"appId": azure.client, "password": azure.secret, "tenant": azure.tenant}
-    assert ask(services, write({**content, "activeDirectoryEndpointUrl": services.authority})).find(services.host)
+    assert ask(services, write({**content, "activeDirectoryEndpointUrl": authority})).find(services.host)
 
 
 def test_principal_may_be_in_the_environment(services: Services) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.credentials import gcp
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Gcr
@@ -48,14 +47,11 @@ def test_login_becomes_a_token_for_the_named_registries(
     assert login.accounts.keys() == {"eu.gcr.io"}
 
 
-@pytest.mark.parametrize(
-    ("variable", "below"),
-    [("GOOGLE_APPLICATION_CREDENTIALS", ""), ("CLOUDSDK_CONFIG", "/" + gcp.default_file({}).name)],
-)
-def test_default_file_is_that_of_googles_libraries(variable: str, below: str, tmp_path: Path) -> None:
-    entry = resolved(Gcr(kind="gcr"), {variable: str(tmp_path)})
-    assert str(entry.file) == f"{tmp_path}{below}"
-    assert str(resolved(Gcr(kind="gcr"), {}).file).endswith("/.config/gcloud/application_default_credentials.json")
+def test_default_file_is_that_of_googles_libraries(tmp_path: Path) -> None:
+    name, entry = "application_default_credentials.json", Gcr(kind="gcr")
+    assert resolved(entry, {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path)}).file == tmp_path
+    assert resolved(entry, {"CLOUDSDK_CONFIG": str(tmp_path)}).file == tmp_path / name
+    assert resolved(entry, {}).file == Path.home() / ".config/gcloud" / name
 
 
 def test_workload_identity_becomes_a_token(

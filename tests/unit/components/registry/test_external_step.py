@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -59,6 +60,8 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert (list(engine.boxes), list(engine.volumes)) == (["theirs"], [names.volume])
+    assert replace(step, purge=True).undo()
+    assert engine.volumes == {}
 
 
 def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names: Names) -> None:
@@ -70,9 +73,3 @@ def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names
     assert list(engine.boxes) == containers
     engine.remove_container(names.registry)
     assert step.check().state is State.ABSENT
-
-
-def test_a_purge_takes_the_data_of_our_own(engine: FakeEngine, names: Names, port: int) -> None:
-    engine.create_volume(names.volume, names.labels)
-    assert ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=True).undo()
-    assert engine.volumes == {}
