@@ -112,17 +112,18 @@ def packed(files: Mapping[Path, str]) -> tuple[bytes, list[str]]:
         for path, place in files.items():
             try:
                 if path.is_symlink() or path.exists():
-                    archive.add(
-                        path,
-                        place.lstrip("/"),
-                        recursive=False,
-                        filter=lambda member: member.replace(uid=0, gid=0, uname="", gname=""),
-                    )
+                    archive.add(path, place.lstrip("/"), recursive=False, filter=_owned_by_root)
                 else:
                     gone.append(place)
             except OSError as error:
                 raise SyncFailed(f"{path} cannot be read", details=str(error)) from error
     return buffer.getvalue(), gone
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> None:
