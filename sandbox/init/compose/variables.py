@@ -20,8 +20,9 @@ _BRACE = re.compile(r"[{}]")  # of a default in JSON, too
 DEEPEST = 16  # variables in defaults of others
 # A variable in a file of them (compose-go, dotenv/parser.go); a value in quotes may be of several lines.
 _LINE = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*(?P<set>[=:][ \t]*+(?:'(?P<single>(?:[^'\\]|\\[\s\S])*)'|"""
-    r""""(?P<double>(?:[^"\\]|\\[\s\S])*)"|(?P<plain>(?!['"])(?:(?![ ]\#)[^\n])*+)))?"""
+    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*(?P<set>[=:][ \t]*(?![ \t])"""
+    r"""(?:'(?P<single>(?:[^'\\]|\\[\s\S])*)'|"(?P<double>(?:[^"\\]|\\[\s\S])*)"|"""
+    r"""(?P<plain>(?!['"])(?:(?![ ]\#)[^\n])*)))?"""
     r"""[ \t\r]*(?:(?<=[ \t'"])\#[^\n]*)?$""",
     re.MULTILINE,
 )
