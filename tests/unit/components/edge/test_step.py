@@ -272,7 +272,7 @@ def test_new_port_of_the_hosts_network_is_a_reload(
     assert a.check().state is State.READY
 
 
-def test_port_that_moves_to_another_address_is_closed_by_one_reload_and_opened_by_the_next(
+def test_port_that_moves_to_another_address_is_closed_by_one_reload_and_opened_by_another(
     engine: FakeEngine, place: Home, here: Control
 ) -> None:
     port = free_port()
