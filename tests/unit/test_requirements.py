@@ -11,6 +11,7 @@ NAME = "kube-sandbox"
 ACCEPTED = {
     "0BSD",
     "Apache-2.0",
+    "Apache-2.0 OR BSD-3-Clause",
     "BSD",
     "BSD-2-Clause",
     "BSD-3-Clause",

@@ -114,7 +114,7 @@ def test_libraries_with_known_holes_are_not_accepted() -> None:
 def test_every_package_that_is_installed_has_its_hash() -> None:
     """Packages of the sandbox and its tests → exact versions with hashes for all platforms; pip takes no others."""
     names: dict[str, set[str]] = {}
-    for extra in ("", "-dev"):
+    for extra in ("", "-dev", "-oldest"):
         text = (ROOT / ".ci" / f"requirements{extra}.txt").read_text()
         entries = [one.split(" \\\n    ") for one in re.split(r"\n(?=\S)", text.strip()) if not one.startswith("#")]
         assert len(entries) > 20
@@ -124,11 +124,10 @@ def test_every_package_that_is_installed_has_its_hash() -> None:
         names[extra] = {re.sub(r"[-_.]+", "-", first.partition("==")[0]).lower() for first, *_ in entries}
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
-    for extra, wanted in (
-        ("", settings["options"]["install_requires"]),
-        ("-dev", settings["options.extras_require"]["dev"]),
-    ):
-        listed = {re.split(r"[>=;]", line)[0].lower() for line in wanted.split("\n") if line}
+    runtime, extras = settings["options"]["install_requires"], settings["options.extras_require"]
+    tests = extras["test"]
+    for extra, wanted in (("", runtime), ("-dev", tests + extras["dev"]), ("-oldest", runtime + tests)):
+        listed = {re.split(r"[>=;]", line)[0].lower() for line in wanted.split("\n") if line} - {"kube-sandbox[test]"}
         assert listed | {"setuptools"} <= names[extra] | names[""], extra
     for script in ("scripts/prepare", "tox.ini", ".github/workflows/checks.yml"):
         fetching = [line for line in (ROOT / script).read_text().splitlines() if "pip install" in line]
