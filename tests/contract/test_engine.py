@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network
 from sandbox.engine.container_host import kept_address
 from sandbox.system import host_network
 from tests.support.bundled import engine_with
@@ -41,6 +40,16 @@ class World:
         given = {"image": self.image, "command": command, "labels": {LABEL: self.name}, "network": self.name} | more
         return ContainerSpec(name=self.name + suffix, **given)
 
+    def container(self, suffix: str = "") -> Container:
+        container = self.engine.container(self.name + suffix)
+        assert container is not None
+        return container
+
+    def network(self) -> Network:
+        network = self.engine.network(self.name)
+        assert network is not None
+        return network
+
 
 def fake(name: str) -> World:
     engine = FakeEngine(BUSYBOX)
@@ -52,12 +61,8 @@ def fake(name: str) -> World:
     return World(engine, name, BUSYBOX, foreign)
 
 
-def connect() -> Engine:
-    return engine_with("busybox")
-
-
 def real(name: str) -> World:
-    engine = connect()
+    engine = engine_with("busybox")
 
     def foreign(container: str) -> None:
         engine._client.containers.run(
@@ -68,8 +73,8 @@ def real(name: str) -> World:
 
 
 def clean(world: World) -> None:
-    for one in world.engine.containers(f"{LABEL}={world.name}"):
-        world.engine.remove_container(one.name)
+    for box in world.engine.containers(f"{LABEL}={world.name}"):
+        world.engine.remove_container(box.name)
     world.engine.remove_volume(world.name)
     world.engine.remove_network(world.name)
     if not isinstance(world.engine, FakeEngine) and world.engine.image_id(world.name):
@@ -87,22 +92,21 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def test_container_has_the_requested_settings(world: World) -> None:
-    bind = Bind("127.0.0.1", free_port())
+    binds = (Bind("127.0.0.1", free_port()), Bind("127.0.0.1", free_port()))
     assert world.engine.container(world.name) is None
-    world.engine.run(world.spec(publish={8080: (bind,)}))
-    found = world.engine.container(world.name)
-    assert found is not None
-    assert (found.name, found.running, found.image) == (world.name, True, world.engine.image_id(world.image))
-    assert found.labels[LABEL] == world.name
-    assert found.published == {8080: frozenset({bind})}
-    network = world.engine.network(world.name)
-    assert network is not None
-    assert ipaddress.ip_address(found.addresses[world.name]) in ipaddress.ip_network(network.subnet)
+    world.engine.run(world.spec(publish={8080: binds}))
+    box = world.container()
+    assert (box.name, box.running, box.image) == (world.name, True, world.engine.image_id(world.image))
+    assert box.labels[LABEL] == world.name
+    assert box.published == {8080: frozenset(binds)}
+    assert [world.engine.publisher(bind.port) for bind in binds] == [world.name] * 2
+    assert world.engine.publisher(free_port()) is None
+    assert IPv4Address(box.addresses[world.name]) in IPv4Network(world.network().subnet)
 
 
 def test_containers_are_listed_with_state_and_labels(world: World) -> None:
     def listed() -> list[tuple[str, str]]:
-        return [(one.name, one.state) for one in world.engine.listed() if one.labels.get(LABEL) == world.name]
+        return [(box.name, box.state) for box in world.engine.listed() if box.labels.get(LABEL) == world.name]
 
     assert not listed()
     world.engine.run(world.spec())
@@ -111,24 +115,14 @@ def test_containers_are_listed_with_state_and_labels(world: World) -> None:
     assert listed() == [(world.name, "exited")]
 
 
-def test_container_port_is_published_on_two_host_ports(world: World) -> None:
-    binds = (Bind("127.0.0.1", free_port()), Bind("127.0.0.1", free_port()))
-    world.engine.run(world.spec(publish={8443: binds}))
-    found = world.engine.container(world.name)
-    assert found is not None
-    assert found.published == {8443: frozenset(binds)}
-    assert [world.engine.publisher(bind.port) for bind in binds] == [world.name] * 2
-    assert world.engine.publisher(free_port()) is None
-
-
 def test_container_like_another_gets_own_name_and_no_ports(world: World) -> None:
     other = f"{world.name}-2"
     with pytest.raises(EngineError, match=r"(?i)no such container"):
         world.engine.run_another(other, world.name, {})
     world.engine.run(world.spec(publish={8080: (Bind("127.0.0.1", free_port()),)}))
     world.engine.run_another(other, world.name, {"role": "worker"})
-    first, second = world.engine.container(world.name), world.engine.container(other)
-    assert first and second and second.running
+    first, second = world.container(), world.container("-2")
+    assert second.running
     assert (second.image, second.labels) == (first.image, {**first.labels, "role": "worker"})
     assert second.published == {} and second.addresses.keys() == first.addresses.keys()
     with pytest.raises(EngineError, match="already in use"):
@@ -138,8 +132,7 @@ def test_container_like_another_gets_own_name_and_no_ports(world: World) -> None
 def test_container_with_handed_sockets_is_recognised(world: World) -> None:
     bind = Bind("127.0.0.1", free_port())
     world.engine.run(world.spec(publish={8443: (bind,)}, forwarded=False))
-    found = world.engine.container(world.name)
-    assert found is not None and found.published == {8443: frozenset({bind})}
+    assert world.container().published == {8443: frozenset({bind})}
     assert world.engine.publisher(bind.port) == world.name
     assert host_network.is_free(bind.address, bind.port), "the engine has no part in it"
 
@@ -188,9 +181,9 @@ def test_containers_are_found_by_label_and_by_its_value(world: World) -> None:
     world.engine.run(world.spec("-one"))
     world.engine.run(world.spec("-two"))
     world.engine.signal(world.name + "-two", "SIGKILL")
-    found = world.engine.containers(f"{LABEL}={world.name}")
-    assert {one.name for one in found} == {world.name + "-one", world.name + "-two"}
-    assert {one.name for one in found} <= {one.name for one in world.engine.containers(LABEL)}
+    names = {box.name for box in world.engine.containers(f"{LABEL}={world.name}")}
+    assert names == {world.name + "-one", world.name + "-two"}
+    assert names <= {box.name for box in world.engine.containers(LABEL)}
     assert world.engine.containers(f"{LABEL}={world.name}-other") == ()
 
 
@@ -201,23 +194,14 @@ def test_a_container_that_was_ended_stays_and_starts_again(world: World, end: Ca
     bind = Bind("127.0.0.1", free_port())
     world.engine.run(world.spec(publish={80: (bind,)}))
     end(world.engine, world.name)
-    stopped = world.engine.container(world.name)
-    assert stopped is not None
+    stopped = world.container()
     assert (stopped.running, stopped.addresses, stopped.published) == (False, {}, {80: frozenset({bind})})
     assert world.engine.publisher(bind.port) is None
     with pytest.raises(EngineError, match=r"is not running|only .* on running containers"):
         world.engine.execute(world.name, ["busybox", "true"])
     world.engine.start(world.name)
-    again = world.engine.container(world.name)
-    assert again is not None
-    assert again.running
-    assert world.name in again.addresses
-
-
-def test_output_of_many_short_commands_arrives_whole(world: World) -> None:
-    world.engine.run(world.spec())
-    said = [world.engine.execute(world.name, ["busybox", "echo", str(number)]) for number in range(20)]
-    assert said == [(0, f"{number}\n") for number in range(20)]
+    again = world.container()
+    assert again.running and world.name in again.addresses
 
 
 def test_commands_give_status_and_output(world: World) -> None:
@@ -225,9 +209,11 @@ def test_commands_give_status_and_output(world: World) -> None:
     assert world.engine.execute(world.name, ["busybox", "true"]) == (0, "")
     assert world.engine.execute(world.name, ["busybox", "false"])[0] == 1
     assert world.engine.execute(world.name, ["busybox", "echo", "two  words", "é"]) == (0, "two  words é\n")
-    status, said = world.engine.execute(world.name, ["no-such-program"])
+    many = [world.engine.execute(world.name, ["busybox", "echo", str(number)]) for number in range(20)]
+    assert many == [(0, f"{number}\n") for number in range(20)], "output of short commands arrives whole"
+    status, output = world.engine.execute(world.name, ["no-such-program"])
     assert status in (126, 127)  # of Docker, of Podman
-    assert "executable file not found" in said
+    assert "executable file not found" in output
 
 
 def test_files_are_written_with_their_folders_and_read_back(world: World) -> None:
@@ -262,12 +248,12 @@ def test_our_own_containers_cannot_be_written_to(world: World) -> None:
 def test_renamed_container_keeps_running(world: World) -> None:
     engine, new = world.engine, world.name + "-aside"
     engine.run(world.spec())
-    before = engine.container(world.name)
+    before = world.container()
     engine.rename(world.name, new)
     engine.keep_stopped(new)
-    found = engine.container(new)
-    assert before is not None and found is not None and engine.container(world.name) is None
-    assert (found.running, found.image) == (True, before.image)
+    renamed = world.container("-aside")
+    assert engine.container(world.name) is None
+    assert (renamed.running, renamed.image) == (True, before.image)
     engine.run(world.spec())
     with pytest.raises(EngineError, match="already in use"):
         engine.rename(world.name, new)
@@ -295,11 +281,11 @@ def test_an_absent_container_refuses_everything(world: World) -> None:
 def test_network_has_range_and_members_and_goes_without_them(world: World) -> None:
     with pytest.raises(EngineError, match="already exists"):
         world.engine.create_network(world.name, {})
+    assert world.engine.network(world.name[:-1]) is None, "found by its whole name only"
+    assert world.name in world.engine.labelled_networks(LABEL)
+    assert world.engine.labelled_networks("sandbox-test-none") == ()
     world.engine.run(world.spec())
-    found = world.engine.network(world.name)
-    assert found is not None
-    assert found.members == {world.name}
-    assert found.labels == {LABEL: world.name}
+    assert (world.network().members, world.network().labels) == ({world.name}, {LABEL: world.name})
     with pytest.raises(EngineError, match=r"active endpoints|is being used"):
         world.engine.remove_network(world.name)
     world.engine.remove_container(world.name)
@@ -309,99 +295,81 @@ def test_network_has_range_and_members_and_goes_without_them(world: World) -> No
 
 
 def test_a_network_may_have_ipv6_too(world: World) -> None:
-    assert (found := world.engine.network(world.name)) and found.subnet6 == ""
+    assert world.network().subnet6 == ""
     world.engine.remove_network(world.name)
     world.engine.create_network(world.name, {LABEL: world.name}, subnet6="fd73:616e:7465::/64")
-    found = world.engine.network(world.name)
-    assert found and found.subnet6 == "fd73:616e:7465::/64" and found.subnet
+    assert world.network().subnet6 == "fd73:616e:7465::/64" and world.network().subnet
     world.engine.run(world.spec())
-    box = world.engine.container(world.name)
-    assert box and ipaddress.ip_address(box.addresses6[world.name]) in ipaddress.ip_network(found.subnet6)
+    assert IPv6Address(world.container().addresses6[world.name]) in IPv6Network(world.network().subnet6)
 
 
 def test_containers_get_the_lower_half_of_a_halved_network(world: World) -> None:
-    assert (found := world.engine.network(world.name)) and found.lower == ""
+    assert world.network().lower == ""
     world.engine.remove_network(world.name)
     world.engine.create_network(world.name, {LABEL: world.name}, halved=True)
-    found = world.engine.network(world.name)
-    assert found and found.labels == {LABEL: world.name}
-    assert IPv4Network(found.lower) == next(IPv4Network(found.subnet).subnets())
+    network = world.network()
+    assert network.labels == {LABEL: world.name}
+    assert IPv4Network(network.lower) == next(IPv4Network(network.subnet).subnets())
     world.engine.run(world.spec())
-    box = world.engine.container(world.name)
-    assert box and IPv4Address(box.addresses[world.name]) in IPv4Network(found.lower)
+    assert IPv4Address(world.container().addresses[world.name]) in IPv4Network(network.lower)
     world.engine.remove_container(world.name)
-    kept = kept_address(found, 4)
-    world.engine.run(replace(world.spec(), address=kept))
-    box = world.engine.container(world.name)
-    assert box and box.addresses[world.name] == kept
+    world.engine.run(replace(world.spec(), address=kept_address(network, 4)))
+    assert world.container().addresses[world.name] == kept_address(network, 4)
     world.engine.disconnect_network(world.name, world.name)
-    world.engine.connect_network(world.name, world.name, kept_address(found, 3))
-    box = world.engine.container(world.name)
-    assert box and box.addresses[world.name] == kept_address(found, 3)
+    world.engine.connect_network(world.name, world.name, kept_address(network, 3))
+    assert world.container().addresses[world.name] == kept_address(network, 3)
     world.engine.remove_container(world.name)
 
 
 def test_a_container_leaves_a_network_and_joins_it_again(world: World) -> None:
     world.engine.run(world.spec())
-    network = world.engine.network(world.name)
-    found = world.engine.container(world.name)
-    assert network and found and found.network == world.name
-    known = "" if world.engine.is_podman else network.id
-    assert found.attached == {world.name: known}
+    attached = {world.name: "" if world.engine.is_podman else world.network().id}
+    assert (world.container().network, world.container().attached) == (world.name, attached)
     world.engine.disconnect_network(world.name, world.name)
-    found = world.engine.container(world.name)
-    assert found and found.network in (world.name, "bridge") and found.attached == {} and found.addresses == {}
+    alone = world.container()
+    assert alone.network in (world.name, "bridge") and alone.attached == {} and alone.addresses == {}
     world.engine.connect_network(world.name, world.name)
-    found = world.engine.container(world.name)
-    assert found and found.attached == {world.name: known} and found.addresses[world.name]
+    assert world.container().attached == attached and world.container().addresses[world.name]
     world.engine.remove_container(world.name)
 
 
 def test_a_stopped_container_keeps_to_a_network_that_was_removed(world: World) -> None:
     world.engine.run(world.spec())
     world.engine.stop(world.name)
-    before = world.engine.network(world.name)
+    before = world.network()
     if world.engine.is_podman:
         with pytest.raises(EngineError, match="is being used"):
             world.engine.remove_network(world.name)
         return
     world.engine.remove_network(world.name)
     world.engine.create_network(world.name, {LABEL: world.name})
-    found = world.engine.container(world.name)
-    assert before and found and found.attached == {world.name: before.id}
+    assert world.container().attached == {world.name: before.id}
     with pytest.raises(EngineError, match="starting"):
         world.engine.start(world.name)
     world.engine.disconnect_network(world.name, world.name)
     world.engine.connect_network(world.name, world.name)
     world.engine.start(world.name)
-    found = world.engine.container(world.name)
-    assert found and found.running and found.addresses[world.name]
+    assert world.container().running and world.container().addresses[world.name]
     world.engine.remove_container(world.name)
 
 
 def test_a_start_gets_the_lowest_address_that_is_free(world: World) -> None:
-    names = [f"{world.name}{suffix}" for suffix in ("", "-2", "-3")]
-    for name in names:
-        world.engine.run(replace(world.spec(), name=name))
-    before = {one.name: one.addresses[world.name] for one in world.engine.containers(LABEL) if one.name in names}
-    for name in names:
-        world.engine.stop(name)
-    for name in reversed(names):
-        world.engine.start(name)
-    after = {one.name: one.addresses[world.name] for one in world.engine.containers(LABEL) if one.name in names}
+    suffixes = ("", "-2", "-3")
+
+    def addresses() -> list[str]:
+        return [world.container(suffix).addresses[world.name] for suffix in suffixes]
+
+    for suffix in suffixes:
+        world.engine.run(world.spec(suffix))
+    before = addresses()
+    for suffix in suffixes:
+        world.engine.stop(world.name + suffix)
+    for suffix in reversed(suffixes):
+        world.engine.start(world.name + suffix)
     if not world.engine.is_podman:  # which goes on after the last that it gave
-        assert after == dict(zip(reversed(names), (before[name] for name in names), strict=True))
-    for name in names:
-        world.engine.remove_container(name)
-
-
-def test_networks_are_found_by_label(world: World) -> None:
-    assert world.name in world.engine.labelled_networks(LABEL)
-    assert world.engine.labelled_networks("sandbox-test-none") == ()
-
-
-def test_a_network_is_found_by_its_whole_name_only(world: World) -> None:
-    assert world.engine.network(world.name[:-1]) is None
+        assert addresses() == before[::-1]
+    for suffix in suffixes:
+        world.engine.remove_container(world.name + suffix)
 
 
 def test_a_volume_keeps_its_labels_and_goes_when_unused(world: World) -> None:
@@ -421,16 +389,15 @@ def test_a_volume_keeps_its_labels_and_goes_when_unused(world: World) -> None:
 
 
 def test_an_engine_tells_of_itself_and_its_machine(world: World) -> None:
-    found = world.engine.facts()
-    assert found.version
-    assert found.local and found.root.is_absolute() and found.cgroup_version in (1, 2)
-    assert found.cpus > 0 and found.memory > 1 << 20
-    assert tuple(int(part) for part in found.api.split(".")) >= (1, 41)
+    facts = world.engine.facts()
+    assert facts.version
+    assert facts.local and facts.root.is_absolute() and facts.cgroup_version in (1, 2)
+    assert facts.cpus > 0 and facts.memory > 1 << 20
+    assert tuple(int(part) for part in facts.api.split(".")) >= (1, 41)
 
 
 def test_an_image_has_one_id_under_all_its_names(world: World) -> None:
-    identity = world.engine.image_id(world.image)
-    assert identity is not None
+    identity = world.engine.image_id(world.image) or ""
     assert identity.startswith("sha256:")
     world.engine.tag(world.image, world.name)
     assert world.engine.image_id(world.name) == world.engine.image_id(f"{world.name}:latest") == identity
@@ -447,7 +414,7 @@ def test_non_archive_is_not_loaded(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_a_bundled_image_is_loaded_under_its_name() -> None:
-    engine, store = connect(), Store(context.home().bundle)
+    engine, store = engine_with("busybox"), Store(context.home().bundle)
     if store.has(recipes()["busybox"]):
         memory = FakeEngine()
         memory.load(store.image(recipes()["busybox"]))
