@@ -41,10 +41,10 @@ TOOL = TestImage((APP.layers[0], layer(4)), "tool")
 @contextlib.contextmanager
 def real_registry(folder: Path, more: str = "", *, config: str = CONFIG) -> Iterator[str]:
     """The URL of a real server with an empty storage of its own; `more` is added to its settings."""
-    found = os.environ.get("SANDBOX_TEST_REGISTRY") or next(filter(None, map(shutil.which, SERVERS)), None)
-    if found is None:
+    program = os.environ.get("SANDBOX_TEST_REGISTRY") or next(filter(None, map(shutil.which, SERVERS)), None)
+    if program is None:
         machine.leave_out("needs a registry: install docker-registry or set SANDBOX_TEST_REGISTRY")
-    with serving(Path(found), folder, more, config=config) as host:
+    with serving(Path(program), folder, more, config=config) as host:
         yield f"http://{host}"
 
 
@@ -93,35 +93,37 @@ def chunks(data: bytes = DATA) -> contextlib.AbstractContextManager[Iterator[byt
     return contextlib.nullcontext(data[start : start + 50_000] for start in range(0, len(data), 50_000))
 
 
+def put(client: Client, repository: str) -> None:
+    for data in (*APP.layers, APP.config):
+        client.upload(repository, Descriptor("x", digest_of(data), len(data)), partial(chunks, data))
+    client.put_manifest(repository, "dev", document(APP.manifest))
+
+
 def read(client: Client, repository: str, digest: str) -> bytes:
     with client.blob(repository, digest) as parts:
         return b"".join(parts)
 
 
 def holds(client: Client, repository: str, tag: str, image: TestImage) -> bool:
-    found = client.manifest(repository, tag)
-    assert found is not None
+    assert client.manifest(repository, tag) is not None
     digests = [digest_of(data) for data in (image.config, *image.blobs)]
     return [read(client, repository, digest) for digest in digests] == [image.config, *image.blobs]
 
 
-def test_a_blob_goes_up_and_comes_back(client: Client, place: str) -> None:
+def test_a_blob_goes_up_comes_back_and_is_mounted(client: Client, place: str) -> None:
     assert client.blob_size(place, BLOB.digest) is None
     client.upload(place, BLOB, chunks)
     assert client.blob_size(place, BLOB.digest) == len(DATA)
     assert read(client, place, BLOB.digest) == DATA
+    assert client.mount(f"{place}-two", BLOB.digest, place) is None
+    assert read(client, f"{place}-two", BLOB.digest) == DATA
 
 
-def test_a_cancelled_upload_leaves_nothing(client: Client, place: str) -> None:
-    upload = client.begin(place)
-    client.cancel(upload)
-    client.cancel(upload)
-    assert client.blob_size(place, BLOB.digest) is None
-
-
-def test_a_forgotten_upload_is_begun_again(client: Client, place: str) -> None:
+def test_a_cancelled_upload_leaves_nothing_and_is_begun_again(client: Client, place: str) -> None:
     begun = client.begin(place)
-    client.cancel(begun)
+    for _ in range(2):
+        client.cancel(begun)
+    assert client.blob_size(place, BLOB.digest) is None
     client.upload(place, BLOB, chunks, begun=begun)
     assert read(client, place, BLOB.digest) == DATA
 
@@ -141,10 +143,8 @@ def test_a_cut_connection_does_not_harm(url: str, place: str, cuts: list[int]) -
 
 def test_client_with_an_account_may_do_everything(closed: str, place: str) -> None:
     with Client(closed, keychain=Keys(ACCOUNT)) as client:
-        for data in (*APP.layers, APP.config):
-            client.upload(place, Descriptor("x", digest_of(data), len(data)), partial(chunks, data))
+        put(client, place)
         assert client.mount(f"{place}-two", digest_of(APP.config), place) is None
-        client.put_manifest(place, "dev", document(APP.manifest))
         assert holds(client, place, "dev", APP)
         assert client.tags(place) == ("dev",)
         assert place in client.catalog()
@@ -175,12 +175,6 @@ def test_relative_locations_of_a_real_server_are_followed(tmp_path: Path, place:
         assert read(client, place, BLOB.digest) == DATA
 
 
-def test_a_blob_is_mounted_from_a_repository_that_has_it(client: Client, place: str) -> None:
-    client.upload(place, BLOB, chunks)
-    assert client.mount(f"{place}-two", BLOB.digest, place) is None
-    assert read(client, f"{place}-two", BLOB.digest) == DATA
-
-
 def test_a_mount_of_nothing_begins_an_upload_that_can_be_used(client: Client, place: str) -> None:
     begun = client.mount(place, BLOB.digest, f"{place}-none")
     assert begun is not None
@@ -194,25 +188,15 @@ def test_wrong_bytes_never_become_a_blob(client: Client, place: str) -> None:
     assert client.blob_size(place, BLOB.digest) is None
 
 
-def test_a_manifest_is_refused_until_its_blobs_are_there(client: Client, place: str) -> None:
-    with pytest.raises(RegistryError) as caught:
-        client.put_manifest(place, "dev", document(APP.manifest))
-    assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
-    for data in (*APP.layers, APP.config):
-        client.upload(place, Descriptor("x", digest_of(data), len(data)), partial(chunks, data))
-    client.put_manifest(place, "dev", document(APP.manifest))
+def test_a_manifest_is_refused_until_its_parts_are_there(client: Client, place: str) -> None:
+    for content in (APP.manifest, index(APP.descriptor())):
+        with pytest.raises(RegistryError) as caught:
+            client.put_manifest(place, "dev", document(content))
+        assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
+    put(client, place)
     assert client.manifest_digest(place, "dev") == digest_of(APP.manifest)
-    found = client.manifest(place, digest_of(APP.manifest))
-    assert found is not None
-    assert found.data == APP.manifest
-    assert client.tags(place) == ("dev",)
-    assert place in client.catalog()
-
-
-def test_an_index_is_refused_until_its_children_are_there(client: Client, place: str) -> None:
-    with pytest.raises(RegistryError) as caught:
-        client.put_manifest(place, "all", document(index(APP.descriptor())))
-    assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
+    manifest = client.manifest(place, digest_of(APP.manifest))
+    assert manifest is not None and manifest.data == APP.manifest
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -239,8 +223,7 @@ def test_images_of_files_are_pushed_with_an_index_and_mounts(client: Client, pla
     ]
     both, tool = push(entries, client.url)
     assert (both.digest, both.action, tool.action) == (digest_of(whole), Action.UPLOADED, Action.MOUNTED)
-    found = client.manifest(f"{place}/both", "1")
-    assert found is not None
-    assert found.data == whole
+    manifest = client.manifest(f"{place}/both", "1")
+    assert manifest is not None and manifest.data == whole
     assert holds(client, f"{place}/tool", "1", TOOL)
     assert {result.action for result in push(entries, client.url)} == {Action.SKIPPED}

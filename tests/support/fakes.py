@@ -96,8 +96,8 @@ class FakeEngine(Engine):
     # Images
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        found = self.images.get(_tagged(name))
-        return None if found is None else {"Id": found}
+        image = self.images.get(_tagged(name))
+        return None if image is None else {"Id": image}
 
     def load(self, archive: Path) -> None:
         try:
@@ -105,14 +105,14 @@ class FakeEngine(Engine):
                 described = tar.extractfile("manifest.json")
                 entries = json.load(described) if described else []
         except (tarfile.TarError, KeyError) as error:
-            raise EngineError(f"loading {archive.name} failed", details=str(error)) from error
+            raise _failure(f"loading {archive.name}", str(error)) from error
         for entry in entries:
             digest = "sha256:" + PurePosixPath(entry["Config"]).name.removesuffix(".json")
             self.images |= dict.fromkeys(entry["RepoTags"], digest)
 
     def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
         if reference not in self.upstream:
-            raise EngineError(f"pulling {reference} failed", details="manifest unknown")
+            raise _failure(f"pulling {reference}", "manifest unknown")
         self.images[reference] = _digest("image", reference)
 
     def can_pull(self, reference: str) -> bool:
@@ -127,7 +127,7 @@ class FakeEngine(Engine):
     def build(self, context: Path, tag: str, **options: object) -> None:
         dockerfile = context / "Dockerfile"
         if not dockerfile.exists():
-            raise EngineError(f"building {tag} failed", details=f"no Dockerfile in {context}")
+            raise _failure(f"building {tag}", f"no Dockerfile in {context}")
         self.images[_tagged(tag)] = _digest("image", dockerfile.read_text())
 
     # Containers
@@ -144,16 +144,16 @@ class FakeEngine(Engine):
             running=box.running,
             image=box.image,
             labels=dict(spec.labels),
-            addresses={one: self._address(box, one) for one in box.ids} if box.running else {},
+            addresses={network: self._address(box, network) for network in box.ids} if box.running else {},
             published=published,
             network=spec.network,
             attached=dict(box.ids),
             mounts=frozenset(map(str, spec.binds)),
             volumes=frozenset(spec.volumes),
             addresses6={
-                one: f"{self.networks[one].subnet6.partition('/')[0]}{self._address(box, one).rpartition('.')[2]}"
-                for one in box.ids
-                if box.running and one in self.networks and self.networks[one].subnet6
+                name: f"{network.subnet6.partition('/')[0]}{self._address(box, name).rpartition('.')[2]}"
+                for name, network in self.networks.items()
+                if box.running and name in box.ids and network.subnet6
             },
         )
 
@@ -161,7 +161,7 @@ class FakeEngine(Engine):
         key, equals, value = label.partition("=")
         boxes = [box for box in self.boxes.values() if key in box.spec.labels]
         named = [box.spec.name for box in boxes if not equals or box.spec.labels[key] == value]
-        return tuple(found for name in named if (found := self.container(name)))
+        return tuple(container for name in named if (container := self.container(name)))
 
     def listed(self) -> tuple[ListedContainer, ...]:
         boxes = self.boxes.values()
@@ -182,7 +182,7 @@ class FakeEngine(Engine):
         doing = f"starting container {spec.name}"
         with self._lock:
             if spec.name in self.boxes:
-                raise EngineError(f"{doing} failed", details=f'The container name "/{spec.name}" is already in use')
+                raise _failure(doing, f'The container name "/{spec.name}" is already in use')
             box = FakeContainer(spec, self._image(spec.image, doing))
             self._connect(box)
             self.boxes[spec.name] = box
@@ -198,7 +198,7 @@ class FakeEngine(Engine):
     ) -> None:
         doing = f"starting container {name}"
         if name in self.boxes:
-            raise EngineError(f"{doing} failed", details=f'The container name "/{name}" is already in use')
+            raise _failure(doing, f'The container name "/{name}" is already in use')
         before = self._box(like, doing)
         kept = {key: value for key, value in before.spec.environment.items() if key not in without}
         spec = replace(before.spec, name=name, labels={**before.spec.labels, **labels}, environment=kept, publish={})
@@ -235,7 +235,7 @@ class FakeEngine(Engine):
         doing = f"renaming container {name}"
         box = self._box(name, doing)
         if new in self.boxes:
-            raise EngineError(f"{doing} failed", details=f'The container name "/{new}" is already in use')
+            raise _failure(doing, f'The container name "/{new}" is already in use')
         box.spec = replace(box.spec, name=new)
         self.boxes[new] = self.boxes.pop(name)
 
@@ -245,8 +245,7 @@ class FakeEngine(Engine):
         box.running = signal not in {"SIGTERM", "SIGKILL"}
 
     def logs(self, name: str, *, lines: int = 15) -> str:
-        said = self._box(name, f"reading the log of {name}").log.splitlines(keepends=True)
-        return "".join(said[-lines:])
+        return "".join(self._box(name, f"reading the log of {name}").log.splitlines(keepends=True)[-lines:])
 
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         box = self._running(name, f"running {argv[0]} in {name}")
@@ -272,7 +271,7 @@ class FakeEngine(Engine):
         what = f"writing {', '.join(map(str, files))} in {name}"
         box = self._box(name, what)
         if box.read_only:
-            raise EngineError(f"{what} failed", details="container rootfs is marked read-only")
+            raise _failure(f"{what}", "container rootfs is marked read-only")
         box.files |= files
         box.modes |= dict.fromkeys(files, mode) | dict.fromkeys(private, 0o600)
 
@@ -291,18 +290,18 @@ class FakeEngine(Engine):
     # Networks and volumes
 
     def network(self, name: str) -> Network | None:
-        found = self.networks.get(name)
-        if found is None:
+        bridge = self.networks.get(name)
+        if bridge is None:
             return None
-        names = frozenset(box.spec.name for box in self.boxes.values() if box.running and box.ids.get(name) == found.id)
+        boxes = (box for box in self.boxes.values() if box.running and box.ids.get(name) == bridge.id)
         return Network(
             name=name,
-            subnet=found.subnet,
-            labels=dict(found.labels),
-            members=names,
-            subnet6=found.subnet6,
-            id=found.id,
-            lower=found.lower,
+            subnet=bridge.subnet,
+            labels=dict(bridge.labels),
+            members=frozenset(box.spec.name for box in boxes),
+            subnet6=bridge.subnet6,
+            id=bridge.id,
+            lower=bridge.lower,
         )
 
     def labelled_networks(self, label: str) -> tuple[str, ...]:
@@ -310,7 +309,7 @@ class FakeEngine(Engine):
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
         if name in self.networks:
-            raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")
+            raise _failure(f"making network {name}", f"network with name {name} already exists")
         address = f"172.{30 + len(self.networks)}.0.0"
         lower = f"{address}/17" if halved else ""
         self.networks[name] = FakeNetwork(f"{address}/16", dict(labels), subnet6, lower)
@@ -319,12 +318,12 @@ class FakeEngine(Engine):
         doing = f"connecting {container} to network {name}"
         box = self._box(container, doing)
         if name not in self.networks:
-            raise EngineError(f"{doing} failed", details=f"network {name} not found")
+            raise _failure(doing, f"network {name} not found")
         if name in box.ids:
-            raise EngineError(f"{doing} failed", details=f"endpoint with name {container} already exists in network")
+            raise _failure(doing, f"endpoint with name {container} already exists in network")
         address = address or self._free(name)
         if address in self._used():
-            raise EngineError(f"{doing} failed", details="Address already in use")
+            raise _failure(doing, "Address already in use")
         box.ids[name] = self.networks[name].id
         if name == box.spec.network:
             box.address = address
@@ -335,14 +334,14 @@ class FakeEngine(Engine):
         doing = f"disconnecting {container} from network {name}"
         box = self._box(container, doing)
         if box.ids.pop(name, None) is None:
-            raise EngineError(f"{doing} failed", details=f"container {container} is not connected to network {name}")
+            raise _failure(doing, f"container {container} is not connected to network {name}")
         box.joined.pop(name, None)
 
     def remove_network(self, name: str) -> None:
         name = next((known for known, one in self.networks.items() if one.id == name), name)
         found = self.network(name)
         if found and found.members:
-            raise EngineError(f"removing network {name} failed", details=f"network {name} has active endpoints")
+            raise _failure(f"removing network {name}", f"network {name} has active endpoints")
         self.networks.pop(name, None)
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
@@ -356,13 +355,13 @@ class FakeEngine(Engine):
 
     def remove_volume(self, name: str) -> bool:
         if any(name in box.spec.volumes for box in self.boxes.values()):
-            raise EngineError(f"removing volume {name} failed", details="volume is in use")
+            raise _failure(f"removing volume {name}", "volume is in use")
         return self.volumes.pop(name, None) is not None
 
     def _image(self, reference: str, doing: str) -> str:
         found = reference if reference in self.images.values() else self.images.get(_tagged(reference))
         if found is None:
-            raise EngineError(f"{doing} failed", details=f"No such image: {reference}")
+            raise _failure(doing, f"No such image: {reference}")
         return found
 
     def _connect(self, box: FakeContainer) -> None:
@@ -372,9 +371,9 @@ class FakeEngine(Engine):
             return
         network = self.networks.get(spec.network)
         if network is None:
-            raise EngineError(f"{doing} failed", details=f"network {spec.network} not found")
+            raise _failure(doing, f"network {spec.network} not found")
         if box.ids.get(spec.network, network.id) != network.id:  # the engine keeps to the one that it knows by its id
-            raise EngineError(f"{doing} failed", details=f"network {box.ids[spec.network]} not found")
+            raise _failure(doing, f"network {box.ids[spec.network]} not found")
         taken = {
             bind
             for other in self.boxes.values()
@@ -384,13 +383,9 @@ class FakeEngine(Engine):
         }
         for bind in (bind for binds in spec.publish.values() for bind in binds if spec.forwarded):
             if bind in taken:
-                raise EngineError(
-                    f"{doing} failed", details=f"Bind for {bind.address}:{bind.port} failed: port is already allocated"
-                )
+                raise _failure(doing, f"Bind for {bind.address}:{bind.port} failed: port is already allocated")
             if bind.port in self.busy:
-                raise EngineError(
-                    f"{doing} failed", details=f"listen tcp4 {bind.address}:{bind.port}: address already in use"
-                )
+                raise _failure(doing, f"listen tcp4 {bind.address}:{bind.port}: address already in use")
         box.address = spec.address or self._free(spec.network)
         box.ids[spec.network] = network.id
 
@@ -408,14 +403,18 @@ class FakeEngine(Engine):
 
     def _box(self, name: str, doing: str) -> FakeContainer:
         if name not in self.boxes:
-            raise EngineError(f"{doing} failed", details=f"No such container: {name}")
+            raise _failure(doing, f"No such container: {name}")
         return self.boxes[name]
 
     def _running(self, name: str, doing: str) -> FakeContainer:
         box = self._box(name, doing)
         if not box.running:
-            raise EngineError(f"{doing} failed", details=f"Container {name} is not running")
+            raise _failure(doing, f"Container {name} is not running")
         return box
+
+
+def _failure(doing: str, details: str) -> EngineError:
+    return EngineError(f"{doing} failed", details=details)
 
 
 def _busybox(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
