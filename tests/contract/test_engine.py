@@ -285,7 +285,8 @@ def test_network_has_range_and_members_and_goes_without_them(world: World) -> No
     assert world.name in world.engine.labelled_networks(LABEL)
     assert world.engine.labelled_networks("sandbox-test-none") == ()
     world.engine.run(world.spec())
-    assert (world.network().members, world.network().labels) == ({world.name}, {LABEL: world.name})
+    assert world.network().members == {world.name}
+    assert world.network().labels == {LABEL: world.name}
     with pytest.raises(EngineError, match=r"active endpoints|is being used"):
         world.engine.remove_network(world.name)
     world.engine.remove_container(world.name)

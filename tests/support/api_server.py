@@ -20,6 +20,7 @@ from tests.support import http_server
 KINDS = {
     "/api/v1": {
         "ConfigMap": ("configmaps", True),
+        "Event": ("events", True),
         "Namespace": ("namespaces", False),
         "Node": ("nodes", False),
         "PersistentVolume": ("persistentvolumes", False),
@@ -48,9 +49,12 @@ KINDS = {
         "RoleBinding": ("rolebindings", True),
     },
     "/apis/discovery.k8s.io/v1": {"EndpointSlice": ("endpointslices", True)},
+    "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
+    "/apis/admissionregistration.k8s.io/v1": {
+        "MutatingWebhookConfiguration": ("mutatingwebhookconfigurations", False),
+        "ValidatingWebhookConfiguration": ("validatingwebhookconfigurations", False),
+    },
 }
-
-
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -102,7 +106,7 @@ class Handler(http_server.Handler):
             self.answer(200, b"ok")
         elif path == "/apis":
             groups = [base.removeprefix("/apis/") for base in self.server.kinds if base.startswith("/apis/")]
-            self.answer(200, {"groups": [{"preferredVersion": {"groupVersion": one}} for one in groups]})
+            self.answer(200, {"groups": [{"preferredVersion": {"groupVersion": group}} for group in groups]})
         elif path in self.server.kinds:
             kinds = self.server.kinds[path].items()
             verbs = ["get", "list", "patch", "delete"]
@@ -117,13 +121,12 @@ class Handler(http_server.Handler):
         elif any(path.endswith("/" + name) for kinds_of in self.server.kinds.values() for name, _ in kinds_of.values()):
             base, _, plural = path.rpartition("/")
             (selector,) = parse_qs(urlsplit(self.path).query).get("labelSelector", [""])
-            found = [
-                one
-                for place, one in self.server.objects.items()
+            items = [
+                {key: value for key, value in live.items() if key != "kind"}
+                for place, live in self.server.objects.items()
                 if place.startswith(f"{base}/") and place.split("/")[-2] == plural
-                if is_selected(one["metadata"].get("labels") or {}, selector)
+                if is_selected(live["metadata"].get("labels") or {}, selector)
             ]
-            items = [{k: v for k, v in one.items() if k != "kind"} for one in found]
             most = int(parse_qs(urlsplit(self.path).query).get("limit", ["0"])[0]) or len(items)
             more = {"continue": "more"} if len(items) > most else {}
             # Of metadata alone a server has no empty list: PartialObjectMetadataList has a nil slice of Go's.

@@ -50,14 +50,6 @@ FOREIGN = {
     "current-context": "work",
 }
 KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
-    "/api/v1": {"ServiceAccount": ("serviceaccounts", True)},
-    "/apis/apps/v1": {"DaemonSet": ("daemonsets", True)},
-    "/apis/rbac.authorization.k8s.io/v1": {
-        "ClusterRole": ("clusterroles", False),
-        "ClusterRoleBinding": ("clusterrolebindings", False),
-    },
-    "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False), "Ingress": ("ingresses", True)},
-    "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
     f"/apis/{traefik.TRAEFIK_GROUP}/v1alpha1": {kind: (f"{kind.lower()}s", True) for kind in traefik.TRAEFIK_KINDS},
     "/apis/admissionregistration.k8s.io/v1": {
         "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),

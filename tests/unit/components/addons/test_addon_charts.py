@@ -108,7 +108,6 @@ def scene(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Scene:
     server.objects = Controllers()
-    server.kinds["/apis/apiextensions.k8s.io/v1"] = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
     add_node(engine, names)
     asked, remote = fake_helm.install(tmp_path, monkeypatch), tmp_path / "remote"
     remote.mkdir()

@@ -35,7 +35,6 @@ def step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytes
         "IPAddressPool": ("ipaddresspools", True),
         "L2Advertisement": ("l2advertisements", True),
     }
-    server.kinds["/apis/apiextensions.k8s.io/v1"] = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
     engine.networks.pop(names.network, None)
     engine.create_network(names.network, names.labels, halved=True)
     add_node(engine, names)

@@ -186,10 +186,6 @@ REFUSED = (
 
 def test_left_over_webhook_is_named_by_its_configuration(cluster: Cluster, server: ApiServer) -> None:
     kind = "ValidatingWebhookConfiguration"
-    server.kinds["/apis/admissionregistration.k8s.io/v1"] = {
-        kind: (f"{kind.lower()}s", False),
-        "MutatingWebhookConfiguration": ("mutatingwebhookconfigurations", False),
-    }
     for name, called in (("guard", "a.b"), ("other", "c.d")):
         server.objects[f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}s/{name}"] = {
             "metadata": {"name": name},

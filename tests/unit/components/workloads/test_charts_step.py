@@ -229,7 +229,6 @@ def test_failed_hook_is_explained_by_its_job(
     step: ChartsStep, asked: Path, server: ApiServer, chart: Chart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (chart.chart / "templates" / "move.yaml").write_text(HOOK)
-    server.kinds["/api/v1"]["Event"] = ("events", True)
     monkeypatch.setenv("HELM_ENDS", "failed")
     failed = {"type": "Failed", "status": "True", "message": "reached the backoff limit"}
     metadata = {"name": "move", "namespace": "shop"}

@@ -87,7 +87,6 @@ def test_object_no_longer_in_the_manifests_is_deleted(names: Names, server: ApiS
 def test_webhook_that_left_the_manifests_goes_first(names: Names, server: ApiServer) -> None:
     """A webhook that nothing answers is taken out of the manifests → it is removed, and the others are applied."""
     kind, api = "ValidatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1"
-    server.kinds[api] = {kind: (f"{kind.lower()}s", False)}
     guard = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "guard"}}
     place = f"{api}/{kind.lower()}s/guard"
     step(names, (SHOP, guard)).apply(NoWork())
