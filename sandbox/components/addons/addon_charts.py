@@ -116,7 +116,6 @@ class AddonCharts:
         return ChartsStep(self.names, charts, self._archives, images, self.store, requires=(), record=record)
 
     def _remote(self, use: ChartUse) -> RemoteChart:
-        """Return the chart as one of `apply`, with its values in a file, and its digest locked if that is known."""
         values = self._values(use.addon)
         text = yaml.safe_dump(dict(use.values), sort_keys=False, allow_unicode=True)
         if not values.exists() or values.read_text(encoding="utf-8") != text:
@@ -149,7 +148,6 @@ class AddonCharts:
         files.write_atomic(self._size(use.addon), str(size).encode(), mode=0o600)
 
     def _entries(self, use: ChartUse, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        """Yield the entries of images.yaml for the images, each once however the chart writes it."""
         spellings: dict[str, list[str]] = {}
         for name in names:
             spellings.setdefault(str(references.parse(name).with_default_tag()), []).append(name)

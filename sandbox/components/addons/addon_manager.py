@@ -106,7 +106,6 @@ class AddonManager:
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
     def remove(self, record: Record, say: Say = lambda _: None) -> None:
-        """Remove everything that an addon created, and then its record."""
         say(f"removing {record.name} and waiting until all of it is gone")
         # Nothing wants it any more, so the next `up` finishes a removal that was killed.
         self._write(replace(record, by="", digest=""))
@@ -238,8 +237,6 @@ class AddonManager:
 
 @dataclass(frozen=True)
 class AddonStep(NothingToUndo):
-    """All wanted addons; they are removed with the cluster."""
-
     manager: AddonManager
     requires: tuple[str, ...] = ("wiring",)
     name: str = "addons"

@@ -70,7 +70,6 @@ def used(content: Any) -> frozenset[str]:
 
 
 def load(chosen: ChosenAddon) -> Objects:
-    """Return the objects with their placeholders, in an order to apply them in. Raises UsageError."""
     objects = manifests.load(chosen.addon.files)
     for manifest in objects:
         if manifest["kind"] != "Namespace":  # the API ignores it for other kinds that have none

@@ -66,7 +66,7 @@ def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -
 
 
 def ready(cluster: Cluster, namespace: str, service: str) -> set[str]:
-    """Return the pods that get traffic by name, and other endpoints by address. Raises ClusterError."""
+    """Return the pods that get traffic by name, and other endpoints by address."""
     slices = endpoint_slices(cluster, namespace, service)
     ends = [end for part in slices for end in part.get("endpoints") or () if is_serving(end)]
     return {(end.get("targetRef") or {}).get("name") or where for end in ends for where in end.get("addresses") or ()}

@@ -41,7 +41,6 @@ def is_deep(host: str, domain: str) -> bool:
 
 
 def certified(keystore: Keystore, leaf: str, domain: str) -> tuple[str, ...]:
-    """Return the hosts more than one label below the domain that the certificate is for already."""
     with suppress(SandboxError):
         certificate = describe(keystore.leaf_files(leaf).read().cert_pem, now=datetime.now(UTC))
         return tuple(host for host in certificate.hosts if is_deep(host, domain))

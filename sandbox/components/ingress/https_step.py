@@ -60,13 +60,13 @@ class HttpsStep(NothingToUndo):
     def check(self) -> Status:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
-        if self.deep and (lacking := self.deep.lacking(Cluster(self.names.kubeconfig), ingresses)):
+        if self.deep and (lacking := self.deep.lacking(self._cluster, ingresses)):
             return Status(State.DRIFTED, f"the certificate is not for {', '.join(lacking)}")
         wanted = self._wanted()
         trouble = self._stale(wanted)
         if not trouble and self.namespace is None and ingresses:
             # An Ingress whose class nothing serves, also while the controller still serves its hosts.
-            ignored = unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
+            ignored = unserved.passed_over(self._cluster, ingresses, self.domain)
             trouble = next((f"{ingress} has the class '{name}'" for ingress, name in ignored.items()), None)
         trouble = trouble or self._unanswered(hosts, ingresses) or next(map(str, self._served.outdated(hosts)), None)
         if trouble:
@@ -77,31 +77,23 @@ class HttpsStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         ingresses = self._ingresses()
         if self.namespace is None:
-            unserved.require_classes(Cluster(self.names.kubeconfig), ingresses, self.domain)
+            unserved.require_classes(self._cluster, ingresses, self.domain)
         if self.deep:
-            self.deep.add(Cluster(self.names.kubeconfig), ingresses)
+            self.deep.add(self._cluster, ingresses)
         self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
+        waiting = partial(self._unanswered, hosts, ingresses)
         try:
-            wait_until(
-                lambda: self._unanswered(hosts, ingresses),
-                what=self.title,
-                timeout=TIMEOUT,
-                pause=0.1,
-                say=work.say,
-            )
+            wait_until(waiting, what=self.title, timeout=TIMEOUT, pause=0.1, say=work.say)
         except WaitTimeout as late:
-            if causes := tuple(backends.faults(Cluster(self.names.kubeconfig), ingresses, hosts)):
+            if causes := tuple(backends.faults(self._cluster, ingresses, hosts)):
                 late.details = "\n".join((late.details, *causes))
                 late.fix = "correct the Ingress, or what it names, then run: sandbox up"
             raise
 
     def renew(self, say: Say) -> None:
-        """Return once the domain and all hosts serve their present certificates; restarts applications that do not.
-
-        Raises SandboxError.
-        """
+        """Return once the domain and all hosts serve their present certificates; restarts applications that do not."""
         what = f"the certificate of {self.domain}"
         wait_until(lambda: self._stale(self._wanted()), what=what, timeout=TIMEOUT, pause=0.2)
         self._served.renew(self._hosts(self._ingresses()), say)
@@ -112,6 +104,10 @@ class HttpsStep(NothingToUndo):
         wait_until(lambda: self._unanswered((host,), ingresses), what=host, timeout=timeout, pause=0.1)
 
     @property
+    def _cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    @property
     def _home(self) -> str:
         return self.namespace or SYSTEM_NAMESPACE
 
@@ -119,19 +115,16 @@ class HttpsStep(NothingToUndo):
         return tuple(host for host in hosts_of(ingresses) if is_below(host, self.domain))
 
     def _ingresses(self) -> list[dict[str, Any]]:
-        return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
+        return self._cluster.list("networking.k8s.io/v1", "Ingress", self.namespace)
 
     def _wanted(self) -> Facts | None:
-        secret = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
-        if secret is None:
-            return None
-        return describe(base64.b64decode(secret["data"]["tls.crt"]), now=datetime.now(UTC))
+        secret = self._cluster.get("v1", "Secret", self.secret, self._home)
+        return describe(base64.b64decode(secret["data"]["tls.crt"]), now=datetime.now(UTC)) if secret else None
 
     def _stale(self, wanted: Facts | None) -> str | None:
         return self._first([partial(self._ask_domain, bind, wanted) for bind in self.binds])
 
     def _first(self, questions: Iterable[Callable[[], str | None]]) -> str | None:
-        """Ask in parallel, as often as the edge has nodes to send requests to; return the first trouble, or None."""
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(question) for question in questions for _ in range(self.ways)]
             return next((trouble for trouble in (answer.result() for answer in asked) if trouble), None)
@@ -159,7 +152,7 @@ class HttpsStep(NothingToUndo):
     def _served(self) -> ServedCertificates:
         bind = self.binds[0]
         return ServedCertificates(
-            cluster=Cluster(self.names.kubeconfig),
+            cluster=self._cluster,
             keystore=Keystore(self.names.keys),
             secrets=self.secrets,
             ask=lambda host, root: https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root),

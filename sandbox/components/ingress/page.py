@@ -83,8 +83,6 @@ def is_default(page: str) -> bool:
 
 @dataclass(frozen=True)
 class PageStep(NothingToUndo):
-    """Renders the page after everything was applied; it goes with the cluster."""
-
     page: Page
     cluster: Callable[[], Cluster]
     requires: tuple[str, ...] = ("ingress",)

@@ -66,7 +66,6 @@ class ServedCertificates:
     ways: int
 
     def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
-        """Return those of `hosts`, and of the Secrets' hosts, that serve an older certificate."""
         present = {secret: facts for secret in self.secrets if (facts := self._facts(secret))}
         current = {facts.sha256 for facts in present.values()}
         edge = self.keystore.leaf_files(EDGE_LEAF)

@@ -90,10 +90,7 @@ def traefik_definitions() -> list[dict[str, Any]]:
 
 
 def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
-    """Return the CustomResourceDefinitions, from the bundle's files in `folder` or downloaded to it.
-
-    Raises SandboxError.
-    """
+    """Return the CustomResourceDefinitions, from the bundle's files in `folder` or downloaded to it."""
     definitions = []
     for name, digest in GATEWAY_FILES.items():
         place = gateway_path(name)
@@ -109,7 +106,6 @@ def gateway_path(name: str) -> str:
 
 
 def page(sandbox: str, *, port: int, elsewhere: Sequence[str]) -> Page:
-    """Return the page for unknown hosts that Traefik serves on every node; the fields are those of Page."""
     files = {name: controller.template_text(name) for name in ("answers.sh", "known.yaml")}
     return Page(sandbox=sandbox, port=port, files=files, elsewhere=tuple(elsewhere))
 
@@ -145,7 +141,7 @@ class Traefik:
         return f"class {classes}, default certificate, ssl-passthrough, default backend{gateway}"
 
     def groundwork(self) -> Sequence[Manifest]:
-        """Return the objects that are applied first and not compared later. Raises SandboxError."""
+        """Return the objects that are applied first and not compared later."""
         gateway = gateway_definitions(self.gateway_files) if self.gateway_files else []
         return [*traefik_definitions(), *gateway, self.page.empty()]
 
@@ -196,10 +192,7 @@ class Traefik:
 
 
 def tenant_manifests(*, image: str, busybox: str, namespace: str, certificates: str) -> Sequence[Manifest]:
-    """Return all objects of a Traefik with its page for one namespace alone, in an order to apply them in.
-
-    `image` and `busybox` are image references; `certificates` changes with the two TLS Secrets.
-    """
+    """Return all objects for one namespace; `certificates` changes with the two TLS Secrets."""
     return controller.template_objects(
         "tenant.yaml", traefik=image, busybox=busybox, namespace=namespace, content=certificates
     )

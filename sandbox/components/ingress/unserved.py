@@ -113,10 +113,7 @@ def notes(spec: Spec, ingresses: Sequence[Ingress], classes: Collection[str] | N
 
 
 def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
-    """Return the hosts of the Ingresses that the edge routes to the sandbox, which has certificates for them.
-
-    Of another controller's it is not known.
-    """
+    """Return the hosts of the Ingresses that the edge routes here; all hosts where another controller serves them."""
     named = {*(host.host for host in spec.edge.hosts), *routed(spec)}
     hosts = hosts_of(ingresses)
     if spec.ingress.controller != "traefik":

@@ -141,10 +141,7 @@ def await_nodes(cluster: Cluster, names: Collection[str], say: Say) -> None:
 
 
 def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
-    """Yield what keeps the pods behind a webhook from answering; the webhook is named in the API server's `words`.
-
-    Raises ClusterError.
-    """
+    """Yield what keeps the pods behind a webhook from answering; the API server's `words` name the webhook."""
     for name, namespace in dict.fromkeys(_WEBHOOK.findall(words)):
         service = cluster.get("v1", "Service", name, namespace)
         if service is None:
@@ -158,10 +155,7 @@ def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
 
 
 def without_webhooks(cluster: Cluster, words: str, context: str) -> str:
-    """Return what to do about webhooks that the API server's `words` name, and nothing answers; nothing for no words.
-
-    Raises ClusterError.
-    """
+    """Return how to do without webhooks that the API server's `words` name; empty where they name none."""
     called = set(_CALLED.findall(words))
     configurations = [
         (kind, live)

@@ -62,10 +62,7 @@ class ChartArchives:
     folder: Path
 
     def find(self, chart: AnyChart) -> Chart | None:
-        """Return the chart as a local one, None if it or one of its dependencies has to be pulled first.
-
-        Raises UsageError.
-        """
+        """Return the chart as a local one, None if it or one of its dependencies has to be pulled first."""
         if isinstance(chart, Chart):
             return chart if chart_dependencies.is_complete(chart.chart) else None
         digest = _locked(chart)
@@ -82,7 +79,6 @@ class ChartArchives:
         return [chart for chart in charts if self.find(chart) is None]
 
     def pull_all(self, charts: Sequence[AnyChart], helm: Helm, say: Say) -> None:
-        """Pull the charts and dependencies that are missing, and lock all charts. Raises SandboxError."""
         pulled: dict[RemoteChart, str] = {}
         try:
             for chart in self.missing(charts):
@@ -118,8 +114,6 @@ class ChartArchives:
 
 @dataclass(frozen=True)
 class ChartPullStep(NothingToUndo):
-    """Pulls charts and their dependencies while the cluster is made, and locks the charts."""
-
     charts: tuple[AnyChart, ...]
     archives: ChartArchives
     store: Store
@@ -149,10 +143,7 @@ def is_pulled(chart: AnyChart) -> bool:
 
 
 def lock(charts: Sequence[RemoteChart], digests: Mapping[RemoteChart, str]) -> None:
-    """Write the digests to the lock files, and remove charts from them that are not among `charts` any more.
-
-    Raises UsageError with file, line and key.
-    """
+    """Write the digests to the lock files, and remove charts from them that are not among `charts` any more."""
     for path in dict.fromkeys(chart.lock for chart in charts):
         old = _read(path)
         known = {(entry.chart, entry.version): entry.digest for entry in old.charts}

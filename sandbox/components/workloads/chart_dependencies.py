@@ -25,13 +25,12 @@ DEEPEST = 8  # levels of charts that need others, which may need themselves
 
 
 def pulled(chart: Path) -> list[dict[str, Any]]:
-    """Return the locked dependencies that helm has to download. Raises BadFile."""
+    """Return the locked dependencies that helm has to download."""
     entries = _entries(chart, "Chart.lock", "requirements.lock")
     return [entry for entry in entries if str(entry.get("repository", "")).startswith((OCI, "https://", "http://"))]
 
 
 def is_complete(chart: Path) -> bool:
-    """Return whether the folder `charts` has all dependencies that helm has to download. Raises BadFile."""
     inside = chart / "charts"
     return all(
         (inside / str(entry.get("name"))).is_dir()
@@ -69,10 +68,7 @@ def unpacked(chart: Path) -> dict[str, Path]:
 
 
 def parts(chart: Path, depth: int = DEEPEST) -> Iterator[tuple[Path, Path]]:
-    """Yield the chart's folder and those of the local charts that it consists of and lacks.
-
-    Each comes after its place in the whole chart. Raises BadFile.
-    """
+    """Yield each folder of local charts that the chart consists of, with its place in the whole chart."""
     yield Path(), chart
     for name, folder in unpacked(chart).items() if depth else ():
         yield from ((Path("charts", name, place), part) for place, part in parts(folder, depth - 1))

@@ -169,7 +169,6 @@ class ChartsStep(NothingToUndo):
         wait_until(unanswered, what=f"installing {chart.name}", timeout=PATIENCE, pause=RETRY, say=work.say)
 
     def _problem(self, cluster: Cluster, chart: Chart, release: Release, entry: Mapping[str, Any]) -> str | None:
-        """Return what differs between the release and the spec, or which workload is not ready."""
         if release.state != "deployed":
             return release.state
         try:
@@ -206,7 +205,6 @@ def hooks(manifest: Manifest) -> frozenset[str]:
 
 
 def pulled(chart: AnyChart, archives: ChartArchives) -> Chart:
-    """Return the chart as a local one. Raises SandboxError where it was not pulled, or its archive is gone."""
     local = archives.find(chart)
     if local is None:
         raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
@@ -241,7 +239,6 @@ def _write(records: Records, recorded: Recorded, record: str) -> None:
 
 
 def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), further: Sequence[str] = ()) -> str:
-    """Return a digest of the chart's files and values, and of what else it is made from."""
     sha256 = hashlib.sha256()
     for path in _files(chart):
         with suppress(FileNotFoundError):  # an editor's file may be gone by now; helm reports missing ones

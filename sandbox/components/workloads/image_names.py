@@ -65,7 +65,6 @@ class ImageNames:
     keychain: Keychain | None = None
 
     def with_images(self, file: Path | None) -> ImageNames:
-        """Return these with the images of the file, if one is given. Raises UsageError with file, line and key."""
         if file is None:
             return self
         written = images_yaml.read(file)
@@ -77,10 +76,7 @@ class ImageNames:
         )
 
     def find(self, name: str) -> Brought | None:
-        """Return the image that a name in a manifest means, if it is one of these.
-
-        Raises UsageError for an ambiguous name.
-        """
+        """Return the image that a name in a manifest means, if it is one of these. Raises UsageError for two."""
         reference = references.of_text(name)
         if reference is None:  # the kubelet reports it
             return None
@@ -120,10 +116,7 @@ class ImageNames:
         return tuple(renamed(manifest, full, self.fields) for manifest in objects)
 
     def full(self, images: Mapping[str, Brought]) -> dict[str, str]:
-        """Return the names with those by which pods now pull the images; images that the registry lacks are left out.
-
-        Raises RegistryError.
-        """
+        """Return the names by which pods pull the images now; images that the registry lacks are left out."""
         if not images:
             return {}
         with Client(self.url, keychain=self.keychain) as client:
@@ -190,7 +183,6 @@ def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> 
 def renamed(
     manifest: Manifest, full: Mapping[str, str], fields: Mapping[str, Sequence[Sequence[str]]]
 ) -> dict[str, Any]:
-    """Return the object with other names for those of its images that are in `full`."""
     made = copy.deepcopy(dict(manifest))
     for holder, key in slots(made, fields):
         if holder[key] in full:
@@ -201,7 +193,6 @@ def renamed(
 
 
 def advice(names: Iterable[str], file: Path | None) -> str:
-    """Return what to add to images.yaml so that the images of these names are pushed."""
     repositories = [name.partition("/")[2] for name in names]
     folders = [repository.rpartition("/")[2].partition(":")[0] for repository in repositories]
     lines = "; ".join(
@@ -216,10 +207,7 @@ def _where(file: Path | None) -> str:
 
 
 def bring_advice(message: str, file: Path | None) -> str:
-    """Return what to add to images.yaml, or its `file`, for the images that kubelets could not pull.
-
-    Empty for other messages.
-    """
+    """Return what to add to images.yaml for the images that kubelets could not pull; empty for other messages."""
     names: dict[str, str] = {}
     for match in _UNPULLED.finditer(message):  # a kubelet may also write the full name of each
         if reference := references.of_text(match[1]):

@@ -15,7 +15,6 @@ from sandbox.config import yaml_text
 
 
 def main() -> None:
-    """Change every object as the JSON file says, which is the program's only argument."""
     names = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     images, hosts = names.get("images", {}), HostNames(**names["hosts"])
     fields = {kind: tuple(map(tuple, paths)) for kind, paths in names.get("fields", {}).items()}

@@ -87,10 +87,7 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
 
 
 def reads(folder: Path) -> Reads:
-    """Return the files and folders that the kustomization and its bases refer to, and all bases that are remote.
-
-    Raises BadFile for a base that does not exist.
-    """
+    """Return the files and folders that the kustomization and its bases refer to, and all bases that are remote."""
     local: dict[Path, None] = {}
     fetched: dict[str, None] = {}
     pending = [folder]

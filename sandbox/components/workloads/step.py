@@ -134,10 +134,7 @@ class ApplyStep(NothingToUndo):
             raise Overtaken("the files have changed again: pods are not waited for")
 
     def place(self, say: Say, *, wait: bool = True) -> Placed:
-        """Apply the objects; delete those no longer wanted, which without `wait` may take its time.
-
-        Raises SandboxError.
-        """
+        """Apply the objects; delete those no longer wanted, which without `wait` may take its time."""
         records = self.records
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         written = self._written()
@@ -185,10 +182,6 @@ class ApplyStep(NothingToUndo):
         applied_record.write(records, RECORD, keys, _digest(placed.objects))
 
     def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the objects with present images, each with a namespace; the API ignores it for cluster-wide kinds.
-
-        Raises RegistryError.
-        """
         objects = self.images.written(written)
         adapted = self.within.adapted(objects) if self.within else objects
         spaces = ((manifest, self._namespace(manifest)) for manifest in adapted)
@@ -213,7 +206,6 @@ class ApplyStep(NothingToUndo):
 
     @property
     def records(self) -> Records:
-        """The records in the cluster that the objects go to. Raises ClusterError when there is no cluster."""
         return self.within.records() if self.within else Records.of(self.names)
 
     @property
@@ -221,7 +213,6 @@ class ApplyStep(NothingToUndo):
         return self.within.charts if self.within else None
 
     def _written(self) -> Sequence[dict[str, Any]]:
-        """Return the objects as the user's files have them. Raises BadFile for a chart that does not render."""
         return ordered((*self.manifests, *self._charts.objects())) if self._charts else self.manifests
 
     def _namespace(self, manifest: Manifest) -> str | None:

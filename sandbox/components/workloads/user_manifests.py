@@ -12,10 +12,7 @@ from sandbox.kube import manifests
 
 
 def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
-    """Return the objects in an order to apply them in, without those of charts.
-
-    Raises BadFile naming file and line, and MissingTool.
-    """
+    """Return the objects in an order to apply them in, without those of charts."""
     objects: list[dict[str, Any]] = []
     for item in items:
         if source := rendered(item):
