@@ -213,13 +213,6 @@ def test_host_of_another_ingress_is_not_taken(scene: Scene, server: ApiServer) -
     assert not scene.calls("upgrade")
 
 
-def test_ingress_of_an_addon_needs_no_host(scene: Scene, server: ApiServer) -> None:
-    text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: any}\nspec: {rules: [{}]}\n"
-    (scene.folder / "any.yaml").write_text(text)
-    scene.install()
-    assert server.objects[INGRESS.format("default", "any")]["spec"] == {"rules": [{}]}
-
-
 def test_kinds_of_the_user_stay_when_an_addon_goes(scene: Scene, server: ApiServer, names: Names) -> None:
     kind = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     mine = {**kind, "metadata": {"name": "things.example.dev"}}
@@ -235,7 +228,8 @@ def test_kinds_of_the_user_stay_when_an_addon_goes(scene: Scene, server: ApiServ
 
 
 def test_values_of_the_spec_are_values_of_the_chart(scene: Scene) -> None:
-    uses = (WantedAddon(str(scene.folder), {"replicas": "2", "image.tag": "dev", "debug": "true"}),)
-    replace(scene, manager=replace(scene.manager, uses=uses)).install()
+    values = {"replicas": "2", "image.tag": "dev", "debug": "true"}
+    scene.manager = replace(scene.manager, uses=(WantedAddon(str(scene.folder), values),))
+    scene.install()
     (words,) = scene.calls("upgrade")
     assert {"--set-json=replicas=2", "--set-file=image.tag@dev", "--set-json=debug=true"} <= set(words)

@@ -116,18 +116,13 @@ def test_image_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeContai
     assert not (tmp_path / "kind.log").exists()
 
 
-def test_unbuilt_component_is_named_with_its_build_command(step: AddonStep, server: ApiServer) -> None:
-    shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
-    with pytest.raises(SandboxError) as caught:
-        step.apply(NoWork())
-    assert caught.value.fix == "sandbox bundle build busybox"
-    assert server.objects == {}
-
-
 def test_unbuilt_component_is_pulled_by_the_engine(
     step: AddonStep, engine: FakeEngine, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
+    with pytest.raises(SandboxError) as missing:
+        step.apply(NoWork())
+    assert missing.value.fix == "sandbox bundle build busybox" and server.objects == {}
     reference = f"docker.io/library/busybox:1@sha256:{'ab' * 32}"
     pulling = changed(step, images=replace(step.manager.images, pulled={"busybox": reference}))
     monkeypatch.setattr(FakeEngine, "save", lambda _, wanted: iter([wanted[0].encode()]))

@@ -250,22 +250,14 @@ class Control:
             raise haproxy_admin.failure("refused", self.refusal)
 
 
-def test_edge_in_the_hosts_network_opens_ports_itself(engine: FakeEngine, a: EdgeStep, here: Control) -> None:
-    a.apply(NoWork())
-    assert a.check().state is State.READY
-    spec = engine.boxes[EDGE].spec
-    assert (spec.network, spec.publish, spec.joined) == ("host", {}, {})
-    assert set(spec.capabilities) == {"NET_BIND_SERVICE", "SETUID", "SETGID", "KILL"}
-    assert EDGE not in engine.networks
-
-
 @pytest.mark.fault(15)
-def test_new_port_of_the_hosts_network_is_a_reload(
-    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, here: Control
-) -> None:
+def test_new_port_of_the_hosts_network_is_a_reload(engine: FakeEngine, a: EdgeStep, b: EdgeStep, here: Control) -> None:
     """A second sandbox with another port comes and goes → the container stays, and reloads."""
     a.apply(NoWork())
     before = engine.boxes[EDGE]
+    assert (before.spec.network, before.spec.publish, before.spec.joined) == ("host", {}, {})
+    assert set(before.spec.capabilities) == {"NET_BIND_SERVICE", "SETUID", "SETGID", "KILL"}
+    assert EDGE not in engine.networks
     b.apply(NoWork())
     assert b.undo()
     assert engine.boxes[EDGE] is before and here.done == ["reload", "reload"]

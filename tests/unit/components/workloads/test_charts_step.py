@@ -133,22 +133,15 @@ def test_change_of_a_chart_that_is_a_part_upgrades_the_release(step: ChartsStep,
 
 
 @pytest.mark.security(17)
-def test_name_of_a_charts_folder_is_no_option_of_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
-    """A folder that is called like an option, with which helm would write files or run a program → a name to helm."""
+def test_names_of_folders_and_values_are_no_options_of_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
+    """A folder called like an option that writes files, and values whose path has commas → a name, and one path."""
     folder = chart.chart.rename(chart.chart.with_name("--output-dir=.."))
-    Helm.find(Store(tmp_path)).render(chart.model_copy(update={"chart": folder}))
-    (words,) = calls(asked, "template")
-    assert words[-3:] == ["--", "--output-dir=..", str(folder)]
-
-
-@pytest.mark.security(17)
-def test_commas_in_the_path_of_values_name_no_other_file(chart: Chart, asked: Path, tmp_path: Path) -> None:
-    """Values in a folder `a,` of the project, with the path of a user's file below it → one path to helm, quoted."""
     values = tmp_path / 'a,"b' / "values.yaml"
     values.parent.mkdir()
     values.write_text("{}")
-    Helm.find(Store(tmp_path)).render(chart.model_copy(update={"values": (values,)}))
+    Helm.find(Store(tmp_path)).render(chart.model_copy(update={"chart": folder, "values": (values,)}))
     (words,) = calls(asked, "template")
+    assert words[-3:] == ["--", "--output-dir=..", str(folder)]
     quoted = str(values).replace('"', '""')
     assert f'--values="{quoted}"' in words
 
@@ -165,34 +158,27 @@ def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path
 
 
 @pytest.mark.security(20)
-def test_release_of_another_user_is_kept(step: ChartsStep, asked: Path, server: ApiServer, names: Names) -> None:
-    """A release of the same name, or one that a pod wrote into the record → an error, and it stays."""
+def test_release_of_another_user_is_kept(
+    step: ChartsStep, asked: Path, server: ApiServer, names: Names, chart: Chart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of the same name that another made, now or after, or a pod wrote down → an error, and it stays."""
     step.apply(NoWork())
+    with monkeypatch.context() as later:
+        later.setenv("HELM_TIME", "2027-01-01T00:00:00Z")
+        Helm.find(step.store).upgrade(chart, step.names.kubeconfig, {}, lambda _: None)
+    assert step.check().detail == "web: `up` did not make it"
+    with pytest.raises(SandboxError, match="that `up` did not make"):
+        step.apply(NoWork())
     cluster = Cluster(names.kubeconfig)
     cluster.delete("v1", "ConfigMap", "charts", "sandbox-system")
     with pytest.raises(SandboxError, match="there is a release 'web' in shop that `up` did not make") as caught:
         step.apply(NoWork())
     assert "uninstall web --namespace shop" in caught.value.fix
-    assert len(calls(asked, "upgrade")) == 1
+    assert len(calls(asked, "upgrade")) == 2, "one was the user's"
     server.objects["/api/v1/namespaces/sandbox-system/configmaps/charts"] = {
         "metadata": {"name": "charts"},
         "data": {"releases": json.dumps({"shop/web": {}})},
     }
-    replace(step, charts=()).apply(NoWork())
-    assert release_of(step) is not None
-
-
-@pytest.mark.security(20)
-def test_release_that_replaced_the_one_of_up_is_kept(
-    step: ChartsStep, asked: Path, chart: Chart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The user uninstalls the release of `up` and installs one of the same name → it is neither changed nor removed."""
-    step.apply(NoWork())
-    monkeypatch.setenv("HELM_TIME", "2027-01-01T00:00:00Z")
-    Helm.find(step.store).upgrade(chart, step.names.kubeconfig, {}, lambda _: None)
-    assert step.check().detail == "web: `up` did not make it"
-    with pytest.raises(SandboxError, match="that `up` did not make"):
-        step.apply(NoWork())
     replace(step, charts=()).apply(NoWork())
     assert release_of(step) is not None
 
@@ -297,11 +283,7 @@ def test_hosts_of_a_chart_are_below_the_sandboxs_domain(
     assert (made.check().state, step.check().state) == (State.READY, State.DRIFTED)
 
 
-def test_chart_that_cannot_be_rendered_is_an_error_by_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
-    (chart.chart / "templates" / "web.yaml").write_text("a: b\nc: {{ broken\n")
-    with pytest.raises(BadFile, match="does not render") as caught:
-        Helm.find(Store(tmp_path)).render(chart)
-    assert "web/templates/web.yaml:2" in caught.value.details
+def test_chart_without_its_files_is_an_error(chart: Chart, asked: Path, tmp_path: Path) -> None:
     chart.values[0].unlink()
     with pytest.raises(BadFile, match=r"dev\.yaml: no such file"):
         Helm.find(Store(tmp_path)).render(chart)

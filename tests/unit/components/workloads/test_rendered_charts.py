@@ -12,7 +12,6 @@ from sandbox.bundle.store import Store
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.config.schema.apply_schema import Chart
-from sandbox.errors import BadFile
 from tests.support import fake_helm
 
 
@@ -58,10 +57,3 @@ def test_chart_is_rendered_once_until_it_changes(charts: RenderedCharts) -> None
 def test_hook_is_applied_if_an_installation_runs_it(charts: RenderedCharts, hook: str, applied: bool) -> None:
     (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b", hook))
     assert names(charts) == (["a", "b"] if applied else ["a"])
-
-
-def test_charts_that_do_not_render_are_an_error(charts: RenderedCharts) -> None:
-    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text("{{ broken\n")
-    with pytest.raises(BadFile, match="does not render"):
-        charts.objects()
-    assert not charts.folder.exists()
