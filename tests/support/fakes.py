@@ -181,13 +181,8 @@ class FakeEngine(Engine):
     def run(self, spec: ContainerSpec) -> None:
         doing = f"starting container {spec.name}"
         with self._lock:
-            if spec.name in self.boxes:
-                raise _failure(doing, f'The container name "/{spec.name}" is already in use')
-            box = FakeContainer(spec, self._image(spec.image, doing))
-            self._connect(box)
-            self.boxes[spec.name] = box
-            for volume in spec.volumes:
-                self.volumes.setdefault(volume, {})
+            self._require_unused(spec.name, doing)
+            self.add(FakeContainer(spec, self._image(spec.image, doing)))
             for folder, files in spec.folders.items():
                 self.put_files(spec.name, folder, files)
             for network, address in spec.joined.items():
@@ -197,8 +192,7 @@ class FakeEngine(Engine):
         self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = (), image: str | None = None
     ) -> None:
         doing = f"starting container {name}"
-        if name in self.boxes:
-            raise _failure(doing, f'The container name "/{name}" is already in use')
+        self._require_unused(name, doing)
         before = self._box(like, doing)
         kept = {key: value for key, value in before.spec.environment.items() if key not in without}
         spec = replace(before.spec, name=name, labels={**before.spec.labels, **labels}, environment=kept, publish={})
@@ -234,8 +228,7 @@ class FakeEngine(Engine):
     def rename(self, name: str, new: str) -> None:
         doing = f"renaming container {name}"
         box = self._box(name, doing)
-        if new in self.boxes:
-            raise _failure(doing, f'The container name "/{new}" is already in use')
+        self._require_unused(new, doing)
         box.spec = replace(box.spec, name=new)
         self.boxes[new] = self.boxes.pop(name)
 
@@ -257,9 +250,6 @@ class FakeEngine(Engine):
     def read_files(self, name: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
         return {path: self.read_file(name, path) for path in paths}
 
-    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        self.write_files(name, {path: data}, mode)
-
     def write_files(
         self,
         name: str,
@@ -271,14 +261,14 @@ class FakeEngine(Engine):
         what = f"writing {', '.join(map(str, files))} in {name}"
         box = self._box(name, what)
         if box.read_only:
-            raise _failure(f"{what}", "container rootfs is marked read-only")
+            raise _failure(what, "container rootfs is marked read-only")
         box.files |= files
         box.modes |= dict.fromkeys(files, mode) | dict.fromkeys(private, 0o600)
 
     def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
         box = self._box(name, f"writing {', '.join(files)} in {name}")
-        box.files |= {PurePosixPath(folder, path): one.data for path, one in files.items() if one.data is not None}
-        box.modes |= {PurePosixPath(folder, path): one.mode for path, one in files.items()}
+        box.files |= {PurePosixPath(folder, path): file.data for path, file in files.items() if file.data is not None}
+        box.modes |= {PurePosixPath(folder, path): file.mode for path, file in files.items()}
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         self._box(name, f"copying {source.name} into {name}").files[folder / source.name] = source.read_bytes()
@@ -357,6 +347,10 @@ class FakeEngine(Engine):
         if any(name in box.spec.volumes for box in self.boxes.values()):
             raise _failure(f"removing volume {name}", "volume is in use")
         return self.volumes.pop(name, None) is not None
+
+    def _require_unused(self, name: str, doing: str) -> None:
+        if name in self.boxes:
+            raise _failure(doing, f'The container name "/{name}" is already in use')
 
     def _image(self, reference: str, doing: str) -> str:
         found = reference if reference in self.images.values() else self.images.get(_tagged(reference))

@@ -13,10 +13,11 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import http_server
 from tests.support.token_server import TokenServer
 
 _NAME = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
@@ -96,14 +97,12 @@ class Simulator:
 
     def __enter__(self) -> Self:
         self._server = _Server((self.host, 0), type("Handler", (_Handler,), {"registry": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        self._serving = http_server.serving(self._server)
+        self._serving.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.__exit__(None, None, None)
 
     @property
     def url(self) -> str:
@@ -137,14 +136,11 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(http_server.Handler):
     registry: Simulator
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         self._handle()
@@ -165,8 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(min(int(self.headers.get("Content-Length", 0)) // 2, 1 << 16))
             self._reset()
             return
-        self._size = 0
-        body = self._body()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._size = len(body)
         if len(body) > registry.gated and self.command == "PUT" and registry.gate and "/blobs/" in parts.path:
             registry.gate.wait(10)
         if fault and isinstance(fault.answer, int):
@@ -201,11 +197,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.connection.close()
-
-    def _body(self) -> bytes:
-        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._size = len(data)
-        return data
 
     def _route(self, path: str, query: dict[str, str], body: bytes) -> None:
         if path == "/v2/":
