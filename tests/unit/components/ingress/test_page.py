@@ -72,11 +72,14 @@ def step(names: Names, server: ApiServer) -> PageStep:
 
 
 def test_ingress_of_the_user_is_no_drift_and_shown_by_the_next_up(server: ApiServer, step: PageStep) -> None:
+    server.objects[POD] = {"metadata": {"name": "traefik-1", "namespace": SYSTEM_NAMESPACE}}
     lifecycle.up([step], Silent())
+    before = server.objects[POD]["metadata"]["annotations"][SEEN]
     server.objects[INGRESS]["spec"]["rules"].append({"host": "b.test"})
     assert step.check().state is State.READY
     assert not lifecycle.up([step], Silent()), "nothing is reported as changed"
     assert "https://b.test:8443/" in server.objects[PAGE]["data"]["404.html"]
+    assert server.objects[POD]["metadata"]["annotations"][SEEN] != before, "the kubelet refreshes the page"
 
 
 def test_hosts_with_connections_of_their_own_are_refused_on_others(server: ApiServer, step: PageStep) -> None:
@@ -100,15 +103,6 @@ def test_routes_of_the_gateway_api_are_listed(server: ApiServer, step: PageStep)
     data = server.objects[PAGE]["data"]
     assert "https://http.test:8443/" in data["404.html"] and "https://tls.test:8443/" in data["404.html"]
     assert "tls[.]test" in data["misdirected.yaml"] and "http[.]test" not in data["misdirected.yaml"]
-
-
-def test_kubelet_is_made_to_refresh_the_page(server: ApiServer, step: PageStep) -> None:
-    server.objects[POD] = {"metadata": {"name": "traefik-1", "namespace": SYSTEM_NAMESPACE}}
-    step.apply(NoWork())
-    before = server.objects[POD]["metadata"]["annotations"][SEEN]
-    server.objects[INGRESS]["spec"]["rules"] = []
-    step.apply(NoWork())
-    assert server.objects[POD]["metadata"]["annotations"][SEEN] != before
 
 
 def rule(host: str, *paths: str) -> dict[str, Any]:

@@ -84,13 +84,10 @@ def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: Ing
     assert step.check().state is State.READY
 
 
-def test_unavailable_groundwork_stops_before_any_change(server: ApiServer, step: IngressStep) -> None:
+def test_refusal_is_reported_at_once(server: ApiServer, step: IngressStep) -> None:
     with pytest.raises(SandboxError, match="no file"):
         replace(step, controller=as_traefik(Small(trouble=SandboxError("no file")))).apply(NoWork())
     assert server.objects == {}
-
-
-def test_refusal_by_the_cluster_is_reported_at_once(server: ApiServer, step: IngressStep) -> None:
     server.refusal = (422, b'{"message": "port is taken"}')
     with pytest.raises(ClusterError, match="port is taken"):
         step.apply(NoWork())

@@ -37,7 +37,6 @@ def packed(text: str) -> bytes:
 
 @pytest.fixture
 def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the registry or repository has, and a helm that pulls from there."""
     folder = tmp_path / "remote"
     folder.mkdir()
     (folder / "web-1.2.3.tgz").write_bytes(packed(MAP))
@@ -108,19 +107,16 @@ def test_missing_chart_is_reported_in_helms_words(remote: Path, chart: RemoteCha
 
 
 @pytest.mark.parametrize(
-    ("chart", "repo", "words"),
+    ("place", "option"),
     [
-        ("oci://localhost:5001/charts/web", None, {"oci://localhost:5001/charts/web", "--plain-http"}),
-        ("web", "http://127.0.0.1:8879", {"web", "--repo=http://127.0.0.1:8879"}),
+        ({"chart": "oci://localhost:5001/charts/web"}, "--plain-http"),
+        ({"chart": "web", "repo": "http://127.0.0.1:8879"}, "--repo=http://127.0.0.1:8879"),
     ],
 )
-def test_place_of_a_chart_is_handed_to_helm(
-    remote: Path, tmp_path: Path, chart: str, repo: str | None, words: set[str]
-) -> None:
-    place = {"repo": repo} if repo else {}
-    wanted = RemoteChart.model_validate({"chart": chart, "version": "1.2.3", "lock": tmp_path / "l.yaml", **place})
-    step_of(wanted, tmp_path / "kept").apply(NoWork())
-    assert words <= set(pulls(tmp_path)[0])
+def test_place_of_a_chart_is_handed_to_helm(remote: Path, tmp_path: Path, place: dict[str, str], option: str) -> None:
+    chart = RemoteChart.model_validate({**place, "version": "1.2.3", "lock": tmp_path / "l.yaml"})
+    step_of(chart, tmp_path / "kept").apply(NoWork())
+    assert {place["chart"], option} <= set(pulls(tmp_path)[0])
 
 
 @pytest.mark.security(6)

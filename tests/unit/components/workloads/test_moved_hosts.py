@@ -40,7 +40,6 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
 @pytest.mark.parametrize(
     ("kind", "spec", "expected"),
     [
-        ("HTTPRoute", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{DOMAIN}"]}),
         ("TLSRoute", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{DOMAIN}"]}),
         ("Gateway", {"listeners": [{"hostname": f"*.{BASE}"}]}, {"listeners": [{"hostname": f"*.{DOMAIN}"}]}),
         ("Certificate", {"dnsNames": [f"web.{BASE}"]}, {"dnsNames": [f"web.{DOMAIN}"]}),
