@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -54,19 +55,25 @@ def load(
     override is its name, `naming` chooses it: from the base name, and from the one of its own that a worktree has.
     """
     checkout = Checkout(called) if called else of_folder(Path(os.path.abspath(path.parent)))  # noqa: PTH100  # keeps links
-    # The same from wherever the file is named: without `..`, unless of a link.
-    folder = path.parent.absolute()
-    plain = Path(os.path.normpath(folder))
     spec = loader.load(
         path,
         Spec,
-        folder=plain if plain.exists() and plain.samefile(folder) else folder,
+        folder=_folder(path),
         create="`sandbox init` writes one; -f FILE names another",
         amend=lambda source: _overridden(_named(source, checkout, overrides, naming), overrides),
     )
     if not spec.says("name"):
         raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
     return spec
+
+
+def _folder(path: Path) -> Path:
+    # The same from wherever the file is named: without `..`, unless of a link.
+    folder = path.parent.absolute()
+    plain = Path(os.path.normpath(folder))
+    with suppress(OSError):  # reading the file reports it
+        return plain if plain.samefile(folder) else folder
+    return folder
 
 
 def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:

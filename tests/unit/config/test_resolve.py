@@ -152,3 +152,8 @@ def test_spec_is_the_same_from_every_folder(file: Path, tmp_path: Path, monkeypa
     (tmp_path / "link").symlink_to(below)
     images = resolve.load(tmp_path / "link" / ".." / "sandbox.yaml").push
     assert images and images.parent.samefile(file.parent)
+
+
+def test_file_in_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match="cannot be read"):
+        resolve.load(tmp_path / ("x" * 300) / "sandbox.yaml")
