@@ -28,7 +28,6 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_edge(spec),
         *_registries(spec),
         *_nodes(spec),
-        *_devices(spec),
         *capabilities.misfits(spec),
     ]
 
@@ -127,13 +126,3 @@ def _nodes(spec: Spec) -> Iterator[Misfit]:
     if spec.cluster.nodes.control_plane > 1 and len(spec.name) > spare:
         wrong = f"the balancer before several control planes needs a host name of at most {MAX_HOST} characters, and"
         yield ("cluster", "nodes", "control_plane"), f"{wrong} so a `name` of at most {spare}, not {len(spec.name)}"
-
-
-def _devices(spec: Spec) -> Iterator[Misfit]:
-    # Reading some of them waits for ever.
-    locks = [
-        (("apply", index, "lock"), item.lock) for index, item in enumerate(spec.apply) if isinstance(item, RemoteChart)
-    ]
-    for path, file in ((("push",), spec.push), *locks):
-        if file and file.is_relative_to("/dev"):
-            yield path, f"must be a regular file, not {file}"

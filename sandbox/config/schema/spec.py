@@ -17,7 +17,7 @@ from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.config.schema.edge_schema import Certs, Edge, Ingress, ResolvedEdge, ResolvedTcpPort
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
-from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_name, checked_name
+from sandbox.config.schema.values import Domain, Duration, LocalFile, Name, as_name, checked_name
 from sandbox.config.yaml_source import Giver, ValueOrigin
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import UsageError
@@ -54,7 +54,7 @@ class Spec(Document):
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
     images: Images = Field(default=Images(), description="The sandbox's own images.")
     registry: Registry = Field(default=Registry(), description="The private image registry.")
-    push: LocalPath | None = Field(
+    push: LocalFile | None = Field(
         default=None,
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )

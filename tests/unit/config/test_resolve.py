@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,12 @@ def test_spec_is_the_same_from_every_folder(file: Path, tmp_path: Path, monkeypa
 def test_file_in_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="cannot be read"):
         resolve.load(tmp_path / ("x" * 300) / "sandbox.yaml")
+
+
+def test_spec_from_a_pipe_of_the_shell_may_name_files() -> None:
+    reader, writer = os.pipe()
+    chart = "{chart: oci://registry.test/shop, version: 1.2.3}"
+    os.write(writer, f"name: demo\npush: images.yaml\napply: [{chart}]\n".encode())
+    os.close(writer)
+    assert resolve.load(Path(f"/dev/fd/{reader}")).push == Path("/dev/fd/images.yaml")
+    os.close(reader)

@@ -185,6 +185,7 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("apply:\n- a\n- ~/b", "3: apply[1]: must be absolute or relative to this file's folder: '~' is not", ""),
         ("apply: [{chart: web, version: 1.0.0}]", "1: apply[0]: needs either `repo:` or a chart that begins", ""),
         ("apply: [{chart: 'oci://x/web'}]", "1: missing key 'version' in apply[0]", "add 'version:'"),
+        ("apply: [{chart: 'oci://x/web', version: 1.0.0, lock: /dev/zero}]", "1: apply[0].lock: must be a regular", ""),
         ("apply: [{chart: 'oci://x/web', version: '>=1'}]", "1: apply[0].version: must be one version", ""),
         ("apply: [{chart: web, repo: 'http://x.test', version: 1.0.0}]", "1: apply[0].repo: must begin with", ""),
         ("apply: [{chart: web, repo: 'https://me:x@x.test', version: 1.0.0}]", "1: apply[0].repo: must have no", ""),
@@ -198,6 +199,7 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("domain: a.b\ncerts: {secrets: [{secret: a, hosts: [xa.b]}]}", "2: certs.secrets[0].hosts[0]: 'xa.b' is", ""),
         ("certs: {secrets: [&a {secret: a, hosts: [a.sandbox.sandbox.localhost]}, *a]}", "1: certs.secrets[1].sec", ""),
         ("registry:\n  tls: [hub.example.com]", "2: registry.tls[0]: 'hub.example.com' is not inside the domain", ""),
+        ("push: /dev/stdin", "1: push: must be a regular file, not /dev/stdin", ""),
         ("registry: {tls: ['hub.a:0']}", "1: registry.tls[0]: must have a port from 1 to 65535, not '0'", ""),
         *(
             (f"credentials: [{{kind: docker, registries: ['{host}']}}]", "1: credentials[0].registries[0]: must be", "")
