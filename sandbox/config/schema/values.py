@@ -87,6 +87,11 @@ def _port(value: str) -> str:
     return value
 
 
+def _registry_host(value: str) -> str:
+    _subdomain(value.partition(":")[0])
+    return _port(value)
+
+
 def _registry_url(value: str) -> str:
     host = value.rpartition("://")[2]
     # A single label would be part of a name on Docker Hub.
@@ -283,7 +288,7 @@ RegistryHost = Annotated[
         "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
         "without scheme, path or *",
     ),
-    AfterValidator(_port),
+    AfterValidator(_registry_host),
 ]
 Upstream = Annotated[
     str,

@@ -199,6 +199,7 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("domain: a.b\ncerts: {secrets: [{secret: a, hosts: [xa.b]}]}", "2: certs.secrets[0].hosts[0]: 'xa.b' is", ""),
         ("certs: {secrets: [&a {secret: a, hosts: [a.sandbox.sandbox.localhost]}, *a]}", "1: certs.secrets[1].sec", ""),
         ("registry:\n  tls: [hub.example.com]", "2: registry.tls[0]: 'hub.example.com' is not inside the domain", ""),
+        (f"registry: {{tls: ['{'a.' * 130}test:5000']}}", "1: registry.tls[0]: must be lower-case letters", ""),
         ("push: /dev/stdin", "1: push: must be a regular file, not /dev/stdin", ""),
         ("registry: {tls: ['hub.a:0']}", "1: registry.tls[0]: must have a port from 1 to 65535, not '0'", ""),
         *(
