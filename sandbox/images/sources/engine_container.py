@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import cast
 
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.images.sources.engine_files import Unreadable
 from sandbox.oci.digest import CHUNK
 from sandbox.sanitize import cause
@@ -121,7 +122,10 @@ class ContainerFiles:
             raise Unreadable("the engine has no node image", details=f"one of {', '.join(IMAGES)}")
         name = f"sandbox-layers-{uuid.uuid4().hex[:12]}"
         stack = self._connection
-        pipe = stack.enter_context(self._pipe()) if self.engine.shares_network() else None
+        pipe: _Pipe | None = None
+        if self.engine.shares_network():
+            with contextlib.suppress(OSError, SandboxError):  # the file system has no FIFOs, or is full
+                pipe = stack.enter_context(self._pipe())
         config = {
             "Image": image,
             "Entrypoint": ["sh", "-c", SCRIPT, "sh", str(pipe.path) if pipe else ""],
@@ -236,14 +240,14 @@ class _Output:
         raise Unreadable("a file in the engine's folder is shorter than expected")
 
     def _is_filled(self, pipe: int) -> bool:
-        """Wait for the pipe or the output; bytes in the pipe were written before the end of the request."""
+        """Wait for the pipe or the output; return whether the pipe has bytes."""
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         poll.register(self._connection, select.POLLIN)
-        ready = dict(poll.poll(SILENCE * 1000))
-        if not ready:
+        if not poll.poll(SILENCE * 1000):
             raise Unreadable("the container does not answer", details=f"no byte for {SILENCE:.0f} seconds")
-        return bool(ready.get(pipe, 0) & select.POLLIN)
+        # Asked again: bytes that come before the end of the request may do so after the first look at the pipe.
+        return any(file == pipe and event & select.POLLIN for file, event in poll.poll(0))
 
     def _of_frame(self, buffer: memoryview) -> int:
         self._enter_frame()

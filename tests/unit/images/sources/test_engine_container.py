@@ -73,6 +73,20 @@ def test_files_are_read_in_order_by_one_container(
     assert len(engine.started) == 1
 
 
+def test_folder_that_can_have_no_pipe_is_read_by_the_engine(
+    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "mkfifo", refused)
+    (tmp_path / "a").write_bytes(b"text")
+    with reading.read(tmp_path, [b"a"], [4]) as chunks:
+        assert b"".join(chunks) == b"text"
+    (host,) = engine.hosts.values()
+    assert len(host["Mounts"]) == 1
+
+
 def test_list_longer_than_all_buffers_is_sent_while_its_files_come(reading: ContainerFiles, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1" * 1000)
     with reading.read(tmp_path, [b"a"] * 20_000, [1000] * 20_000) as chunks:
