@@ -43,7 +43,7 @@ LASTING = (
         re.compile(r"probe errored.*failed to start exec", re.DOTALL),
         "correct `exec.command` of that probe: its program must be in the image",
     ),
-    (re.compile(r"is forbidden: |is invalid: "), ""),
+    (re.compile(r"is forbidden: |is invalid: |denied the request"), ""),
 )
 FORBIDDEN = 403
 LINES = 15
@@ -233,12 +233,15 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
 
 
 def _warnings(cluster: Cluster, live: Manifest, pods: Sequence[Manifest]) -> Iterator[str]:
-    """Yield the last warning about a workload without pods, about its pods and their claims; and pods that do not end.
+    """Yield the last warning about a workload that lacks pods, about its pods and their claims; and pods that stay.
 
     Accounts that may not list events do without: they only explain.
     """
     kind, name, namespace = live["kind"], live["metadata"]["name"], live["metadata"].get("namespace", "default")
-    subjects = {} if pods else {(kind, name): ""}
+    status, wanted = live.get("status") or {}, (live.get("spec") or {}).get("replicas", 0)
+    scheduled, desired = status.get("currentNumberScheduled", 0), status.get("desiredNumberScheduled", 0)
+    lacks_pods = not pods or status.get("replicas", 0) < wanted or scheduled < desired
+    subjects = {(kind, name): ""} if lacks_pods else {}
     for pod in pods:
         subjects["Pod", pod["metadata"]["name"]] = f"pod {pod['metadata']['name']}: "
         for volume in (pod.get("spec") or {}).get("volumes") or ():

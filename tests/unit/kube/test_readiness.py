@@ -327,18 +327,29 @@ def test_pods_that_a_webhook_is_to_allow_are_waited_for(
             cluster.await_ready()
 
 
+PODSECURITY = 'pods "db-1" is forbidden: violates PodSecurity "restricted:latest"'
+DENIED = 'admission webhook "validate.kyverno.svc-fail" denied the request: no limits'
+
+
 @pytest.mark.parametrize(
-    ("kind", "status"),
-    [("StatefulSet", {"replicas": 1}), ("Job", {}), ("DaemonSet", {"desiredNumberScheduled": 1})],
+    ("kind", "status", "reason"),
+    [
+        ("StatefulSet", {"replicas": 1, "updatedReplicas": 1}, PODSECURITY),
+        ("StatefulSet", {}, DENIED),
+        ("Job", {}, PODSECURITY),
+        ("DaemonSet", {"desiredNumberScheduled": 1}, PODSECURITY),
+    ],
 )
 def test_refused_pods_in_events_end_the_wait(
-    monkeypatch: pytest.MonkeyPatch, kind: str, status: dict[str, int]
+    monkeypatch: pytest.MonkeyPatch, kind: str, status: dict[str, int], reason: str
 ) -> None:
     """Pods that violate the namespace's PodSecurity → the reason, which only events have; not where one came since."""
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"db": {**workload("db", **status), "kind": kind}}
-    cluster.workloads["db"]["spec"] = {"replicas": 2}
-    said = 'create Pod db-1 failed: pods "db-1" is forbidden: violates PodSecurity "restricted:latest"'
+    cluster.workloads["db"]["spec"]["replicas"] = 2
+    if status.get("replicas"):
+        cluster.pods = {"db-0": {"metadata": {"namespace": "ns"}, "status": {"containerStatuses": []}}}
+    said = f"create Pod db-1 failed: {reason}"
     cluster.events = [event("FailedCreate", kind, "db", said, 1), event("FailedCreate", "ReplicaSet", "db", "x", 2)]
     with pytest.raises(ClusterError, match=f"{kind} ns/db cannot start") as caught:
         cluster.await_ready()
