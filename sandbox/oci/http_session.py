@@ -134,6 +134,7 @@ class HttpSession:
         fix = START if self._home.is_loopback else "check the network, a proxy or the host's name"
         if proxy:
             details += f", through the proxy {proxy}"
+        if proxy or isinstance(error, requests.exceptions.InvalidProxyURL):
             fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
         if untrusted:
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
@@ -150,7 +151,7 @@ class HttpSession:
         full = proxy if "://" in proxy else f"http://{proxy}"
         if proxy and (fault := proxy_fault(full, [full.partition("://")[0].lower()])):
             key = next(key for key in (urlsplit(url).scheme, "all") if proxies.get(key) == proxy)
-            raise ValueError(f"{key.upper()}_PROXY names no proxy: {fault}")
+            raise requests.exceptions.InvalidProxyURL(f"{key.upper()}_PROXY names no proxy: {fault}")
         return proxy.rpartition("@")[2]
 
 

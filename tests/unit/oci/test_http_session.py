@@ -72,6 +72,7 @@ def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.Monkey
     with session(home) as http, pytest.raises(RegistryError, match="HTTPS_PROXY names no proxy: ") as caught:
         http.request("GET", f"{home}/v2/", {})
     assert "sec" not in str(caught.value) and not caught.value.transient
+    assert caught.value.fix.startswith("have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy")
 
 
 @contextmanager
