@@ -28,6 +28,7 @@ from sandbox.components.cluster.steps import ClusterStep
 from sandbox.config.schema import Registry, ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
+from sandbox.engine.labelled import NameTaken
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.used_engine import UsedEngine
@@ -160,9 +161,24 @@ def test_down_removes_what_killed_commands_left(there: set[str], monkeypatch: py
     for name in (names.copier, names.thawer, names.registry):
         box = ContainerSpec(name=name, image="busybox:1", command=("x",), labels=names.labels, network=names.network)
         engine.run(box)
+    names.addon_values.mkdir(parents=True)
+    (names.addon_values / "grafana.yaml").touch()  # an addon that a command enabled has no step in the plan either
     monkeypatch.setattr(machine_plan, "steps", lambda *_, **__: ((), engine, None))
     assert Sandbox(Spec(name="x")).down()
     assert engine.boxes.keys() == {names.registry}  # whose step is not in this plan
+    assert not names.addon_values.exists()
+
+
+def test_down_says_nothing_of_removing_another_users_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def refused(*_: object, **__: object) -> None:
+        raise NameTaken("the name demo is taken by a sandbox of user ann")
+
+    monkeypatch.setattr(machine_plan, "steps", refused)
+    with pytest.raises(NameTaken):
+        Sandbox(Spec(name="demo"), session=Session(say=said.append)).down(purge=True)
+    assert said == []
 
 
 @pytest.mark.parametrize(("keep", "existed"), [(True, False), (False, True), (False, False)])

@@ -249,6 +249,18 @@ def test_redirected_blob_request_carries_no_credentials(
 
 
 @pytest.mark.security(11)
+def test_store_that_asks_for_an_account_does_not_get_the_registrys(registry: Simulator) -> None:
+    """A blob is redirected to a server that demands an account → an error, and no account is sent there."""
+    with Simulator(basic=f"me:{CANARY}") as store, signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+        registry.redirect_blobs = store.url
+        with pytest.raises(RegistryError) as caught, client.blob("app", BLOB.digest):
+            pass
+        assert caught.value.status == 401
+        assert [one.authorization for one in store.requests] == [""]
+
+
+@pytest.mark.security(11)
 def test_circles_and_distant_redirects_into_this_machine_end(registry: Simulator) -> None:
     """Redirects in a circle or into this machine → refused."""
     registry.tokens = None
