@@ -124,17 +124,17 @@ class Sandbox:
         pausing.watch_unused(self.names, after)
 
     @contextmanager
-    def alone(self, doing: str, *, anywhere: bool = False) -> Iterator[None]:
+    def alone(self, doing: str, *, anywhere: bool = False, agreement: Agreement | None = None) -> Iterator[None]:
         """Lock the sandbox for a change, to which the user agrees if another spec brought it up.
 
-        `doing` is a key of `agreement.EFFECTS`.
+        `doing` is a key of `agreement.EFFECTS`; `agreement` is asked instead of the sandbox's own.
         """
         with self.session.alone(self.name, doing, anywhere=anywhere):
-            self.agree_on_origin(doing)
+            self.agree_on_origin(doing, agreement)
             yield
 
-    def agree_on_origin(self, doing: str) -> None:
-        agree_on_origin(self.names, self.chosen.origin, doing, self.agreement)
+    def agree_on_origin(self, doing: str, agreement: Agreement | None = None) -> None:
+        agree_on_origin(self.names, self.chosen.origin, doing, agreement or self.agreement)
 
     def note_origin(self) -> None:
         """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""

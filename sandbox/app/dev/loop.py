@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.app import machine_plan
+from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
 from sandbox.app.dev.changed_files import DevWork, Project
 from sandbox.app.dev.dev_report import DevReport
@@ -134,7 +135,8 @@ class DevLoop:
         return True
 
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
-        with sandbox.alone("dev"):
+        # `--yes` and answers count for an `up`, not for a sandbox that another folder brings up while this runs.
+        with sandbox.alone("dev", agreement=Agreement()):
             if (trouble := trouble_of(sandbox.kubeconfig)) is not None:
                 raise SandboxError(
                     f"the sandbox '{sandbox.name}' is not up any more",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from sandbox.app import machine_plan
+from sandbox.app.agreement import Agreement
 from sandbox.app.core import Sandbox
 from sandbox.app.dev.changed_files import DevWork
 from sandbox.app.dev.dev_report import DevReport
@@ -36,6 +37,7 @@ class Stage:
         self.up_fails: SandboxError | None = None
         self.ups = 0
         self.trouble: str | None = None
+        self.refusal: SandboxError | None = None
         self.loaded = True
         for name in ("k8s", "app"):
             (folder / name).mkdir()
@@ -54,8 +56,14 @@ class Stage:
             if self.up_fails:
                 raise self.up_fails
 
-        parts = {"spec": spec, "resolved": spec, "name": spec.name, "up": up, "alone": lambda _: nullcontext()}
+        parts = {"spec": spec, "resolved": spec, "name": spec.name, "up": up, "alone": self.alone}
         return cast("Sandbox", SimpleNamespace(kubeconfig=kubeconfig, context="c", **parts))
+
+    @contextmanager
+    def alone(self, doing: str, *, agreement: Agreement) -> Iterator[None]:
+        if self.refusal:
+            agreement.allow(self.refusal)
+        yield
 
     def run(self, work: DevWork) -> DevWork:
         self.rounds.append(work)
@@ -175,6 +183,14 @@ def test_sandbox_that_was_taken_down_is_told_and_awaited(stage: Stage, loop: Dev
         loop.next(stage.sandbox)
     assert stage.told == ["app/a", "the sandbox 'demo' is not up any more", "app/a", "ready"]
     assert len(stage.rounds) == 1
+
+
+def test_sandbox_that_another_folder_brought_up_meanwhile_is_left_alone(stage: Stage, loop: DevLoop) -> None:
+    loop.up(stage.sandbox)
+    stage.refusal = SandboxError("'demo' was brought up from elsewhere", id="other-origin")
+    stage.save("app/a")
+    loop.next(stage.sandbox)
+    assert (stage.told, stage.rounds) == (["app/a", "'demo' was brought up from elsewhere"], [])
 
 
 def test_another_name_in_the_spec_makes_no_other_sandbox(stage: Stage, loop: DevLoop) -> None:
