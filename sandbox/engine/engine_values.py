@@ -117,7 +117,7 @@ class Network:
     """A network of the engine: its IPv4 range, its containers, and the engine's own address there if known.
 
     `subnet6` is its IPv6 range, if it has one. `lower` is the part of `subnet` from which the engine gives addresses to
-    containers, where that is not all.
+    containers, where that is not all. Several networks may have the same name, but each has its own `id`.
     """
 
     name: str

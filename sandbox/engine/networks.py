@@ -22,12 +22,24 @@ _BRIDGE_NAME = "com.docker.network.bridge.name"
 
 class Networks(Door):
     def network(self, name: str) -> Network | None:
+        """Return the network of exactly this name; of several, which the engine allows, one that is used."""
+        networks = self._networks(name)
+        return networks[0] if networks else None
+
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
+        """Return further networks of this name: of two commands at the same moment, each may have created one."""
+        return self._networks(name)[1:]
+
+    def _networks(self, name: str) -> tuple[Network, ...]:
+        """Return every network of this name, those in use first, then the oldest."""
+        networks: list[dict[str, Any]] = []
         with translated(f"looking at network {name}"):
             for listed in self._ask("networks", [name]):
                 if listed["Name"] == name:
                     with suppress(NotFound):  # it went between the two questions
-                        return self._network(self._ask("inspect_network", listed["Id"]))
-        return None
+                        networks.append(self._ask("inspect_network", listed["Id"]))
+            networks.sort(key=lambda network: (not network.get("Containers"), network["Created"]))
+            return tuple(map(self._network, networks))
 
     def _network(self, network: Mapping[str, Any]) -> Network:
         ranges = network["IPAM"]["Config"] or ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,13 +12,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 import yaml
 
 from sandbox.app import context
+from sandbox.components.network.step import NetworkStep
 from sandbox.engine import Engine
+from sandbox.names import Home
+from sandbox.step import State
 from tests.real import machine
 from tests.real.machine import CommandLine
+from tests.support.fakes import NoWork
 from tests.support.programs import make_program
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
@@ -172,3 +178,23 @@ def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path)
     kind = make_program(tmp_path / "bin" / "kind", "echo kind v0.11.1 go1.16 linux/amd64")
     old = CommandLine({**command.env, "PATH": f"{kind.parent}:{os.environ['PATH']}"}, command.folder)
     assert "kind is too old" in old("up", status=4).err
+
+
+@pytest.mark.fault(10)
+def test_concurrent_commands_share_one_network(engine: Engine, tmp_path: Path) -> None:
+    """Two networks of one name, as two commands at once make → `up` repairs them into one."""
+    names = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("twice")
+    step = NetworkStep(engine, names)
+    with contextlib.closing(docker.from_env()) as client:
+        client.networks.create(names.network, labels=dict(names.labels), check_duplicate=False)
+        try:
+            client.networks.create(names.network, labels=dict(names.labels), check_duplicate=False)
+        except docker.errors.APIError as error:
+            step.undo()
+            pytest.skip(f"engines from 25 on make no second network of a name: {error.explanation}")
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.spare_networks(names.network) == ()
+    step.undo()
+    assert engine.network(names.network) is None

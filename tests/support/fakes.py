@@ -294,6 +294,9 @@ class FakeEngine(Engine):
             lower=bridge.lower,
         )
 
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
+        return ()
+
     def labelled_networks(self, label: str) -> tuple[str, ...]:
         return tuple(sorted(name for name, one in self.networks.items() if label.partition("=")[0] in one.labels))
 

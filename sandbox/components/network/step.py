@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sandbox.engine import Engine, EngineError, Network, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import Names
+from sandbox.names import LABEL, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files
 
@@ -44,6 +44,8 @@ class NetworkStep:
         network = self._find()
         if network is None:
             return Status(State.ABSENT)
+        if self.engine.spare_networks(self.names.network):
+            return Status(State.DRIFTED, "there are several of this name")
         if self._lacks_ipv6(network):
             if self._is_free(network):
                 return Status(State.DRIFTED, "it has no IPv6")
@@ -52,6 +54,7 @@ class NetworkStep:
 
     def apply(self, work: Work) -> None:
         with self._alone():
+            self._remove_spares()  # of a command that was killed before it gave way
             labelled.require(self.engine, self.names)
             network = self._find()
             if network and self._lacks_ipv6(network):
@@ -64,6 +67,7 @@ class NetworkStep:
                 network = None
             if network is None:
                 self._create()
+            self._keep_one()
 
     def undo(self) -> bool:
         with self._alone():
@@ -89,12 +93,27 @@ class NetworkStep:
                 '"default-address-pools" in /etc/docker/daemon.json',
             ) from error
 
+    def _keep_one(self) -> None:
+        """Leave one network of the name; of two users who created one at the same moment, the first keeps the name."""
+        has_spares = self._remove_spares()
+        first = self._find()
+        if has_spares and first and LABEL in first.labels and not labelled.is_ours(first, self.names.home):
+            raise labelled.taken(self.names, f"the network {self.names.network}", first.labels)
+
+    def _remove_spares(self) -> bool:
+        spares = self.engine.spare_networks(self.names.network)
+        for spare in spares:
+            if labelled.is_ours(spare, self.names.home):
+                self.engine.remove_network(spare.id)
+        return bool(spares)
+
     def _alone(self) -> AbstractContextManager[None]:
         """Lock networks: of two commands at the same moment, each would create one."""
         files.make_private_dir(self.names.home.networks)
         return files.exclusive(self.names.home.networks)
 
     def _remove(self) -> bool:
+        self._remove_spares()
         network = self._find()
         if network is None or not self._is_free(network):
             return False

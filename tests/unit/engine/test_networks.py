@@ -77,4 +77,20 @@ def test_a_network_that_goes_after_it_was_listed_is_left_out() -> None:
     listed = [{"Name": "net", "Id": "gone"}, {"Name": "net", "Id": "left"}]
     engine = engine_of(SimpleNamespace(networks=lambda _: listed, inspect_network=inspect))
     network = engine.network("net")
-    assert network and network.id == "left"
+    assert network and network.id == "left" and not engine.spare_networks("net")
+
+
+def test_of_networks_of_one_name_a_used_one_comes_first_then_the_oldest() -> None:
+    """Engines before 25 allow several."""
+    created = {"newer": "2026-03", "used": "2026-04", "older": "2026-02"}
+
+    def inspect(id_: str) -> Any:
+        used = {"a": {"Name": "node"}} if id_ == "used" else {}
+        known = {"Name": "net", "Id": id_, "Created": created[id_], "Labels": None, "IPAM": {"Config": None}}
+        return {**known, "Containers": used}
+
+    listed = [{"Name": "net", "Id": id_} for id_ in created] + [{"Name": "network", "Id": "longer"}]
+    engine = engine_of(SimpleNamespace(networks=lambda _: listed, inspect_network=inspect))
+    network = engine.network("net")
+    assert network and network.id == "used"
+    assert [spare.id for spare in engine.spare_networks("net")] == ["older", "newer"]

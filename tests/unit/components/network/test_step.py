@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv6Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ import pytest
 from sandbox.cli import prompts, up
 from sandbox.cli.options import Call
 from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
-from sandbox.engine import ContainerSpec, EngineError
+from sandbox.engine import ContainerSpec, EngineError, Network
 from sandbox.errors import SandboxError
-from sandbox.names import LABEL, OWNER, Names
+from sandbox.names import LABEL, OWNER, Home, Names
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import MustRebuild
 from sandbox.report import Silent
@@ -100,6 +101,48 @@ def test_an_engine_without_a_range_left_says_what_helps(names: Names, said: str)
     with pytest.raises(SandboxError) as caught:
         NetworkStep(Exhausted(), names).apply(NoWork())
     assert caught.value.id == "no-subnet" and "docker network prune" in caught.value.fix
+
+
+class Racing(FakeEngine):
+    """An engine on which another user creates a network of the same name just before this one does."""
+
+    def __init__(self, their_labels: Mapping[str, str]) -> None:
+        super().__init__()
+        self.their_labels = their_labels
+        self.spare: Network | None = None
+
+    def create_network(self, name: str, labels: Mapping[str, str], **more: Any) -> None:
+        super().create_network(name, self.their_labels)
+        self.spare = Network(name=name, subnet="172.99.0.0/16", labels=dict(labels), members=frozenset(), id="spare")
+
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
+        return (self.spare,) if self.spare else ()
+
+    def remove_network(self, name: str) -> None:
+        assert name == "spare"
+        self.spare = None
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("killed", [False, True])
+def test_of_two_concurrent_users_the_first_gets_the_name(names: Names, tmp_path: Path, killed: bool) -> None:
+    """Another user makes a network of the name at the same moment → the later one gives way and says so."""
+    engine = Racing(Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo").labels)
+    step = NetworkStep(engine, names)
+    if killed:
+        engine.create_network(NETWORK, names.labels)
+        assert (step.check().state, step.check().detail) == (State.DRIFTED, "there are several of this name")
+    with pytest.raises(SandboxError) as caught:
+        step.apply(NoWork())
+    assert caught.value.id == "name-taken" and engine.spare is None
+    assert not step.undo() and NETWORK in engine.networks
+
+
+def test_down_removes_the_network_that_another_of_its_name_hid(names: Names, tmp_path: Path) -> None:
+    engine = Racing(Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo").labels)
+    engine.create_network(NETWORK, names.labels)
+    assert not NetworkStep(engine, names).undo()
+    assert engine.spare is None and NETWORK in engine.networks
 
 
 def test_each_sandbox_has_a_network_and_a_range_of_its_own(bare: FakeEngine, names: Names) -> None:
