@@ -90,8 +90,10 @@ def _exchange(registry: str, tenant: str, token: str) -> str:
     try:
         response = session.request("POST", f"{place}/oauth2/exchange", {}, form, follow=False)
     except RegistryError as error:
-        fix = "try again later: sandbox credentials refresh"
-        raise CredentialsUnusable(f"the registry {registry} does not answer", details=error.details, fix=fix) from None
+        brief, fix = error.brief, error.fix
+        if error.transient:
+            brief, fix = f"the registry {registry} does not answer", "try again later: sandbox credentials refresh"
+        raise CredentialsUnusable(brief, details=error.details, fix=fix) from None
     finally:
         session.close()
     if response.status_code != 200:

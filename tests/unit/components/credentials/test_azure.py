@@ -13,6 +13,7 @@ import pytest
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr
+from sandbox.oci.http_session import LARGEST
 from tests.support.programs import make_program
 from tests.support.token_services import ACR_TOKEN, Services, jwt
 from tests.unit.components.credentials.conftest import refusal
@@ -115,6 +116,16 @@ def test_registry_that_refuses_the_principal_is_named(services: Services, write:
     error = refusal(lambda: mint(entry, {}, now=NOW))
     assert error.brief == f"the registry {host} refuses these credentials"
     assert "AcrPull" in error.fix
+
+
+def test_only_a_registry_that_does_not_answer_is_to_be_asked_later(services: Services, principal: Path) -> None:
+    error = refusal(lambda: mint(Acr(kind="acr", registry="127.0.0.1:1", file=principal), {}, now=NOW))
+    assert error.brief == "the registry 127.0.0.1:1 does not answer"
+    assert error.fix == "try again later: sandbox credentials refresh"
+    services.azure.exchange = lambda *_: (200, "text/plain", bytes(LARGEST + 1))  # type: ignore[method-assign]
+    error = refusal(lambda: ask(services, principal))
+    assert error.brief == "an answer of a registry is too large"
+    assert error.fix == "check the address, or tell the registry's owner"
 
 
 def test_file_that_lacks_something_is_refused(services: Services, write: Write) -> None:
