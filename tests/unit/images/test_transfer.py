@@ -12,21 +12,55 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import FromLayout
 from sandbox.images.push import push
 from sandbox.images.sources.layout import Blobs, Folder
-from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry
+from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry, plan_transfers
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import Client
+from sandbox.oci.image import Image
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.reference import Target
 from tests.support.images import TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
+ORIGINS = [Blobs(Folder(Path(name))) for name in "xyz"]
 targets = st.builds(Target, st.sampled_from(["a", "b", "team/c"]), st.sampled_from(["1", "2", "3"]))
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Image:
+    numbers = draw(st.lists(st.integers(0, 12), max_size=6, unique=True))
+    blobs = tuple(Descriptor(manifests.OCI_LAYER, digest_of(bytes([number])), number) for number in numbers)
+    config = Descriptor(manifests.OCI_CONFIG, digest_of(b"config"), 1)
+    return Image((manifests.image_manifest(config, blobs),), (config, *blobs), draw(st.sampled_from(ORIGINS)))
+
+
+@pytest.mark.fault(44)
+@given(st.dictionaries(targets, images(), max_size=9))
+def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Target, Image]) -> None:
+    """Any set of images that share layers → each blob crosses once."""
+    transfers = plan_transfers(wanted)
+    digests = [transfer.blob.digest for transfer in transfers]
+    assert len(digests) == len(set(digests))
+    moved = {(repository, transfer.blob.digest) for transfer in transfers for repository in transfer.repositories}
+    needed = {(target.repository, blob.digest) for target, image in wanted.items() for blob in image.blobs}
+    assert moved == needed
+    assert all(len(set(transfer.repositories)) == len(transfer.repositories) for transfer in transfers)
+
+
+@given(st.dictionaries(targets, images(), max_size=9))
+def test_every_source_of_a_blob_may_send_it_large_blobs_first(wanted: dict[Target, Image]) -> None:
+    transfers = plan_transfers(wanted)
+    for transfer in transfers:
+        holders = [image.origin for image in wanted.values() if transfer.blob in image.blobs]
+        assert set(map(id, transfer.origins)) == set(map(id, holders))
+    sizes = [transfer.blob.size for transfer in transfers]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 LAYERS = [layer(number, 200 * number) for number in range(5)]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential, CredentialsUnusable
@@ -119,6 +123,34 @@ def test_token_expiring_during_an_upload_is_renewed(registry: Simulator, tokens:
     assert registry.content[BLOB.digest] == DATA
 
 
+def test_upload_whose_url_names_no_repository_has_its_token(
+    registry: Simulator, tokens: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's Artifact Registry has uploads at /artifacts-uploads/…, and other requests go on meanwhile."""
+    place, sent = "/artifacts-uploads/namespaces/one", list[str]()
+    send = HTTPAdapter.send
+
+    def elsewhere(self: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if place not in str(request.url):
+            response = send(self, request, **options)
+            if request.method == "POST":
+                response.headers["Location"] = place
+            return response
+        sent.append(request.headers["Authorization"].removeprefix("Bearer "))
+        response = requests.Response()
+        response.status_code, response.url = 201, str(request.url)
+        response.request, response.raw = request, io.BytesIO()
+        response.headers["Location"] = f"{place}/more"
+        return response
+
+    with signed_in(registry) as client:
+        monkeypatch.setattr(HTTPAdapter, "send", elsewhere)
+        upload = client.begin("one")
+        client.blob_size("two", BLOB.digest)
+        client.upload("one", BLOB, lambda: contextlib.nullcontext(iter([DATA])), begun=upload)
+    assert [tokens.given[token] for token in sent] == [{("repository:one", "pull"), ("repository:one", "push")}]
+
+
 def test_a_token_is_renewed_before_it_ends(registry: Simulator, tokens: TokenServer) -> None:
     tokens.seconds = 60
     clock = Clock()
@@ -224,6 +256,14 @@ def test_a_realm_that_others_could_read_gets_nothing(registry: Simulator, tokens
     with signed_in(registry) as client, pytest.raises(RegistryError, match="not safe"):
         client.upload("app", BLOB, chunks)
     assert not tokens.asked
+
+
+def test_a_token_server_elsewhere_on_this_machine_is_fine(registry: Simulator, tokens: TokenServer) -> None:
+    with Simulator(tokens=tokens) as other:
+        tokens.realm = f"{other.url}/auth"
+        with signed_in(registry) as client:
+            client.upload("app", BLOB, chunks)
+        assert other.count("GET", "/auth") == 1
 
 
 @pytest.mark.security(11)

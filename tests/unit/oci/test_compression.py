@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,32 @@ def test_layers_that_a_full_disk_cannot_take_fail_alone(
     assert [str(target) for target in caught.value.failures] == ["app:1"]
     assert [one.target for one in caught.value.results] == ["tool:1"]
     assert f"compressed in {tempfile.gettempdir()}" in caught.value.details and "free space" in caught.value.fix
+
+
+class Watching(FakeEngine):
+    """An engine that notes, whenever it gives a piece of a save, which names the folder `spool` has."""
+
+    spool: Path
+    seen: list[str]
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        for chunk in super().save(names):
+            self.seen += [path.name for path in self.spool.iterdir()]
+            yield chunk
+        self.seen += [path.name for path in self.spool.iterdir()]
+
+
+def test_layers_are_compressed_on_disk_and_leave_no_name(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # the system's, which may be memory
+    engine = Watching({"app": APP})
+    engine.spool, engine.seen = tmp_path / "cache" / "spool", []
+    engine.spool.mkdir(parents=True)
+    access = EngineAccess(spool=engine.spool)
+    push([entry("app:1", "app")], registry.url, engine, compression=Compression.GZIP, access=access)
+    assert layers(registry, "app", "1", Compression.GZIP) == [BASE, TOP]
+    assert (engine.saves, engine.seen) == ([("app",)], [])
 
 
 @pytest.mark.parametrize("kind", PACKED)

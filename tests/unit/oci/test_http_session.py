@@ -19,6 +19,7 @@ from sandbox.oci.oci_errors import RegistryError
 from tests.support.tls import NOW, make_pki, presenting
 
 HOST = "127.0.0.1"
+COMPLETE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PKI = make_pki()
 
 
@@ -128,3 +129,30 @@ def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch)
             client.ping()
         assert "accepts connections and does not answer" in caught.value.details
     assert slept == []
+
+
+def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
+    """The server answers and closes before it has read a body → the answer counts, the connection does not."""
+    refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server((HOST, 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, COMPLETE):
+                near, _ = server.accept()
+                with near:
+                    near.recv(1 << 10)
+                    near.sendall(answer)
+                    near.shutdown(socket.SHUT_WR)
+                    near.settimeout(10)
+                    with suppress(OSError):
+                        while near.recv(1 << 16):
+                            pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://{HOST}:{server.getsockname()[1]}"
+        with session(url) as http:
+            pieces = (b"x" * 100_000 for _ in range(10))
+            assert http.request("PUT", f"{url}/blob", {}, pieces).status_code == 413
+            assert http.request("GET", f"{url}/v2/", {}).content == b"ok"
+        thread.join(10)

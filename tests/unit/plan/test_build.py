@@ -401,6 +401,19 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
     assert {UPSTREAM["node"], UPSTREAM["registry"]} <= engine.images.keys()
 
 
+def test_sandbox_that_fails_to_come_up_leaves_the_other(place: Home, registry: Simulator) -> None:
+    engine = FakeEngine()
+    engine.upstream = set(UPSTREAM.values())
+    lifecycle.up(part(engine, place, "a", registry), Silent())
+    with Simulator() as second:
+        engine.busy.add(urlsplit(second.url).port or 0)
+        with pytest.raises(SandboxError, match="sandbox-edge failed"):
+            lifecycle.up(part(engine, place, "b", second), Silent())
+    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
+    assert engine.networks.keys() == {EDGE, "sandbox.a"}
+    assert not lifecycle.up(part(engine, place, "a", registry), Silent())
+
+
 def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> None:
     alias = "demo.192.168.1.5.nip.io"
     hosts = ({"host": "shop.test", "terminate": True}, {"host": "dev.demo.sandbox.localhost", "to": "localhost:1"})

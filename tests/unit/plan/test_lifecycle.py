@@ -119,19 +119,50 @@ def test_usable_step_lets_dependents_start_before_it_ends() -> None:
     assert reporter.details["progress", "Cluster"] == "nearly there"
 
 
-@pytest.mark.parametrize("grows", [True, False])
-def test_growing_step_follows_nodes_that_join_after_it(*, grows: bool) -> None:
-    world, reporter = set[str](), RecordingReporter()
-    ingress = FakeStep("ingress", world, requires=("cluster",), grows=grows)
+def growing(world: set[str], reporter: RecordingReporter, ingress: FakeStep) -> list[FakeStep]:
+    """Return a plan in which the last node joins after the ingress was made."""
 
     def joins_late(work: Work) -> None:
         work.usable()
         wait_until(lambda: None if reporter.of("finished") else "not made", what="the ingress", timeout=PATIENCE)
         ingress.drifted.add("ingress")
 
-    assert up([FakeStep("cluster", world, making=joins_late), ingress], reporter)
+    return [FakeStep("cluster", world, making=joins_late), ingress]
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_growing_step_follows_nodes_that_join_after_it(*, grows: bool) -> None:
+    world, reporter = set[str](), RecordingReporter()
+    ingress = FakeStep("ingress", world, requires=("cluster",), grows=grows)
+    assert up(growing(world, reporter, ingress), reporter)
     assert ingress.drifted == (set() if grows else {"ingress"})
     assert reporter.of("finished") == ["Ingress", "Cluster"]
+
+
+def test_growing_step_that_stays_behind_is_an_error() -> None:
+    world, reporter = set[str](), RecordingReporter()
+    ingress = FakeStep("ingress", world, requires=("cluster",), grows=True)
+    ingress.making = lambda work: fail() if reporter.of("finished") else None
+    with pytest.raises(SandboxError, match="it broke"):
+        up(growing(world, reporter, ingress), reporter, keep=True)
+
+
+def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
+    world: set[str] = set()
+    made = threading.Event()
+
+    def fails_late(work: Work) -> None:
+        work.usable()
+        assert made.wait(PATIENCE)
+        fail()
+
+    plan = [
+        FakeStep("cluster", world, making=fails_late),
+        FakeStep("wiring", world, requires=("cluster",), making=lambda work: made.set()),
+    ]
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, Silent())
+    assert world == set()
 
 
 def test_failure_rolls_back_only_what_this_run_created() -> None:
@@ -181,6 +212,18 @@ def test_step_that_is_overtaken_is_not_told_as_failed() -> None:
     with pytest.raises(Overtaken):
         up([FakeStep("a", set(), making=leave)], reporter, spared=("a",))
     assert reporter.of("failed") == [] and reporter.of("interrupted") == ["A"]
+
+
+def test_later_failure_also_rolls_back_spared_steps() -> None:
+    world: set[str] = set()
+    plan = [
+        FakeStep("spared", world, making=fail),
+        FakeStep("other", world),
+        FakeStep("last", world, requires=("other",), making=fail),
+    ]
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, RecordingReporter(), spared=["spared"])
+    assert world == set()
 
 
 @pytest.mark.fault(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,26 @@ def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
         first.write(b"st")
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    versions = [bytes([number]) * 100_000 for number in range(20)]
+    write_atomic(path, versions[0], mode=0o600)
+    seen: list[bytes] = []
+    writing = threading.Event()
+
+    def read() -> None:
+        while not writing.is_set():
+            seen.append(path.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for version in versions:
+        write_atomic(path, version, mode=0o600)
+    writing.set()
+    reader.join()
+    assert set(seen) <= set(versions)
 
 
 def test_lock_is_exclusive(tmp_path: Path) -> None:

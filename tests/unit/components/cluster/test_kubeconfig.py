@@ -197,6 +197,13 @@ def test_corrupt_file_is_an_error_and_unchanged(theirs: Path, own: Path, text: s
         remove(theirs, NAME)
 
 
+def test_an_incomplete_kubeconfig_of_the_sandbox_changes_nothing(theirs: Path, own: Path) -> None:
+    own.write_text("clusters: []\n")
+    with pytest.raises(KubeconfigError, match="incomplete"):
+        merge(theirs, NAME, own)
+    assert theirs.read_text() == FOREIGN
+
+
 @pytest.mark.fault(51)
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
