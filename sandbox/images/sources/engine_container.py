@@ -120,12 +120,14 @@ class ContainerFiles:
         image = next((id_ for name in IMAGES if (id_ := self.engine.any_image(name))), None)
         if image is None:
             raise Unreadable("the engine has no node image", details=f"one of {', '.join(IMAGES)}")
-        name = f"sandbox-layers-{uuid.uuid4().hex[:12]}"
-        stack = self._connection
-        pipe: _Pipe | None = None
         if self.engine.shares_network():
-            with contextlib.suppress(OSError, SandboxError):  # the file system has no FIFOs, or is full
-                pipe = stack.enter_context(self._pipe())
+            # The file system may have no FIFOs, and an engine from a snap does not mount every folder of the user.
+            with contextlib.suppress(OSError, SandboxError):
+                return self._run(image, self._connection.enter_context(self._pipe()))
+        return self._run(image, None)
+
+    def _run(self, image: str, pipe: _Pipe | None) -> _Output:
+        name, stack = f"sandbox-layers-{uuid.uuid4().hex[:12]}", self._connection
         config = {
             "Image": image,
             "Entrypoint": ["sh", "-c", SCRIPT, "sh", str(pipe.path) if pipe else ""],

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
 from sandbox.images.sources import engine_container
@@ -85,6 +86,23 @@ def test_folder_that_can_have_no_pipe_is_read_by_the_engine(
         assert b"".join(chunks) == b"text"
     (host,) = engine.hosts.values()
     assert len(host["Mounts"]) == 1
+
+
+def test_engine_that_does_not_mount_the_pipe_is_read_without_one(
+    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = engine.make
+
+    def refusing(name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+        if any("ReadOnly" not in mount for mount in host["Mounts"]):
+            raise SandboxError("bind source path does not exist")
+        make(name, config, host)
+
+    monkeypatch.setattr(engine, "make", refusing)
+    (tmp_path / "a").write_bytes(b"text")
+    with reading.read(tmp_path, [b"a"], [4]) as chunks:
+        assert b"".join(chunks) == b"text"
+    assert len(engine.started) == 1
 
 
 def test_list_longer_than_all_buffers_is_sent_while_its_files_come(reading: ContainerFiles, tmp_path: Path) -> None:
