@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import context
+from sandbox.app.agreement import Agreement
 from sandbox.app.core import Sandbox
 from sandbox.app.edge import ports
 from sandbox.app.session import Session
@@ -308,8 +309,8 @@ def changing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """
     agreed = Sandbox.agree_on_origin
 
-    def agree(sandbox: Sandbox, doing: str) -> None:
-        agreed(sandbox, doing)
+    def agree(sandbox: Sandbox, doing: str, agreement: Agreement | None = None) -> None:
+        agreed(sandbox, doing, agreement)
         raise Changed("it would be changed")
 
     monkeypatch.setattr(Sandbox, "agree_on_origin", agree)
