@@ -170,7 +170,7 @@ def _require_nodes(cluster: Cluster, own: OwnImages) -> None:
 def _require_files(spec: Spec, home: Home) -> None:
     """Refuse a certificate of the user's that clients would not accept, and charts here that do not render.
 
-    If charts are installed already, only those that changed are rendered, in the step of the charts.
+    Charts that are installed are not rendered here: the step that installs charts renders those that changed.
     """
     if spec.certs.default:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)

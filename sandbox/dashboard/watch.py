@@ -38,7 +38,7 @@ PAGE = """<!doctype html>
 
 
 class Live:
-    """The newest results of several parts, each renewed by a thread of its own.
+    """Keeps the newest result of each part of the dashboard; one thread for each part reads it again and again.
 
     A part is the function that reads it, and the seconds between two calls.
     """

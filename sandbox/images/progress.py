@@ -27,7 +27,8 @@ class Result:
 
     `size` is the number of bytes of blobs sent for it; a blob shared by several images counts for the first of them.
     `unique` counts each of these blobs once, however often it had to be sent. `seconds` run from the start of the push
-    to its tag. `source` is the image's digest at its source. `platforms` are those that an index was reduced to.
+    until the image has its tag. `source` is the image's digest where it was read. `platforms` are those that were
+    chosen from an image for several platforms.
     """
 
     target: str

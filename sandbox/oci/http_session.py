@@ -202,7 +202,7 @@ def is_local(address: str, own: str = "") -> bool:
 
 
 class _Guard:
-    """Checks where the connections of one registry lead: to this machine only while all of its own did."""
+    """Refuses connections to this machine, unless all connections to the registry itself were to this machine."""
 
     def __init__(self, home: Address) -> None:
         self.host = home.host

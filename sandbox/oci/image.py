@@ -74,7 +74,7 @@ def walk(
 ) -> Image:
     """Follow `root` down to its blobs; `read` returns a child document, or None when it is missing.
 
-    Of an index that lacks platforms, those that exist are kept. Raises MissingBlob without any, BadImage.
+    An index may lack the manifests of some platforms. Raises MissingBlob if it lacks all, and BadImage.
     """
     content = parse(root)
     if not isinstance(content, Index):

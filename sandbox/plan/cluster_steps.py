@@ -208,7 +208,7 @@ def disused_addons(site: ClusterSite) -> list[Step]:
 
 
 def addons_of_minikube(site: ClusterSite) -> list[Step]:
-    """Return the step for minikube's own addons that the spec names, on a minikube cluster."""
+    """Return a step that enables the addons of minikube that the spec lists; none for other kinds of cluster."""
     if not isinstance(site.provider, MinikubeProvider):
         return []
     # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote. Another

@@ -425,7 +425,7 @@ def test_connection_survives_forty_reloads_and_a_port_change(stand: Stand) -> No
 
 
 @pytest.mark.real
-def test_port_that_goes_to_all_addresses_and_back_keeps_connections(stand: Stand) -> None:
+def test_connections_survive_when_a_port_opens_to_all_addresses_and_closes_again(stand: Stand) -> None:
     base, further = stand.route(), free_port()
     other = replace(base, name="other", domain="other.test", listen=((LOCAL, further),))
     stand.follow(base, other)

@@ -56,7 +56,7 @@ class Facts:
 
 
 def fingerprint(cert_pem: str) -> str:
-    """Return `Facts.sha256` of one certificate."""
+    """Return the SHA-256 fingerprint of a certificate, as colon-separated hexadecimal bytes."""
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 

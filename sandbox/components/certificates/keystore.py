@@ -121,7 +121,7 @@ class Keystore:
                 keyfiles.replace_all(self.folder, made)
 
     def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> KeyPair:
-        """Return the leaf for exactly `hosts`, made again unless the one on disk is good. Raises SandboxError."""
+        """Return the certificate for exactly `hosts`: the valid one on disk, or a new one. Raises SandboxError."""
         files = self.leaf_files(name)
         if not self.issuing.has_cert:
             brief = f"there is no certificate authority in {self.folder}"

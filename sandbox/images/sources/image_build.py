@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 def build_all(
     entries: Sequence[FromBuild], daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None
 ) -> dict[Target, FromDaemon | SandboxError]:
-    """Build several images, some at once, each after those that it is made from."""
+    """Build images, several at a time, each one after the images that its Dockerfile begins with."""
     results: dict[Target, FromDaemon | SandboxError] = {}
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:

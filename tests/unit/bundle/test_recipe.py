@@ -50,7 +50,7 @@ def test_values_have_the_types_of_their_fields(value: Recipe | module.Versions) 
 
 
 def has_modules(recipe: Recipe) -> bool:
-    # else it is a program of its own on Go's standard library
+    # The programs of this project need Go's standard library only.
     return recipe.go_mod.exists() and "require" in recipe.go_mod.read_text()
 
 

@@ -55,7 +55,7 @@ def run(folder: Path, registry: Simulator, *options: str, typed: str | None = No
 
 
 def failing(folder: Path, registry: Simulator, *options: str) -> tuple[SandboxError, Any]:
-    """Return the error that people would see, and the report before it."""
+    """Run `push-images -o json`, which must fail; return its error, and its report on standard output."""
     arguments = [str(folder / "images.yaml"), "--registry", registry.url, "-o", "json", *options]
     result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
     assert isinstance(result.exception, SandboxError)

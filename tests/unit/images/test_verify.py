@@ -28,7 +28,7 @@ def pushed(registry: Simulator) -> dict[Target, str]:
     return {parse_target(one.target): one.digest for one in results}
 
 
-def test_every_blob_is_read_once(registry: Simulator) -> None:
+def test_verification_downloads_a_blob_that_two_images_share_only_once(registry: Simulator) -> None:
     digests = pushed(registry)
     registry.forget()
     with Client(registry.url) as client:

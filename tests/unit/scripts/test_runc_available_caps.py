@@ -146,7 +146,7 @@ def test_runc_gets_the_same_arguments(shim: Shim) -> None:
         assert shim.run(*arguments).stdout == "".join(f"{word}\0" for word in arguments)
 
 
-def test_missing_file_is_in_the_log_the_engine_reads(shim: Shim) -> None:
+def test_missing_config_json_of_a_bundle_is_reported_in_the_log_given_by_log_option(shim: Shim) -> None:
     bundle = shim.folder / 'a"b\\c\n\td é'
     done = shim.run("--log", "l", "create", "--bundle", str(bundle), "id")
     entry = json.loads((shim.folder / "l").read_text())

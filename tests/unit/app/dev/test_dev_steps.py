@@ -27,7 +27,7 @@ from tests.support.images import FakeEngine, TestImage, layer
 PLACE = "/api/v1/namespaces/default/pods/web"
 
 
-def test_first_roll_out_has_the_shell_and_is_left_for_another_change(
+def test_pods_that_dev_restarts_are_rolled_out_once_and_a_saved_file_ends_the_wait(
     names: Names, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise each `dev` would replace the pods twice; a saved file counts at once, also while a pod crashes."""

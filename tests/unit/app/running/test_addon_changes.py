@@ -45,7 +45,7 @@ class Manager:
 
 @dataclass(frozen=True)
 class MinikubeAddons:
-    """minikube's addons; `recorded` are those that were enabled, also in part."""
+    """A fake of minikube's addons; `recorded` has each one that was enabled, completely or not."""
 
     recorded: dict[str, str]
     disabled: list[str] = field(default_factory=list)

@@ -251,7 +251,7 @@ def test_root_key_may_be_elsewhere_while_issuing_ca_is_valid(store: Keystore) ->
     assert "put it back" in caught.value.fix
 
 
-def test_a_leafs_name_stays_in_its_folder(store: Keystore) -> None:
+def test_certificate_name_that_could_lead_out_of_the_keystore_is_refused(store: Keystore) -> None:
     for name in ("", "..", "../root", "a/b", "A", "a\n", ".hidden", "a" * 101):
         with pytest.raises(UsageError, match="cannot name a certificate"):
             store.leaf(name, HOSTS, now=NOW)

@@ -90,7 +90,9 @@ def test_renewed_login_replaces_the_one_before_without_a_restart(
     assert cast("Systemd", node.programs["systemctl"]).restarts == 2
 
 
-def test_every_node_has_the_file_until_the_last_login_goes(delivery: Delivery, node: FakeEngine, names: Names) -> None:
+def test_logins_are_in_the_kubelets_file_on_every_node_until_all_are_removed(
+    delivery: Delivery, node: FakeEngine, names: Names
+) -> None:
     delivery.deliver(fresh(GCR, **{"gcr.io": "it"}))
     rm = node.programs["rm"]
     worker = Nodes(node).add(names, f"{names.cluster}-worker")

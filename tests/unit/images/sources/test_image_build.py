@@ -153,7 +153,9 @@ ERROR: failed to solve: process "/bin/sh -c make" did not complete successfully:
 """
 
 
-def test_a_build_that_fails_shows_the_step_that_failed(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
+def test_error_of_a_failed_image_build_quotes_the_failed_step_of_the_dockerfile(
+    registry: Simulator, tmp_path: Path, docker: Docker
+) -> None:
     (tmp_path / "output").write_text(OUTPUT)
     docker(f'[ "$2" = version ] && exit 0; cat {tmp_path}/output; exit 1')
     with pytest.raises(PushFailed) as caught:
