@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -218,21 +219,18 @@ class _Output:
     def pieces(self, size: int) -> Iterator[bytes]:
         """Yield `size` bytes of files in large pieces: a frame or pipe has some kilobytes. Raises Unreadable."""
         buffer = memoryview(bytearray(min(size, CHUNK)))
+        read = partial(self._of_pipe, self._pipe.reader) if self._pipe else self._of_frame
         while size:
-            end = min(size, CHUNK)
-            at = 0
-            while at < end:
-                at += self._of_pipe(self._pipe.reader, buffer[at:end]) if self._pipe else self._of_frame(buffer[at:end])
-            size -= end
-            yield bytes(buffer[:end])
+            piece = buffer[: min(size, CHUNK)]
+            _fill(piece, read)
+            size -= len(piece)
+            yield bytes(piece)
 
     def has_ended(self) -> bool:
         if self._pipe and self._is_filled(self._pipe.reader):
             return False
-        end = memoryview(bytearray(len(END)))
-        at = 0
-        while at < len(end):
-            at += self._of_frame(end[at:])
+        end = bytearray(len(END))
+        _fill(memoryview(end), self._of_frame)
         return end == END
 
     def _of_pipe(self, pipe: int, buffer: memoryview) -> int:
@@ -278,8 +276,11 @@ class _Output:
         return count
 
     def _exactly(self, size: int) -> bytes:
-        data = bytearray(size)
-        view, self._left = memoryview(data), size
-        while view:
-            view = view[self._into(view) :]
+        data, self._left = bytearray(size), size
+        _fill(memoryview(data), self._into)
         return bytes(data)
+
+
+def _fill(buffer: memoryview, read: Callable[[memoryview], int]) -> None:
+    while buffer:
+        buffer = buffer[read(buffer) :]
