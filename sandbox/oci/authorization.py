@@ -63,9 +63,7 @@ def write_scopes(grants: Grants) -> list[str]:
 
 @dataclass(frozen=True)
 class _Token:
-    value: str = field(repr=False)
-    grants: Grants
-    obtained: float
+    header: str = field(repr=False)
     expires: float
 
 
@@ -77,7 +75,7 @@ class Authorization:
     ) -> None:
         self._address, self._keychain, self._exchange, self._clock = address, keychain, exchange, clock
         self._lock = threading.Lock()
-        self._tokens: list[_Token] = []  # the newest first
+        self._tokens: dict[Grants, _Token] = {}
         self._challenge: dict[str, str] = {}
         self._basic: str | None = None
         self._account: Credential | None = None
@@ -86,34 +84,25 @@ class Authorization:
 
     def header(self, wanted: Grants) -> str | None:
         with self._lock:
-            if self._basic:
-                return self._basic
             token = self._valid(wanted)
             if token is None and self._challenge and wanted:
                 token = self._fetch(wanted)
-        return f"Bearer {token.value}" if token else None
+            return token.header if token else self._basic
 
-    def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
-        """Return the header to try after a 401 with the challenge `header`, if `used` was sent at `sent`; None if none.
-
-        Older tokens for the same resources have expired as well; a newer one of another thread has not.
-        """
+    def renewed(self, header: str, wanted: Grants, used: str | None) -> str | None:
+        """Return the header to try after `used` got a 401 with the challenge `header`; None if there is no other."""
         offered = challenges(header)
         with self._lock:
             if offered.get("bearer", {}).get("realm"):
                 self._challenge = offered["bearer"]
                 wanted |= read_scope(self._challenge.get("scope", ""))
-                self._tokens = [
-                    token
-                    for token in self._tokens
-                    if f"Bearer {token.value}" != used and (token.obtained >= sent or not wanted <= token.grants)
-                ]
-                return f"Bearer {(self._valid(wanted) or self._fetch(wanted)).value}"
-            account = self._credential() if "basic" in offered else None
-            if account is None or account.basic == used:
-                return None
-            self._basic = account.basic
-            return self._basic
+                if any(token.header == used for token in self._tokens.values()):  # no other thread has renewed it
+                    self._tokens.clear()
+                other: str | None = (self._valid(wanted) or self._fetch(wanted)).header
+            else:
+                account = self._credential() if "basic" in offered else None
+                other = self._basic = account.basic if account else None
+        return other if other != used else None
 
     def redacted(self, text: str) -> str:
         for secret in sorted(self._secrets, key=len, reverse=True):  # so that no part of a longer one remains
@@ -130,15 +119,14 @@ class Authorization:
 
     def _valid(self, wanted: Grants) -> _Token | None:
         now = self._clock()
-        self._tokens = [token for token in self._tokens if token.expires > now]
-        return next((token for token in self._tokens if wanted <= token.grants), None)
+        return next((token for grants, token in self._tokens.items() if wanted <= grants and token.expires > now), None)
 
     def _fetch(self, wanted: Grants) -> _Token:
         realm, service = self._challenge["realm"], self._challenge.get("service")
         self._require_safe(realm)
         account, begun, scopes = self._credential() or Credential(), self._clock(), write_scopes(wanted)
         if account.bearer:
-            token = _Token(account.bearer, wanted, begun, math.inf)
+            value, lifetime = account.bearer, math.inf
         else:
             named = {"service": service} if service else {}
             if account.identity:
@@ -148,9 +136,8 @@ class Authorization:
                 query = urlencode({**named, "scope": scopes}, doseq=True)
                 body = self._exchange(f"{realm}{'&' if '?' in realm else '?'}{query}", account.basic, None)
             value, lifetime = _read_token(realm, body)
-            token = _Token(value, wanted, self._clock(), begun + lifetime - min(MARGIN, lifetime / 4))
-        self._tokens.insert(0, token)
-        self._secrets.add(token.value)
+        self._secrets.add(value)
+        self._tokens[wanted] = token = _Token(f"Bearer {value}", begun + lifetime - min(MARGIN, lifetime / 4))
         return token
 
     def _require_safe(self, realm: str) -> None:

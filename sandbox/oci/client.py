@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote
 
+from requests.utils import parse_header_links
+
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
 from sandbox.oci import address as addresses
@@ -21,17 +23,15 @@ from sandbox.oci import manifest as manifests
 from sandbox.oci.address import Address
 from sandbox.oci.authorization import Grants, grants
 from sandbox.oci.credential import Keychain
-from sandbox.oci.http_session import Response
 from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import TRIES, Transport, pause
+from sandbox.oci.transport import TRIES, Response, Transport, pause
 from sandbox.system import interruption
 
 MAX_PAGES = 10_000
 # Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
 _NAME = re.compile(r"[\w./-]+", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}")  # longer ones are no sizes, and Python reads none of thousands of digits
-_NEXT = re.compile(r"""<([^<>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
 _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
 _OCTETS = {"Content-Type": "application/octet-stream"}
 # What a registry says about an upload it forgot or mixed up; our bytes were checked, so they are not to blame.
@@ -78,13 +78,13 @@ class Client:
         if response.status_code == 404:
             return None
         document = manifests.document(response.content, response.header("Content-Type").partition(";")[0].strip())
-        if digests.is_digest(reference) and document.digest != reference:
+        expected = reference if digests.is_digest(reference) else response.header("Docker-Content-Digest")
+        if digests.is_digest(expected) and document.digest != expected:
             raise RegistryError(
-                f"digest mismatch: {self.url} returned different content for {repository}@{reference}",
+                f"digest mismatch: {self.url} returned different content for {repository}@{expected}",
                 details=f"its digest is {document.digest}",
                 fix="remove the image from that registry and push it again",
             )
-        self._confirm(response, document.digest, f"{repository}:{reference}")
         return document
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
@@ -93,8 +93,6 @@ class Client:
         response = self._send("HEAD", url, wanted=(200, 404), grants=pull, headers=_ACCEPT)
         if response.status_code == 404:
             return None
-        if digests.is_digest(reference):
-            self._confirm(response, reference, f"{repository}@{reference}")
         claimed = response.header("Docker-Content-Digest")
         if digests.is_digest(claimed):
             return claimed
@@ -103,7 +101,7 @@ class Client:
 
     def put_manifest(self, repository: str, reference: str, document: Document) -> None:
         """Store `document` under a tag or its digest; the registry refuses it while something it names is missing."""
-        response = self._send(
+        self._send(
             "PUT",
             f"/v2/{repository}/manifests/{reference}",
             wanted=(200, 201, 202),
@@ -111,7 +109,6 @@ class Client:
             headers={"Content-Type": document.media_type},
             data=document.data,
         )
-        self._confirm(response, document.digest, f"{repository}:{reference}")
 
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
@@ -124,7 +121,6 @@ class Client:
         response = self._send("HEAD", url, wanted=(200, 404), grants=pull)
         if response.status_code == 404:
             return None
-        self._confirm(response, digest, f"the blob {digest} of {repository}")
         size = response.header("Content-Length")
         return int(size) if _SIZE.fullmatch(size) else 0
 
@@ -132,7 +128,6 @@ class Client:
     def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
         url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
         with contextlib.closing(self._send("GET", url, wanted=(200,), grants=pull, stream=True)) as response:
-            self._confirm(response, digest, f"the blob {digest} of {repository}")
             yield response.chunks()
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
@@ -156,7 +151,7 @@ class Client:
             try:
                 with open_blob() as chunks:
                     body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
-                    response = self._send(
+                    self._send(
                         "PUT",
                         f"{url}{'&' if '?' in url else '?'}digest={quote(blob.digest, safe='')}",
                         wanted=(201,),
@@ -165,22 +160,16 @@ class Client:
                         headers=_OCTETS,
                         data=body if blob.size else b"".join(body),
                     )
-                    self._confirm(response, blob.digest, "a blob it was sent")
                     return
-            except RegistryError as error:
-                is_last = attempt + 1 >= TRIES
-                if error.status == 401 and error.transient and not is_last:
-                    begun = url  # the token expired before the body began; there is another by now
-                    continue
+            except SandboxError as error:
                 self.cancel(url)
-                if is_last or not (error.transient or _SPOILT & {*error.codes}):
+                if not isinstance(error, RegistryError) or attempt + 1 == TRIES:
+                    raise
+                if not (error.transient or _SPOILT & {*error.codes}):
                     raise
                 self._transport.sleep(pause(attempt, error.retry_after))
                 if self.blob_size(repository, blob.digest) is not None:  # it arrived, and the response did not
                     return
-            except SandboxError:
-                self.cancel(url)
-                raise
 
     def cancel(self, upload: str) -> None:
         with contextlib.suppress(SandboxError):  # `images gc` deletes unfinished uploads
@@ -198,11 +187,11 @@ class Client:
             if response.status_code == 404:
                 return
             yield from self._names(response, key)
-            # The next page of a list: `Link: <…>; rel="next"` (RFC 8288).
-            following = _NEXT.search(response.header("Link"))
+            links = parse_header_links(response.header("Link"))  # RFC 8288
+            following = [link["url"] for link in links if link.get("rel") == "next"]
             if not following:
                 return
-            url = self._transport.resolve(response, following[1].strip())
+            url = self._transport.resolve(response, following[0])
         raise RegistryError(f"a list of {self.url} does not end", details=f"{MAX_PAGES} pages and more of {key}")
 
     def _names(self, response: Response, key: str) -> list[str]:
@@ -217,23 +206,7 @@ class Client:
         )
 
     def _location(self, response: Response) -> str:
-        location = response.header("Location")
-        if not location:
-            raise RegistryError(
-                f"{self.url} does not say where to send an upload",
-                details=f"status {response.status_code} without a Location header",
-                fix="check that this is a registry and not a web server or a proxy",
-            )
-        return self._transport.resolve(response, location)
-
-    def _confirm(self, response: Response, digest: str, subject: str) -> None:
-        claimed = response.header("Docker-Content-Digest")
-        if digests.is_digest(claimed) and claimed != digest:
-            raise RegistryError(
-                f"the registry at {self.url} contradicts itself about {subject}",
-                details=f"it claims {claimed}, its content is {digest}",
-                fix="look for a proxy or a cache in between that mixes answers up, then try again",
-            )
+        return self._transport.resolve(response, response.header("Location"))
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,75 @@
-"""Sends requests to one registry: authorized, repeated, with answers checked and errors that have a fix."""
+"""Sends requests to one registry, its token server and the stores it redirects to: authorized, repeated, checked."""
 
 from __future__ import annotations
 
+import itertools
 import logging
+import re
+import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import urljoin, urlsplit
 
-from urllib3.exceptions import InvalidHeader
+import requests
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import InvalidHeader, LocationParseError
 from urllib3.util import Retry
 
 from sandbox.oci import address as addresses
-from sandbox.oci.address import adopted, joined
+from sandbox.oci.address_guard import GuardedAdapter
 from sandbox.oci.authorization import Authorization, Grants
 from sandbox.oci.credential import Keychain
-from sandbox.oci.http_session import START, HttpSession, Response
+from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import RegistryError, from_response
+from sandbox.sanitize import cause, deepest
 from sandbox.system import interruption
 
+# Seconds: to connect, until the next byte of a response to a question, and of a response to an upload.
+CONNECT_TIMEOUT, QUESTION_TIMEOUT, UPLOAD_TIMEOUT = 10.0, 60.0, 300.0
+QUESTIONS = ("GET", "HEAD")
+# Registries may refuse larger manifests (distribution-spec, "Pushing Manifests"), so nothing else needs to be larger.
+LARGEST = 4 << 20
+REDIRECTS = 5
+MAX_CONNECTIONS = 32
 TRIES = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0  # seconds
 
+START = "start it: sandbox up"
+_QUERY = re.compile(r"\?[^\s)'\"]*")
+_MALFORMED = (ValueError, TypeError)  # of urllib3 for a URL, of requests for that of a proxy without a host
+# The server closed the connection, which says nothing of its certificate.
+_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+Body = bytes | Iterable[bytes] | Mapping[str, str] | None
+
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Response:
+    status_code: int
+    url: str
+    headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
+    content: bytes = b""
+    stream: requests.Response | None = field(default=None, repr=False)
+
+    def header(self, name: str) -> str:
+        return self.headers.get(name, "")
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body. Raises RegistryError if it breaks off."""
+        try:
+            yield from self.stream.iter_content(CHUNK) if self.stream else ()
+        except (requests.RequestException, ValueError) as error:
+            brief = f"{self.url.partition('?')[0]} broke off"
+            raise RegistryError(brief, details=str(error), transient=True) from error
+
+    def close(self) -> None:
+        if self.stream:
+            self.stream.close()
 
 
 def pause(attempt: int, retry_after: str = "") -> float:
@@ -45,9 +93,15 @@ class Transport:
     ) -> None:
         self.address = addresses.parse(url)
         self.sleep = sleep
-        self._clock = clock
-        self._session = HttpSession(self.address)
         self._authorization = Authorization(self.address, keychain, self._ask_token_server, clock)
+        self._session = _Session()
+        self._session.trust_env = not self.address.is_loopback  # else proxies of the environment are used
+        self._session.auth = lambda request: request  # without one, requests would look passwords up in netrc
+        self._session.max_redirects = REDIRECTS
+        self._session.headers.update({"User-Agent": "sandbox", "Accept-Encoding": "identity"})
+        adapter = GuardedAdapter(self.address, pool_maxsize=MAX_CONNECTIONS)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
 
     def close(self) -> None:
         self._session.close()
@@ -71,19 +125,18 @@ class Transport:
         """
         full = f"{self.address}{url}" if url.startswith("/") else url
         action = f"{method} {full.partition('?')[0]}"
+        request = partial(self.request, method, full, headers, data, stream=stream)
 
         def ask() -> Response:
-            used, sent = self._authorization.header(grants), self._clock()
-            response = self._session.request(method, full, headers or {}, data, authorization=used, stream=stream)
+            used = self._authorization.header(grants)
+            response = request(authorization=used)
             if response.status_code == 401 and addresses.of_url(response.url) == self.address:
-                other = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used, sent)
-                if other and other != used:
-                    if not (data is None or isinstance(data, bytes)):
-                        brief = f"the registry wants another token for {action}"
-                        raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
-                    response = self._session.request(
-                        method, full, headers or {}, data, authorization=other, stream=stream
-                    )
+                renewed = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used)
+                if renewed and not (data is None or isinstance(data, bytes)):
+                    brief = f"the registry wants another token for {action}"
+                    raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
+                if renewed:
+                    response = request(authorization=renewed)
             if response.status_code not in wanted:
                 raise self._refusal(action, response)
             return response
@@ -91,54 +144,116 @@ class Transport:
         return self._repeated(action, ask, TRIES if repeat else 1)
 
     def resolve(self, response: Response, url: str) -> str:
-        """Return `url`, which may be relative to the response's, as a full URL. Raises RegistryError elsewhere."""
-        full = adopted(joined(response.url, url), self.address)
-        if full is None:
-            raise RegistryError(
-                f"the registry at {self.address} sends us to another host",
-                details=f"{response.url.partition('?')[0]} answered {url.partition('?')[0]}",
-                fix="have it send its own address, or relative ones (distribution: http.relativeurls: true)",
+        """Return `url`, which may be relative to the response's, as a full URL of this registry.
+
+        Registries behind a proxy, a forwarded port or TLS termination write the name, scheme or port that they see.
+        """
+        try:
+            parts = urlsplit(urljoin(response.url, url))
+        except ValueError as error:
+            raise RegistryError(f"{self.address} gave a URL that is not valid", details=str(error)) from None
+        return parts._replace(scheme=self.address.scheme, netloc=self.address.netloc, fragment="").geturl()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        data: Body = None,
+        *,
+        authorization: str | None = None,
+        stream: bool = False,
+    ) -> Response:
+        """Return the response of any server; redirects of GET and HEAD are followed. Raises RegistryError."""
+        try:
+            response = self._session.request(
+                method,
+                url,
+                headers={**(headers or {}), "Authorization": authorization},
+                data=data,
+                allow_redirects=method in QUESTIONS,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT, QUESTION_TIMEOUT if method in QUESTIONS else UPLOAD_TIMEOUT),
             )
-        return full
+            if stream and response.ok:
+                return Response(response.status_code, response.url, response.headers, stream=response)
+            return Response(response.status_code, response.url, response.headers, _body(response))
+        except (requests.RequestException, *_MALFORMED) as error:
+            raise self._unreachable(method, url, error) from None  # its text contains URLs with their signatures
+
+    def _unreachable(self, method: str, url: str, error: Exception) -> RegistryError:
+        is_silent = isinstance(error, requests.ReadTimeout)  # and would be at the next try as well
+        untrusted = isinstance(error, requests.exceptions.SSLError) and not isinstance(deepest(error), _CLOSED)
+        reason = "it accepts connections and does not answer" if is_silent else _QUERY.sub("", cause(error))
+        if isinstance(deepest(error), LocationParseError | TypeError):
+            reason = "a URL is malformed"  # the error may quote that of a proxy, with its password
+        details = f"{method} {url.partition('?')[0]}: {reason}"
+        fix = START if self.address.is_loopback else "check the network, a proxy or the host's name"
+        proxies = requests.utils.get_environ_proxies(url) if self._session.trust_env else {}
+        if proxy := requests.utils.select_proxy(url, proxies):
+            details += f", through the proxy {proxy.rpartition('@')[2]}"
+            fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
+        if untrusted:
+            fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
+        transient = not (untrusted or is_silent or isinstance(error, (requests.TooManyRedirects, *_MALFORMED)))
+        brief = f"no usable connection to the registry at {self.address}"
+        return RegistryError(brief, details=details, fix=fix, transient=transient)
 
     def _repeated(self, action: str, ask: Callable[[], Response], tries: int) -> Response:
-        attempt = 0
-        while True:  # not by urllib3: an interrupt must end the pauses
+        for attempt in itertools.count(1):  # not by urllib3: an interrupt must end the pauses
             try:
                 return ask()
             except RegistryError as error:
-                attempt += 1
                 if not error.transient or attempt == tries:
                     error.details = self._authorization.redacted(error.details)
                     raise
                 log.debug("again after %s: %s", error.status or "a broken connection", action)
                 self.sleep(pause(attempt - 1, error.retry_after))
+        raise AssertionError
 
     def _refusal(self, action: str, response: Response) -> RegistryError:
-        error = self._error(action, response)
-        # Requests that change something are not sent on, and no account is sent to another address.
-        location = response.header("Location") if 300 <= response.status_code < 400 else ""
-        place = addresses.of_url(joined(response.url, location))
-        if place is not None and place != self.address:
-            error.details = "\n".join((error.details, f"it leads to {place}"))
-            if location or place.host == self.address.host:
-                error.fix = f"if that is the registry, write its address: {place}"
-        if error.status == 503 and self.address.is_loopback:  # the frontend's answer where the registry is down
-            error.fix = START
-        return error
-
-    def _error(self, action: str, response: Response) -> RegistryError:
         body = self._authorization.redacted(response.content.decode(errors="replace"))
         error = from_response(action, response.status_code, body.encode(), response.header("Retry-After"))
+        if error.status == 503 and self.address.is_loopback:  # the frontend's answer where the registry is down
+            error.fix = START
         return self._authorization.explained(error)
 
     def _ask_token_server(self, url: str, authorization: str | None, form: Mapping[str, str] | None) -> bytes:
         action = f"a token from {url.partition('?')[0]}"
 
         def ask() -> Response:
-            response = self._session.request("POST" if form else "GET", url, {}, form, authorization=authorization)
+            response = self.request("POST" if form else "GET", url, data=form, authorization=authorization)
             if response.status_code != 200:
-                raise self._error(action, response)
+                raise self._refusal(action, response)
             return response
 
         return self._repeated(action, ask, TRIES).content
+
+
+class _Session(requests.Session):
+    """A session that sends accounts to no other host, and follows nothing to where others could change the answer."""
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        source, target = addresses.of_url(response.url), addresses.of_url(str(prepared_request.url))
+        if not target or (source and source.scheme == "https" and target.scheme != "https"):
+            raise RegistryError(
+                f"{source} redirects to an address that is not allowed",
+                details=f"{response.url.partition('?')[0]} leads to {str(prepared_request.url).partition('?')[0]}",
+                fix="tell the registry's owner: https must lead to https",
+            )
+        if source != target:
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _body(response: requests.Response) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        body += chunk
+        if len(body) > LARGEST:
+            response.close()
+            raise RegistryError(
+                "an answer of a registry is too large",
+                details=f"{response.url.partition('?')[0]}: more than {LARGEST} bytes",
+                fix="check the address, or tell the registry's owner",
+            )
+    return bytes(body)

@@ -37,7 +37,7 @@ RESET_ANSWER = "reset, half of the answer sent"
 class Fault:
     """Answer the next `times` requests that fit with a status, or RESET the connection in the middle of their body.
 
-    RESET_ANSWER does what was asked and breaks off in the middle of the answer. `headers` go with a status.
+    RESET_ANSWER does what was asked and breaks off in the middle of the answer. `headers` and `body` go with a status.
     """
 
     method: str
@@ -46,6 +46,7 @@ class Fault:
     times: int = 1
     retry_after: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class _Handler(http_server.Handler):
             registry.gate.wait(10)
         if fault and isinstance(fault.answer, int):
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-            self._answer(fault.answer, headers={**headers, **fault.headers})
+            self._answer(fault.answer, fault.body, {**headers, **fault.headers})
         elif registry.tokens and parts.path == "/auth":
             form = body.decode() if self.headers.get("Content-Type") == FORM else ""
             status, answer = registry.tokens.answer(

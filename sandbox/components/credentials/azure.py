@@ -13,10 +13,9 @@ from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Acr
-from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
-from sandbox.oci.http_session import HttpSession
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.transport import Transport
 
 USERNAME = "00000000-0000-0000-0000-000000000000"  # says that the password is a refresh token of the registry
 
@@ -84,18 +83,17 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
 
 def _exchange(registry: str, tenant: str, token: str) -> str:
     """Return the registry's refresh token (https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md)."""
-    place = address.parse(registry)
-    session = HttpSession(place)
+    transport = Transport(registry)
     form = {"grant_type": "access_token", "service": registry, "tenant": tenant, "access_token": token}
     try:
-        response = session.request("POST", f"{place}/oauth2/exchange", {}, form, follow=False)
+        response = transport.request("POST", f"{transport.address}/oauth2/exchange", data=form)
     except RegistryError as error:
         brief, fix = error.brief, error.fix
         if error.transient:
             brief, fix = f"the registry {registry} does not answer", "try again later: sandbox credentials refresh"
         raise CredentialsUnusable(brief, details=error.details, fix=fix) from None
     finally:
-        session.close()
+        transport.close()
     if response.status_code != 200:
         raise CredentialsUnusable(
             f"the registry {registry} refuses these credentials",

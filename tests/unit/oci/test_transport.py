@@ -1,17 +1,160 @@
-"""Pauses grow, and follow the server within reason."""
+"""Servers that break off, say nothing or refuse, and the pauses before another try."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.oci import transport
 from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import FIRST_PAUSE, LONGEST_PAUSE, pause
+from sandbox.oci.transport import FIRST_PAUSE, LONGEST_PAUSE, Response, Transport, pause
 from tests.support.registry_simulator import Fault, Simulator
+from tests.support.tls import NOW, make_pki, presenting
+
+HOST = "127.0.0.1"
+COMPLETE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+PKI = make_pki()
+
+
+@contextmanager
+def closing_early(folder: Path) -> Iterator[str]:
+    """Yield the URL of a server that reads the beginning of a request and closes: no answer, no TLS alert, no reset."""
+    context = presenting(make_leaf(PKI.issuing, [HOST], now=NOW), folder)
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            plain, _ = listener.accept()
+            with context.wrap_socket(plain, server_side=True) as secured:
+                secured.settimeout(10)
+                secured.recv(1 << 16)
+                socket.socket.shutdown(secured, socket.SHUT_WR)  # of TCP alone
+                while not secured.read(1 << 16):
+                    pass
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"https://{HOST}:{listener.getsockname()[1]}/v2/"
+        thread.join()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_server_closing_in_a_body_is_not_called_untrusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+) -> None:
+    (tmp_path / "root.pem").write_bytes(PKI.root.cert_pem if trusted else make_pki().root.cert_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    with (
+        closing_early(tmp_path) as url,
+        closing(Transport(url.removesuffix("/v2/"))) as http,
+        pytest.raises(RegistryError) as caught,
+    ):
+        http.request("PUT", url, data=iter([b"x" * (1 << 20)] * 50))
+    assert (caught.value.transient, "trust the registry's" in caught.value.fix) == (trusted, not trusted)
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize("url", ["http://user:secret@", "http://user:sec/ret@proxy:1", "http://[::1:80", "proxy:abc"])
+def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A proxy's URL that no library can read → which variables may name it, and not its password."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, url)
+    home = "https://registry.example.com"
+    with closing(Transport(home)) as http, pytest.raises(RegistryError, match="no usable connection") as caught:
+        http.request("GET", f"{home}/v2/")
+    assert "sec" not in str(caught.value) and not caught.value.transient
+    assert caught.value.fix.startswith("have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy")
+
+
+@contextmanager
+def serving(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of a server that gives each connection one of the answers and closes it, and what it was asked."""
+    asked: list[bytes] = []
+    with socket.create_server((HOST, 0)) as server:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(1 << 16))
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://{HOST}:{server.getsockname()[1]}", asked
+        thread.join(10)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Callable[[str], Response]]:
+    """What asks a server by one and the same connections."""
+    with closing(Transport(url.removesuffix("/v2/"))) as http:
+        yield lambda path: http.request("GET", url + path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok",
+        b"no HTTP at all\r\n\r\n",
+    ],
+    ids=["none", "short", "chunk", "odd"],
+)
+def test_incomplete_response_is_a_transient_failure(answer: bytes) -> None:
+    with serving(answer) as (url, _), connected(url) as get, pytest.raises(RegistryError) as caught:
+        get("/v2/")
+    assert caught.value.transient
+
+
+@pytest.mark.fault(21)
+def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen server takes the connection and says nothing → told after a minute, at the first try."""
+    monkeypatch.setattr(transport, "QUESTION_TIMEOUT", 0.2)
+    slept: list[float] = []
+    with socket.create_server((HOST, 0)) as server:
+        client = Client(f"http://{HOST}:{server.getsockname()[1]}", sleep=slept.append)
+        with client, pytest.raises(RegistryError, match="no usable connection") as caught:
+            client.ping()
+        assert "accepts connections and does not answer" in caught.value.details
+    assert slept == []
+
+
+def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
+    """The server answers and closes before it has read a body → the answer counts, the connection does not."""
+    refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server((HOST, 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, COMPLETE):
+                near, _ = server.accept()
+                with near:
+                    near.recv(1 << 10)
+                    near.sendall(answer)
+                    near.shutdown(socket.SHUT_WR)
+                    near.settimeout(10)
+                    with suppress(OSError):
+                        while near.recv(1 << 16):
+                            pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://{HOST}:{server.getsockname()[1]}"
+        with closing(Transport(url.removesuffix("/v2/"))) as http:
+            pieces = (b"x" * 100_000 for _ in range(10))
+            assert http.request("PUT", f"{url}/blob", data=pieces).status_code == 413
+            assert http.request("GET", f"{url}/v2/").content == b"ok"
+        thread.join(10)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr
-from sandbox.oci.http_session import LARGEST
+from sandbox.oci.transport import LARGEST
 from tests.support.programs import make_program
 from tests.support.token_services import ACR_TOKEN, Services, jwt
 from tests.unit.components.credentials.conftest import refusal
