@@ -1,22 +1,19 @@
-"""Images in the engine: found, loaded, saved, built."""
+"""Images in the engine: found, loaded, saved; and what a build sends to it."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docker.api.build import process_dockerfile
 from docker.errors import APIError
-from docker.utils.build import PatternMatcher, exclude_paths, tar
+from docker.utils.build import PatternMatcher, exclude_paths
 
 from sandbox.engine.base import Door, EngineError, translated
 from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
-_STEP = re.compile(r"Step \d+/\d+ : ")  # the line with which a step of the legacy builder begins
 PROBE = 3.0  # seconds
 
 
@@ -148,24 +145,3 @@ class Images(Door):
                     yield chunk
             finally:
                 response.close()
-
-    def build(self, context: Path, tag: str, **options: Any) -> None:
-        """Build a folder by the legacy builder; the last lines of the failed step are in the error.
-
-        `options` are `dockerfile`, `args`, `stage` and `cache_from`.
-        """
-        names = {"args": "buildargs", "stage": "target"}
-        more = {names.get(key, key): value for key, value in options.items()}
-        lines: list[str] = []
-        # Packed here: the client reads no ignore file but .dockerignore, and sends a byte order mark as part of it.
-        patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._slow
-        with translated(f"building {tag}"):
-            dockerfile = process_dockerfile(more.pop("dockerfile", None), str(context))
-            with tar(str(context), exclude=patterns, dockerfile=dockerfile) as packed:
-                more |= {"fileobj": packed, "custom_context": True, "dockerfile": dockerfile[0]}
-                for event in api.build(tag=tag, rm=True, forcerm=True, decode=True, **more):
-                    output = str(event.get("stream", "")).splitlines()
-                    lines = output if output and _STEP.match(output[0]) else [*lines, *output]
-                    if "error" in event:
-                        shown = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
-                        raise EngineError(f"building {tag} from {context} failed", details=shown[-2000:])

@@ -124,7 +124,7 @@ class FakeEngine(Engine):
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         raise NotImplementedError("tests.images has an engine that saves")
 
-    def build(self, context: Path, tag: str, **options: object) -> None:
+    def build(self, context: Path, tag: str) -> None:
         dockerfile = context / "Dockerfile"
         if not dockerfile.exists():
             raise _failure(f"building {tag}", f"no Dockerfile in {context}")

@@ -162,7 +162,6 @@ class FakeEngine:
     saves: list[tuple[str, ...]] = field(default_factory=list)
     built: list[tuple[Path, str]] = field(default_factory=list)
     named: list[tuple[str, str]] = field(default_factory=list)
-    build_options: list[dict[str, Any]] = field(default_factory=list)
     is_podman: bool = False
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
@@ -191,7 +190,7 @@ class FakeEngine:
         self.images = {key: image for key, image in self.images.items() if key != name}
         return True
 
-    def build(self, context: Path, tag: str, **options: Any) -> None:
+    def build(self, context: Path, tag: str) -> None:
+        """Build as `docker build` does for a real engine."""
         self.built.append((context, tag))
-        self.build_options.append(options)
         self.images = {**self.images, tag: TestImage((layer(len(tag)),), label=(context / "Dockerfile").read_text())}

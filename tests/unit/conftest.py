@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -15,6 +16,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli import output
 from sandbox.engine import Engine, connection
 from sandbox.engine.endpoint import Endpoint
+from sandbox.images.images_yaml import FromBuild
 from sandbox.images.sources import image_build
 from sandbox.names import LABEL, Home, Names
 from sandbox.system import interruption
@@ -98,10 +100,13 @@ def no_downloads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(autouse=True)
-def no_buildkit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The docker CLI of this machine builds nothing for unit tests, whose engines are in memory."""
-    image_build.has_buildkit.cache_clear()
-    monkeypatch.setattr(image_build, "has_buildkit", lambda: False)
+def builds_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines in memory build by themselves; no builder of this machine runs."""
+
+    def run_builder(entry: FromBuild, daemon: Any, *_: object) -> None:
+        daemon.build(entry.context, entry.engine_name)
+
+    monkeypatch.setattr(image_build, "run_builder", run_builder)
 
 
 @pytest.fixture(autouse=True)

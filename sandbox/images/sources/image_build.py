@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,18 +21,15 @@ VERSION_TIMEOUT, BUILD_TIMEOUT = 30.0, 3600.0  # seconds
 BUILDS_AT_ONCE = 4
 MAX_LINES = 40  # of a failed step
 _RULE = "------"
-# A step of BuildKit that pulls something, and why it did not, in Go's words.
-_UNREACHED = re.compile(r"failed to do request: .*(?:no such host|timeout|refused|unreachable|deadline|EOF|reset)")
-# What buildx says last when it lost the engine; lines of a step have its number before them.
-_GONE = re.compile(r"^ERROR: .*(?:error during connect|Cannot connect to the Docker daemon|code = Unavailable)", re.M)
-# The step that pulls what reads the Dockerfile, which a line `# syntax=` names.
-_FRONTEND = "resolve image config for "
-# Leaves out the record of when and from which commit buildx built. In containerd's image store it is part of the
-# image, so that each build of unchanged files would be another image, and would replace pods.
-UNRECORDED = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_GIT_INFO": "false"}
-INSTALL = "install BuildKit for the docker CLI (docker-buildx), or sandbox bundle build buildx; it also builds faster"
-
-log = logging.getLogger(__name__)
+FIX = "correct what the builder reports, then run the command again"
+LEGACY = "; for secrets, ssh, cache_to and mounts install BuildKit: docker-buildx, or sandbox bundle build buildx"
+ENVIRONMENT = {
+    "BUILDKIT_PROGRESS": "plain",
+    # Leaves out the record of when and from which commit buildx built. In containerd's image store it is part of the
+    # image, so that each build of unchanged files would be another image, and would replace pods.
+    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+    "BUILDX_GIT_INFO": "false",
+}
 
 
 def build_all(
@@ -93,36 +88,40 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
 
 
 def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
-    """Build an image by BuildKit if the docker CLI or `buildx` has it, else by the engine, as always with Podman."""
+    """Build an image by BuildKit if the docker CLI or `buildx` has it, else by the legacy `docker build`."""
     name = str(entry.target)
     if not entry.context.is_dir():
         raise UsageError(
             f"there is no folder {entry.context}", details=f"the context of {name}", fix="correct `context:`"
         )
     say(name)
-    if daemon.is_podman:
-        _build_by_engine(entry, daemon, "push it `from: daemon`, after podman build")
-    elif buildkit := ("docker", "buildx") if has_buildkit() else (buildx,) if buildx else ():
-        try:
-            process.run(
-                [*buildkit, *arguments(entry)],
-                timeout=BUILD_TIMEOUT,
-                cwd=entry.folder,
-                env=UNRECORDED,
-                on_line=lambda line: say(f"{name}: {line.strip()}") if line.strip() else None,
-            )
-        except ToolFailed as error:
-            raise EngineError(
-                f"building {name} from {entry.context} failed",
-                details=failed_step(error.output) or error.details,
-                fix=_fix(error.output),
-            ) from error
-        # The BuildKit of older engines does not record when it gave the name.
-        daemon.tag(entry.engine_name, entry.engine_name)
-    else:
-        log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
-        _build_by_engine(entry, daemon, INSTALL)
+    run_builder(entry, daemon, say, buildx)
+    # The BuildKit of older engines does not record when it gave the name.
+    daemon.tag(entry.engine_name, entry.engine_name)
     return FromDaemon(entry.target, entry.engine_name, entry.platforms)
+
+
+def run_builder(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: Path | None) -> None:
+    builder: list[str | Path] = ["docker", "build"]
+    if not daemon.is_podman and has_buildkit():
+        builder = ["docker", "buildx", "build", "--load"]
+    elif not daemon.is_podman and buildx:
+        builder = [buildx, "build", "--load"]
+    try:
+        process.run(
+            [*builder, *arguments(entry)],
+            timeout=BUILD_TIMEOUT,
+            cwd=entry.folder,
+            # Podman does not speak BuildKit's protocol.
+            env={**ENVIRONMENT, **({"DOCKER_BUILDKIT": "0"} if daemon.is_podman else {})},
+            on_line=lambda line: say(f"{entry.target}: {line.strip()}") if line.strip() else None,
+        )
+    except ToolFailed as error:
+        raise EngineError(
+            f"building {entry.target} from {entry.context} failed",
+            details=failed_step(error.output) or error.details,
+            fix=FIX + (LEGACY if builder[1:] == ["build"] else ""),
+        ) from error
 
 
 @cache
@@ -136,7 +135,7 @@ def has_buildkit() -> bool:
 
 def arguments(entry: FromBuild) -> list[str | Path]:
     context = entry.context.resolve()
-    argv: list[str | Path] = ["build", "--load", "--progress=plain", f"--tag={entry.engine_name}"]
+    argv: list[str | Path] = [f"--tag={entry.engine_name}"]
     if entry.dockerfile:
         argv.append(f"--file={context / entry.dockerfile}")
     if entry.stage:
@@ -151,39 +150,7 @@ def arguments(entry: FromBuild) -> list[str | Path]:
     return [*argv, "--", context]
 
 
-def _fix(output: str) -> str:
-    if _GONE.search(output):
-        return "the engine went away: when `docker version` shows it again, run the command again"
-    if not _UNREACHED.search(output):
-        return "correct its Dockerfile, its context or its keys in images.yaml, then run the command again"
-    if _FRONTEND in output:
-        return "remove the line `# syntax=…` of its Dockerfile, or let the engine reach the registry of that image"
-    return (
-        "let the engine reach that registry (network, proxy, docker login), or use a base image that it has, such as "
-        "one of images.yaml; then run the command again"
-    )
-
-
 def failed_step(output: str) -> str:
     lines = output.splitlines()
     starts = [at for at, line in enumerate(lines[:-1]) if line == _RULE and lines[at + 1].startswith(" > ")]
     return process.last_lines("\n".join(lines[starts[-1] + 1 :]), MAX_LINES) if starts else ""
-
-
-def _build_by_engine(entry: FromBuild, daemon: Daemon, fix: str) -> None:
-    name = str(entry.target)
-    if entry.secrets or entry.ssh or entry.cache_to:
-        raise EngineError(f"building {name} needs BuildKit", details="secrets, ssh or cache_to", fix=fix)
-    options = {
-        "dockerfile": entry.dockerfile,
-        "args": dict(entry.args),
-        "stage": entry.stage,
-        "cache_from": list(entry.cache_from),
-    }
-    try:
-        daemon.build(entry.context, entry.engine_name, **{key: value for key, value in options.items() if value})
-    except SandboxError as error:
-        error.brief = error.brief.replace(entry.engine_name, name)
-        if "BuildKit" in error.details:
-            error.fix = fix
-        raise

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_files import Opening
 from sandbox.oci.oci_errors import BadImage
@@ -23,8 +22,6 @@ class Daemon(Protocol):
     def inspect_image(self, name: str) -> Mapping[str, Any] | None: ...
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]: ...
-
-    def build(self, context: Path, tag: str, **options: Any) -> None: ...
 
     def tag(self, reference: str, name: str) -> None: ...
 
@@ -70,14 +67,6 @@ class Inspected:
 
 def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple((content.get("RootFS") or {}).get("Layers") or ())
-
-
-class NotSaved(SandboxError):
-    """Takes the place of an image that a real push would save."""
-
-    def __init__(self, image: Inspected) -> None:
-        super().__init__("a dry run saves nothing")
-        self.image = image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,9 +128,6 @@ class Watched:
     def remove_image(self, name: str) -> bool:
         return self.engine.remove_image(name)
 
-    def build(self, context: Path, tag: str, **options: Any) -> None:
-        self.engine.build(context, tag, **options)
-
 
 def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
     content = engine.inspect_image(name) or {}

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from sandbox.engine import EngineError, engine_images
+from sandbox.engine import engine_images
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images, build_context, excluded
 from sandbox.errors import SandboxError
-from sandbox.sanitize import fit
 from tests.support.http_server import Handler, answering
 
 REFERENCE = f"docker.io/kindest/node:v1.36.4@sha256:{'ab' * 32}"
@@ -46,11 +43,8 @@ def test_odd_ignore_file_is_refused_at_once(tmp_path: Path, harm: Callable[[Path
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a byte order mark"])
 @pytest.mark.parametrize("dockerfile", [None, "docker/Dev", "../Outside"])
-def test_legacy_builder_gets_what_the_ignore_file_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dockerfile: str | None, mark: str
-) -> None:
-    """It reads .dockerignore only, and here a Dockerfile has one of its own, which comes first."""
-    context, sent = tmp_path / "app", list[str]()
+def test_ignore_file_of_a_dockerfile_comes_first(tmp_path: Path, dockerfile: str | None, mark: str) -> None:
+    context = tmp_path / "app"
     (context / "docker").mkdir(parents=True)
     file = context / (dockerfile or "Dockerfile")
     for path, text in {
@@ -62,36 +56,8 @@ def test_legacy_builder_gets_what_the_ignore_file_leaves(
     }.items():
         path.write_text(text, encoding="utf-8")
 
-    def build(*, fileobj: Any, dockerfile: str | None, **_: object) -> Iterator[dict[str, str]]:
-        with tarfile.open(fileobj=fileobj) as archive:
-            sent.extend(archive.getnames())
-        assert (dockerfile or "Dockerfile") in sent
-        yield {"stream": "done"}
-
     sends = build_context(context, dockerfile)
     assert ("kept" in sends, "secret" in sends) == (True, False) and excluded(context, dockerfile)("secret")
-    images = Images(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
-    monkeypatch.setattr(images._slow, "build", build)
-    images.build(context, "app", **({"dockerfile": dockerfile} if dockerfile else {}))
-    assert ("kept" in sent, "secret" in sent) == (True, False)
-
-
-def test_legacy_build_that_fails_shows_the_failed_step_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = (
-        "Step 1/2 : FROM busybox\n",
-        " ---> 5f3b\n",
-        "Step 2/2 : RUN make\n",
-        " ---> Running in 1a2b\n",
-        "\x1b[91mno rule\n\x1b[0m",
-    )
-    events = [*({"stream": line} for line in said), {"error": "exit code: 2"}]
-    images = Images(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
-    monkeypatch.setattr(images._slow, "build", lambda **_: iter(events))
-    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN make\n")
-    with pytest.raises(EngineError) as caught:
-        images.build(tmp_path, "app")
-    shown = ["Step 2/2 : RUN make", " ---> Running in 1a2b", "no rule", "exit code: 2"]
-    assert [line for line in fit(caught.value.details).splitlines() if line] == shown
 
 
 def images(port: int) -> Images:

@@ -164,7 +164,7 @@ class Stamping(FakeEngine):
         said = self.tagged.isoformat(timespec="microseconds").replace("+00:00", "123Z")
         return found and {**found, "Metadata": {"LastTagTime": said}}
 
-    def build(self, context: Path, tag: str, **options: Any) -> None:
+    def build(self, context: Path, tag: str) -> None:
         self.images = {tag: NEWER}
 
 

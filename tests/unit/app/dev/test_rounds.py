@@ -21,7 +21,6 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromBuild
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
-from sandbox.images.sources import image_build
 from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
@@ -65,9 +64,9 @@ class Builder(FakeEngine):
         self.builds = 0
         self.fails = False
 
-    def build(self, context: Path, tag: str, **_: object) -> None:
+    def build(self, context: Path, tag: str) -> None:
         if self.fails:
-            raise EngineError(f"building {tag} failed", details="Step 2/2 : RUN false")
+            raise EngineError("building web:dev failed", details="Step 2/2 : RUN false")
         self.builds += 1
         self.images = {tag: TestImage((layer(1),), label=str(self.builds))}
 
@@ -100,10 +99,7 @@ def entry(tmp_path: Path) -> FromBuild:
 
 
 @pytest.fixture
-def stage(
-    names: Names, server: ApiServer, registry: Simulator, entry: FromBuild, monkeypatch: pytest.MonkeyPatch
-) -> Stage:
-    monkeypatch.setattr(image_build, "has_buildkit", lambda: False)
+def stage(names: Names, server: ApiServer, registry: Simulator, entry: FromBuild) -> Stage:
     told, engine = Told(), Builder(entry.engine_name)
     server.admit = settled
     push = PushStep(cast("Engine", engine), LockFile(entry.context / "images.yaml", (entry,)), registry.url)

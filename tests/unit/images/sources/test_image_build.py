@@ -1,4 +1,4 @@
-"""Images are built by BuildKit where the docker CLI has it, with what images.yaml says, else by the legacy builder."""
+"""Images are built by BuildKit where the docker CLI has it, with what images.yaml says, else by `docker build`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from tests.support.images import FakeEngine, TestImage, layer
 from tests.support.programs import make_program
 from tests.support.registry_simulator import Simulator
 
-HAS_BUILDKIT = image_build.has_buildkit
+RUN_BUILDER = image_build.run_builder  # the fixtures replace it
 KEYS = """
   dockerfile: docker/Dev
   args: {VERSION: "1", EMPTY: ""}
@@ -47,8 +46,8 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
         folder.mkdir()
         make_program(folder / "docker", f'[ "$2" = version ] || {{ pwd; printf "%s\\n" "$@"; }} > {notes}\n{script}')
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-        monkeypatch.setattr(image_build, "has_buildkit", HAS_BUILDKIT)
-        HAS_BUILDKIT.cache_clear()
+        monkeypatch.setattr(image_build, "run_builder", RUN_BUILDER)
+        image_build.has_buildkit.cache_clear()
         return notes
 
     return made
@@ -68,11 +67,11 @@ def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker
     notes = docker(f"env > {tmp_path}/environment")
     image_build.build(entry_of(tmp_path, KEYS + MORE), FakeEngine({}), lambda _: None)
     environment = (tmp_path / "environment").read_text().splitlines()
-    assert {"BUILDX_GIT_INFO=false", "BUILDX_NO_DEFAULT_ATTESTATIONS=1"} <= set(environment)
+    assert {"BUILDX_GIT_INFO=false", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "BUILDKIT_PROGRESS=plain"} <= set(environment)
     folder, *argv = notes.read_text().splitlines()
     assert folder == str(tmp_path)
     assert argv == [
-        *("buildx", "build", "--load", "--progress=plain", f"--tag={entry_of(tmp_path).engine_name}"),
+        *("buildx", "build", "--load", f"--tag={entry_of(tmp_path).engine_name}"),
         f"--file={tmp_path}/app/docker/Dev",
         *("--target=slim", "--platform=linux/amd64", "--build-arg=VERSION=1", "--build-arg=EMPTY="),
         *("--secret=id=npm,src=.npmrc", "--secret=id=token,env=TOKEN", "--ssh=default"),
@@ -80,7 +79,8 @@ def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker
     ]
 
 
-def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path) -> None:
+def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path, docker: Docker) -> None:
+    docker("exit 1")
     program = make_program(tmp_path / "buildx", f'printf "%s\\n" "$@" > {tmp_path}/notes')
     engine = FakeEngine({})
     image_build.build(entry_of(tmp_path), engine, lambda _: None, program)
@@ -101,40 +101,6 @@ def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tm
     (result,) = push([entry_of(tmp_path)], registry.url, engine, Telling())
     assert (result.target, engine.built) == ("app:dev", [])
     assert Telling.told == ["app:dev", "app:dev: #5 RUN make"]
-
-
-LOOKUP = 'failed to do request: Head "https://registry.example/v2/": dial tcp: lookup registry.example: no such host'
-
-
-@pytest.mark.parametrize(
-    ("output", "fix"),
-    [
-        (
-            f"#3 resolve image config for docker.io/docker/dockerfile:1\n#3 ERROR: {LOOKUP}",
-            "remove the line `# syntax=…` of its Dockerfile",
-        ),
-        (
-            f"#3 [internal] load metadata for docker.io/library/python:3.12\n#3 ERROR: {LOOKUP}",
-            "let the engine reach that registry",
-        ),
-        (
-            "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF",
-            "the engine went away",
-        ),
-        (
-            "#9 0.1 ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.",
-            "correct its Dockerfile",
-        ),
-    ],
-)
-def test_build_that_fails_comes_with_what_to_do(tmp_path: Path, docker: Docker, output: str, fix: str) -> None:
-    (tmp_path / "output").write_text(output)
-    docker(f'[ "$2" = version ] && exit 0; cat {tmp_path}/output; exit 1')
-    lines: list[str] = []
-    with pytest.raises(EngineError) as caught:
-        image_build.build(entry_of(tmp_path), FakeEngine({}), lines.append)
-    assert caught.value.fix.startswith(fix)
-    assert lines == ["app:dev", *(f"app:dev: {line}" for line in output.splitlines())]
 
 
 OUTPUT = """\
@@ -163,13 +129,14 @@ def test_error_of_a_failed_image_build_quotes_the_failed_step_of_the_dockerfile(
     assert " > [build 2/3] RUN make:\n0.100 main.c:1: error" in caught.value.details
     assert "another step" not in caught.value.details
     assert "exit code: 2" in caught.value.details
+    assert caught.value.fix == image_build.FIX
 
 
 def test_builds_run_at_once_and_fail_alone(tmp_path: Path) -> None:
     met = threading.Barrier(2, timeout=30)
 
     class Meeting(FakeEngine):
-        def build(self, context: Path, tag: str, **options: Any) -> None:
+        def build(self, context: Path, tag: str) -> None:
             met.wait()
             if tag.endswith("bad:dev"):
                 raise EngineError("building failed")
@@ -191,9 +158,9 @@ def made_from_another(folder: Path) -> list[FromBuild]:
 class Noting(FakeEngine):
     """An engine that notes whether it has an image `base:1` when it builds."""
 
-    def build(self, context: Path, tag: str, **options: Any) -> None:
+    def build(self, context: Path, tag: str) -> None:
         self.saves.append((context.name, str("base:1" in self.images)))
-        super().build(context, tag, **options)
+        super().build(context, tag)
 
 
 def test_image_that_others_are_made_from_has_its_name_meanwhile(tmp_path: Path) -> None:
@@ -217,41 +184,27 @@ def test_build_takes_no_name_from_an_image_of_the_user(tmp_path: Path) -> None:
     assert engine.saves == [("base", "True")]
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo unknown command; exit 125"])
-def test_without_buildkit_the_legacy_builder_gets_what_it_can(
-    tmp_path: Path, docker: Docker, caplog: pytest.LogCaptureFixture, script: str
+@pytest.mark.parametrize(
+    ("script", "podman"), [("exit 1", False), ("echo unknown command; exit 125", False), ("", True)]
+)
+def test_docker_build_is_used_without_buildkit_and_with_podman(
+    tmp_path: Path, docker: Docker, script: str, podman: bool
 ) -> None:
-    docker(script)
-    engine = FakeEngine({})
-    image_build.build(entry_of(tmp_path, KEYS), engine, lambda _: None)
-    assert engine.built == [(tmp_path / "app", entry_of(tmp_path).engine_name)]
-    args = {"VERSION": "1", "EMPTY": ""}
-    assert engine.build_options == [{"dockerfile": "docker/Dev", "args": args, "stage": "slim"}]
-    assert "legacy builder" in caplog.text
+    notes = docker(f'[ "$2" != version ] || {{ {script or "true"}; }}; env > {tmp_path}/environment')
+    image_build.build(entry_of(tmp_path, KEYS), FakeEngine({}, is_podman=podman), lambda _: None)
+    assert notes.read_text().splitlines()[1:] == [
+        *("build", f"--tag={entry_of(tmp_path).engine_name}", f"--file={tmp_path}/app/docker/Dev"),
+        *("--target=slim", "--platform=linux/amd64", "--build-arg=VERSION=1", "--build-arg=EMPTY="),
+        *("--", f"{tmp_path}/app"),
+    ]
+    assert ("DOCKER_BUILDKIT=0" in (tmp_path / "environment").read_text().splitlines()) is podman
 
 
-def test_podman_builds_by_itself_whatever_the_docker_cli_has(tmp_path: Path, docker: Docker) -> None:
-    calls = docker("exit 0")
-    engine = FakeEngine({}, is_podman=True)
-    image_build.build(entry_of(tmp_path, KEYS), engine, lambda _: None)
-    assert engine.built == [(tmp_path / "app", entry_of(tmp_path).engine_name)] and not calls.exists()
-    with pytest.raises(EngineError, match="needs BuildKit") as caught:
-        image_build.build(entry_of(tmp_path, MORE), engine, lambda _: None)
-    assert "podman build" in caught.value.fix
-
-
-def test_build_that_needs_buildkit_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="needs BuildKit") as caught:
-        image_build.build(entry_of(tmp_path, MORE), FakeEngine({}), lambda _: None)
-    assert "buildx" in caught.value.fix
-
-    class Refusing(FakeEngine):
-        def build(self, context: Path, tag: str, **options: Any) -> None:
-            raise EngineError("building failed", details="the --mount option requires BuildKit")
-
+def test_build_that_fails_without_buildkit_says_what_to_install(tmp_path: Path, docker: Docker) -> None:
+    docker("echo unknown flag: --secret; exit 125")
     with pytest.raises(EngineError) as caught:
-        image_build.build(entry_of(tmp_path), Refusing({}), lambda _: None)
-    assert "buildx" in caught.value.fix
+        image_build.build(entry_of(tmp_path, MORE), FakeEngine({}), lambda _: None)
+    assert "unknown flag: --secret" in caught.value.details and "docker-buildx" in caught.value.fix
 
 
 def test_arguments_are_a_list_as_in_compose_too(tmp_path: Path) -> None:
