@@ -258,12 +258,10 @@ class Sandbox:
         registry: str | None = None,
         locked: bool = False,
         update: bool = False,
-        packing: str | None = None,
     ) -> ImagePush:
         """Read a manifest of images with its lock, to be pushed into the sandbox's registry, or another one.
 
-        With `locked` nothing may differ from the lock, with `update` it is renewed; `packing` is how layers are
-        compressed.
+        With `locked` nothing may differ from the lock, with `update` it is renewed.
         """
         from sandbox.images.image_push import ImagePush  # and the sources of images
         from sandbox.images.lockfile import LockFile
@@ -272,7 +270,7 @@ class Sandbox:
         url, local = registry or machine_plan.registry_url(self.spec), machine_plan.local()
         context.trust(self.spec)
         accounts = context.keychain(self.spec.credentials)
-        return ImagePush.of(file, url, accounts, local, locked=locked, update=update, packing=packing)
+        return ImagePush.of(file, url, accounts, local, locked=locked, update=update)
 
     @property
     def name(self) -> str:

@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 @dry_run_option
 @click.option("--verify", is_flag=True, help="Read everything back and check it; repair the sandbox's registry.")
 @click.option("--prune", is_flag=True, help="Delete the tags that MANIFEST does not name, after asking.")
-@click.option(
-    "--compression",
-    "packing",
-    type=click.Choice(["raw", "gzip", "zstd"]),
-    help="Compression of the engine's raw layers.  [default: the lock's, else raw on this machine, gzip elsewhere]",
-)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
 @output_option(push_report.Push | push_report.PushForecast)
 @change_options("Delete, or push to a sandbox of another file, without asking.")
@@ -47,7 +41,6 @@ def push_images(
     update: bool,
     verify: bool,
     prune: bool,
-    packing: str | None,
     fail_fast: bool,
 ) -> int:
     """Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.
@@ -72,7 +65,7 @@ def push_images(
     whose = "" if registry or spec.registry.external else sandbox.name
     if whose and not call.dry_run:
         sandbox.agree_on_origin("push")
-    work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update, packing=packing)
+    work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update)
     for line in work.foreign():
         call.say(line)
     pruning = None

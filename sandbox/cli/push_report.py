@@ -61,7 +61,7 @@ class Push:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageForecast:
-    """An image as it would be pushed; `action` is null where it is not known, `bytes` a bound if not `exact`."""
+    """An image as it would be pushed: `action` is null if it is built first, `bytes` 0 if not known, not `exact`."""
 
     image: str
     action: str | None
@@ -151,12 +151,10 @@ def forecast_lines(plan: PushForecast) -> Iterator[str]:
             cost = image.error
         elif image.action is None:
             cost = "then pushed"
-        elif not image.blobs:
-            cost = ""
-        elif image.exact:
-            cost = f"{blobs}, {megabytes(image.bytes)}"
+        elif not image.exact:
+            cost = "saved by the engine first"
         else:
-            cost = f"{blobs}, at most {megabytes(image.bytes)}" if image.bytes else f"{blobs} at most"
+            cost = f"{blobs}, {megabytes(image.bytes)}" if image.blobs else ""
         word = "error" if image.error else image.action or "built"
         yield f"{word:<9} {image.image:<40} {cost}".rstrip()
     for name in plan.unlisted:

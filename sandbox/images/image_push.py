@@ -65,28 +65,19 @@ class ImagePush:
         *,
         locked: bool = False,
         update: bool = False,
-        packing: str | None = None,
     ) -> ImagePush:
         """Read the lock and decide what the options leave open. Raises UsageError, Drift."""
         lock = file.read()
         if locked and lock is None:
             raise UsageError(f"there is no lock {file.path}", fix="write it: sandbox push-images")
-        if packing is not None:
-            compression = Compression(packing)
-        elif lock is not None:
-            compression = lock.compression
-        else:
-            compression = Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP
-        if locked and lock is not None and compression is not lock.compression:
-            brief = f"{file.path} is for {lock.compression.value} layers, not {compression.value}"
-            raise UsageError(brief, fix="leave out --compression")
+        compression = Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP
         return cls(
             file=file,
             lock=lock,
             entries=file.entries if update else file.pinned(lock),
             promised=file.promises(lock) if locked and lock else {},
             registry=registry,
-            compression=compression,
+            compression=lock.compression if lock else compression,
             keychain=keychain,
             local=local,
         )

@@ -109,8 +109,6 @@ def changes(old: Lock, new: Lock) -> tuple[str, ...]:
     lines = [f"{name} changed" for name in sorted(before.keys() & after.keys()) if before[name] != after[name]]
     lines += [f"{name} added" for name in sorted(after.keys() - before.keys())]
     lines += [f"{name} removed" for name in sorted(before.keys() - after.keys())]
-    if old.compression is not new.compression:
-        lines.append(f"layers now {new.compression.value}")
     return tuple(lines)
 
 

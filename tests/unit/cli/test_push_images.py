@@ -235,11 +235,6 @@ def test_options_that_make_no_sense_together_are_refused(folder: Path, registry:
         run(folder, registry, "--locked", "--update")
     with pytest.raises(UsageError, match="there is no lock"):
         run(folder, registry, "--locked")
-    run(folder, registry)
-    with pytest.raises(UsageError, match="is for raw layers, not gzip"):
-        run(folder, registry, "--locked", "--compression", "gzip")
-    assert "layers now gzip" in run(folder, registry, "--compression", "gzip").stderr
-    run(folder, registry, "--locked")
 
 
 def test_progress_can_be_read_by_programs_or_be_absent(folder: Path, registry: Simulator) -> None:
