@@ -11,7 +11,7 @@ from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import Promise, require
 from sandbox.images.progress import Action, Ending, Observer
 from sandbox.images.push import looking_up
-from sandbox.images.sources.image_source import Daemon, EngineAccess, NotSaved
+from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.image import Image
@@ -22,7 +22,7 @@ from sandbox.oci.reference import Target
 class Forecast:
     """What a push would do with one image; `action` is None if it would be built first.
 
-    `blobs` and `size` (in bytes) would be sent for it; `exact` is False when `size` is an upper bound.
+    `blobs` and `size` (in bytes) would be sent for it; both are unknown, not `exact`, before it is built or saved.
     """
 
     target: str
@@ -52,33 +52,28 @@ def forecast(
     with looking_up(registry, daemon, Ending(Observer()), access, compression, keychain) as lookup:
         local, failed = lookup.built([entry for entry in entries if not isinstance(entry, FromBuild)], lambda _: None)
         outcomes: dict[Target, Outcome] = {**failed, **lookup.images(entries, local)}
-        require(promised or {}, lookup.sources(local) | promises(outcomes))
+        sources = lookup.sources(local)
+        require(promised or {}, sources | promises(outcomes))
         client, inventory = lookup.destination.client, lookup.destination.inventory
         images = {target: image for target, image in outcomes.items() if isinstance(image, Image)}
         places = {(target.repository, blob.digest) for target, image in images.items() for blob in image.blobs}
         list(lookup.destination.pool.map(lambda place: inventory.size(*place), sorted(places)))
         planned: set[str] = set()
 
-        def would_send(repository: str, digest: str) -> bool:
-            if inventory.size(repository, digest) is not None or inventory.anywhere(digest) or digest in planned:
-                return False
-            planned.add(digest)
-            return True
-
         def predicted(target: Target) -> Forecast:
             image, name, repository = outcomes.get(target), str(target), target.repository
             if image is None:
-                return Forecast(name, None, exact=False)
-            if isinstance(image, NotSaved):
-                inspected = image.image
-                layers = [digest for digest in inspected.diff_ids if would_send(repository, digest)]
-                size = int(inspected.content.get("Size") or 0) if layers else 0
-                return Forecast(name, Action.UPLOADED, len(layers) + 1, size, False, inspected.id)
+                saved = sources.get(target)
+                return Forecast(
+                    name, Action.UPLOADED if saved else None, exact=False, source=saved.source if saved else ""
+                )
             if isinstance(image, SandboxError):
                 return Forecast(name, None, error=image)
+            missing = {blob.digest: blob.size for blob in image.blobs if inventory.anywhere(blob.digest) is None}
+            sizes = [size for digest, size in missing.items() if digest not in planned]
+            planned.update(missing)
             digest = image.root.digest
             linked = all(inventory.is_confirmed(repository, blob.digest) for blob in image.blobs)
-            sizes = [blob.size for blob in image.blobs if would_send(repository, blob.digest)]
             published = image.published or client.manifest_digest(repository, target.tag or digest) == digest
             action = Action.UPLOADED if sizes else Action.SKIPPED if published and linked else Action.MOUNTED
             return Forecast(name, action, len(sizes), sum(sizes), True, image.source or digest, digest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -44,12 +43,6 @@ class Lookup:
     stack: ExitStack
     platform: str
 
-    @cached_property
-    def _engine(self) -> EngineImages | None:
-        if self.daemon is None:
-            return None
-        return EngineImages(self.daemon, self.destination, self.access, self.compression, self.stack)
-
     def built(
         self, entries: Sequence[Entry], say: Callable[[str], None]
     ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
@@ -58,8 +51,8 @@ class Lookup:
         if self.daemon is None:
             return [], {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
         results: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
-        if building := [entry for entry in local if isinstance(entry, FromBuild)]:
-            results |= build_all(building, self.daemon, say, self.access.buildx)
+        building = [entry for entry in local if isinstance(entry, FromBuild)]
+        results |= build_all(building, self.daemon, say, self.access.buildx)
         ready = [image for entry in local if isinstance(image := results[entry.target], FromDaemon)]
         return ready, {target: error for target, error in results.items() if isinstance(error, SandboxError)}
 
@@ -72,14 +65,12 @@ class Lookup:
         outcomes = self.destination.pool.map(self._from_elsewhere, others)
         return dict(zip((entry.target for entry in others), outcomes, strict=True)) | self._from_engine(local)
 
-    def saved(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
-        if self._engine:
-            self._engine.access = replace(self.access, reading=False)
-        return self._from_engine(local)
-
     def _from_engine(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
-        images = self._engine.images(local) if self._engine and local else {}
-        return {entry.target: _narrowed(entry, images[entry.target], entry.image) for entry in local}
+        if self.daemon is None or not local:
+            return {}
+        engine = EngineImages(self.daemon, self.destination, self.access, self.compression, self.stack)
+        images = engine.images(local)
+        return {e.target: _narrowed(e, images[e.target], e.image) for e in local if e.target in images}
 
     def _from_elsewhere(self, entry: FromRegistry | FromArchive | FromLayout) -> Outcome:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,21 +13,16 @@ from sandbox.images.image_lookup import Lookup, Outcome, promises
 from sandbox.images.images_yaml import Entry
 from sandbox.images.lockfile import Promise, require
 from sandbox.images.progress import Action, Ending, Observer, Result
-from sandbox.images.sources.engine_files import Unreadable
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.transfer import BlobInventory, Carried, Destination, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
-from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.image import Image, host_platform
 from sandbox.oci.reference import Target
 from sandbox.system import interruption
 
 LIMIT = 8  # requests at once
-_DAMAGED = (Unreadable, DigestMismatch)
-
-log = logging.getLogger(__name__)
 
 
 class PushFailed(SandboxError):
@@ -63,8 +57,6 @@ def push(
     daemon: Daemon | None = None,
     observer: Observer | None = None,
     *,
-    limit: int = LIMIT,
-    platform: str | None = None,
     thorough: bool = False,
     fail_fast: bool = False,
     compression: Compression = Compression.RAW,
@@ -74,15 +66,13 @@ def push(
 ) -> tuple[Result, ...]:
     """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
-    `platform` is what tags of other registries are reduced to. `thorough` tests every blob in every repository, even
-    where an unchanged tag vouches for it. `compression` is for raw layers of the engine. One image's failure does not
-    stop the others, unless `fail_fast`. Raises PushFailed, RegistryError, and Drift before anything is sent.
+    `thorough` tests every blob in every repository, even where an unchanged tag vouches for it. `compression` is for
+    raw layers of the engine. One image's failure does not stop the others, unless `fail_fast`. Raises PushFailed,
+    RegistryError, and Drift before anything is sent.
     """
     ending = Ending(observer or Observer())
     access = access or EngineAccess()
-    with looking_up(
-        registry, daemon, ending, access, compression, keychain, limit=limit, platform=platform, thorough=thorough
-    ) as lookup:
+    with looking_up(registry, daemon, ending, access, compression, keychain, thorough=thorough) as lookup:
         return _Run(lookup, ending, promised or {}, fail_fast).push(entries)
 
 
@@ -95,8 +85,6 @@ def looking_up(
     compression: Compression,
     keychain: Keychain | None,
     *,
-    limit: int = LIMIT,
-    platform: str | None = None,
     thorough: bool = False,
 ) -> Iterator[Lookup]:
     """Yield what finds images for the registry, which must answer. Raises RegistryError."""
@@ -105,15 +93,15 @@ def looking_up(
         client = clients.at(registry)
         client.ping()
         files = stack.enter_context(contextlib.ExitStack())
-        pool = stack.enter_context(workers(limit, ending))
+        pool = stack.enter_context(workers(ending))
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending.sent, pool)
-        yield Lookup(clients, destination, daemon, access, compression, files, platform or host_platform())
+        yield Lookup(clients, destination, daemon, access, compression, files, host_platform())
 
 
 @contextlib.contextmanager
-def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
+def workers(ending: Ending) -> Iterator[ThreadPoolExecutor]:
     """Yield threads for requests; an error ends their work at once, rather than waiting for a large upload."""
-    pool = ThreadPoolExecutor(limit, thread_name_prefix="push")
+    pool = ThreadPoolExecutor(LIMIT, thread_name_prefix="push")
     try:
         yield pool
     except BaseException:
@@ -130,7 +118,6 @@ class _Run:
     promised: Mapping[Target, Promise]
     fail_fast: bool
     started: float = field(default_factory=time.monotonic)
-    readable: frozenset[Target] = frozenset()  # images that are saved if the engine's folders are damaged
 
     def push(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
         local, failed = self.lookup.built(entries, self.ending.observer.building)
@@ -140,12 +127,7 @@ class _Run:
                 require(self.promised, self.lookup.sources(local))
             images: dict[Target, Outcome] = {**failed, **self.lookup.images(entries, local)}
             require(self.promised, promises(images))
-            self.readable = frozenset(entry.target for entry in local)
             results = self._push(images)
-            if damaged := [entry for entry in local if isinstance(results.get(entry.target), _DAMAGED)]:
-                log.info("saved after all: %s", ", ".join(str(entry.target) for entry in damaged))
-                self.readable = frozenset()
-                results |= self._push(self.lookup.saved(damaged))
         pushed = tuple(result for entry in entries if isinstance(result := results.get(entry.target), Result))
         failures = {e.target: error for e in entries if isinstance(error := results.get(e.target), SandboxError)}
         if failures:
@@ -153,36 +135,25 @@ class _Run:
         return pushed
 
     def _push(self, outcomes: Mapping[Target, Outcome]) -> dict[Target, Result | SandboxError]:
+        images: dict[Target, Image] = {}
         results: dict[Target, Result | SandboxError] = {}
-        for target, error in outcomes.items():
-            if isinstance(error, SandboxError):
-                results[target] = self._failed(target, error)
+        for target, outcome in outcomes.items():
+            if isinstance(outcome, Image):
+                images[target] = outcome
+            else:
+                results[target] = self._failed(target, outcome)
         if results and self.fail_fast:
             return results
-        pool, inventory = self.lookup.destination.pool, self.lookup.destination.inventory
-        images = {target: image for target, image in outcomes.items() if isinstance(image, Image)}
+        pool = self.lookup.destination.pool
         images = dict(zip(images, pool.map(self._vouched, images.items()), strict=True))
         transfers = plan_transfers(images)
         self.ending.observer.planned(len(images), len(transfers), sum(transfer.blob.size for transfer in transfers))
         carried = {
             transfer.blob.digest: result
             for transfer, result in zip(transfers, pool.map(self._carry, transfers), strict=True)
-            if result is not None
         }
-        failures = {
-            (repository, digest): error
-            for digest, result in carried.items()
-            for repository, error in result.failures.items()
-        }
-        ready: dict[Target, Image] = {}
-        for target, image in images.items():
-            places = [(target.repository, blob.digest) for blob in image.blobs]
-            if failed := next((failures[place] for place in places if place in failures), None):
-                results[target] = self._failed(target, failed)
-            elif all(inventory.is_confirmed(*place) for place in places):
-                ready[target] = image
-        published = pool.map(lambda item: self._publish(item[0], item[1], carried), ready.items())
-        return results | {target: result for target, result in zip(ready, published, strict=True) if result}
+        published = pool.map(lambda item: self._publish(item[0], item[1], carried), images.items())
+        return results | {target: result for target, result in zip(images, published, strict=True) if result}
 
     def _vouched(self, item: tuple[Target, Image]) -> Image:
         """Let the image's tag vouch for the blobs, if it names this very image already."""
@@ -196,30 +167,29 @@ class _Run:
             self.lookup.destination.inventory.vouch(target.repository, image.blobs)
         return image
 
-    def _carry(self, transfer: Transfer) -> Carried | None:
-        """Return None where the run has ended meanwhile, because another transfer failed."""
+    def _carry(self, transfer: Transfer) -> Carried:
         try:
             self.ending.check()
             carried = carry(transfer, self.lookup.destination)
         except interruption.Interrupted:
-            interruption.check()  # the whole command, rather than this run
-            return None
-        if self.fail_fast and any(self._is_final(transfer.first, error) for error in carried.failures.values()):
+            interruption.check()  # the whole command, rather than this run, which another transfer's failure has ended
+            return Carried(transfer.first, 0, (), {})
+        if self.fail_fast and carried.failures:
             self.ending.end()
         if not carried.sent:
             self.ending.observer.spared(transfer.blob.size)
         return carried
 
-    def _is_final(self, target: Target, error: SandboxError) -> bool:
-        return not (target in self.readable and isinstance(error, _DAMAGED))
-
     def _failed(self, target: Target, error: SandboxError) -> SandboxError:
-        if self._is_final(target, error):
-            self.ending.observer.failed(str(target), error)
+        self.ending.observer.failed(str(target), error)
         return error
 
     def _publish(self, target: Target, image: Image, carried: Mapping[str, Carried]) -> Result | SandboxError | None:
         """Publish an image whose blobs are in place; None where the run has ended meanwhile."""
+        sizes, repository = {blob.digest: blob.size for blob in image.blobs}, target.repository
+        failures = (carried[digest].failures for digest in sizes)
+        if error := next((failed[repository] for failed in failures if repository in failed), None):
+            return self._failed(target, error)
         try:
             self.ending.check()
             if not image.published:
@@ -231,10 +201,9 @@ class _Run:
             if self.fail_fast:
                 self.ending.end()
             return self._failed(target, error)
-        sizes = {blob.digest: blob.size for blob in image.blobs if blob.digest in carried}
         own = [digest for digest in sizes if carried[digest].sent and carried[digest].first == target]
         size = sum(carried[digest].sent for digest in own)
-        is_unchanged = image.published and not any(target.repository in carried[digest].brought for digest in sizes)
+        is_unchanged = image.published and not any(repository in carried[digest].brought for digest in sizes)
         result = Result(
             target=str(target),
             digest=image.root.digest,

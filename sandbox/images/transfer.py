@@ -11,7 +11,9 @@ from functools import partial
 from typing import NamedTuple
 
 from sandbox.errors import SandboxError
+from sandbox.images.sources.engine_files import Unreadable
 from sandbox.oci.client import Client, OpenBlob
+from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.image import Image, MissingBlob, Origin
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage, RegistryError
@@ -72,11 +74,11 @@ class Destination:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One blob, the repositories that need it, the origins that may give it, and the first image that needs it."""
+    """One blob, the repositories that need it, and the first image that needs it, with the origin of its blobs."""
 
     blob: Descriptor
     repositories: tuple[str, ...]
-    origins: tuple[Origin, ...]
+    origin: Origin
     first: Target
 
 
@@ -95,15 +97,11 @@ def plan_transfers(images: Mapping[Target, Image]) -> list[Transfer]:
     for target, image in images.items():
         for blob in image.blobs:
             needed.setdefault(blob.digest, []).append((target, image, blob))
-    transfers = [
-        Transfer(
-            blob=uses[0][2],
-            repositories=tuple(dict.fromkeys(target.repository for target, _, _ in uses)),
-            origins=tuple({id(image.origin): image.origin for _, image, _ in uses}.values()),
-            first=uses[0][0],
-        )
-        for uses in needed.values()
-    ]
+    transfers = []
+    for uses in needed.values():
+        target, image, blob = uses[0]
+        repositories = tuple(dict.fromkeys(user.repository for user, _, _ in uses))
+        transfers.append(Transfer(blob, repositories, image.origin, target))
     return sorted(transfers, key=lambda transfer: (-transfer.blob.size, transfer.blob.digest))
 
 
@@ -123,8 +121,7 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
             brought.append(repository)
         except SandboxError as error:
             failures[repository] = error
-            is_refused = isinstance(error, RegistryError) and not error.transient  # others may take it
-            if inventory.anywhere(digest) is None and not is_refused:
+            if not isinstance(error, RegistryError) or error.transient:  # else other repositories may take the blob
                 failures |= dict.fromkeys(lacking, error)
                 break
     return Carried(transfer.first, sent, brought, failures)
@@ -133,10 +130,10 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
 def _bring(transfer: Transfer, repository: str, destination: Destination) -> int:
     """Mount the blob from a repository that has it, or send it; return the number of bytes sent."""
     client, blob = destination.client, transfer.blob
-    openings: list[OpenBlob] = [partial(origin.open, blob) for origin in transfer.origins]
+    open_blob: OpenBlob = partial(transfer.origin.open, blob)
     begun: str | None = None
     if home := destination.inventory.anywhere(blob.digest):
-        openings = [partial(client.blob, home[0], blob.digest)]
+        open_blob = partial(client.blob, home[0], blob.digest)
         try:
             begun = client.mount(repository, blob.digest, home[0])
             if begun is None:
@@ -144,15 +141,15 @@ def _bring(transfer: Transfer, repository: str, destination: Destination) -> int
         except RegistryError as error:
             if error.transient:
                 raise
-    problem: SandboxError | None = None
-    for open_blob in openings:
-        try:
-            client.upload(repository, blob, partial(_counted, open_blob, destination.sent), begun=begun)
-        except SandboxError as error:
-            problem = problem or error
-        else:
-            return blob.size
-    raise problem or SandboxError(f"no source has {blob.digest}")
+    content = partial(_counted, open_blob, destination.sent)
+    try:
+        client.upload(repository, blob, content, begun=begun)
+    except Unreadable:  # the container that reads the engine's files may have ended: the next one is another
+        client.upload(repository, blob, content)
+    except DigestMismatch as error:
+        error.fix = "pull, build or write the image again at its source"
+        raise
+    return blob.size
 
 
 @contextlib.contextmanager

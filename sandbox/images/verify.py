@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from sandbox.errors import SandboxError
 from sandbox.images.progress import Ending, Observer
-from sandbox.images.push import LIMIT, workers
+from sandbox.images.push import workers
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client, InRegistry
 from sandbox.oci.image import Image, MissingBlob, walk
@@ -40,7 +40,7 @@ def verify(wanted: Mapping[Target, str], client: Client, observer: Observer) -> 
     faults: dict[Target, list[str]] = {target: [] for target in wanted}
     uses: dict[Descriptor, dict[str, list[Target]]] = {}
     damaged = set[str]()
-    with workers(LIMIT, ending) as pool:
+    with workers(ending) as pool:
         for target, image in zip(wanted, pool.map(lambda item: _image(client, *item), wanted.items()), strict=True):
             if isinstance(image, SandboxError):
                 faults[target].append(_one_line(image))

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromBuild, FromDaemon
-from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_container, image_build
 from sandbox.images.sources.engine_container import LABEL, ContainerFiles
@@ -94,33 +93,26 @@ def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_pa
 
 
 @pytest.mark.parametrize("harm", harm_to_files.ALL)
-def test_harm_to_a_file_of_the_engine_means_a_save(
+def test_harm_to_a_file_of_the_engine_fails_the_image(
     engine: Engine, tmp_path: Path, harm: Callable[[Path], None], way: str
 ) -> None:
-    """The engine's own save fails with such a file too, hence it is repaired before that.
-
-    A container follows a link to the right bytes; it sees nothing but the layer.
-    """
+    """A container follows a link to the right bytes; it sees nothing but the layer."""
     image = TestImage((tar({"folder/large": os.urandom(3_000_000)}),), f"{NAME} harmed")
     (tmp_path / "load.tar").write_bytes(old_save({f"{NAME}:0": image}))
     engine.load(tmp_path / "load.tar")
     content = engine.inspect_image(f"{NAME}:0") or {}
     layer = Path(content["GraphDriver"]["Data"]["UpperDir"])
-    tool("cp", "-a", layer, tmp_path / "kept")
     harm(layer / "folder/large")
-
-    class Repaired(Watched):
-        def save(self, names: Sequence[str]) -> Iterator[bytes]:
-            tool("rm", "-r", layer / "folder")
-            tool("cp", "-aT", tmp_path / "kept", layer)
-            return super().save(names)
-
+    entry, watched = FromDaemon(parse_target("app:1"), f"{NAME}:0"), Watched(engine)
     with registry("distribution", tmp_path) as host:
-        entry = FromDaemon(parse_target("app:1"), f"{NAME}:0")
-        (result,) = push([entry], f"http://{host}", watched := Repaired(engine), access=access(engine))
-        assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
-    followed = way == "container" and harm in (harm_to_files.a_link_to_its_own_bytes, harm_to_files.below_a_link)
-    assert (result.action, watched.saves) == (Action.UPLOADED, [] if followed else [(f"{NAME}:0",)])
+        if way == "container" and harm in (harm_to_files.a_link_to_its_own_bytes, harm_to_files.below_a_link):
+            push([entry], f"http://{host}", watched, access=access(engine))
+            assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
+        else:
+            with pytest.raises(PushFailed) as caught:
+                push([entry], f"http://{host}", watched, access=access(engine))
+            assert caught.value.fix
+    assert not watched.saves
     await_end(engine)
 
 
@@ -132,7 +124,7 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
     (tmp_path / "b").write_bytes(bytes(5_000_000) + b"b")
     os.setxattr(tmp_path / "a", "user.sandbox", b"yes")
     (tmp_path / "Dockerfile").write_text(WORK.format(name=NAME))
-    engine.build(tmp_path, f"{NAME}:built")
+    tool("docker", "build", "-t", f"{NAME}:built", tmp_path)
     assert (found := rebuilt(engine, f"{NAME}:built")) == saved(engine, f"{NAME}:built")
     assert len(found) == 6
     with registry("distribution", tmp_path) as host:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -14,7 +13,7 @@ from typing import IO
 from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_store import read_images
-from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected, NotSaved
+from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected
 from sandbox.images.sources.image_tar import archive_image, unnamed_file
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
@@ -23,7 +22,7 @@ from sandbox.oci.client import InRegistry
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.digest import CHUNK, Measured
 from sandbox.oci.image import Image, MissingBlob, Origin, walk
-from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Manifest
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 from sandbox.system import files, interruption
@@ -35,7 +34,7 @@ Images = dict[Target, Image | SandboxError]
 class EngineImages:
     """All images of a run that are in the engine, together, because they share layers and a save.
 
-    An existing tag shows which `compressed` layers belong to which raw ones, so unchanged layers are neither read nor
+    An existing tag shows which `packed` layers belong to which raw ones, so unchanged layers are neither read nor
     compressed again. Images of an engine with the containerd store keep their layers.
     """
 
@@ -44,53 +43,32 @@ class EngineImages:
     access: EngineAccess
     kind: Compression
     stack: contextlib.ExitStack
-    compressed: dict[str, Descriptor] = field(default_factory=dict)  # by the digests of the raw ones
+    packed: dict[str, Descriptor] = field(default_factory=dict)  # compressed layers by the digests of the raw ones
+    spooled: dict[str, IO[bytes]] = field(default_factory=dict)  # those of them that the registry lacks
 
     def images(self, entries: Sequence[FromDaemon]) -> Images:
-        images: Images = {}
-        missing: list[Inspected] = []
-        for entry, result in zip(entries, self.destination.pool.map(self._look, entries), strict=True):
-            if isinstance(result, Inspected):
-                missing.append(result)
-            else:
-                images[entry.target] = result
-        present = {
-            digest: layer
-            for image in missing
-            for digest in image.diff_ids
-            if (layer := self.compressed.get(digest)) and self._has(image.target.repository, layer)
-        }
-        read = self._read(missing, present)
-        raw = {image.target: read[image.target] for image in missing if self._is_compressed(image)}
-        return images | read | (self._with_compressed_layers(raw, present) if raw else {})
-
-    def _is_compressed(self, image: Inspected) -> bool:
-        return self.kind is not Compression.RAW and not image.is_document
+        """Return the images, without those to save where `access` does not allow it."""
+        images = dict(
+            zip((entry.target for entry in entries), self.destination.pool.map(self._look, entries), strict=True)
+        )
+        read = self._read([image for image in images.values() if isinstance(image, Inspected)])
+        return {target: image for target, image in images.items() if not isinstance(image, Inspected)} | read
 
     def _look(self, entry: FromDaemon) -> Image | Inspected | SandboxError:
         try:
             image = Inspected.of(entry, self.daemon)
-            if self._is_compressed(image):
-                return self._tagged_compressed(image) or image
             return self._tagged(image) or self._of_present_layers(image) or image
         except SandboxError as error:
             return error
 
     def _tagged(self, image: Inspected) -> Image | None:
+        """Return the image as the registry has it under the target's tag, or under its own digest."""
         client, inventory = self.destination.client, self.destination.inventory
         repository, tag = image.target.repository, image.target.tag or str(image.target.digest)
         for name in (tag, image.id) if image.is_document else (tag,):
             with contextlib.suppress(SandboxError):  # the push reports problems of the registry
                 document = client.manifest(repository, name)
-                if document is None:
-                    continue
-                content = manifests.parse(document)
-                same_layers = (
-                    isinstance(content, Manifest)
-                    and content.config.digest == image.id
-                    and tuple(layer.digest for layer in content.layers) == image.diff_ids
-                )
-                if document.digest != image.id and not same_layers:
+                if document is None or not (document.digest == image.id or self._has_layers_of(image, document)):
                     continue
                 origin = InRegistry(client, repository)
                 whole = walk(document, lambda child: client.manifest(repository, child.digest), origin)
@@ -99,9 +77,31 @@ class EngineImages:
                     return replace(whole, source=image.id, published=name == tag)
         return None
 
+    def _has_layers_of(self, image: Inspected, document: Document) -> bool:
+        """Return whether a manifest of ours is of this image; if its layers are compressed, remember them."""
+        content, repository = manifests.parse(document), image.target.repository
+        if not isinstance(content, Manifest) or image.is_document:
+            return False
+        diff_ids, config, is_same = image.diff_ids, content.config, content.config.digest == image.id
+        if self.kind is Compression.RAW:
+            return is_same and tuple(layer.digest for layer in content.layers) == diff_ids
+        if not is_same:
+            with self.destination.client.blob(repository, config.digest) as chunks:
+                diff_ids = manifests.diff_ids(b"".join(digests.verified(chunks, config.digest, config.size)))
+        if {layer.media_type for layer in content.layers} - {self.kind.media_type} or len(diff_ids) != len(
+            content.layers
+        ):
+            return False
+        for digest, layer in zip(diff_ids, content.layers, strict=True):
+            if self.destination.inventory.size(repository, layer.digest) == layer.size:
+                self.packed[digest] = layer
+        return is_same
+
     def _of_present_layers(self, image: Inspected) -> Image | None:
         """Return the image with raw layers, whose digests are diff ids, if the registry has all its blobs."""
         repository, inventory = image.target.repository, self.destination.inventory
+        if self.kind is not Compression.RAW:
+            return None
         for digest in image.diff_ids:
             inventory.size(repository, digest)
         config = inventory.size(repository, image.id)
@@ -112,54 +112,30 @@ class EngineImages:
         origin = InRegistry(self.destination.client, repository)
         return Image.of(Descriptor(OCI_CONFIG, image.id, config), layers, origin, source=image.id)
 
-    def _tagged_compressed(self, image: Inspected) -> Image | None:
-        """Return the image that has the target's tag if it is this one, complete; else remember its layers."""
-        repository, client = image.target.repository, self.destination.client
-        with contextlib.suppress(SandboxError):  # the push reports problems of the registry
-            document = client.manifest(repository, image.target.tag or str(image.target.digest))
-            content = manifests.parse(document) if document else None
-            if document is None or not isinstance(content, Manifest):
-                return None
-            diff_ids, config = image.diff_ids, content.config
-            if config.digest != image.id:
-                with client.blob(repository, config.digest) as chunks:
-                    diff_ids = manifests.diff_ids(b"".join(digests.verified(chunks, config.digest, config.size)))
-            kinds = {layer.media_type for layer in content.layers}
-            if not kinds <= {self.kind.media_type} or len(diff_ids) != len(content.layers):
-                return None
-            self.compressed |= zip(diff_ids, content.layers, strict=True)
-            blobs = tuple(dict.fromkeys((config, *content.layers)))
-            if config.digest == image.id and all(self._has(repository, blob) for blob in blobs):
-                return Image((document,), blobs, InRegistry(client, repository), source=image.id, published=True)
-        return None
-
-    def _has(self, repository: str, blob: Descriptor) -> bool:
-        with contextlib.suppress(SandboxError):  # reported when the blob is sent
-            return self.destination.inventory.size(repository, blob.digest) == blob.size
-        return False
-
-    def _read(self, images: Sequence[Inspected], present: Collection[str]) -> Images:
+    def _read(self, images: Sequence[Inspected]) -> Images:
         """Return images as the engine's folders or a save have them.
 
-        Layers that are `present`, by the digests of the raw ones, are not read, and their sizes are wrong.
+        Layers that are in the registry compressed are not read, and their sizes are wrong.
         """
 
         def size_of(digest: str) -> int | None:
             place = self.destination.inventory.anywhere(digest)
-            return 0 if digest in present else place[1] if place else None
+            return 0 if digest in self.packed else place[1] if place else None
 
         readable: Mapping[str, Image] = {}
         if self.access.reading and images:
             contents = {image.name: image.content for image in images}
             readable = read_images(contents, self.daemon.root, size_of, self.access.container, self.stack)
         results: Images = {image.target: readable[image.name] for image in images if image.name in readable}
-        others = [image for image in images if image.name not in readable]
-        results |= self._saved(others) if self.access.saving else {image.target: NotSaved(image) for image in others}
-        sources = {image.target: image.id for image in images}
-        return {
-            target: replace(result, source=sources[target]) if isinstance(result, Image) else result
-            for target, result in results.items()
-        }
+        if self.access.saving:
+            results |= self._saved([image for image in images if image.name not in readable])
+        for image in images:
+            result = results.get(image.target)
+            if isinstance(result, Image):
+                result = replace(result, source=image.id)
+                is_compressed = self.kind is not Compression.RAW and not image.is_document
+                results[image.target] = self._compressed(result) if is_compressed else result
+        return results
 
     def _saved(self, images: Sequence[Inspected]) -> Images:
         if not images:
@@ -183,43 +159,29 @@ class EngineImages:
         except OSError as error:
             raise files.refused(f"{problem} in {self.access.spool or tempfile.gettempdir()}", error) from error
 
-    def _with_compressed_layers(self, raw: Images, present: Mapping[str, Descriptor]) -> Images:
-        missing = {
-            blob: image.origin
-            for image in raw.values()
-            if isinstance(image, Image)
-            for blob in image.blobs
-            if blob.media_type == OCI_LAYER and blob.digest not in present
-        }
-        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compress")
+    def _compressed(self, image: Image) -> Image | SandboxError:
+        content = manifests.parse(image.root)
+        if not isinstance(content, Manifest) or any(layer.media_type != OCI_LAYER for layer in content.layers):
+            return image
+        missing = [layer for layer in dict.fromkeys(content.layers) if layer.digest not in self.packed]
         try:
-            results = list(pool.map(lambda item: self._compress(*item), missing.items()))
-        finally:
-            pool.shutdown(cancel_futures=True)
-        layers: dict[str, Descriptor | SandboxError] = dict(present)
-        spooled: dict[str, IO[bytes]] = {}
-        for blob, result in zip(missing, results, strict=True):
-            if isinstance(result, SandboxError):
-                layers[blob.digest] = result
-            else:
-                layers[blob.digest], spooled[result[0].digest] = result
-        return {
-            target: result if isinstance(result, SandboxError) else _replaced_layers(result, layers, spooled)
-            for target, result in raw.items()
-        }
-
-    def _compress(self, layer: Descriptor, origin: Origin) -> tuple[Descriptor, IO[bytes]] | SandboxError:
-        file, size = unnamed_file(self.access.spool, self.stack), 0
-        try:
-            with origin.open(layer) as chunks:
-                packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self.kind))
-                for piece in packed:
-                    interruption.check()
-                    self._write(file, piece, "layers cannot be compressed")
-                    size += len(piece)
+            packed = list(self.destination.pool.map(lambda layer: self._pack(layer, image.origin), missing))
         except SandboxError as error:
             return error
-        return Descriptor(self.kind.media_type, packed.digest, size), file
+        self.packed |= zip((layer.digest for layer in missing), packed, strict=True)
+        layers = [self.packed[layer.digest] for layer in content.layers]
+        return Image.of(content.config, layers, _Spooled(self.spooled, image.origin), source=image.source)
+
+    def _pack(self, layer: Descriptor, origin: Origin) -> Descriptor:
+        file, size = unnamed_file(self.access.spool, self.stack), 0
+        with origin.open(layer) as chunks:
+            packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self.kind))
+            for piece in packed:
+                interruption.check()
+                self._write(file, piece, "layers cannot be compressed")
+                size += len(piece)
+        self.spooled[packed.digest] = file
+        return Descriptor(self.kind.media_type, packed.digest, size)
 
 
 def _saved_image(archive: Path, image: Inspected, stack: contextlib.ExitStack) -> Image | SandboxError:
@@ -236,21 +198,6 @@ def _saved_image(archive: Path, image: Inspected, stack: contextlib.ExitStack) -
             problem = error
     problem.fix = f"docker image rm {image.name}, then pull or build it again"
     return problem
-
-
-def _replaced_layers(
-    image: Image, layers: Mapping[str, Descriptor | SandboxError], spooled: Mapping[str, IO[bytes]]
-) -> Image | SandboxError:
-    content = manifests.parse(image.root)
-    if not isinstance(content, Manifest) or any(layer.digest not in layers for layer in content.layers):
-        return image
-    packed = []
-    for layer in content.layers:
-        result = layers[layer.digest]
-        if isinstance(result, SandboxError):
-            return result
-        packed.append(result)
-    return Image.of(content.config, packed, _Spooled(spooled, image.origin), source=image.source)
 
 
 @dataclass(frozen=True)

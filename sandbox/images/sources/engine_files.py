@@ -21,6 +21,9 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 class Unreadable(SandboxError):
     """The engine's own files do not give a layer; its `save` may."""
 
+    def __init__(self, brief: str, *, details: str = "") -> None:
+        super().__init__(brief, details=details, fix="push again, or write `daemon: save` at the top of images.yaml")
+
 
 class Files(Protocol):
     """Regular files below folders of the engine. Names are relative to `folder`; every method raises Unreadable."""

@@ -141,20 +141,25 @@ def on(platform: str, image: TestImage) -> dict[str, object]:
     return image.descriptor(platform={"os": system, "architecture": architecture})
 
 
-def test_moved_tag_is_pulled_at_locked_digest_and_platform(registry: Simulator) -> None:
+def test_moved_tag_is_pulled_at_locked_digest_and_platform(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     with Simulator() as upstream:
         old = index(on("linux/amd64", APP), on("linux/arm64", OTHER))
         publish(upstream, "1", old, APP, OTHER)
         host = upstream.url.removeprefix("http://")
         manifest = [FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))]
-        first = push(manifest, registry.url, platform="linux/amd64")
+        first = push(manifest, registry.url)
         made = of(*manifest).renewed(first, None, Compression.RAW)
         assert (made.images[0].source, made.images[0].digest) == (digest_of(old), digest_of(APP.manifest))
         publish(upstream, "1", index(on("linux/amd64", OTHER)), OTHER)
         pinned = of(*manifest).pinned(made)
-        again = push(pinned, registry.url, platform="linux/arm64", promised=of(*manifest).promises(made))
+        with monkeypatch.context() as other:
+            other.setattr("sandbox.images.push.host_platform", lambda: "linux/arm64")
+            again = push(pinned, registry.url, promised=of(*manifest).promises(made))
         assert of(*manifest).renewed(again, made, Compression.RAW) == made
-        (moved,) = push(manifest, registry.url, platform="linux/amd64")
+        (moved,) = push(manifest, registry.url)
         assert moved.digest == digest_of(OTHER.manifest)
 
 

@@ -236,7 +236,10 @@ def test_an_image_that_is_built_is_pushed_under_its_name(registry: Simulator, tm
     assert re.fullmatch(r"sandbox\.dev/built/[a-z0-9-]+-[0-9a-f]{8}/team/app:dev", built.engine_name)
 
 
-def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simulator) -> None:
+def test_upstream_images_are_copied_by_platform_or_whole_digest(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     arm, amd = TestImage((BASE,), "arm"), TestImage((BASE, TOP), "amd")
     top = index(
         arm.descriptor(platform={"os": "linux", "architecture": "arm64"}),
@@ -255,13 +258,14 @@ def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simula
         by_tag = reference.parse(f"{host}/org/app:1")
         by_digest = reference.parse(f"{host}/org/app@{digest_of(top)}")
         entries = [FromRegistry(parse_target("app:1"), by_tag), FromRegistry(parse_target("app:all"), by_digest)]
-        one, whole = push(entries, registry.url, platform="linux/amd64")
+        one, whole = push(entries, registry.url)
         assert (one.digest, whole.digest) == (digest_of(amd.manifest), digest_of(top))
         assert holds(registry, "app", "1", amd)
         assert registry.content[registry.manifests["app", "all"][1]] == top
         assert registry.received == sum(map(len, (BASE, TOP, arm.config, amd.config)))
+        monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/s390x")
         with pytest.raises(PushFailed, match="not exist for linux/s390x"):
-            push(entries[:1], registry.url, platform="linux/s390x")
+            push(entries[:1], registry.url)
         reduced = FromRegistry(target_of(by_digest), by_digest, ("linux/amd64",))
         with pytest.raises(PushFailed, match="would be another image here") as caught:
             push([reduced], registry.url)
@@ -388,7 +392,10 @@ def test_a_broken_save_is_an_error_for_people(registry: Simulator, kind: str) ->
     assert ("app", "dev") not in registry.manifests
 
 
-def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tmp_path: Path) -> None:
+def test_the_first_failure_ends_a_push_that_may_not_fail(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.images.push.LIMIT", 1)
     entries: list[Entry] = [entry("unknown:1"), layout(tmp_path)]
     with pytest.raises(PushFailed) as caught:
         push(entries, registry.url, FakeEngine({}), fail_fast=True)
@@ -399,7 +406,7 @@ def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tm
     write_layout(tmp_path / "other", index(TOOL.descriptor()), TOOL.files)
     entries = [FromLayout(parse_target("closed:1"), tmp_path / "other"), layout(tmp_path)]
     with pytest.raises(PushFailed) as caught:
-        push(entries, registry.url, fail_fast=True, limit=1)
+        push(entries, registry.url, fail_fast=True)
     assert [str(target) for target in caught.value.failures] == ["closed:1"]
     assert [str(target) for target in caught.value.untried] == ["app:dev"]
     assert ("app", "dev") not in registry.manifests

@@ -13,7 +13,7 @@ import pytest
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.push import push
+from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_container
 from sandbox.images.sources.engine_container import ContainerFiles
 from sandbox.images.sources.engine_files import OpenedFiles, Unreadable
@@ -181,8 +181,9 @@ def test_blobs_of_containerd_are_pushed_by_a_container(
 
 
 @pytest.mark.usefixtures("unreadable")
-def test_harm_to_a_file_means_a_save(registry: Simulator, engine: ProcessEngine, tmp_path: Path) -> None:
+def test_harm_to_a_file_fails_the_image(registry: Simulator, engine: ProcessEngine, tmp_path: Path) -> None:
     daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
     (files(daemon.folder, IMAGE, 1) / "folder/large").write_bytes(bytes(3_000_000) + b"END")
-    push([ENTRY], registry.url, daemon, access=access(engine))
-    assert daemon.saves == [("app:1",)]
+    with pytest.raises(PushFailed, match="damaged at its source"):
+        push([ENTRY], registry.url, daemon, access=access(engine))
+    assert daemon.saves == []

@@ -1,4 +1,4 @@
-"""Layers out of the engine's own folders: no save where they are whole, a save wherever anything is odd."""
+"""Layers out of the engine's own folders: a save where its records are odd, an error where a file has other bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action, Observer
-from sandbox.images.push import push
+from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci.reference import parse_target
@@ -91,7 +91,6 @@ def other_configuration(folder: Path) -> None:
         other_configuration,
         with_headers(b"no gzip"),
         with_headers(gzip.compress(b"{}")[:-4]),
-        with_headers(gzip.compress(b"")),
         with_entry("no json"),
         with_entry('{"type":3}'),
         with_entry('{"type":1,"name":"folder/large","size":-1}'),
@@ -123,18 +122,27 @@ def test_an_engine_of_another_kind_is_not_read(registry: Simulator, driver: obje
     assert len(engine.saves) == 1
 
 
+def fails_whole(registry: Simulator, engine: ReadableEngine | ContainerdEngine, observer: Observer) -> None:
+    """The image is not pushed, the error says what to do, and what was sent before is undamaged."""
+    with pytest.raises(PushFailed) as caught:
+        push([ENTRY], registry.url, engine, observer)
+    assert caught.value.fix
+    assert not engine.saves and not registry.manifests and not registry.uploads
+    held(registry)
+
+
 @pytest.mark.parametrize("harm", harm_to_files.ALL)
-def test_harm_to_a_file_before_it_is_read_means_a_save(
+def test_harm_to_a_file_before_it_is_read_fails_the_image(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
     harm(files(engine.folder, IMAGE, 1) / "folder/large")
-    (result,) = push([ENTRY], registry.url, engine)
-    assert (len(engine.saves), result.action) == (1, Action.UPLOADED)
+    fails_whole(registry, engine, Observer())
+    push([ENTRY], registry.url, engine, access=EngineAccess(reading=False))
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
 
 
 @pytest.mark.parametrize("harm", [harm_to_files.changed, harm_to_files.shorter])
-def test_harm_to_a_file_while_it_is_read_means_a_save(
+def test_harm_to_a_file_while_it_is_read_fails_the_image(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
     class Harming(Observer):
@@ -145,9 +153,7 @@ def test_harm_to_a_file_while_it_is_read_means_a_save(
                 self.harmed = True
                 harm(files(engine.folder, IMAGE, 1) / "folder/large")
 
-    push([ENTRY], registry.url, engine, Harming())
-    assert len(engine.saves) == 1
-    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
+    fails_whole(registry, engine, Harming())
 
 
 def test_names_that_are_not_utf8_are_read() -> None:
@@ -174,13 +180,26 @@ def test_blobs_of_containerd_are_read_as_they_are(registry: Simulator, container
 
 
 @pytest.mark.parametrize("harm", harm_to_files.WHOLE)
-@pytest.mark.parametrize("part", ["layer", "config", "manifest"])
-def test_harm_to_a_blob_of_containerd_means_a_save(
-    registry: Simulator, containerd: ContainerdEngine, part: str, harm: Callable[[Path], None]
+def test_harm_to_a_manifest_of_containerd_means_a_save(
+    registry: Simulator, containerd: ContainerdEngine, harm: Callable[[Path], None]
 ) -> None:
     image = containerd.images["app:1"]
-    data = {"layer": image.blobs[1], "config": image.config, "manifest": image.manifest}[part]
-    harm(containerd.blob(digest_of(data)))
+    harm(containerd.blob(digest_of(image.manifest)))
     (result,) = push([ENTRY], registry.url, containerd)
     assert (result.digest, len(containerd.saves)) == (digest_of(image.manifest), 1)
     assert held(registry) >= set(image.files)
+
+
+@pytest.mark.parametrize("part", ["layer", "config"])
+def test_blob_of_containerd_with_other_bytes_fails_the_image(
+    registry: Simulator, containerd: ContainerdEngine, part: str
+) -> None:
+    image = containerd.images["app:1"]
+    harm_to_files.changed(containerd.blob(digest_of(image.blobs[1] if part == "layer" else image.config)))
+    fails_whole(registry, containerd, Observer())
+
+
+def test_blob_that_containerd_lacks_means_a_save(registry: Simulator, containerd: ContainerdEngine) -> None:
+    containerd.blob(digest_of(containerd.images["app:1"].blobs[1])).unlink()
+    push([ENTRY], registry.url, containerd)
+    assert len(containerd.saves) == 1
