@@ -30,9 +30,8 @@ def is_local(address: str, own: str = "") -> bool:
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or str(parsed) in METADATA:
-        return True
-    return bool(own) and address == own
+    is_special = parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified
+    return is_special or str(parsed) in METADATA or address == own
 
 
 class _Guard:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from email.utils import unquote
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import parse_http_list
@@ -20,17 +19,16 @@ from sandbox.oci.oci_errors import RegistryError
 
 DEFAULT_LIFETIME, LONGEST_LIFETIME = 60.0, 86_400.0  # seconds
 MARGIN = 10.0
-CLIENT = "sandbox"
 
-Grants = frozenset[tuple[str, str]]
-"""Pairs of a resource (`repository:team/app`) and one action on it (`pull`)."""
+Grants = frozenset[str]
+"""Scopes, such as `repository:team/app:pull,push`."""
 
 Exchange = Callable[[str, str | None, Mapping[str, str] | None], bytes]
 """Asks a token server: URL, Authorization, and a form to POST or None to GET; returns the body of the response."""
 
 
 def grants(repository: str, *actions: str) -> Grants:
-    return frozenset((f"repository:{repository}", action) for action in actions)
+    return frozenset({f"repository:{repository}:{','.join(actions)}"})
 
 
 def challenges(header: str) -> dict[str, dict[str, str]]:
@@ -48,25 +46,6 @@ def challenges(header: str) -> dict[str, dict[str, str]]:
     return schemes
 
 
-def read_scope(text: str) -> Grants:
-    pairs: list[tuple[str, str]] = []
-    for scope in text.split():
-        resource, _, actions = scope.rpartition(":")
-        pairs += [(resource, action) for action in actions.split(",") if resource and action]
-    return frozenset(pairs)
-
-
-def write_scopes(grants: Grants) -> list[str]:
-    by_resource = itertools.groupby(sorted(grants), key=lambda pair: pair[0])
-    return [f"{resource}:{','.join(action for _, action in pairs)}" for resource, pairs in by_resource]
-
-
-@dataclass(frozen=True)
-class _Token:
-    header: str = field(repr=False)
-    expires: float
-
-
 class Authorization:
     """The credentials that a registry requires; a broken keychain does not matter to public images."""
 
@@ -75,10 +54,9 @@ class Authorization:
     ) -> None:
         self._address, self._keychain, self._exchange, self._clock = address, keychain, exchange, clock
         self._lock = threading.Lock()
-        self._tokens: dict[Grants, _Token] = {}
+        self._tokens: dict[Grants, tuple[str, float]] = {}  # headers, and when they expire
         self._challenge: dict[str, str] = {}
         self._basic: str | None = None
-        self._account: Credential | None = None
         self._problem: CredentialsUnusable | None = None
         self._secrets: set[str] = set()
 
@@ -87,7 +65,7 @@ class Authorization:
             token = self._valid(wanted)
             if token is None and self._challenge and wanted:
                 token = self._fetch(wanted)
-            return token.header if token else self._basic
+            return token or self._basic
 
     def renewed(self, header: str, wanted: Grants, used: str | None) -> str | None:
         """Return the header to try after `used` got a 401 with the challenge `header`; None if there is no other."""
@@ -95,13 +73,12 @@ class Authorization:
         with self._lock:
             if offered.get("bearer", {}).get("realm"):
                 self._challenge = offered["bearer"]
-                wanted |= read_scope(self._challenge.get("scope", ""))
-                if any(token.header == used for token in self._tokens.values()):  # no other thread has renewed it
+                wanted |= {*self._challenge.get("scope", "").split()}
+                if any(token == used for token, _ in self._tokens.values()):  # no other thread has renewed it
                     self._tokens.clear()
-                other: str | None = (self._valid(wanted) or self._fetch(wanted)).header
+                other: str | None = self._valid(wanted) or self._fetch(wanted)
             else:
-                account = self._credential() if "basic" in offered else None
-                other = self._basic = account.basic if account else None
+                other = self._basic = self._account.basic if "basic" in offered else None
         return other if other != used else None
 
     def redacted(self, text: str) -> str:
@@ -117,28 +94,28 @@ class Authorization:
             error.fix = f"sign in: docker login {self._address.netloc}"
         return error
 
-    def _valid(self, wanted: Grants) -> _Token | None:
-        now = self._clock()
-        return next((token for grants, token in self._tokens.items() if wanted <= grants and token.expires > now), None)
+    def _valid(self, wanted: Grants) -> str | None:
+        now, tokens = self._clock(), self._tokens.items()
+        return next((token for grants, (token, expires) in tokens if wanted <= grants and expires > now), None)
 
-    def _fetch(self, wanted: Grants) -> _Token:
+    def _fetch(self, wanted: Grants) -> str:
         realm, service = self._challenge["realm"], self._challenge.get("service")
         self._require_safe(realm)
-        account, begun, scopes = self._credential() or Credential(), self._clock(), write_scopes(wanted)
+        account, begun, scopes = self._account, self._clock(), sorted(wanted)
         if account.bearer:
             value, lifetime = account.bearer, math.inf
         else:
             named = {"service": service} if service else {}
             if account.identity:
-                form = {"grant_type": "refresh_token", "client_id": CLIENT, **named, "scope": " ".join(scopes)}
+                form = {"grant_type": "refresh_token", "client_id": "sandbox", **named, "scope": " ".join(scopes)}
                 body = self._exchange(realm, None, {**form, "refresh_token": account.identity})
             else:
                 query = urlencode({**named, "scope": scopes}, doseq=True)
                 body = self._exchange(f"{realm}{'&' if '?' in realm else '?'}{query}", account.basic, None)
             value, lifetime = _read_token(realm, body)
         self._secrets.add(value)
-        self._tokens[wanted] = token = _Token(f"Bearer {value}", begun + lifetime - min(MARGIN, lifetime / 4))
-        return token
+        self._tokens[wanted] = f"Bearer {value}", begun + lifetime - min(MARGIN, lifetime / 4)
+        return f"Bearer {value}"
 
     def _require_safe(self, realm: str) -> None:
         """Refuse to send an account where others could read it, or to this machine because a distant host says so."""
@@ -152,16 +129,16 @@ class Authorization:
             fix="tell the registry's owner: a realm must be https, or the registry's own host",
         )
 
-    def _credential(self) -> Credential | None:
-        keychain, self._keychain = self._keychain, None  # it is asked once
-        if keychain is not None:
-            try:
-                self._account = keychain.find(self._address.netloc)
-            except CredentialsUnusable as error:
-                self._problem = error
-            if self._account:
-                self._secrets.update(self._account.secrets)
-        return self._account
+    @cached_property
+    def _account(self) -> Credential:
+        account = None
+        try:
+            account = self._keychain.find(self._address.netloc) if self._keychain else None
+        except CredentialsUnusable as error:
+            self._problem = error
+        account = account or Credential()
+        self._secrets.update(account.secrets)
+        return account
 
 
 def _read_token(realm: str, body: bytes) -> tuple[str, float]:

@@ -6,14 +6,12 @@ import contextlib
 import itertools
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Self
 from urllib.parse import quote
 
-from requests.utils import parse_header_links
+import requests
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
@@ -25,8 +23,7 @@ from sandbox.oci.authorization import Grants, grants
 from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import TRIES, Response, Transport, pause
-from sandbox.system import interruption
+from sandbox.oci.transport import TRIES, Answer, Transport, pause
 
 MAX_PAGES = 10_000
 # Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
@@ -40,45 +37,28 @@ _SPOILT = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID"}
 OpenBlob = Callable[[], AbstractContextManager[Iterable[bytes]]]
 
 
-class Client:
+class Client(Transport):
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
     Every method raises RegistryError. Requests that may be repeated are repeated on broken connections, 5xx and 429.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        keychain: Keychain | None = None,
-        sleep: Callable[[float], None] = interruption.pause,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._transport = Transport(url, keychain=keychain, sleep=sleep, clock=clock)
-        self._send = self._transport.send
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._transport.close()
-
     @property
     def url(self) -> str:
-        return str(self._transport.address)
+        return str(self.address)
 
     def ping(self) -> None:
         """Return when the registry answers `GET /v2/` (distribution-spec, "Determining Support")."""
-        self._send("GET", "/v2/", wanted=(200, 401))
+        self.send("GET", "/v2/", wanted=(200, 401))
 
     def manifest(self, repository: str, reference: str) -> Document | None:
         """Return the manifest or index that a tag or digest names, checked against its digest, if there is one."""
-        url, pull = f"/v2/{repository}/manifests/{reference}", grants(repository, "pull")
-        response = self._send("GET", url, wanted=(200, 404), grants=pull, headers=_ACCEPT)
-        if response.status_code == 404:
+        answer = self._find("GET", repository, f"manifests/{reference}", _ACCEPT)
+        if answer is None:
             return None
-        document = manifests.document(response.content, response.header("Content-Type").partition(";")[0].strip())
-        expected = reference if digests.is_digest(reference) else response.header("Docker-Content-Digest")
+        headers = answer[0].headers
+        document = manifests.document(answer[1], headers.get("Content-Type", "").partition(";")[0].strip())
+        expected = reference if digests.is_digest(reference) else headers.get("Docker-Content-Digest", "")
         if digests.is_digest(expected) and document.digest != expected:
             raise RegistryError(
                 f"digest mismatch: {self.url} returned different content for {repository}@{expected}",
@@ -89,11 +69,10 @@ class Client:
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
         """Return the digest that a tag names, if there is one; costs a HEAD if the registry sends the digest."""
-        url, pull = f"/v2/{repository}/manifests/{reference}", grants(repository, "pull")
-        response = self._send("HEAD", url, wanted=(200, 404), grants=pull, headers=_ACCEPT)
-        if response.status_code == 404:
+        answer = self._find("HEAD", repository, f"manifests/{reference}", _ACCEPT)
+        if answer is None:
             return None
-        claimed = response.header("Docker-Content-Digest")
+        claimed: str = answer[0].headers.get("Docker-Content-Digest", "")
         if digests.is_digest(claimed):
             return claimed
         document = self.manifest(repository, reference)
@@ -101,7 +80,7 @@ class Client:
 
     def put_manifest(self, repository: str, reference: str, document: Document) -> None:
         """Store `document` under a tag or its digest; the registry refuses it while something it names is missing."""
-        self._send(
+        self.send(
             "PUT",
             f"/v2/{repository}/manifests/{reference}",
             wanted=(200, 201, 202),
@@ -113,36 +92,37 @@ class Client:
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
         url, delete = f"/v2/{repository}/manifests/{reference}", grants(repository, "delete", "pull")
-        self._send("DELETE", url, wanted=(200, 202, 404), grants=delete)
+        self.send("DELETE", url, wanted=(200, 202, 404), grants=delete)
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Return the size in bytes of a blob; None when it is not there, or not in this repository."""
-        url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
-        response = self._send("HEAD", url, wanted=(200, 404), grants=pull)
-        if response.status_code == 404:
+        answer = self._find("HEAD", repository, f"blobs/{digest}")
+        if answer is None:
             return None
-        size = response.header("Content-Length")
+        size = answer[0].headers.get("Content-Length", "")
         return int(size) if _SIZE.fullmatch(size) else 0
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
         url, pull = f"/v2/{repository}/blobs/{digest}", grants(repository, "pull")
-        with contextlib.closing(self._send("GET", url, wanted=(200,), grants=pull, stream=True)) as response:
-            yield response.chunks()
+        response, _ = self.send("GET", url, wanted=(200,), grants=pull, stream=True)
+        with response:
+            yield _chunks(response)
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
         """Link a blob from the repository `source`; return the URL of an upload that the registry begins instead."""
-        response = self._send(
+        response, _ = self.send(
             "POST",
             f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
             wanted=(201, 202),
             grants=grants(repository, "pull", "push") | grants(source, "pull"),
         )
-        return None if response.status_code == 201 else self._location(response)
+        return None if response.status_code == 201 else self.resolve(response, response.headers.get("Location", ""))
 
     def begin(self, repository: str) -> str:
         url, push = f"/v2/{repository}/blobs/uploads/", grants(repository, "pull", "push")
-        return self._location(self._send("POST", url, wanted=(202,), grants=push, headers=_OCTETS))
+        response, _ = self.send("POST", url, wanted=(202,), grants=push, headers=_OCTETS)
+        return self.resolve(response, response.headers.get("Location", ""))
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
         """Send a blob in one request, verified on the way (DigestMismatch). `begun` is an upload of `mount`."""
@@ -151,7 +131,7 @@ class Client:
             try:
                 with open_blob() as chunks:
                     body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
-                    self._send(
+                    self.send(
                         "PUT",
                         f"{url}{'&' if '?' in url else '?'}digest={quote(blob.digest, safe='')}",
                         wanted=(201,),
@@ -162,18 +142,15 @@ class Client:
                     )
                     return
             except SandboxError as error:
-                self.cancel(url)
+                with contextlib.suppress(SandboxError):  # `images gc` deletes unfinished uploads
+                    self.send("DELETE", url, wanted=(200, 202, 204, 404), repeat=False)
                 if not isinstance(error, RegistryError) or attempt + 1 == TRIES:
                     raise
-                if not (error.transient or _SPOILT & {*error.codes}):
+                if not (error.transient or error.status == 401 or _SPOILT & {*error.codes}):  # a token has expired
                     raise
-                self._transport.sleep(pause(attempt, error.retry_after))
+                self.sleep(pause(attempt, error.retry_after))
                 if self.blob_size(repository, blob.digest) is not None:  # it arrived, and the response did not
                     return
-
-    def cancel(self, upload: str) -> None:
-        with contextlib.suppress(SandboxError):  # `images gc` deletes unfinished uploads
-            self._send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=False)
 
     def tags(self, repository: str) -> tuple[str, ...]:
         return tuple(self._pages(f"/v2/{repository}/tags/list", "tags", grants(repository, "pull")))
@@ -181,32 +158,40 @@ class Client:
     def catalog(self) -> tuple[str, ...]:
         return tuple(self._pages("/v2/_catalog", "repositories", frozenset()))
 
+    def _find(self, method: str, repository: str, path: str, headers: Mapping[str, str] = {}) -> Answer | None:
+        url, pull = f"/v2/{repository}/{path}", grants(repository, "pull")
+        answer = self.send(method, url, wanted=(200, 404), grants=pull, headers=headers)
+        return None if answer[0].status_code == 404 else answer
+
     def _pages(self, url: str, key: str, grants: Grants) -> Iterator[str]:
         for _ in range(MAX_PAGES):
-            response = self._send("GET", url, wanted=(200, 404), grants=grants)
+            response, body = self.send("GET", url, wanted=(200, 404), grants=grants)
             if response.status_code == 404:
                 return
-            yield from self._names(response, key)
-            links = parse_header_links(response.header("Link"))  # RFC 8288
-            following = [link["url"] for link in links if link.get("rel") == "next"]
-            if not following:
+            try:
+                names = json_text.document(body).get(key) or []
+                valid = all(_NAME.fullmatch(name) for name in names)
+            except (ValueError, TypeError, AttributeError):
+                valid = False
+            if not valid:
+                raise RegistryError(
+                    f"{self.url} returned no list of {key}",
+                    details=f"GET {url.partition('?')[0]}: {body[:100].decode(errors='replace')}",
+                    fix="check that this is a registry and not a web server or a proxy",
+                )
+            yield from names
+            if "next" not in response.links:  # RFC 8288
                 return
-            url = self._transport.resolve(response, following[0])
+            url = self.resolve(response, response.links["next"]["url"])
         raise RegistryError(f"a list of {self.url} does not end", details=f"{MAX_PAGES} pages and more of {key}")
 
-    def _names(self, response: Response, key: str) -> list[str]:
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
-            names = json_text.document(response.content).get(key) or []
-            if all(_NAME.fullmatch(name) for name in names):
-                return list(names)
-        raise RegistryError(
-            f"{self.url} returned no list of {key}",
-            details=f"GET {response.url.partition('?')[0]}: {response.content[:100].decode(errors='replace')}",
-            fix="check that this is a registry and not a web server or a proxy",
-        )
 
-    def _location(self, response: Response) -> str:
-        return self._transport.resolve(response, response.header("Location"))
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(digests.CHUNK)
+    except (requests.RequestException, ValueError) as error:
+        brief = f"{response.url.partition('?')[0]} broke off"
+        raise RegistryError(brief, details=str(error), transient=True) from error
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sandbox.config import json_text
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.system import files
 
+FIX = "sign in again with docker login, or correct auths, credsStore and credHelpers in Docker's config.json"
 HUB_KEY = "https://index.docker.io/v1/"
 _HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 # The library would also run a program in a folder below the current one.
@@ -40,23 +41,19 @@ class DockerConfig:
                 self._config = _load(self._path)
             helper = self._config.get_credential_store(name)
             program = f"docker-credential-{helper}"
+            brief = f"{program} gives no credentials for {name}"
             if helper and not _HELPER.fullmatch(helper):
-                raise _unusable("Docker's config.json", name, "it names a credential helper that is no program's name")
+                raise CredentialsUnusable(brief, details=f"{helper!r} is not a program's name", fix=FIX)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # a helper that is not installed is an error here
                     account = self._config.resolve_authconfig(name) or {}
             except (DockerException, ValueError, KeyError, TypeError):  # whose texts contain the helper's output
-                reason = "it failed" if shutil.which(program) else f"{program} is not installed"
-                raise _unusable(program, name, reason) from None
+                details = "it failed" if shutil.which(program) else f"{program} is not installed"
+                raise CredentialsUnusable(brief, details=details, fix=FIX) from None
         lower = {key.lower(): value for key, value in account.items()}
         credential = Credential(lower.get("username", ""), lower.get("password", ""), lower.get("identitytoken", ""))
         return credential if credential.username or credential.secrets else None
-
-
-def _unusable(program: str, host: str, reason: str) -> CredentialsUnusable:
-    fix = "sign in again with docker login, or correct credsStore and credHelpers in Docker's config.json"
-    return CredentialsUnusable(f"{program} gives no credentials for {host}", details=reason, fix=fix)
 
 
 def canonical(key: str) -> str:
@@ -79,6 +76,4 @@ def _load(path: Path) -> Any:
         reason = files.trouble(error)
     except (DockerException, ValueError, AttributeError, TypeError):  # whose texts contain the file's
         reason = "it is not JSON of Docker's form"
-    raise CredentialsUnusable(
-        f"{path} cannot be read", details=reason, fix="correct it, or sign in again with docker login"
-    )
+    raise CredentialsUnusable(f"{path} cannot be read", details=reason, fix=FIX)

@@ -8,7 +8,6 @@ from sandbox.config import json_text
 from sandbox.errors import FULL, SandboxError
 
 _FIXES = {
-    "UNAUTHORIZED": "sign in to this registry: docker login",
     "DENIED": "use an account that may do this, or another repository",
     "TOOMANYREQUESTS": "wait, or add credentials: registries allow signed-in users more",
     "MANIFEST_UNKNOWN": "check the spelling of the repository and the tag",
@@ -58,12 +57,9 @@ def from_response(action: str, status: int, body: bytes, retry_after: str = "") 
             for error in errors
         ]
     except (ValueError, KeyError, TypeError):
-        text = body[:256].decode(errors="replace").strip()
-        messages = [text] if text else []
-    if not codes and status in (401, 403):
-        codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
+        messages = [body[:256].decode(errors="replace").strip()]
     brief, lines = f"the registry refused {action}", [f"HTTP status {status}", *messages]
-    fix = next((_FIXES[code] for code in codes if code in _FIXES), "")
+    fix = next((_FIXES[code] for code in codes if code in _FIXES), _FIXES["DENIED"] if status == 403 else "")
     transient = status in (408, 429) or (status >= 500 and status not in (501, 505))
     if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
         brief, lines[0], transient = "the registry's disk is full", f"{action}: {lines[0]}", False
@@ -71,7 +67,7 @@ def from_response(action: str, status: int, body: bytes, retry_after: str = "") 
     elif status == 413:
         lines[0] += ": the body is too large"
         fix = "raise the limit of the proxy before the registry (nginx: client_max_body_size 0)"
-    details = "\n".join(lines)
+    details = "\n".join(filter(None, lines))
     return RegistryError(
         brief, details=details, fix=fix, status=status, codes=codes, transient=transient, retry_after=retry_after
     )

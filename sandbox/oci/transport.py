@@ -7,22 +7,18 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import InvalidHeader, LocationParseError
-from urllib3.util import Retry
+from urllib3.exceptions import LocationParseError
 
 from sandbox.oci import address as addresses
 from sandbox.oci.address_guard import GuardedAdapter
 from sandbox.oci.authorization import Authorization, Grants
 from sandbox.oci.credential import Keychain
-from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import RegistryError, from_response
 from sandbox.sanitize import cause, deepest
 from sandbox.system import interruption
@@ -43,40 +39,15 @@ _MALFORMED = (ValueError, TypeError)  # of urllib3 for a URL, of requests for th
 # The server closed the connection, which says nothing of its certificate.
 _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-Body = bytes | Iterable[bytes] | Mapping[str, str] | None
+Answer = tuple[requests.Response, bytes]
+"""A response with its body, which is empty if the body is streamed."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Response:
-    status_code: int
-    url: str
-    headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
-    content: bytes = b""
-    stream: requests.Response | None = field(default=None, repr=False)
-
-    def header(self, name: str) -> str:
-        return self.headers.get(name, "")
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the body. Raises RegistryError if it breaks off."""
-        try:
-            yield from self.stream.iter_content(CHUNK) if self.stream else ()
-        except (requests.RequestException, ValueError) as error:
-            brief = f"{self.url.partition('?')[0]} broke off"
-            raise RegistryError(brief, details=str(error), transient=True) from error
-
-    def close(self) -> None:
-        if self.stream:
-            self.stream.close()
-
-
 def pause(attempt: int, retry_after: str = "") -> float:
-    """Return the seconds to wait after the failed try `attempt`, from 0: what a `Retry-After` says, or double."""
-    asked = 0.0
-    with suppress(InvalidHeader, ValueError, OverflowError):
-        asked = Retry().parse_retry_after(retry_after)
+    """Return the seconds to wait after the failed try `attempt`, from 0: the seconds of a `Retry-After`, or double."""
+    asked = float(retry_after) if retry_after.isdecimal() else 0.0
     return min(asked or FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
 
 
@@ -95,7 +66,7 @@ class Transport:
         self.sleep = sleep
         self._authorization = Authorization(self.address, keychain, self._ask_token_server, clock)
         self._session = _Session()
-        self._session.trust_env = not self.address.is_loopback  # else proxies of the environment are used
+        self._session.trust_env = not self.address.is_loopback  # the environment's proxies are for other hosts
         self._session.auth = lambda request: request  # without one, requests would look passwords up in netrc
         self._session.max_redirects = REDIRECTS
         self._session.headers.update({"User-Agent": "sandbox", "Accept-Encoding": "identity"})
@@ -103,7 +74,10 @@ class Transport:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._session.close()
 
     def send(
@@ -117,8 +91,8 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         data: bytes | Iterable[bytes] | None = None,
         stream: bool = False,
-    ) -> Response:
-        """Return the response, if its status is in `wanted`; RegistryError otherwise.
+    ) -> Answer:
+        """Return the response and its body, if its status is in `wanted`; RegistryError otherwise.
 
         `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
         again; use it only for bodies that can be sent twice. A streamed response must be closed.
@@ -127,23 +101,19 @@ class Transport:
         action = f"{method} {full.partition('?')[0]}"
         request = partial(self.request, method, full, headers, data, stream=stream)
 
-        def ask() -> Response:
+        def ask() -> Answer:
             used = self._authorization.header(grants)
-            response = request(authorization=used)
+            response, body = request(authorization=used)
             if response.status_code == 401 and addresses.of_url(response.url) == self.address:
-                renewed = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used)
-                if renewed and not (data is None or isinstance(data, bytes)):
-                    brief = f"the registry wants another token for {action}"
-                    raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
-                if renewed:
-                    response = request(authorization=renewed)
-            if response.status_code not in wanted:
-                raise self._refusal(action, response)
-            return response
+                challenge = response.headers.get("WWW-Authenticate", "")
+                renewed = self._authorization.renewed(challenge, grants, used)
+                if renewed and (data is None or isinstance(data, bytes)):
+                    return request(authorization=renewed)
+            return response, body
 
-        return self._repeated(action, ask, TRIES if repeat else 1)
+        return self._repeated(action, ask, wanted, TRIES if repeat else 1)
 
-    def resolve(self, response: Response, url: str) -> str:
+    def resolve(self, response: requests.Response, url: str) -> str:
         """Return `url`, which may be relative to the response's, as a full URL of this registry.
 
         Registries behind a proxy, a forwarded port or TLS termination write the name, scheme or port that they see.
@@ -159,12 +129,12 @@ class Transport:
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
-        data: Body = None,
+        data: bytes | Iterable[bytes] | Mapping[str, str] | None = None,
         *,
         authorization: str | None = None,
         stream: bool = False,
-    ) -> Response:
-        """Return the response of any server; redirects of GET and HEAD are followed. Raises RegistryError."""
+    ) -> Answer:
+        """Return any server's response and its body; redirects of GET and HEAD are followed. Raises RegistryError."""
         try:
             response = self._session.request(
                 method,
@@ -175,9 +145,7 @@ class Transport:
                 stream=True,
                 timeout=(CONNECT_TIMEOUT, QUESTION_TIMEOUT if method in QUESTIONS else UPLOAD_TIMEOUT),
             )
-            if stream and response.ok:
-                return Response(response.status_code, response.url, response.headers, stream=response)
-            return Response(response.status_code, response.url, response.headers, _body(response))
+            return response, b"" if stream and response.ok else _body(response)
         except (requests.RequestException, *_MALFORMED) as error:
             raise self._unreachable(method, url, error) from None  # its text contains URLs with their signatures
 
@@ -199,10 +167,13 @@ class Transport:
         brief = f"no usable connection to the registry at {self.address}"
         return RegistryError(brief, details=details, fix=fix, transient=transient)
 
-    def _repeated(self, action: str, ask: Callable[[], Response], tries: int) -> Response:
+    def _repeated(self, action: str, ask: Callable[[], Answer], wanted: tuple[int, ...], tries: int) -> Answer:
         for attempt in itertools.count(1):  # not by urllib3: an interrupt must end the pauses
             try:
-                return ask()
+                response, body = ask()
+                if response.status_code in wanted:
+                    return response, body
+                raise self._refusal(action, response, body)
             except RegistryError as error:
                 if not error.transient or attempt == tries:
                     error.details = self._authorization.redacted(error.details)
@@ -211,23 +182,16 @@ class Transport:
                 self.sleep(pause(attempt - 1, error.retry_after))
         raise AssertionError
 
-    def _refusal(self, action: str, response: Response) -> RegistryError:
-        body = self._authorization.redacted(response.content.decode(errors="replace"))
-        error = from_response(action, response.status_code, body.encode(), response.header("Retry-After"))
+    def _refusal(self, action: str, response: requests.Response, body: bytes) -> RegistryError:
+        text = self._authorization.redacted(body.decode(errors="replace"))
+        error = from_response(action, response.status_code, text.encode(), response.headers.get("Retry-After", ""))
         if error.status == 503 and self.address.is_loopback:  # the frontend's answer where the registry is down
             error.fix = START
         return self._authorization.explained(error)
 
     def _ask_token_server(self, url: str, authorization: str | None, form: Mapping[str, str] | None) -> bytes:
-        action = f"a token from {url.partition('?')[0]}"
-
-        def ask() -> Response:
-            response = self.request("POST" if form else "GET", url, data=form, authorization=authorization)
-            if response.status_code != 200:
-                raise self._refusal(action, response)
-            return response
-
-        return self._repeated(action, ask, TRIES).content
+        ask = partial(self.request, "POST" if form else "GET", url, data=form, authorization=authorization)
+        return self._repeated(f"a token from {url.partition('?')[0]}", ask, (200,), TRIES)[1]
 
 
 class _Session(requests.Session):

@@ -173,12 +173,11 @@ def fitting(text: str) -> str:
     return text.replace("RUN ", "RUN --network=none ")
 
 
-@pytest.mark.parametrize("kind", [Compression.GZIP, Compression.ZSTD])
 def test_layers_read_by_a_container_are_compressed_the_same(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Compression
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "load.tar"
-    path.write_bytes(old_save({f"{NAME}:3": odd_image(1, f"{NAME} {kind.value}")}))
+    path.write_bytes(old_save({f"{NAME}:3": odd_image(1, f"{NAME} gzip")}))
     engine.load(path)
     digests = []
     for readable in (True, False):
@@ -190,7 +189,7 @@ def test_layers_read_by_a_container_are_compressed_the_same(
                 [FromDaemon(parse_target("app:1"), f"{NAME}:3")],
                 f"http://{host}",
                 watched := Watched(engine),
-                compression=kind,
+                compression=Compression.GZIP,
                 access=access(engine, tmp_path / "spool"),
             )
         digests.append(result.digest)

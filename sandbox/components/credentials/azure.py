@@ -83,21 +83,19 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
 
 def _exchange(registry: str, tenant: str, token: str) -> str:
     """Return the registry's refresh token (https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md)."""
-    transport = Transport(registry)
     form = {"grant_type": "access_token", "service": registry, "tenant": tenant, "access_token": token}
     try:
-        response = transport.request("POST", f"{transport.address}/oauth2/exchange", data=form)
+        with Transport(registry) as transport:
+            response, body = transport.request("POST", f"{transport.address}/oauth2/exchange", data=form)
     except RegistryError as error:
         brief, fix = error.brief, error.fix
         if error.transient:
             brief, fix = f"the registry {registry} does not answer", "try again later: sandbox credentials refresh"
         raise CredentialsUnusable(brief, details=error.details, fix=fix) from None
-    finally:
-        transport.close()
     if response.status_code != 200:
         raise CredentialsUnusable(
             f"the registry {registry} refuses these credentials",
             details=f"HTTP status {response.status_code}",
             fix="give the account the right to pull from this registry (AcrPull)",
         )
-    return str(json_text.document(response.content)["refresh_token"])
+    return str(json_text.document(body)["refresh_token"])

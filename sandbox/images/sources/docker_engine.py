@@ -19,7 +19,7 @@ from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import InRegistry
-from sandbox.oci.compression import Compression, compressed
+from sandbox.oci.compression import Compression, gzipped
 from sandbox.oci.digest import CHUNK, Measured
 from sandbox.oci.image import Image, MissingBlob, Origin, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
@@ -175,7 +175,7 @@ class EngineImages:
     def _pack(self, layer: Descriptor, origin: Origin) -> Descriptor:
         file, size = unnamed_file(self.access.spool, self.stack), 0
         with origin.open(layer) as chunks:
-            packed = Measured(compressed(digests.verified(chunks, layer.digest, layer.size), self.kind))
+            packed = Measured(gzipped(digests.verified(chunks, layer.digest, layer.size)))
             for piece in packed:
                 interruption.check()
                 self._write(file, piece, "layers cannot be compressed")

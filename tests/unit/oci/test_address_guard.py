@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -151,8 +150,7 @@ def test_registry_behind_a_tunnel_may_redirect_to_another(names: Names, store: S
 def test_redirect_to_what_no_name_can_be_is_an_error(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """A label has more characters than DNS lets it have."""
     answer_all(monkeypatch, lambda _: (307, {"Location": place}))
-    found = Transport("https://registry.example")
-    with contextlib.closing(found), pytest.raises(RegistryError):
+    with Transport("https://registry.example") as found, pytest.raises(RegistryError):
         found.request("GET", "https://registry.example/v2/")
 
 

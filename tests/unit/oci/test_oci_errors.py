@@ -22,11 +22,10 @@ def test_a_full_disk_is_reported_and_not_tried_again(detail: object) -> None:
     assert "images gc" in error.fix
 
 
-@pytest.mark.parametrize(("status", "code", "fix"), [(401, "UNAUTHORIZED", "sign in"), (403, "DENIED", "account")])
-def test_refusal_without_words_has_the_code_of_its_status(status: int, code: str, fix: str) -> None:
-    error = from_response("GET https://r.example/v2/app/tags/list", status, b"<html>no</html>")
-    assert error.codes == (code,) and fix in error.fix
-    assert not from_response("GET https://r.example/v2/", 404, b"").codes
+def test_denial_without_a_code_has_the_fix_of_denials() -> None:
+    error = from_response("GET https://r.example/v2/app/tags/list", 403, b"<html>no</html>")
+    assert "account" in error.fix and not error.codes
+    assert not from_response("GET https://r.example/v2/", 404, b"").fix
 
 
 def test_another_failure_of_the_server_may_pass() -> None:

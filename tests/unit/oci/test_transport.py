@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.oci import transport
 from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import FIRST_PAUSE, LONGEST_PAUSE, Response, Transport, pause
+from sandbox.oci.transport import FIRST_PAUSE, LONGEST_PAUSE, Answer, Transport, pause
 from tests.support.registry_simulator import Fault, Simulator
 from tests.support.tls import NOW, make_pki, presenting
 
@@ -55,7 +55,7 @@ def test_server_closing_in_a_body_is_not_called_untrusted(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
     with (
         closing_early(tmp_path) as url,
-        closing(Transport(url.removesuffix("/v2/"))) as http,
+        Transport(url.removesuffix("/v2/")) as http,
         pytest.raises(RegistryError) as caught,
     ):
         http.request("PUT", url, data=iter([b"x" * (1 << 20)] * 50))
@@ -69,7 +69,7 @@ def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.Monkey
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, url)
     home = "https://registry.example.com"
-    with closing(Transport(home)) as http, pytest.raises(RegistryError, match="no usable connection") as caught:
+    with Transport(home) as http, pytest.raises(RegistryError, match="no usable connection") as caught:
         http.request("GET", f"{home}/v2/")
     assert "sec" not in str(caught.value) and not caught.value.transient
     assert caught.value.fix.startswith("have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy")
@@ -95,9 +95,9 @@ def serving(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Callable[[str], Response]]:
+def connected(url: str) -> Iterator[Callable[[str], Answer]]:
     """What asks a server by one and the same connections."""
-    with closing(Transport(url.removesuffix("/v2/"))) as http:
+    with Transport(url.removesuffix("/v2/")) as http:
         yield lambda path: http.request("GET", url + path)
 
 
@@ -150,10 +150,10 @@ def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         url = f"http://{HOST}:{server.getsockname()[1]}"
-        with closing(Transport(url.removesuffix("/v2/"))) as http:
+        with Transport(url.removesuffix("/v2/")) as http:
             pieces = (b"x" * 100_000 for _ in range(10))
-            assert http.request("PUT", f"{url}/blob", data=pieces).status_code == 413
-            assert http.request("GET", f"{url}/v2/").content == b"ok"
+            assert http.request("PUT", f"{url}/blob", data=pieces)[0].status_code == 413
+            assert http.request("GET", f"{url}/v2/")[1] == b"ok"
         thread.join(10)
 
 
@@ -162,13 +162,12 @@ def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
     [
         ("7", 7.0),
         ("86400", LONGEST_PAUSE),
-        ("Fri, 31 Dec 2100 23:59:59 GMT", LONGEST_PAUSE),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", FIRST_PAUSE),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", FIRST_PAUSE),
         ("soon", FIRST_PAUSE),
         ("", FIRST_PAUSE),
     ],
 )
-def test_retry_after_is_read_in_both_forms_and_capped(header: str, seconds: float) -> None:
+def test_retry_after_is_read_in_seconds_and_capped(header: str, seconds: float) -> None:
     assert pause(0, header) == seconds
 
 
@@ -206,11 +205,11 @@ def client(registry: Simulator, clock: Clock) -> Iterator[Client]:
 
 
 @pytest.mark.fault(35)
-@pytest.mark.parametrize("said", ["", "0", "Fri, 31 Dec 1999 23:59:59 GMT"])
+@pytest.mark.parametrize("said", ["", "0"])
 def test_a_busy_registry_that_names_no_time_gets_more_and_more(
     registry: Simulator, client: Client, clock: Clock, said: str
 ) -> None:
-    """429 without a time, or with one that is over → pauses double, and end with an error; else the time is obeyed."""
+    """429 without a time → pauses double, and end with an error; else the time is obeyed."""
     registry.faults = [Fault("GET", "/v2/", 429, times=5, retry_after=said)]
     client.ping()
     assert clock.slept == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2])
