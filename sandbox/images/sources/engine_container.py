@@ -19,7 +19,6 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -35,6 +34,7 @@ LABEL = "dev.sandbox.layer-container"
 # Repositories of images that have a shell, GNU's tools and nothing of the user's own.
 IMAGES = ("sandbox.dev/node", "kindest/node", "gcr.io/k8s-minikube/kicbase")
 MEMORY = 256 << 20
+PIPE = 1 << 16  # bytes that a pipe of Linux holds
 SILENCE = 30.0  # seconds without a byte: a file was shorter than expected, or reading it blocks
 # A request is a line `COMMAND BYTES`, followed by as many bytes of paths, each ended by a zero byte. Files' bytes go to
 # the pipe that the script is given, if any. Opened for both directions first, it does not block without a reader.
@@ -124,14 +124,14 @@ class ContainerFiles:
         if self.engine.shares_network():
             # The file system may have no FIFOs, and an engine from a snap does not mount every folder of the user.
             with contextlib.suppress(OSError, SandboxError):
-                return self._run(image, self._connection.enter_context(self._pipe()))
-        return self._run(image, None)
+                return self._run(image, *self._connection.enter_context(self._pipe()))
+        return self._run(image)
 
-    def _run(self, image: str, pipe: _Pipe | None) -> _Output:
+    def _run(self, image: str, path: Path | None = None, pipe: int | None = None) -> _Output:
         name, stack = f"sandbox-layers-{uuid.uuid4().hex[:12]}", self._connection
         config = {
             "Image": image,
-            "Entrypoint": ["sh", "-c", SCRIPT, "sh", str(pipe.path) if pipe else ""],
+            "Entrypoint": ["sh", "-c", SCRIPT, "sh", str(path or "")],
             "Cmd": [],
             "User": "0:0",
             "Labels": {LABEL: ""},
@@ -145,7 +145,7 @@ class ContainerFiles:
                 {"Type": "bind", "Source": str(folder), "Target": str(folder), "ReadOnly": True}
                 for folder in dict.fromkeys(self.folders)
             ]
-            + ([{"Type": "bind", "Source": str(pipe.path), "Target": str(pipe.path)}] if pipe else []),
+            + ([{"Type": "bind", "Source": str(path), "Target": str(path)}] if path else []),
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "CapAdd": ["DAC_READ_SEARCH"],
@@ -170,7 +170,7 @@ class ContainerFiles:
         return _Output(name, connection, output, pipe)
 
     @contextlib.contextmanager
-    def _pipe(self) -> Iterator[_Pipe]:
+    def _pipe(self) -> Iterator[tuple[Path, int]]:
         if self.spool:
             files.make_private_dir(self.spool)
         with tempfile.TemporaryDirectory(prefix="pipe-", dir=self.spool) as folder:
@@ -179,7 +179,7 @@ class ContainerFiles:
             path.chmod(0o666)  # for the container, whose root may not use the files of others
             reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                yield _Pipe(path, reader)
+                yield path, reader
             finally:
                 os.close(reader)
 
@@ -193,50 +193,64 @@ def _read_ahead(pieces: Iterator[bytes]) -> Generator[bytes]:
             yield piece
 
 
-@dataclass(frozen=True)
-class _Pipe:
-    path: Path
-    reader: int
-
-
 class _Output:
     """The standard output of a container, and the pipe of its files' bytes if it has one.
 
-    Anything on its standard error is the reason why a request failed.
+    Anything on its standard error is the reason why a request failed. Every method raises Unreadable.
     """
 
-    def __init__(self, container: str, connection: socket.socket, file: BufferedReader, pipe: _Pipe | None) -> None:
+    def __init__(self, container: str, connection: socket.socket, file: BufferedReader, pipe: int | None) -> None:
         self.container = container
         self._connection = connection
         self._file = file
         self._pipe = pipe
-        self._left = 0  # bytes of the current frame
+        self._rest = b""  # of the current frame
 
     def send(self, request: bytes) -> None:
         with contextlib.suppress(OSError):  # then there is no output either
             self._connection.sendall(request)
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield `size` bytes of files in large pieces: a frame or pipe has some kilobytes. Raises Unreadable."""
-        buffer = memoryview(bytearray(min(size, CHUNK)))
-        read = partial(self._of_pipe, self._pipe.reader) if self._pipe else self._of_frame
+        """Yield `size` bytes of files in large pieces: a frame or pipe has some kilobytes."""
+        read = self._of_output if self._pipe is None else self._of_pipe
         while size:
-            piece = buffer[: min(size, CHUNK)]
-            _fill(piece, read)
-            size -= len(piece)
-            yield bytes(piece)
+            parts, left = [], min(size, CHUNK)
+            size -= left
+            while left:
+                parts.append(read(left))
+                left -= len(parts[-1])
+            yield b"".join(parts)
 
     def has_ended(self) -> bool:
-        if self._pipe and self._is_filled(self._pipe.reader):
+        if self._pipe is not None and self._is_filled(self._pipe):
             return False
-        end = bytearray(len(END))
-        _fill(memoryview(end), self._of_frame)
+        end = b""
+        while len(end) < len(END):
+            end += self._of_output(len(END) - len(end))
         return end == END
 
-    def _of_pipe(self, pipe: int, buffer: memoryview) -> int:
-        if self._is_filled(pipe):
-            return os.readv(pipe, [buffer])
-        self._enter_frame()
+    def frame(self) -> bytes:
+        try:
+            stream, size = _FRAME.unpack(self._file.read(_FRAME.size))
+            data = self._file.read(size)
+        except OSError as error:
+            raise Unreadable("the container does not answer", details=cause(error)) from error
+        except struct.error as error:
+            raise Unreadable("the container ended while it was read") from error
+        if stream != _STDOUT:
+            words = data.decode(errors="replace").strip()
+            raise Unreadable("the container cannot read the engine's folder", details=words)
+        return data
+
+    def _of_output(self, most: int) -> bytes:
+        rest = self._rest or self.frame()
+        self._rest = rest[most:]
+        return rest[:most]
+
+    def _of_pipe(self, most: int) -> bytes:
+        if self._pipe is not None and self._is_filled(self._pipe):
+            return os.read(self._pipe, min(most, PIPE))
+        self.frame()
         raise Unreadable("a file in the engine's folder is shorter than expected")
 
     def _is_filled(self, pipe: int) -> bool:
@@ -248,39 +262,3 @@ class _Output:
             raise Unreadable("the container does not answer", details=f"no byte for {SILENCE:.0f} seconds")
         # Asked again: bytes that come before the end of the request may do so after the first look at the pipe.
         return any(file == pipe and event & select.POLLIN for file, event in poll.poll(0))
-
-    def _of_frame(self, buffer: memoryview) -> int:
-        self._enter_frame()
-        return self._into(buffer[: self._left])
-
-    def frame(self) -> bytes:
-        self._enter_frame()
-        return self._exactly(self._left)
-
-    def _enter_frame(self) -> None:
-        while not self._left:
-            stream, left = _FRAME.unpack(self._exactly(_FRAME.size))
-            if stream != _STDOUT:
-                words = self._exactly(left).decode(errors="replace").strip()
-                raise Unreadable("the container cannot read the engine's folder", details=words)
-            self._left = left
-
-    def _into(self, buffer: memoryview) -> int:
-        try:
-            count = self._file.readinto(buffer)
-        except OSError as error:
-            raise Unreadable("the container does not answer", details=cause(error)) from error
-        if not count:
-            raise Unreadable("the container ended while it was read")
-        self._left -= count
-        return count
-
-    def _exactly(self, size: int) -> bytes:
-        data, self._left = bytearray(size), size
-        _fill(memoryview(data), self._into)
-        return bytes(data)
-
-
-def _fill(buffer: memoryview, read: Callable[[memoryview], int]) -> None:
-    while buffer:
-        buffer = buffer[read(buffer) :]
