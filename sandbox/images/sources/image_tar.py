@@ -19,17 +19,7 @@ from typing import IO, Any
 import zstandard
 
 from sandbox.config import json_text
-from sandbox.errors import SandboxError
-from sandbox.images.sources.layout import (
-    LARGEST_DOCUMENT,
-    Blobs,
-    image_in,
-    incomplete,
-    is_short_for,
-    read_index,
-    same,
-    select,
-)
+from sandbox.images.sources.layout import LARGEST_DOCUMENT, Blobs, choose, image_in, incomplete, read_index, select
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import CHUNK, Measured
@@ -164,50 +154,39 @@ def archive_image(path: Path, name: str | None, stack: contextlib.ExitStack) -> 
     """
     members = Members.of(path, stack)
     saved, index = members.document("manifest.json"), read_index(members)
+    problem = BadImage(f"{path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
     root: Descriptor | None = None
-    if index is not None:
-        try:
-            root = select(index, name, str(path))
-        except SandboxError:
-            if saved is None:  # else its table may list the image
-                raise
-    entry = _chosen(path, saved, name, is_required=root is None) if saved is not None else None
-    image: Image | None = None
-    if entry is not None and not (root and root.media_type in INDEXES):
-        image = _saved_image(members, entry)
-    has_packed = image is not None and any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
-    if root is not None and (image is None or has_packed):
-        image = image_in(members, root)
-    if image is None:
-        raise BadImage(f"{path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
-    return image
-
-
-def _chosen(path: Path, saved: bytes, name: str | None, *, is_required: bool) -> dict[str, Any] | None:
-    """Return the entry of an image in the table of `docker save`."""
+    entry: Mapping[str, Any] | None = None
     try:
-        entries = list(json_text.document(saved))
-        for entry in entries:
+        root = select(index, name, str(path)) if index is not None else None
+    except BadImage as error:
+        problem = error
+    try:
+        entry = choose(_entries(saved), name, str(path)) if saved is not None else None
+    except BadImage as error:
+        problem = error
+    if root is not None and (entry is None or root.media_type in INDEXES):
+        return image_in(members, root)
+    if entry is None:
+        raise problem
+    image = _saved_image(members, entry)
+    has_packed = any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in image.blobs)
+    return image_in(members, root) if root and has_packed else image
+
+
+def _entries(saved: bytes) -> list[tuple[list[str], str, Mapping[str, Any]]]:
+    """Return names, digest and entry of each image in the table of `docker save`."""
+    entries = []
+    try:
+        for entry in json_text.document(saved):
             posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
+            # Docker's classic store names images without a tag by the digest of their configuration.
+            match = _DIGEST.search(entry["Config"])
+            digest = f"sha256:{match[0]}" if match else entry["Config"]
+            entries.append((list(entry.get("RepoTags") or ()), digest, dict(entry)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
-    if not entries:
-        raise BadImage(f"{path} holds no image", details="its manifest.json is empty", fix=_FIX)
-    if name is None and len(entries) == 1:
-        return dict(entries[0])
-    names: list[str] = []
-    for entry in entries:
-        tags = entry.get("RepoTags") or ()
-        # Docker's classic store names images without a tag by the digest of their configuration.
-        match = _DIGEST.search(entry["Config"])
-        identity = match[0] if match else ""
-        if name and (any(same(tag, name) for tag in tags) or is_short_for(name, identity)):
-            return dict(entry)
-        names += tags or [f"sha256:{identity}"]
-    if not is_required:
-        return None
-    brief = f"{path} has no image {name}" if name else f"{path} holds {len(entries)} images"
-    raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
+    return entries
 
 
 def _saved_image(members: Members, entry: Mapping[str, Any]) -> Image:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sandbox.config import json_text
 from sandbox.oci import digest as digests
@@ -20,6 +20,7 @@ from sandbox.oci.oci_errors import BadImage
 LARGEST_DOCUMENT = 8 << 20
 SHORTEST_ID = 12  # digits, as Docker shows them
 AGAIN = "write it again with the tool that made it"
+_T = TypeVar("_T")
 
 
 class BlobFiles(Protocol):
@@ -123,36 +124,39 @@ def incomplete(files: BlobFiles, missing: str) -> MissingBlob:
 
 
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
-    """Return the descriptor called `name`, or the only one. Raises SandboxError naming the possible choices.
-
-    A name is the full one of an annotation, its tag alone, or a digest, which may be short.
-    """
     content = manifests.parse(Document(manifests.OCI_INDEX, manifests.canonical(index)))
-    children = content.manifests if isinstance(content, Index) else ()
-    if not children:
-        raise BadImage(f"{where} holds no image", details="its index.json lists none", fix=AGAIN)
-    distinct: dict[str, Descriptor] = {}
-    existing = set[str]()
-    for child in children:
+    choices = []
+    for child in content.manifests if isinstance(content, Index) else ():
         names = [text for key in (CONTAINERD_NAME, REF_NAME) if (text := child.annotations.get(key))]
-        existing.add(names[0] if names else str(child))
-        is_named = name in names or any(same(text, name or "") for text in names)
-        if name is None or is_named or is_short_for(name, child.digest):
-            distinct.setdefault(child.digest, child)
-    if len(distinct) == 1:
-        return next(iter(distinct.values()))
-    details = f"there: {', '.join(sorted(existing))}"
-    if name is None:
-        raise BadImage(f"{where} holds {len(children)} images", details=details, fix="say which one with `image:`")
-    raise BadImage(f"{where} has no image {name}", details=details, fix="correct `image:`")
+        choices.append((names or [str(child)], child.digest, child))
+    return choose(choices, name, where)
 
 
-def is_short_for(name: str, digest: str) -> bool:
+def choose(choices: Sequence[tuple[Sequence[str], str, _T]], name: str | None, where: str) -> _T:
+    """Return the image called `name`, or the only one, of `choices`: names, digest and value of each.
+
+    A name is a full one, the text of an annotation, or a digest, which may be short. Raises BadImage naming the
+    possible choices.
+    """
+    if not choices:
+        raise BadImage(f"{where} holds no image", details="its table of images is empty", fix=AGAIN)
+    images: dict[str, _T] = {}
+    for names, digest, image in choices:
+        if name is None or name in names or _is_short_for(name, digest) or any(_same(text, name) for text in names):
+            images.setdefault(digest, image)
+    if len(images) == 1:
+        return next(iter(images.values()))
+    brief = f"{where} has no image {name}" if name else f"{where} holds {len(choices)} images"
+    existing = sorted({name for names, digest, _ in choices for name in names[:1] or [digest]})
+    raise BadImage(brief, details=f"there: {', '.join(existing)}", fix="say which one with `image:`")
+
+
+def _is_short_for(name: str, digest: str) -> bool:
     digits = name.removeprefix("sha256:")
     return len(digits) >= SHORTEST_ID and digest.removeprefix("sha256:").startswith(digits)
 
 
-def same(name: str, other: str) -> bool:
+def _same(name: str, other: str) -> bool:
     """Tell whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
     parsed = [reference.with_default_tag() for text in (name, other) if (reference := references.of_text(text))]
     return len(parsed) == 2 and parsed[0] == parsed[1]
