@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.images.image_lookup import Outcome, promises
 from sandbox.images.images_yaml import Entry, FromBuild
-from sandbox.images.lockfile import Promise, require
-from sandbox.images.progress import Action, Ending, Observer
-from sandbox.images.push import looking_up
+from sandbox.images.progress import Action
+from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.oci.compression import Compression
-from sandbox.oci.credential import Keychain
-from sandbox.oci.image import Image
 from sandbox.oci.reference import Target
 
 
@@ -41,41 +38,26 @@ def forecast(
     daemon: Daemon | None = None,
     *,
     compression: Compression = Compression.RAW,
-    promised: Mapping[Target, Promise] | None = None,
-    keychain: Keychain | None = None,
     access: EngineAccess | None = None,
+    **options: Any,
 ) -> tuple[Forecast, ...]:
-    """Return what `push` would do, in the order of `entries`; a blob counts for the first image that needs it."""
-    access = replace(access or EngineAccess(), saving=False)
-    if compression is not Compression.RAW:
-        access = replace(access, reading=False)
-    with looking_up(registry, daemon, Ending(Observer()), access, compression, keychain) as lookup:
-        local, failed = lookup.built([entry for entry in entries if not isinstance(entry, FromBuild)], lambda _: None)
-        outcomes: dict[Target, Outcome] = {**failed, **lookup.images(entries, local)}
-        sources = lookup.sources(local)
-        require(promised or {}, sources | promises(outcomes))
-        client, inventory = lookup.destination.client, lookup.destination.inventory
-        images = {target: image for target, image in outcomes.items() if isinstance(image, Image)}
-        places = {(target.repository, blob.digest) for target, image in images.items() for blob in image.blobs}
-        list(lookup.destination.pool.map(lambda place: inventory.size(*place), sorted(places)))
-        planned: set[str] = set()
-
-        def predicted(target: Target) -> Forecast:
-            image, name, repository = outcomes.get(target), str(target), target.repository
-            if image is None:
-                saved = sources.get(target)
-                return Forecast(
-                    name, Action.UPLOADED if saved else None, exact=False, source=saved.source if saved else ""
-                )
-            if isinstance(image, SandboxError):
-                return Forecast(name, None, error=image)
-            missing = {blob.digest: blob.size for blob in image.blobs if inventory.anywhere(blob.digest) is None}
-            sizes = [size for digest, size in missing.items() if digest not in planned]
-            planned.update(missing)
-            digest = image.root.digest
-            linked = all(inventory.is_confirmed(repository, blob.digest) for blob in image.blobs)
-            published = image.published or client.manifest_digest(repository, target.tag or digest) == digest
-            action = Action.UPLOADED if sizes else Action.SKIPPED if published and linked else Action.MOUNTED
-            return Forecast(name, action, len(sizes), sum(sizes), True, image.source or digest, digest)
-
-        return tuple(predicted(entry.target) for entry in entries)
+    """Return what `push` with these `options` would do, in the order of `entries`."""
+    if compression is not Compression.RAW:  # the size is only known afterwards
+        access = replace(access or EngineAccess(), reading=False)
+    existing = [entry for entry in entries if not isinstance(entry, FromBuild)]
+    failures: Mapping[Target, SandboxError] = {}
+    try:
+        results = push(existing, registry, daemon, dry=True, compression=compression, access=access, **options)
+    except PushFailed as error:
+        results, failures = error.results, error.failures
+    by_target = {result.target: result for result in results}
+    forecasts = []
+    for entry in entries:
+        name = str(entry.target)
+        if failure := failures.get(entry.target):
+            forecasts.append(Forecast(name, None, error=failure))
+        elif done := by_target.get(name):
+            forecasts.append(Forecast(name, done.action, done.blobs, done.size, True, done.source, done.digest))
+        else:
+            forecasts.append(Forecast(name, None if isinstance(entry, FromBuild) else Action.UPLOADED, exact=False))
+    return tuple(forecasts)

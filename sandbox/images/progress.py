@@ -25,7 +25,7 @@ class Action(Enum):
 class Result:
     """An image that is in the registry, complete.
 
-    `size` is the number of bytes of blobs sent for it; a blob shared by several images counts for the first of them.
+    `blobs` is the number of blobs sent for it, `size` of bytes; what several images share counts for the first of them.
     `unique` counts each of these blobs once, however often it had to be sent. `seconds` run from the start of the push
     until the image has its tag. `source` is the image's digest where it was read. `platforms` are those that were
     chosen from an image for several platforms.
@@ -37,6 +37,7 @@ class Result:
     size: int
     seconds: float
     notes: tuple[str, ...] = ()
+    blobs: int = 0
     unique: int = 0
     source: str = ""
     platforms: tuple[str, ...] = ()

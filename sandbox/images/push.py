@@ -59,6 +59,7 @@ def push(
     *,
     thorough: bool = False,
     fail_fast: bool = False,
+    dry: bool = False,
     compression: Compression = Compression.RAW,
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
@@ -67,35 +68,20 @@ def push(
     """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
     `thorough` tests every blob in every repository, even where an unchanged tag vouches for it. `compression` is for
-    raw layers of the engine. One image's failure does not stop the others, unless `fail_fast`. Raises PushFailed,
-    RegistryError, and Drift before anything is sent.
+    raw layers of the engine. One image's failure does not stop the others, unless `fail_fast`. A `dry` run changes
+    nothing, and has no result for images that the engine would save. Raises PushFailed, RegistryError, and Drift before
+    anything is sent.
     """
-    ending = Ending(observer or Observer())
-    access = access or EngineAccess()
-    with looking_up(registry, daemon, ending, access, compression, keychain, thorough=thorough) as lookup:
-        return _Run(lookup, ending, promised or {}, fail_fast).push(entries)
-
-
-@contextlib.contextmanager
-def looking_up(
-    registry: str,
-    daemon: Daemon | None,
-    ending: Ending,
-    access: EngineAccess,
-    compression: Compression,
-    keychain: Keychain | None,
-    *,
-    thorough: bool = False,
-) -> Iterator[Lookup]:
-    """Yield what finds images for the registry, which must answer. Raises RegistryError."""
+    ending, promised = Ending(observer or Observer()), promised or {}
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, keychain)
         client = clients.at(registry)
         client.ping()
         files = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(ending))
-        destination = Destination(client, BlobInventory(client, thorough=thorough), ending.sent, pool)
-        yield Lookup(clients, destination, daemon, access, compression, files, host_platform())
+        destination = Destination(client, BlobInventory(client, thorough=thorough), ending.sent, pool, dry)
+        lookup = Lookup(clients, destination, daemon, access or EngineAccess(), compression, files, host_platform())
+        return _Run(lookup, ending, promised, fail_fast).push(entries)
 
 
 @contextlib.contextmanager
@@ -192,7 +178,7 @@ class _Run:
             return self._failed(target, error)
         try:
             self.ending.check()
-            if not image.published:
+            if not (image.published or self.lookup.destination.dry):
                 publish(target, image, self.lookup.destination)
         except interruption.Interrupted:
             interruption.check()
@@ -208,6 +194,7 @@ class _Run:
             target=str(target),
             digest=image.root.digest,
             action=Action.UPLOADED if size else Action.SKIPPED if is_unchanged else Action.MOUNTED,
+            blobs=len(own),
             size=size,
             seconds=time.monotonic() - self.started,
             notes=image.notes,

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from sandbox.errors import SandboxError
 from sandbox.oci.client import Client
-from sandbox.oci.manifest import Index, parse
+from sandbox.oci.manifest import Document, Index, parse
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 
@@ -65,16 +65,27 @@ def catalogue(client: Client) -> Catalogue:
 
 
 def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
-    document = client.manifest(repository, digest)
-    if document is None:  # a platform of an index that was never pushed, or is gone
-        return {}
-    sizes = {document.digest: len(document.data)}
-    content = parse(document)
-    if not isinstance(content, Index):
-        return sizes | {blob.digest: blob.size for blob in (content.config, *content.layers)}
-    for child in content.manifests:
-        sizes |= _blobs(client, repository, child.digest)
+    sizes: dict[str, int] = {}
+    for document in _documents(client, repository, [digest]).values():
+        content = parse(document)
+        sizes[document.digest] = len(document.data)
+        if not isinstance(content, Index):
+            sizes |= {blob.digest: blob.size for blob in (content.config, *content.layers)}
     return sizes
+
+
+def _documents(client: Client, repository: str, names: Iterable[str]) -> dict[str, Document]:
+    """Return the manifests that `names` name or contain, by digest, children first; some platforms may not exist."""
+    documents: dict[str, Document] = {}
+    for name in names:
+        document = client.manifest(repository, name)
+        if document is None or document.digest in documents:
+            continue
+        content = parse(document)
+        if isinstance(content, Index):
+            documents |= _documents(client, repository, [child.digest for child in content.manifests])
+        documents[document.digest] = document
+    return documents
 
 
 def image_size(client: Client, repository: str, tag: str | None) -> int:
@@ -105,26 +116,13 @@ def prune(client: Client, chosen: Sequence[Tag], targets: Iterable[Target]) -> N
         tags = {tag.tag: tag for tag in chosen if tag.repository == repository}
         staying = [tag for tag in client.tags(repository) if tag not in tags]
         staying += [str(target.digest) for target in by_digest if target.repository == repository]
-        kept = _below(client, repository, staying)
+        kept = _documents(client, repository, staying)
         for tag in tags.values():
             if tag.digest is None or tag.digest in kept:
                 _delete(client, repository, tag.tag)
-        unnamed = _below(client, repository, [tag.digest for tag in tags.values() if tag.digest])
+        unnamed = _documents(client, repository, [tag.digest for tag in tags.values() if tag.digest])
         for digest in reversed([digest for digest in unnamed if digest not in kept]):
             _delete(client, repository, digest)
-
-
-def _below(client: Client, repository: str, names: Iterable[str]) -> dict[str, None]:
-    digests: dict[str, None] = {}
-    for name in names:
-        document = client.manifest(repository, name)
-        if document is None or document.digest in digests:
-            continue
-        content = parse(document)
-        if isinstance(content, Index):
-            digests |= _below(client, repository, [child.digest for child in content.manifests])
-        digests[document.digest] = None
-    return digests
 
 
 def _delete(client: Client, repository: str, reference: str) -> None:

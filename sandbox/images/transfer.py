@@ -19,6 +19,8 @@ from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage, RegistryError
 from sandbox.oci.reference import Target
 
+RENEW = "pull, build or write the image again at its source"
+
 
 class BlobInventory:
     """The blobs of one registry, per repository, because a registry links blobs to repositories one by one.
@@ -70,6 +72,7 @@ class Destination:
     inventory: BlobInventory
     sent: Callable[[int], None]
     pool: Executor
+    dry: bool = False  # nothing is changed
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
         lacking = [name for name in transfer.repositories if inventory.size(name, digest) is None]
     except SandboxError as error:
         return Carried(transfer.first, 0, (), dict.fromkeys(transfer.repositories, error))
+    if destination.dry:
+        return Carried(transfer.first, 0 if inventory.anywhere(digest) else transfer.blob.size, lacking, {})
     sent, brought, failures = 0, list[str](), dict[str, SandboxError]()
     while lacking:
         repository = lacking.pop(0)
@@ -147,7 +152,7 @@ def _bring(transfer: Transfer, repository: str, destination: Destination) -> int
     except Unreadable:  # the container that reads the engine's files may have ended: the next one is another
         client.upload(repository, blob, content)
     except DigestMismatch as error:
-        error.fix = "pull, build or write the image again at its source"
+        error.fix = RENEW
         raise
     return blob.size
 

@@ -15,7 +15,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_store import read_images
 from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected
 from sandbox.images.sources.image_tar import archive_image, unnamed_file
-from sandbox.images.transfer import Destination
+from sandbox.images.transfer import RENEW, Destination
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.client import InRegistry
@@ -47,7 +47,7 @@ class EngineImages:
     spooled: dict[str, IO[bytes]] = field(default_factory=dict)  # those of them that the registry lacks
 
     def images(self, entries: Sequence[FromDaemon]) -> Images:
-        """Return the images, without those to save where `access` does not allow it."""
+        """Return the images; a dry run lacks those to save."""
         images = dict(
             zip((entry.target for entry in entries), self.destination.pool.map(self._look, entries), strict=True)
         )
@@ -127,7 +127,7 @@ class EngineImages:
             contents = {image.name: image.content for image in images}
             readable = read_images(contents, self.daemon.root, size_of, self.access.container, self.stack)
         results: Images = {image.target: readable[image.name] for image in images if image.name in readable}
-        if self.access.saving:
+        if not self.destination.dry:
             results |= self._saved([image for image in images if image.name not in readable])
         for image in images:
             result = results.get(image.target)
@@ -167,6 +167,7 @@ class EngineImages:
         try:
             packed = list(self.destination.pool.map(lambda layer: self._pack(layer, image.origin), missing))
         except SandboxError as error:
+            error.fix = error.fix or RENEW
             return error
         self.packed |= zip((layer.digest for layer in missing), packed, strict=True)
         layers = [self.packed[layer.digest] for layer in content.layers]

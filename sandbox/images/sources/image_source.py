@@ -73,12 +73,11 @@ def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
 class EngineAccess:
     """How a push gets at images of the Docker Engine.
 
-    With `reading`, layers come from the engine's own folders, by a `container` where this user may not read them; with
-    `saving`, the engine saves what these do not give. In the folder `spool` layers are compressed, and images saved.
+    With `reading`, layers come from the engine's own folders, by a `container` where this user may not read them; the
+    engine saves what these do not give. In the folder `spool` layers are compressed, and images saved.
     """
 
     reading: bool = True
-    saving: bool = True
     container: Opening | None = None
     spool: Path | None = None
     buildx: Path | None = None

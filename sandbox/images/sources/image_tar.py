@@ -11,7 +11,7 @@ import re
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -174,7 +174,7 @@ def archive_image(path: Path, name: str | None, stack: contextlib.ExitStack) -> 
     return image_in(members, root) if root and has_packed else image
 
 
-def _entries(saved: bytes) -> list[tuple[list[str], str, Mapping[str, Any]]]:
+def _entries(saved: bytes) -> Sequence[tuple[list[str], str, Mapping[str, Any]]]:
     """Return names, digest and entry of each image in the table of `docker save`."""
     entries = []
     try:
