@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -18,7 +19,7 @@ from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client, Clients, InRegistry
 from sandbox.oci.compression import Compression
-from sandbox.oci.image import Image, MissingBlob, choose, fits, narrow, walk
+from sandbox.oci.image import Image, MissingBlob, Origin, choose, fits, narrow, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API, Reference, Target
@@ -84,8 +85,6 @@ class Lookup:
                     image = remote_image(self.clients.at(host), entry.image, self.platform, entry.platforms)
         except SandboxError as error:
             return error
-        if image.source not in (None, image.root.digest):  # the source has reduced it
-            return _checked(entry.target, replace(image, platforms=entry.platforms or (self.platform,)))
         return _narrowed(entry, image, str(entry.target))
 
 
@@ -113,10 +112,11 @@ def remote_image(client: Client, reference: Reference, platform: str, platforms:
         existing = [child.platform or "" for child in content.manifests if not child.is_attestation]
         if all(existing) or any(fits(text, platform) for text in existing):
             platforms = (platform,)
-    if isinstance(content, Index) and platforms:
-        chosen = choose(root, platforms, name)
+    reduced = platforms if isinstance(content, Index) else ()
+    if reduced:
+        chosen = choose(root, reduced, name)
         root = chosen if isinstance(chosen, Document) else child(chosen)
-    return replace(walk(root, child, InRegistry(client, reference.path), name=name), source=source)
+    return replace(walk(root, child, InRegistry(client, reference.path), name=name), source=source, platforms=reduced)
 
 
 def promises(images: Mapping[Target, Outcome]) -> dict[Target, Promise]:
@@ -127,31 +127,25 @@ def promises(images: Mapping[Target, Outcome]) -> dict[Target, Promise]:
     }
 
 
-def _narrowed(entry: Entry, whole: Outcome, name: str) -> Outcome:
-    if isinstance(whole, SandboxError):
-        return whole
-    if not entry.platforms:
-        return _checked(entry.target, whole)
-
-    def config(blob: Descriptor) -> bytes:
-        if blob.size > LARGEST_CONFIG:
-            raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
-        with whole.origin.open(blob) as chunks:
-            return b"".join(digests.verified(chunks, blob.digest, blob.size))
-
-    try:
-        image = narrow(whole, entry.platforms, name, config)
-    except SandboxError as error:
-        return error
-    return _checked(entry.target, replace(image, platforms=entry.platforms))
-
-
-def _checked(target: Target, image: Image) -> Outcome:
+def _narrowed(entry: Entry, image: Outcome, name: str) -> Outcome:
+    if isinstance(image, Image) and entry.platforms and not image.platforms:
+        try:
+            narrowed = narrow(image, entry.platforms, name, partial(_config, image.origin))
+        except SandboxError as error:
+            return error
+        image = replace(narrowed, platforms=entry.platforms)
     # Fewer platforms, or layers as the engine has them, make another image.
-    if target.digest and target.digest != image.root.digest:
+    if isinstance(image, Image) and entry.target.digest not in (None, image.root.digest):
         return BadImage(
-            f"{target} would be another image here",
+            f"{entry.target} would be another image here",
             details=f"its digest would be {image.root.digest}",
             fix="add `as: name:tag`, or leave out `platforms:`",
         )
     return image
+
+
+def _config(origin: Origin, blob: Descriptor) -> bytes:
+    if blob.size > LARGEST_CONFIG:
+        raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
+    with origin.open(blob) as chunks:
+        return b"".join(digests.verified(chunks, blob.digest, blob.size))

@@ -94,10 +94,9 @@ def _blob_faults(client: Client, blob: Descriptor, repositories: Collection[str]
         except SandboxError as error:
             faults[repository] = f"{blob.digest}: {_one_line(error)}"
             continue
-        if size is None:
-            faults[repository] = f"{blob.digest} ({blob.media_type}) is not there"
-        elif size != blob.size:
-            faults[repository] = f"{blob.digest} has {size} bytes instead of {blob.size}"
+        if size != blob.size:
+            what = "is not there" if size is None else f"has {size} bytes instead of {blob.size}"
+            faults[repository] = f"{blob.digest} ({blob.media_type}) {what}"
     return faults
 
 

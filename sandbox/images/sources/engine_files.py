@@ -51,10 +51,10 @@ class OpenedFiles:
                     sizes[name] = status.st_size
         return sizes
 
-    @contextlib.contextmanager
-    def read(self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[Iterator[bytes]]:
-        with contextlib.closing(_contents(folder, names, sizes)) as chunks:
-            yield chunks
+    def read(
+        self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return contextlib.closing(_contents(folder, names, sizes))
 
 
 def _contents(root: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Generator[bytes]:

@@ -79,29 +79,27 @@ def _logged() -> Iterator[None]:
         log.info("images are not read from the engine's folder: %s", error)
 
 
-@dataclass(frozen=True)
-class _Layer:
-    headers: str
-    files: Path
-
-
 def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, open_folder: OpenFolder) -> dict[str, Image]:
     driver = next(iter(contents.values())).get("GraphDriver") or {}
     upper = str((driver.get("Data") or {}).get("UpperDir") or "")
     if driver.get("Name") != "overlay2" or not upper:
         raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
     root = Path(upper).parent.parent.parent
-    missing = {
-        digest: layer
-        for content in contents.values()
-        for digest, layer in _layers(content).items()
-        if size_of(digest) is None
-    }
-    configs = [_config(content) for content in contents.values()]
-    mounts = [root / name for name in (*configs, *(layer.headers for layer in missing.values()))]
-    files = open_folder(root / "image", [*mounts, *(layer.files for layer in missing.values())])
-    store = _OverlayStore(files, root, missing, size_of)
-    store.load([*configs, *(f"{layer.headers}/{SPLIT}" for layer in missing.values())])
+    identities = [str(content["Id"]) for content in contents.values()]
+    configs = {identity: f"image/overlay2/imagedb/content/{_path(identity)}" for identity in identities}
+    layers = {digest: places for content in contents.values() for digest, places in _layers(content).items()}
+    missing = {digest: places for digest, places in layers.items() if size_of(digest) is None}
+    headers = {digest: f"{records}/{SPLIT}" for digest, (records, _) in missing.items()}
+    mounts = [*(root / name for name in configs.values()), *(root / records for records, _ in missing.values())]
+    files = open_folder(root / "image", [*mounts, *(folder for _, folder in missing.values())])
+    # All at once: each request to a container takes milliseconds.
+    names = configs | headers
+    sizes = {name: size for name, size in files.sizes(root, list(names.values())).items() if size <= LARGEST}
+    with files.read(root, [name.encode() for name in sizes], list(sizes.values())) as chunks:
+        data = io.BytesIO(b"".join(chunks))
+    read = {name: data.read(size) for name, size in sizes.items()}
+    documents = {digest: read[name] for digest, name in names.items() if name in read}
+    store = _OverlayStore(files, {digest: folder for digest, (_, folder) in missing.items()}, size_of, documents)
     images = {}
     for name, content in contents.items():
         with _logged():
@@ -109,72 +107,62 @@ def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, open_folde
     return images
 
 
-def _layers(content: Content) -> dict[str, _Layer]:
-    """Return the layers of an image by their digests, the lowest first (moby, daemon/internal/layer/filestore.go)."""
+def _layers(content: Content) -> dict[str, tuple[str, Path]]:
+    """Return where the engine has the record and the files of each layer of an image, by their digests.
+
+    Source: moby, daemon/internal/layer/filestore.go. The lowest layer is the first.
+    """
     data, chains = content["GraphDriver"]["Data"], manifests.chains([layers_of(content)])
     lower = str(data.get("LowerDir") or "").split(":")
     folders = [Path(folder) for folder in (*reversed(lower), str(data["UpperDir"])) if folder]
     if len(folders) != len(chains):
         raise Unreadable("the engine has another number of folders than of layers", details=str(content["Id"]))
     return {
-        digest: _Layer(f"image/overlay2/layerdb/{_path(chain)}", folder)
+        digest: (f"image/overlay2/layerdb/{_path(chain)}", folder)
         for (chain, digest), folder in zip(chains.items(), folders, strict=True)
     }
 
 
-def _config(content: Content) -> str:
-    return f"image/overlay2/imagedb/content/{_path(str(content['Id']))}"
-
-
 @dataclass(frozen=True)
 class _OverlayStore:
-    """The classic store with the driver overlay2, and the Origin of its images."""
+    """The classic store with the driver overlay2, and the Origin of its images.
+
+    `documents` are configurations, and the headers of layers to read from `folders`, by the digests of both.
+    """
 
     files: Files
-    root: Path
-    missing: Mapping[str, _Layer]
+    folders: Mapping[str, Path]
     size_of: SizeOf
-    documents: dict[str, bytes] = field(default_factory=dict)
+    documents: Mapping[str, bytes]
     splits: dict[str, TarSplit] = field(default_factory=dict)
-
-    def load(self, names: Sequence[str]) -> None:
-        """Read documents, all at once: each request to a container takes milliseconds."""
-        names = list(dict.fromkeys(names))
-        sizes = {name: size for name, size in self.files.sizes(self.root, names).items() if size <= LARGEST}
-        with self.files.read(self.root, [name.encode() for name in sizes], list(sizes.values())) as chunks:
-            data = io.BytesIO(b"".join(chunks))
-        self.documents.update((name, data.read(size)) for name, size in sizes.items())
 
     def image(self, content: Content) -> Image:
         """Return the image with raw layers and our own manifest, as a saved one has it. Raises Unreadable."""
-        identity, config = str(content["Id"]), self._document(_config(content))
+        identity, config = str(content["Id"]), self._document(str(content["Id"]))
         if digests.of(config) != identity:
             raise Unreadable("a configuration in the engine's folder is damaged", details=identity)
         layers = [Descriptor(OCI_LAYER, digest, self._size(digest)) for digest in layers_of(content)]
-        self.documents[identity] = config
         return Image.of(Descriptor(OCI_CONFIG, identity, len(config)), layers, self)
 
     def _size(self, digest: str) -> int:
-        if digest not in self.missing:
+        if digest not in self.folders:
             return self.size_of(digest) or 0
         if digest not in self.splits:
-            self.splits[digest] = TarSplit.of(self._document(f"{self.missing[digest].headers}/{SPLIT}"))
+            self.splits[digest] = TarSplit.of(self._document(digest))
         return self.splits[digest].size
 
-    def _document(self, name: str) -> bytes:
-        if name not in self.documents:
-            raise Unreadable("a file in the engine's folder is missing", details=str(self.root / name))
-        return self.documents[name]
+    def _document(self, digest: str) -> bytes:
+        if digest not in self.documents:
+            raise Unreadable("a file in the engine's folder is missing", details=f"the record of {digest}")
+        return self.documents[digest]
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        if blob.digest in self.documents:
-            yield iter([self.documents[blob.digest]])
-        elif split := self.splits.get(blob.digest):
-            with self.files.read(self.missing[blob.digest].files, split.names, split.sizes) as contents:
+        if split := self.splits.get(blob.digest):
+            with self.files.read(self.folders[blob.digest], split.names, split.sizes) as contents:
                 yield split.tar(contents)
         else:
-            raise Unreadable(f"{blob.digest} was not looked for in the engine's folders")
+            yield iter([self._document(blob.digest)])
 
 
 def _containerd_images(

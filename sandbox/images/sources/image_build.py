@@ -19,8 +19,7 @@ from sandbox.system.process import ToolFailed
 
 VERSION_TIMEOUT, BUILD_TIMEOUT = 30.0, 3600.0  # seconds
 BUILDS_AT_ONCE = 4
-MAX_LINES = 40  # of a failed step
-_RULE = "------"
+SHOWN = 25  # last lines of a failed build: BuildKit repeats the step that failed
 FIX = "correct what the builder reports, then run the command again"
 LEGACY = "; for secrets, ssh, cache_to and mounts install BuildKit: docker-buildx, or sandbox bundle build buildx"
 ENVIRONMENT = {
@@ -116,10 +115,13 @@ def run_builder(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], bu
             env={**ENVIRONMENT, **({"DOCKER_BUILDKIT": "0"} if daemon.is_podman else {})},
             on_line=lambda line: say(f"{entry.target}: {line.strip()}") if line.strip() else None,
         )
+    except MissingTool as error:
+        error.fix = "install the docker CLI, or build the image by another tool and push it `from: daemon`"
+        raise
     except ToolFailed as error:
         raise EngineError(
             f"building {entry.target} from {entry.context} failed",
-            details=failed_step(error.output) or error.details,
+            details=process.last_lines(error.output, SHOWN) or error.details,
             fix=FIX + (LEGACY if builder[1:] == ["build"] else ""),
         ) from error
 
@@ -148,9 +150,3 @@ def arguments(entry: FromBuild) -> list[str | Path]:
     argv += [f"--cache-from={value}" for value in entry.cache_from]
     argv += [f"--cache-to={value}" for value in entry.cache_to]
     return [*argv, "--", context]
-
-
-def failed_step(output: str) -> str:
-    lines = output.splitlines()
-    starts = [at for at, line in enumerate(lines[:-1]) if line == _RULE and lines[at + 1].startswith(" > ")]
-    return process.last_lines("\n".join(lines[starts[-1] + 1 :]), MAX_LINES) if starts else ""

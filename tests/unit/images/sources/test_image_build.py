@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.engine import EngineError
-from sandbox.errors import UsageError
+from sandbox.errors import MissingTool, UsageError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Observer
@@ -127,7 +127,6 @@ def test_error_of_a_failed_image_build_quotes_the_failed_step_of_the_dockerfile(
     with pytest.raises(PushFailed) as caught:
         push([entry_of(tmp_path)], registry.url, FakeEngine({}))
     assert " > [build 2/3] RUN make:\n0.100 main.c:1: error" in caught.value.details
-    assert "another step" not in caught.value.details
     assert "exit code: 2" in caught.value.details
     assert caught.value.fix == image_build.FIX
 
@@ -205,6 +204,16 @@ def test_build_that_fails_without_buildkit_says_what_to_install(tmp_path: Path, 
     with pytest.raises(EngineError) as caught:
         image_build.build(entry_of(tmp_path, MORE), FakeEngine({}), lambda _: None)
     assert "unknown flag: --secret" in caught.value.details and "docker-buildx" in caught.value.fix
+
+
+def test_build_without_docker_says_what_to_install(
+    tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match="docker is not installed") as caught:
+        image_build.build(entry_of(tmp_path), FakeEngine({}), lambda _: None)
+    assert "install the docker CLI" in caught.value.fix
 
 
 def test_arguments_are_a_list_as_in_compose_too(tmp_path: Path) -> None:
