@@ -193,6 +193,7 @@ class Sandbox:
             self.start_locked()
 
     def start_locked(self) -> None:
+        from sandbox.app import requirements
         from sandbox.app.edge import ports
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
@@ -203,6 +204,7 @@ class Sandbox:
             steps = machine_plan.without_files(resolved)
             statuses = lifecycle.survey(steps, report)
             agree_on_loss(self.name, statuses, self.agreement)
+            requirements.require_inotify(resolved, engine, self.names, self.agreement)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=statuses)
         self._watch_unused(spec.pause_seconds)

@@ -66,6 +66,7 @@ def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = t
             if resolved.cluster.supports.containers:
                 requirements.require_architecture(engine, own)
             requirements.require(resolved, home, own)
+            requirements.require_inotify(resolved, engine, names, agreement)
             rebuildable = [step.name for step in steps if isinstance(step, Rebuildable)]
             for name in recreate:
                 if name not in rebuildable:

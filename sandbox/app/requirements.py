@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+
 from sandbox.app.agreement import Agreement
 from sandbox.app.session import Session
+from sandbox.app.views.known_sandboxes import KIND_CLUSTER, MINIKUBE_PROFILE
 from sandbox.bundle import released_tools
 from sandbox.bundle.architecture import native
 from sandbox.bundle.store import Store
@@ -11,6 +15,7 @@ from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
+from sandbox.components.cluster.kind.worker_join import ROLE
 from sandbox.components.ingress import traefik
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
@@ -18,9 +23,12 @@ from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Cluster, Kustomization, Spec
 from sandbox.engine import Engine, endpoint, engine_limits
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.names import Home
+from sandbox.names import Home, Names
 from sandbox.plan import providers, saved_spec
-from sandbox.system import process
+from sandbox.system import inotify, process
+
+# inotify instances of the processes of a node, which all count for root.
+OF_CONTROL_PLANE, OF_WORKER = 27, 15
 
 
 def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement) -> None:
@@ -124,6 +132,51 @@ def require_architecture(engine: Engine, own: OwnImages) -> None:
             fix="in sandbox.yaml, where an image registry can be reached: images: {source: upstream}",
             id="engine-architecture",
         )
+
+
+def require_inotify(spec: Spec, engine: Engine, names: Names, agreement: Agreement) -> None:
+    """Refuse to start more nodes than the kernel has inotify instances for: kube-proxy would not start there.
+
+    Root may raise the limit, once the user agrees. Raises SandboxError.
+    """
+    if not spec.cluster.supports.whole_cluster or engine.shares_network() is False:
+        return
+    nodes = [
+        container.labels
+        for container in engine.listed()
+        if container.state in ("running", "paused") and container.labels.keys() & {KIND_CLUSTER, MINIKUBE_PROFILE}
+    ]
+    clusters = (names.cluster, spec.cluster.profile)
+    own = [labels for labels in nodes if labels.get(KIND_CLUSTER, labels.get(MINIKUBE_PROFILE)) in clusters]
+    planned = spec.cluster.nodes.control_plane * OF_CONTROL_PLANE + spec.cluster.nodes.workers * OF_WORKER
+    more = planned - _instances(own)
+    if more <= 0:
+        return
+    try:
+        limit, used = inotify.limits()["max_user_instances"], max(inotify.used(), _instances(nodes))
+    except OSError:  # only Linux has such limits
+        return
+    if used + more <= limit:
+        return
+    refusal = SandboxError(
+        "the kernel's limit of inotify instances is too low for another node",
+        details=f"fs.inotify.max_user_instances is {limit}, about {used} are in use, and {more} more are needed",
+        fix=f"{inotify.RAISE} (in /etc/sysctl.d to last), or take another sandbox down",
+        id="machine-inotify",
+    )
+    if os.geteuid():
+        raise refusal
+    refusal.fix = f"add --yes to raise it until the machine's next start; or {refusal.fix}"
+    if agreement.allow(refusal):
+        try:
+            inotify.raise_limits()
+        except OSError as error:
+            raise refusal from error
+
+
+def _instances(nodes: Iterable[Mapping[str, str]]) -> int:
+    """Return how many inotify instances nodes with these labels use, about."""
+    return sum(OF_WORKER if labels.get(ROLE) == "worker" else OF_CONTROL_PLANE for labels in nodes)
 
 
 def _require_same_place(spec: Spec, home: Home) -> None:

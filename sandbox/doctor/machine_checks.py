@@ -19,7 +19,7 @@ GIB = 1 << 30
 CPUS = 2
 MEMORY, COMFORTABLE_MEMORY = 2 * GIB, 4 * GIB
 DISK, COMFORTABLE_DISK = 3 * GIB, 10 * GIB
-SPARE = 8  # inotify instances; a node needs about 25
+SPARE = 8  # inotify instances
 OTHERS = 0o077
 ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a disk and a kernel of its own"
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.app import requirements
+from sandbox.app.agreement import Agreement
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken, reserve, resolve
 from sandbox.app.requirements import require
@@ -32,7 +33,7 @@ from sandbox.engine import Bind, ContainerSpec
 from sandbox.engine.connection import read_facts
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.names import EDGE, LABEL, Home
-from sandbox.system import host_network
+from sandbox.system import host_network, inotify
 from tests.support import fake_helm
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_port
@@ -476,3 +477,33 @@ def test_podman_engine_needs_the_podman_command(
         requirements.require_engine(engine)
     make_program(folder / "podman", "exit 0")
     requirements.require_engine(engine)
+
+
+class Agreeing(Agreement):
+    def allow(self, refusal: SandboxError) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+def test_fifth_node_is_refused_where_inotify_instances_suffice_for_four(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_root: bool
+) -> None:
+    limit = tmp_path / "max_user_instances"
+    limit.write_text("128\n")
+    (tmp_path / "max_user_watches").write_text("1000000\n")
+    monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
+    monkeypatch.setattr(inotify, "used", lambda: 0)  # nobody but root sees them
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if is_root else 1000)
+    engine.shares, wanted, names = True, spec(), place.sandbox("demo")
+    for number in range(4):
+        requirements.require_inotify(wanted, engine, names, Agreement())
+        labels = {"io.x-k8s.kind.cluster": f"c{number}", "io.x-k8s.kind.role": "control-plane"}
+        engine.run(ContainerSpec(name=f"c{number}", image=IMAGE, command=("x",), labels=labels, network=NETWORK))
+    with pytest.raises(SandboxError, match="too low for another node") as refused:
+        requirements.require_inotify(wanted, engine, names, Agreement())
+    assert refused.value.id == "machine-inotify" and "sudo sysctl fs.inotify" in refused.value.fix
+    assert ("--yes" in refused.value.fix) == is_root
+    if is_root:
+        requirements.require_inotify(wanted, engine, names, Agreeing())
+        assert int(limit.read_text()) > 128
+        requirements.require_inotify(wanted, engine, names, Agreement())
