@@ -7,10 +7,9 @@ from functools import partial
 
 import click
 
-from sandbox.cli import certs, certs_trust, push_images
+from sandbox.cli import certs, certs_trust
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.export_formats import FORMATS
-from sandbox.oci.compression import Compression
 from sandbox.truststore.change import Kind
 
 
@@ -34,7 +33,6 @@ def test_choices_that_are_written_out_are_those_there_are() -> None:
     choices = (
         (certs.export, tuple(FORMATS)),
         (certs_trust.trust, tuple(one.value for one in Kind)),
-        (push_images.push_images, tuple(one.value for one in Compression)),
     )
     for command, there in choices:
         assert any(tuple(getattr(one.type, "choices", ())) == there for one in command.params), command.name
