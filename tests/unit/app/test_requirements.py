@@ -492,7 +492,7 @@ def test_fifth_node_is_refused_where_inotify_instances_suffice_for_four(
     limit.write_text("128\n")
     (tmp_path / "max_user_watches").write_text("1000000\n")
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
-    monkeypatch.setattr(inotify, "used", lambda: 0)  # nobody but root sees them
+    monkeypatch.setattr(inotify, "used", lambda: 0)  # only root sees them
     monkeypatch.setattr(os, "geteuid", lambda: 0 if is_root else 1000)
     engine.shares, wanted, names = True, spec(), place.sandbox("demo")
     for number in range(4):
