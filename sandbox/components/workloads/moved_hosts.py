@@ -1,7 +1,8 @@
 """Moves hosts below the domain that a project's manifests are written for to the sandbox's own domain.
 
 Another checkout of the project has another domain: its Ingresses and routes are served there, as its images come from
-its own registry. Environment variables and ConfigMaps may name such hosts too; they change only if the spec says so.
+its own registry. Environment variables, arguments and ConfigMaps may name such hosts too; they change only if the spec
+says so.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ FIELDS = {
     "Ingress": ("spec.rules.host", "spec.tls.hosts"),
     "Certificate": ("spec.commonName", "spec.dnsNames"),
     "Gateway": ("spec.listeners.hostname",),
-    **dict.fromkeys(("HTTPRoute", "GRPCRoute", "TLSRoute"), ("spec.hostnames",)),
+    "HTTPRoute": (
+        "spec.hostnames",
+        "spec.rules.filters.requestRedirect.hostname",
+        "spec.rules.filters.urlRewrite.hostname",
+    ),
+    **dict.fromkeys(("GRPCRoute", "TLSRoute"), ("spec.hostnames",)),
     **dict.fromkeys(("IngressRoute", "IngressRouteTCP"), ("spec.routes.match",)),
 }
 SETTING = "rewrite_settings: true"
@@ -69,12 +75,20 @@ class HostNames:
 
     @property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile(rf"(?<![\w.*-])(?:[\w*-]+\.)*{re.escape(self.base)}(?![\w-]|\.\w)")
+        return re.compile(rf"(?<![\w*-])(?:[\w*-]+\.)*{re.escape(self.base)}(?![\w-]|\.\w)")
 
 
 def _hosts(manifest: Manifest) -> Iterator[Slot]:
     for path in FIELDS.get(manifest["kind"], ()):
         yield from places(manifest, tuple(path.split(".")))
+    if manifest["kind"] == "Ingress":  # its annotations have URLs, such as that of a login, and further hosts
+        metadata = manifest.get("metadata")
+        yield from _texts(metadata.get("annotations") if isinstance(metadata, dict) else None)
+
+
+def _texts(mapping: Any) -> Iterator[Slot]:
+    if isinstance(mapping, dict):
+        yield from ((mapping, key) for key, value in mapping.items() if isinstance(value, str))
 
 
 def _settings(manifest: Manifest) -> Iterator[tuple[str, Slot]]:
@@ -83,7 +97,6 @@ def _settings(manifest: Manifest) -> Iterator[tuple[str, Slot]]:
         for variable in variables if isinstance(variables, list) else ():
             if isinstance(variable, dict) and isinstance(variable.get("value"), str):
                 yield f"variable {variable.get('name')}", (variable, "value")
-    data = manifest.get("data") if manifest["kind"] == "ConfigMap" else None
-    for key, value in data.items() if isinstance(data, dict) else ():
-        if isinstance(value, str):
-            yield f"key {key}", (data, key)
+        yield from (("argument", slot) for key in ("command", "args") for slot in places(container, (key,)))
+    if manifest["kind"] == "ConfigMap":
+        yield from ((f"key {slot[1]}", slot) for slot in _texts(manifest.get("data")))

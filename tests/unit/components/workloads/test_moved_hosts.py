@@ -37,11 +37,23 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
     ]
 
 
+def test_hosts_in_annotations_of_an_ingress_are_changed() -> None:
+    login = {"nginx.ingress.kubernetes.io/auth-url": f"https://login.{BASE}/check"}
+    ingress = manifest("Ingress", metadata={"name": "web", "annotations": login})
+    expected = {"nginx.ingress.kubernetes.io/auth-url": f"https://login.{DOMAIN}/check"}
+    assert HOSTS.written(ingress)["metadata"]["annotations"] == expected
+
+
 @pytest.mark.parametrize(
     ("kind", "spec", "expected"),
     [
         ("TLSRoute", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{DOMAIN}"]}),
         ("Gateway", {"listeners": [{"hostname": f"*.{BASE}"}]}, {"listeners": [{"hostname": f"*.{DOMAIN}"}]}),
+        (
+            "HTTPRoute",
+            {"rules": [{"filters": [{"requestRedirect": {"hostname": f"web.{BASE}"}}]}]},
+            {"rules": [{"filters": [{"requestRedirect": {"hostname": f"web.{DOMAIN}"}}]}]},
+        ),
         ("Certificate", {"dnsNames": [f"web.{BASE}"]}, {"dnsNames": [f"web.{DOMAIN}"]}),
         (
             "IngressRoute",
@@ -57,7 +69,8 @@ def test_hosts_of_routes_and_certificates_are_changed(kind: str, spec: Any, expe
 
 
 VARIABLES = [{"name": "URL", "value": f"https://web.{BASE}:8443/a,http://{BASE}/"}, {"name": "PORT", "value": 1}]
-POD = manifest("Pod", spec={"containers": [{"name": "app", "env": VARIABLES}, {"name": "more", "env": "nonsense"}]})
+CONTAINERS = [{"name": "app", "args": [f"--cookies=.{BASE}"], "env": VARIABLES}, {"name": "more", "env": "nonsense"}]
+POD = manifest("Pod", spec={"containers": CONTAINERS})
 SETTINGS = manifest("ConfigMap", data={"a.conf": f"host=web.{BASE}; other=my{BASE} {BASE}.example.com", "b": 1})
 
 
@@ -67,14 +80,16 @@ def test_settings_are_named_and_stay() -> None:
     assert list(HOSTS.notes([POD, SETTINGS])) == [
         f"Pod web, variable URL: web.{BASE} {stays}",
         f"Pod web, variable URL: {BASE} {stays}",
+        f"Pod web, argument: {BASE} {stays}",
         f"ConfigMap web, key a.conf: web.{BASE} {stays}",
     ]
 
 
 def test_settings_change_when_the_spec_says_so() -> None:
     hosts = HostNames(BASE, DOMAIN, settings=True)
-    variable = hosts.written(POD)["spec"]["containers"][0]["env"][0]
-    assert variable["value"] == f"https://web.{DOMAIN}:8443/a,http://{DOMAIN}/"
+    container = hosts.written(POD)["spec"]["containers"][0]
+    assert container["env"][0]["value"] == f"https://web.{DOMAIN}:8443/a,http://{DOMAIN}/"
+    assert container["args"] == [f"--cookies=.{DOMAIN}"]
     text = f"host=web.{DOMAIN}; other=my{BASE} {BASE}.example.com"
     assert hosts.written(SETTINGS)["data"] == {"a.conf": text, "b": 1}
     assert f"ConfigMap web, key a.conf: web.{BASE} becomes web.{DOMAIN}" in list(hosts.notes([SETTINGS]))
