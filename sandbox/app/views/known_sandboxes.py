@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.app import context
 from sandbox.components.edge import routes
@@ -51,10 +53,17 @@ def sandboxes() -> tuple[Known, ...]:
         if state == "absent" and used_engine.other(names):
             state = "elsewhere"
         folder = saved_spec.folder(names)
-        branch, gone = (branch_of(folder), not folder.is_dir()) if folder else ("", False)
+        branch, gone = (branch_of(folder), _is_gone(folder)) if folder else ("", False)
         shown = str(folder or "")
         rows.append(Known(name, state, known.get(name, ""), shown, branch, gone, memory[names.cluster]))
     return tuple(rows)
+
+
+def _is_gone(folder: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(folder.stat().st_mode)
+    except OSError as error:  # others say nothing of the folder, such as those of a server that does not answer
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
 def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[str]:

@@ -82,6 +82,8 @@ def test_list_has_folder_branch_and_memory_of_each_sandbox(engine: FakeEngine, t
     assert (shop.folder, shop.branch, shop.gone) == (str(tmp_path / "shop"), "main", False)
     assert (lost.folder, lost.branch, lost.gone) == (str(tmp_path / "lost"), "", True)
     assert shop.memory == 2 * lost.memory > 0
+    saved_spec.record_origin(home.sandbox("lost"), Origin.of(tmp_path / ("x" * 300) / "sandbox.yaml"))
+    assert not known_sandboxes.sandboxes()[0].gone, "the system gives another error than that it is not there"
 
 
 @pytest.mark.fault(60)
