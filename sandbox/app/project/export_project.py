@@ -61,13 +61,13 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty", fix="name a new folder")
+    exported = Exported(hosts=spec_check.host_notes(spec))  # first, because it may need a program that is missing
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made", details=str(error)) from error
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
-    exported = Exported()
     for path, why in PERSONAL.items():
         section, _, key = path.rpartition(".")
         if (data.get(section) or {} if section else data).pop(key, None) is not None:
@@ -77,7 +77,6 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
             say("manifests")
             items = enumerate(spec.apply, 1)
             data["apply"] = [_applied(item, folder / MANIFESTS, number, exported) for number, item in items]
-            exported.hosts = spec_check.host_notes(spec)
         for addon in data["addons"] if spec.addons else ():
             if "/" in addon["addon"]:  # of the user's own
                 source = Path(addon["addon"])
