@@ -82,16 +82,19 @@ class _Naming:
     def __call__(self, base: str, own: str) -> str:
         place, origin = home(), Origin.of(self.file)
         names = saved_spec.names_from(place, origin)
-        if own in names:
-            return own
         folder = Path(origin.source).parent
-        digest = hashlib.sha256(bytes(folder)).hexdigest()[:4]
-        another = own_name(own, digest if as_name(folder.name) == own else folder.name)
-        if another in names:
-            return another
-        if not saved_spec.is_of_another_file(place.sandbox(own), origin):
+        by_folder, by_file = (hashlib.sha256(bytes(path)).hexdigest()[:4] for path in (folder, Path(origin.source)))
+        others = own_name(own, by_folder if as_name(folder.name) == own else folder.name), own_name(own, by_file)
+        if known := next((name for name in (own, *others) if name in names), None):
+            return known
+
+        def is_taken(name: str) -> bool:
+            return saved_spec.is_of_another_file(place.sandbox(name), origin)
+
+        if not is_taken(own):
             earlier_branches = (name for name in names if own != base and name.startswith(f"{base}-"))
             return next(earlier_branches, own)
+        another = others[is_taken(others[0])]  # other files of the folder, or of one of that name, may have the first
         is_kept = place.sandbox(another).keys.exists()  # they outlive `down`
         if self.may_rename and not is_kept:
             self.taken = own

@@ -13,6 +13,7 @@ KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kube
 # A name with a branch in it: with several control planes a sandbox's name may have 32 characters.
 MAX_OWN_NAME = 32
 HEADS = "ref: refs/heads/"
+REFTABLE = f"{HEADS}.invalid"  # with this format of refs, HEAD is elsewhere (git: reftable)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ def of_folder(folder: Path) -> Checkout:
 def branch_of(folder: Path) -> str:
     _, git = _git_folder(folder)
     head = _text(git / "HEAD") if git else ""
-    return head.removeprefix(HEADS) if head.startswith(HEADS) else ""
+    return head.removeprefix(HEADS) if head.startswith(HEADS) and head != REFTABLE else ""
+
+
+def linked_worktree(folder: Path) -> Path | None:
+    """Return the top of the linked worktree that a folder is in, if it is in one."""
+    top, git = _git_folder(folder)
+    return top if git and _text(git / "commondir") else None
 
 
 def _git_folder(folder: Path) -> tuple[Path | None, Path | None]:
@@ -58,17 +65,17 @@ def _git_folder(folder: Path) -> tuple[Path | None, Path | None]:
 
 
 def own_name(name: str, suffix: str) -> str:
-    """Return NAME-SUFFIX as the name of a sandbox; a longer one is cut, and ends in a part of its digest."""
+    """Return NAME-SUFFIX as the name of a sandbox; one that is too long, or has none of SUFFIX, ends in a digest."""
     from sandbox.config.schema.values import as_name  # with the whole schema, which `list` does without
 
     whole = as_name(f"{name}-{suffix}", most=None)
-    if len(whole) <= MAX_OWN_NAME:
+    if whole != name and len(whole) <= MAX_OWN_NAME:
         return whole
     digest = hashlib.sha256(f"{name}-{suffix}".encode()).hexdigest()[:4]
     return f"{whole[: MAX_OWN_NAME - len(digest) - 1].rstrip('-')}-{digest}"
 
 
 def _text(file: Path) -> str:
-    with suppress(OSError, UnicodeDecodeError):
+    with suppress(OSError, ValueError):  # it is not text, or its path has a null byte
         return file.read_text(encoding="utf-8").strip()
     return ""

@@ -224,6 +224,15 @@ def test_second_clone_gets_a_name_of_its_own_after_a_question(tmp_path: Path, mo
     assert reached("-f", second).name == own, "its certificates are kept, and so is its name"
 
 
+def test_every_spec_of_one_folder_gets_a_name_of_its_own(tmp_path: Path) -> None:
+    first, *others = (tmp_path / "shop" / f"{name}.yaml" for name in ("dev", "test", "demo"))
+    made(first.parent, {first.name: "", **{file.name: "" for file in others}})
+    brought_up({"name": "shop"}, Origin.of(first))
+    for file in others:
+        brought_up({"name": reached("-f", str(file), "--yes").name}, Origin.of(file))
+    assert len({reached("-f", str(file)).name for file in (first, *others)}) == 3
+
+
 def test_clone_that_waited_for_another_does_not_replace_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two first `up --yes` of clones at once → the second, after it waited, is refused; again, it has its own name."""
     first, second = clones(tmp_path, "a/shop", "b/shop")

@@ -37,6 +37,8 @@ def test_worktree_without_a_branch_has_its_own_name(main: Path) -> None:
     git(main.parent / "other", "checkout", "--detach")
     assert names(main.parent / "other") == ["shop-other"]
     assert branch_of(main.parent / "other") == ""
+    (main / ".git" / "worktrees" / "other" / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    assert names(main.parent / "other") == ["shop-other"], "git keeps its refs as a reftable"
 
 
 def test_worktree_of_a_bare_repository_is_named_after_it(main: Path, tmp_path: Path) -> None:
@@ -59,11 +61,16 @@ def test_folder_called_by_its_kind_has_the_name_above() -> None:
     assert [of_folder(path).name for path in paths] == ["podinfo", "shop", "k8s"]
 
 
-@pytest.mark.parametrize("content", ["", "gitdir: /none\n", "gitdir:", "\0"])
+@pytest.mark.parametrize("content", ["", "gitdir: /none\n", "gitdir:", "\0", "gitdir: \0"])
 def test_folder_that_git_cannot_read_has_its_own_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / ".git").write_text(content)
     assert (of_folder(tmp_path / "web").name, branch_of(tmp_path / "web")) == ("web", "")
+
+
+def test_branches_without_latin_letters_have_different_names() -> None:
+    found = {own_name("shop", branch) for branch in ("修正", "修复", "исправить", "🎉")}
+    assert len(found) == 4 and all(name.startswith("shop-") and len(name) == 9 for name in found)
 
 
 def test_long_branches_give_different_names_of_a_label() -> None:
