@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs.unix import Unix
 
+from sandbox.config.checkout import linked_worktree
 from sandbox.errors import UsageError
 from sandbox.names import Home
 from sandbox.system import files
@@ -70,8 +69,8 @@ def default_file() -> Path | None:
     """Return the spec that a command without FILE and NAME means; a dangling link is reported when it is read.
 
     It is ./sandbox.yaml (or .yml), else the nearest one of this user's in the folders above, up to the home folder, so
-    that a subfolder of a project means the project. Another user's would run with this user's rights. Raises UsageError
-    for another user's in the current folder.
+    that a subfolder of a project means the project; a linked worktree inside of the main one does not. Another user's
+    would run with this user's rights. Raises UsageError for another user's in the current folder.
     """
     if file := spec_in(Path()):
         if not _is_own(file):
@@ -83,7 +82,9 @@ def default_file() -> Path | None:
         return file
     above: list[Path] = []
     with suppress(OSError, RuntimeError):  # the current folder may be gone, and there may be no home folder
-        above += itertools.takewhile(partial(operator.ne, Path.home()), Path.cwd().parents)
+        top = linked_worktree(here := Path.cwd())
+        ends = (Path.home(), top and top.parent)
+        above += itertools.takewhile(lambda folder: folder not in ends, here.parents)
     for folder in above:
         with suppress(OSError):  # a folder that may not be read
             file = spec_in(folder)

@@ -17,6 +17,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 from sandbox.plan import saved_spec
+from tests.support.repositories import git, made
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,20 @@ def test_spec_of_a_folder_above_counts_for_its_user_below_the_home_folder(
         assert context.default_file() is None
     (below / "sandbox.yaml").write_text("name: nearer\n")
     assert context.default_file() == Path("sandbox.yaml")
+
+
+def test_spec_above_a_linked_worktree_is_of_another_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(tmp_path / "shop", {"src/a": "", "vendor/.git/HEAD": ""})
+    git(folder, "worktree", "add", ".worktrees/fix")
+    (folder / "sandbox.yaml").write_text("")
+    for place, expected in (
+        ("src", folder),
+        ("vendor", folder),
+        (".worktrees/fix", None),
+        (".worktrees/fix/src", None),
+    ):
+        monkeypatch.chdir(folder / place)
+        assert context.default_file() == (expected and expected / "sandbox.yaml")
 
 
 @pytest.mark.parametrize(("uid", "sudo", "read"), [(1, "", False), (0, "{owner}", True), (1, "{owner}", False)])
