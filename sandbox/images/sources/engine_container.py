@@ -9,6 +9,7 @@ bytes come through a pipe that it mounts too: through the engine they take three
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -16,8 +17,7 @@ import struct
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -34,7 +34,6 @@ LABEL = "dev.sandbox.layer-container"
 # Repositories of images that have a shell, GNU's tools and nothing of the user's own.
 IMAGES = ("sandbox.dev/node", "kindest/node", "gcr.io/k8s-minikube/kicbase")
 MEMORY = 256 << 20
-PIPE = 1 << 16  # bytes that a pipe of Linux holds
 SILENCE = 30.0  # seconds without a byte: a file was shorter than expected, or reading it blocks
 # A request is a line `COMMAND BYTES`, followed by as many bytes of paths, each ended by a zero byte. Files' bytes go to
 # the pipe that the script is given, if any. Opened for both directions first, it does not block without a reader.
@@ -94,8 +93,7 @@ class ContainerFiles:
     def read(self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Iterator[Iterator[bytes]]:
         start = bytes(folder) + b"/"
         with self._asked("read", (start + name for name in names)) as output:
-            with contextlib.closing(_read_ahead(output.pieces(sum(sizes)))) as pieces:
-                yield pieces
+            yield output.pieces(sum(sizes))
             if not output.has_ended():
                 raise Unreadable("a file in the engine's folder is longer than expected", details=str(folder))
 
@@ -178,19 +176,13 @@ class ContainerFiles:
             os.mkfifo(path)
             path.chmod(0o666)  # for the container, whose root may not use the files of others
             reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            # So that the container reads the next piece while this process sends one.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, CHUNK)
             try:
                 yield path, reader
             finally:
                 os.close(reader)
-
-
-def _read_ahead(pieces: Iterator[bytes]) -> Generator[bytes]:
-    """Yield the same pieces, each read while the one before is used: the engine's socket holds only a fifth of one."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, pieces, b"")
-        while piece := coming.result():
-            coming = pool.submit(next, pieces, b"")
-            yield piece
 
 
 class _Output:
@@ -249,7 +241,7 @@ class _Output:
 
     def _of_pipe(self, most: int) -> bytes:
         if self._pipe is not None and self._is_filled(self._pipe):
-            return os.read(self._pipe, min(most, PIPE))
+            return os.read(self._pipe, most)
         self.frame()
         raise Unreadable("a file in the engine's folder is shorter than expected")
 
