@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +14,14 @@ from sandbox.cli import prompts, push_report
 from sandbox.cli.options import Call, begin, change_options, dry_run_option, output_option, spec_options
 from sandbox.cli.push_display import PushDisplay, push_display
 from sandbox.errors import SandboxError, UsageError
+from sandbox.images.progress import Observer
 from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
     from sandbox.images.image_push import ImagePush, Repair
+    from sandbox.images.progress import Result
+    from sandbox.images.push import PushFailed
 
 
 @click.command("push-images")
@@ -82,7 +85,8 @@ def push_images(
             in_cluster=not spec.cluster.supports.containers,
         )
     if call.dry_run:
-        plan = push_report.forecast(work.forecast(), pruning.names if pruning else ())
+        results, failure = _tried(work, Observer(), dry=True)
+        plan = push_report.forecast(work.targets, results, failure, pruning.names if pruning else ())
         call.show(plan, push_report.forecast_lines(plan))
         return 1 if any(image.error for image in plan.images) else 0
     unlisted = pruning.names if pruning else []
@@ -115,14 +119,8 @@ def _push(
     verify: bool,
 ) -> push_report.Push:
     """Push, verify, update the lock; after an error the report is printed before it is raised."""
-    from sandbox.images.push import PushFailed
-
     started = time.monotonic()
-    failure: PushFailed | None = None
-    try:
-        results = work.push(display, fail_fast=fail_fast)
-    except PushFailed as error:
-        failure, results = error, error.results
+    results, failure = _tried(work, display, fail_fast=fail_fast)
     report = push_report.pushed(results, failure, display.bytes, time.monotonic() - started)
     part = "verify"
     try:
@@ -144,6 +142,17 @@ def _push(
         error.reported = True
         raise
     return report
+
+
+def _tried(
+    work: ImagePush, observer: Observer, *, fail_fast: bool = False, dry: bool = False
+) -> tuple[Sequence[Result], PushFailed | None]:
+    from sandbox.images.push import PushFailed
+
+    try:
+        return work.push(observer, fail_fast=fail_fast, dry=dry), None
+    except PushFailed as error:
+        return error.results, error
 
 
 def _repair(sandbox: Sandbox | None) -> Repair | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,9 @@ from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
-    from sandbox.images.dry_run import Forecast
     from sandbox.images.progress import Result
     from sandbox.images.push import PushFailed
+    from sandbox.oci.reference import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Push:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageForecast:
-    """An image as it would be pushed: `action` is null if it is built first, `bytes` 0 if not known, not `exact`."""
+    """An image as it would be pushed; what is not known before it is built or saved is null or 0, and not `exact`."""
 
     image: str
     action: str | None
@@ -115,20 +115,27 @@ def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, sec
     )
 
 
-def forecast(forecasts: Sequence[Forecast], unlisted: Sequence[str]) -> PushForecast:
-    images = [
-        ImageForecast(
-            image=image.target,
-            action=image.action.value if image.action else None,
-            blobs=image.blobs,
-            bytes=image.size,
-            exact=image.exact,
-            source=image.source or None,
-            digest=image.digest or None,
-            **(asdict(why(image.error)) if image.error else {}),
+def forecast(
+    targets: Iterable[Target], results: Sequence[Result], failure: PushFailed | None, unlisted: Sequence[str]
+) -> PushForecast:
+    """Return the report of a dry run, which has no result for images that the engine would build or save first."""
+    by_target = {result.target: result for result in results}
+    images = []
+    for target in targets:
+        result = by_target.get(str(target))
+        error = failure.failures.get(target) if failure else None
+        images.append(
+            ImageForecast(
+                image=str(target),
+                action=result.action.value if result else None,
+                blobs=result.blobs if result else 0,
+                bytes=result.size if result else 0,
+                exact=bool(result or error),
+                source=result.source if result else None,
+                digest=result.digest if result else None,
+                **(asdict(why(error)) if error else {}),
+            )
         )
-        for image in forecasts
-    ]
     size, exact = sum(image.bytes for image in images), all(image.exact for image in images)
     return PushForecast(images=images, bytes=size, exact=exact, unlisted=unlisted)
 
@@ -149,13 +156,11 @@ def forecast_lines(plan: PushForecast) -> Iterator[str]:
         blobs = count(image.blobs, "blob")
         if image.error:
             cost = image.error
-        elif image.action is None:
-            cost = "then pushed"
         elif not image.exact:
-            cost = "saved by the engine first"
+            cost = "after the engine has built or saved it"
         else:
             cost = f"{blobs}, {megabytes(image.bytes)}" if image.blobs else ""
-        word = "error" if image.error else image.action or "built"
+        word = "error" if image.error else image.action or "pushed"
         yield f"{word:<9} {image.image:<40} {cost}".rstrip()
     for name in plan.unlisted:
         yield f"deleted   {name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import tarfile
 from functools import cache, partial
@@ -25,7 +24,7 @@ def place(client: Client) -> str:
     """Push the canary unless it is there; return its name without the registry, by digest. It has no tag."""
     if find(client) is None:
         for blob, data in _blobs().items():
-            client.upload(REPOSITORY, blob, partial(_opened, data))
+            client.upload(REPOSITORY, blob, partial(io.BytesIO, data))
         client.put_manifest(REPOSITORY, document().digest, document())
     return f"{REPOSITORY}@{document().digest}"
 
@@ -33,10 +32,6 @@ def place(client: Client) -> str:
 def find(client: Client) -> str | None:
     digest = client.manifest_digest(REPOSITORY, document().digest)
     return f"{REPOSITORY}@{digest}" if digest else None
-
-
-def _opened(data: bytes) -> contextlib.AbstractContextManager[list[bytes]]:
-    return contextlib.nullcontext([data])
 
 
 @cache

@@ -47,14 +47,14 @@ class Lookup:
     def built(
         self, entries: Sequence[Entry], say: Callable[[str], None]
     ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
-        """Build what must be built; return the entries whose images the engine has then, and the failures."""
+        """Build what must be built, unless dry; return the entries whose images the engine has, and the failures."""
         local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
         if self.daemon is None:
             return [], {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
         results: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
-        building = [entry for entry in local if isinstance(entry, FromBuild)]
+        building = [entry for entry in local if isinstance(entry, FromBuild) and not self.destination.dry]
         results |= build_all(building, self.daemon, say, self.access.buildx)
-        ready = [image for entry in local if isinstance(image := results[entry.target], FromDaemon)]
+        ready = [image for entry in local if isinstance(image := results.get(entry.target), FromDaemon)]
         return ready, {target: error for target, error in results.items() if isinstance(error, SandboxError)}
 
     def sources(self, local: Sequence[FromDaemon]) -> dict[Target, Promise]:

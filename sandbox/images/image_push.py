@@ -26,7 +26,6 @@ from sandbox.system import files
 
 if TYPE_CHECKING:
     from sandbox.engine import Engine
-    from sandbox.images.dry_run import Forecast
 
 # Moves damaged blobs aside, by their digests, so that they are pushed again.
 Repair = Callable[[Collection[str]], None]
@@ -100,7 +99,9 @@ class ImagePush:
             if isinstance(entry, FromRegistry) and entry.platforms and own not in entry.platforms
         ]
 
-    def push(self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
+    def push(
+        self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False, dry: bool = False
+    ) -> tuple[Result, ...]:
         return push(
             self.entries,
             self.registry,
@@ -108,6 +109,7 @@ class ImagePush:
             observer,
             thorough=thorough,
             fail_fast=fail_fast,
+            dry=dry,
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
@@ -145,19 +147,6 @@ class ImagePush:
             repair(error.damaged)
         self.push(observer, thorough=True)
         return read_back()
-
-    def forecast(self) -> Sequence[Forecast]:
-        from sandbox.images.dry_run import forecast
-
-        return forecast(
-            self.entries,
-            self.registry,
-            self.engine,
-            compression=self.compression,
-            promised=self.promised,
-            keychain=self.keychain,
-            access=self._access(Observer()),
-        )
 
     def _access(self, observer: Observer) -> EngineAccess:
         def announce() -> None:

@@ -199,10 +199,9 @@ class Item(Document):
                 return FromRegistry(target, references.parse(self.image or "").with_default_tag(), only)
             case "daemon":
                 return FromDaemon(target, self.image or "", only)
-            case "archive":
-                return FromArchive(target, folder / (self.path or ""), self.image, only)
-            case "layout":
-                return FromLayout(target, folder / (self.path or ""), self.image, only)
+            case "archive" | "layout":
+                kind = FromArchive if self.origin == "archive" else FromLayout
+                return kind(target, folder / (self.path or ""), self.image, only)
             case "build":
                 return FromBuild(
                     target,

@@ -69,8 +69,8 @@ def push(
 
     `thorough` tests every blob in every repository, even where an unchanged tag vouches for it. `compression` is for
     raw layers of the engine. One image's failure does not stop the others, unless `fail_fast`. A `dry` run changes
-    nothing, and has no result for images that the engine would save. Raises PushFailed, RegistryError, and Drift before
-    anything is sent.
+    nothing, and has no result for images that the engine would build or save first. Raises PushFailed, RegistryError,
+    and Drift before anything is sent.
     """
     ending, promised = Ending(observer or Observer()), promised or {}
     with contextlib.ExitStack() as stack:

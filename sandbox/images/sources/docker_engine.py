@@ -22,7 +22,7 @@ from sandbox.oci.client import InRegistry
 from sandbox.oci.compression import Compression, gzipped
 from sandbox.oci.digest import CHUNK, Measured
 from sandbox.oci.image import Image, MissingBlob, Origin, walk
-from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
+from sandbox.oci.manifest import OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 from sandbox.system import files, interruption
@@ -57,9 +57,13 @@ class EngineImages:
     def _look(self, entry: FromDaemon) -> Image | Inspected | SandboxError:
         try:
             image = Inspected.of(entry, self.daemon)
-            return self._tagged(image) or self._of_present_layers(image) or image
+            if tagged := self._tagged(image):
+                return tagged
+            for digest in image.diff_ids if self.kind is Compression.RAW else ():  # those there are not read
+                self.destination.inventory.size(image.target.repository, digest)
         except SandboxError as error:
             return error
+        return image
 
     def _tagged(self, image: Inspected) -> Image | None:
         """Return the image as the registry has it under the target's tag, or under its own digest."""
@@ -97,21 +101,6 @@ class EngineImages:
                 self.packed[digest] = layer
         return is_same
 
-    def _of_present_layers(self, image: Inspected) -> Image | None:
-        """Return the image with raw layers, whose digests are diff ids, if the registry has all its blobs."""
-        repository, inventory = image.target.repository, self.destination.inventory
-        if self.kind is not Compression.RAW:
-            return None
-        for digest in image.diff_ids:
-            inventory.size(repository, digest)
-        config = inventory.size(repository, image.id)
-        places = {digest: inventory.anywhere(digest) for digest in image.diff_ids}
-        if config is None or not all(places.values()):
-            return None
-        layers = [Descriptor(OCI_LAYER, digest, place[1]) for digest in image.diff_ids if (place := places[digest])]
-        origin = InRegistry(self.destination.client, repository)
-        return Image.of(Descriptor(OCI_CONFIG, image.id, config), layers, origin, source=image.id)
-
     def _read(self, images: Sequence[Inspected]) -> Images:
         """Return images as the engine's folders or a save have them.
 
@@ -123,9 +112,11 @@ class EngineImages:
             return 0 if digest in self.packed else place[1] if place else None
 
         readable: Mapping[str, Image] = {}
-        if self.access.reading and images:
-            contents = {image.name: image.content for image in images}
-            readable = read_images(contents, self.daemon.root, size_of, self.access.container, self.stack)
+        # What layers are when they are compressed is only known afterwards.
+        is_measured = not self.destination.dry or self.kind is Compression.RAW
+        if self.access.reading and images and is_measured:
+            wanted = list({image.name: image for image in images}.values())
+            readable = read_images(wanted, self.daemon.root, size_of, self.access.container, self.stack)
         results: Images = {image.target: readable[image.name] for image in images if image.name in readable}
         if not self.destination.dry:
             results |= self._saved([image for image in images if image.name not in readable])

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.images.sources.engine_files import Files, OpenedFiles, Opening, Unreadable
-from sandbox.images.sources.image_source import layers_of
+from sandbox.images.sources.image_source import Inspected
 from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -30,20 +29,19 @@ LARGEST = 256 << 20  # bytes of a document
 CONTAINERDS = (Path("/var/lib/containerd"), Path("/var/lib/desktop-containerd/daemon"))
 SPLIT = "tar-split.json.gz"
 
-Content = Mapping[str, Any]  # the engine's description of an image
 SizeOf = Callable[[str], int | None]
 OpenFolder = Callable[[Path, Sequence[Path]], Files]
 log = logging.getLogger(__name__)
 
 
 def read_images(
-    contents: Mapping[str, Content],
+    wanted: Sequence[Inspected],
     root: Callable[[], Path],
     size_of: SizeOf,
     container: Opening | None,
     stack: ExitStack,
 ) -> dict[str, Image]:
-    """Return the images that can be read, by the names of `contents`.
+    """Return the images that can be read, by their names.
 
     `size_of` returns the size of a blob that need not be read. A `container` opens what this process may not read.
     """
@@ -55,8 +53,8 @@ def read_images(
             raise Unreadable("this user may not read the engine's folder", details=str(folder))
         return stack.enter_context(container(mounts))
 
-    overlay = {name: content for name, content in contents.items() if not content.get("Descriptor")}
-    containerd = {name: content for name, content in contents.items() if name not in overlay}
+    overlay = [image for image in wanted if not image.is_document]
+    containerd = [image for image in wanted if image.is_document]
     images: dict[str, Image] = {}
     with _logged():
         if overlay:
@@ -79,15 +77,14 @@ def _logged() -> Iterator[None]:
         log.info("images are not read from the engine's folder: %s", error)
 
 
-def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, open_folder: OpenFolder) -> dict[str, Image]:
-    driver = next(iter(contents.values())).get("GraphDriver") or {}
+def _overlay_images(wanted: Sequence[Inspected], size_of: SizeOf, open_folder: OpenFolder) -> dict[str, Image]:
+    driver = wanted[0].content.get("GraphDriver") or {}
     upper = str((driver.get("Data") or {}).get("UpperDir") or "")
     if driver.get("Name") != "overlay2" or not upper:
         raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
     root = Path(upper).parent.parent.parent
-    identities = [str(content["Id"]) for content in contents.values()]
-    configs = {identity: f"image/overlay2/imagedb/content/{_path(identity)}" for identity in identities}
-    layers = {digest: places for content in contents.values() for digest, places in _layers(content).items()}
+    configs = {image.id: f"image/overlay2/imagedb/content/{_path(image.id)}" for image in wanted}
+    layers = {digest: places for image in wanted for digest, places in _layers(image).items()}
     missing = {digest: places for digest, places in layers.items() if size_of(digest) is None}
     headers = {digest: f"{records}/{SPLIT}" for digest, (records, _) in missing.items()}
     mounts = [*(root / name for name in configs.values()), *(root / records for records, _ in missing.values())]
@@ -101,22 +98,22 @@ def _overlay_images(contents: Mapping[str, Content], size_of: SizeOf, open_folde
     documents = {digest: read[name] for digest, name in names.items() if name in read}
     store = _OverlayStore(files, {digest: folder for digest, (_, folder) in missing.items()}, size_of, documents)
     images = {}
-    for name, content in contents.items():
+    for image in wanted:
         with _logged():
-            images[name] = store.image(content)
+            images[image.name] = store.image(image)
     return images
 
 
-def _layers(content: Content) -> dict[str, tuple[str, Path]]:
+def _layers(image: Inspected) -> dict[str, tuple[str, Path]]:
     """Return where the engine has the record and the files of each layer of an image, by their digests.
 
     Source: moby, daemon/internal/layer/filestore.go. The lowest layer is the first.
     """
-    data, chains = content["GraphDriver"]["Data"], manifests.chains([layers_of(content)])
+    data, chains = image.content["GraphDriver"]["Data"], manifests.chains([image.diff_ids])
     lower = str(data.get("LowerDir") or "").split(":")
     folders = [Path(folder) for folder in (*reversed(lower), str(data["UpperDir"])) if folder]
     if len(folders) != len(chains):
-        raise Unreadable("the engine has another number of folders than of layers", details=str(content["Id"]))
+        raise Unreadable("the engine has another number of folders than of layers", details=image.id)
     return {
         digest: (f"image/overlay2/layerdb/{_path(chain)}", folder)
         for (chain, digest), folder in zip(chains.items(), folders, strict=True)
@@ -136,13 +133,13 @@ class _OverlayStore:
     documents: Mapping[str, bytes]
     splits: dict[str, TarSplit] = field(default_factory=dict)
 
-    def image(self, content: Content) -> Image:
+    def image(self, image: Inspected) -> Image:
         """Return the image with raw layers and our own manifest, as a saved one has it. Raises Unreadable."""
-        identity, config = str(content["Id"]), self._document(str(content["Id"]))
-        if digests.of(config) != identity:
-            raise Unreadable("a configuration in the engine's folder is damaged", details=identity)
-        layers = [Descriptor(OCI_LAYER, digest, self._size(digest)) for digest in layers_of(content)]
-        return Image.of(Descriptor(OCI_CONFIG, identity, len(config)), layers, self)
+        config = self._document(image.id)
+        if digests.of(config) != image.id:
+            raise Unreadable("a configuration in the engine's folder is damaged", details=image.id)
+        layers = [Descriptor(OCI_LAYER, digest, self._size(digest)) for digest in image.diff_ids]
+        return Image.of(Descriptor(OCI_CONFIG, image.id, len(config)), layers, self)
 
     def _size(self, digest: str) -> int:
         if digest not in self.folders:
@@ -166,7 +163,7 @@ class _OverlayStore:
 
 
 def _containerd_images(
-    contents: Mapping[str, Content], root: Path, size_of: SizeOf, open_folder: OpenFolder
+    wanted: Sequence[Inspected], root: Path, size_of: SizeOf, open_folder: OpenFolder
 ) -> dict[str, Image]:
     images: dict[str, Image] = {}
     places = dict.fromkeys((root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS))
@@ -174,10 +171,10 @@ def _containerd_images(
     for folder in [folder for folder in folders if _is_readable(folder)] or folders:
         with _logged():
             store = _ContainerdStore(open_folder(folder, [folder]), folder)
-            for name, content in contents.items():
-                if name not in images and (image := store.image(content, size_of)):
-                    images[name] = image
-        if len(images) == len(contents):
+            for inspected in wanted:
+                if inspected.name not in images and (image := store.image(inspected, size_of)):
+                    images[inspected.name] = image
+        if len(images) == len(wanted):
             break
     return images
 
@@ -189,9 +186,9 @@ class _ContainerdStore:
     files: Files
     folder: Path
 
-    def image(self, content: Content, size_of: SizeOf) -> Image | None:
+    def image(self, inspected: Inspected, size_of: SizeOf) -> Image | None:
         """Return the image with its own manifests and layers; None where it is not here. Raises Unreadable."""
-        described, identity = content["Descriptor"], str(content["Id"])
+        described, identity = inspected.content["Descriptor"], inspected.id
         document = self._read(Descriptor(str(described.get("mediaType")), identity, int(described.get("size") or 0)))
         if document is None:
             return None

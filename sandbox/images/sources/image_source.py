@@ -58,15 +58,11 @@ class Inspected:
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
-        return layers_of(self.content)
+        return tuple((self.content.get("RootFS") or {}).get("Layers") or ())
 
     @property
     def is_document(self) -> bool:
         return bool(self.content.get("Descriptor"))
-
-
-def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple((content.get("RootFS") or {}).get("Layers") or ())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ from sandbox.bundle.recipe import recipes
 from sandbox.engine import Engine
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.engine_container import ContainerFiles
+from sandbox.images.sources.image_source import Inspected
+from sandbox.oci.reference import parse_target
 from tests.real.machine import leave_out, tool
 from tests.support import registries
 from tests.support.bundled import store_with
@@ -130,11 +132,11 @@ class Watched:
 
 
 def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
-    content = engine.inspect_image(name) or {}
+    inspected = Inspected(parse_target("app:1"), name, engine.inspect_image(name) or {})
     found = {}
     with contextlib.ExitStack() as stack:
         container = partial(ContainerFiles, engine)
-        image = engine_store.read_images({name: content}, engine.root, lambda _: None, container, stack)[name]
+        image = engine_store.read_images([inspected], engine.root, lambda _: None, container, stack)[name]
         for blob in image.blobs[1:]:
             with image.origin.open(blob) as chunks:
                 found[blob.digest] = b"".join(chunks)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from sandbox.images.dry_run import Forecast, forecast
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
 from sandbox.images.lockfile import Drift, LockFile
-from sandbox.images.progress import Action
-from sandbox.images.push import push
+from sandbox.images.progress import Action, Result
+from sandbox.images.push import PushFailed, push
 from sandbox.oci.compression import Compression
 from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine
@@ -32,8 +32,11 @@ def layouts(folder: Path) -> list[Entry]:
     ]
 
 
-def told(forecasts: tuple[Forecast, ...]) -> list[tuple[str, Action | None, int, int]]:
-    return [(one.target, one.action, one.blobs, one.size) for one in forecasts]
+Planned = list[tuple[str, Action, int, int, str]]
+
+
+def planned(results: Sequence[Result]) -> Planned:
+    return [(one.target, one.action, one.blobs, one.size, one.digest) for one in results]
 
 
 def untouched(registry: Simulator) -> bool:
@@ -42,21 +45,19 @@ def untouched(registry: Simulator) -> bool:
 
 def test_dry_run_predicts_the_push(registry: Simulator, tmp_path: Path) -> None:
     entries = layouts(tmp_path)
-    before = forecast(entries, registry.url)
-    assert told(before) == [
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, dry=True)
+    before = planned(caught.value.results)
+    assert [one[:4] for one in before] == [
         ("app:1", Action.UPLOADED, 3, len(BASE) + len(TOP) + len(APP.config)),
         ("tool:1", Action.UPLOADED, 2, len(OTHER) + len(TOOL.config)),
         ("copy:1", Action.MOUNTED, 0, 0),
-        ("absent:1", None, 0, 0),
     ]
-    assert before[3].error is not None
+    assert [str(target) for target in caught.value.failures] == ["absent:1"]
     assert untouched(registry)
-    results = push(entries[:3], registry.url)
-    assert [(one.target, one.action, one.size, one.digest) for one in results] == [
-        (one.target, one.action, one.size, one.digest) for one in before[:3]
-    ]
+    assert planned(push(entries[:3], registry.url)) == before
     registry.forget()
-    assert {one.action for one in forecast(entries[:3], registry.url)} == {Action.SKIPPED}
+    assert {one.action for one in push(entries[:3], registry.url, dry=True)} == {Action.SKIPPED}
     assert untouched(registry)
 
 
@@ -69,15 +70,14 @@ def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path
         FromBuild(parse_target("built:1"), tmp_path),
         FromDaemon(parse_target("absent:1"), "absent"),
     ]
-    first, second, built, absent = forecast(entries, registry.url, engine, compression=kind)
-    assert told((first, second)) == [("app:1", Action.UPLOADED, 0, 0), ("tool:1", Action.UPLOADED, 0, 0)]
-    assert not first.exact
-    assert (built.action, built.error) == (None, None)
-    assert absent.error is not None
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, engine, compression=kind, dry=True)
+    assert not caught.value.results
+    assert [str(target) for target in caught.value.failures] == ["absent:1"]
     assert (engine.saves, engine.built, untouched(registry)) == ([], [], True)
     push(entries[:2], registry.url, engine, compression=kind)
     engine.saves.clear()
-    again = forecast(entries[:2], registry.url, engine, compression=kind)
+    again = push(entries[:2], registry.url, engine, compression=kind, dry=True)
     assert [one.action for one in again] == [Action.SKIPPED, Action.SKIPPED]
     assert engine.saves == []
 
@@ -88,12 +88,9 @@ def test_sizes_are_exact_where_folders_can_be_read(
 ) -> None:
     engine = kind({"app": APP, "tool": TOOL}, containerd=kind is ContainerdEngine, folder=tmp_path)
     entries = [FromDaemon(parse_target(f"{name}:1"), name) for name in ("app", "tool")]
-    before = forecast(entries, registry.url, engine)
-    assert (all(one.exact for one in before), untouched(registry)) == (True, True)
-    results = push(entries, registry.url, engine)
-    assert [(one.target, one.size, one.digest) for one in results] == [
-        (one.target, one.size, one.digest) for one in before
-    ]
+    before = planned(push(entries, registry.url, engine, dry=True))
+    assert len(before) == 2 and untouched(registry)
+    assert planned(push(entries, registry.url, engine)) == before
     assert engine.saves == []
 
 
@@ -102,6 +99,6 @@ def test_drift_is_refused_in_a_dry_run_too(registry: Simulator) -> None:
     results = push(entries, registry.url, FakeEngine({"app": APP}))
     file = LockFile(Path("images.yaml"), tuple(entries))
     promised = file.promises(file.renewed(results, None, Compression.RAW))
-    forecast(entries, registry.url, FakeEngine({"app": APP}), promised=promised)
+    push(entries, registry.url, FakeEngine({"app": APP}), promised=promised, dry=True)
     with pytest.raises(Drift, match="app:1"):
-        forecast(entries, registry.url, FakeEngine({"app": TOOL}), promised=promised)
+        push(entries, registry.url, FakeEngine({"app": TOOL}), promised=promised, dry=True)
