@@ -16,8 +16,9 @@ from typing import Any
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import haproxy, listening
-from sandbox.components.edge.haproxy import RUN, SOCKET, Place
+from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Route
 from sandbox.engine import Engine
 from sandbox.system.wait import wait_until

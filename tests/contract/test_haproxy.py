@@ -14,7 +14,7 @@ import pytest
 from sandbox.bundle.recipe import recipes
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import haproxy
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Host, RegistryRoute, Route
 from tests.support.bundled import engine_with
 

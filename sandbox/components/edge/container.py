@@ -12,9 +12,10 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
-from sandbox.components.edge import edge_folder, haproxy, haproxy_http, listening, routes
-from sandbox.components.edge.haproxy import RUN, SOCKET, Place
+from sandbox.components.edge import edge_folder, haproxy, listening, routes
+from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control, Unreachable, failure
+from sandbox.components.edge.listening import Place
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, engine_limits, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.names import EDGE, Home
@@ -194,9 +195,9 @@ class EdgeContainer:
             folders={haproxy.FOLDER: {}},
             binds={self.folder / "run": RUN} if host else {},
             tmpfs=() if host else (RUN,),
-            hosts={} if host else {haproxy_http.MACHINE: "host-gateway"},
+            hosts={} if host else {listening.MACHINE: "host-gateway"},
             capabilities=CAPABILITIES if host else (),
-            publish={} if host else listening.published(routes.load(self.folder), routes.load_registries(self.folder)),
+            publish={} if host else listening.published(edge_folder.frontends(self.folder, self.place)),
             user="{}:{}".format(*self._user),
             memory="768m",
             processes=1024,

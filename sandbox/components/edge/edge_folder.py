@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.edge import haproxy, listening
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.routes import load, load_registries
 from sandbox.engine import Bind
 from sandbox.system import files
@@ -34,9 +35,12 @@ def content(folder: Path, place: Place) -> Mapping[str, bytes]:
     return {**{name: text.encode() for name, text in texts.items()}, **keys}
 
 
+def frontends(folder: Path, place: Place) -> Mapping[str, tuple[Bind, ...]]:
+    return listening.frontends(load(folder), load_registries(folder), place)
+
+
 def binds(folder: Path, place: Place) -> frozenset[Bind]:
-    binds = listening.binds(load(folder), load_registries(folder), ipv6=place.ipv6)
-    return frozenset(bind for bind in binds if bind.port not in place.closed)
+    return frozenset(chain.from_iterable(frontends(folder, place).values()))
 
 
 def is_current(folder: Path, place: Place) -> bool:

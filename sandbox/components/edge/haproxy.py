@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from sandbox.components.edge import haproxy_http, haproxy_ports, listening
-from sandbox.components.edge.listening import OPEN_PORT, PORT
-from sandbox.components.edge.route import LOOPBACK, RegistryRoute, Route
+from sandbox.components.edge.haproxy_http import CHECKED, LOOKUP, LOOP, NEAR, UNRESOLVED, servers
+from sandbox.components.edge.listening import HTTPS, OPEN_PORT, PORT, Place
+from sandbox.components.edge.route import RegistryRoute, Route
 from sandbox.engine import Bind
 from sandbox.system import host_network
 
@@ -15,7 +15,6 @@ FOLDER = haproxy_http.FOLDER
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
 RUN, SOCKET = "/run/edge", "master.sock"  # the folder of its admin socket, and that
 NOGROUP = 65532  # of the workers in the host's network
-EXACT, SUFFIX = f"{FOLDER}/exact.map", f"{FOLDER}/suffix.map"
 
 # Splicing takes pipes, and large ones half the processor time. Their files must fit into the 20,000 that some engines
 # allow, and their pages into what a user may have (pipe-user-pages-soft of pipe(7), 64 MiB).
@@ -59,8 +58,7 @@ resolvers machine
 _ROUTING = f"""\
   tcp-request inspect-delay 5s
   tcp-request content set-var(txn.host) req.ssl_sni,lower
-  tcp-request content set-var(txn.to) var(txn.host),map_end({SUFFIX})
-  tcp-request content set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
+  tcp-request content {LOOKUP.format(map="hosts.map")}
   # A client from elsewhere that asks for no known host may have been sent here by DNS rebinding.
   tcp-request content reject if {{ req.ssl_hello_type 1 }} !local !{{ var(txn.to) -m found }}
   tcp-request content accept if {{ req.ssl_hello_type 1 }}
@@ -84,87 +82,56 @@ _PUBLISHED = f"""\
 """
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where HAProxy runs: in the `host` network of this machine, or in a container that publishes ports.
-
-    In the host's network it starts as root, because of low ports, and its workers run as `user`; with `ipv6` it listens
-    on ::1 too where it listens on 127.0.0.1. `closed` ports of routes are left out.
-    """
-
-    host: bool
-    ipv6: bool = False
-    user: int | None = None
-    closed: frozenset[int] = frozenset()
-
-    def listen(self, binds: Sequence[Bind]) -> str:
-        """Return the lines for the places, which lead to one port of the container where the engine publishes it."""
-        if not self.host:
-            return f"  bind :{listening.inner(binds[0])}\n"
-        return "".join(_line(bind) for bind in binds if bind.port not in self.closed)
-
-
 def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place) -> Mapping[str, str]:
     """Return the configuration, file name -> content; `routes` are oldest first.
 
     A client that asks for an unknown host gets the newest sandbox's page.
     """
-    machine = LOOPBACK if place.host else haproxy_http.MACHINE
     user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
     sections = [_GLOBAL.format(user=user)]
-    if binds := listening.https(routes, ipv6=place.ipv6):
-        listens = place.listen(binds) + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
-        sections.append(f"\nfrontend https\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n")
-    sections += [_passed(route, machine) for route in routes]
-    sections.append(haproxy_http.render(routes, machine))
-    sections.append(haproxy_ports.services(routes, place.listen, machine, ipv6=place.ipv6))
-    sections.append(haproxy_ports.registries(registries, place.listen, machine))
-    suffixes: dict[str, str] = {}
+    frontends = listening.frontends(routes, registries, place)
+    binds = {name: "".join(_line(name, bind, place) for bind in each) for name, each in frontends.items()}
+    if HTTPS in binds:
+        listens = binds[HTTPS] + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
+        sections.append(f"\nfrontend {HTTPS}\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n")
+    sections += [_passed(route, place) for route in routes]
+    sections.append(haproxy_http.render(routes, place))
+    sections.append(haproxy_ports.services(routes, binds, place))
+    sections.append(haproxy_ports.registries(registries, binds, place))
+    hosts: dict[str, str] = {}
     for route in routes:
-        suffixes |= {f".{route.domain}": route.name, **{f".{alias}": haproxy_http.LOOP for alias in route.aliases}}
+        hosts |= {f".{route.domain}": route.name, **{f".{alias}": LOOP for alias in route.aliases}}
+        hosts |= {f"^.{host.host}": LOOP if host.terminate else route.name for host in route.every_host}
+        hosts |= {f"^.{port.host}": listening.section(route, port) for port in route.tls_hosts}
     return {
         "haproxy.cfg": "".join(sections),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.ending),
-        "exact.map": _map(dict(_exact(routes))),
-        "suffix.map": _map(suffixes),
-        "terminate.map": _map(dict(haproxy_http.exact(routes))),
-        "alias.map": _map(haproxy_http.suffixes(routes)),
+        "hosts.map": _map(hosts),
+        "terminate.map": _map(haproxy_http.backends(routes)),
     }
 
 
-def _line(bind: Bind) -> str:
+def _line(frontend: str, bind: Bind, place: Place) -> str:
+    if not place.host:
+        return f"  bind :{listening.inner(frontend, bind)}\n"
     only = " v6only" if ":" in bind.address else ""
     return f"  bind {host_network.authority(bind.address, bind.port)}{only}\n"
 
 
-def _passed(route: Route, machine: str) -> str:
+def _passed(route: Route, place: Place) -> str:
     if not route.proxied:
-        reached = ((name, haproxy_http.reached(node, machine)) for name, node in haproxy_http.servers(route))
-        servers = "".join(f"  server {name} {node} init-addr libc,none\n" for name, node in reached)
-        return f"\nbackend {route.name}\n{haproxy_http.NEAR}{servers}"
+        return f"\nbackend {route.name}\n{NEAR}{servers(route, place, 'init-addr libc,none')}"
     # Both ends speak the PROXY protocol, so that applications see the client and not this container.
-    proof = _PROOF.format(host=route.proof) if route.proof else ""
-    # Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
-    asked = f" check-ssl verify none check-alpn http/1.1 check-sni {route.proof}" if route.proof else ""
-    servers = "".join(
-        f"  server {name} {node} send-proxy-v2 {haproxy_http.UNRESOLVED} {haproxy_http.CHECKED}{asked}\n"
-        for name, node in haproxy_http.servers(route)
-    )
-    return f"\nbackend {route.name}\n{haproxy_http.NEAR}{proof}{servers}"
-
-
-def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    for route in routes:
-        yield route.domain, route.name
-        yield from ((alias, haproxy_http.LOOP) for alias in route.aliases)
-    for route in routes:
-        for host in route.every_host:
-            yield host.host, haproxy_http.LOOP if host.terminate else route.name
-        for port in route.tls_hosts:
-            yield port.host, haproxy_ports.section(route, port)
+    proof, options = "", f"send-proxy-v2 {UNRESOLVED} {CHECKED}"
+    if route.proof:
+        proof = _PROOF.format(host=route.proof)
+        # Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
+        options += f" check-ssl verify none check-alpn http/1.1 check-sni {route.proof}"
+    return f"\nbackend {route.name}\n{NEAR}{proof}{servers(route, place, options)}"
 
 
 def _map(entries: Mapping[str, str]) -> str:
+    """Return a map in whose order the longest key is first, as HAProxy takes the first that fits."""
     return "".join(
         f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda entry: (-len(entry[0]), entry[0]))
     )

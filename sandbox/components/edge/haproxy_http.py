@@ -7,10 +7,11 @@ kinds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.edge import lan_access
+from sandbox.components.edge.listening import MACHINE, Place
 from sandbox.components.edge.route import LOOPBACK, Host, Route
 from sandbox.names import EDGE_ADDRESS
 
@@ -25,12 +26,10 @@ CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe 
 # A node accepts a connection at once or not at all. One that restarts must not get TCP's second try a second later: its
 # ingress may listen by then and not know its hosts yet.
 NEAR = "  timeout connect 900ms\n  retries 10\n"
-# This machine's name in containers that are not on its network.
-MACHINE = "host.docker.internal"
 MISDIRECTED = "This host is not served on this connection."
-_OF_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", MACHINE}  # noqa: S104
-
-EXACT, ALIAS = f"{FOLDER}/terminate.map", f"{FOLDER}/alias.map"
+_OF_THIS_MACHINE = {"localhost", LOOPBACK, "[::1]", "0.0.0.0", MACHINE}  # noqa: S104
+# Looks up the backend of a host. A map's key `.DOMAIN` is for the domain and all hosts below it, `^.HOST` for one host.
+LOOKUP = f"set-var(txn.to) str(^.),concat(,txn.host),map_end({FOLDER}/{{map}})"
 
 # Headers that clients send are removed: applications believe them.
 _FRONT = f"""
@@ -45,8 +44,7 @@ frontend edge:http
   timeout client 1h
   http-request set-var(txn.host) req.hdr(host),host_only,lower
   http-request set-var(txn.name) ssl_fc_sni,lower
-  http-request set-var(txn.to) var(txn.host),map_end({ALIAS})
-  http-request set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
+  http-request {LOOKUP.format(map="terminate.map")}
   acl named var(txn.host),strcmp(txn.name) eq 0
   # A browser that found another host's certificate good for this one opens a connection of its own (RFC 9110, 15.5.20).
   http-request return status 421 content-type text/plain string "{MISDIRECTED}" unless named {{ var(txn.to) -m found }}
@@ -61,35 +59,28 @@ frontend edge:http
 """
 
 
-def render(routes: Sequence[Route], machine: str) -> str:
-    """Return the sections for the hosts whose TLS ends at the edge; nothing when there are none.
-
-    `machine` is this machine's address for HAProxy.
-    """
+def render(routes: Sequence[Route], place: Place) -> str:
+    """Return the sections for the hosts whose TLS ends at the edge; nothing when there are none."""
     if not any(route.ending for route in routes):
         return ""
     sections = [_FRONT]
     for route in routes:
         if route.aliases or any(host.terminate and not host.to for host in route.every_host):
-            sections.append(_ingress(route))
-    sections += [_outside(route, host, machine) for route in routes for host in route.every_host if host.to]
+            sections.append(_ingress(route, place))
+        sections += [_outside(route, host, place) for host in route.every_host if host.to]
     return "".join(sections)
 
 
-def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    """Yield each host whose TLS ends at the edge, with its backend."""
+def backends(routes: Sequence[Route]) -> dict[str, str]:
+    """Return the backend of each host and alias whose TLS ends at the edge, by the keys of `LOOKUP`."""
+    found: dict[str, str] = {}
     for route in routes:
-        yield from ((alias, _name(route)) for alias in route.aliases)
+        found |= {f".{alias}": _name(route) for alias in route.aliases}
         for host in route.every_host:
-            if host.terminate:
-                yield host.host, backend(route, host)
-            if host.to:
-                names = (lan_access.renamed(host.host, route.domain, alias) for alias in route.aliases)
-                yield from ((name, backend(route, host)) for name in names if name)
-
-
-def suffixes(routes: Sequence[Route]) -> dict[str, str]:
-    return {f".{alias}": _name(route) for route in routes for alias in route.aliases}
+            names = [host.host] if host.terminate else []
+            names += lan_access.renamed([host.host], route.domain, route.aliases) if host.to else []
+            found |= {f"^.{name}": backend(route, host) for name in names}
+    return found
 
 
 def backend(route: Route, host: Host) -> str:
@@ -98,20 +89,23 @@ def backend(route: Route, host: Host) -> str:
     return f"to:{host.host}" if host.to else _name(route)
 
 
-def servers(route: Route) -> Iterator[tuple[str, str]]:
-    return ((f"node{number}" if number else "node", node) for number, node in enumerate(route.nodes))
+def servers(route: Route, place: Place, options: str, *, port: int | None = None) -> str:
+    """Return the lines for the route's nodes, at their `port` instead of the ingress's if given.
 
-
-def reached(server: str, machine: str) -> str:
-    """Return a HOST:PORT as HAProxy reaches it, with `machine` for this machine's loopback."""
-    return server.replace(LOOPBACK, machine)
+    `options` may contain the server's {name}.
+    """
+    lines = []
+    for number, node in enumerate(route.nodes):
+        name, at = f"node{number or ''}", f"{node.rpartition(':')[0]}:{port}" if port else place.reached(node)
+        lines.append(f"  server {name} {at} {options.format(name=name)}\n")
+    return "".join(lines)
 
 
 def _name(route: Route) -> str:
     return f"{route.name}:http"
 
 
-def _ingress(route: Route) -> str:
+def _ingress(route: Route, place: Place) -> str:
     """Return the backend that asks the sandbox's ingress as a client would.
 
     It uses TLS, and HTTP/2 where the ingress has that, for the host in the sandbox's own domain. The traffic stays on
@@ -124,12 +118,11 @@ def _ingress(route: Route) -> str:
         f"if {{ var(txn.host) -m end .{alias} }} || {{ var(txn.host) -m str {alias} }}\n"
         for alias in route.aliases
     ) + _own_names(route)
-    nodes = "".join(
-        f"  server {name} {node} send-proxy-v2 ssl verify none sni req.hdr(host),host_only alpn h2,http/1.1 ws h1 "
-        f"{UNRESOLVED} track {route.name}/{name}\n"
-        for name, node in servers(route)
+    options = (
+        "send-proxy-v2 ssl verify none sni req.hdr(host),host_only alpn h2,http/1.1 ws h1 "
+        f"{UNRESOLVED} track {route.name}/{{name}}"
     )
-    return f"\nbackend {_name(route)}\n  mode http\n{NEAR}  timeout server 1h\n{own}{nodes}"
+    return f"\nbackend {_name(route)}\n  mode http\n{NEAR}  timeout server 1h\n{own}{servers(route, place, options)}"
 
 
 def _own_names(route: Route) -> str:
@@ -139,12 +132,12 @@ def _own_names(route: Route) -> str:
     )
 
 
-def _outside(route: Route, host: Host, machine: str) -> str:
+def _outside(route: Route, host: Host, place: Place) -> str:
     name, _, port = (host.to or "").rpartition(":")
     resolution = "init-addr libc,none"  # in the container's own hosts file, which nameservers do not read
     if name in _OF_THIS_MACHINE:
-        name = machine
+        name = LOOPBACK
     elif parse_address(name.strip("[]")) is None:
         resolution = _RESOLVED
-    server = f"server outside {name}:{port} {resolution} {CHECKED}"
+    server = f"server outside {place.reached(f'{name}:{port}')} {resolution} {CHECKED}"
     return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"

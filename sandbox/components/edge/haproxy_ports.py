@@ -10,13 +10,12 @@ could push to it. A page of another origin could begin uploads: browsers then se
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
-from sandbox.components.edge import haproxy_http, listening
+from sandbox.components.edge import haproxy_http
+from sandbox.components.edge.listening import TCP, Place, section
 from sandbox.components.edge.route import LOOPBACK, Port, RegistryRoute, Route
-from sandbox.engine import Bind
 
-PREFIX = "tcp:"  # no sandbox can have this name
 # Layers pass from socket to socket within the kernel, and the registry makes its own address (Location) from the Host
 # of the request.
 _REGISTRY = """
@@ -38,45 +37,37 @@ backend {name}
   server registry {server}
 """
 
-Listen = Callable[[Sequence[Bind]], str]  # returns the lines for the places where HAProxy listens
 
-
-def section(route: Route, port: Port) -> str:
-    return f"{PREFIX}{route.name}:{port.host or port.port}"
-
-
-def services(routes: Sequence[Route], listen: Listen, machine: str, *, ipv6: bool) -> str:
-    sections = []
+def services(routes: Sequence[Route], binds: Mapping[str, str], place: Place) -> str:
+    """Return the sections for Services; `binds` are the lines of each frontend for where it listens."""
+    sections = [
+        f"\nfrontend {name}\n{lines}  default_backend {name}\n" for name, lines in binds.items() if name.startswith(TCP)
+    ]
     for route in routes:
-        for port in route.tcp_ports:
-            name, listens = section(route, port), listen(listening.tcp(route, port, ipv6=ipv6))
-            sections.append(f"\nfrontend {name}\n{listens}  default_backend {name}\n")
-        for port in (*route.tcp_ports, *route.tls_hosts):
-            sections.append(f"\nbackend {section(route, port)}\n{_backend(route, port, machine)}")
+        sections += [f"\nbackend {section(route, port)}\n{_backend(route, port, place)}" for port in route.every_port]
     return "".join(sections)
 
 
-def _backend(route: Route, port: Port, machine: str) -> str:
+def _backend(route: Route, port: Port, place: Place) -> str:
     if forward := route.forward(port.to):
-        return f"{haproxy_http.NEAR}  server forward {haproxy_http.reached(forward, machine)}\n"
+        return f"{haproxy_http.NEAR}  server forward {place.reached(forward)}\n"
     number = dict(route.node_ports).get(port.to)
     if number is None:
         return ""  # clients are refused until the Service is known
-    header = " send-proxy-v2" if port.proxy else ""
-    hosts = ((name, node.rpartition(":")[0]) for name, node in haproxy_http.servers(route))
-    servers = "".join(f"  server {name} {host}:{number}{header} {haproxy_http.UNRESOLVED}\n" for name, host in hosts)
-    return f"{haproxy_http.NEAR}  option redispatch 1\n  option tcpka\n{servers}"
+    header = "send-proxy-v2 " if port.proxy else ""
+    nodes = haproxy_http.servers(route, place, f"{header}{haproxy_http.UNRESOLVED}", port=number)
+    return f"{haproxy_http.NEAR}  option redispatch 1\n  option tcpka\n{nodes}"
 
 
-def registries(registries: Sequence[RegistryRoute], listen: Listen, machine: str) -> str:
+def registries(registries: Sequence[RegistryRoute], binds: Mapping[str, str], place: Place) -> str:
     return "".join(
         _REGISTRY.format(
-            name=f"registry:{registry.sandbox}",
-            listens=listen([Bind(*registry.place)]),
+            name=registry.section,
+            listens=binds.get(registry.section, ""),
             hosts=" ".join(("localhost", LOOPBACK, "[::1]", *registry.names)),
             refusal=_error("DENIED", f"ask for this registry as localhost:{registry.port}, and from no web page"),
             unavailable=_error("UNAVAILABLE", f"the registry of the sandbox {registry.sandbox} does not run"),
-            server=haproxy_http.reached(registry.upstream, machine),
+            server=place.reached(registry.upstream),
         )
         for registry in registries
     )

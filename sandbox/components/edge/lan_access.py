@@ -5,14 +5,14 @@ The names are those of nip.io, a public name service that resolves ANYTHING.IP.n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.names import port_suffix
+from sandbox.names import is_below, port_suffix
 from sandbox.system import host_network
 
 SERVICE = "nip.io"
@@ -70,13 +70,10 @@ def url(host: str, port: int) -> str:
     return f"https://{host}{port_suffix(port)}/"
 
 
-def renamed(host: str, domain: str, alias: str) -> str | None:
-    """Return the name of `host` in the domain `alias`; None if it is not in `domain`."""
-    if host == domain:
-        return alias
-    return host.removesuffix(domain) + alias if host.endswith(f".{domain}") else None
+def renamed(hosts: Iterable[str], domain: str, aliases: Sequence[str]) -> list[str]:
+    """Return the names in the `aliases` of those hosts that are in the domain."""
+    return [host.removesuffix(domain) + alias for alias in aliases for host in hosts if is_below(host, domain)]
 
 
 def urls(hosts: Sequence[str], *, domain: str, aliases: Sequence[str], port: int) -> tuple[str, ...]:
-    names = (renamed(host, domain, alias) for alias in aliases for host in hosts)
-    return tuple(url(name, port) for name in names if name)
+    return tuple(url(name, port) for name in renamed(hosts, domain, aliases))

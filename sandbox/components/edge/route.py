@@ -176,6 +176,11 @@ class RegistryRoute:
     forward: Forward | None = None
 
     @property
+    def section(self) -> str:
+        """Return the name of HAProxy's sections for it."""
+        return f"registry:{self.sandbox}"
+
+    @property
     def upstream(self) -> str:
         return f"{LOOPBACK}:{self.forward.local}" if self.forward else self.server
 

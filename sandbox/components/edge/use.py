@@ -14,7 +14,7 @@ from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.kubeconfig_lock import KubeconfigError
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Control, Server
-from sandbox.components.edge.haproxy_ports import PREFIX
+from sandbox.components.edge.listening import TCP
 from sandbox.engine import Engine
 from sandbox.names import Names
 from sandbox.system import files, host_network
@@ -87,7 +87,7 @@ class Use:
                     self.control.ask(f"@!{worker} shutdown sessions server {server.backend}/{server.name}")
 
     def _servers(self) -> Sequence[Server]:
-        own, more = self.names.name, (f"{self.names.name}:", f"{PREFIX}{self.names.name}:")
+        own, more = self.names.name, (f"{self.names.name}:", f"{TCP}{self.names.name}:")
         with contextlib.suppress(OSError):
             return [each for each in self.control.servers() if each.backend == own or each.backend.startswith(more)]
         return ()

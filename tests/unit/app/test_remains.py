@@ -11,7 +11,7 @@ import pytest
 from sandbox.app import remains
 from sandbox.app.edge import ports
 from sandbox.components.edge import edge_folder, forwarder, routes
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Route
 from sandbox.names import Home
 from sandbox.system import sandbox_lock

@@ -25,7 +25,7 @@ from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort

@@ -11,7 +11,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import container, edge_folder, haproxy, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Host, Port, Route
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Home

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, route_status
-from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.haproxy_admin import Server
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
 
 
@@ -31,9 +31,8 @@ def lines(text: str) -> list[list[str]]:
 
 def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
     files = render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
-    assert files["exact.map"].split() == ["deep.demo.test", "b", "demo.test", "a"]
     # The first that fits wins, so the most specific has to come first.
-    assert files["suffix.map"].split() == [".deep.demo.test", "b", ".demo.test", "a"]
+    assert files["hosts.map"].split() == [".deep.demo.test", "b", ".demo.test", "a"]
     for name in "ab":
         assert f"backend {name}\n" in files["haproxy.cfg"]
         assert f"server node sandbox-{name}-control-plane:443 send-proxy-v2 " in files["haproxy.cfg"]
@@ -86,15 +85,15 @@ def test_workers_give_up_their_rights_in_the_hosts_network_alone() -> None:
 def test_hosts_of_their_own_are_passed_through_or_end_at_the_edge() -> None:
     before = render([route("a", Host("x.test"))])
     assert "ssl crt" not in before["haproxy.cfg"]
-    assert (before["certs.list"], before["terminate.map"], before["alias.map"]) == ("", "", "")
+    assert (before["certs.list"], before["terminate.map"]) == ("", "")
     after = render([route("a", Host("one.test", terminate=True), Host("two.test", terminate=True), Host("x.test"))])
-    assert dict(lines(after["exact.map"])) == {
-        "a.sandbox.localhost": "a",
-        "one.test": haproxy_http.LOOP,
-        "two.test": haproxy_http.LOOP,
-        "x.test": "a",
+    assert dict(lines(after["hosts.map"])) == {
+        ".a.sandbox.localhost": "a",
+        "^.one.test": haproxy_http.LOOP,
+        "^.two.test": haproxy_http.LOOP,
+        "^.x.test": "a",
     }
-    assert dict(lines(after["terminate.map"])) == {"one.test": "a:http", "two.test": "a:http"}
+    assert dict(lines(after["terminate.map"])) == {"^.one.test": "a:http", "^.two.test": "a:http"}
 
 
 def test_host_outside_the_cluster_has_its_own_backend() -> None:
@@ -104,7 +103,7 @@ def test_host_outside_the_cluster_has_its_own_backend() -> None:
     assert servers == ["127.0.0.1:3000", "web.lan:80"]
     elsewhere = lines(render([route("a", here)], host=False)["haproxy.cfg"])
     assert [line[2] for line in elsewhere if line[:2] == ["server", "outside"]] == ["host.docker.internal:3000"]
-    assert dict(lines(found["terminate.map"])) == {"a.test": "to:a.test", "b.test": "to:b.test"}
+    assert dict(lines(found["terminate.map"])) == {"^.a.test": "to:a.test", "^.b.test": "to:b.test"}
     assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
 
 
@@ -133,10 +132,10 @@ def test_alias_of_an_outside_host_routes_there_too() -> None:
     here, other = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
     found = render([route("a", here, other, domain="a.test", aliases=("a.lan",))])
     assert dict(lines(found["terminate.map"])) == {
-        "a.lan": "a:http",
-        "x.a.test": "to:x.a.test",
-        "x.a.lan": "to:x.a.test",
-        "b.test": "to:b.test",
+        ".a.lan": "a:http",
+        "^.x.a.test": "to:x.a.test",
+        "^.x.a.lan": "to:x.a.test",
+        "^.b.test": "to:b.test",
     }
     assert found["haproxy.cfg"].count("replace-header Host") == 3, "for the ingress and for either server"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sandbox.components.edge import haproxy, listening
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Port, Route
 from sandbox.engine import Bind
 
 DB = Port(5432, "shop/db:5432")
 LOCAL = "127.0.0.1"
+BOTH = Place(host=True, ipv6=True)
 ROUTE = Route(
     "demo", "demo.test", "one", ((LOCAL, 443),), 1.0, ("two",), ports=(DB,), node_ports=(("shop/db:5432", 30123),)
 )
@@ -58,28 +59,35 @@ def test_port_of_the_hosts_network_is_opened_as_asked() -> None:
 
 def test_published_port_has_a_port_of_the_container_to_itself() -> None:
     both = (ROUTE, replace(ROUTE, name="other", listen=(("127.0.0.2", 443),), address="127.0.0.2"))
-    inner = listening.inner(Bind(LOCAL, 5432))
-    publish = listening.published(both, (), ipv6=True)
-    assert publish[inner] == (Bind(LOCAL, 5432), Bind("::1", 5432))
-    assert publish[listening.inner(Bind("127.0.0.2", 5432))] == (Bind("127.0.0.2", 5432),)
+    published = listening.published(listening.frontends(both, (), Place(host=False)))
+    places = {binds: inner for inner, binds in published.items()}
+    assert {(Bind(LOCAL, 5432),), (Bind("127.0.0.2", 5432),)} < places.keys()
+    inner = places[(Bind(LOCAL, 5432),)]
     assert section(text_of(ROUTE, host=False), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
-    assert listening.published(both, (), ipv6=False)[inner] == (Bind(LOCAL, 5432),)
 
 
 def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
     named = replace(ROUTE, ports=(replace(DB, port=443, host="db.demo.test"),))
     for host in (True, False):
         files = haproxy.render([named], (), Place(host, ipv6=host))
-        assert "db.demo.test tcp:demo:db.demo.test" in files["exact.map"].splitlines()
+        assert "^.db.demo.test tcp:demo:db.demo.test" in files["hosts.map"].splitlines()
         backend = section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test")
         assert [line.split()[2] for line in backend if "server" in line] == ["one:30123", "two:30123"]
         assert "frontend tcp:" not in files["haproxy.cfg"]
-    assert listening.binds((named,), (), ipv6=True) == listening.binds((replace(ROUTE, ports=()),), (), ipv6=True)
+    assert listening.frontends((named,), (), BOTH) == listening.frontends((replace(ROUTE, ports=()),), (), BOTH)
 
 
 def test_everywhere_has_every_address_and_loopbacks_are_not_opened_again() -> None:
     everywhere = replace(ROUTE, listen=(("0.0.0.0", 443),), ports=())  # noqa: S104
-    assert listening.published((everywhere,), (), ipv6=True) == {
+    frontends = listening.frontends((everywhere,), (), BOTH)
+    assert frontends == {listening.HTTPS: (Bind("0.0.0.0", 443), Bind("::1", 443))}  # noqa: S104
+    assert listening.published(frontends) == {
         listening.PORT: (Bind("::1", 443),),
         listening.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
     }
+
+
+def test_closed_port_of_one_frontend_leaves_the_others_open() -> None:
+    place = replace(BOTH, closed=frozenset({5432}))
+    assert listening.frontends((ROUTE,), (), place) == {listening.HTTPS: (Bind(LOCAL, 443), Bind("::1", 443))}
+    assert "5432" not in haproxy.render([ROUTE], (), place)["haproxy.cfg"].partition("backend")[0]

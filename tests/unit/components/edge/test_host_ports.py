@@ -9,8 +9,8 @@ import pytest
 
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge import step as edge_steps
-from sandbox.components.edge.haproxy import Place
 from sandbox.components.edge.host_ports import Target, backend
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.errors import SandboxError

@@ -13,7 +13,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, haproxy_admin, listening, routes
 from sandbox.components.edge.container import MADE, EdgeContainer
-from sandbox.components.edge.haproxy import Place
+from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import ContainerSpec
@@ -71,7 +71,8 @@ def published(engine: FakeEngine) -> set[int]:
 
 
 def known(engine: FakeEngine) -> dict[str, str]:
-    return dict(line.split() for line in edge_file(engine, "exact.map").splitlines())
+    rows = (line.split() for line in edge_file(engine, "hosts.map").splitlines())
+    return {host.lstrip("^."): backend for host, backend in rows}
 
 
 def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
