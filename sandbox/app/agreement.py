@@ -41,6 +41,7 @@ EFFECTS = {
     "renew": "its certificates are replaced",
     "enable": "an addon is installed in its cluster",
     "restart": "the pods of a workload are replaced",
+    "agent": "an agent reads its logs, and runs commands in its pods",
     "disable": "an addon is removed from its cluster, with everything the addon created",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -12,8 +13,11 @@ from pydantic import BaseModel
 from sandbox.app import chosen_spec
 from sandbox.app.core import Sandbox
 from sandbox.app.running import project_workloads
+from sandbox.components.workloads import chart_dependencies, kustomization, user_manifests
+from sandbox.config.schema import Chart, Spec
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromBuild
 from sandbox.kube.api import Cluster
 
 
@@ -36,8 +40,10 @@ class Project:
         return ("-f", str(self.file), *(("-n", self.name) if self.name else ()))
 
     def sandbox(self) -> Sandbox:
-        """Read the spec. Raises SandboxError."""
-        return Sandbox(chosen_spec.choose(self.file, self.name))
+        """Read the spec. Raises SandboxError, also where its name is that of another project's sandbox."""
+        sandbox = Sandbox(chosen_spec.choose(self.file, self.name))
+        sandbox.agree_on_origin("agent")
+        return sandbox
 
     def cluster(self) -> tuple[Cluster, str | None]:
         """Return its cluster, awake, and its only namespace there, or None for all. Raises SandboxError."""
@@ -45,11 +51,7 @@ class Project:
 
     def require_own_files(self) -> None:
         """Raise UsageError if the spec, its images or a link lead out of the project: they would get into pods."""
-        spec = self.sandbox().spec
-        # Links in what is built or mounted are not followed, those among manifests and charts are.
-        manifests = (path for named in _paths(spec.apply) for path in (named, *named.rglob("*")))
-        built = _paths(list(images_yaml.load(spec.push))) if spec.push else ()
-        named = {path for paths in (_paths(spec), manifests, built) for path in paths}
+        named = set(_named(self.sandbox().spec))
         outside = [path for path in named if not (self.root / path).resolve().is_relative_to(self.root)]
         if outside:
             raise UsageError(
@@ -57,6 +59,26 @@ class Project:
                 details=f"{', '.join(sorted(map(str, outside)))}; the project is {self.root}",
                 fix="remove them from the spec; or ask the user to start this server with --allow outside-files",
             )
+
+
+def _named(spec: Spec) -> Iterator[Path]:
+    yield from _paths(spec)
+    # Links in what is built or mounted are not followed, those among manifests, charts and addons are.
+    followed = [Path(use.addon) for use in spec.addons if "/" in use.addon]
+    for item in spec.apply:
+        if source := user_manifests.rendered(item):
+            followed += kustomization.reads(source.kustomize).local
+        elif isinstance(item, Chart):
+            followed += (folder for _, folder in chart_dependencies.parts(item.chart))
+        followed += _paths(item)
+    for path in followed:
+        yield from (path, *path.rglob("*"))
+    for entry in images_yaml.load(spec.push) if spec.push else ():
+        yield from _paths(entry)
+        if isinstance(entry, FromBuild):
+            yield entry.context / (entry.dockerfile or "Dockerfile")
+            options = (*entry.secrets, *entry.ssh, *entry.cache_from, *entry.cache_to)  # such as id=npm,src=FILE
+            yield from (entry.folder / value for option in options for value in re.split("[,=]", option))
 
 
 def _paths(value: Any) -> Iterator[Path]:

@@ -178,6 +178,7 @@ class Tools:
     async def _command(self, ctx: Context, title: str, arguments: Sequence[str], seconds: float, **how: bool) -> str:
         if sum(task.is_running for task in self.tasks.values()) >= AT_ONCE:
             raise ToolError("too many commands run; wait for one with open_tasks")
+        await self._called(self.project.sandbox)
         task = await tasks.start(f"task-{next(self._numbers)}", title, arguments, self.project.root)
         self.tasks[task.id] = task
         return await self._result(ctx, task, seconds, **how)

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.app import context
+from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 from sandbox.mcp.agent_project import Project
+from sandbox.plan import saved_spec
 
 
 @pytest.fixture
@@ -41,12 +45,38 @@ def test_project_is_the_repository_of_the_spec_and_never_the_home(
         "cluster: {mounts: [{host: /etc, node: /host}]}",
         "cluster: {mounts: [{host: ../.., node: /host}]}",
         "credentials: [{kind: docker, file: ~/.docker/config.json}]",
-        "push: images.yaml",
+        "addons: [../../addon]",
+        "apply: [overlay]",
+        "apply: [{chart: chart}]",
     ],
 )
 def test_files_outside_of_the_repository_are_refused(folder: Path, spec: str) -> None:
     (folder / "sandbox.yaml").write_text(f"{spec}\n")
-    (folder / "images.yaml").write_text("images: [{from: build, context: ../.., as: app:1}]\n")
+    outside = folder.parent.parent
+    for file, text in (
+        ("overlay/kustomization.yaml", "resources: [../../../base]"),
+        ("chart/Chart.yaml", "{name: web, dependencies: [{name: base, repository: 'file://../../../base'}]}"),
+        (outside / "base" / "kustomization.yaml", "resources: []"),
+        (outside / "base" / "Chart.yaml", "name: base"),
+    ):
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(text)
+    with pytest.raises(UsageError, match="outside of the project"):
+        project(folder).require_own_files()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "context: ../..",
+        "context: app, dockerfile: ../../../Dockerfile",
+        "context: app, secrets: ['id=npm,src=../../private']",
+        "context: app, cache_to: ['type=local,dest=/var/cache']",
+    ],
+)
+def test_builds_with_files_outside_of_the_repository_are_refused(folder: Path, keys: str) -> None:
+    (folder / "sandbox.yaml").write_text("push: images.yaml\n")
+    (folder / "images.yaml").write_text(f"images: [{{from: build, as: app:1, {keys}}}]\n")
     with pytest.raises(UsageError, match="outside of the project"):
         project(folder).require_own_files()
 
@@ -60,3 +90,12 @@ def test_files_of_the_repository_may_be_named_unless_manifests_link_out_of_it(fo
     with pytest.raises(UsageError, match="outside of the project") as caught:
         project(folder).require_own_files()
     assert "link.yaml" in caught.value.details
+
+
+def test_sandbox_of_another_project_is_refused(folder: Path) -> None:
+    names = context.home().sandbox("other")
+    saved_spec.save(names, ResolvedSpec(name="other"))
+    saved_spec.record_origin(names, Origin.of(folder.parent.parent / "other" / "sandbox.yaml"))
+    (folder / "sandbox.yaml").write_text("name: other\n")
+    with pytest.raises(UsageError, match="'other' was brought up from elsewhere"):
+        project(folder).cluster()
