@@ -127,7 +127,11 @@ def _content(file: Path) -> Mapping[str, Any]:
             f"{file} names charts ({CHARTS}), which `kubectl kustomize` does not render",
             fix="name them below `apply` in sandbox.yaml: {chart: NAME, repo: URL, version: VERSION}",
         )
-    for key in (*BASES, *PLUGINS):
+    lists = (*BASES, *PLUGINS)
+    if odd := next((key for key in content if key not in lists and str(key).lower() in (*lists, CHARTS.lower())), None):
+        # kustomize takes it for the same key, and a base would not be seen here (Go, encoding/json).
+        raise BadFile(f"{file}: '{odd}' is not a key", fix=f"write {str(odd)[0].lower()}{str(odd)[1:]}")
+    for key in lists:
         if not isinstance(content.get(key) or [], list):
             raise BadFile(f"{file}: {key} is not a list", fix="correct it")
     return content

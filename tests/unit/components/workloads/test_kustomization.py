@@ -92,7 +92,6 @@ def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) 
     "text",
     [
         "patches: [{path: 'https://example.com/patch.yaml'}]",
-        "Resources: ['https://example.com/base.yaml']",
         "secretGenerator: [{name: a, files: ['key=https://example.com/key']}]",
     ],
 )
@@ -108,6 +107,7 @@ def test_files_of_urls_are_not_fetched_unless_allowed(project: Path, text: str) 
     ("text", "message"),
     [
         ("helmCharts: [{name: web, repo: 'https://example.com', version: 1.0.0}]", "names charts"),
+        ("Resources: [base]", "'Resources' is not a key"),
         ("resources: [absent.yaml]", "names absent.yaml, which is not there"),
         ("- a\n", "not a mapping of keys"),
         ("resources: base\n", "resources is not a list"),
