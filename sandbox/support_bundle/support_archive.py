@@ -50,7 +50,7 @@ def make(path: Path, spec: Spec, context: DoctorContext) -> int:
 
 def require_absent(path: Path) -> None:
     if path.exists():
-        raise UsageError(f"{path} exists already", fix="remove it, or name another file with -o")
+        raise UsageError(f"{path} exists already", fix="remove it, or name another file with --out")
 
 
 def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
