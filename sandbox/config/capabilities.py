@@ -28,7 +28,7 @@ _KEPT = {
     ("network", "proxy"): "own outbound proxy",
 }
 _ONE_NAMESPACE = "cluster-wide, and an existing cluster is used in one namespace only"
-_NO_CONTAINER = "needs an edge container, which an existing cluster does not have"
+_NO_CONTAINER = "needs the nodes' addresses, and an existing cluster is reached through its API server only"
 _NOT_BY_MINIKUBE = "works with kind only; minikube has its own settings: `minikube config set`, MINIKUBE_*"
 
 

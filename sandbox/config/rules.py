@@ -90,14 +90,14 @@ def _ports(spec: Spec) -> Iterator[Misfit]:
             yield ("edge", "tcp", index, "port"), f"{tcp.port} is {taken[tcp.port]}; choose another"
         taken[tcp.port] = "given twice"
         if spec.runs_process and tcp.proxy_protocol:
-            wrong = "needs the edge container: through the API server no one knows the client"
+            wrong = "needs the nodes' addresses: through the API server no one knows the client"
             yield ("edge", "tcp", index, "proxy_protocol"), wrong
 
 
 def _edge(spec: Spec) -> Iterator[Misfit]:
     for key in ("hosts", "tls"):
         if getattr(spec.edge, key) and spec.edge.run == "process" and spec.cluster.supports.containers:
-            yield ("edge", key), "needs the edge container: leave out 'run: process'"
+            yield ("edge", key), "needs the nodes' addresses: leave out 'run: process'"
     for index, host in _repeated([each.host for each in spec.edge.hosts]):
         yield ("edge", "hosts", index, "host"), f"'{host}' is given twice"
     for index, each in enumerate(spec.edge.hosts):

@@ -60,7 +60,7 @@ def build(
 ) -> tuple[Step, ...]:
     """Return the steps of a sandbox in an existing cluster.
 
-    As `plan.build`; the engine is needed for images only. In CI, whose containers have other host names each time,
+    As `plan.build`; the engine runs the edge and has images. In CI, whose containers have other host names each time,
     SANDBOX_OWNER says who the owner is.
     """
     names = home.sandbox(spec.name)
@@ -97,7 +97,7 @@ def build(
 
 
 class TenantSite(Site):
-    """A sandbox in one namespace of a cluster that exists already; the engine is needed for images only."""
+    """A sandbox in one namespace of a cluster that exists already; the engine runs the edge and has images."""
 
     @property
     def place(self) -> SandboxNamespace:

@@ -98,8 +98,8 @@ class Edge(Document):
     )
     run: Literal["container", "process"] | None = Field(
         default=None,
-        description="What the edge runs as: a container next to the cluster, or your own process that reaches the "
-        "cluster through its API server, for clusters that no container can reach.  [default: container, and "
+        description="How the edge reaches the cluster: from its container by the nodes' addresses, or by a process "
+        "of yours that runs `kubectl port-forward`, where containers cannot reach nodes.  [default: container, and "
         "process for an existing cluster]",
     )
     hosts: tuple[Annotated[EdgeHost, short_form("host")], ...] = Field(
