@@ -31,7 +31,7 @@ Run = Callable[[Container, Sequence[str], bytes], Executed]
 
 
 class SyncFailed(SandboxError):
-    """Files could not be copied into a container, or differ there."""
+    """Files could not be copied into a container, or the command of a rule failed there."""
 
     id = "sync-failed"
 

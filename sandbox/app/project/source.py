@@ -225,7 +225,7 @@ def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None)
         if name is None:
             raise UsageError(
                 f"{file} contains no sandbox.yaml",
-                fix="save one with a sandbox: sandbox bundle save FILE NAME; or: "
+                fix="save one with a sandbox: sandbox bundle save FILE -n NAME; or: "
                 f"sandbox bundle load {shlex.quote(str(file))}",
             )
         root = _place(home, name, bundle.identity)
