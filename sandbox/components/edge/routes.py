@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, RegistryRoute, Route
 from sandbox.errors import SandboxError, UsageError
@@ -16,9 +16,8 @@ from sandbox.system import files
 
 T = TypeVar("T")
 
-_DEFER = ConfigDict(defer_build=True)
-_ROUTE, _REGISTRY = TypeAdapter(Route, config=_DEFER), TypeAdapter(RegistryRoute, config=_DEFER)
-_ADDED_HOST, _ADDED_PORT = TypeAdapter(AddedRoute, config=_DEFER), TypeAdapter(tuple[str, Port], config=_DEFER)
+_ROUTE, _REGISTRY = TypeAdapter(Route), TypeAdapter(RegistryRoute)
+_ADDED_HOST, _ADDED_PORT = TypeAdapter(AddedRoute), TypeAdapter(tuple[str, Port])
 
 
 def load(folder: Path) -> tuple[Route, ...]:

@@ -99,8 +99,8 @@ class Edge(Document):
     run: Literal["container", "process"] | None = Field(
         default=None,
         description="How the edge reaches the cluster: from its container by the nodes' addresses, or by a process "
-        "of yours that runs `kubectl port-forward`, where containers cannot reach nodes.  [default: container, and "
-        "process for an existing cluster]",
+        "on this machine that runs `kubectl port-forward`, where containers cannot reach nodes.  [default: container, "
+        "and process for an existing cluster]",
     )
     hosts: tuple[Annotated[EdgeHost, short_form("host")], ...] = Field(
         default=(),

@@ -82,7 +82,7 @@ class EngineImages:
         return None
 
     def _has_layers_of(self, image: Inspected, document: Document) -> bool:
-        """Return whether a manifest of ours is of this image; if its layers are compressed, remember them."""
+        """Return whether a manifest that was pushed is of this image; if its layers are compressed, remember them."""
         content, repository = manifests.parse(document), image.target.repository
         if not isinstance(content, Manifest) or image.is_document:
             return False
