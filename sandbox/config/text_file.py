@@ -14,10 +14,9 @@ MAX_SIZE = 16 << 20  # the manifests that large projects publish as one file hav
 def read(path: Path, *, most: int = MAX_SIZE, fix: str = "") -> str:
     """Return the text of the regular file `path`. Raises BadFile, with `fix` where it cannot be read at all."""
     try:
-        # Without this, opening a pipe that has no writer would wait (open(2), O_NONBLOCK).
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # Without O_NONBLOCK, opening a pipe that has no writer would wait (open(2)).
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise BadFile(f"{path} is not a regular file", fix="put a file there, or leave it out")
             content = file.read(most + 1)
         # First: the part that was read may end in the middle of a character.
