@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import text_file, untyped, yaml_text
 from sandbox.errors import BadFile
 from sandbox.init.compose.merge import listed, merged
-from sandbox.init.compose.variables import Variables
+from sandbox.init.compose.variables import Variables, of_files
 from sandbox.init.project_folders import has
 
 FIX = "correct it, or move it away"
@@ -60,15 +60,23 @@ class _Reading:
         content = self.variables.filled(document(self.root / path))
         sections: Sections = {}
         for entry in listed(untyped.at(content, "include")):
-            for included in listed(entry.get("path") if isinstance(entry, Mapping) else entry):
+            settings = entry if isinstance(entry, Mapping) else {"path": entry}
+            for included in listed(settings.get("path")):
                 place = posixpath.normpath(posixpath.join(below, str(included)))
-                sections = _combined(sections, self.file(place, posixpath.dirname(place), depth - 1))
+                folder = posixpath.dirname(place)
+                env = [posixpath.join(below, str(file)) for file in listed(settings.get("env_file"))]
+                reading = self._with_variables(env or [posixpath.join(folder, ".env")])
+                sections = _combined(sections, reading.file(place, folder, depth - 1))
         own = {section: _entries(content, section) for section in SECTIONS}
         moved = {
             section: {name: _moved(entry, below) for name, entry in own[section].items()} for section in SECTIONS[1:]
         }
         services = {name: self._service(name, own["services"], below, depth) for name in own["services"]}
         return _combined(sections, {**moved, "services": services})
+
+    def _with_variables(self, files: Sequence[str]) -> _Reading:
+        added = {key: value or "" for key, value in of_files(files, self.root, self.variables).items()}
+        return replace(self, variables=Variables({**added, **self.variables.values}, self.variables.unset))
 
     def _service(self, name: str, services: Mapping[str, Any], below: str, depth: int) -> dict[str, Any]:
         own = _moved({key: value for key, value in services[name].items() if key != "extends"}, below)

@@ -64,6 +64,13 @@ def test_paths_of_included_files_are_from_their_folders(tmp_path: Path) -> None:
     assert list(services) == ["db"] and notes == ["none.yaml is left out: it is not in this folder"]
 
 
+def test_included_file_has_the_variables_of_its_own_folder(tmp_path: Path) -> None:
+    texts = {"a/compose.yaml": "services: {a: {image: 'a:$V'}}", "b/compose.yaml": "services: {b: {image: 'b:$V'}}"}
+    write(tmp_path, {**texts, "a/.env": "V=1", "b/.env": "V=2", "b.env": "V=3"})
+    write(tmp_path, {"compose.yaml": "include: [a/compose.yaml, {path: b/compose.yaml, env_file: b.env}]"})
+    assert load(tmp_path)[0] == {"a": {"image": "a:1"}, "b": {"image": "b:3"}}
+
+
 def test_services_extend_others(tmp_path: Path) -> None:
     write(
         tmp_path,
