@@ -72,7 +72,7 @@ def _files(folder: Path, known: Variables) -> list[str]:
     named = [posixpath.normpath(path) for path in known.values.get("COMPOSE_FILE", "").split(separator) if path]
     if named:
         return named
-    main = next((name for name in FILES if (folder / name).exists()), None)
+    main = next((name for name in FILES if is_file(folder / name)), None)
     if main is None:
         return []
     if not is_inside(folder, folder / main):
@@ -106,7 +106,14 @@ def _apps(services: Mapping[str, Mapping[str, Any]], project: Project, notes: li
         taken.update(aliases)
         apps.append(replace(program, once=key in jobs, aliases=tuple(aliases)))
     names = {key: names[key] for key in programs}
-    apps = hosts.connected(hosts.renamed(apps, names, notes), names)
+    apps = hosts.renamed(apps, names, notes)
+    for key, name in names.items():
+        container = str(services[key].get("container_name") or key)
+        if container not in names and label(container) != container:
+            changed = hosts.renamed(apps, {container: name}, change := [])
+            notes += change if changed != apps else ()
+            apps = changed
+    apps = hosts.connected(apps, names)
     missing: dict[str, list[str]] = {}
     for key, entry in services.items():
         for file in variables.absent(entry.get("env_file"), project.folder):

@@ -25,6 +25,11 @@ def test_files_are_those_of_compose(tmp_path: Path, files: dict[str, str], image
     assert app.image == images
 
 
+def test_folder_called_like_a_compose_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").mkdir()
+    assert compose.load(tmp_path) is None
+
+
 def test_file_that_is_a_link_elsewhere_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"other.yaml": "services: {}", "root/a": ""})
     (tmp_path / "root/compose.yaml").symlink_to(tmp_path / "other.yaml")
@@ -59,21 +64,27 @@ def test_names_of_kubernetes_replace_those_of_compose_as_hosts(tmp_path: Path) -
         tmp_path,
         """\
   my_db: {image: postgres}
+  cache: {image: redis, container_name: my_cache}
   web:
     image: x
+    container_name: my_web
     command: [--db, 'my_db:5432']
-    environment: {DB_HOST: my_db, DB_NAME: my_db, URL: 'pg://my_db:pw@my_db/my_db', PATH: /my_db}
+    environment: {DB_HOST: my_db, DB_NAME: my_db, URL: 'pg://my_db:pw@my_db/my_db', PATH: /my_db, CACHE_HOST: my_cache}
 """,
     )
-    assert list(apps) == ["my-db", "web"]
+    assert list(apps) == ["my-db", "cache", "web"]
     assert apps["web"].args == ("--db", "my-db:5432")
     assert apps["web"].environment == {
         "DB_HOST": "my-db",
         "DB_NAME": "my_db",
         "URL": "pg://my_db:pw@my-db/my_db",
         "PATH": "/my_db",
+        "CACHE_HOST": "cache",
     }
-    assert project(tmp_path).notes == ("my_db is called my-db in the cluster: change what else calls it",)
+    assert project(tmp_path).notes == (
+        "my_db is called my-db in the cluster: change what else calls it",
+        "my_cache is called cache in the cluster: change what else calls it",
+    )
 
 
 def test_ports_at_which_others_name_a_service_are_added(tmp_path: Path) -> None:
