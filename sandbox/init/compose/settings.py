@@ -12,6 +12,7 @@ from sandbox.config import untyped
 from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.detected import last_part
+from sandbox.init.web_services import NOT_HTTP
 
 KEYS = {
     *("cap_add", "cap_drop", "cpus", "deploy", "mem_limit", "mem_reservation"),
@@ -81,7 +82,7 @@ def _resources(service: Mapping[str, Any], deploy: Mapping[str, Any], left_out: 
     left_out += [f"deploy.resources.limits.{key}" for key in limits.keys() - {"cpus", "memory"}]
     left_out += [f"deploy.resources.reservations.{key}" for key in reserved.keys() - {"memory"}]
     most: dict[str, str] = {}
-    with suppress(ValueError):
+    with suppress(OverflowError, TypeError, ValueError):
         if processors := float(limits.get("cpus", service.get("cpus", 0))):
             most["cpu"] = f"{math.ceil(processors * 1000)}m"
     if memory := quantity(limits.get("memory", service.get("mem_limit"))):
@@ -127,7 +128,8 @@ def listening(
     `image` is None for a program that is built here.
     """
     ports = list(dict.fromkeys(_named(service, left_out)))
-    main = next((number for number, protocol in ports if protocol == "tcp"), None)
+    numbers = [number for number, protocol in ports if protocol == "tcp"]
+    main = next((number for number in numbers if number not in NOT_HTTP), next(iter(numbers), None))
     others = tuple(port for port in ports if port != (main, "tcp"))
     return main or (PORTS.get(last_part(image)) if image else None), others
 

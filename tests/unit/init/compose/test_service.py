@@ -80,6 +80,8 @@ def test_command_and_entrypoint_are_split(
         ("expose: [5432]", 5432, ()),
         ("ports: [8000-8002]", 8000, ((8001, "tcp"), (8002, "tcp"))),
         ("ports: [0, 70000, x]", None, ()),
+        ("ports: [5672, 15672]", 15672, ((5672, "tcp"),)),
+        ("ports: [1025]", 1025, ()),
         ("ports: [10000-20000/udp]", None, ((10000, "udp"),)),
     ],
 )

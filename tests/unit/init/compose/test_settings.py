@@ -22,6 +22,8 @@ def read(service: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         ({"mem_reservation": "64m"}, {"requests": {"memory": "64Mi"}}),
         ({"deploy": {"resources": {"reservations": {"memory": "1000"}}}}, {"requests": {"memory": "1000"}}),
         ({"cpus": "many", "mem_limit": "much"}, None),
+        ({"cpus": "inf"}, None),
+        ({"deploy": {"resources": {"limits": {"cpus": None}}}}, None),
     ],
 )
 def test_limits_and_reservations_are_resources(service: dict[str, Any], resources: Any) -> None:
