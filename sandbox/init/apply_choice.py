@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import chart_dependencies, kustomization
 from sandbox.components.workloads.kustomization import Reads
+from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.init import compose, skaffold, web_services
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered, short_list
@@ -46,6 +49,8 @@ OWN_FILES = (SPEC, IMAGES, LOCK, *compose.FILES)
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
 # Names of kustomizations that are for other places than a developer's machine.
 ELSEWHERE = {"prod", "production", "live", "stage", "staging", "qa", "uat"}
+# What every Kubernetes object has, and a template of one.
+_API_VERSION = re.compile(r"^apiVersion:", re.MULTILINE)
 # Folders in a chart.
 PARTS = {"charts", "crds", "templates"}
 
@@ -75,11 +80,12 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
     releases = tuple(_releases(folder, [chart for chart in charts if (folder / chart).resolve() not in parts]))
     if not chosen or not releases:
         return tuple(chosen) or releases
-    running = _count_programs(manifests.load([folder / path for path in chosen]))
-    if len(releases) <= MAX_CHARTS and _count_programs(render(releases)) > running:
+    rendered = render(releases) if len(releases) <= MAX_CHARTS else ()
+    if _count_programs(rendered) > _count_programs(manifests.load([folder / path for path in chosen])):
         notes += _left_out(chosen, "less runs in these manifests than in the charts")
         return releases
-    notes += _left_out(charts, "charts, and the manifests are applied; `{chart: FOLDER}` below `apply` adds one")
+    title = "charts" if rendered or len(releases) > MAX_CHARTS else "charts, of which helm renders nothing here"
+    notes += _left_out(charts, f"{title}, and the manifests are applied; `{{chart: FOLDER}}` below `apply` adds one")
     return tuple(chosen)
 
 
@@ -182,19 +188,33 @@ def _manifests(folder: Path, others: Sequence[Path], notes: list[str]) -> Iterat
             taken.append(place)
             yield shown(folder, place)
         elif is_above or any(file.name in TOOL_FILES for file in listed(place)):
-            yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place))
-        elif any(_object_files(folder, place)):
+            yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place, notes))
+        elif any(_object_files(folder, place, notes)):
             try:
                 manifests.load([place])
             except UsageError as error:
                 notes.append(f"left out: {shown(folder, place)} ({error.brief.removeprefix(f'{folder}/')})")
     if folder not in taken:
-        yield from (file.name for file in _object_files(folder, folder) if file.name not in OWN_FILES)
+        yield from (file.name for file in _object_files(folder, folder, notes) if file.name not in OWN_FILES)
 
 
-def _object_files(folder: Path, place: Path) -> Iterator[Path]:
-    files = sorted(islice(place.glob("*.y*ml"), MAX_FILES), key=lambda file: (file.stem, file.name))
-    return (file for file in files if _holds_objects(folder, file))
+def _object_files(folder: Path, place: Path, notes: list[str]) -> Iterator[Path]:
+    for file in sorted(islice(place.glob("*.y*ml"), MAX_FILES), key=lambda file: (file.stem, file.name)):
+        if _holds_objects(folder, file):
+            yield file
+        elif fault := _fault(folder, file):
+            notes.append(f"left out: {file.relative_to(folder).as_posix()} ({fault})")
+
+
+def _fault(folder: Path, file: Path) -> str:
+    """Return why a file that was meant to contain Kubernetes objects is not YAML; empty for other files."""
+    with suppress(UsageError):
+        text = text_file.read(file) if is_inside(folder, file) else ""
+        try:
+            yaml_text.documents(text if _API_VERSION.search(text) else "")
+        except yaml_text.Refused as error:
+            return str(error)
+    return ""
 
 
 def _holds_objects(folder: Path, path: Path) -> bool:

@@ -38,8 +38,8 @@ from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_file
 
-# The usual names of Dockerfiles; the second one is Podman's.
-DOCKERFILES = ("Dockerfile", "Containerfile")
+# The usual names of Dockerfiles, of which a folder's first one counts; the second one is Podman's.
+DOCKERFILES = ("Dockerfile", "Containerfile", "Dockerfile.dev")
 # Files of other tools.
 UNREAD = {
     ".ddev/config.yaml": "DDEV",
@@ -87,10 +87,12 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
     composed = None if tool.apps else compose.load(folder, profiles, has_manifests=bool(items))
     _require(profiles, {*tool.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
+    found = tool.apps or (composed.apps if composed else None)
     # Without helm it is not known which images a chart names, and Dockerfiles next to one are often for its tests.
-    built = () if lacks_helm and not images else tuple(_built(folder, images, notes))
+    if found is None:
+        found = () if lacks_helm and not images else tuple(_built(folder, images, notes))
     apps: list[App] = []
-    for app in tool.apps or (composed.apps if composed else built):
+    for app in found:
         build = app.build
         if items and composed:  # these keys fit the container of the compose file, and not that of other manifests
             build = {key: value for key, value in build.items() if key not in ("target", "sync")}
@@ -121,9 +123,10 @@ def _notes_of_folder(folder: Path, apps: Iterable[App]) -> Iterator[str]:
     if others := [shown(folder, place) for place in other_sandboxes(folder)]:
         up = shlex.join(["sandbox", "up", "-f", f"{others[0]}{SPEC}"])
         yield f"left out: {short_list(others)} (other sandboxes: {up})"
-    for context in dict.fromkeys(app.context for app in apps if app.context is not None):
-        if not is_dir(folder / context):
-            yield f"{context}/ is built, and missing in this folder: fetch it before `sandbox up`"
+    built = [app for app in apps if app.context is not None and not app.recipe]
+    for file in dict.fromkeys(Path(app.context or ".", app.build.get("dockerfile", DOCKERFILES[0])) for app in built):
+        if not exists(folder / file):
+            yield f"{file} is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
     for file, tool in UNREAD.items():
         if exists(folder / file):
             yield f"{file} ({tool}) is not read: write what it builds into images.yaml, and its manifests below `apply`"
@@ -171,7 +174,9 @@ def _built(folder: Path, images: Collection[str], notes: list[str]) -> Iterator[
     matches = [(match, file) for place in places for file in listed(place) if (match := _NAMED.fullmatch(file.name))]
     named = [(label(match[1] or match[2]), file) for match, file in matches if is_file(file)]
     programs += [
-        (name, file) for name, file in named if name not in names and any(is_called(image, name) for image in images)
+        (name, file)
+        for name, file in named
+        if file not in usual and name not in names and any(is_called(image, name) for image in images)
     ]
     if named and not programs:
         files = ", ".join(file.relative_to(folder).as_posix() for _, file in named)

@@ -34,8 +34,10 @@ def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> 
     other = App("my-app", "My_App", build={"dockerfile": "Containerfile"})
     assert findings.apps == (App("app", ".", port=8080, image_user=5), other)
     assert not findings.items and findings.unfiltered
-    write(tmp_path, {".dockerignore": ""})
-    assert not look(tmp_path).unfiltered
+    write(tmp_path, {".dockerignore": "", "My_App/Dockerfile.dev": "FROM y\n", "web/Dockerfile.dev": "FROM x\n"})
+    findings = look(tmp_path)
+    assert not findings.unfiltered
+    assert findings.apps[1:] == (other, App("web", "web", build={"dockerfile": "Dockerfile.dev"}))
 
 
 def test_dockerfile_named_for_an_image_of_the_manifests_is_built(tmp_path: Path) -> None:
@@ -51,6 +53,7 @@ def test_dockerfile_that_copies_from_the_project_is_built_there(tmp_path: Path) 
     findings = look(write(tmp_path, files))
     assert findings.apps == (App("api", ".", build={"dockerfile": "services/api/Dockerfile"}),)
     assert findings.notes == ("services/api/Dockerfile is built from this folder, which has what it copies",)
+    assert not look(write(tmp_path, {"compose.yaml": "services: {web: {image: x}}"})).notes
 
 
 @pytest.mark.parametrize("refused", ["iterdir", "is_dir"])
@@ -109,7 +112,8 @@ def test_files_of_tools_below_are_named_if_nothing_else_is_found(tmp_path: Path)
     note = "is not read: run `sandbox init` in that folder, if all that it builds is in it"
     assert look(tmp_path) == Findings(notes=(f".devcontainer/compose.yaml {note}", f"docker/compose.yml {note}"))
     write(tmp_path, {"compose.yaml": "services: {web: {build: web}}", "k8s/README.md": ""})
-    assert look(tmp_path).notes == ("web/ is built, and missing in this folder: fetch it before `sandbox up`",)
+    note = "is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
+    assert look(tmp_path).notes == (f"web/Dockerfile {note}",)
     assert look(tmp_path).objects == "k8s"
     assert look(write(tmp_path, {"k8s/x.yml": "services: {}"})).objects == "sandbox-k8s"
 
@@ -140,6 +144,14 @@ def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path, monk
 def test_manifests_next_to_a_template_are_noted(tmp_path: Path) -> None:
     write(tmp_path, {"k8s/api.yaml": DEPLOYMENT, "k8s/late.yaml": "{{ if .Values.late }}\nkind: Pod\n{{ end }}\n"})
     assert look(tmp_path).notes == ("left out: k8s/ (k8s/late.yaml is not valid YAML)",)
+
+
+def test_manifests_that_are_not_yaml_are_noted(tmp_path: Path) -> None:
+    broken = DEPLOYMENT.replace("metadata:", "\tmetadata:", 1)
+    write(tmp_path, {"a.yaml": broken, "k8s/b.yaml": broken, "mkdocs.yml": "a: !!python/name:b\n"})
+    findings = look(write(tmp_path, {"skaffold.yaml": "apiVersion: skaffold/v4beta1\nbuild: [\n"}))
+    starts = ("left out: k8s/b.yaml (line ", "left out: a.yaml (line ", "left out: skaffold.yaml (line ")
+    assert all(note.startswith(start) for note, start in zip(findings.notes, starts, strict=True))
 
 
 def test_manifests_that_repeat_others_or_are_old_are_left_out(tmp_path: Path) -> None:
@@ -225,7 +237,8 @@ def test_charts_are_applied_where_nothing_else_is(tmp_path: Path) -> None:
     assert look(write(tmp_path, {**CHART, **PARTS})).items == ({"chart": "charts/web", "release": "web"},)
     findings = look(write(tmp_path, {"k8s/a.yaml": DEPLOYMENT}))
     assert findings.items == ("k8s/",)
-    assert any(note.startswith("left out: charts/web/ (charts, and the manifests") for note in findings.notes)
+    start = "left out: charts/web/ (charts, of which helm renders nothing here, and the manifests are applied"
+    assert any(note.startswith(start) for note in findings.notes)
 
 
 def test_chart_that_another_has_as_a_part_is_left_out(tmp_path: Path) -> None:
