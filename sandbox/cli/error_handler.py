@@ -55,10 +55,10 @@ def report(error: BaseException, words: Sequence[str] = ()) -> int:
     match error:
         case click.exceptions.Abort() | KeyboardInterrupt():
             return 128 + 2
+        case SystemExit() if output.is_unread(sys.stdout):  # how click ends a command whose output nobody reads
+            return 0  # as `head` closes its end early
         case SystemExit():  # how click ends a completion
             return error.code if isinstance(error.code, int) else 1
-        case BrokenPipeError() if output.is_unread(sys.stdout):
-            return 0  # as `head` closes its end early
     shown = understood(error)
     if shown is None:
         if not logging.getLogger("sandbox").handlers:  # a bug before the command began
@@ -120,13 +120,14 @@ def error_of(error: SandboxError) -> Error:
 def _print(error: SandboxError, words: Sequence[str]) -> None:
     own = words[: words.index("--")] if "--" in words else words  # the rest is of another program
     if _asks_json(own, "-o", "--output") and not error.reported:
-        click.echo(output.as_text(Failure(error_of(error))))
+        with contextlib.suppress(OSError):  # stdout may be full or unread, and stderr not
+            click.echo(output.as_text(Failure(error_of(error))))
     if _asks_json(own, "--progress") or (words and os.environ.get("SANDBOX_PROGRESS") == "json"):
         click.echo(output.event_line("error", **asdict(error_of(error))), err=True)
         return
     color = "red" if output.has_color(sys.stderr) else None
     head = "bug:" if isinstance(error, Bug) else f"error[{error.id}]:"
-    brief = " ".join(error.brief.splitlines())  # a name of several lines would look like its fix
+    brief = " ".join(map(str.strip, error.brief.splitlines()))  # a name of several lines would look like its fix
     click.echo(f"{click.style(head, fg=color, bold=True) if color else head} {brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)

@@ -110,6 +110,29 @@ def test_stderr_that_is_full_changes_no_exit_code(tmp_path: Path, words: tuple[s
     assert run(*words, cwd=tmp_path, before=fill).code == (1 if words == ("snapshot", "list") else 2)
 
 
+def test_stdout_that_is_full_hides_no_error(tmp_path: Path) -> None:
+    """The error as JSON cannot be written → it is on stderr, and the exit code is its own."""
+
+    def fill() -> None:
+        sys.stdout = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
+
+    ran = run("status", "-n", "No", "-o", "json", cwd=tmp_path, before=fill)
+    assert ran.code == 2 and ran.stderr.startswith("error[usage]: the name 'No'")
+
+
+@pytest.mark.parametrize("words", [("explain",), ("explain", "-o", "json"), ("up", "--help")])
+def test_reader_that_ends_early_is_no_failure(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A command writes into `head`, which has ended → nothing is said, and the exit code is 0."""
+
+    def end() -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        sys.stdout = os.fdopen(writer, "w", encoding="utf-8")
+
+    ran = run(*words, cwd=tmp_path, before=end)
+    assert (ran.code, ran.stderr) == (0, "")
+
+
 def temporary_folder() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", None)
