@@ -70,9 +70,10 @@ def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
     call = ctx.meta.get(CALL, Call())
     try:
-        if context.home().sandbox(call.spec().name).paused.exists():
+        names = context.home().sandbox(call.spec().name)
+        if names.paused.exists():
             return []
-        _, cluster, namespace = call.running()
+        cluster, namespace = project_workloads.cluster_of(names)
         workloads = project_workloads.listed(cluster, namespace)
     except SandboxError:
         return []

@@ -78,12 +78,19 @@ class Call:
         return sandbox
 
     def running(self) -> tuple[Names, Cluster, str | None]:
-        """Return the sandbox, its cluster, and in an existing cluster the only namespace that it may use."""
+        """Return the sandbox, its cluster, and in an existing cluster the only namespace that it may use.
+
+        Raises SandboxError if the sandbox is not up, or stopped.
+        """
         from sandbox.app import context
         from sandbox.app.running import project_workloads
+        from sandbox.app.views import known_sandboxes
 
         names = context.home().sandbox(self.spec().name)
-        return names, *project_workloads.cluster_of(names)
+        cluster, namespace = project_workloads.cluster_of(names)
+        if (trouble := cluster.trouble()) and known_sandboxes.is_stopped(names.name):
+            raise known_sandboxes.not_up(names.name, trouble)
+        return names, cluster, namespace
 
     def show(self, result: Any, lines: Iterable[str], *, none: str = "") -> None:
         """Print a result on stdout, as JSON or as lines; where there are no lines, print `none` on stderr."""

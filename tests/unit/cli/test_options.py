@@ -11,13 +11,17 @@ from click.testing import CliRunner
 from sandbox.app import context
 from sandbox.app.chosen_spec import find as find_spec
 from sandbox.cli.doctor import machine
-from sandbox.cli.options import call, named_spec_options, progress_option
+from sandbox.cli.options import Call, call, named_spec_options, progress_option
 from sandbox.cli.up import up
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.errors import UsageError
+from sandbox.engine import ContainerSpec, Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import ClusterError
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support import in_process
-from tests.support.fakes import NoWork
+from tests.support.api_server import kubeconfig
+from tests.support.fakes import FakeEngine, NoWork
+from tests.support.ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,23 @@ def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
     folder.joinpath("sandbox.yaml").write_text("name: shop\n")
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
     assert find_spec(Path("sandbox.yaml"), "demo").domain == "demo.sandbox.localhost"
+
+
+def test_command_for_the_pods_of_a_stopped_sandbox_tells_how_to_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`logs`, `exec` and others; where its node runs, they meet the API server's own error."""
+    names, engine = context.home().sandbox("demo"), FakeEngine("i:1")
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    engine.create_network("net", {})
+    engine.run(ContainerSpec(name=names.node, image="i:1", command=("i",), network="net", labels={}))
+    names.folder.mkdir(parents=True)
+    kubeconfig(names.kubeconfig, free_port())
+    _, cluster, _ = Call(name="demo").running()
+    with pytest.raises(ClusterError, match="does not answer"):
+        cluster.list("v1", "Pod")
+    engine.stop(names.node)
+    with pytest.raises(SandboxError, match="the sandbox 'demo' is stopped") as caught:
+        Call(name="demo").running()
+    assert (caught.value.id, caught.value.fix) == ("not-up", "sandbox start demo")
 
 
 @pytest.mark.parametrize(
