@@ -52,8 +52,8 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
         )
     findings = look(folder, Store(context.home().bundle), profiles)
     checkout = of_folder(folder.absolute()).name
-    project = Spec.default(name).name if name else project_files.name_of(checkout, findings)
-    _write(folder, project_files.files(project, findings, is_named=bool(name) or not as_name(checkout)))
+    project = project_files.name_of(checkout, findings) if name is None else Spec.default(name).name
+    _write(folder, project_files.files(project, findings, is_named=name is not None or not as_name(checkout)))
     for note in (*findings.notes, *_advice(project, findings)):
         # A name in a project could begin a line of its own.
         click.echo(f"note  {fit(note)}".replace("\n", " "), err=True)

@@ -57,7 +57,7 @@ def test_init_writes_into_folders_of_the_project_only(project: Path, tmp_path: P
 
 
 def test_init_names_what_is_wrong(project: Path) -> None:
-    assert run("init", "--name", "No Name", cwd=project).code == 2
+    assert run("init", "--name", "No Name", cwd=project).code == run("init", "--name", "", cwd=project).code == 2
     assert run("init", "nowhere", cwd=project).code == 2
     assert not (project / "sandbox.yaml").exists()
 
