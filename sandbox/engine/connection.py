@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -88,7 +89,9 @@ class Engine(Images, Containers, Networks):
             version = ping.headers.get("Api-Version") or api.version(api_version=False)["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
         except OSError as error:
-            raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
+            is_page = isinstance(error, json.JSONDecodeError)  # as the library's own error is, too
+            reason = "another server answers" if is_page else cause(error)
+            raise unreachable(f"{place.socket or place.url}: {reason}", place) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # it speaks HTTP, but not as an engine
             raise unreachable(f"{place.socket or place.url}: another server answers", place) from error
         if spoken < tuple(int(part) for part in OLDEST_API.split(".")):

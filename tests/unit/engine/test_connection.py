@@ -26,7 +26,9 @@ class Server(Handler):
 
     def do_GET(self) -> None:
         status, answer = ANSWERS.get(self.path, (404, {"message": "there is none"}))
-        self.reply(status, json.dumps(answer).encode(), {"Api-Version": self.version})
+        self.reply(
+            status, answer if isinstance(answer, bytes) else json.dumps(answer).encode(), {"Api-Version": self.version}
+        )
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_engine_over_ssh_needs_paramiko(monkeypatch: pytest.MonkeyPatch) -> None
     assert "pipx inject" in caught.value.fix and "unset DOCKER_HOST" in caught.value.fix
 
 
-@pytest.mark.parametrize(("version", "body"), [("v1.x", "OK"), ("", "a page"), ("", [1]), ("", {})])
+@pytest.mark.parametrize(("version", "body"), [("v1.x", "OK"), ("", b"<html>"), ("", "a page"), ("", [1]), ("", {})])
 def test_server_that_is_no_engine_is_told(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, version: str, body: object
 ) -> None:
