@@ -124,9 +124,10 @@ def _notes_of_folder(folder: Path, apps: Iterable[App]) -> Iterator[str]:
         up = shlex.join(["sandbox", "up", "-f", f"{others[0]}{SPEC}"])
         yield f"left out: {short_list(others)} (other sandboxes: {up})"
     built = [app for app in apps if app.context is not None and not app.recipe]
-    for file in dict.fromkeys(Path(app.context or ".", app.build.get("dockerfile", DOCKERFILES[0])) for app in built):
-        if not exists(folder / file):
-            yield f"{file} is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
+    places = (Path(app.context or ".", app.build.get("dockerfile", DOCKERFILES[0])) for app in built)
+    for place in dict.fromkeys(places):
+        if not exists(folder / place):
+            yield f"{place} is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
     for file, tool in UNREAD.items():
         if exists(folder / file):
             yield f"{file} ({tool}) is not read: write what it builds into images.yaml, and its manifests below `apply`"

@@ -84,6 +84,10 @@ def as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+# Ports of databases, mail servers and the like, which users do not open in a browser.
+NOT_HTTP = {22, 25, 53, 1025, 1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
+
+
 @dataclass(frozen=True)
 class Mount:
     """Text files of the project that a container reads at `place`: a `single` one, or those of a folder.

@@ -15,7 +15,7 @@ import yaml
 from sandbox.components.ingress.controller import CLASS
 from sandbox.config import untyped
 from sandbox.config.schema.values import LABEL
-from sandbox.init.detected import Front
+from sandbox.init.detected import NOT_HTTP, Front
 
 FILE = "sandbox-ingress.yaml"
 # Kinds that publish a Service; the first two also in charts' own groups.
@@ -24,8 +24,6 @@ OPEN = ("LoadBalancer", "NodePort")
 # Names of the Service that is the way in, where none has such a type.
 NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
 WEB = (80, 443)
-# Ports of databases, mail servers and the like, which users do not open in a browser.
-NOT_HTTP = {22, 25, 53, 1025, 1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
 # Ports of programs that take nothing but HTTPS themselves, and the annotation that tells an ingress controller.
 HTTPS = {443, 9443}
 BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"

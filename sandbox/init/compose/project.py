@@ -110,7 +110,8 @@ def _apps(services: Mapping[str, Mapping[str, Any]], project: Project, notes: li
     for key, name in names.items():
         container = str(services[key].get("container_name") or key)
         if container not in names and label(container) != container:
-            changed = hosts.renamed(apps, {container: name}, change := [])
+            change: list[str] = []
+            changed = hosts.renamed(apps, {container: name}, change)
             notes += change if changed != apps else ()
             apps = changed
     apps = hosts.connected(apps, names)

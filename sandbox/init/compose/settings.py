@@ -11,8 +11,7 @@ from typing import Any
 from sandbox.config import untyped
 from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import keys, listed
-from sandbox.init.detected import last_part
-from sandbox.init.web_services import NOT_HTTP
+from sandbox.init.detected import NOT_HTTP, last_part
 
 KEYS = {
     *("cap_add", "cap_drop", "cpus", "deploy", "mem_limit", "mem_reservation"),
