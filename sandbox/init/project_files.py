@@ -22,6 +22,7 @@ from sandbox.init.detected import (
     IGNORED,
     IMAGES,
     LOCK,
+    NOT_HTTP,
     SPEC,
     App,
     Findings,
@@ -57,7 +58,7 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
     defined: set[tuple[str, str]] = set()
     for app in findings.apps if not findings.items else ():
         if image := targets.get(app.name) or app.image:
-            host = None if app.port in web_services.NOT_HTTP else f"{app.name}.{domain}"
+            host = None if app.port in NOT_HTTP else f"{app.name}.{domain}"
             text = manifest(app, image=image, host=host, defined=defined)
             written[f"{findings.objects}/{app.name}.yaml"] = text
     apply = [*findings.items] or ([f"{findings.objects}/"] if written else [])
