@@ -77,7 +77,8 @@ def saved(engine: Engine, name: str) -> dict[str, bytes]:
 def way(request: pytest.FixtureRequest, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the engine's folders are read: by this process, or as for a user who may not open them."""
     if request.param == "container":
-        monkeypatch.setattr(os, "access", lambda *_: False)
+        may = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and not Path(path).is_dir())
         monkeypatch.setattr(engine_container, "SILENCE", 3.0)
     return str(request.param)
 
