@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from sandbox.app.agreement import Agreement
 from sandbox.app.session import Session
-from sandbox.app.views.known_sandboxes import KIND_CLUSTER, MINIKUBE_PROFILE
+from sandbox.app.views.known_sandboxes import cluster_of
 from sandbox.bundle import released_tools
 from sandbox.bundle.architecture import native
 from sandbox.bundle.store import Store
@@ -27,7 +27,7 @@ from sandbox.names import Home, Names
 from sandbox.plan import providers, saved_spec
 from sandbox.system import inotify, process
 
-# inotify instances of the processes of a node, which all count for root.
+# inotify instances that the processes of one node use; the kernel counts them for root.
 OF_CONTROL_PLANE, OF_WORKER = 27, 15
 
 
@@ -141,13 +141,9 @@ def require_inotify(spec: Spec, engine: Engine, names: Names, agreement: Agreeme
     """
     if not spec.cluster.supports.whole_cluster or engine.shares_network() is False:
         return
-    nodes = [
-        container.labels
-        for container in engine.listed()
-        if container.state in ("running", "paused") and container.labels.keys() & {KIND_CLUSTER, MINIKUBE_PROFILE}
-    ]
-    clusters = (names.cluster, spec.cluster.profile)
-    own = [labels for labels in nodes if labels.get(KIND_CLUSTER, labels.get(MINIKUBE_PROFILE)) in clusters]
+    started = (container.labels for container in engine.listed() if container.state in ("running", "paused"))
+    nodes = [labels for labels in started if cluster_of(labels)]
+    own = [labels for labels in nodes if cluster_of(labels) in (names.cluster, spec.cluster.profile)]
     planned = spec.cluster.nodes.control_plane * OF_CONTROL_PLANE + spec.cluster.nodes.workers * OF_WORKER
     more = planned - _instances(own)
     if more <= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,6 +66,11 @@ def _is_gone(folder: Path) -> bool:
         return isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
+def cluster_of(labels: Mapping[str, str]) -> str:
+    """Return the kind cluster or minikube profile whose node has these labels; empty for other containers."""
+    return labels.get(KIND_CLUSTER) or labels.get(MINIKUBE_PROFILE) or ""
+
+
 def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[str]:
     def used(name: str) -> int:
         with suppress(SandboxError):  # it may have ended meanwhile
@@ -76,7 +81,7 @@ def _memory(engine: Engine, containers: Sequence[ListedContainer]) -> Counter[st
     for container in containers:
         labels = container.labels
         own = f"sandbox-{name}" if (name := labels.get(LABEL)) else ""
-        cluster = own or labels.get(KIND_CLUSTER) or labels.get(MINIKUBE_PROFILE)
+        cluster = own or cluster_of(labels)
         if cluster and container.state in ("running", "paused"):
             clusters[container.name] = cluster
     memory: Counter[str] = Counter()
