@@ -61,7 +61,7 @@ class Push:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageForecast:
-    """An image as it would be pushed; what is not known before it is built or saved is null or 0, and not `exact`."""
+    """How an image would be pushed. Before the engine has built or saved it, the values are null or 0, not `exact`."""
 
     image: str
     action: str | None

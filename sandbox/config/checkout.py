@@ -50,7 +50,7 @@ def branch_of(folder: Path) -> str:
 
 
 def linked_worktree(folder: Path) -> Path | None:
-    """Return the top of the linked worktree that a folder is in, if it is in one."""
+    """Return the top folder of the linked git worktree that contains `folder`; None outside of one."""
     top, git = _git_folder(folder)
     return top if git and _text(git / "commondir") else None
 
@@ -65,7 +65,7 @@ def _git_folder(folder: Path) -> tuple[Path | None, Path | None]:
 
 
 def own_name(name: str, suffix: str) -> str:
-    """Return NAME-SUFFIX as the name of a sandbox; one that is too long, or has none of SUFFIX, ends in a digest."""
+    """Return NAME-SUFFIX as a valid name; it ends in a digest if it is too long or no letter of SUFFIX is valid."""
     from sandbox.config.schema.values import as_name  # with the whole schema, which `list` does without
 
     whole = as_name(f"{name}-{suffix}", most=None)

@@ -1,4 +1,4 @@
-"""Images in the engine: found, loaded, saved; and what a build sends to it."""
+"""Finds, loads, saves and removes images of the engine, and lists the files that a build sends."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Lookup:
     def built(
         self, entries: Sequence[Entry], say: Callable[[str], None]
     ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
-        """Build what must be built, unless dry; return the entries whose images the engine has, and the failures."""
+        """Build images, except in a dry run; return the entries whose images the engine has, and the failures."""
         local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
         if self.daemon is None:
             return [], {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}

@@ -27,8 +27,8 @@ class Result:
 
     `blobs` is the number of blobs sent for it, `size` of bytes; what several images share counts for the first of them.
     `unique` counts each of these blobs once, however often it had to be sent. `seconds` run from the start of the push
-    until the image has its tag. `source` is the image's digest where it was read. `platforms` are those that were
-    chosen from an image for several platforms.
+    until the image has its tag. `source` is the image's digest where it was read. `platforms` were chosen from
+    an image for several platforms.
     """
 
     target: str

@@ -75,7 +75,7 @@ def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
 
 
 def _documents(client: Client, repository: str, names: Iterable[str]) -> dict[str, Document]:
-    """Return the manifests that `names` name or contain, by digest, children first; some platforms may not exist."""
+    """Return the manifests of `names` and of their platforms, by digest, platforms first; missing ones are left out."""
     documents: dict[str, Document] = {}
     for name in names:
         document = client.manifest(repository, name)

@@ -77,7 +77,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One blob, the repositories that need it, and the first image that needs it, with the origin of its blobs."""
+    """A blob and the repositories that need it; it is read from the origin of the `first` image that needs it."""
 
     blob: Descriptor
     repositories: tuple[str, ...]

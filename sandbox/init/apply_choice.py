@@ -49,7 +49,7 @@ OWN_FILES = (SPEC, IMAGES, LOCK, *compose.FILES)
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
 # Names of kustomizations that are for other places than a developer's machine.
 ELSEWHERE = {"prod", "production", "live", "stage", "staging", "qa", "uat"}
-# What every Kubernetes object has, and a template of one.
+# A line of every Kubernetes object, and of templates that Helm has not filled in.
 _API_VERSION = re.compile(r"^apiVersion:", re.MULTILINE)
 # Folders in a chart.
 PARTS = {"charts", "crds", "templates"}

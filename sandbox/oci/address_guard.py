@@ -1,4 +1,4 @@
-"""Connections that a distant registry cannot lead into this machine.
+"""Refuses connections by which a registry elsewhere would reach services of this machine.
 
 Names prove nothing: `127.1` and `2130706433` are loopback addresses too, anyone can have a name lead to one, and it can
 lead elsewhere at the next lookup (DNS rebinding). So the address of each connection decides whether it is used.

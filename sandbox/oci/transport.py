@@ -36,7 +36,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0  # seconds
 START = "start it: sandbox up"
 _QUERY = re.compile(r"\?[^\s)'\"]*")
 _MALFORMED = (ValueError, TypeError)  # of urllib3 for a URL, of requests for that of a proxy without a host
-# The server closed the connection, which says nothing of its certificate.
+# The server closed the connection during the TLS handshake; its certificate may be valid.
 _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 Answer = tuple[requests.Response, bytes]
@@ -195,7 +195,7 @@ class Transport:
 
 
 class _Session(requests.Session):
-    """A session that sends accounts to no other host, and follows nothing to where others could change the answer."""
+    """A session that sends credentials to no other host, and refuses redirects from https to http."""
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         source, target = addresses.of_url(response.url), addresses.of_url(str(prepared_request.url))

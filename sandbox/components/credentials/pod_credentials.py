@@ -64,7 +64,7 @@ class Delivery:
         return next(filter(None, pending), None) or self.nodes.pending(_of_nodes(logins))
 
     def deliver(self, fresh: Mapping[PodLogin, Login], *, at_once: bool = True) -> None:
-        """Write the `fresh` logins to Secrets and nodes, and all logins to nodes and service accounts that are new."""
+        """Write `fresh` logins into Secrets and nodes; give all logins to nodes and service accounts that are new."""
         # The list is written first, so that it has everything that the cluster may have.
         self.logins.keep(fresh.keys())
         for pod_login, login in fresh.items():

@@ -131,7 +131,7 @@ def _passed(route: Route, place: Place) -> str:
 
 
 def _map(entries: Mapping[str, str]) -> str:
-    """Return a map in whose order the longest key is first, as HAProxy takes the first that fits."""
+    """Return a map file with the longest keys first, because HAProxy uses the first key that matches."""
     return "".join(
         f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda entry: (-len(entry[0]), entry[0]))
     )

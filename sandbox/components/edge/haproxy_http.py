@@ -90,7 +90,7 @@ def backend(route: Route, host: Host) -> str:
 
 
 def servers(route: Route, place: Place, options: str, *, port: int | None = None) -> str:
-    """Return the lines for the route's nodes, at their `port` instead of the ingress's if given.
+    """Return a `server` line for each node of the route, at `port`, or at the port of its ingress.
 
     `options` may contain the server's {name}.
     """

@@ -39,7 +39,7 @@ backend {name}
 
 
 def services(routes: Sequence[Route], binds: Mapping[str, str], place: Place) -> str:
-    """Return the sections for Services; `binds` are the lines of each frontend for where it listens."""
+    """Return the frontends and backends of Services; `binds` has the `bind` lines of each frontend."""
     sections = [
         f"\nfrontend {name}\n{lines}  default_backend {name}\n" for name, lines in binds.items() if name.startswith(TCP)
     ]

@@ -71,7 +71,7 @@ def url(host: str, port: int) -> str:
 
 
 def renamed(hosts: Iterable[str], domain: str, aliases: Sequence[str]) -> list[str]:
-    """Return the names in the `aliases` of those hosts that are in the domain."""
+    """Return the names that the hosts of the domain have in each of the `aliases`."""
     return [host.removesuffix(domain) + alias for alias in aliases for host in hosts if is_below(host, domain)]
 
 

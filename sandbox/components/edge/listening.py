@@ -15,7 +15,7 @@ PORT, OPEN_PORT = 8443, 8444
 HTTPS = "https"  # the frontend for all sandboxes
 TCP = "tcp:"  # how the names of sections for Services begin; no sandbox can have such a name
 IPV6_LOOPBACK = "::1"
-# This machine's name in containers that are not on its network.
+# The name of this machine for containers outside of the host's network.
 MACHINE = "host.docker.internal"
 
 
@@ -38,14 +38,14 @@ class Place:
 
 
 def section(route: Route, port: Port) -> str:
-    """Return the name of HAProxy's sections for a port of a Service."""
+    """Return the name of the HAProxy frontend and backend for a Service's port."""
     return f"{TCP}{route.name}:{port}"
 
 
 def frontends(
     routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place
 ) -> Mapping[str, tuple[Bind, ...]]:
-    """Return where each frontend of HAProxy listens on this machine; without those that listen nowhere."""
+    """Return the addresses and ports of each HAProxy frontend on this machine; a frontend without any is left out."""
     https = {Bind(*each) for route in routes for each in route.listen}
     # A spec that opens the edge to the network opens the loopback too.
     https |= {Bind(LOOPBACK, bind.port) for bind in https if not ip_address(bind.address).is_loopback}
@@ -57,7 +57,7 @@ def frontends(
 
 
 def published(frontends: Mapping[str, Sequence[Bind]]) -> Mapping[int, tuple[Bind, ...]]:
-    """Return the places by the container's ports that the engine publishes there."""
+    """Return this machine's addresses and ports, by the port of the container that the engine publishes there."""
     places: dict[int, tuple[Bind, ...]] = {}
     for name, binds in frontends.items():
         for bind in binds:

@@ -177,7 +177,7 @@ class RegistryRoute:
 
     @property
     def section(self) -> str:
-        """Return the name of HAProxy's sections for it."""
+        """Return the name of the HAProxy frontend and backend for this registry."""
         return f"registry:{self.sandbox}"
 
     @property

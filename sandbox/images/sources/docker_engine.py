@@ -47,7 +47,7 @@ class EngineImages:
     spooled: dict[str, IO[bytes]] = field(default_factory=dict)  # those of them that the registry lacks
 
     def images(self, entries: Sequence[FromDaemon]) -> Images:
-        """Return the images; a dry run lacks those to save."""
+        """Return the images; in a dry run, images that the engine would have to save are missing."""
         images = dict(
             zip((entry.target for entry in entries), self.destination.pool.map(self._look, entries), strict=True)
         )
@@ -59,14 +59,16 @@ class EngineImages:
             image = Inspected.of(entry, self.daemon)
             if tagged := self._tagged(image):
                 return tagged
-            for digest in image.diff_ids if self.kind is Compression.RAW else ():  # those there are not read
+            for digest in (
+                image.diff_ids if self.kind is Compression.RAW else ()
+            ):  # so that layers that the registry has are not read
                 self.destination.inventory.size(image.target.repository, digest)
         except SandboxError as error:
             return error
         return image
 
     def _tagged(self, image: Inspected) -> Image | None:
-        """Return the image as the registry has it under the target's tag, or under its own digest."""
+        """Return the image if the registry has it complete, by the target's tag or by the image's digest; else None."""
         client, inventory = self.destination.client, self.destination.inventory
         repository, tag = image.target.repository, image.target.tag or str(image.target.digest)
         for name in (tag, image.id) if image.is_document else (tag,):
@@ -82,7 +84,7 @@ class EngineImages:
         return None
 
     def _has_layers_of(self, image: Inspected, document: Document) -> bool:
-        """Return whether a manifest that was pushed is of this image; if its layers are compressed, remember them."""
+        """Return whether a manifest in the registry is of this image; remember its layers if they are compressed."""
         content, repository = manifests.parse(document), image.target.repository
         if not isinstance(content, Manifest) or image.is_document:
             return False
@@ -112,7 +114,7 @@ class EngineImages:
             return 0 if digest in self.packed else place[1] if place else None
 
         readable: Mapping[str, Image] = {}
-        # What layers are when they are compressed is only known afterwards.
+        # The digest of a compressed layer is known only after it was compressed.
         is_measured = not self.destination.dry or self.kind is Compression.RAW
         if self.access.reading and images and is_measured:
             wanted = list({image.name: image for image in images}.values())

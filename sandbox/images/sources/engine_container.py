@@ -203,7 +203,7 @@ class _Output:
             self._connection.sendall(request)
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield `size` bytes of files in large pieces: a frame or pipe has some kilobytes."""
+        """Yield `size` bytes of files in pieces of CHUNK bytes, joined from smaller frames or reads of the pipe."""
         read = self._of_output if self._pipe is None else self._of_pipe
         while size:
             parts, left = [], min(size, CHUNK)

@@ -34,7 +34,7 @@ ENVIRONMENT = {
 def build_all(
     entries: Sequence[FromBuild], daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None
 ) -> dict[Target, FromDaemon | SandboxError]:
-    """Build images, several at a time, each one after the images that its Dockerfile begins with."""
+    """Build images, several at a time, each one after the images that its Dockerfile names."""
     results: dict[Target, FromDaemon | SandboxError] = {}
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:

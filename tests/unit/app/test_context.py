@@ -107,7 +107,7 @@ def test_spec_of_a_folder_above_counts_for_its_user_below_the_home_folder(
     assert context.default_file() == Path("sandbox.yaml")
 
 
-def test_spec_above_a_linked_worktree_is_of_another_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spec_above_a_linked_worktree_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = made(tmp_path / "shop", {"src/a": "", "vendor/.git/HEAD": ""})
     git(folder, "worktree", "add", ".worktrees/fix")
     (folder / "sandbox.yaml").write_text("")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import stat
 import tarfile
 from collections.abc import Mapping
@@ -78,4 +77,8 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine.tar.gz").write_text("mine")
     found = run("doctor", "archive", "--out", "mine.tar.gz", cwd=tmp_path)
     assert (found.code, (tmp_path / "mine.tar.gz").read_text()) == (2, "mine")
-    assert "exists already" in found.stderr and "with --out" in found.stderr and os.listdir(tmp_path) == ["mine.tar.gz"]  # noqa: PTH208
+    assert (
+        "exists already" in found.stderr
+        and "with --out" in found.stderr
+        and [path.name for path in tmp_path.iterdir()] == ["mine.tar.gz"]
+    )

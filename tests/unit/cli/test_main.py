@@ -110,7 +110,7 @@ def test_stderr_that_is_full_changes_no_exit_code(tmp_path: Path, words: tuple[s
     assert run(*words, cwd=tmp_path, before=fill).code == (1 if words == ("snapshot", "list") else 2)
 
 
-def test_stdout_that_is_full_hides_no_error(tmp_path: Path) -> None:
+def test_error_is_shown_on_stderr_when_stdout_is_full(tmp_path: Path) -> None:
     """The error as JSON cannot be written → it is on stderr, and the exit code is its own."""
 
     def fill() -> None:
@@ -121,7 +121,7 @@ def test_stdout_that_is_full_hides_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("explain",), ("explain", "-o", "json"), ("up", "--help")])
-def test_reader_that_ends_early_is_no_failure(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_command_ends_with_0_when_the_reader_of_its_output_ends(tmp_path: Path, words: tuple[str, ...]) -> None:
     """A command writes into `head`, which has ended → nothing is said, and the exit code is 0."""
 
     def end() -> None:

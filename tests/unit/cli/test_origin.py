@@ -224,7 +224,7 @@ def test_second_clone_gets_a_name_of_its_own_after_a_question(tmp_path: Path, mo
     assert reached("-f", second).name == own, "its certificates are kept, and so is its name"
 
 
-def test_every_spec_of_one_folder_gets_a_name_of_its_own(tmp_path: Path) -> None:
+def test_each_spec_of_one_folder_has_another_name(tmp_path: Path) -> None:
     first, *others = (tmp_path / "shop" / f"{name}.yaml" for name in ("dev", "test", "demo"))
     made(first.parent, {first.name: "", **{file.name: "" for file in others}})
     brought_up({"name": "shop"}, Origin.of(first))

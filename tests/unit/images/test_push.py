@@ -390,7 +390,7 @@ def test_a_broken_save_is_an_error_for_people(registry: Simulator, kind: str) ->
     assert ("app", "dev") not in registry.manifests
 
 
-def test_the_first_failure_ends_a_push_that_may_not_fail(
+def test_push_with_fail_fast_ends_at_the_first_failure(
     registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandbox.images.push.LIMIT", 1)

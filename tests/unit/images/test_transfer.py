@@ -74,7 +74,7 @@ some_images = st.builds(
 
 @settings(max_examples=10, deadline=None)
 @given(st.dictionaries(targets, st.lists(some_images, min_size=1, max_size=3), min_size=1, max_size=4))
-def test_blobs_cross_once_before_manifests_before_indexes(wanted: dict[Target, list[TestImage]]) -> None:
+def test_each_blob_is_sent_once_and_before_manifests_and_indexes(wanted: dict[Target, list[TestImage]]) -> None:
     with Simulator() as registry, tempfile.TemporaryDirectory() as folder:
         entries = []
         for number, (target, group) in enumerate(wanted.items()):

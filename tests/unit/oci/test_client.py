@@ -126,7 +126,7 @@ def test_manifests_come_back_as_they_were_put(registry: Simulator, client: Clien
         client.manifest("team/app", digest_of(b"else"))
 
 
-def test_manifest_that_is_not_that_of_its_digest_header_is_refused(registry: Simulator, client: Client) -> None:
+def test_manifest_is_refused_when_its_digest_header_differs(registry: Simulator, client: Client) -> None:
     image = TestImage(())
     client.upload("app", Descriptor("x", digest_of(image.config), len(image.config)), lambda: chunks(image.config))
     client.put_manifest("app", "dev", document(image.manifest))
@@ -147,7 +147,7 @@ def test_lists_are_followed_to_their_last_page(registry: Simulator, client: Clie
 
 @pytest.mark.security(12)
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b'{"tags": ["\\u001b[2J"]}', b'{"tags": [1]}', b"<html>"])
-def test_non_list_of_names_is_refused(registry: Simulator, client: Client, body: bytes) -> None:
+def test_malformed_list_of_tags_is_refused(registry: Simulator, client: Client, body: bytes) -> None:
     """A list of tags that is none, or has escape sequences in it → refused in words."""
     registry.faults = [Fault("GET", "/tags/list", 200, body=body)]
     with pytest.raises(RegistryError, match="returned no list of tags"):
@@ -244,7 +244,7 @@ def test_uploads_go_to_the_registry_whatever_host_it_names(registry: Simulator, 
     assert arrived(registry)
 
 
-def test_location_that_is_no_url_is_an_error(registry: Simulator, client: Client) -> None:
+def test_upload_fails_when_the_location_header_of_the_registry_is_no_url(registry: Simulator, client: Client) -> None:
     registry.location_base = "http://[x"
     with pytest.raises(RegistryError, match="not valid"):
         client.upload("app", BLOB, chunks)

@@ -46,7 +46,7 @@ def layers(registry: Simulator, repository: str, tag: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("old", [True, False])
-def test_layers_cross_compressed_once_and_not_again(registry: Simulator, old: bool) -> None:
+def test_compressed_layers_are_sent_once(registry: Simulator, old: bool) -> None:
     engine = FakeEngine({"app": APP, "tool": TOOL}, old=old)
     entries = [entry("app:1", "app"), entry("team/tool:1", "tool")]
     first = push(entries, registry.url, engine, compression=GZIP)
@@ -62,7 +62,7 @@ def test_layers_cross_compressed_once_and_not_again(registry: Simulator, old: bo
     assert (engine.saves, registry.received) == ([], 0)
 
 
-def test_a_changed_layer_crosses_alone(registry: Simulator) -> None:
+def test_only_the_changed_layer_is_sent(registry: Simulator) -> None:
     push([entry("app:1", "app")], registry.url, FakeEngine({"app": APP}), compression=GZIP)
     registry.forget()
     (result,) = push([entry("app:1", "app")], registry.url, FakeEngine({"app": NEXT}), compression=GZIP)

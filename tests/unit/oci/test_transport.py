@@ -118,7 +118,7 @@ def test_incomplete_response_is_a_transient_failure(answer: bytes) -> None:
 
 
 @pytest.mark.fault(21)
-def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_server_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen server takes the connection and says nothing → told after a minute, at the first try."""
     monkeypatch.setattr(transport, "QUESTION_TIMEOUT", 0.2)
     slept: list[float] = []
@@ -130,7 +130,7 @@ def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch)
     assert slept == []
 
 
-def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
+def test_connection_is_closed_when_the_server_refuses_a_body_early() -> None:
     """The server answers and closes before it has read a body → the answer counts, the connection does not."""
     refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
     with socket.create_server((HOST, 0)) as server:

@@ -27,7 +27,7 @@ from tests.support.images import FakeEngine, TestImage, layer
 PLACE = "/api/v1/namespaces/default/pods/web"
 
 
-def test_pods_that_dev_restarts_are_rolled_out_once_and_a_saved_file_ends_the_wait(
+def test_dev_restarts_pods_once_and_stops_waiting_when_a_file_is_saved(
     names: Names, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise each `dev` would replace the pods twice; a saved file counts at once, also while a pod crashes."""

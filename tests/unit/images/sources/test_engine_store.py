@@ -132,7 +132,7 @@ def fails_whole(registry: Simulator, engine: ReadableEngine | ContainerdEngine, 
 
 
 @pytest.mark.parametrize("harm", harm_to_files.ALL)
-def test_harm_to_a_file_before_it_is_read_fails_the_image(
+def test_image_fails_when_a_file_was_damaged_before_it_is_read(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
     harm(files(engine.folder, IMAGE, 1) / "folder/large")
@@ -142,7 +142,7 @@ def test_harm_to_a_file_before_it_is_read_fails_the_image(
 
 
 @pytest.mark.parametrize("harm", [harm_to_files.changed, harm_to_files.shorter])
-def test_harm_to_a_file_while_it_is_read_fails_the_image(
+def test_image_fails_when_a_file_is_damaged_while_it_is_read(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
     class Harming(Observer):
@@ -180,7 +180,7 @@ def test_blobs_of_containerd_are_read_as_they_are(registry: Simulator, container
 
 
 @pytest.mark.parametrize("harm", harm_to_files.WHOLE)
-def test_harm_to_a_manifest_of_containerd_means_a_save(
+def test_image_is_saved_when_its_manifest_in_containerd_is_damaged(
     registry: Simulator, containerd: ContainerdEngine, harm: Callable[[Path], None]
 ) -> None:
     image = containerd.images["app:1"]
@@ -199,7 +199,9 @@ def test_blob_of_containerd_with_other_bytes_fails_the_image(
     fails_whole(registry, containerd, Observer())
 
 
-def test_blob_that_containerd_lacks_means_a_save(registry: Simulator, containerd: ContainerdEngine) -> None:
+def test_image_is_saved_when_containerd_lacks_one_of_its_blobs(
+    registry: Simulator, containerd: ContainerdEngine
+) -> None:
     containerd.blob(digest_of(containerd.images["app:1"].blobs[1])).unlink()
     push([ENTRY], registry.url, containerd)
     assert len(containerd.saves) == 1
