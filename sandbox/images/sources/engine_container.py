@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import uuid
@@ -176,9 +177,9 @@ class ContainerFiles:
             os.mkfifo(path)
             path.chmod(0o666)  # for the container, whose root may not use the files of others
             reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            # So that the container reads the next piece while this process sends one.
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, CHUNK)
+            if sys.platform == "linux":  # so that the container reads the next piece while this process sends one
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, CHUNK)
             try:
                 yield path, reader
             finally:
