@@ -28,10 +28,6 @@ class Copied:
     files: Mapping[Path, str]
     rules: tuple[SyncRule, ...]
 
-    def plus(self, other: Copied) -> Copied:
-        new = tuple(rule for rule in other.rules if rule not in self.rules)
-        return Copied(self.entry, {**self.files, **other.files}, (*self.rules, *new))
-
 
 @dataclass(frozen=True, kw_only=True)
 class DevWork:
@@ -46,17 +42,13 @@ class DevWork:
         return bool(self.spec or self.images or self.copied or self.manifests)
 
     def plus(self, other: DevWork) -> DevWork:
-        """Return both together; files of an image that is built are not copied."""
-        images = {each.target: each for each in (*self.images, *other.images)}
-        copied: dict[Target, Copied] = {}
-        for each in (*self.copied, *other.copied):
-            target = each.entry.target
-            if target not in images:
-                copied[target] = copied[target].plus(each) if target in copied else each
+        """Return both together; an image whose files this work did not copy is built."""
+        entries = (*self.images, *(each.entry for each in self.copied), *other.images)
+        images = {entry.target: entry for entry in entries}
         return DevWork(
             spec=self.spec or other.spec,
             images=tuple(images.values()),
-            copied=tuple(copied.values()),
+            copied=tuple(each for each in other.copied if each.entry.target not in images),
             manifests=self.manifests or other.manifests,
         )
 
@@ -81,11 +73,6 @@ class Project:
     def roots(self) -> tuple[Path, ...]:
         sources = (source for entry in self.entries if (source := _source(entry)))
         return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
-
-    def is_defined_by(self, path: Path) -> bool:
-        """Return whether the file tells what belongs to an image: a Dockerfile, a .dockerignore, a whole context."""
-        built = [entry for entry in self.entries if isinstance(entry, FromBuild) and path.is_relative_to(entry.context)]
-        return any(path == each.context or _says_how(path.relative_to(each.context).as_posix(), each) for each in built)
 
     def work(self, paths: Collection[Path]) -> DevWork:
         changed = [

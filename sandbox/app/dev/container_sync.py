@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +18,8 @@ from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_images import container_statuses, lasting
 from sandbox.oci.reference import Target
 
-WIDTH = 8
 # The arguments are paths to delete; the archive is on standard input.
 SCRIPT = """\
-for one in rm tar; do command -v $one >/dev/null || eval $one'() { busybox '$one' "$@"; }'; done
 for path; do rm -rf -- "$path"; done
 tar -xf - -C /
 """
@@ -77,23 +74,13 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
     Raises SyncFailed where a container has no shell or tar, or refuses the files.
     """
     archive, gone = packed(copied.files)
-
-    def copy_into(place: Running) -> None:
+    for place in into:
         _run(run, place.container, ["sh", "-c", SCRIPT, "sh", *gone], archive)
         for rule in copied.rules:
             if rule.restart and not place.restartable:
                 raise SyncFailed(f"{place.container.pod} cannot start its program again", details="it runs without sh")
             if after := restart.COMMAND if rule.restart else rule.run:
                 _run(run, place.container, after, b"")
-
-    pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="sync")
-    try:
-        list(pool.map(copy_into, into))
-    except BaseException as error:
-        # On an interrupt nothing is waited for: the command of a rule may not end.
-        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
-        raise
-    pool.shutdown()
 
 
 def by_cluster(cluster: Cluster) -> Run:

@@ -44,8 +44,7 @@ class FileWatch:
     def __init__(self, *, polling: bool = False) -> None:
         self._polling = polling
         self._roots: dict[Path, Place | None] = {}
-        self._real: dict[Path, Path] = {}  # roots without links
-        self._lost: set[Path] = set()  # folders of roots that were deleted or moved away
+        self._lost: set[Path] = set()  # folders of roots that were deleted, or of which no more events come
         self._changed: set[Path] = set()
         self._seen = 0.0
         self._news = threading.Condition()
@@ -58,7 +57,6 @@ class FileWatch:
         self.end()
         self._stop = threading.Event()
         self._roots, self._lost = {root: _place(root) for root in roots}, set()
-        self._real = {root: Path(os.path.realpath(root)) for root in self._roots}
         for paths, deep in zip(sorted_roots(self._roots), (True, False), strict=True):
             if not paths:
                 continue
@@ -73,12 +71,7 @@ class FileWatch:
                 )
             except OSError as error:
                 raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
-            folders = {place[0] for place in self._roots.values() if place}
-            inside = folders & set(paths)
-            if deep:
-                inside = {folder for folder in folders if any(folder.is_relative_to(path) for path in paths)}
-            watching = (notify, inside, self._stop)
-            threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
+            threading.Thread(target=self._watch, args=(notify, self._stop), name="files", daemon=True).start()
 
     def end(self) -> None:
         self._stop.set()
@@ -103,53 +96,44 @@ class FileWatch:
     def changed(self) -> frozenset[Path]:
         return frozenset(self._changed)
 
-    def _follow(self) -> bool:
-        """Watch roots that are other folders now: of these the system tells nothing. Tells whether there are changes.
+    @property
+    def _folders(self) -> set[Path]:
+        return {place[0] for place in self._roots.values() if place}
 
-        A new folder often has the inode of the one before, whose end the system told.
+    def _follow(self) -> bool:
+        """Watch roots that are other folders now: of these no events come. Return whether there are changes.
+
+        A new folder often has the inode of the deleted one.
         """
-        lost = {root for root, place in self._roots.items() if place and place[0] in self._lost}
-        exchanged = lost | {root for root, place in self._roots.items() if place != _place(root)}
+        exchanged = {
+            root for root, place in self._roots.items() if (place and place[0] in self._lost) or place != _place(root)
+        }
         if exchanged:
             self.begin(tuple(self._roots))
             self._add(exchanged)
         return bool(self._changed)
 
-    def _watch(self, notify: RustNotify, inside: set[Path], stop: threading.Event) -> None:
+    def _watch(self, notify: RustNotify, stop: threading.Event) -> None:
         from watchfiles._rust_notify import WatchfilesRustInternalError
 
         with notify:
             while not stop.is_set():
                 try:
                     events = notify.watch(LONGEST, QUIET, EVERY, stop)
-                except WatchfilesRustInternalError:  # as for a name that is not in UTF-8; it tells nothing more then
+                except WatchfilesRustInternalError:  # as for a name that is not in UTF-8; no more events come then
                     with self._news:
-                        self._lost |= inside
+                        self._lost |= self._folders
                         self._news.notify_all()
                     return
                 if isinstance(events, set):
                     paths = {Path(path) for _, path in events}
-                    new = {Path(path) for kind, path in events if kind == ADDED}
-                    # Of what is in a folder that was moved here, the system tells nothing.
-                    for folder in new:
-                        if folder.parent not in new and not folder.is_symlink():
-                            for inner, folders_inside, names in os.walk(folder):
-                                paths.update(Path(inner, name) for name in (*folders_inside, *names))
+                    for kind, name in events:  # no events come for the content of a folder that was moved here
+                        if kind == ADDED and not Path(name).is_symlink():
+                            for folder, folders, files_inside in os.walk(name):
+                                paths.update(Path(folder, each) for each in (*folders, *files_inside))
                     with self._news:
-                        folders = {place[0] for place in self._roots.values() if place}
-                        self._lost |= folders & {Path(path) for kind, path in events if kind == DELETED}
-                        self._add(self._named(paths - folders))
-
-    def _named(self, paths: set[Path]) -> set[Path]:
-        """Return the paths as the roots have them: of a folder that links lead to, the system knows one name only."""
-        named: set[Path] = set()
-        folders = {path.parent: Path(os.path.realpath(path.parent)) for path in paths}
-        for path in paths:
-            real = folders[path.parent] / path.name
-            named |= {
-                root / real.relative_to(target) for root, target in self._real.items() if real.is_relative_to(target)
-            } or {path}
-        return named
+                        self._lost |= self._folders & {Path(path) for kind, path in events if kind == DELETED}
+                        self._add(paths - self._folders)
 
     def _add(self, paths: set[Path]) -> None:
         with self._news:

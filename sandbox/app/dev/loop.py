@@ -79,8 +79,6 @@ class DevLoop:
     def next(self, sandbox: Sandbox) -> Sandbox:
         """Wait for a change that requires something, and do it with what is left from before."""
         burst = self.watch.take()
-        if burst and any(map(self._project.is_defined_by, burst.paths)):  # a .dockerignore, a Dockerfile's FROM
-            self._project = project_of(self.file, sandbox.spec)
         asking = [path for path in burst.paths if self._project.work([path])] if burst else []
         if burst is None or not asking:
             return sandbox
@@ -135,6 +133,10 @@ class DevLoop:
         return True
 
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
+        project = project_of(self.file, sandbox.spec)  # a .dockerignore, a FROM or a kustomization may have changed
+        if project.roots != self._project.roots:
+            self.watch.begin(project.roots)
+        self._project = project
         # `--yes` and answers count for an `up`, not for a sandbox that another folder brings up while this runs.
         with sandbox.alone("dev", agreement=Agreement()):
             if (trouble := trouble_of(sandbox.kubeconfig)) is not None:
@@ -148,10 +150,6 @@ class DevLoop:
                 before, self._rounds = self._rounds, self._read(sandbox)
                 if before is not None:
                     self._rounds.copied = before.copied
-                project = project_of(self.file, sandbox.spec)
-                if project.roots != self._project.roots:
-                    self.watch.begin(project.roots)
-                self._project = project
             self._rounds = self._rounds or self._read(sandbox)
             self._left = self._rounds.run(work)
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from sandbox.app.dev import container_sync
-from sandbox.app.dev.changed_files import MOST_COPIED, Copied, DevWork
+from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.container_sync import Running, SyncFailed
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.components.workloads import restart
@@ -27,8 +27,6 @@ from sandbox.oci.reference import Target
 from sandbox.quantities import count, megabytes
 from sandbox.step import Overtaken, Progress, Refreshing, State, Step
 
-# In runc's words, of a container whose program is below a shell.
-NO_SHELL = 'exec: "sh": executable file not found'
 FOLLOWING = ("load-balancers", "ports", "page")
 
 
@@ -75,20 +73,12 @@ class Phase:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Copies:
-    """All files that were copied since their image was built, and the lives of the containers that have them all."""
-
-    copied: Copied
-    lives: frozenset[str] = frozenset()
-
-
 @dataclass
 class Rounds:
     """What all rounds of a plan share: its steps for the user's files, and what they were done with last.
 
-    `copied` are images whose containers have files that the image does not have. `loaded`: the last round restarted, or
-    told, each program whose files it copied.
+    `copied` are images without the newest files, and the containers (`Running.life`) that have got all of them.
+    `loaded`: the last round restarted, or told, each program whose files it copied.
     """
 
     push: PushStep | None
@@ -96,7 +86,7 @@ class Rounds:
     apply: ApplyStep
     report: DevReport
     following: Sequence[Step] = ()  # which look at what was applied: addresses and ports of Services, and the page
-    copied: dict[Target, Copies] = field(default_factory=dict)
+    copied: dict[Target, frozenset[str]] = field(default_factory=dict)
     loaded: bool = True
 
     @classmethod
@@ -119,8 +109,8 @@ class Rounds:
         """
         self.loaded = True
         images = [*work.images, *self._not_copied(work.copied)]
-        if work.manifests:  # new pods begin with the image
-            images += [each.copied.entry for each in self.copied.values()]
+        if work.manifests and self.push:  # new pods begin with the image
+            images += [entry for entry in self.push.images.entries if entry.target in self.copied]
         built: list[Entry] = []
         failed: list[Entry] = []
         ordered = self._with_made_from(images)
@@ -143,10 +133,6 @@ class Rounds:
                 self._roll_out()
         except Overtaken:  # applied again with the next change, and waited for
             return DevWork(images=tuple(failed), manifests=True)
-        except SandboxError as error:
-            if NO_SHELL in str(error) and self._programs:
-                error.fix = "`restart: true` in images.yaml needs `sh` in the image: use a base that has it, or `run:`"
-            raise
         return DevWork(images=tuple(failed))
 
     def _with_made_from(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -165,23 +151,19 @@ class Rounds:
         return [each.entry for each, into in zip(copied, containers, strict=True) if not self._is_copied(each, into)]
 
     def _is_copied(self, copied: Copied, into: Sequence[Running]) -> bool:
-        target = copied.entry.target
-        before = self.copied.get(target, Copies(Copied(copied.entry, {}, ())))
-        whole = before.copied.plus(copied)
-        late = [each for each in into if each.life not in before.lives]  # these lack the earlier files too
-        if not into or (late and len(whole.files) > MOST_COPIED):
+        target, lives = copied.entry.target, frozenset(each.life for each in into)
+        if not into or not lives <= self.copied.get(target, lives):  # a new container lacks the earlier files
             return False
         try:
             with self._phase("sync", str(target)) as phase:
                 run = container_sync.by_cluster(Cluster(self.apply.names.kubeconfig))
-                container_sync.copy(whole, late, run)
-                container_sync.copy(copied, [each for each in into if each not in late], run)
+                container_sync.copy(copied, into, run)
                 phase.detail = f"{count(len(copied.files), 'file')} into {count(len(into), 'container')}"
         except SyncFailed as error:
             error.fix = "the image is built instead"
             self.report.failed(error)
             return False
-        self.copied[target] = Copies(whole, frozenset(each.life for each in into))
+        self.copied[target] = lives
         self.loaded &= all(rule.restart or rule.run for rule in copied.rules)
         return True
 

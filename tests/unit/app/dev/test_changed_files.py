@@ -57,22 +57,6 @@ def test_changed_files_require_their_image_or_step(
 
 
 @pytest.mark.parametrize(
-    ("path", "defines"),
-    [
-        ("api", True),
-        ("api/.dockerignore", True),
-        ("web/Dockerfile", True),
-        ("web/Dockerfile.dockerignore", True),
-        ("api/a.py", False),
-        ("api/docs/Dockerfile", False),
-        ("k8s/Dockerfile", False),
-    ],
-)
-def test_files_that_define_an_image_are_known(path: str, defines: bool) -> None:
-    assert PROJECT.is_defined_by(ROOT / path) is defines
-
-
-@pytest.mark.parametrize(
     "path",
     [
         "api/docs/a.md",  # .dockerignore
@@ -113,13 +97,10 @@ def test_a_rule_for_all_leaves_the_dockerfile_to_the_build() -> None:
 
 
 def test_work_that_failed_is_done_together_with_the_next() -> None:
-    both = work("api/a.py").plus(work("web/site/a")).plus(work("web/site/b"))
-    assert targets(both.images) == ["api:dev"]
-    assert list(both.copied[0].files.values()) == ["/site/a", "/site/b"]
-    assert both.copied[0].rules == (RULE,)
-    built = both.plus(work("web/main.py"))
+    both = work("api/a.py").plus(work("web/site/a"))
+    assert (targets(both.images), list(both.copied[0].files.values())) == (["api:dev"], ["/site/a"])
+    built = both.plus(work("web/site/b"))  # the files of both changes
     assert (targets(built.images), built.copied) == (["api:dev", "web:dev"], ())
-    assert built.plus(work("web/site/c")).copied == ()
 
 
 def test_images_made_from_a_changed_one_are_built_with_it() -> None:

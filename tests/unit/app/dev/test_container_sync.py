@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
 import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.oci.reference import parse_target as parse
-from tests.support.programs import make_program
 
 TARGET = parse("team/web:dev")
 PLACE = Container("shop", "web-1", "web")
@@ -35,7 +31,6 @@ class Folder:
         self.root = root
         self.ran: list[Sequence[str]] = []
         self.status = 0
-        self.programs: Path | None = None  # a folder with all that it has
 
     def __call__(self, place: Container, argv: Sequence[str], stdin: bytes) -> Executed:
         self.ran.append(argv)
@@ -43,8 +38,7 @@ class Folder:
             return Executed(self.status, b"", "no such thing" if self.status else "")
         moved = [word.replace("-C /", f"-C {self.root}") if word == container_sync.SCRIPT else word for word in argv]
         moved = [f"{self.root}{word}" if word.startswith("/") else word for word in moved]
-        env = {"PATH": str(self.programs)} if self.programs else None
-        done = subprocess.run(moved, input=stdin, capture_output=True, check=False, env=env)
+        done = subprocess.run(moved, input=stdin, capture_output=True, check=False)
         return Executed(done.returncode, done.stdout, done.stderr.decode())
 
 
@@ -72,19 +66,6 @@ def test_files_and_folders_are_the_same_afterwards(folder: Folder, tmp_path: Pat
     assert sorted(one.name for one in (folder.root / "app/src").iterdir()) == ["deep"]
     assert (folder.root / "app/src/deep/a b.py").read_bytes() == b"\0\xff"
     assert (folder.root / "etc/one").read_text(encoding="utf-8") == "1"
-
-
-def test_busybox_without_links_copies_files_of_odd_names(folder: Folder, tmp_path: Path) -> None:
-    folder.programs = tmp_path / "bin"
-    folder.programs.mkdir()
-    (folder.programs / "sh").symlink_to(shutil.which("sh") or "")
-    make_program(folder.programs / "busybox", 'PATH=/usr/bin:/bin exec "$@"')
-    (folder.root / "app").mkdir()
-    (folder.root / "app/an old").touch()
-    odd = 'it\'s "a" $b *'
-    (tmp_path / odd).touch()
-    copy(copied({tmp_path / odd: f"/app/{odd}", tmp_path / "an old": "/app/an old"}), into(), folder)
-    assert [one.name for one in (folder.root / "app").iterdir()] == [odd]
 
 
 def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_path: Path) -> None:
@@ -127,30 +108,6 @@ def pod(image: str, state: str = "running", **more: Any) -> dict[str, Any]:
         "spec": {"containers": [{"name": "web", "image": image}]},
         "status": {"containerStatuses": [{"name": "web", "state": {state: {}}}]},
     }
-
-
-@pytest.mark.fault(5)
-def test_interrupt_ends_the_wait_for_a_rules_command(tmp_path: Path) -> None:
-    """Ctrl-C while the command of a `sync` rule runs, and does not end → `dev` ends at once."""
-    (tmp_path / "a").touch()
-    begun, over, main = threading.Event(), threading.Event(), threading.get_ident()
-
-    def run(_: Container, argv: Sequence[str], __: bytes) -> Executed:
-        if argv[0] == "sh":
-            return Executed(0, b"", "")
-        begun.set()
-        over.wait(60)
-        return Executed(0, b"", "")
-
-    def interrupt() -> None:
-        begun.wait(60)
-        signal.pthread_kill(main, signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        copy(copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("npm", "start"))), into(), run)
-    assert not over.is_set()
-    over.set()
 
 
 NAME = f"localhost:5001/team/web:dev@sha256:{'0' * 64}"

@@ -22,7 +22,6 @@ from sandbox.images.images_yaml import FromBuild
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sync_rules import SyncRule
-from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.names import Names
 from sandbox.oci.reference import parse_target as parse
@@ -141,29 +140,11 @@ def test_a_failed_build_is_reported_and_left_for_the_next_change(stage: Stage, e
     assert stage.image == before
 
 
-def test_image_without_a_shell_is_told_what_restart_needs(
-    stage: Stage, entry: FromBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`restart: true` with an image from scratch → the fix is about the rule, not about the image's own program."""
-    said = 'pod web-1: RunContainerError: exec: "sh": executable file not found in $PATH'
-
-    def fail(*_: object) -> None:
-        raise ClusterError("Deployment default/web cannot start", details=said, fix="correct its `command`")
-
-    monkeypatch.setattr(ApplyStep, "await_ready", fail)
-    for restart in (False, True):
-        rule = SyncRule(paths={"site": "/site"}, restart=restart)
-        push = replace(stage.rounds.push, images=LockFile(tmp_path, (replace(entry, sync=(rule,)),)))  # type: ignore[type-var]
-        with pytest.raises(ClusterError) as caught:
-            replace(stage.rounds, push=push).run(DevWork(images=(entry,)))
-        assert ("`restart: true`" in caught.value.fix) is restart
-
-
 @pytest.mark.parametrize("known", [True, False], ids=["known", "started again"])
-def test_container_that_began_again_gets_all_copied_files(
+def test_container_that_began_again_gets_a_new_image(
     stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    """It began with its image: what was copied earlier is copied once more."""
+    """It began with its image, without the files that were copied earlier."""
     stage.rounds.run(DevWork(images=(entry,)))
     copied: list[dict[Path, str]] = []
     monkeypatch.setattr(container_sync, "copy", lambda one, into, _: copied.extend([dict(one.files)] * len(into)))
@@ -172,7 +153,8 @@ def test_container_that_began_again_gets_all_copied_files(
         stage.rounds.run(DevWork(copied=(Copied(entry, {entry.context / name: f"/site/{name}"}, entry.sync),)))
         status = stage.server.objects["/api/v1/namespaces/default/pods/web-1"]["status"]["containerStatuses"][0]
         status["containerID"] = "" if known else "2"
-    assert [sorted(one.values()) for one in copied] == [["/site/a"], ["/site/b"] if known else ["/site/a", "/site/b"]]
+    assert [list(files.values()) for files in copied] == [["/site/a"], *([["/site/b"]] if known else [])]
+    assert stage.engine.builds == (1 if known else 2)
 
 
 @pytest.mark.parametrize(("more", "loaded"), [({}, False), ({"run": ("reload",)}, True), ({"restart": True}, True)])
