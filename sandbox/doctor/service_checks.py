@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import forwarder, routes
 from sandbox.components.ingress import backends
 from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
@@ -16,6 +15,8 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.services import endpoint_slices, is_serving, offered
 from sandbox.plan import providers, saved_spec
 from sandbox.system import host_network
+
+CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
 
 
 @dataclass(frozen=True)

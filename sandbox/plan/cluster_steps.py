@@ -17,7 +17,6 @@ from sandbox.components.addons.addon_manager import AddonManager, AddonStep
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.load_balancers import LoadBalancersStep
 from sandbox.components.cluster.dns import DnsStep
-from sandbox.components.cluster.kube_proxy import KubeProxyStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.components.cluster.pod_proxy import PodProxyStep
@@ -46,7 +45,6 @@ def cluster(site: ClusterSite) -> list[Step]:
         ClusterStep(site.provider, names, version),
         *_node_images(site),
         ContextStep(names),
-        *([KubeProxyStep(names, nodes)] if spec.cluster.kind and spec.cluster.kind.configures_kube_proxy else []),
         DnsStep(names, dns(spec, names, engine, nodes.network)),
         PodProxyStep(
             names,
@@ -93,7 +91,7 @@ def brought(site: ClusterSite) -> list[Step]:
     unserved.require_hosts(manifests, unserved.routed(site.spec))
     gone_kinds.require(manifests, site.spec.cluster.kubernetes)
     requires = ("wiring", "addons")
-    after = ("kube-proxy", "push", "trust", "credentials", "minikube-addons", "provided", "issuer", "secrets")
+    after = ("push", "trust", "credentials", "minikube-addons", "provided", "issuer", "secrets")
     nodes = site.nodes.every
     steps: list[Step] = []
     if has_charts(site):

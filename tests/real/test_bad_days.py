@@ -134,18 +134,6 @@ def test_missing_image_is_named_and_the_rest_comes_up(command: CommandLine, engi
     command("up")
 
 
-@pytest.mark.nightly
-@pytest.mark.fault(98)
-def test_kube_proxy_that_ends_is_quoted_and_up_fails(command: CommandLine, engine: Engine) -> None:
-    """A patch gives kube-proxy a mode that there is not → its own words, a mode that works, and no cluster is left."""
-    spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
-    kind = {"kubeadmConfigPatches": ["kind: KubeProxyConfiguration\nmode: nosuch\n"]}
-    (command.folder / "sandbox.yaml").write_text(yaml.safe_dump({**spec, "cluster": {"kind": kind}}))
-    ran = command("up", status=1)
-    assert "[kube-proxy]" in ran.err and "nosuch" in ran.err and "kubeProxyMode: nftables" in ran.err
-    assert engine.container(context.home().sandbox(NAME).node) is None
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

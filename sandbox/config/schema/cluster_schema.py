@@ -85,15 +85,6 @@ class KindOptions(Document):
         default=(), description="Partial containerd configurations as TOML text."
     )
 
-    @property
-    def configures_kube_proxy(self) -> bool:
-        document = "KubeProxyConfiguration"
-        return (
-            self.networking.kubeProxyMode not in (None, "iptables")
-            or any(document in patch for patch in self.kubeadmConfigPatches)
-            or any(patch.kind == document for patch in self.kubeadmConfigPatchesJSON6902)
-        )
-
 
 class Cluster(Document):
     """The Kubernetes cluster."""

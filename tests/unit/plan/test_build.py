@@ -112,12 +112,6 @@ def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, p
         assert step.with_account is (not is_fetched or proxy != "auto")
 
 
-@pytest.mark.parametrize(("mode", "is_waited_for"), [("iptables", False), ("nftables", True)])
-def test_kube_proxy_is_waited_for_only_as_configured(place: Home, mode: str, is_waited_for: bool) -> None:
-    steps = build(Spec.model_validate({"cluster": {"kind": {"networking": {"kubeProxyMode": mode}}}}), place)
-    assert ("kube-proxy" in steps, "kube-proxy" in needed(steps["apply"], steps)) == (is_waited_for, is_waited_for)
-
-
 @pytest.mark.parametrize("push", [False, True])
 @pytest.mark.parametrize("apply", [False, True])
 @pytest.mark.parametrize("controller", ["traefik", "none"])
