@@ -248,11 +248,6 @@ class Names:
         return self.folder / "engine.json"
 
     @property
-    def node_volumes(self) -> Path:
-        """Return the record of the unnamed volumes of its nodes, there as long as the cluster should be."""
-        return self.folder / "volumes.json"
-
-    @property
     def paused(self) -> Path:
         return self.folder / "asleep"
 

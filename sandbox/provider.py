@@ -100,10 +100,6 @@ class Provider(Protocol):
     def drift(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that `start` repairs, or None."""
 
-    def lost(self) -> str | None:
-        """Return what is left of a cluster whose nodes others removed, with their data, for people; else None."""
-        return None
-
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Create the cluster and its kubeconfig, in place of a partial one.
 

@@ -171,8 +171,9 @@ def agree_on_loss(name: str, statuses: Found, agreement: Agreement) -> None:
     from sandbox.components.cluster.steps import ClusterStep
 
     for step, status in statuses:
-        if isinstance(step, ClusterStep) and status.state is State.ABSENT and (left := step.lost()):
+        if isinstance(step, ClusterStep) and status.state is State.ABSENT and step.is_lost():
             lost = "all that its pods stored, and what was applied without this spec"
+            left = "perhaps unnamed volumes, which nothing uses: docker volume ls --filter dangling=true"
             refusal = UsageError(
                 f"the cluster of '{name}' is gone: its nodes were removed, not by sandbox",
                 details=f"lost    {lost}\nleft    {left}\nnow     a new cluster is made, empty until `sandbox up`",

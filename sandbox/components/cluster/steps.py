@@ -42,7 +42,7 @@ class ClusterStep:
     def check(self) -> Status:
         standing = self.provider.standing()
         if standing is Standing.ABSENT:
-            return Status(State.ABSENT, "its nodes were removed, not by sandbox" if self.lost() else "")
+            return Status(State.ABSENT, "its nodes were removed, not by sandbox" if self.is_lost() else "")
         if standing is Standing.PARTIAL:
             return Status(State.ABSENT, "an earlier start was interrupted")
         if stale := self.provider.stale():
@@ -80,8 +80,9 @@ class ClusterStep:
             wait_until(self._unready, what="the nodes", timeout=60, fix=fix, say=work.say)
         return Status(State.DRIFTED, drift) if drift else self._ready
 
-    def lost(self) -> str | None:
-        return self.provider.lost()
+    def is_lost(self) -> bool:
+        """Return whether others removed the nodes; `down` removes the kubeconfig with them."""
+        return self.provider.standing() is Standing.ABSENT and self.names.kubeconfig.exists()
 
     def stop(self) -> bool:
         return self.provider.standing() is not Standing.ABSENT and self.provider.stop()

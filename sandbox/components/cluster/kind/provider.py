@@ -19,7 +19,6 @@ from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.kind import etcd_peers, first_objects, node_start, worker_join
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
-from sandbox.components.cluster.kind.node_volumes import NodeVolumes
 from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
@@ -139,9 +138,6 @@ class KindProvider:
                 return f"another proxy than {self.proxied}"
         return None
 
-    def lost(self) -> str | None:
-        return self._volumes.lost() if self.standing() is Standing.ABSENT else None
-
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Create the cluster with kind; it is usable as soon as its control plane runs, while other nodes join."""
         _ = self._first_files  # or an error, before anything is deleted
@@ -166,7 +162,6 @@ class KindProvider:
         if self._has_rivals():
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
-        self._volumes.record(self.nodes.all())
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Run kind, and prepare nodes and write the kubeconfig as soon as its messages say that this is possible."""
@@ -232,7 +227,6 @@ class KindProvider:
         self._add_missing(say)
         for node in self.nodes.running():
             self.proxied.repair(node, say)
-        self._volumes.record(self.nodes.all())
         return cold
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
@@ -298,11 +292,11 @@ class KindProvider:
 
     def delete(self) -> bool:
         existing = self.nodes.all()
-        self._volumes.begin_end()
+        # First, because nodes that are gone without it were removed by this program.
+        self.names.kubeconfig.unlink(missing_ok=True)
         if existing:
             end = partial(self.kind.delete, self.names.cluster)
             docker_nodes.end_nodes(self.engine, self.names, existing, end)
-        self._volumes.remove()
         for path in (self.names.kubeconfig, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
@@ -334,10 +328,6 @@ class KindProvider:
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
-
-    @property
-    def _volumes(self) -> NodeVolumes:
-        return NodeVolumes(self.engine, self.names)
 
     @property
     def _first_files(self) -> dict[PurePosixPath, bytes]:

@@ -29,7 +29,7 @@ from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
 from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
-from sandbox.step import State
+from sandbox.step import State, Status
 from sandbox.system.process import ToolFailed
 from sandbox.system.resolvers import Upstream
 from tests.support import memory_nodes
@@ -374,6 +374,21 @@ def test_control_planes_without_balancer_or_the_first_are_recreated_with_consent
     assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
     assert f"{names.node}, by which it is managed, is gone; {other} still have" in found.detail
     assert step.stop() and not engine.boxes[other].running
+
+
+@pytest.mark.fault(27)
+def test_cluster_whose_nodes_others_removed_is_reported_as_lost(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    """Its nodes are removed by `docker rm` → it is known that there was a cluster; after `down` it is not."""
+    step = ClusterStep(provider, names, "v1")
+    made(provider)
+    assert not step.is_lost()
+    engine.remove_container(names.node)
+    assert step.is_lost()
+    assert step.check() == Status(State.ABSENT, "its nodes were removed, not by sandbox")
+    provider.delete()
+    assert not step.is_lost()
 
 
 def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provider: KindProvider) -> None:
