@@ -44,9 +44,9 @@ def trust(*, kinds: tuple[str, ...]) -> None:
             certutil.
     java    the cacerts of the JDK in JAVA_HOME or on the PATH, unless it follows
             the system's store.
-    python  only if named: a file with the system's roots and this one, for
-            programs with their own list, such as Python's requests and Node.js;
-            prints the lines for your shell's profile.
+
+    For programs with a list of their own, such as Python's requests and
+    Node.js, see `sandbox certs export`.
 
     \b
     sandbox certs trust
@@ -72,9 +72,6 @@ def trust(*, kinds: tuple[str, ...]) -> None:
             return
         stores.record.write(Entry(root, names.name))
         stores.record.forget(stores.replaced(root, names.name))
-    if "python" in kinds:
-        for line in stores.shell_lines(root):
-            click.echo(line)
 
 
 @click.command("untrust")

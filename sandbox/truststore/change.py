@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -15,7 +15,6 @@ class Kind(Enum):
     SYSTEM = "system"
     NSS = "nss"
     JAVA = "java"
-    PYTHON = "python"
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,13 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the store `kind` at `place`: run `commands` in order, then `rewrite` a file that only we write."""
+    """A change of the store `kind` at `place`: run `commands` in order."""
 
     kind: Kind
     place: Path
     adds: bool
     root: Root
-    commands: tuple[Command, ...] = ()
-    rewrite: Callable[[], None] | None = None
+    commands: tuple[Command, ...]
 
     @property
     def title(self) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from sandbox.system import files, process
 from sandbox.truststore import java, nss
 from sandbox.truststore.change import Kind, Store
-from sandbox.truststore.python_bundle import BundleFile
 from sandbox.truststore.system_stores import find_anchors
 from sandbox.truststore.trusted_root import Record, parse
 
@@ -22,13 +21,12 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 class Machine:
     """The facts that decide which stores there are and how they are changed.
 
-    `folder` holds the record of trusted roots. `sudo_user` is the user who ran `sudo sandbox`.
+    `folder` holds the record of trusted roots.
     """
 
     home: Path
     folder: Path
     is_root: bool = False
-    sudo_user: str = ""
     java_home: Path | None = None
     browsers: tuple[str, ...] = ()
     wsl: bool = False
@@ -37,14 +35,12 @@ class Machine:
 
 def this_machine(folder: Path) -> Machine:
     is_root, home = os.geteuid() == 0, os.environ.get("JAVA_HOME")
-    sudo_user = os.environ.get("SUDO_USER", "") if is_root else ""
     program = process.which("java")
     java_home = Path(home) if home else program.resolve().parent.parent if program else None
     return Machine(
         home=Path.home(),
         folder=folder,
         is_root=is_root,
-        sudo_user="" if sudo_user == "root" else sudo_user,
         java_home=java_home,
         browsers=tuple(name for name in _BROWSERS if process.which(name)),
         wsl="microsoft" in platform.release().lower(),
@@ -53,10 +49,7 @@ def this_machine(folder: Path) -> Machine:
 
 def find(at: Machine) -> tuple[Store, ...]:
     """Return every store on the machine in the order of changes: the one that asks for a password comes last."""
-    available: list[Store] = []
-    if not at.sudo_user:
-        available += nss.databases(at.home)
-        available.append(BundleFile(bundle(at.folder)))
+    available: list[Store] = [*nss.databases(at.home)]
     if cacerts := at.java_home and java.find(at.java_home):
         available.append(cacerts)
     if system := find_anchors(at.slash):
@@ -76,10 +69,6 @@ def recorded(record: Record, present: Sequence[Store]) -> tuple[Store, ...]:
         elif kind == Kind.JAVA.value and files.is_file(place):
             others[place] = java.recorded(place)
     return tuple(others.values())
-
-
-def bundle(folder: Path) -> Path:
-    return folder / "bundle.pem"
 
 
 def installed(root_pem: bytes, folder: Path) -> tuple[str, ...]:

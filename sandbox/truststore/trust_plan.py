@@ -14,7 +14,12 @@ from sandbox.truststore.java import Cacerts
 from sandbox.truststore.stores import Machine
 from sandbox.truststore.trusted_root import Record, Root
 
-DEFAULT_KINDS = (Kind.SYSTEM, Kind.NSS, Kind.JAVA)
+# What to do where the machine has no store of a kind.
+_MISSING = {
+    Kind.SYSTEM: "sandbox certs export --format bundle makes a file for programs that read SSL_CERT_FILE",
+    Kind.NSS: "start Chrome or Firefox once, which then makes its database, and run this again",
+    Kind.JAVA: "set JAVA_HOME to the JDK that your programs use",
+}
 TIMEOUT = 180.0  # seconds for one command where no user can be asked
 _NSS_TOOLS = "install certutil, of the package libnss3-tools (Debian), nss-tools (Fedora, Alpine) or nss (Arch)"
 _ADMIN_FOLDERS = (Path("/usr/sbin"), Path("/sbin"))  # on the PATH of sudo, not always on the user's
@@ -32,16 +37,16 @@ class Plan:
 def trust(
     root: Root, replaced: Collection[Root], holdings: Sequence[Holding], machine: Machine, kinds: Collection[Kind]
 ) -> Plan:
-    """Plan to add `root` to the stores of `kinds` (by default all but Python's) and to remove `replaced` from all.
+    """Plan to add `root` to the stores of `kinds`, by default all, and to remove `replaced` from all.
 
     Raises UsageError for a store that does not exist or cannot be changed.
     """
-    chosen_kinds = kinds or DEFAULT_KINDS
+    chosen_kinds = kinds or tuple(Kind)
     file = Record(machine.folder).certificate(root)
     chosen = [holding for holding in holdings if holding.store.kind in chosen_kinds]
     following = [holding for holding in chosen if _follows(holding)]
     chosen = [holding for holding in chosen if not _follows(holding)]
-    _require_found(kinds, chosen, following, machine)
+    _require_found(kinds, chosen, following)
     changes = list(untrust(lambda old: old in replaced, holdings, machine).changes)
     unchanged = []
     for holding in chosen:
@@ -49,7 +54,7 @@ def trust(
             unchanged.append(f"{holding.store.kind.value}: {holding.store.place}")
         else:
             changes.append(holding.store.add(root, file))
-    notes = list(_notes(root, chosen_kinds, holdings, machine))
+    notes = list(_notes(chosen_kinds, holdings, machine))
     if any(holding.store.kind is Kind.SYSTEM for holding in chosen):
         followers = (f"Java reads {holding.store.place}, which follows the system's store" for holding in following)
         notes = [*followers, *notes]
@@ -66,10 +71,6 @@ def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machi
             if root not in holding.entries and not _follows(holding):
                 reason = "sandbox did not add it and does not remove it"
                 notes.append(f"{store.place} holds {root.common_name} under another name; {reason}")
-    if machine.wsl:
-        roots = dict.fromkeys(change.root for change in changes)
-        command = "if you trusted it on Windows: certutil.exe -user -delstore Root"
-        notes += [f"{command} {root.sha1}" for root in roots]
     return Plan(tuple(changes), notes=tuple(notes))
 
 
@@ -77,45 +78,26 @@ def _follows(holding: Holding) -> bool:
     return isinstance(holding.store, Cacerts) and holding.store.follows_system
 
 
-def _require_found(
-    kinds: Collection[Kind], chosen: Sequence[Holding], following: Sequence[Holding], machine: Machine
-) -> None:
+def _require_found(kinds: Collection[Kind], chosen: Sequence[Holding], following: Sequence[Holding]) -> None:
     for kind in kinds:
-        is_java_following = kind is Kind.JAVA and bool(following)
-        if any(holding.store.kind is kind for holding in chosen) or (is_java_following and Kind.SYSTEM in kinds):
+        if any(holding.store.kind is kind for holding in chosen):
             continue
-        brief, details = f"there is no {kind.value} store here", ""
-        if machine.sudo_user and kind in (Kind.NSS, Kind.PYTHON):
-            brief = f"--store {kind.value} belongs to {machine.sudo_user} and is not changed under sudo"
-            details = "files in it would belong to root"
-            fix = f"run it without sudo, as {machine.sudo_user}; it asks for a password where it needs one"
-        elif is_java_following:
-            brief = f"Java's store {following[0].store.place} follows the system's"
-            fix = "use --store system, which adds the root there too"
-        elif kind is Kind.NSS:
-            where = f"where Chrome and Firefox keep it in {machine.home}; each creates its own when it first starts"
-            details, fix = f"no cert9.db {where}", "start the browser once, then run this again"
-        elif kind is Kind.JAVA:
-            home = machine.java_home
-            details = f"no cacerts in {home}" if home else "JAVA_HOME is not set, and there is no `java` on the PATH"
-            fix = "set JAVA_HOME to the JDK that your programs use"
-        else:
-            details = "none of the folders that Debian, Alpine, Fedora, Arch and SUSE have"
-            fix = "sandbox certs trust --store python makes a file for programs that read SSL_CERT_FILE"
-        raise UsageError(brief, details=details, fix=fix, id="trust")
+        if kind is not Kind.JAVA or not following:
+            raise UsageError(f"there is no {kind.value} store here", fix=_MISSING[kind], id="trust")
+        if Kind.SYSTEM not in kinds:
+            raise UsageError(
+                f"Java's store {following[0].store.place} follows the system's",
+                fix="use --store system, which adds the root there too",
+                id="trust",
+            )
 
 
-def _notes(root: Root, kinds: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> Iterator[str]:
-    if Kind.NSS in kinds and machine.sudo_user:
-        yield f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too"
-    elif Kind.NSS in kinds and machine.browsers:
+def _notes(kinds: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> Iterator[str]:
+    if Kind.NSS in kinds and machine.browsers:
         # Chromium's database is in a folder of that name, Firefox's in a profile.
         places = [holding.store.place for holding in holdings if holding.store.kind is Kind.NSS]
         if not any(place.name == "nssdb" for place in places):
             yield f"{machine.browsers[0]} has no certificate database yet: start it once, then run this again"
-    if machine.wsl:
-        file = Record(machine.folder).certificate(root)
-        yield f'for browsers on Windows: certutil.exe -user -addstore Root "$(wslpath -w {file})"'
 
 
 @dataclass(frozen=True)
@@ -131,10 +113,7 @@ class Performer:
         return ("sudo", *command.argv) if self.at_terminal else ("sudo", "-n", *command.argv)
 
     def shown(self, change: Change) -> tuple[str, ...]:
-        lines = [shlex.join(self.argv(command)) for command in change.commands]
-        if change.rewrite:
-            lines.append(f"(write {change.place})")
-        return tuple(lines)
+        return tuple(shlex.join(self.argv(command)) for command in change.commands)
 
     def require_tools(self, changes: Sequence[Change]) -> None:
         """Raise MissingTool if a program is not installed; call it before the first change."""
@@ -158,8 +137,6 @@ class Performer:
                 if change.commands[0].as_root and not (self.machine.is_root or self.at_terminal):
                     fix = "run this at a terminal, where sudo can ask for a password, or as root"
                 raise SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust") from error
-            if change.rewrite:
-                change.rewrite()
             done(change)
 
     def _fix(self, program: str, *, adds: bool) -> str:

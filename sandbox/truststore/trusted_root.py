@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha1, sha256
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
@@ -36,10 +36,6 @@ class Root:
     @property
     def sha256(self) -> str:
         return sha256(self.der).hexdigest()
-
-    @property
-    def sha1(self) -> str:
-        return sha1(self.der, usedforsecurity=False).hexdigest().upper()
 
     @property
     def label(self) -> str:

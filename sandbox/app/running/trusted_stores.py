@@ -13,7 +13,6 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 from sandbox.truststore import stores, trust_plan
 from sandbox.truststore.change import Holding, Kind, survey
-from sandbox.truststore.python_bundle import exports
 from sandbox.truststore.trust_plan import Plan
 from sandbox.truststore.trusted_root import Entry, Record, Root, parse
 
@@ -68,10 +67,6 @@ class TrustedStores:
         for change in planned.changes:
             places = ((change.kind.value, change.place),) if change.adds else ()
             self.record.write(Entry(change.root, sandbox if change.adds else "", places))
-
-    def shell_lines(self, root: Root) -> Sequence[str]:
-        """Return the lines for a shell's profile that make programs with a list of their own trust the root."""
-        return exports(stores.bundle(self.machine.folder), self.record.certificate(root))
 
 
 def root_of(path: Path) -> Root:

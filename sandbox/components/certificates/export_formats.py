@@ -13,8 +13,14 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificat
 
 from sandbox.components.certificates import pem
 from sandbox.truststore.java import JAVA_PASSWORD
-from sandbox.truststore.python_bundle import SYSTEM_BUNDLES
 from sandbox.truststore.trusted_root import blocks
+
+# Where systems keep the certificates they trust (Go, crypto/x509/root_linux.go).
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+)
 
 
 def public_roots() -> bytes:

@@ -1,4 +1,4 @@
-"""`sandbox certs trust` and `untrust` as a user meets them, with the one store that needs no tool."""
+"""`sandbox certs trust` and `untrust` as a user meets them, with a JDK whose keytool plays its part."""
 
 from __future__ import annotations
 
@@ -12,22 +12,35 @@ from sandbox.app import context
 from sandbox.app.running import trusted_stores
 from sandbox.errors import SandboxError
 from sandbox.system import files
-from sandbox.truststore.trusted_root import in_pem
+from sandbox.truststore.trusted_root import in_binary
+from tests.support.programs import make_program
 from tests.support.trust_roots import ours
 from tests.unit.cli.test_main import Ended, run
 
 Run = Callable[..., Ended]
+# Puts the certificates of the arguments into the file, by their alias, or empties it.
+KEYTOOL = """
+action=$1
+while [ $# -gt 0 ]; do
+  case $1 in -keystore) store=$2 ;; -alias) alias=$2 ;; -file) file=$2 ;; esac
+  shift
+done
+: > "$store"
+[ "$action" = -delete ] || { printf %s "$alias" > "$store"; grep -v -e ----- "$file" | base64 -d >> "$store"; }
+"""
 
 
 @pytest.fixture
 def certs(tmp_path: Path) -> Run:
-    """Runs `sandbox certs ARGUMENTS` for a user without anything but a sandbox's root."""
+    """Runs `sandbox certs ARGUMENTS` for a user without anything but a sandbox's root and a JDK."""
     (tmp_path / "home").mkdir()
+    (tmp_path / "jdk/lib/security").mkdir(parents=True)
+    (tmp_path / "jdk/lib/security/cacerts").touch()
+    make_program(tmp_path / "jdk/bin/keytool", KEYTOOL)
 
     def become() -> None:
         os.environ |= {"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "state")}
-        os.environ |= {"JAVA_HOME": str(tmp_path / "none")}
-        os.environ.pop("SUDO_USER", None)
+        os.environ |= {"JAVA_HOME": str(tmp_path / "jdk")}
         with Path(os.devnull).open() as nothing:
             os.dup2(nothing.fileno(), 0)
 
@@ -52,7 +65,7 @@ def test_without_certificates_there_is_nothing_to_trust(certs: Run, tmp_path: Pa
 
 def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file: Path) -> None:
     root_file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    ended = certs("trust", "-n", "demo", "--store", "python", "--yes")
+    ended = certs("trust", "-n", "demo", "--store", "java", "--yes")
     assert ended.code == 1
     assert "is no sandbox's root" in ended.stderr
 
@@ -61,13 +74,13 @@ def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file:
 @pytest.mark.usefixtures("root_file")
 def test_all_changes_are_announced_first(certs: Run, tmp_path: Path) -> None:
     """`certs trust` without a terminal → it tells what it would change, and changes nothing."""
-    shown = certs("trust", "-n", "demo", "--store", "python", "--dry-run")
+    shown = certs("trust", "-n", "demo", "--store", "java", "--dry-run")
     assert shown.code == 0
     assert ours().common_name in shown.stdout
     assert ours().sha256[:8].upper() in shown.stdout.replace(":", "")
     assert "permitted  demo0.sandbox.localhost, localhost with all names below" in shown.stdout
-    assert f"(write {tmp_path}/state/sandbox/trust/bundle.pem)" in shown.stdout
-    asked = certs("trust", "-n", "demo", "--store", "python")
+    assert f"$ {tmp_path}/jdk/bin/keytool -importcert -noprompt" in shown.stdout
+    asked = certs("trust", "-n", "demo", "--store", "java")
     assert (asked.code, asked.stdout) == (2, "")
     assert "add --yes" in asked.stderr
     assert not list((tmp_path / "state/sandbox/trust").glob("[!.]*"))
@@ -75,26 +88,25 @@ def test_all_changes_are_announced_first(certs: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("root_file")
 def test_in_and_out(certs: Run, tmp_path: Path) -> None:
-    bundle = tmp_path / "state/sandbox/trust/bundle.pem"
-    done = certs("trust", "-n", "demo", "--store", "python", "--yes")
+    cacerts = tmp_path / "jdk/lib/security/cacerts"
+    done = certs("trust", "-n", "demo", "--store", "java", "--yes")
     assert done.code == 0
-    assert f"export SSL_CERT_FILE={bundle}\n" in done.stdout
-    assert in_pem(bundle.read_bytes()) == (ours(),)
-    assert "nothing to change" in certs("trust", "-n", "demo", "--store", "python", "--yes").stderr
+    assert in_binary(cacerts.read_bytes()) == (ours(),)
+    assert "nothing to change" in certs("trust", "-n", "demo", "--store", "java", "--yes").stderr
     unknown = certs("untrust", "-n", "other", "--yes")
     assert unknown.code == 2
     assert "no root certificate of a sandbox other is known" in unknown.stderr
     assert certs("untrust", "-n", "demo", "--yes").code == 0
-    assert not list(bundle.parent.glob("[!.]*"))
+    assert cacerts.read_bytes() == b"" and not list((tmp_path / "state/sandbox/trust").glob("[!.]*"))
     assert "no store holds" in certs("untrust", "-n", "demo", "--yes").stderr
 
 
 def test_a_replaced_root_goes_when_the_new_one_is_trusted(certs: Run, root_file: Path, tmp_path: Path) -> None:
-    certs("trust", "-n", "demo", "--store", "python", "--yes")
+    certs("trust", "-n", "demo", "--store", "java", "--yes")
     root_file.write_bytes(ours(1).pem)
-    certs("trust", "-n", "demo", "--store", "python", "--yes")
+    certs("trust", "-n", "demo", "--store", "java", "--yes")
     folder = tmp_path / "state/sandbox/trust"
-    assert in_pem((folder / "bundle.pem").read_bytes()) == (ours(1),)
+    assert in_binary((tmp_path / "jdk/lib/security/cacerts").read_bytes()) == (ours(1),)
     assert {path.name for path in folder.glob("sandbox-root-*")} == {f"{ours(1).label}.crt", f"{ours(1).label}.json"}
 
 

@@ -21,7 +21,6 @@ PLACES = (
     ".config/mozilla/firefox/abc.default",
     "snap/firefox/common/.mozilla/firefox/abc.default",
     ".var/app/org.mozilla.firefox/.mozilla/firefox/abc.default",
-    "Library/Application Support/Firefox/Profiles/abc.default",
 )
 
 
@@ -45,23 +44,10 @@ def test_every_place_is_known(place: str, tmp_path: Path) -> None:
     assert databases(tmp_path) == (Database(tmp_path / place),)
 
 
-@pytest.mark.parametrize("relative", [True, False])
-def test_profiles_elsewhere_are_known_by_the_ini_file(relative: bool, tmp_path: Path) -> None:
-    elsewhere = make(tmp_path / "home" / "my profile")
-    base = tmp_path / "home" / ".config/mozilla/firefox"
-    base.mkdir(parents=True)
-    path = "../../../my profile" if relative else str(elsewhere)
-    general = "[General]\nStartWithLastProfile=1\n\n"
-    (base / "profiles.ini").write_text(f"{general}[Profile0]\nName=x%y\nIsRelative={relative:d}\nPath={path}\n")
-    assert databases(tmp_path / "home") == (Database(elsewhere),)
-
-
-@pytest.mark.parametrize("content", [b"Path=\xff\n[", f"[Profile0]\nPath=/{'x' * 300}\n".encode()])
-def test_broken_ini_file_hides_no_profile_and_links_count_once(tmp_path: Path, content: bytes) -> None:
-    profile, real = make(tmp_path / ".mozilla/firefox/abc.default"), make(tmp_path / ".local/share/pki/nssdb")
-    (profile.parent / "profiles.ini").write_bytes(content)
+def test_database_that_a_link_leads_to_counts_once(tmp_path: Path) -> None:
+    real = make(tmp_path / ".local/share/pki/nssdb")
     (tmp_path / ".pki").symlink_to(real.parent)
-    assert set(databases(tmp_path)) == {Database(profile), Database(real)} and len(databases(tmp_path)) == 2
+    assert databases(tmp_path) == (Database(real),)
 
 
 def test_only_what_bears_our_nickname_is_ours_to_remove(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from sandbox.errors import SandboxError
 from sandbox.truststore import java, nss, stores, system_stores
 from sandbox.truststore.change import Store
-from sandbox.truststore.python_bundle import BundleFile
 from sandbox.truststore.trusted_root import Entry, Record
 from tests.support import trust_roots
 from tests.support.programs import make_program
@@ -30,9 +29,7 @@ def kinds(found: tuple[Store, ...]) -> list[type]:
 
 def test_stores_asking_for_a_password_are_changed_last(files: Path) -> None:
     found = stores.find(trust_roots.machine(files, java_home=files / "jdk", slash=files))
-    assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, system_stores.Anchors]
-    under_sudo = trust_roots.machine(files, sudo_user="ann", slash=files)
-    assert kinds(stores.find(under_sudo)) == [system_stores.Anchors]
+    assert kinds(found) == [nss.Database, java.Cacerts, system_stores.Anchors]
 
 
 def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> None:
@@ -52,7 +49,6 @@ def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> Non
 def test_installed_root_is_listed_with_its_stores(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(files / "home"))
     monkeypatch.setenv("JAVA_HOME", str(files / "jdk"))
-    monkeypatch.delenv("SUDO_USER", raising=False)
     assert stores.installed(ours().pem, files / "trust") == ()
     cacerts = files / "jdk/lib/security/cacerts"
     cacerts.write_bytes(ours().der)
@@ -68,7 +64,4 @@ def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pyte
     here = stores.this_machine(files / "trust")
     assert (here.home, here.java_home, here.browsers) == (files / "home", files / "jdk", ("chromium",))
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    for user, sudo_user in (("root", ""), ("ann", "ann")):
-        monkeypatch.setenv("SUDO_USER", user)
-        here = stores.this_machine(files)
-        assert (here.is_root, here.sudo_user) == (True, sudo_user)
+    assert stores.this_machine(files).is_root

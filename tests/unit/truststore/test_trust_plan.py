@@ -11,11 +11,10 @@ from sandbox.truststore import trust_plan
 from sandbox.truststore.change import Change, Command, Holding, Kind, Store
 from sandbox.truststore.java import Cacerts
 from sandbox.truststore.nss import Database
-from sandbox.truststore.python_bundle import BundleFile
 from sandbox.truststore.system_stores import DEBIAN
 from sandbox.truststore.trust_plan import Performer, Plan
 from sandbox.truststore.trusted_root import Root
-from tests.support.trust_roots import FILE, machine, ours
+from tests.support.trust_roots import machine, ours
 
 NSS = Database(Path("/home/me/.pki/nssdb"))
 JAVA = Cacerts(place=Path("/jdk/cacerts"), keytool="keytool")
@@ -36,13 +35,8 @@ def titles(planned: Plan) -> list[tuple[bool, Root, Store | Path]]:
     return [(change.adds, change.root, change.place) for change in planned.changes]
 
 
-def python(folder: Path) -> BundleFile:
-    (folder / "system.pem").write_text("# roots\n")
-    return BundleFile(folder / "bundle.pem", (folder / "system.pem",))
-
-
-def test_root_is_added_where_it_is_missing_by_default_not_to_pythons_file(tmp_path: Path) -> None:
-    holdings = [holding(store) for store in (NSS, python(tmp_path), JAVA, DEBIAN)]
+def test_root_is_added_where_it_is_missing() -> None:
+    holdings = [holding(store) for store in (NSS, JAVA, DEBIAN)]
     planned = trust_plan.trust(ours(), [], holdings, HERE, [])
     assert titles(planned) == [(True, ours(), store.place) for store in (NSS, JAVA, DEBIAN)]
     for kind in Kind:
@@ -74,27 +68,6 @@ def test_a_store_that_is_not_here_is_an_error_when_asked_for() -> None:
     for kind in Kind:
         with pytest.raises(UsageError, match=f"no {kind.value} store"):
             trust_plan.trust(ours(), [], [], HERE, [kind])
-
-
-@pytest.mark.security(13)
-@pytest.mark.parametrize("kind", [Kind.NSS, Kind.PYTHON])
-def test_a_users_own_stores_are_refused_under_sudo(kind: Kind) -> None:
-    """`sudo sandbox certs trust` for a user's store → refused."""
-    under_sudo = machine(Path("/nowhere"), is_root=True, sudo_user="ann")
-    with pytest.raises(UsageError, match="belongs to ann and is not changed under sudo") as refused:
-        trust_plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [kind])
-    assert "without sudo" in refused.value.fix
-    planned = trust_plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [])
-    assert titles(planned) == [(True, ours(), DEBIAN.place)]
-    assert planned.notes == ("sudo does not change the browsers of ann: run this without sudo too",)
-
-
-def test_windows_of_wsl_is_told_what_to_run() -> None:
-    windows = machine(Path("/nowhere"), wsl=True)
-    (there,) = trust_plan.trust(ours(), [], [holding(DEBIAN, ours())], windows, []).notes
-    assert f'certutil.exe -user -addstore Root "$(wslpath -w /nowhere/trust/{ours().label}.crt)"' in there
-    (back,) = trust_plan.untrust(lambda root: True, [holding(DEBIAN, ours())], windows).notes
-    assert f"certutil.exe -user -delstore Root {ours().sha1}" in back
 
 
 def test_a_browser_that_was_never_started_is_named() -> None:
@@ -134,19 +107,6 @@ def test_root_is_asked_for_only_where_it_is_needed(
     performer = Performer(machine(tmp_path, is_root=is_root), at_terminal=at_terminal)
     commands = (Command(("install", "a b"), as_root=True), Command(("certutil", "-A")))
     assert performer.shown(change(*commands)) == (shown, "certutil -A")
-
-
-def test_files_of_the_sandbox_are_shown_and_written(tmp_path: Path) -> None:
-    performer, done = Performer(machine(tmp_path), at_terminal=False), list[Change]()
-    (tmp_path / "system.pem").write_text("# roots\n")
-    store = BundleFile(tmp_path / "bundle.pem", (tmp_path / "system.pem",))
-    planned = [store.add(ours(), FILE), store.remove(ours(), FILE)]
-    assert performer.shown(planned[0]) == (f"(write {store.place})",)
-    performer.perform(planned[:1], done.append)
-    assert store.trusted() == (ours(),)
-    performer.perform(planned[1:], done.append)
-    assert not store.place.exists()
-    assert done == planned
 
 
 @pytest.mark.fault(31)
