@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.components.certificates.condition import CertificateState
-from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.facts import CertificateState, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.user_certificate import refusal
 from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn

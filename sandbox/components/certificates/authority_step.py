@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.components.certificates.condition import CertificateState
-from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.facts import CertificateState, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.names import Names
 from sandbox.quantities import count

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.certificates.condition import Condition, broken
-from sandbox.components.certificates.facts import KeyPair
+from sandbox.components.certificates.facts import Condition, KeyPair, broken
 from sandbox.errors import SandboxError
 from sandbox.system.files import NotAFile, make_private_dir, read_regular, refused, sync_folder, write_atomic
 

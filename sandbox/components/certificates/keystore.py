@@ -12,15 +12,17 @@ from pathlib import Path
 from sandbox.components.certificates import keyfiles, pem
 from sandbox.components.certificates import subject_names as names
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
-from sandbox.components.certificates.condition import (
+from sandbox.components.certificates.facts import (
     ABSENT,
     CertificateState,
     Condition,
+    Facts,
+    KeyPair,
     broken,
+    describe,
     judge_authority,
     judge_leaf,
 )
-from sandbox.components.certificates.facts import Facts, KeyPair, describe
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import base64
-import shlex
-import stat
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace
@@ -86,11 +82,7 @@ class SecretsStep(NothingToUndo):
                 return Status(State.ABSENT, place)
             pair = self.keystore.leaf_files(secret.leaf).read()
             if live.get("data") != tls_secret(secret.namespace, secret.secret, pair)["data"]:
-                facts, present = describe(pair.cert_pem, now=datetime.now(UTC)), "no certificate"
-                with suppress(SandboxError, ValueError):
-                    content = base64.b64decode((live.get("data") or {}).get("tls.crt", ""))
-                    present = str(describe(content, now=datetime.now(UTC)))
-                return Status(State.DRIFTED, f"{place} holds {present}, not {facts}")
+                return Status(State.DRIFTED, f"{place} does not hold {describe(pair.cert_pem, now=datetime.now(UTC))}")
         stale = [f"{space}/{name}" for space, name in self._stale(cluster)]
         if stale:
             return Status(State.DRIFTED, f"{', '.join(stale)} of an earlier spec")
@@ -134,10 +126,7 @@ class ProvidedStep(NothingToUndo):
         if live.get("data") != manifest["data"]:
             return Status(State.DRIFTED, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS} holds another")
         facts = describe(self.provided.cert.read_bytes(), now=datetime.now(UTC))
-        key, exposure = self.provided.key, ""
-        if key.stat().st_mode & stat.S_IROTH:  # only a hint, since some file systems have no modes
-            exposure = f"; others can read its key: chmod 600 {shlex.quote(str(key))}"
-        return Status(State.READY, f"{facts}{exposure}")
+        return Status(State.READY, str(facts))
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)

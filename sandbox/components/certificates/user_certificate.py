@@ -64,11 +64,7 @@ class Provided:
     def _chain(self) -> list[x509.Certificate]:
         data = _read(self.cert)
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            fix = (
-                f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(self.cert))} -out NEW.pem\n"
-                f"if it is PKCS#12, with the key: openssl pkcs12 -in {shlex.quote(str(self.cert))} -noenc -out NEW.pem"
-                ", named twice"
-            )
+            fix = f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(self.cert))} -out NEW.pem"
             raise _refused(self.cert, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
         try:
             return pem.load_certificates(data)
@@ -83,9 +79,8 @@ class Provided:
             fix = f"openssl pkey -in {shlex.quote(str(self.key))} -out NEW.key, and name NEW.key"
             raise _refused(self.key, "has a passphrase", "servers start without anybody to ask", fix) from error
         except (ValueError, UnsupportedAlgorithm) as error:
-            kinds = {line.decode(errors="replace") for line in data.splitlines() if line.startswith(b"-----BEGIN")}
-            content = f"it holds {', '.join(sorted(kinds))}" if kinds else "it is not PEM"
-            raise _refused(self.key, "holds no private key", content, "name the certificate's private key") from error
+            fix = "name the PEM file of the certificate's private key"
+            raise _refused(self.key, "holds no readable private key", type(error).__name__, fix) from error
 
 
 def _read(path: Path) -> bytes:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.condition import CertificateState
-from sandbox.components.certificates.facts import KeyPair
+from sandbox.components.certificates.facts import CertificateState, KeyPair
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
 from tests.support.tls import DOMAIN, NOW, handshake

@@ -13,8 +13,7 @@ import pytest
 from cryptography import x509
 
 from sandbox.components.certificates.authority import USAGES, make_issuing
-from sandbox.components.certificates.condition import CertificateState
-from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.facts import CertificateState, describe
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError, UsageError

@@ -74,7 +74,6 @@ def test_removed_or_replaced_secret_is_restored(server: ApiServer, step: Secrets
     for data in ({}, {"tls.crt": "bm90aGluZw=="}, {"tls.crt": "%"}):
         server.objects[EXTRA_PATH]["data"] = data
         assert step.check().state is State.DRIFTED
-        assert step.check().detail.startswith("shop/api holds no certificate, not ")
     step.apply(NoWork())
     assert step.check().state is State.READY
 
@@ -86,7 +85,7 @@ def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: Secr
     renewed = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
     held, wanted = (describe(leaf.cert_pem, now=datetime.now(UTC)) for leaf in (old, renewed))
     assert held.sha256 != wanted.sha256
-    assert step.check() == Status(State.DRIFTED, f"shop/api holds {held}, not {wanted}")
+    assert step.check() == Status(State.DRIFTED, f"shop/api does not hold {wanted}")
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.cert_pem
@@ -146,9 +145,6 @@ def test_secret_is_the_default_certificate(server: ApiServer, provided_step: Pro
     assert provided_step.check().state is State.READY
     assert server.objects[OWN_PATH]["type"] == "kubernetes.io/tls"
     assert base64.b64decode(server.objects[OWN_PATH]["data"]["tls.crt"]) == served
-    assert "chmod" not in provided_step.check().detail
-    provided_step.provided.key.chmod(0o644)
-    assert f"chmod 600 {provided_step.provided.key}" in provided_step.check().detail
     assert not provided_step.undo()
 
 

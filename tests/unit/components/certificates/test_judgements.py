@@ -8,8 +8,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.condition import CertificateState, Condition, broken, judge_authority, judge_leaf
-from sandbox.components.certificates.facts import KeyPair
+from sandbox.components.certificates.facts import (
+    CertificateState,
+    Condition,
+    KeyPair,
+    broken,
+    judge_authority,
+    judge_leaf,
+)
 from tests.support.tls import DOMAIN, NOW, make_pki
 
 PKI = make_pki()
