@@ -53,7 +53,6 @@ def mirrors(site: ClusterSite) -> list[Step]:
         names=site.names,
         image=site.own.references["registry"],
         upstreams=upstreams,
-        keychain=site.keychain,
         lent=shared_keychain(site.spec.credentials, site.environ),
         purge=site.purge,
         company=providers.company(site.spec),

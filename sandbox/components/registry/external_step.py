@@ -63,12 +63,10 @@ def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
         details = f"its container {container.name} is not on the network {network}"
         fix = f"docker network connect {network} {container.name}"
     else:
-        nodes = engine.network(network)
         details = "it listens on this machine's loopback, and no container publishes that port"
         fix = (
-            f"let it listen on an address of this machine that the network {network} "
-            f"({nodes.subnet if nodes else 'made by `up`'}) reaches, and write that one: registry: "
-            f"{{external: 'http://ADDRESS:{place.port}'}}"
+            f"let it listen on an address that the network {network} reaches, and write that one: "
+            f"registry: {{external: 'http://ADDRESS:{place.port}'}}"
         )
     raise SandboxError(f"nodes cannot reach the registry {where}", details=details, fix=fix)
 

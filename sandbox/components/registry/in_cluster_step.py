@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from string import Template
 from typing import Any
 
-from sandbox.bundle.published import PREFIX
 from sandbox.components import content_hash
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant
 from sandbox.config import yaml_text
@@ -85,12 +84,10 @@ class InnerRegistryStep(NothingToUndo):
         try:
             wait_ready(cluster, [deployment], timeout=TIMEOUT, say=work.say)
         except SandboxError as error:
-            own = (
-                "no registry has this image of the bundle: write `images: {source: upstream}` in sandbox.yaml, "
-                f"or load it into the nodes, such as: kind load docker-image {self.image}"
+            error.fix = error.fix or (
+                f"let the nodes pull {self.image} (the bundle's images are in no registry: `images: {{source: "
+                "upstream}` takes published ones), or use another registry: registry: {external: HOST}"
             )
-            other = "let the nodes pull this image, or use a registry that there is: registry: {external: HOST}"
-            error.fix = error.fix or (own if self.image.startswith(PREFIX) else other)
             raise
 
     def _objects(self, cluster: Tenant) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
 from sandbox.engine import Container, ContainerSpec, Engine, Placed, container_host, labelled
 from sandbox.names import LABEL, REGISTRY_PORT, Names
-from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
+from sandbox.oci.credential import Credential, Keychain
 from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API
 from sandbox.step import State, Status, Work
 from sandbox.system import files
@@ -38,8 +37,8 @@ class MirrorsStep:
     """One pull-through cache for each upstream; its data outlives `down` unless it purges.
 
     A cache answers every pod of the sandbox without an account. It signs in only with one of the accounts `lent`, which
-    every pod may pull with anyway; `keychain` has the user's own, and tells why an upstream is asked without one. The
-    account is in a file that only the user can read, and in one of the container that only the engine's root can read.
+    every pod may pull with anyway. The account is in a file that only the user can read, and in one of the container
+    that only the engine's root can read.
     Each cache trusts the company's CA, as the nodes do.
     """
 
@@ -47,7 +46,6 @@ class MirrorsStep:
     names: Names
     image: str
     upstreams: tuple[str, ...]
-    keychain: Keychain | None
     lent: Keychain | None
     purge: bool
     company: CompanyCa
@@ -130,13 +128,8 @@ class MirrorsStep:
 
     def _account_note(self, upstream: str) -> str:
         account = self._account(upstream)
-        if account and not (account.username and account.password):
-            return "without the account, which is a token: a cache needs a name and a password"
-        if account:
+        if account and account.username and account.password:
             return f"signed in as {account.username}"
-        with contextlib.suppress(CredentialsUnusable):
-            if self.keychain and self.keychain.find(upstream):
-                return "without your account, which `credentials` does not give to pods of all namespaces"
         return "without an account"
 
     def _start(self, upstream: str) -> None:

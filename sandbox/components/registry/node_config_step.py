@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from sandbox.components import content_hash
 from sandbox.components.certificates.cluster_trust import ROOT
@@ -33,21 +32,13 @@ from sandbox.system.wait import wait_until
 
 PATIENCE = 30.0
 WIDTH = 8
-FIXES = {  # by the hop that failed
-    "name": "docker restart {node}   (its DNS does not know the registry's container)",
-    "route": "let containers of the network {network} reach each other (firewall), or docker restart {registry}",
-    "pull": "see why: docker logs {registry}; docker exec {node} journalctl -u containerd",
-}
 
 HostFiles = Mapping[PurePosixPath, bytes]
 
 
-def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
-    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) by `registry`, a name of `endpoint`."""
-    where = urlsplit(endpoint)
-    port = str(where.port or (443 if where.scheme == "https" else 80))
-    script = files.packaged(__package__, "scripts/canary.sh")
-    return ("bash", "-c", script, "canary", f"{registry}/{image}", where.hostname or "", port)
+def canary_command(registry: str, image: str) -> tuple[str, ...]:
+    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) from `registry`."""
+    return ("bash", "-c", files.packaged(__package__, "scripts/canary.sh"), "canary", f"{registry}/{image}")
 
 
 @dataclass(frozen=True)
@@ -138,25 +129,18 @@ class WiringStep(NothingToUndo):
             if self.registry.external and error.status in (401, 403):
                 return Status(State.READY, "wired; no canary: this registry requires an account")
             return Status(State.DRIFTED, f"push: {error}")
-        command = canary_command(addresses.names[0], image, addresses.endpoint)
+        command = canary_command(addresses.names[0], image)
         nodes, slowest = self.nodes.running(), 0
         with ThreadPoolExecutor(WIDTH) as pool:
             outputs = tuple(pool.map(lambda node: self.nodes.execute(node, command)[1], nodes))
         for node, output in zip(nodes, outputs, strict=True):
-            hop, _, result = output.strip().partition(" ")
-            if hop != "pulled":
-                hop, result = (hop, result) if hop in FIXES else ("pull", output.strip())
-                fix = self._fix(node, hop, addresses)
-                return Status(State.DRIFTED, f"{hop}: {result}, on {node}; fix: {fix}")
+            word, _, result = output.strip().partition(" ")
+            if word != "pulled":
+                registry = addresses.runtime.partition(":")[0]
+                fix = f"see why: docker logs {registry}; docker exec {node} journalctl -u containerd"
+                return Status(State.DRIFTED, f"pull: {output.strip()}, on {node}; fix: {fix}")
             slowest = max(slowest, int(result))
         return Status(State.READY, f"wired, canary {slowest} ms")
-
-    def _fix(self, node: str, hop: str, addresses: RegistryAddresses) -> str:
-        network, container = self.nodes.network, self.engine.container(node)
-        if container is not None and network not in container.addresses:
-            return "sandbox up"  # this brings the node back, at whatever address
-        registry = addresses.runtime.partition(":")[0]
-        return FIXES[hop].format(node=node, network=network, registry=registry)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,20 +44,16 @@ def registry_step(server: ApiServer, names: Names) -> InnerRegistryStep:
     return InnerRegistryStep(SandboxNamespace(names, "mine"), "registry:1")
 
 
-@pytest.mark.parametrize(
-    ("image", "fix"),
-    [("sandbox.dev/registry:3", "images: {source: upstream}"), ("docker.io/library/registry:3", "external: HOST")],
-)
 def test_image_that_nodes_lack_comes_with_what_to_do(
-    registry_step: InnerRegistryStep, monkeypatch: pytest.MonkeyPatch, image: str, fix: str
+    registry_step: InnerRegistryStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise SandboxError("Deployment mine/sandbox-registry cannot start")
 
     monkeypatch.setattr(in_cluster_step, "wait_ready", fail)
     with pytest.raises(SandboxError) as caught:
-        replace(registry_step, image=image).apply(NoWork())
-    assert fix in caught.value.fix
+        registry_step.apply(NoWork())
+    assert "images: {source: upstream}" in caught.value.fix and "external: HOST" in caught.value.fix
 
 
 def admitting(storage_class: str | None) -> Admit:
