@@ -93,10 +93,6 @@ class Provider(Protocol):
         """Return how a running cluster differs from the spec in a way that cannot be repaired, or None."""
         return None
 
-    def made_of(self) -> str:
-        """Return in words the Kubernetes that runs and the image of its nodes; empty if they are not known."""
-        return ""
-
     def drift(self) -> str | None:
         """Return how a running cluster differs from the spec in a way that `start` repairs, or None."""
 

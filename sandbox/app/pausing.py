@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from sandbox.app import context
 from sandbox.app.session import Session
-from sandbox.components.cluster import paused_nodes
+from sandbox.components.cluster import docker_nodes
 from sandbox.components.edge.use import Use, UseCounts
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -54,7 +54,7 @@ def pause(engine: Engine, names: Names) -> bool:
     # Written before the nodes pause, so that the next command can undo a pause that was killed.
     files.write_atomic(names.paused, use.read().to_json(), mode=0o600)
     use.trust_servers(healthy=True)
-    paused = paused_nodes.pause(providers.nodes(engine, names))
+    paused = docker_nodes.pause(providers.nodes(engine, names))
     if not paused:
         use.trust_servers(healthy=False)
         names.paused.unlink()
@@ -67,7 +67,7 @@ def wake(engine: Engine, names: Names) -> bool:
 
 
 def _resume(engine: Engine, names: Names) -> bool:
-    resumed = paused_nodes.resume(providers.nodes(engine, names))
+    resumed = docker_nodes.resume(providers.nodes(engine, names))
     registry = engine.container(names.registry)
     if registry and registry.paused:  # by a `snapshot save` that was killed
         engine.start(names.registry)

@@ -12,8 +12,7 @@ from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
-from sandbox.components.cluster.existing.own_push_step import OwnPushStep
-from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
+from sandbox.components.cluster.existing.steps import ObjectsStep, OwnPushStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
 from sandbox.components.edge.route import INGRESS, REGISTRY, Forward, RegistryRoute

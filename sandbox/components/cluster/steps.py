@@ -100,7 +100,7 @@ class ClusterStep:
         running = nodes.running()
         lost = [node for node in nodes.every() if node not in running]  # of several control planes, which go on without
         without = f"; without {', '.join(lost)}, which is gone" if lost else ""
-        return Status(State.READY, "; ".join(filter(None, (self.provider.made_of(), ", ".join(running) + without))))
+        return Status(State.READY, ", ".join(running) + without)
 
     def _unready(self) -> str | None:
         unready = unready_nodes(Cluster(self.names.kubeconfig), self.provider.nodes.running())

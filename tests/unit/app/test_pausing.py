@@ -13,7 +13,7 @@ from sandbox.app import context, diagnosis, pausing
 from sandbox.app.core import Sandbox
 from sandbox.app.session import Session
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster import paused_nodes
+from sandbox.components.cluster import docker_nodes
 from sandbox.components.cluster.kind.provider import nodes
 from sandbox.components.edge.use import Use, UseCounts
 from sandbox.config.schema import Spec
@@ -59,8 +59,8 @@ def world(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     monkeypatch.setattr(Use, "read", lambda self: made.read(self))
     monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: made.trusted.append(healthy))
-    monkeypatch.setattr(paused_nodes, "pause", made.pause)
-    monkeypatch.setattr(paused_nodes, "resume", made.resume)
+    monkeypatch.setattr(docker_nodes, "pause", made.pause)
+    monkeypatch.setattr(docker_nodes, "resume", made.resume)
     for seconds in ("WATCHING", "RESTING"):
         monkeypatch.setattr(pausing, seconds, 0.0)
     return made
@@ -113,7 +113,7 @@ def test_interrupted_pause_leaves_the_sandbox_awake(world: World, monkeypatch: p
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pausing, "watch", lambda *_: None)
-    monkeypatch.setattr(paused_nodes, "pause", interrupt)
+    monkeypatch.setattr(docker_nodes, "pause", interrupt)
     world.totals = iter([3])
     with pytest.raises(KeyboardInterrupt):
         Sandbox(Spec(name="demo")).pause()
@@ -133,7 +133,7 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
         return world.pause(nodes)
 
     monkeypatch.setattr(pausing, "watch", lambda names, after: began.append(names.name))
-    monkeypatch.setattr(paused_nodes, "pause", frozen)
+    monkeypatch.setattr(docker_nodes, "pause", frozen)
     world.totals = iter([3, 3, 4, 4])
     assert Sandbox(Spec(name="demo")).pause()
     with ThreadPoolExecutor() as pool:
@@ -148,7 +148,7 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
 def test_a_sandbox_that_does_not_run_is_not_paused(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paused_nodes, "pause", lambda _: False)
+    monkeypatch.setattr(docker_nodes, "pause", lambda _: False)
     world.totals = iter([0])
     assert not pausing.pause(engine, world.names)
     assert not world.names.paused.exists()
@@ -175,6 +175,6 @@ def test_nodes_are_stopped_in_order_and_paused(
     for name in (control_plane, worker):
         labels = {key: value, "io.x-k8s.kind.role": name.removeprefix(f"{names.cluster}-")}
         engine.run(ContainerSpec(name=name, image=image, command=("init",), labels=labels, network=NETWORK))
-    assert paused_nodes.pause(cluster)
+    assert docker_nodes.pause(cluster)
     assert sorted(done[:2]) == [f"prepare {control_plane}", f"prepare {worker}"]
     assert done[2:] == [f"pause {worker}", f"pause {control_plane}"]

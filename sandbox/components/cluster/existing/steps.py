@@ -1,4 +1,4 @@
-"""Steps in an existing cluster: the namespace with the record of its owner, and the objects in it."""
+"""Steps in an existing cluster: the namespace with the record of its owner, our images, and the objects in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from sandbox.components import content_hash
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant, counted
 from sandbox.errors import SandboxError, UsageError
+from sandbox.images.images_yaml import FromArchive
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.manifests import namespace
 from sandbox.kube.readiness import wait_ready
 from sandbox.names import LABEL, Names
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Keychain
+from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
@@ -206,3 +210,42 @@ class ObjectsStep(NothingToUndo):
 
     def _manifests(self) -> list[dict[str, Any]]:
         return [content_hash.marked(self.place.cluster.own(manifest)) for manifest in self.make()]
+
+
+@dataclass(frozen=True)
+class OwnPushStep(NothingToUndo):
+    """Images of the bundle, pushed to the registry at `url`; their tags are as specific as their content."""
+
+    entries: tuple[FromArchive, ...]
+    url: str
+    keychain: Keychain | None
+    requires: tuple[str, ...]
+    name: str = "own-images"
+    title: str = "The sandbox's images in the registry"
+
+    def check(self) -> Status:
+        try:
+            with Client(self.url, keychain=self.keychain) as client:
+                missing = [
+                    str(entry.target)
+                    for entry in self.entries
+                    if client.manifest_digest(entry.target.repository, str(entry.target.tag)) is None
+                ]
+        except RegistryError as error:
+            return Status(State.ABSENT, error.brief)
+        if missing:
+            return Status(State.ABSENT, f"missing: {', '.join(missing)}")
+        return Status(State.READY, "in the registry")
+
+    def apply(self, work: Work) -> None:
+        from sandbox.images.push import push  # and the sources of images, which a check does without
+
+        missing = [str(entry.path) for entry in self.entries if not entry.path.exists()]
+        if missing:  # the engine may still have the images, and other checkouts have only their own versions
+            raise SandboxError(
+                "the bundle is not complete",
+                details=f"missing: {', '.join(missing)}",
+                fix="sandbox bundle build",
+                id="no-bundle",
+            )
+        push(self.entries, self.url, keychain=self.keychain)

@@ -22,15 +22,11 @@ _SOONER_ELECTION = {
     "group": "kubeadm.k8s.io",
     "version": "v1beta4",
     "kind": "ClusterConfiguration",
-    "patch": yaml.safe_dump(
-        [
-            {
-                "op": "add",
-                "path": "/controllerManager/extraArgs/-",
-                "value": {"name": "leader-elect-retry-period", "value": "1s"},
-            }
-        ]
-    ),
+    "patch": """
+- op: add
+  path: /controllerManager/extraArgs/-
+  value: {name: leader-elect-retry-period, value: 1s}
+""",
 }
 
 

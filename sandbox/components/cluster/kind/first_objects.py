@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from sandbox.components.cluster import dns
+from sandbox.system.files import packaged
 
 # Where kubeadm looks for changes of CoreDNS's Deployment, passing over other files. Every node image has the folder:
 # where a slow engine writes our file too late, the cluster comes up without the change, and the DNS step makes it.
@@ -19,44 +20,7 @@ OBJECTS = PurePosixPath("/kind/first-objects.json")
 # ServiceAccounts of the controller manager's controllers. It starts them one after the other with 20 requests a second
 # (--kube-api-qps), and an account that does not exist costs three requests instead of one (k8s.io/controller-manager,
 # pkg/clientbuilder/client_builder_dynamic.go): four seconds in which no pod is created.
-ACCOUNTS = (
-    "attachdetach-controller",
-    "bootstrap-signer",
-    "certificate-controller",
-    "clusterrole-aggregation-controller",
-    "cronjob-controller",
-    "daemon-set-controller",
-    "deployment-controller",
-    "disruption-controller",
-    "endpoint-controller",
-    "endpointslice-controller",
-    "endpointslicemirroring-controller",
-    "ephemeral-volume-controller",
-    "expand-controller",
-    "generic-garbage-collector",
-    "horizontal-pod-autoscaler",
-    "job-controller",
-    "legacy-service-account-token-cleaner",
-    "namespace-controller",
-    "node-controller",
-    "persistent-volume-binder",
-    "pod-garbage-collector",
-    "pv-protection-controller",
-    "pvc-protection-controller",
-    "replicaset-controller",
-    "replication-controller",
-    "resource-claim-controller",
-    "resourcequota-controller",
-    "root-ca-cert-publisher",
-    "service-account-controller",
-    "service-cidrs-controller",
-    "statefulset-controller",
-    "token-cleaner",
-    "ttl-after-finished-controller",
-    "ttl-controller",
-    "validatingadmissionpolicy-status-controller",
-    "volumeattributesclass-protection-controller",
-)
+ACCOUNTS = packaged(__package__, "controller-accounts").split()
 # kubeadm writes super-admin.conf for the moment in which RBAC has no roles yet.
 _CREATE = f"""
 export KUBECONFIG=/etc/kubernetes/super-admin.conf

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
@@ -38,7 +37,6 @@ ROLES = ("control-plane", "worker")
 
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
-WIDTH = 8
 START_TIMEOUT = 60.0  # seconds
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 MARK = "--- proxy\n"
@@ -61,7 +59,7 @@ def recorded_version(engine: Engine, node: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class KindProvider:
-    """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has."""
+    """A cluster of one node or more, whose pods use our nameservers."""
 
     engine: Engine
     names: Names
@@ -73,7 +71,6 @@ class KindProvider:
     proxied: Proxied
     company: CompanyCa
     dns: Dns
-    kubernetes: str = ""
 
     @property
     def nodes(self) -> Nodes:
@@ -99,14 +96,6 @@ class KindProvider:
         before, present = json.loads(recorded), self._record()
         other = [key for key in present if key != "owner" and before.get(key) != present[key]]
         return f"it was made with other {', '.join(other)}" if other else None
-
-    def made_of(self) -> str:
-        version, node = recorded_version(self.engine, self.names.node), self.engine.container(self.names.node)
-        if node is None or not version:
-            return ""
-        published, _, digest = node.labels.get(machine_node.LABEL, "").removeprefix("docker.io/").partition("@sha256:")
-        image = f"{published}@sha256:{digest[:12]}" if published else "from the bundle"
-        return f"Kubernetes {version}, node image {image}"
 
     def drift(self) -> str | None:
         if stopped := [node.name for node in self.nodes.all() if not node.running]:
@@ -242,7 +231,7 @@ class KindProvider:
                 etcd_peers.name_peers(self.engine, self.names.node)
 
         def end() -> None:
-            with ThreadPoolExecutor(WIDTH) as pool:
+            with ThreadPoolExecutor(docker_nodes.WIDTH) as pool:
                 list(pool.map(self._stop, (node.name for node in running)))
 
         docker_nodes.end_nodes(self.engine, self.names, running, end)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.cluster.existing.own_push_step import OwnPushStep
+from sandbox.components.cluster.existing.steps import OwnPushStep
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromArchive
 from sandbox.oci.reference import parse_target as parse

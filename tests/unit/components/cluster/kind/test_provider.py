@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from sandbox.bundle import machine_node
 from sandbox.components.cluster import kubeconfig, pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
@@ -243,24 +242,6 @@ def test_change_that_needs_a_new_cluster_is_explained(provider: KindProvider, th
     three.engine.write_file(three.names.node, VERSION, b"v1.34.4\n")
     minor = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.34"}))
     assert minor.stale() is None
-
-
-@pytest.mark.parametrize(
-    ("published", "image"),
-    [
-        (f"docker.io/kindest/node:v1.36.4@sha256:{'ab' * 32}", "kindest/node:v1.36.4@sha256:abababababab"),
-        ("", "from the bundle"),
-    ],
-)
-def test_node_image_and_its_kubernetes_are_shown(
-    engine: FakeEngine, names: Names, three: KindProvider, published: str, image: str
-) -> None:
-    assert three.made_of() == ""
-    node = engine.boxes[names.node]
-    labels = {**node.spec.labels, **({machine_node.LABEL: published} if published else {})}
-    engine.boxes[names.node] = replace(node, spec=replace(node.spec, labels=labels))
-    engine.write_file(names.node, VERSION, b"v1.36.4\n")
-    assert three.made_of() == f"Kubernetes v1.36.4, node image {image}"
 
 
 @pytest.mark.fault(27)
