@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from sandbox.components.certificates.authority import make_issuing, make_root
 from sandbox.errors import SandboxError
@@ -19,7 +19,6 @@ def test_a_root_has_the_fingerprints_that_tools_show() -> None:
     root = ours()
     certificate = x509.load_der_x509_certificate(root.der)
     assert root.sha256 == certificate.fingerprint(SHA256()).hex()
-    assert root.sha1 == certificate.fingerprint(SHA1()).hex().upper()  # noqa: S303
     assert root.label == f"sandbox-root-{root.sha256[:8]}"
     assert root.common_name in certificate.subject.rfc4514_string()
     assert parse(root.pem) == root
