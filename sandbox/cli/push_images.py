@@ -69,8 +69,6 @@ def push_images(
     if whose and not call.dry_run:
         sandbox.agree_on_origin("push")
     work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update)
-    for line in work.foreign():
-        call.say(line)
     pruning = None
     if prune:
         from sandbox.app.running import registry_upkeep  # slow to import

@@ -22,16 +22,11 @@ def document() -> Document:
 
 def place(client: Client) -> str:
     """Push the canary unless it is there; return its name without the registry, by digest. It has no tag."""
-    if find(client) is None:
+    if client.manifest_digest(REPOSITORY, document().digest) is None:
         for blob, data in _blobs().items():
             client.upload(REPOSITORY, blob, partial(io.BytesIO, data))
         client.put_manifest(REPOSITORY, document().digest, document())
     return f"{REPOSITORY}@{document().digest}"
-
-
-def find(client: Client) -> str | None:
-    digest = client.manifest_digest(REPOSITORY, document().digest)
-    return f"{REPOSITORY}@{digest}" if digest else None
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from sandbox.oci.client import Client, InRegistry
 from sandbox.oci.image import walk
 from sandbox.oci.manifest import OCI_INDEX, REF_NAME, Descriptor, Document
 from sandbox.oci.reference import Target
-
-DOWNLOADS_AT_ONCE = 4
 
 
 def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Mapping[Target, str]:
@@ -36,12 +33,6 @@ def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Map
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def fetch(item: tuple[Descriptor, str]) -> None:
-        blob, repository = item
-        with client.blob(repository, blob.digest) as chunks, path(blob.digest).open("wb") as out:
-            for chunk in digests.verified(chunks, blob.digest, blob.size):
-                out.write(chunk)
-
     roots = {target: document(target.repository, target.tag or str(target.digest)) for target in targets}
     sources: dict[Descriptor, str] = {}
     for target, root in roots.items():
@@ -50,8 +41,10 @@ def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Map
             path(written.digest).write_bytes(written.data)
         for blob in image.blobs:
             sources.setdefault(blob, target.repository)
-    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        list(pool.map(fetch, sources.items()))
+    for blob, repository in sources.items():
+        with client.blob(repository, blob.digest) as chunks, path(blob.digest).open("wb") as file:
+            for chunk in digests.verified(chunks, blob.digest, blob.size):
+                file.write(chunk)
     manifests = [
         {**root.descriptor.as_json(), "annotations": {REF_NAME: str(target)}} for target, root in roots.items()
     ]

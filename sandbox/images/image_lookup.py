@@ -14,17 +14,14 @@ from sandbox.images.sources.docker_engine import EngineImages
 from sandbox.images.sources.image_build import build_all
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.sources.image_tar import archive_image
-from sandbox.images.sources.layout import layout_image
+from sandbox.images.sources.layout import LARGEST_DOCUMENT, layout_image
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client, Clients, InRegistry
-from sandbox.oci.compression import Compression
-from sandbox.oci.image import Image, MissingBlob, Origin, choose, fits, narrow, walk
-from sandbox.oci.manifest import Descriptor, Document, Index, parse
+from sandbox.oci.image import Image, MissingBlob, Origin, choose, narrow, walk
+from sandbox.oci.manifest import Compression, Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API, Reference, Target
-
-LARGEST_CONFIG = 8 << 20
 
 Outcome = Image | SandboxError
 
@@ -107,12 +104,9 @@ def remote_image(client: Client, reference: Reference, platform: str, platforms:
             )
         return document
 
-    if isinstance(content, Index) and not platforms and not reference.digest:
-        # A child may name no platform (image-spec, image-index.md). Nodes choose from such an index themselves.
-        existing = [child.platform or "" for child in content.manifests if not child.is_attestation]
-        if all(existing) or any(fits(text, platform) for text in existing):
-            platforms = (platform,)
-    reduced = platforms if isinstance(content, Index) else ()
+    reduced = platforms if platforms or reference.digest else (platform,)
+    if not isinstance(content, Index):
+        reduced = ()
     if reduced:
         chosen = choose(root, reduced, name)
         root = chosen if isinstance(chosen, Document) else child(chosen)
@@ -145,7 +139,7 @@ def _narrowed(entry: Entry, image: Outcome, name: str) -> Outcome:
 
 
 def _config(origin: Origin, blob: Descriptor) -> bytes:
-    if blob.size > LARGEST_CONFIG:
+    if blob.size > LARGEST_DOCUMENT:
         raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
     with origin.open(blob) as chunks:
         return b"".join(digests.verified(chunks, blob.digest, blob.size))

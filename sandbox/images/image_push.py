@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result
 from sandbox.images.push import push
@@ -18,9 +18,8 @@ from sandbox.images.sources.engine_container import ContainerFiles
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci import address
 from sandbox.oci.client import Client
-from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
-from sandbox.oci.image import host_platform
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import Target
 from sandbox.system import files
 
@@ -89,15 +88,6 @@ class ImagePush:
     def engine(self) -> Engine | None:
         is_needed = any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries)
         return self.local.connect() if is_needed else None
-
-    def foreign(self) -> list[str]:
-        """Return a note about images that are locked for another platform: a lock always gives the same bytes."""
-        own = host_platform()
-        return [
-            f"{entry.target} is for {', '.join(entry.platforms)}, this machine is {own}: list both in `platforms:`"
-            for entry in self.entries
-            if isinstance(entry, FromRegistry) and entry.platforms and own not in entry.platforms
-        ]
 
     def push(
         self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False, dry: bool = False

@@ -18,7 +18,7 @@ from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Result
 from sandbox.oci import digest
-from sandbox.oci.compression import Compression
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import Target
 from sandbox.system import files
 

@@ -16,9 +16,9 @@ from sandbox.images.progress import Action, Ending, Observer, Result
 from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.transfer import BlobInventory, Carried, Destination, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
-from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.image import Image, host_platform
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import Target
 from sandbox.system import interruption
 

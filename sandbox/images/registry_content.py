@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from sandbox.errors import SandboxError
 from sandbox.oci.client import Client
 from sandbox.oci.manifest import Document, Index, parse
 from sandbox.oci.oci_errors import RegistryError
@@ -129,18 +128,8 @@ def _delete(client: Client, repository: str, reference: str) -> None:
     try:
         client.delete_manifest(repository, reference)
     except RegistryError as error:
-        if error.status == 400 and not reference.startswith("sha256:"):
-            raise SandboxError(
-                f"this registry cannot delete the tag {repository}:{reference} alone",
-                details="other tags, which stay, name the same image",
-                fix="use distribution 3 or newer, or list the tag in images.yaml",
-            ) from error
-        if error.status == 405:
-            raise SandboxError(
-                "the registry does not allow deletion",
-                details=str(error),
-                fix="start it with REGISTRY_STORAGE_DELETE_ENABLED=true",
-            ) from error
+        if error.status in (400, 405):  # of distribution 2, and of registries that are configured so
+            error.fix = "list the tag in images.yaml, or use distribution 3 with REGISTRY_STORAGE_DELETE_ENABLED=true"
         raise
 
 

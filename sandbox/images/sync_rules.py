@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
@@ -21,13 +20,6 @@ def _inside(text: str) -> str:
 def is_place(text: str) -> bool:
     path = PurePosixPath(text)
     return path.is_absolute() and ".." not in path.parts and str(path) != "/"
-
-
-def placed(path: str, paths: Mapping[str, str]) -> str | None:
-    """Return where a path of the context goes, by the longest of `paths` that has it; None where nowhere."""
-    wanted = PurePosixPath(path)
-    around = max(filter(wanted.is_relative_to, paths), key=lambda one: len(PurePosixPath(one).parts), default=None)
-    return None if around is None else str(PurePosixPath(paths[around]) / wanted.relative_to(around))
 
 
 def _absolute(text: str) -> str:
@@ -57,4 +49,7 @@ class SyncRule(Document):
         return self
 
     def place(self, path: str) -> str | None:
-        return placed(path, self.paths)
+        """Return where a path of the context goes, by the longest of `paths` that has it; None where nowhere."""
+        file = PurePosixPath(path)
+        folders = sorted(filter(file.is_relative_to, self.paths), key=lambda path: len(PurePosixPath(path).parts))
+        return str(PurePosixPath(self.paths[folders[-1]]) / file.relative_to(folders[-1])) if folders else None

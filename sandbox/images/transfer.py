@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from sandbox.errors import SandboxError
-from sandbox.images.sources.engine_files import Unreadable
+from sandbox.images.sources.image_source import Unreadable
 from sandbox.oci.client import Client, OpenBlob
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.image import Image, MissingBlob, Origin

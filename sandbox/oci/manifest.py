@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_LAYER_GZIP = f"{OCI_LAYER}+gzip"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (OCI_INDEX, DOCKER_LIST)
@@ -24,6 +26,13 @@ LARGEST = 1 << 63  # bytes; sizes are of 64 bits (image-spec, descriptor.md)
 # Annotations with an image's name in the index.json of a layout.
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
+
+
+class Compression(Enum):
+    """The compression of layers in a registry; RAW costs nothing to make or unpack, for registries on this machine."""
+
+    RAW = "raw"
+    GZIP = "gzip"
 
 
 @dataclass(frozen=True)
@@ -149,14 +158,13 @@ def diff_ids(config: bytes) -> tuple[str, ...]:
         raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
 
 
-def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
+def chains(diff_ids: Iterable[str]) -> dict[str, str]:
     """Map the chain id of every layer to its diff id (OCI image-spec, config.md, "Layer ChainID")."""
     chains: dict[str, str] = {}
-    for diff_ids in images:
-        chain = ""
-        for diff_id in diff_ids:
-            chain = digests.of(f"{chain} {diff_id}".encode()) if chain else diff_id
-            chains[chain] = diff_id
+    chain = ""
+    for diff_id in diff_ids:
+        chain = digests.of(f"{chain} {diff_id}".encode()) if chain else diff_id
+        chains[chain] = diff_id
     return chains
 
 

@@ -10,8 +10,6 @@ from sandbox.errors import FULL, SandboxError
 _FIXES = {
     "DENIED": "use an account that may do this, or another repository",
     "TOOMANYREQUESTS": "wait, or add credentials: registries allow signed-in users more",
-    "MANIFEST_UNKNOWN": "check the spelling of the repository and the tag",
-    "NAME_UNKNOWN": "check the spelling of the repository",
 }
 
 

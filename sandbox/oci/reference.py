@@ -66,23 +66,19 @@ def parse(text: str) -> Reference:
         host = DOCKER_HUB
     if host == DOCKER_HUB and "/" not in path:
         path = f"library/{path}"
-    reason, fix = "", ""
+    reason = ""
     if at and not digests.is_digest(digest):
-        reason, fix = f"{digest!r} is not a digest", "write @sha256: and 64 lowercase hexadecimal digits"
-    elif ":" in name.rpartition("/")[2]:
-        reason, fix = "it has two tags", f"write one: {name}"
+        reason = f"{digest!r} is not a digest"
     elif tag is not None and not _TAG.fullmatch(tag):
-        reason, fix = f"{tag!r} is not a tag", "a tag is 1 to 128 letters, digits, '_', '.' or '-'"
+        reason = f"{tag!r} is not a tag of at most 128 letters, digits, '_', '.' and '-'"
     elif _IDENTIFIER.fullmatch(text):
-        reason, fix = "64 hexadecimal digits are an image id, not a name", "give the image a name and a tag"
+        reason = "64 hexadecimal digits are an image id, not a name"
     elif not _HOST.fullmatch(host):
-        reason, fix = f"{host!r} is not a registry host", "write host or host:port, without a scheme"
-    elif not _PATH.fullmatch(path):
-        reason = f"{path!r} is not a repository path"
-        fix = "use lowercase letters and digits, with single '.', '_', '__' or '-' between them, and '/'"
-    elif len(path) > LONGEST_PATH:
-        reason, fix = f"the repository path has {len(path)} characters", f"at most {LONGEST_PATH} are allowed"
+        reason = f"{host!r} is not a registry's host"
+    elif not _PATH.fullmatch(path) or len(path) > LONGEST_PATH:
+        reason = f"{path!r} is not a repository: lowercase letters and digits, at most {LONGEST_PATH} signs"
     if reason:
+        fix = "write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST] without a scheme, such as ghcr.io/team/app:1.2"
         raise UsageError(f"{text!r} is not an image reference", details=reason, fix=fix)
     return Reference(host, path, tag, digest or None)
 

@@ -23,7 +23,7 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_container, image_build
 from sandbox.images.sources.engine_container import LABEL, ContainerFiles
 from sandbox.images.sources.image_source import EngineAccess
-from sandbox.oci.compression import Compression
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import CommandLine, leave_out, tool

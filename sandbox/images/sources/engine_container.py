@@ -26,7 +26,7 @@ from typing import cast
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.images.sources.engine_files import Unreadable
+from sandbox.images.sources.image_source import Unreadable
 from sandbox.oci.digest import CHUNK
 from sandbox.sanitize import cause
 from sandbox.system import files

@@ -10,17 +10,18 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.images.sources.engine_files import Files, OpenedFiles, Opening, Unreadable
-from sandbox.images.sources.image_source import Inspected
+from sandbox.images.sources.image_source import Files, Inspected, Opening, Unreadable
 from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
+from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 
@@ -28,6 +29,9 @@ LARGEST = 256 << 20  # bytes of a document
 # Of the system, and of Docker Desktop's virtual machine.
 CONTAINERDS = (Path("/var/lib/containerd"), Path("/var/lib/desktop-containerd/daemon"))
 SPLIT = "tar-split.json.gz"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A FIFO in the place of a file must not block this process, nor a terminal become its own.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 SizeOf = Callable[[str], int | None]
 OpenFolder = Callable[[Path, Sequence[Path]], Files]
@@ -109,7 +113,7 @@ def _layers(image: Inspected) -> dict[str, tuple[str, Path]]:
 
     Source: moby, daemon/internal/layer/filestore.go. The lowest layer is the first.
     """
-    data, chains = image.content["GraphDriver"]["Data"], manifests.chains([image.diff_ids])
+    data, chains = image.content["GraphDriver"]["Data"], manifests.chains(image.diff_ids)
     lower = str(data.get("LowerDir") or "").split(":")
     folders = [Path(folder) for folder in (*reversed(lower), str(data["UpperDir"])) if folder]
     if len(folders) != len(chains):
@@ -220,3 +224,50 @@ def _path(digest: str) -> str:
     if not digests.is_digest(digest):
         raise Unreadable(f"{digest!r} is not a digest")
     return digest.replace(":", "/", 1)
+
+
+class OpenedFiles:
+    def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
+        sizes = {}
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = (folder / name).lstat()
+                if stat.S_ISREG(status.st_mode):
+                    sizes[name] = status.st_size
+        return sizes
+
+    def read(
+        self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return contextlib.closing(_contents(folder, names, sizes))
+
+
+def _contents(root: Path, names: Sequence[bytes], sizes: Sequence[int]) -> Generator[bytes]:
+    for name, size in zip(names, sizes, strict=True):
+        left = size
+        try:
+            with open(_opened(root, name), "rb", buffering=0) as file:
+                while left and (piece := file.read(min(left, CHUNK))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            brief = f"{os.fsdecode(name)} in the engine's folder cannot be read"
+            raise Unreadable(brief, details=str(error)) from error
+        if left:
+            raise Unreadable("a file in the engine's folder is too short", details=repr(name))
+
+
+def _opened(root: Path, name: bytes) -> int:
+    """Open a file below `root`; a link on the way, even of a folder, is an error."""
+    *folders, base = name.split(b"/")
+    with contextlib.ExitStack() as stack:
+        folder = os.open(root, _FOLDER)
+        stack.callback(os.close, folder)
+        for part in folders:
+            folder = os.open(part, _FOLDER, dir_fd=folder)
+            stack.callback(os.close, folder)
+        file = os.open(base, _FILE, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError("it is not a file")
+    return file

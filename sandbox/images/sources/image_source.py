@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.sources.engine_files import Opening
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 
@@ -63,6 +64,29 @@ class Inspected:
     @property
     def is_document(self) -> bool:
         return bool(self.content.get("Descriptor"))
+
+
+class Unreadable(SandboxError):
+    """The engine's own files do not give a layer; its `save` may."""
+
+    def __init__(self, brief: str, *, details: str = "") -> None:
+        super().__init__(brief, details=details, fix="push again, or write `daemon: save` at the top of images.yaml")
+
+
+class Files(Protocol):
+    """Regular files below folders of the engine. Names are relative to `folder`; every method raises Unreadable."""
+
+    def sizes(self, folder: Path, names: Sequence[str]) -> Mapping[str, int]:
+        pass
+
+    def read(
+        self, folder: Path, names: Sequence[bytes], sizes: Sequence[int]
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Yield the bytes of all files one after another, of each as many as `sizes` says."""
+
+
+# Makes folders of the engine readable, and only those.
+Opening = Callable[[Sequence[Path]], AbstractContextManager[Files]]
 
 
 @dataclass(frozen=True, kw_only=True)

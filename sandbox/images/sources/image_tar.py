@@ -1,11 +1,9 @@
-"""Images in a tar file on disk: of `docker save`, in any version, and OCI archives. A compressed tar is unpacked."""
+"""Images in a tar file on disk: of `docker save`, in any version, and OCI archives; gzip and zstd are unpacked."""
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import gzip
-import lzma
 import posixpath
 import re
 import tarfile
@@ -34,11 +32,9 @@ MAX_RATIO = 1100
 ROOM = 1 << 20
 MAX_LINKS = 16
 # What reading raises for a file that is incomplete or not packed correctly.
-BROKEN = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, *tar_members.BROKEN)
+BROKEN = (OSError, zlib.error, zstandard.ZstdError, *tar_members.BROKEN)
 _OPENERS: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zX": lzma.open,
     # Before 3.14 Python's own modules do not know zstd.
     ZSTD: lambda path: zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True),
 }

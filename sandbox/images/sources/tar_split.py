@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.images.sources.engine_files import Unreadable
+from sandbox.images.sources.image_source import Unreadable
 from sandbox.oci.digest import CHUNK
 
 _FILE, _SEGMENT = 1, 2

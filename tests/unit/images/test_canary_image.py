@@ -13,7 +13,7 @@ from sandbox.oci.manifest import Manifest, diff_ids, parse
 from tests.support.registry_simulator import Simulator
 
 
-def test_canary_is_complete_for_a_registry_that_validates() -> None:
+def test_canary_is_complete_and_pushed_again_only_when_it_is_gone() -> None:
     with Simulator() as registry, Client(registry.url) as client:
         name = canary_image.place(client)
         repository, _, digest = name.partition("@")
@@ -23,17 +23,12 @@ def test_canary_is_complete_for_a_registry_that_validates() -> None:
         assert isinstance(image, Manifest)
         config, (layer,) = registry.content[image.config.digest], image.layers
         assert diff_ids(config) == (layer.digest,)
-        said = json.loads(config)
-        assert f"{said['os']}/{said['architecture']}" == host_platform()
+        content = json.loads(config)
+        assert f"{content['os']}/{content['architecture']}" == host_platform()
         with tarfile.open(fileobj=io.BytesIO(registry.content[layer.digest])) as tar:
             assert tar.getnames() == ["canary"]
-
-
-def test_canary_without_a_tag_is_pushed_again_only_when_it_is_gone() -> None:
-    with Simulator() as registry, Client(registry.url) as client:
-        name = canary_image.place(client)
         assert canary_image.place(client) == name
-        assert client.tags(canary_image.REPOSITORY) == ()
-        assert registry.count("POST") == 2
-        client.delete_manifest(canary_image.REPOSITORY, name.partition("@")[2])
-        assert canary_image.place(client) == name == canary_image.find(client)
+        assert (client.tags(repository), registry.count("POST")) == ((), 2)
+        client.delete_manifest(repository, digest)
+        assert canary_image.place(client) == name
+        assert client.manifest(repository, digest) == document

@@ -11,7 +11,7 @@ from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
 from sandbox.images.lockfile import Drift, LockFile
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import PushFailed, push
-from sandbox.oci.compression import Compression
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine
 from tests.support.images import FakeEngine, TestImage, index, layer, write_layout

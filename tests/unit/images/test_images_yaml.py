@@ -69,7 +69,7 @@ def test_image_keeps_path_and_tag_unless_as_is_given(tmp_path: Path, image: str,
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("- Busy:1", "not a repository path"),
+        ("- Busy:1", "not a repository"),
         ("- {from: daemon}", "needs `image:`"),
         ("- {from: archive, path: a.tar}", "add `as: name:tag`"),
         (f"- {{from: daemon, image: 'sha256:{'1' * 64}'}}", "add `as: name:tag`"),

@@ -16,7 +16,7 @@ from sandbox.images.lockfile import Drift, Lock, Locked, LockFile
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import push
 from sandbox.oci import reference
-from sandbox.oci.compression import Compression
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target as target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer
 from tests.support.registry_simulator import Simulator

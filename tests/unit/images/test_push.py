@@ -15,7 +15,7 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon
 from sandbox.images.progress import Action, Observer, Result
 from sandbox.images.push import PushFailed, push
 from sandbox.oci import reference
-from sandbox.oci.compression import Compression
+from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target, target_of
 from sandbox.system import interruption
 from tests.support.images import (

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.push import push
 from sandbox.images.registry_content import (
@@ -96,11 +95,12 @@ def test_platforms_go_with_their_index_unless_tagged(registry: Simulator, client
 def test_a_registry_that_cannot_delete_says_so(registry: Simulator, client: Client) -> None:
     fill(registry, ("app:1", "app"), ("app:2", "app"), ("app:3", "tool"))
     registry.deletes = ""
-    with pytest.raises(SandboxError, match="does not allow deletion"):
+    with pytest.raises(RegistryError, match="HTTP status 405") as refused:
         prune(client, unlisted(client, []), [])
+    assert "REGISTRY_STORAGE_DELETE_ENABLED" in refused.value.fix
     registry.deletes = "digests"
     keep = [parse_target("app:1")]
-    with pytest.raises(SandboxError, match="cannot delete the tag app:2 alone"):
+    with pytest.raises(RegistryError, match="app/manifests/2") as refused:
         prune(client, unlisted(client, keep), keep)
     assert registry.tags == {"app:1", "app:2", "app:3"}
     prune(client, [one for one in unlisted(client, keep) if one.tag == "3"], keep)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import FromLayout
 from sandbox.images.push import push
-from sandbox.images.sources.engine_files import Unreadable
+from sandbox.images.sources.image_source import Unreadable
 from sandbox.images.sources.layout import Blobs, Folder
 from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry, plan_transfers
 from sandbox.oci import manifest as manifests

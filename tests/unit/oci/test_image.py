@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.push import PushFailed, push
-from sandbox.oci import reference
 from sandbox.oci.image import MissingPlatform, choose, fits
-from sandbox.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Document, Index
+from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document, Index
 from sandbox.oci.manifest import parse as read
 from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
@@ -131,31 +130,3 @@ def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp
         push(bad, registry.url, engine)
     assert caught.value.details.count("does not exist for linux/arm64") == 2
     assert "it exists for: linux/amd64" in caught.value.details
-
-
-@pytest.mark.parametrize(("nested", "more"), [(False, ()), (True, ()), (True, ("windows/amd64",))])
-def test_index_that_names_no_platform_is_copied_whole(
-    registry: Simulator, *, nested: bool, more: tuple[str, ...]
-) -> None:
-    """Nodes choose of it themselves, as they do of one that lists indexes."""
-    image = IMAGES["linux/amd64"]
-    top, files = index(image.descriptor()), dict(image.files)
-    if nested:
-        inner = index(described("linux/amd64"))
-        files[digest_of(inner)] = inner
-        files |= {digest: data for one in more for digest, data in IMAGES[one].files.items()}
-        below = {"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)}
-        top = index(below, *map(described, more))
-    with Simulator(content={**files, digest_of(top): top}) as upstream:
-        upstream.links |= {("app", digest) for digest in files}
-        upstream.manifests |= {("app", digest_of(data)): (kind_of(data), digest_of(data)) for data in files.values()}
-        upstream.manifests["app", "1"] = (OCI_INDEX, digest_of(top))
-        name = reference.parse(f"{upstream.url.removeprefix('http://')}/app:1")
-        (one,) = push([FromRegistry(parse_target("app:1"), name)], registry.url)
-        assert (one.digest, one.platforms) == (digest_of(top), ())
-        with pytest.raises(PushFailed, match="does not exist for linux/amd64"):
-            push([FromRegistry(parse_target("app:2"), name, ("linux/amd64",))], registry.url)
-
-
-def kind_of(data: bytes) -> str:
-    return OCI_INDEX if b'"manifests"' in data else OCI_MANIFEST

@@ -16,8 +16,8 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_container
 from sandbox.images.sources.engine_container import ContainerFiles
-from sandbox.images.sources.engine_files import OpenedFiles, Unreadable
-from sandbox.images.sources.image_source import EngineAccess
+from sandbox.images.sources.engine_store import OpenedFiles
+from sandbox.images.sources.image_source import EngineAccess, Unreadable
 from sandbox.oci.reference import parse_target
 from tests.support.container_process import ProcessEngine
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
+from sandbox.images.sources.docker_engine import gzipped
 from sandbox.images.sources.image_source import EngineAccess
-from sandbox.oci.compression import Compression, gzipped
+from sandbox.oci.manifest import OCI_LAYER_GZIP, Compression
 from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ReadableEngine, notes
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
@@ -40,7 +41,7 @@ def entry(name: str, image: str) -> FromDaemon:
 def layers(registry: Simulator, repository: str, tag: str) -> list[bytes]:
     """The layers behind a tag, decompressed."""
     found = registry.manifest(repository, tag)["layers"]
-    assert {one["mediaType"] for one in found} == {GZIP.media_type}
+    assert {one["mediaType"] for one in found} == {OCI_LAYER_GZIP}
     assert all((repository, one["digest"]) in registry.links for one in found)
     return [gzip.decompress(registry.content[one["digest"]]) for one in found]
 
