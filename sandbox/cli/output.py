@@ -131,14 +131,7 @@ class Event(TypedDict, total=False):
     step: str
     detail: str
     seconds: float
-    image: str
-    images: int
-    blobs: int
-    bytes: int
-    action: str
-    digest: str
     id: str
-    error: str
     brief: str
     details: str
     fix: str

@@ -2,26 +2,91 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
 from sandbox.cli import prompts, push_report
 from sandbox.cli.options import Call, begin, change_options, dry_run_option, output_option, spec_options
-from sandbox.cli.push_display import PushDisplay, push_display
+from sandbox.cli.output import reporter
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.progress import Observer
 from sandbox.quantities import count, megabytes
+from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
     from sandbox.images.image_push import ImagePush, Repair
     from sandbox.images.progress import Result
     from sandbox.images.push import PushFailed
+    from sandbox.report import Reporter
+
+EVERY = 0.5  # seconds between two reports of sent bytes
+
+
+class PushDisplay(Observer):
+    """Shows a push as one running step of `reporter`, and each image as a finished one; counts sent bytes."""
+
+    def __init__(self, reporter: Reporter, say: Callable[[str], None], step: str) -> None:
+        self.bytes = 0
+        self._reporter, self._say, self._step = reporter, say, step
+        self._total = 0
+        self._began = self._shown = time.monotonic()
+        self._counting = threading.Lock()
+        self._runs = False
+
+    def __enter__(self) -> Self:
+        self._runs = True
+        self._reporter.began(self._step)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._runs:
+            self._reporter.interrupted(self._step)
+        self._runs = False
+
+    def building(self, target: str) -> None:
+        self._reporter.progress(self._step, f"building {target}")
+
+    def noted(self, line: str) -> None:
+        self._say(line)
+
+    def planned(self, images: int, blobs: int, size: int) -> None:
+        self._total = size
+        words = f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}"
+        self._reporter.progress(self._step, words)
+
+    def spared(self, size: int) -> None:
+        with self._counting:
+            self._total -= size
+
+    def sent(self, size: int) -> None:
+        with self._counting:
+            self.bytes += size
+            now = time.monotonic()
+            if now - self._shown < EVERY:
+                return
+            self._shown = now
+        whole = f" of {megabytes(max(self._total, self.bytes))}" if self._total else ""
+        rate = megabytes(self.bytes / (now - self._began))
+        self._reporter.progress(self._step, f"{megabytes(self.bytes)}{whole}, {rate}/s")
+
+    def finished(self, result: Result) -> None:
+        self._reporter.finished(result.target, f"{result.action.value}, {megabytes(result.size)}", result.seconds)
+        for line in result.notes:
+            self._say(f"  {fit(line)}")
+
+    def failed(self, target: str, error: SandboxError) -> None:
+        self._reporter.failed(target, error.brief)
 
 
 @click.command("push-images")
@@ -34,7 +99,7 @@ if TYPE_CHECKING:
 @click.option("--verify", is_flag=True, help="Read everything back and check it; repair the sandbox's registry.")
 @click.option("--prune", is_flag=True, help="Delete the tags that MANIFEST does not name, after asking.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
-@output_option(push_report.Push | push_report.PushForecast)
+@output_option(push_report.Push)
 @change_options("Delete, or push to a sandbox of another file, without asking.")
 def push_images(
     manifest: Path | None,
@@ -84,7 +149,8 @@ def push_images(
         )
     if call.dry_run:
         results, failure = _tried(work, Observer(), dry=True)
-        plan = push_report.forecast(work.targets, results, failure, pruning.names if pruning else ())
+        plan = push_report.pushed(work.targets, results, failure)
+        plan.pruned = pruning.names if pruning else ()
         call.show(plan, push_report.forecast_lines(plan))
         return 1 if any(image.error for image in plan.images) else 0
     unlisted = pruning.names if pruning else []
@@ -94,7 +160,7 @@ def push_images(
     elif pruning and not unlisted:
         call.say("nothing to prune: the manifest names every tag of the registry")
     with sandbox.session.pushing(whose, "push") if whose else nullcontext():
-        with push_display(call.progress, call.say, "Push") as display:
+        with PushDisplay(reporter(call.progress), call.say, "Push") as display:
             report = _push(work, display, call, sandbox if whose else None, locked, fail_fast, verify)
         if pruning and unlisted:
             pruning.delete()
@@ -116,29 +182,23 @@ def _push(
     fail_fast: bool,
     verify: bool,
 ) -> push_report.Push:
-    """Push, verify, update the lock; after an error the report is printed before it is raised."""
+    """Push, verify, update the lock; the report is printed before a failure of images is raised."""
     started = time.monotonic()
     results, failure = _tried(work, display, fail_fast=fail_fast)
-    report = push_report.pushed(results, failure, display.bytes, time.monotonic() - started)
-    part = "verify"
-    try:
-        if verify and results:
-            with push_display(call.progress, call.say, "Verify") as reading:
-                report.verified_bytes = work.verify(results, display, _repair(sandbox), reading)
-            call.say(f"verified: {count(len(results), 'image')}, {megabytes(report.verified_bytes)} read back")
-        part = "lock"
-        if not locked and (changes := work.follow(results)):
-            display.close()
-            call.say(f"{work.file.path}: {', '.join(changes)}")
-        if failure:
-            raise failure
-    except SandboxError as error:
-        if error is not failure:
-            setattr(report, part, push_report.why(error))
+    seconds = time.monotonic() - started
+    report = push_report.pushed(work.targets, results, failure, sent=display.bytes, seconds=seconds)
+    if verify and results:
+        with PushDisplay(reporter(call.progress), call.say, "Verify") as reading:
+            report.verified_bytes = work.verify(results, display, _repair(sandbox), reading)
+        call.say(f"verified: {count(len(results), 'image')}, {megabytes(report.verified_bytes)} read back")
+    if not locked and (changes := work.follow(results)):
+        display.close()
+        call.say(f"{work.file.path}: {', '.join(changes)}")
+    if failure:
         display.close()
         call.show(report, push_report.push_lines(report))
-        error.reported = True
-        raise
+        failure.reported = True
+        raise failure
     return report
 
 

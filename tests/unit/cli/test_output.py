@@ -11,11 +11,11 @@ import pytest
 
 from sandbox.app.views.overview import Network
 from sandbox.app.views.sandbox_status import SandboxStatus, StepState
-from sandbox.cli import status, up
+from sandbox.cli import push_images, status, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.options import Call
 from sandbox.cli.output import JsonLines, Plain
-from sandbox.cli.push_display import StepPushDisplay
+from sandbox.cli.push_images import PushDisplay
 from sandbox.components.network.step import NetworkStep
 from sandbox.errors import SandboxError
 from sandbox.images.progress import Action, Result
@@ -90,7 +90,7 @@ def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]
         )
     ]
     up._show(Call(), "demo", found, ())
-    display = StepPushDisplay(Plain(sys.stdout), print, "Push")
+    display = PushDisplay(Plain(sys.stdout), print, "Push")
     display.finished(Result("app:1", "sha256:d", Action.UPLOADED, 1, 1.5, (HOSTILE,)))
     said = capsys.readouterr().out
     assert said.count("Pod a") >= 5 and not [part for part in ("\x1b[2J", "\x1b]", "\x07", "\x9b") if part in said]
@@ -129,13 +129,13 @@ def test_stopped_part_does_not_read_drifted() -> None:
     assert "drifted" not in stopped and "drifted" in drifted
 
 
-def test_push_is_a_step_and_each_image_is_one() -> None:
+def test_push_is_a_step_and_each_image_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_images, "EVERY", 0.0)
     out, notes = io.StringIO(), list[str]()
-    with StepPushDisplay(JsonLines(out), notes.append, "Push") as display:
-        display.sent(20_000_000)
+    with PushDisplay(JsonLines(out), notes.append, "Push") as display:
         display.planned(2, 5, 110_000_000)
         display.spared(10_000_000)
-        display.show_sent()
+        display.sent(20_000_000)
         display.finished(Result("app:1", "sha256:d", Action.UPLOADED, 60_000_000, 1.5, ("a note",)))
         display.failed("absent:1", SandboxError("no such image"))
     text = out.getvalue()
