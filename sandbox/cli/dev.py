@@ -35,12 +35,13 @@ def dev(*, once: bool, logs: bool, poll: bool) -> None:
     """
     call = begin("leaving", LEFT)
     file = chosen_spec.file_to_bring_up(call.file, call.name)
-    prompts.confirm_new(file, call.name, call.say, ask=not call.yes)
+    if file is None and call.name is None:
+        prompts.note_project(call.say)
     # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
     file = context.meant_file(file, call.name)
     if file and not once:
         files.require_regular(file)  # a pipe can be read once, and would then be an empty spec
-    agreement = prompts.Asking(call.say, yes=bool(call.yes))
+    agreement = prompts.Asking(yes=bool(call.yes))
 
     def choose() -> Sandbox:
         return Sandbox(chosen_spec.choose(file, call.name, may_rename=True), session=call.session, agreement=agreement)

@@ -72,7 +72,7 @@ class Call:
             return Sandbox(chosen, session=self.session)
         from sandbox.cli.prompts import Asking
 
-        sandbox = Sandbox(chosen, session=self.session, agreement=Asking(self.say, yes=self.yes))
+        sandbox = Sandbox(chosen, session=self.session, agreement=Asking(yes=self.yes))
         if self.file is None and self.name:
             sandbox.note_origin()
         return sandbox

@@ -118,18 +118,14 @@ def up(
         call = begin("rolling back the changes of this run", KEPT)
     with chosen_spec.from_source(source, call.file, call.session, identity=identity, trusted=trust) as project:
         if project is not None:
-            ask = not only_plan or call.output == "json"
-            if not prompts.trusts(project, context.home(), trusted=trust, ask=ask):
-                click.echo(fit(project.file.read_text(encoding="utf-8", errors="replace")), nl=False)
-                call.say(f"this is the spec's own text; before you trust {project.origin}, nothing else of it is read")
-                return 1 if check else 0
+            prompts.require_trust(project, context.home(), trusted=trust)
             project.complete(context.home(), call.session)
         ports = tuple(resolve.ports(https_ports, registry_port))
         file = chosen_spec.file_to_bring_up(call.file, call.name) if project is None else call.file
         chosen = chosen_spec.choose(file, call.name, ports, project=project, may_rename=True)
-        if project is None:
-            prompts.confirm_new(file, call.name, call.say, ask=not (call.yes or only_plan))
-        asking = prompts.Asking(call.say, yes=bool(call.yes), take_over=take_over)
+        if project is None and file is None and call.name is None:
+            prompts.note_project(call.say)
+        asking = prompts.Asking(yes=bool(call.yes), take_over=take_over)
         agreement = prompts.Telling(call.say) if only_plan else asking
         sandbox = Sandbox(chosen, session=call.session, agreement=agreement)
         if file is None and call.name:

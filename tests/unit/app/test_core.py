@@ -152,7 +152,7 @@ def test_lost_cluster_is_not_replaced_in_silence(
         act(Sandbox(Spec(name="x")))
     assert (caught.value.id, caught.value.exit_code, made) == ("lost-data", 2, [])
     assert "all that its pods stored" in caught.value.details
-    act(Sandbox(Spec(name="x"), agreement=Asking(print, yes=True)))
+    act(Sandbox(Spec(name="x"), agreement=Asking(yes=True)))
     assert made == [lost]
 
 

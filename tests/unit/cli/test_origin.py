@@ -17,7 +17,7 @@ from sandbox.app.edge import ports
 from sandbox.app.session import Session
 from sandbox.app.views import known_sandboxes
 from sandbox.app.views.known_sandboxes import Known
-from sandbox.cli import output, prompts
+from sandbox.cli import output
 from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root
 from sandbox.cli.down import down
@@ -143,18 +143,8 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
 def test_fetched_spec_is_not_parsed_before_an_answer(tmp_path: Path, more: tuple[str, ...]) -> None:
     """A spec that is not valid and names files outside → the question comes first, and nothing of it is read."""
     source = f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'apply: [../../up.yaml'})}"
-    ran = run("--from", source, *more)
-    assert ("apply: [../../up.yaml" in ran.stdout) if more else ("untrusted" in repr(vars(ran.exception)))
-
-
-@pytest.mark.security(17)
-def test_plan_shows_only_the_text_of_a_spec_before_an_answer(repository: Path) -> None:
-    """`up --from GIT --plan` before an answer → the text of its sandbox.yaml, exit 0; nothing is planned or kept."""
-    ran = run("--from", f"file://{repository}", "--plan")
-    assert (ran.return_value, ran.stdout) == (0, MOUNT)
-    assert "this is the spec's own text" in ran.stderr
+    assert refused("--from", source, *more).id == "untrusted"
     assert not context.home().agreed.exists()
-    assert refused("--from", f"file://{repository}", "--plan", "--output", "json").id == "untrusted"
 
 
 @pytest.mark.security(17)
@@ -386,35 +376,11 @@ def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path, monkeypat
     assert "'demo' has nothing to remove" in ended.output and said in ended.output
 
 
-def test_new_name_near_another_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`up shpo` where there is `shop` → at a terminal a question that names it, elsewhere a line, and it is made."""
-    brought_up({"name": "shop"}, Origin())
-    ran = run("shpo")
-    assert isinstance(ran.exception, Reached) and "did you mean 'shop'?" in ran.output
-    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
-    assert refused("shpo", typed="n\n").fix == "sandbox up shop"
-    assert reached("shpo", typed="y\n").name == "shpo"
-    assert reached("shpo", "--yes").name == "shpo"
-    assert reached("shop").name == "shop"
-
-
-def test_new_name_like_no_other_is_not_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
-    for name in ("shop", "test1", "team-a"):
-        brought_up({"name": name}, Origin())
-    for name in ("other", "shop-2", "shop-test", "test2", "team-b"):
-        assert reached(name).name == name
-    (tmp_path / "sandbox.yaml").write_text("name: till\n")
-    assert refused("tlil", typed="n\n").fix == "sandbox up till"
-
-
 def test_spec_of_the_folder_is_brought_up_under_a_new_name(tmp_path: Path) -> None:
     """`up NAME` in a second checkout → the folder's spec under that name, also the next time."""
     file = tmp_path / "sandbox.yaml"
     file.write_text("name: shop\nedge: {ports: [9443]}\n")
-    ran = run("feature")
-    assert isinstance(ran.exception, Reached) and "'feature' is new and gets the spec of sandbox.yaml" in ran.output
-    spec = ran.exception.args[0]
+    spec = reached("feature")
     assert (spec.name, spec.domain, spec.edge.ports) == ("feature", "feature.sandbox.localhost", (9443,))
     brought_up({"name": "feature"}, Origin.of(file))
     assert reached("feature").edge.ports == (9443,)

@@ -10,14 +10,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sandbox.app import context
 from sandbox.app.agreement import Agreement, agree_on_tenancy
 from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
-from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
-from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import FakeStep, NoWork
 
@@ -43,7 +40,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tu
 
     @click.command()
     def command() -> None:
-        agree_on_tenancy([FakeStep("other", set()), step], prompts.Asking(click.echo))
+        agree_on_tenancy([FakeStep("other", set()), step], prompts.Asking())
 
     ran = CliRunner().invoke(command, input=typed)
     return ran.exception, ran.stderr
@@ -89,13 +86,13 @@ def test_prompt_appears_once_and_again_for_another_creator(
 
 
 def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
-    for agreement in (prompts.Asking(click.echo), Agreement()):
+    for agreement in (prompts.Asking(), Agreement()):
         with pytest.raises(UsageError, match="'demo' would be created in an existing cluster") as caught:
             agree_on_tenancy([step], agreement)
         assert (caught.value.id, "--yes" in caught.value.fix) == ("consent", True)
         assert "mine" in caught.value.details
         assert not step.names.folder.exists() and changed(server) == set()
-    agree_on_tenancy([step], prompts.Asking(click.echo, yes=True))
+    agree_on_tenancy([step], prompts.Asking(yes=True))
 
 
 @pytest.mark.security(17)
@@ -104,13 +101,13 @@ def test_yes_takes_nothing_over_from_another_person(step: TenancyStep, server: A
     step.apply(NoWork())
     before = dict(server.objects)
     theirs = replace(step, owner="bob@desk")
-    for agreement in (prompts.Asking(click.echo, yes=True), Agreement()):
+    for agreement in (prompts.Asking(yes=True), Agreement()):
         with pytest.raises(UsageError, match="was made by ann@laptop") as caught:
             agree_on_tenancy([theirs], agreement)
         assert caught.value.id == "not-ours" and "--take-over" in caught.value.fix
     assert server.objects == before
     step.connect()
-    agree_on_tenancy([theirs], prompts.Asking(click.echo, take_over=True))
+    agree_on_tenancy([theirs], prompts.Asking(take_over=True))
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml", "Tiltfile"])
@@ -118,19 +115,11 @@ def test_project_without_a_spec_is_pointed_to_init(tmp_path: Path, monkeypatch: 
     """Else `up` makes an empty cluster, and it is not said why."""
     monkeypatch.chdir(tmp_path)
     said: list[str] = []
-    prompts.confirm_new(None, None, said.append, ask=True)
+    prompts.note_project(said.append)
     assert said == []
     (tmp_path / name).touch()
-    prompts.confirm_new(None, None, said.append, ask=True)
+    prompts.note_project(said.append)
     assert said == [f"there is no sandbox.yaml here, so nothing of {name} runs; `sandbox init` writes one"]
-    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
-    monkeypatch.setattr(click, "confirm", lambda *_, **__: False)
-    with pytest.raises(SandboxError) as declined:
-        prompts.confirm_new(None, None, said.append, ask=True)
-    assert (declined.value.id, declined.value.fix) == ("declined", "sandbox init")
-    saved_spec.save(context.home().sandbox("sandbox"), ResolvedSpec())
-    prompts.confirm_new(None, None, said.append, ask=True)  # the default sandbox exists: it is not asked again
-    said.clear()
     (tmp_path / "sandbox.yaml").touch()
-    prompts.confirm_new(None, None, said.append, ask=True)
-    assert said == []
+    prompts.note_project(said.append)
+    assert len(said) == 1

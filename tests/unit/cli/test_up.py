@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sandbox.cli import prompts, up
+from sandbox.cli import output, prompts, up
 from sandbox.cli.options import Call
 from sandbox.plan.lifecycle import survey
 from tests.support.fakes import FakeStep
@@ -26,7 +26,7 @@ def plan() -> list[FakeStep]:
 
 def agreed(*named: str) -> set[str]:
     """The steps that may be recreated, where `named` were given as options."""
-    return set(prompts.Asking(print).recreate(survey(plan()), named))
+    return set(prompts.Asking().recreate(survey(plan()), named))
 
 
 def test_plan_names_created_repaired_recreated_and_lost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_at_a_terminal_the_user_is_asked(answer: str, chosen: set[str], monkeypa
         asked.append(text)
         return answer == "y\n"
 
-    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     monkeypatch.setattr("click.confirm", confirm)
     assert agreed() == chosen
     assert "its data" in asked[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.cli import prompts, up
+from sandbox.cli import output, prompts, up
 from sandbox.cli.options import Call
 from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
 from sandbox.engine import ContainerSpec, EngineError, Network
@@ -67,7 +67,7 @@ def test_network_stays_while_containers_use_it(bare: FakeEngine, names: Names, o
 def test_ipv6_is_enabled_unless_the_network_is_in_use(
     bare: FakeEngine, names: Names, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     NetworkStep(bare, names).apply(NoWork())
     step = NetworkStep(bare, names, ipv6=True)
     assert (step.check().state, step.check().detail) == (State.DRIFTED, "it has no IPv6")
@@ -79,7 +79,7 @@ def test_ipv6_is_enabled_unless_the_network_is_in_use(
     assert refused.value.fix == "sandbox down, then sandbox up   (or put the spec back as it was)"
     assert not up._show(Call(), "demo", [], ()) and up._show(Call(), "demo", [(step, found)], ())
     assert "deletes: everything in the cluster; only with sandbox down" in capsys.readouterr().out
-    assert prompts.Asking(print).recreate([(step, found)], ()) == ()
+    assert prompts.Asking().recreate([(step, found)], ()) == ()
     with pytest.raises(SandboxError, match="has no IPv6") as caught:
         step.apply(NoWork())
     assert caught.value.details == "by other" and "sandbox down" in caught.value.fix
