@@ -77,8 +77,14 @@ def pushed(
 
 def _image(target: Target, result: Result | None, error: SandboxError | None) -> Image:
     if error:
-        texts = {"id": error.id, "error": error.brief, "details": error.details, "fix": error.fix}
-        return Image(image=str(target), action="failed", **texts)
+        return Image(
+            image=str(target),
+            action="failed",
+            id=error.id,
+            error=error.brief,
+            details=error.details,
+            fix=error.fix,
+        )
     if result is None:
         return Image(image=str(target), action="untried")
     return Image(

@@ -1,9 +1,8 @@
-"""A cluster and a registry that kind's script made are offered at an `up`, used, and left alone."""
+"""A cluster and a registry that kind's script made, and that the spec names, are used and left alone."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,13 +17,11 @@ from tests.real.application import Application
 from tests.real.byhand import ByHand
 from tests.real.machine import tool
 from tests.support.bundled import engine_with
-from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-adoption"
 NEIGHBOUR = "sandbox-test-byhand"
-MINUTES = 600.0  # seconds
 THEIRS = "theirs"
 
 
@@ -41,7 +38,7 @@ class Theirs:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The user's cluster and registry, and the files of a sandbox with a spec without a cluster."""
+    """The user's cluster and registry, and the files of a sandbox whose spec names them."""
 
     made: ByHand
     port: int
@@ -60,22 +57,6 @@ class Neighbourhood:
 
     def tags(self, repository: str) -> str:
         return tool("curl", "--silent", f"http://127.0.0.1:{self.port}/v2/{repository}/tags/list")
-
-    def up(self, answer: bytes) -> str:
-        """`sandbox up` in a terminal, answered so when it asks; all that it showed."""
-        argv = [sys.executable, "-m", "sandbox", "up"]
-        terminal = Terminal.start(argv, self.app.folder, {**self.app.command.env, "SANDBOX_PROGRESS": "plain"})
-        there = f"the kind cluster {self.made.context} and its registry localhost:{self.port} are on this machine"
-        try:
-            terminal.until(lambda: b"[y/N]" in terminal.shown, 120)
-            said = terminal.shown.decode()
-            assert there in said
-            assert f"use both for '{NAME}', in a namespace?" in said
-            terminal.press(answer + b"\n")
-            assert terminal.end(MINUTES) == 0, terminal.shown.decode()
-        finally:
-            terminal.give_up()
-        return terminal.shown.decode()
 
     def different(self, before: Theirs) -> str | None:
         """What is not as it was."""
@@ -102,29 +83,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
             tool("docker", "push", image)
         finally:
             tool("docker", "rmi", "--no-prune", image)
-        app.write()
+        registry = {"port": own, "external": f"localhost:{port}"}
+        app.write(cluster={"provider": "existing", "context": made.context}, registry=registry)
         try:
             yield Neighbourhood(made, port, app, engine)
         finally:
             app.command("down", "--purge", status=None)
 
 
-def test_declined_adoption_changes_nothing_and_makes_a_cluster(place: Neighbourhood) -> None:
-    """The registry is known by its container's name, for nothing tells of it."""
-    place.made.cluster.delete("v1", "ConfigMap", "local-registry-hosting", "kube-public")
-    before, app = place.theirs(), place.app
-    place.up(b"n")
-    assert app.page() == "first"
-    assert place.engine.container(app.names.node) is not None
-    app.command("down", "--purge")
-    assert place.different(before) is None
-    byhand.announce(place.made, place.port)
-
-
 def test_adopted_cluster_serves_images_of_its_own_registry(place: Neighbourhood) -> None:
     before, app = place.theirs(), place.app
-    said = place.up(b"y")
-    assert "write in sandbox.yaml to keep this choice" in said and said.count("[y/N]") == 1
+    app.command("up", "--yes")
     assert app.page() == "first"
     (pod,) = place.made.cluster.list("v1", "Pod", f"sandbox-{NAME}", selector="app=app")
     assert pod["spec"]["containers"][0]["image"].startswith(f"localhost:{place.port}/app:1@sha256:")
@@ -132,7 +101,7 @@ def test_adopted_cluster_serves_images_of_its_own_registry(place: Neighbourhood)
     assert place.engine.container(app.names.node) is None and place.engine.container(app.names.registry) is None
 
     events = [json.loads(line) for line in app.command("up", "--progress", "json").err.splitlines()]
-    assert {event["event"] for event in events} == {"unchanged"}, "the answer is remembered"
+    assert {event["event"] for event in events} == {"unchanged"}
     app.command("push-images", "--verify")
 
     app.command("down")
