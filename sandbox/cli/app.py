@@ -16,12 +16,16 @@ from sandbox.cli.groups import Lazy, LazyCommand
 SECTIONS = {
     "A sandbox": {
         "up": LazyCommand("up:up", "Create a sandbox, or repair it; change nothing if all is well."),
-        "down": LazyCommand("down:down", "Remove a sandbox: its containers, network, volumes and kubeconfig entries."),
-        "start": LazyCommand("start:start", "Start a stopped sandbox, and wait until its hosts respond."),
-        "stop": LazyCommand("start:stop", "Stop a sandbox's containers; keep all data."),
-        "pause": LazyCommand("start:pause", "Pause a sandbox until it is used: no processor time, all memory kept."),
+        "down": LazyCommand(
+            "sandboxes:down", "Remove a sandbox: its containers, network, volumes and kubeconfig entries."
+        ),
+        "start": LazyCommand("sandboxes:start", "Start a stopped sandbox, and wait until its hosts respond."),
+        "stop": LazyCommand("sandboxes:stop", "Stop a sandbox's containers; keep all data."),
+        "pause": LazyCommand(
+            "sandboxes:pause", "Pause a sandbox until it is used: no processor time, all memory kept."
+        ),
         "status": LazyCommand(
-            "status:status",
+            "sandboxes:status",
             "Show the state of every component, and where Services are reached; exit code 1 unless all are ready.",
         ),
         "list": LazyCommand("listing:list_", "List the sandboxes of this machine."),

@@ -11,7 +11,7 @@ from sandbox.app.dev.loop import DevLoop
 from sandbox.cli import prompts
 from sandbox.cli.dev_output import DevOutput
 from sandbox.cli.options import begin, change_options, spec_options
-from sandbox.cli.summary import welcome
+from sandbox.cli.up import welcome
 from sandbox.system import files
 
 LEFT = "the sandbox stays up: sandbox dev goes on, sandbox down takes it down"

@@ -11,7 +11,7 @@ from sandbox.app.running import snapshots
 from sandbox.cli import prompts
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Checked, begin, change_options, output_option, spec_options
-from sandbox.cli.summary import welcome
+from sandbox.cli.up import welcome
 from sandbox.quantities import megabytes
 from sandbox.snapshot.snapshot_store import Listed, Manifest
 

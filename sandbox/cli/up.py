@@ -1,22 +1,28 @@
-"""`sandbox up`: creates or repairs a sandbox, or shows with --plan what that would change."""
+"""`sandbox up`: creates or repairs a sandbox and prints its addresses, or shows with --plan what it would change."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
+from sandbox.app import chosen_spec, context
+from sandbox.app.core import BROUGHT, Sandbox
+from sandbox.app.views import overview
+from sandbox.app.views.overview import Addresses
+from sandbox.cli import prompts
 from sandbox.cli.options import Call, Port, begin, change_options, named_spec_options, output_option
-from sandbox.cli.summary import Up, welcome
+from sandbox.config import resolve
+from sandbox.config.resolve import PortChoice
+from sandbox.config.schema import ResolvedSpec
+from sandbox.engine import Bind
 from sandbox.errors import UsageError
+from sandbox.plan.lifecycle import Found
 from sandbox.sanitize import fit
 from sandbox.step import Rebuildable
-
-if TYPE_CHECKING:  # slow to import, and help needs none of it
-    from sandbox.config.resolve import PortChoice
-    from sandbox.plan.lifecycle import Found
 
 VERBS: Mapping[str, Literal["make", "repair", "rebuild", "look at"]] = {
     "absent": "make",
@@ -26,6 +32,19 @@ VERBS: Mapping[str, Literal["make", "repair", "rebuild", "look at"]] = {
 }
 KEPT = """kept: everything from before, the registry's data and the certificates
 continue: sandbox up      remove everything: sandbox down --purge"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """`context` is null if the user's kubeconfig does not have it."""
+
+    name: str
+    urls: Sequence[str]
+    network_urls: Sequence[str]
+    registry: str
+    context: str | None
+    kubeconfig: str
+    root_certificate: str
 
 
 @dataclass(frozen=True)
@@ -105,11 +124,6 @@ def up(
     sandbox up --from demo.bundle   on a machine without network, too
     sandbox up --https-port auto    443 and 8443 if they are free, else others
     """
-    from sandbox.app import chosen_spec, context
-    from sandbox.app.core import BROUGHT, Sandbox
-    from sandbox.cli import prompts
-    from sandbox.config import resolve
-
     if check and not only_plan:
         raise UsageError("--check is for --plan", fix="add --plan, or leave --check out")
     if keep:
@@ -153,3 +167,42 @@ def _lines(rows: Sequence[Change], rebuildable: Collection[str], recreate: Colle
             way = f"--recreate {row.step}" if row.step in rebuildable else "sandbox down"
             consent = "agreed to" if row.step in recreate else f"only with {way}"
             yield fit(f"        deletes: {row.loses}; {consent}")
+
+
+def welcome(spec: ResolvedSpec, call: Call) -> None:
+    """Print the sandbox's addresses on stdout; none for people who want it quiet."""
+    if call.output == "text" and call.progress == "quiet":
+        return
+    sandbox = overview.addresses(spec)
+    result = Up(
+        name=spec.name,
+        urls=[url for host in sandbox.hosts for url in sandbox.urls(host)],
+        network_urls=sandbox.network.urls,
+        registry=sandbox.registry,
+        context=sandbox.context,
+        kubeconfig=str(sandbox.kubeconfig),
+        root_certificate=str(sandbox.root_certificate),
+    )
+    call.show(result, _welcome_lines(spec, sandbox))
+
+
+def _welcome_lines(spec: ResolvedSpec, sandbox: Addresses) -> Iterator[str]:
+    for host in sandbox.hosts:
+        yield sandbox.urls(host)[0] + "".join(f"   and :{port}" for port in sandbox.ports[1:])
+    yield f"registry    {sandbox.registry}   (sandbox push-images)"
+    kubeconfig, root = shlex.quote(str(sandbox.kubeconfig)), shlex.quote(str(sandbox.root_certificate))
+    yield f"kubectl     --context {sandbox.context}" if sandbox.context else f"kubectl     --kubeconfig {kubeconfig}"
+    if spec.takes_https_ports:  # else neither the way nor the certificate is the sandbox's
+        host, port = sandbox.tried, sandbox.ports[0]
+        address = Bind(spec.edge.listen, port).asked_at
+        # curl itself knows that names of .localhost are at 127.0.0.1, and a public name may lead anywhere else.
+        resolves = host.endswith(".localhost") and (address == "127.0.0.1" or not address.startswith("127."))
+        way = "" if resolves else f" --resolve {host}:{port}:{address}"
+        yield f"trust       {sandbox.root_certificate}"
+        yield f"try         curl --cacert {root}{way} {sandbox.urls(host)[0]}"
+    for note in sandbox.notes:
+        yield f"{click.style('note', fg='yellow')}        {note}"
+    if sandbox.network.open:
+        yield f"{click.style('network', fg='yellow')}     {sandbox.network.warning}"
+        for url in sandbox.network.urls:
+            yield f"            {url}"

@@ -40,7 +40,7 @@ FILES = {"sandbox.yaml", "images.yaml", "images.lock.yaml", "k8s", "kubeconfig"}
 _PARTLY = """
 import sys
 from sandbox.app import machine_plan
-from sandbox.cli import main, summary
+from sandbox.cli import main, up
 from tests.support import failpoint
 build, count, point = machine_plan.steps, int(sys.argv.pop(1)), sys.argv.pop(1)
 if point:
@@ -49,7 +49,7 @@ def partly(*given, **more):
     steps, *rest = build(*given, **more)
     return steps[:count], *rest
 machine_plan.steps = partly
-summary.welcome = lambda *given: None
+up.welcome = lambda *given: None
 main()
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.app.views.overview import Network
 from sandbox.app.views.sandbox_status import SandboxStatus, StepState
-from sandbox.cli import push_images, status, up
+from sandbox.cli import push_images, sandboxes, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.options import Call
 from sandbox.cli.output import JsonLines, Plain
@@ -82,7 +82,7 @@ def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.security(12)
 def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """The same in what `status` and `up --plan` show, and in notes of a push → shown without control characters."""
-    print(*status._lines(state_of(StepState("apply", HOSTILE, "drifted", HOSTILE))))
+    print(*sandboxes._lines(state_of(StepState("apply", HOSTILE, "drifted", HOSTILE))))
     found = [
         (
             NetworkStep(FakeEngine(), Home(Path("/"), Path("/"), Path("/")).sandbox("demo")),
@@ -125,7 +125,7 @@ def test_a_narrow_terminal_has_no_empty_columns(
 def test_stopped_part_does_not_read_drifted() -> None:
     details = ("stopped; sandbox start demo", "has other nameservers")
     steps = (StepState("cluster", "Cluster", "drifted", detail) for detail in details)
-    stopped, drifted = status._lines(state_of(*steps))
+    stopped, drifted = sandboxes._lines(state_of(*steps))
     assert "drifted" not in stopped and "drifted" in drifted
 
 

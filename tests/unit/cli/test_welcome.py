@@ -10,7 +10,7 @@ import click
 import pytest
 
 from sandbox.app.views import overview
-from sandbox.cli import summary
+from sandbox.cli import up
 from sandbox.cli.options import Call
 from sandbox.config.schema import ResolvedSpec
 
@@ -39,7 +39,7 @@ def _welcome(
     monkeypatch.setattr(overview, "addresses", lambda spec: found)
     spec = SimpleNamespace(name="demo", edge=SimpleNamespace(listen="0.0.0.0"), takes_https_ports=own)  # noqa: S104
     with click.Context(click.Command("up")):
-        summary.welcome(cast("ResolvedSpec", spec), Call(progress=progress))
+        up.welcome(cast("ResolvedSpec", spec), Call(progress=progress))
 
 
 @pytest.mark.parametrize(
