@@ -95,35 +95,9 @@ SECTIONS = {
     },
 }
 COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
-# What kind, minikube, k3d, docker compose, Skaffold, Tilt and others call it.
-ELSEWHERE = {
-    **dict.fromkeys(("watch", "debug"), "sandbox dev"),
-    **dict.fromkeys(("import-db", "mysql", "psql"), "sandbox exec db -- PROGRAM"),
-    **dict.fromkeys(("resume", "unpause"), "sandbox start"),
-    **dict.fromkeys(("cluster", "create", "deploy", "apply", "run"), "sandbox up"),
-    **dict.fromkeys(("clean", "delete", "destroy", "remove", "rm"), "sandbox down"),
-    **dict.fromkeys(("poweroff", "halt"), "sandbox stop"),
-    **dict.fromkeys(("ls", "get"), "sandbox list"),
-    **dict.fromkeys(("ps", "describe"), "sandbox status"),
-    **dict.fromkeys(("build", "image", "load", "push"), "sandbox push-images"),
-    **dict.fromkeys(("url", "launch", "service"), "sandbox edge url"),
-    **dict.fromkeys(("expose", "port-forward", "tunnel"), "sandbox edge port add"),
-    **dict.fromkeys(("ssh", "shell"), "sandbox exec"),
-    "kubectl": "kubectl --context sandbox-NAME",
-    "validate": "sandbox config validate",
-    "registry": "sandbox images",
-    "trust": "sandbox certs trust",
-    "help": "sandbox --help",
-    "version": "sandbox --version",
-}
 
 
-@click.group(
-    cls=Lazy,
-    sections=SECTIONS,
-    elsewhere=ELSEWHERE,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.group(cls=Lazy, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sandbox")
 @click.option("-v", "--verbose", is_flag=True, help="Show the programs that run, on stderr.")
 @click.pass_context

@@ -12,12 +12,7 @@ from click.shell_completion import CompletionItem
 
 
 class Group(click.Group):
-    """A group that shows its commands in their order, with the whole first paragraph of each one's help.
-
-    `elsewhere` has names of other tools' commands, with what does the same here.
-    """
-
-    elsewhere: Mapping[str, str] = {}
+    """A group that shows its commands in their order, with the whole first paragraph of each one's help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -27,8 +22,8 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         names = self.list_commands(ctx)
         if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in names:
-            meant = self.elsewhere.get(args[0]) or next(iter(difflib.get_close_matches(args[0], names, n=1)), None)
-            ctx.fail(f"No such command '{args[0]}'." + (f" Did you mean '{meant}'?" if meant else ""))
+            near = difflib.get_close_matches(args[0], names, n=1)
+            ctx.fail(" ".join((f"No such command '{args[0]}'.", *(f"Did you mean '{name}'?" for name in near))))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -46,15 +41,8 @@ class LazyCommand(NamedTuple):
 class Lazy(Group):
     """A group whose commands are imported only when called; `sections` has them by the heading that help shows."""
 
-    def __init__(
-        self,
-        *arguments: Any,
-        sections: Mapping[str, Mapping[str, LazyCommand]],
-        elsewhere: Mapping[str, str],
-        **options: Any,
-    ) -> None:
+    def __init__(self, *arguments: Any, sections: Mapping[str, Mapping[str, LazyCommand]], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.elsewhere = elsewhere
         self._sections = sections
         self._lazy = {name: command for section in sections.values() for name, command in section.items()}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from sandbox.cli import log, output, signals
 from sandbox.cli.completion import sandboxes
-from sandbox.errors import BadFile, UsageError
+from sandbox.errors import UsageError
 
 if TYPE_CHECKING:  # slow to import, and not needed by every command
     from sandbox.app.core import Sandbox
@@ -58,16 +57,14 @@ class Call:
     def spec(self) -> Spec:
         from sandbox.app import chosen_spec
 
-        with self._offering_last_spec():
-            return chosen_spec.find(self.file, self.name)
+        return chosen_spec.find(self.file, self.name)
 
     def sandbox(self) -> Sandbox:
         """Return the sandbox; a command with `--yes` asks before it changes the sandbox of another file."""
         from sandbox.app import chosen_spec
         from sandbox.app.core import Sandbox
 
-        with self._offering_last_spec():
-            chosen = chosen_spec.choose(self.file, self.name)
+        chosen = chosen_spec.choose(self.file, self.name)
         if self.yes is None:
             return Sandbox(chosen, session=self.session)
         from sandbox.cli.prompts import Asking
@@ -100,18 +97,6 @@ class Call:
             click.echo(text)
         elif none:
             click.echo(none, err=True)
-
-    @contextmanager
-    def _offering_last_spec(self) -> Iterator[None]:
-        """Add to an error in the file how to go by the spec of the last `up` from it, if there was one."""
-        from sandbox.app import chosen_spec
-
-        try:
-            yield
-        except BadFile as error:
-            if not error.fix and (name := chosen_spec.up_from(self.file)):
-                error.fix = f"correct it; or go by the spec of the last up, with: -n {name}"
-            raise
 
 
 def call() -> Call:

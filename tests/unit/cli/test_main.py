@@ -21,7 +21,7 @@ import pytest
 
 from sandbox.app import chosen_spec
 from sandbox.cli import error_handler, log, main
-from sandbox.cli.app import COMMANDS, ELSEWHERE
+from sandbox.cli.app import COMMANDS
 from sandbox.cli.app import sandbox as group
 from sandbox.cli.groups import Lazy, first_paragraph
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -210,21 +210,6 @@ def test_a_mistyped_command_gets_a_suggestion(tmp_path: Path) -> None:
     assert found.code == 2
     assert "No such command 'staus'. Did you mean 'status'?" in found.stderr
     assert "Did you mean" not in run("xyzzy", cwd=tmp_path).stderr
-
-
-@pytest.mark.parametrize(
-    ("typed", "here"), [("delete", "sandbox down"), ("ls", "sandbox list"), ("version", "sandbox --version")]
-)
-def test_command_of_another_tool_gets_the_one_here(tmp_path: Path, typed: str, here: str) -> None:
-    found = run(typed, "demo", cwd=tmp_path)
-    assert found.code == 2 and f"No such command '{typed}'. Did you mean '{here}'?" in found.stderr
-
-
-def test_commands_of_other_tools_are_none_of_ours() -> None:
-    """One that is added later needs no hint, and what is hinted at exists."""
-    assert not ELSEWHERE.keys() & COMMANDS.keys()
-    meant = {word.split()[1] for one in ELSEWHERE.values() for word in one.split("; ") if word.startswith("sandbox ")}
-    assert meant <= {*COMMANDS, "--help", "--version"}
 
 
 def test_an_error_is_shown_as_what_evidence_and_fix(tmp_path: Path) -> None:

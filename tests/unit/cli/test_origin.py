@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,10 +17,7 @@ from sandbox.app.session import Session
 from sandbox.app.views import known_sandboxes
 from sandbox.app.views.known_sandboxes import Known
 from sandbox.cli import output
-from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox as root
-from sandbox.cli.edge import edge
-from sandbox.cli.sandboxes import down
 from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -50,22 +46,6 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     monkeypatch.setattr(ports, "reserve", reached)
     monkeypatch.chdir(tmp_path)
-
-
-def test_broken_spec_names_the_sandbox_that_it_made(tmp_path: Path) -> None:
-    """Commands but `up` can go by the spec of the last one."""
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("name: demo\ncluster: {kubernetes: '1.35'}\n")
-
-    def error(command: click.Command = down, *words: str) -> SandboxError:
-        found = CliRunner().invoke(command, words, obj=False, standalone_mode=False).exception
-        assert isinstance(found, SandboxError) and "must be a Kubernetes version" in str(found)
-        return found
-
-    assert error().fix == ""
-    brought_up({"name": "demo", "domain": "demo.sandbox.localhost"}, Origin.of(file))
-    fix = "correct it; or go by the spec of the last up, with: -n demo"
-    assert error().fix == error(addons, "enable", "metrics-server").fix == error(edge, "url", "a.test").fix == fix
 
 
 def run(*arguments: str, typed: str = "") -> Result:
