@@ -53,28 +53,3 @@ def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from sandbox.advice import registry
 
     return [CompletionItem(id, help=about.title) for id, about in registry().items() if id.startswith(incomplete)]
-
-
-def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from sandbox.cli import schemas as published
-
-    return [name for name in ("sandbox", "images", *published.names()) if name.startswith(incomplete)]
-
-
-def workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the workloads of the sandbox that the command means, if its cluster answers without being woken."""
-    from sandbox.app import context
-    from sandbox.app.running import project_workloads
-    from sandbox.cli.options import CALL, Call
-    from sandbox.errors import SandboxError
-
-    call = ctx.meta.get(CALL, Call())
-    try:
-        names = context.home().sandbox(call.spec().name)
-        if names.paused.exists():
-            return []
-        cluster, namespace = project_workloads.cluster_of(names)
-        workloads = project_workloads.listed(cluster, namespace)
-    except SandboxError:
-        return []
-    return [CompletionItem(each.name, help=each.title) for each in workloads if each.name.startswith(incomplete)]

@@ -13,7 +13,6 @@ import click
 from sandbox.app import chosen_spec
 from sandbox.app.context import default_file
 from sandbox.app.project import spec_check
-from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import call, output_option, spec_options
 from sandbox.config import problems
@@ -101,7 +100,7 @@ def show() -> None:
 
 
 @config.command("schema")
-@click.argument("which", nargs=-1, shell_complete=completion.schemas)
+@click.argument("which", nargs=-1)
 def schema(which: tuple[str, ...]) -> None:
     """Print the JSON Schema of a file, for editors, or of what a command prints, for programs.
 

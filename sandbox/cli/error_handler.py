@@ -6,13 +6,11 @@ import contextlib
 import errno
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import click
 
@@ -21,8 +19,6 @@ from sandbox.cli import log, output
 from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
-
-MOST_NAME = 200
 
 
 class Bug(SandboxError):
@@ -55,9 +51,7 @@ def report(error: BaseException, words: Sequence[str] = ()) -> int:
     match error:
         case click.exceptions.Abort() | KeyboardInterrupt():
             return 128 + 2
-        case SystemExit() if output.is_unread(sys.stdout):  # how click ends a command whose output no program reads
-            return 0  # as `head` closes its end early
-        case SystemExit():  # how click ends a completion
+        case SystemExit():  # how click ends a completion, and a command whose output no program reads
             return error.code if isinstance(error.code, int) else 1
     shown = understood(error)
     if shown is None:
@@ -87,29 +81,21 @@ def understood(error: BaseException) -> SandboxError | Terminated | None:
             command = context.command_path if context else "sandbox"
             usage = context.get_usage() if context else ""
             return UsageError(error.format_message(), details=usage, fix=f"see: {command} --help")
-        case FileNotFoundError() if _is_nowhere():
-            return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full")
         case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
             return _limited(error)
         case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
             return _limited(error)
-        case RuntimeError() if "Symlink loop" in str(error):  # of Path.resolve before Python 3.13
-            return SandboxError("a link leads to itself", details=str(error), fix="remove that link", id="file")
         case FileNotFoundError() if "temporary directory" in str(error):  # of tempfile, which names the folders
             return files.refused("no folder for temporary files can be written: set TMPDIR to one", error)
+        case FileNotFoundError(filename=None):  # of os.getcwd
+            return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
         case OSError() if error.filename:
             return files.refused(f"{error.filename} cannot be used", error)
-        case UnicodeEncodeError(object=text, start=place) if "\ud800" <= text[place] <= "\udfff":
-            # How Python has bytes of names, variables and arguments that are not UTF-8 (PEP 383).
-            ends = re.compile(r"[\s\"'=,;]")
-            name = ends.split(text[:place])[-1] + ends.split(text[place:])[0]
-            return UsageError(
-                f"{os.fsencode(name[:MOST_NAME])!r} is not in UTF-8",
-                details="the engine, Kubernetes and the sandbox's files know names in UTF-8 only",
-                fix="give the folder, the file or the variable a name in UTF-8",
-            )
+        case UnicodeEncodeError():  # of a name, a variable or an argument (PEP 383)
+            fix = "give the folder, the file or the variable a name in UTF-8"
+            return UsageError("a name is not in UTF-8", details=str(error), fix=fix)
     return None
 
 
@@ -151,11 +137,3 @@ def _limited(error: BaseException) -> SandboxError:
         fix="raise the limits: ulimit -a shows this shell's, a container or a service has its own",
         id="limits",
     )
-
-
-def _is_nowhere() -> bool:
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return True
-    return False

@@ -14,7 +14,6 @@ from sandbox.app.running import project_workloads
 from sandbox.app.running.project_workloads import PodLogs
 from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
-from sandbox.cli import completion
 from sandbox.cli.dev_output import PodLines
 from sandbox.cli.options import begin, change_options, file_option, name_option, spec_options
 
@@ -27,7 +26,7 @@ def _seconds(text: str) -> int:
 
 
 @click.command("logs")
-@click.argument("workload", required=False, shell_complete=completion.workloads)
+@click.argument("workload", required=False)
 @name_option()
 @file_option("--file")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines, and with new pods, until Ctrl-C.")
@@ -58,7 +57,7 @@ def logs(workload: str | None, *, follow: bool, tail: int, since: int | None, pr
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
-@click.argument("workload", shell_complete=completion.workloads)
+@click.argument("workload")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @spec_options
 @click.option("-c", "--container", metavar="NAME", help="The container.  [default: the first of the pod]")
@@ -85,7 +84,7 @@ def execute(workload: str, command: tuple[str, ...], *, container: str | None) -
 
 
 @click.command("restart")
-@click.argument("workload", shell_complete=completion.workloads)
+@click.argument("workload")
 @spec_options
 @change_options()
 def restart(workload: str) -> None:
