@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -19,13 +18,10 @@ from sandbox.cli.options import begin, change_options, output_option, spec_optio
 from sandbox.components.certificates.export_formats import FORMATS, public_roots
 from sandbox.components.certificates.keystore import ISSUING, LEAF, ROOT, Entry, Keystore, inventory
 from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
-from sandbox.errors import UsageError
 from sandbox.quantities import count
-from sandbox.system import files
 
 COLORS = {"good": "green", "due": "yellow", "broken": "red"}
 DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}
-STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, which must not be replaced
 
 
 @click.group("certs", cls=Group)
@@ -124,8 +120,8 @@ def renew(*, authority: bool, root: bool) -> None:
 @certs.command("export")
 @spec_options
 @click.option("--format", "form", type=click.Choice(["pem", "bundle", "p12"]), required=True, help="See above.")
-@click.option("--out", type=click.Path(path_type=Path, allow_dash=True), required=True, help="A file; - is stdout.")
-def export(*, form: str, out: Path) -> None:
+@click.option("--out", type=click.File("wb", lazy=True), required=True, help="A file; - is stdout.")
+def export(*, form: str, out: BinaryIO) -> None:
     """Write the root certificate for programs that do not use a system trust store. Never writes a key.
 
     \b
@@ -146,16 +142,7 @@ def export(*, form: str, out: Path) -> None:
     root = Keystore(names.keys).root
     if not root.has_cert:
         raise no_certificates(names)
-    to_stdout = str(out) in STDOUT
-    if form == "p12" and to_stdout and sys.stdout.isatty():
-        raise UsageError("a truststore is binary and cannot be shown on a terminal", fix="give --out a file")
-    data = FORMATS[form](root.read().cert_pem, b"" if form == "pem" else public_roots())
-    if to_stdout:
-        sys.stdout.buffer.write(data)
-    else:
-        files.require_regular(out)
-        # A link is followed: the user named its target, and it may be one of the system's, such as /dev/stderr.
-        files.write_atomic(out.resolve(), data, mode=0o644)
+    out.write(FORMATS[form](root.read().cert_pem, b"" if form == "pem" else public_roots()))
 
 
 certs.add_command(trust)
