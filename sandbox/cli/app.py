@@ -68,7 +68,7 @@ SECTIONS = {
             "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
         ),
         "kubeconfig": LazyCommand(
-            "print_kubeconfig:kubeconfig",
+            "access:kubeconfig",
             "Print a kubeconfig that reaches this sandbox only; its account expires after 8 hours.",
         ),
         "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
@@ -85,10 +85,10 @@ SECTIONS = {
             "explain:explain", "Explain an error by the id in its first line; without an id, list all."
         ),
         "mcp": LazyCommand(
-            "mcp:mcp",
+            "access:mcp",
             "Serve tools for a coding agent on stdin and stdout (Model Context Protocol), for one sandbox.",
         ),
-        "dashboard": LazyCommand("dashboard:dashboard", "Serve a live page of all sandboxes, until Ctrl-C."),
+        "dashboard": LazyCommand("access:dashboard", "Serve a live page of all sandboxes, until Ctrl-C."),
         "completion": LazyCommand(
             "completion:completion", "Print the script that lets a shell complete commands, options and names."
         ),

@@ -15,7 +15,6 @@ from sandbox.components.certificates.keystore import Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress.served_hosts import hosts_of
-from sandbox.components.ingress.unserved import foreign_class
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.images.registry_content import catalogue
@@ -33,8 +32,6 @@ from sandbox.system.sandbox_lock import Holder
 EVENTS = 30  # the newest; a cluster keeps them for an hour
 SHOWN = 200  # characters of an event's message, or of a pod's
 PODS = 200  # those with a fault first
-# Commands that bring a sandbox up: while one runs, what runs may not be ready yet.
-STARTING = ("up", "start", "restore", "dev")
 WIDTH = 8
 
 Part = Mapping[str, Any]
@@ -80,10 +77,12 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
     holder = Holder.read(names.home.lock(names.name))
     if node_name is None:
         cluster = "existing"
-    elif node and node.paused:
+    elif node is None:
+        cluster = "absent"
+    elif node.paused:
         cluster = "paused"
     else:
-        cluster = standing(absent=node is None, running=node is not None and node.running, holder=holder)
+        cluster = "running" if node.running else "stopped"
     row: dict[str, Any] = {
         "name": names.name,
         "domain": route.domain if route else "",
@@ -100,43 +99,21 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
     return row
 
 
-def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
-    """Return the state of a cluster: that of its node, unless a running command is about to change it."""
-    words = (holder.command if holder else "").replace("Sandbox.", "sandbox ", 1).split()[1:]
-    at_work = [word for word in words if not word.startswith("-")]
-    doing = " ".join(at_work[1:2] if at_work[:1] == ["snapshot"] else at_work[:1])
-    if doing in STARTING:
-        return "starting"
-    if running and doing == "stop":
-        return "stopping"
-    return "absent" if absent else "running" if running else "stopped"
-
-
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
     cluster, namespace = Cluster(names.kubeconfig), saved_spec.namespace(names)
     port = route.listen[0][1] if route and route.listen else 443
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
-    unserved = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))
     events = sorted(cluster.list("v1", "Event", namespace), key=_when, reverse=True)[:EVENTS]
     pods = map(pod_state, cluster.list("v1", "Pod", namespace))
-    hosts = []
-    for host in hosts_of(ingresses):
-        url = lan_access.url(host, port)
-        hosts.append({"host": host, "url": url, "days_left": _days(host, entries), "unserved": unserved.get(host, "")})
+    hosts = [
+        {"host": host, "url": lan_access.url(host, port), "days_left": _days(host, entries)}
+        for host in hosts_of(ingresses)
+    ]
     return {
         "hosts": hosts,
         "pods": sorted(pods, key=lambda pod: (pod["state"] == "ready", pod["name"]))[:PODS],
         "events": list(map(_event, events)),
     }
-
-
-def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    names = [item["metadata"]["name"] for item in classes]
-    reasons: dict[str, str] = {}
-    for ingress in ingresses:
-        if foreign := foreign_class(ingress, names):
-            reasons |= dict.fromkeys(hosts_of([ingress]), f"no controller here serves the class {foreign}")
-    return reasons
 
 
 def pod_state(pod: Mapping[str, Any]) -> Part:
@@ -160,7 +137,6 @@ def pod_state(pod: Mapping[str, Any]) -> Part:
         "detail": "; ".join(reasons)[:SHOWN],
         "restarts": sum(container.get("restartCount", 0) for container in statuses),
         "images": [container["image"] for container in containers_in(spec, ("initContainers", "containers"))],
-        "node": spec.get("nodeName", ""),
     }
 
 
@@ -213,7 +189,6 @@ def _event(event: Mapping[str, Any]) -> Part:
         "reason": event.get("reason", ""),
         "object": f"{about.get('kind', '')} {place}{about.get('name', '')}",
         "message": str(event.get("message", ""))[:SHOWN],
-        "count": event.get("count") or 1,
     }
 
 

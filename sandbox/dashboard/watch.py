@@ -1,19 +1,14 @@
-"""Keeps the dashboard's content up to date while it is watched, and opens its page in a browser."""
+"""Keeps the dashboard's content up to date while it is watched."""
 
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import threading
 import time
-import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from html import escape
-from pathlib import Path
 from typing import Any
 
 from sandbox.app import context, diagnosis, machine_plan
@@ -27,14 +22,6 @@ log = logging.getLogger(__name__)
 
 WATCHED = 10.0  # seconds after the last request in which the page counts as watched
 FIRST = 5.0  # seconds that the first answer waits for parts that are not ready
-# Redirects by itself (WHATWG HTML, "Refresh state"); neither page tells the other's server where it came from.
-PAGE = """<!doctype html>
-<meta charset="utf-8">
-<meta name="referrer" content="no-referrer">
-<meta http-equiv="refresh" content="0; url={url}">
-<title>sandbox dashboard</title>
-<a href="{url}">sandbox dashboard</a>
-"""
 
 
 class Live:
@@ -78,29 +65,8 @@ class Live:
             self._ended.wait(every)
 
 
-class Page(Dashboard):
-    """The served page, and a page in the user's files that redirects a browser to it, removed after its first use."""
-
-    def __init__(self, live: Live, *, port: int) -> None:
-        super().__init__(self._newest, {"logs": actions.logs, "restart": actions.restart}, port=port)
-        self._live = live
-        self.door = ExitStack()
-
-    def open_in_browser(self) -> OSError | None:
-        """Open the page in the browser; returns why that is not possible."""
-        try:
-            self.door.enter_context(opened(self.url, Path.home()))
-        except OSError as error:
-            return error
-        return None
-
-    def _newest(self) -> Mapping[str, Any]:
-        self.door.close()  # a browser that sends the token does not need it any more
-        return self._live.newest(patience=FIRST)
-
-
 @contextmanager
-def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
+def watch(sandbox: Sandbox, *, port: int) -> Iterator[Dashboard]:
     """Keep the page's content up to date during the block. Raises SandboxError where the port is taken.
 
     Steps are shown of `sandbox` alone, whose spec is known.
@@ -116,28 +82,10 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
             "doctor": (lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)], 30),
         }
     )
-    page = Page(live, port=port)
+    doing = {"logs": actions.logs, "restart": actions.restart}
+    page = Dashboard(lambda: live.newest(patience=FIRST), doing, port=port)
     live.start()
     try:
         yield page
     finally:
         live.stop()
-        page.door.close()
-
-
-@contextmanager
-def opened(url: str, folder: Path) -> Iterator[None]:
-    """Have the browser open `url` by way of a page in `folder` that only this user can read, removed after the block.
-
-    An argument would show the token to every user of the machine. The folder can be read by browsers that are confined
-    to files of the home folder that are not hidden, such as snaps. Raises OSError when nothing can be written there.
-    """
-    descriptor, name = tempfile.mkstemp(prefix="sandbox-dashboard-", suffix=".html", dir=folder)  # with mode 0600
-    page = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(PAGE.format(url=escape(url)))
-        webbrowser.open(page.as_uri())
-        yield
-    finally:
-        page.unlink(missing_ok=True)

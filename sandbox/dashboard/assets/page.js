@@ -16,8 +16,8 @@ function make(tag, attributes = {}, ...children) {
 const MARKS = {
   ready: ["✓", "good"], good: ["✓", "good"], ok: ["✓", "good"], running: ["✓", "good"], existing: ["✓", "good"], UP: ["✓", "good"], Normal: ["·", "soft"],
   drifted: ["!", "warn"], due: ["!", "warn"], warn: ["!", "warn"], Warning: ["!", "warn"],
-  starting: ["…", "warn"], stopping: ["…", "warn"], pending: ["…", "warn"],
-  stale: ["✗", "bad"], broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"], "not served": ["✗", "bad"],
+  pending: ["…", "warn"],
+  stale: ["✗", "bad"], broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"],
 };
 
 function mark(state) {
@@ -119,7 +119,7 @@ function columns(...sides) {
 
 // Where nothing runs, steps and events would only say so once more.
 function sandbox(one, registry) {
-  const there = [...UP, "starting", "stopping"].includes(one.cluster);
+  const there = UP.includes(one.cluster);
   const key = (part) => `${one.name}/${part}`;
   const title = make("h2", {}, one.name, " ", make("small", {}, one.domain, " ", mark(one.cluster)));
   const parts = [title];
@@ -137,8 +137,7 @@ function sandbox(one, registry) {
 }
 
 function hosts(one, key) {
-  return card(key("hosts"), "Hosts", (one.hosts || []).map((host) => row(link(host),
-    host.unserved ? mark("not served") : days(host.days_left), host.unserved, host.url)));
+  return card(key("hosts"), "Hosts", (one.hosts || []).map((host) => row(link(host), days(host.days_left), "", host.url)));
 }
 
 function steps(one, key) {

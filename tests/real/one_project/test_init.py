@@ -32,7 +32,7 @@ def test_a_dockerfile_is_enough_for_an_https_page(made: Made) -> None:
 @contextmanager
 def dashboard(made: Made) -> Iterator[str]:
     """`sandbox dashboard` at work; the address that it printed."""
-    with made.command.start("dashboard", "--no-browser", err=None) as process:
+    with made.command.start("dashboard", err=None) as process:
         try:
             assert process.stdout
             yield process.stdout.readline().strip()

@@ -1,4 +1,4 @@
-"""What the page says of clusters that a command is about to change, and of pods that do and do not run."""
+"""What the page says of clusters, and of pods that do and do not run."""
 
 from __future__ import annotations
 
@@ -11,38 +11,15 @@ import pytest
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
-from sandbox.dashboard.sandbox_state import pod_state, sandboxes, standing
+from sandbox.dashboard.sandbox_state import pod_state, sandboxes
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.step import Status, Step
-from sandbox.system.sandbox_lock import Holder
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("command", "absent", "running", "said"),
-    [
-        (None, True, False, "absent"),
-        (None, False, True, "running"),
-        (None, False, False, "stopped"),
-        ("sandbox start demo", False, True, "starting"),
-        ("sandbox up -f sandbox.yaml", True, False, "starting"),
-        ("Sandbox.up", True, False, "starting"),
-        ("sandbox snapshot restore a", False, True, "starting"),
-        ("sandbox stop demo", False, True, "stopping"),
-        ("sandbox -v up", True, False, "starting"),
-        ("sandbox down up", False, True, "running"),
-    ],
-)
-def test_cluster_is_as_the_command_at_work_leaves_it(
-    command: str | None, absent: bool, running: bool, said: str
-) -> None:
-    holder = Holder(command=command, since=0.0, pid=1, started="") if command else None
-    assert standing(absent=absent, running=running, holder=holder) == said
 
 
 def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -62,7 +39,6 @@ def test_pod_is_ready_broken_pending_done_or_ending() -> None:
         "detail": "",
         "restarts": 2,
         "images": ["a:1", "b:1"],
-        "node": "node",
     }
     assert pod_state(pod(broken))["state"] == "broken"
     assert "CrashLoopBackOff, restarted 3 times" in pod_state(pod(broken))["detail"]
@@ -75,8 +51,7 @@ def test_pod_is_ready_broken_pending_done_or_ending() -> None:
 def cluster(server: ApiServer) -> ApiServer:
     """The cluster's API server, with the kinds that the page reads."""
     server.kinds["/api/v1"]["Event"] = ("events", True)
-    kinds = {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}
-    server.kinds["/apis/networking.k8s.io/v1"] = kinds
+    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
     return server
 
 

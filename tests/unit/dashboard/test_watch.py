@@ -1,4 +1,4 @@
-"""What the page shows is renewed while it is asked for; the browser is told where it is by a private file."""
+"""What the page shows is renewed while it is asked for."""
 
 from __future__ import annotations
 
@@ -6,31 +6,12 @@ import itertools
 import os
 import threading
 import time
-import webbrowser
 from collections.abc import Callable
-from html import unescape
-from pathlib import Path
 
 import pytest
 
 from sandbox.dashboard import watch
 from sandbox.dashboard.watch import Live
-
-URL = "http://127.0.0.1:4711/#the-token-4f1c9e&x"
-
-
-@pytest.mark.security(6, 17)
-def test_a_browsers_arguments_do_not_have_the_token(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another user reads the browser's command line → a file's name, whose content only the owner can read."""
-    arguments: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", arguments.append)
-    with watch.opened(URL, isolated_home):
-        (page,) = isolated_home.iterdir()
-        assert arguments == [f"file://{page}"] and "token" not in page.name
-        assert not page.name.startswith("."), "confined browsers may read it"
-        assert URL in unescape(page.read_text())
-        assert page.stat().st_mode & 0o777 == 0o600
-    assert list(isolated_home.iterdir()) == []
 
 
 def until(condition: Callable[[], bool]) -> None:
