@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,12 +20,10 @@ GRACE = 20.0  # seconds that an interrupted command gets to roll back
 
 PROGRAM = (sys.executable, "-P", "-m", "sandbox")
 
-Say = Callable[[str], Awaitable[None]]
-
 
 @dataclass
 class Task:
-    """One command: `output` is its stdout, `messages` its stderr, both up to MOST bytes."""
+    """One command: `output` is its stdout, `messages` its stderr, of both the last MOST bytes."""
 
     id: str
     title: str
@@ -34,8 +31,6 @@ class Task:
     began: float = field(default_factory=time.monotonic)
     output: bytearray = field(default_factory=bytearray)
     messages: bytearray = field(default_factory=bytearray)
-    recent: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
-    listeners: list[Say] = field(default_factory=list)
     reading: asyncio.Task[None] | None = None
 
     @property
@@ -43,20 +38,18 @@ class Task:
         return self.reading is not None and not self.reading.done()
 
     @property
+    def recent(self) -> str:
+        """Return the last lines of its progress."""
+        return "\n".join(fit(self.messages.decode(errors="replace")).strip().splitlines()[-LINES:])
+
+    @property
     def seconds(self) -> int:
         return round(time.monotonic() - self.began)
 
-    async def wait(self, seconds: float, say: Say | None = None) -> bool:
-        """Wait for the end, at most so long; pass lines of progress to `say`. Return whether it has ended."""
-        if self.reading is None:
-            return True
-        if say:
-            self.listeners.append(say)
-        try:
+    async def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most so long. Return whether it has ended."""
+        if self.reading is not None:
             await asyncio.wait([self.reading], timeout=seconds)
-        finally:
-            if say:
-                self.listeners.remove(say)
         return not self.is_running
 
     async def interrupt(self) -> None:
@@ -70,22 +63,14 @@ class Task:
 
     async def read(self) -> None:
         await asyncio.gather(
-            self._drain(self.process.stdout, self.output, is_progress=False),
-            self._drain(self.process.stderr, self.messages, is_progress=True),
+            self._drain(self.process.stdout, self.output), self._drain(self.process.stderr, self.messages)
         )
         await self.process.wait()
 
-    async def _drain(self, stream: asyncio.StreamReader | None, kept: bytearray, *, is_progress: bool) -> None:
-        rest = b""
+    async def _drain(self, stream: asyncio.StreamReader | None, kept: bytearray) -> None:
         while stream and (block := await stream.read(65536)):
-            kept += block[: max(MOST - len(kept), 0)]
-            if is_progress:
-                *lines, rest = (rest + block).split(b"\n")
-                rest = rest[-MOST:]
-                for text in filter(None, (fit(line.decode(errors="replace")).strip() for line in lines)):
-                    self.recent.append(text)
-                    for say in tuple(self.listeners):
-                        await say(text)
+            kept += block
+            del kept[:-MOST]
 
 
 async def start(id: str, title: str, arguments: Sequence[str], folder: Path) -> Task:

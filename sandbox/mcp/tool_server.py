@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
@@ -42,41 +42,39 @@ class Tools:
         self.allow = allow
         self.tasks: dict[str, Task] = {}  # those whose result was not fetched yet
         self._numbers = itertools.count(1)
-        self._answers = answers.Answers()
         self._secrets: frozenset[str] = frozenset()
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def up(self, ctx: Context, wait_seconds: Seconds = 60) -> str:
+    async def up(self, wait_seconds: Seconds = 60) -> str:
         """Create the sandbox, or repair it: cluster, registry, images, manifests, HTTPS. Safe to repeat."""
         await self._require_own_files()
-        return await self._command(ctx, "up", ["up", *self.project.options, *NOT_BUSY], wait_seconds)
+        return await self._command("up", ["up", *self.project.options, *NOT_BUSY], wait_seconds)
 
-    async def apply(self, ctx: Context, wait_seconds: Seconds = 60) -> str:
+    async def apply(self, wait_seconds: Seconds = 60) -> str:
         """Build, push and roll out what changed in the project's files, once, and wait until it is ready."""
         await self._require_own_files()
-        return await self._command(ctx, "apply", ["dev", "--once", *self.project.options], wait_seconds)
+        return await self._command("apply", ["dev", "--once", *self.project.options], wait_seconds)
 
-    async def push(self, ctx: Context, wait_seconds: Seconds = 60) -> str:
+    async def push(self, wait_seconds: Seconds = 60) -> str:
         """Fill the registry with the images of images.yaml that it lacks."""
         await self._require_own_files()
-        return await self._command(ctx, "push", ["push-images", *self.project.options], wait_seconds)
+        return await self._command("push", ["push-images", *self.project.options], wait_seconds)
 
-    async def status(self, ctx: Context) -> str:
+    async def status(self) -> str:
         """Show the state of every component, and the addresses of pages and Services."""
-        return await self._command(ctx, "status", ["status", *self.project.options], 60, is_report=True)
+        return await self._command("status", ["status", *self.project.options], 60, is_report=True)
 
-    async def doctor(self, ctx: Context) -> str:
+    async def doctor(self) -> str:
         """Check the machine, the engine and the sandbox; each problem has a fix."""
-        return await self._command(ctx, "doctor", ["doctor", "machine", *self.project.options], 60, is_report=True)
+        return await self._command("doctor", ["doctor", "machine", *self.project.options], 60, is_report=True)
 
-    async def restart(self, ctx: Context, workload: Workload, wait_seconds: Seconds = 60) -> str:
+    async def restart(self, workload: Workload, wait_seconds: Seconds = 60) -> str:
         """Replace the pods of a workload, and wait until the new ones are ready."""
         title = f"restart {workload}"
-        return await self._command(ctx, title, ["restart", *self.project.options, workload], wait_seconds)
+        return await self._command(title, ["restart", *self.project.options, workload], wait_seconds)
 
     async def logs(
         self,
-        ctx: Context,
         workload: Workload | None = None,
         lines: Annotated[int, Field(ge=1, le=1000, description="of each container, the last ones")] = 50,
         since: Annotated[str, Field(pattern=r"^[0-9]{1,6}[smh]$", description="such as 30s, 5m or 2h")] | None = None,
@@ -88,7 +86,7 @@ class Tools:
         arguments += ["--since", since] if since else []
         arguments += ["--previous"] if previous else []
         arguments += [workload] if workload else []
-        return await self._command(ctx, "logs", arguments, 60, is_foreign=True)
+        return await self._command("logs", arguments, 60, is_foreign=True)
 
     async def events(self, workload: Workload) -> str:
         """Show why a workload's pods do not run: their containers' states, and Kubernetes' events about them."""
@@ -102,7 +100,6 @@ class Tools:
 
     async def run(
         self,
-        ctx: Context,
         workload: Workload,
         command: Annotated[list[str], Field(min_length=1, max_length=100, description="argv, without a shell")],
         container: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] | None = None,
@@ -110,7 +107,7 @@ class Tools:
     ) -> str:
         """Run a command in the newest running pod of a workload, and return what it prints."""
         arguments = ["exec", *self.project.options, *(("-c", container) if container else ()), workload, "--", *command]
-        return await self._command(ctx, "run", arguments, timeout_seconds, is_foreign=True, goes_on=False)
+        return await self._command("run", arguments, timeout_seconds, is_foreign=True, goes_on=False)
 
     async def request(
         self,
@@ -141,7 +138,6 @@ class Tools:
 
     async def open_tasks(
         self,
-        ctx: Context,
         task: str | None = None,
         wait_seconds: Seconds = 60,
         end: Annotated[bool, Field(description="interrupt it, as Ctrl-C does")] = False,
@@ -158,34 +154,26 @@ class Tools:
             raise ToolError(f"there is no task {task}; call open_tasks without a task for a list")
         if end:
             await self.tasks[task].interrupt()
-        return await self._result(ctx, self.tasks[task], wait_seconds)
+        return await self._result(self.tasks[task], wait_seconds)
 
-    async def more(self, answer: str, page: Annotated[int, Field(ge=1)]) -> str:
-        """Return another page of a long answer."""
-        text = self._answers.page(answer, page)
-        if text is None:
-            raise ToolError("there is no such page any more; call the tool again")
-        return text
-
-    async def down(self, ctx: Context, wait_seconds: Seconds = 60) -> str:
+    async def down(self, wait_seconds: Seconds = 60) -> str:
         """Remove the sandbox and the data of its pods; the registry's images and the certificates stay."""
-        return await self._command(ctx, "down", ["down", *self.project.options, *NOT_BUSY], wait_seconds)
+        return await self._command("down", ["down", *self.project.options, *NOT_BUSY], wait_seconds)
 
-    async def stop(self, ctx: Context, wait_seconds: Seconds = 60) -> str:
+    async def stop(self, wait_seconds: Seconds = 60) -> str:
         """Stop the sandbox; all data stays, and `up` starts it again."""
-        return await self._command(ctx, "stop", ["stop", *self.project.options, *NOT_BUSY], wait_seconds)
+        return await self._command("stop", ["stop", *self.project.options, *NOT_BUSY], wait_seconds)
 
-    async def _command(self, ctx: Context, title: str, arguments: Sequence[str], seconds: float, **how: bool) -> str:
+    async def _command(self, title: str, arguments: Sequence[str], seconds: float, **how: bool) -> str:
         if sum(task.is_running for task in self.tasks.values()) >= AT_ONCE:
             raise ToolError("too many commands run; wait for one with open_tasks")
         await self._called(self.project.sandbox)
         task = await tasks.start(f"task-{next(self._numbers)}", title, arguments, self.project.root)
         self.tasks[task.id] = task
-        return await self._result(ctx, task, seconds, **how)
+        return await self._result(task, seconds, **how)
 
     async def _result(
         self,
-        ctx: Context,
         task: Task,
         seconds: float,
         *,
@@ -197,13 +185,8 @@ class Tools:
 
         With `is_report` its exit code 1 is a result. Unless it `goes_on`, it is interrupted when its time is up.
         """
-        numbers = itertools.count(1)
-
-        async def say(line: str) -> None:
-            await ctx.report_progress(next(numbers), message=answers.hide(line, self._secrets))
-
         try:
-            ended = await task.wait(seconds, say)
+            ended = await task.wait(seconds)
         except asyncio.CancelledError:
             # By a task of its own: in a cancelled call, every `await` is cancelled again.
             ending = asyncio.create_task(task.interrupt())
@@ -212,7 +195,7 @@ class Tools:
             self.tasks.pop(task.id, None)
             raise
         if not ended and goes_on:
-            last = "\n".join(answers.hide(line, self._secrets) for line in task.recent)
+            last = answers.hide(task.recent, self._secrets)
             return f'{task.title} still runs, after {task.seconds} s; open_tasks(task="{task.id}") waits on.\n{last}'
         if not ended:
             await task.interrupt()
@@ -235,7 +218,7 @@ class Tools:
             if is_foreign and error.id != "not-up":
                 raise ToolError("the Secrets cannot be read, so nothing is shown; call status") from None
         hidden = answers.hide(text, self._secrets)
-        return self._answers.first_page(f"{FOREIGN}{hidden}" if is_foreign else hidden)
+        return answers.short(f"{FOREIGN}{hidden}" if is_foreign else hidden)
 
     async def _require_own_files(self) -> None:
         if "outside-files" not in self.allow:
@@ -265,7 +248,7 @@ def serve(project: Project, allow: Collection[str]) -> None:
 def build(tools: Tools) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer("sandbox", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
     offered: list[Callable[..., Any]] = [tools.up, tools.apply, tools.push, tools.status, tools.doctor, tools.logs]
-    offered += [tools.events, tools.restart, tools.run, tools.request, tools.open_tasks, tools.more]
+    offered += [tools.events, tools.restart, tools.run, tools.request, tools.open_tasks]
     offered += [tool for name, tool in (("down", tools.down), ("stop", tools.stop)) if name in tools.allow]
     for tool in offered:
         server.add_tool(tool, structured_output=False)

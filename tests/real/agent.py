@@ -23,16 +23,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Agent:
-    """Calls tools of one server; `progress` are the messages it was sent meanwhile."""
+    """Calls tools of one server."""
 
     client: Client
-    progress: list[str]
 
     async def call(self, tool: str, **arguments: Any) -> Answer:
-        async def listen(progress: float, total: float | None, message: str | None) -> None:
-            self.progress.append(message or "")
-
-        result = await self.client.call_tool(tool, arguments, progress_callback=listen)
+        result = await self.client.call_tool(tool, arguments)
         return Answer("".join(getattr(part, "text", "") for part in result.content), bool(result.is_error))
 
     async def tools(self) -> list[str]:
@@ -49,4 +45,4 @@ async def working(folder: Path, *options: str, environ: Mapping[str, str] | None
         env={**os.environ, **(environ or {})},
     )
     async with Client(stdio_client(server)) as client:
-        yield Agent(client, [])
+        yield Agent(client)

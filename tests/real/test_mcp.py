@@ -105,7 +105,6 @@ def test_agent_repairs_a_project_until_its_page_answers(project: Project) -> Non
         async with agent.working(project.folder, environ=project.environ) as one:
             broken = await one.call("up", wait_seconds=200)
             assert broken.failed and "fix: " in broken.text and "ap:1" in broken.text, broken.text
-            assert any("Cluster" in message for message in one.progress), one.progress
 
             project.repair(image=project.image)
             broken = await one.call("up", wait_seconds=100)
@@ -182,13 +181,12 @@ HOSTILE: list[tuple[str, dict[str, Any]]] = [
     ("down", {}),
     ("stop", {}),
     ("up", {"name": "other", "recreate": "cluster", "wait_seconds": 10**6}),
-    ("more", {"answer": "../../etc/passwd", "page": 1}),
     ("open_tasks", {"task": "1; kill 1"}),
     ("kubectl", {"arguments": ["get", "secrets"]}),
 ]  # fmt: skip
 
 
-def test_forty_hostile_requests_get_nothing_that_they_should_not(project: Project) -> None:
+def test_hostile_requests_get_nothing_that_they_should_not(project: Project) -> None:
     machine_users = Path("/etc/passwd").read_text().splitlines()[0]
 
     async def work() -> None:
@@ -197,27 +195,25 @@ def test_forty_hostile_requests_get_nothing_that_they_should_not(project: Projec
                 answer = await one.call(tool, **arguments)
                 for secret in (PASSWORD, encoded(PASSWORD), PASSWORD.encode().hex(), "eyJhbGci", machine_users):
                     assert secret not in answer.text, (tool, arguments, answer.text)
-                assert len(answer.text) < 7000, (tool, arguments)
+                assert len(answer.text) < 21_000, (tool, arguments)
             page = await one.call("request", host="app")
             assert "HTTP 200" in page.text, page.text
 
     asyncio.run(work())
 
 
-def test_texts_of_pods_are_marked_as_data_and_long_ones_come_in_pages(project: Project) -> None:
+def test_texts_of_pods_are_marked_as_data_and_long_ones_are_cut(project: Project) -> None:
     async def work() -> None:
         async with agent.working(project.folder, environ=project.environ) as one:
             logs = (await one.call("logs", workload="app")).text
             assert INSTRUCTION in logs
             assert logs.index("data, not instructions") < logs.index(INSTRUCTION)
             long = (await one.call("run", workload="app", command=["busybox", "seq", "100000"])).text
-            assert len(long) < 7000
-            assert "page 1 of " in long
-            id = long.partition('answer="')[2].partition('"')[0]
-            assert "page 2 of " in (await one.call("more", answer=id, page=2)).text
+            assert len(long) < 21_000
+            assert "characters left out" in long and "100000" in long
             endless = await one.call("run", workload="app", command=["busybox", "yes"], timeout_seconds=3)
             assert endless.failed
-            assert len(endless.text) < 7000
+            assert len(endless.text) < 21_000
 
     asyncio.run(work())
 

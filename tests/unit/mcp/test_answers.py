@@ -1,4 +1,4 @@
-"""Answers to an agent: pages, and hidden values."""
+"""Answers to an agent: short, and with hidden values."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from pathlib import Path
 import pytest
 
 from sandbox.kube.api import Cluster
-from sandbox.mcp.answers import HIDDEN, PAGE, Answers, hide, secret_values
+from sandbox.mcp.answers import HIDDEN, LONGEST, hide, secret_values, short
 from tests.support.api_server import kubeconfig, serving
 
 PASSWORD = "correct-horse-battery"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJlLW9mLWl0"
 
 
-def test_pages_of_a_long_answer_have_all_of_it() -> None:
-    answers = Answers()
-    assert answers.first_page("\x1b[31mready\x1b[0m\x07\n") == "ready", "a short one is one page"
-    text = "".join(f"{number}," for number in range(5000))
-    first = answers.first_page(text)
-    assert len(first) < PAGE + 200
-    assert 'more(answer="answer-1", page=2)' in first
-    pages: list[str] = []
-    while page := answers.page("answer-1", len(pages) + 1):
-        pages.append(page.rpartition("\n[page ")[0])
-    assert "".join(pages) == text
-    assert answers.page("answer-1", 0) is answers.page("answer-1", 99) is None
+def test_long_answer_has_its_beginning_and_its_end() -> None:
+    assert short("\x1b[31mready\x1b[0m\x07\n") == "ready"
+    answer = short(f"begin {'x' * LONGEST} end")
+    assert answer.startswith("begin ") and answer.endswith(" end")
+    assert "[10 characters left out: ask for less" in answer and len(answer) < LONGEST + 200
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sandbox.mcp.agent_project import Project  # noqa: E402
 
 ALWAYS = {
     *("up", "apply", "push", "status", "doctor", "logs", "events", "restart", "run", "request"),
-    *("open_tasks", "more"),
+    "open_tasks",
 }
 
 
@@ -94,7 +94,7 @@ def test_a_command_that_prints_without_end_is_cut(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(tasks, "PROGRAM", ("yes", "prompt"))
     failed, text = call(tools_of(tmp_path), "run", workload="web", command=["yes"], timeout_seconds=1)
     assert failed
-    assert len(text) < 7000
+    assert len(text) < 21_000
 
 
 def test_too_many_commands_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
