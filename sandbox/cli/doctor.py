@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
@@ -30,11 +29,6 @@ class _WithDefault(Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_default = args[0] not in (*self.commands, *ctx.help_option_names) if args else not ctx.resilient_parsing
         return super().parse_args(ctx, ["machine", *args] if is_default else args)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer what may follow `doctor` itself: a subcommand, or what may follow `machine`."""
-        default = click.Context(machine, info_name=machine.name, parent=ctx)
-        return [*super().shell_complete(ctx, incomplete), *machine.shell_complete(default, incomplete)]
 
 
 @click.group("doctor", cls=_WithDefault)

@@ -78,10 +78,6 @@ def url(host: str | None, *, qr: bool) -> None:
     sandbox edge url -o json
     """
     call = begin()
-    if host and "://" in host:  # as browsers show it
-        from sandbox.doctor.tls.tls_context import parse
-
-        host, _ = parse(host)
     if call.name:
         require_known(call.name)
     name = call.spec().name

@@ -94,17 +94,11 @@ def _advice(name: str, findings: Findings) -> Iterator[str]:
                 "images.yaml if a manifest calls it NAME; and remove the # before that line"
             )
         return
-    by_fix: dict[str, list[str]] = {}
     for app_name, fix in project_files.without_port(findings.apps):
-        by_fix.setdefault(fix, []).append(app_name)
-    for fix, apps in by_fix.items():
-        yield f"the port of {', '.join(apps)} is unknown: for a host that leads to it, {fix}"
-    by_settings: dict[tuple[str, ...], list[str]] = {}
+        yield f"the port of {app_name} is unknown: for a host that leads to it, {fix}"
     for program in findings.apps:
-        if program.left_out:
-            by_settings.setdefault(program.left_out, []).append(program.name)
-    for settings, apps in by_settings.items():
         # Variables last: a project may have hundreds of these.
-        shown = sorted(settings, key=lambda key: key.startswith("environment."))[:MAX_SETTINGS]
-        more = f" and {len(settings) - len(shown)} more" if len(settings) > len(shown) else ""
-        yield f"{', '.join(apps)}: not in {findings.objects}/: {', '.join(shown)}{more}"
+        settings = sorted(program.left_out, key=lambda key: key.startswith("environment."))
+        if settings:
+            more = f" and {len(settings) - MAX_SETTINGS} more" if len(settings) > MAX_SETTINGS else ""
+            yield f"{program.name}: not in {findings.objects}/: {', '.join(settings[:MAX_SETTINGS])}{more}"

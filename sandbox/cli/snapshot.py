@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import click
 
@@ -18,24 +17,16 @@ from sandbox.snapshot.snapshot_store import Listed, Manifest
 SNAPSHOT = Checked(lambda name: snapshots.store().place("any", name))
 
 
-@dataclass(frozen=True)
-class SnapshotPart:
-    file: str
-    bytes: int
-    sha256: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A row of `sandbox snapshot list`; `damage` is empty for none, a null of a manifest that cannot be read."""
 
     snapshot: str
     sandbox: str
-    made: str | None = None
-    release: str | None = None
-    kubernetes: str | None = None
-    parts: Sequence[SnapshotPart] = ()
-    bytes: int | None = None
+    made: str | None
+    release: str | None
+    kubernetes: str | None
+    bytes: int | None
     damage: str
 
 
@@ -133,14 +124,13 @@ def _line(listed: Listed) -> str:
 
 
 def _row(listed: Listed) -> Snapshot:
-    row = Snapshot(snapshot=listed.snapshot, sandbox=listed.sandbox, damage=listed.damage)
-    if (manifest := listed.manifest) is None:
-        return row
-    return replace(
-        row,
-        made=manifest.model_dump(mode="json")["made"],
-        release=manifest.release,
-        kubernetes=manifest.kubernetes,
-        parts=[SnapshotPart(part.file, part.bytes, part.sha256) for part in manifest.parts],
-        bytes=manifest.bytes,
+    manifest = listed.manifest
+    return Snapshot(
+        snapshot=listed.snapshot,
+        sandbox=listed.sandbox,
+        made=manifest.model_dump(mode="json")["made"] if manifest else None,
+        release=manifest.release if manifest else None,
+        kubernetes=manifest.kubernetes if manifest else None,
+        bytes=manifest.bytes if manifest else None,
+        damage=listed.damage,
     )

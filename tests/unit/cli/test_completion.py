@@ -38,14 +38,6 @@ def test_names_of_sandboxes_addons_and_errors() -> None:
     assert offered("explain port-in") == ["port-in-use"]
 
 
-def test_doctor_offers_subcommands_names_and_options() -> None:
-    context.home().sandbox("demo").folder.mkdir(parents=True)
-    assert offered("doctor ") == ["machine", "tls", "service", "pod", "network", "archive"]
-    assert offered("doctor p") == ["pod"]
-    assert "--fix" in offered("doctor --f")
-    assert offered("doctor -n ") == offered("doctor machine -n ") == ["demo"]
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(shell: str, tmp_path: Path) -> None:
     printed = run("completion", shell, cwd=tmp_path)

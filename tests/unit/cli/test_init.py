@@ -102,10 +102,10 @@ def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:
     assert "`for: [NAME]` to its line in images.yaml" in said
 
 
-def test_init_says_once_whose_ports_are_unknown(tmp_path: Path) -> None:
+def test_init_says_whose_port_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {a: {image: a}, b: {image: b}, c: {image: c, ports: [80]}}\n")
     told = run("init", "--name", "shop", cwd=tmp_path).stderr
-    assert "the port of a, b is unknown: for a host that leads to it, name it below `expose` of its service" in told
+    assert "the port of b is unknown: for a host that leads to it, name it below `expose` of its service" in told
 
 
 @pytest.mark.security(12)
@@ -118,14 +118,14 @@ def test_init_keeps_names_of_a_project_within_their_line(tmp_path: Path) -> None
     assert not [line for line in told.splitlines() if line.startswith("next  ")]
 
 
-def test_init_says_once_what_several_programs_lack(tmp_path: Path) -> None:
+def test_init_names_the_first_of_many_settings_that_a_program_lacks(tmp_path: Path) -> None:
     """zammad's services have a hundred variables without a value; the manifest names them all."""
     names = ", ".join(f"A{number:02}" for number in range(20))
     app = f"{{image: x, environment: [{names}], init: true}}"
     (tmp_path / "compose.yaml").write_text(f"services: {{a: {app}, b: {app}, c: {{image: nginx, pid: host}}}}\n")
     lines = [line for line in run("init", cwd=tmp_path).stderr.splitlines() if "not in k8s/" in line]
-    assert lines[0].startswith("note  a, b: not in k8s/: init, environment.A00, environment.A01, ")
-    assert lines[0].endswith(", environment.A10 and 9 more") and lines[1:] == ["note  c: not in k8s/: pid"]
+    assert lines[0].startswith("note  a: not in k8s/: init, environment.A00, environment.A01, ")
+    assert lines[0].endswith(", environment.A10 and 9 more") and lines[2:] == ["note  c: not in k8s/: pid"]
     assert "environment.A19" in (tmp_path / "k8s/a.yaml").read_text()
 
 
