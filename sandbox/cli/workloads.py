@@ -6,16 +6,44 @@ import os
 import re
 import sys
 import threading
+import zlib
 
 import click
 
+from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.running import project_workloads
 from sandbox.app.running.project_workloads import PodLogs
 from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
-from sandbox.cli.dev_output import PodLines
 from sandbox.cli.options import begin, change_options, file_option, name_option, spec_options
+
+COLORS = ("cyan", "magenta", "yellow", "blue", "green", "bright_cyan", "bright_magenta", "bright_yellow")
+
+
+class PodLines(DevReport):
+    """Prints what pods write on stdout: it is the result of `sandbox logs`."""
+
+    def log(self, container: Container, line: str) -> None:
+        click.echo(log_line(container, line))
+
+    def crashed(self, crash: Crash) -> None:
+        click.echo(crash_text(crash))
+
+
+def crash_text(crash: Crash) -> str:
+    where = crash.container
+    reason = f" ({crash.reason})" if crash.reason not in ("", "Error") else ""
+    ended = f"{where.pod} {where.name} ended with status {crash.code}{reason}; its last lines:"
+    fix = (f"take this roll-out back: {crash.fix}",) if crash.fix else ()
+    return "\n  ".join((f"{click.style('✗', fg='red')} {ended}", *crash.lines.splitlines(), *fix))
+
+
+def log_line(container: Container, line: str) -> str:
+    """Return a line with its pod, which has the same color each time."""
+    color = COLORS[zlib.crc32(container.pod.encode()) % len(COLORS)]
+    name = container.pod if container.pod.startswith(container.name) else f"{container.pod} {container.name}"
+    return f"{click.style(f'{name} |', fg=color)} {line}"
 
 
 def _seconds(text: str) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from sandbox.cli import certs, certs_trust
+from sandbox.cli import certs
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.export_formats import FORMATS
 from sandbox.truststore.change import Kind
@@ -32,7 +32,7 @@ def test_help_of_every_command_fits_80_columns() -> None:
 def test_choices_that_are_written_out_are_those_there_are() -> None:
     choices = (
         (certs.export, tuple(FORMATS)),
-        (certs_trust.trust, tuple(one.value for one in Kind)),
+        (certs.trust, tuple(one.value for one in Kind)),
     )
     for command, there in choices:
         assert any(tuple(getattr(one.type, "choices", ())) == there for one in command.params), command.name

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.app.dev.loop import DevLoop
-from sandbox.cli.dev import dev
-from sandbox.cli.dev_output import DevOutput
+from sandbox.cli.dev import DevOutput, dev
 from sandbox.errors import SandboxError
 from tests.support import in_process
 
