@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,11 +25,9 @@ from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose, with_kubernet
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Call, begin, name_option, output_option, progress_option
 from sandbox.engine import Engine, EngineError
-from sandbox.errors import UsageError
 from sandbox.quantities import count, megabytes
 from sandbox.system import process
 
-PATIENCE = 7200.0  # seconds; a build of everything may have to end first
 _file = click.argument("file", type=click.Path(path_type=Path))
 
 
@@ -140,7 +137,7 @@ def save(file: Path, *, raw: bool) -> None:
     With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
 
     The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX, with
-    licences); its time is SOURCE_DATE_EPOCH, if set.
+    licences).
 
     \b
     sandbox bundle save sandbox.bundle
@@ -148,10 +145,6 @@ def save(file: Path, *, raw: bool) -> None:
     sandbox bundle save demo.bundle -n demo   for: sandbox up --from demo.bundle
     """
     call = begin("stopping")
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # see reproducible-builds.org
-    if epoch is not None and not epoch.isdecimal():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970")
-    made = int(epoch) if epoch else None
     with (
         _at_work(call, file) as (store, task),
         tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder,
@@ -160,7 +153,7 @@ def save(file: Path, *, raw: bool) -> None:
         if call.name is not None:
             project = call.name, Path(folder)
             exported = export_project.export(chosen_spec.brought_up(call.name), Path(folder), call.say)
-        bundle_save.save(file, store, project=project, compress=not raw, epoch=made, on_file=task.say)
+        bundle_save.save(file, store, project=project, compress=not raw, on_file=task.say)
         task.done = megabytes(file.stat().st_size)
     if exported:
         _tell(exported, call.say)
@@ -229,17 +222,15 @@ def export(folder: Path) -> None:
 
 
 def _build(call: Call, components: tuple[str, ...], architecture: str | None = None) -> None:
-    call.patience = PATIENCE
     home = context.home()
     target = named(architecture) if architecture else native()
     store = Store(home.bundle).across(target)
     outlook = component_build.outlook(store, components)
     if outlook:
         call.say(outlook)
-    session = call.session
     # Only then: another command may build for long.
-    with session.locked(home.bundle, "the bundle", "bundle") if outlook else nullcontext():
-        component_build.build(store, session.report, only=components)
+    with call.session.locked(home.bundle, "the bundle", "bundle") if outlook else nullcontext():
+        component_build.build(store, call.session.report, only=components)
     if target != native():
         call.say(f"built in {store.root}, for {home.bundle} there")
         if not components:
@@ -249,7 +240,6 @@ def _build(call: Call, components: tuple[str, ...], architecture: str | None = N
 @contextmanager
 def _at_work(call: Call, file: Path) -> Iterator[tuple[Store, Task]]:
     home = context.home()
-    call.patience = PATIENCE
     with call.session.locked(home.bundle, "the bundle", "bundle"), call.session.task(f"Bundle {file}") as task:
         yield Store(home.bundle), task
 

@@ -21,7 +21,6 @@ from sandbox.plan import lifecycle
 log = logging.getLogger(__name__)
 
 WATCHED = 10.0  # seconds after the last request in which the page counts as watched
-FIRST = 5.0  # seconds that the first answer waits for parts that are not ready
 
 
 class Live:
@@ -35,7 +34,6 @@ class Live:
         self._results: dict[str, Any] = {}
         self._asked = time.monotonic()
         self._ended = threading.Event()
-        self._first = {name: threading.Event() for name in parts}
 
     def start(self) -> None:
         for name, (read, every) in self._parts.items():
@@ -45,12 +43,9 @@ class Live:
         """Stop; a running read is not waited for."""
         self._ended.set()
 
-    def newest(self, *, patience: float) -> dict[str, Any]:
-        """Return the newest results, without parts that have no result within `patience` seconds yet."""
+    def newest(self) -> dict[str, Any]:
+        """Return the newest results; the page gets a part that has none yet with a later answer."""
         self._asked = time.monotonic()
-        deadline = time.monotonic() + patience
-        for first in self._first.values():
-            first.wait(max(0.0, deadline - time.monotonic()))
         return dict(self._results)
 
     def _keep(self, name: str, read: Callable[[], Any], every: float) -> None:
@@ -61,7 +56,6 @@ class Live:
                 except Exception as error:  # the page goes on, and shows the error
                     log.exception("a part of the dashboard failed")
                     self._results[name] = {"error": str(error)}
-                self._first[name].set()
             self._ended.wait(every)
 
 
@@ -83,7 +77,7 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Dashboard]:
         }
     )
     doing = {"logs": actions.logs, "restart": actions.restart}
-    page = Dashboard(lambda: live.newest(patience=FIRST), doing, port=port)
+    page = Dashboard(live.newest, doing, port=port)
     live.start()
     try:
         yield page
