@@ -6,7 +6,6 @@ import io
 import webbrowser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import click
@@ -21,25 +20,15 @@ from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import Checked, Port, begin, name_option, output_option, spec_options
 from sandbox.cli.output import has_desktop
-from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import AddedRoute
-from sandbox.components.edge.route_status import ENDS, RouteStatus
+from sandbox.components.edge.route_status import RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, ServicePort, Upstream
 from sandbox.engine import Bind, Engine
-from sandbox.names import EDGE_LEAF
-from sandbox.quantities import count
 
 COLORS = {"UP": "green", "DOWN": "red"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeRoute(RouteStatus):
-    """A host and its servers; days of the certificate where TLS ends at the edge."""
-
-    certificate_days_left: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +37,7 @@ class EdgeStatus:
 
     running: bool
     ports: Sequence[Bind]
-    routes: Sequence[EdgeRoute]
+    routes: Sequence[RouteStatus]
     tcp: Sequence[PortStatus]
     tls: Sequence[PortStatus]
     load_balancers: Sequence[Balanced]
@@ -265,19 +254,10 @@ def _read() -> tuple[EdgeStatus, EdgeState]:
     home = context.home()
     engine = Engine.connect()
     edge, ports = edge_state.read(home, engine), edge_ports.statuses()
-    days_left: dict[str, int | None] = {}
-    for name in {route.sandbox for route in edge.routes if route.mode == ENDS}:
-        entries = inventory(Keystore(home.sandbox(name).keys), now=datetime.now(UTC))
-        days_left[name] = next(
-            (entry.facts.days_left for entry in entries if entry.name == EDGE_LEAF and entry.facts), None
-        )
     status = EdgeStatus(
         running=edge.running,
         ports=edge.listens,
-        routes=[
-            EdgeRoute(**vars(route), certificate_days_left=days_left[route.sandbox] if route.mode == ENDS else None)
-            for route in edge.routes
-        ],
+        routes=edge.routes,
         tcp=[port for port in ports if not port.host],
         tls=[port for port in ports if port.host],
         load_balancers=edge_ports.balanced(routes.load(home.edge), home, engine),
@@ -290,9 +270,6 @@ def _lines(status: EdgeStatus) -> Iterator[str]:
     for route in status.routes:
         host, upstreams = click.style(route.host, bold=True), ", ".join(route.upstreams)
         yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"
-        if route.mode == ENDS:
-            days = route.certificate_days_left
-            yield "    certificate " + ("is missing" if days is None else f"{count(days, 'day')} left")
         for server in route.servers:
             health = click.style(server.health, fg=COLORS.get(server.health))
             yield (
