@@ -9,7 +9,7 @@ import click
 from sandbox.app.running import addon_changes
 from sandbox.app.running.addon_changes import Row
 from sandbox.cli import completion
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import begin, change_options, output_option, spec_options
 
 

@@ -22,7 +22,7 @@ from sandbox.bundle.contents import Component
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose, with_kubernetes
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, name_option, output_option, progress_option
 from sandbox.engine import Engine, EngineError
 from sandbox.quantities import count, megabytes

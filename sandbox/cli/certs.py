@@ -13,7 +13,7 @@ from sandbox.app import chosen_spec, context
 from sandbox.app.running import certificates
 from sandbox.app.running.trusted_stores import TrustedStores, root_of
 from sandbox.cli import output, prompts
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import (
     Call,
     begin,

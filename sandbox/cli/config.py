@@ -13,7 +13,7 @@ import click
 from sandbox.app import chosen_spec
 from sandbox.app.context import default_file
 from sandbox.app.project import spec_check
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import call, output_option, spec_options
 from sandbox.config import problems
 from sandbox.config import schema as spec_schema

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from sandbox.app import chosen_spec, context
 from sandbox.app.views.known_sandboxes import require_up
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, change_options, output_option, spec_options
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin

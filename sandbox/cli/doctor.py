@@ -6,20 +6,22 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from sandbox.app import diagnosis
+from sandbox.app.chosen_spec import require_own_cluster
+from sandbox.app.views.known_sandboxes import require_known
 from sandbox.cli import completion
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
+from sandbox.config.schema import Spec
+from sandbox.doctor import egress_checks, pod_checks, service_checks
 from sandbox.doctor.check import DoctorContext, Row, has_errors
+from sandbox.doctor.tls import tls_pipeline
 from sandbox.quantities import count
+from sandbox.support_bundle import support_archive
 
-if TYPE_CHECKING:
-    from sandbox.config.schema import Spec
-
-# The checks themselves are imported by each command: together they take a second, and completion needs none.
 COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
 
@@ -61,8 +63,6 @@ def machine(*, fix: bool, seconds: float) -> int:
     \b
     sandbox doctor machine
     """
-    from sandbox.app import diagnosis
-
     call = begin()
     return _show(call, diagnosis.rows(call.spec(), file=call.file, name=call.name, fix=fix, seconds=seconds))
 
@@ -78,8 +78,6 @@ def tls(host: str) -> int:
     sandbox doctor tls app.demo.sandbox.localhost
     sandbox doctor tls app.demo.sandbox.localhost:8443 -n demo
     """
-    from sandbox.doctor.tls import tls_pipeline
-
     call = begin()
     is_named = call.file is not None or call.name is not None
     return _show(call, tls_pipeline.examine(_context(call, call.spec()), host, named=is_named))
@@ -98,8 +96,6 @@ def service(service: str) -> int:
     sandbox doctor service shop/db
     sandbox doctor service db -n demo -o json
     """
-    from sandbox.doctor import service_checks
-
     call = begin()
     return _show(call, service_checks.examine(_context(call, call.spec()), service))
 
@@ -117,8 +113,6 @@ def pod(pod: str) -> int:
     sandbox doctor pod web
     sandbox doctor pod shop/web-5d8f-x2x9 -n demo
     """
-    from sandbox.doctor import pod_checks
-
     call = begin()
     return _show(call, pod_checks.examine(_context(call, call.spec()), pod))
 
@@ -134,9 +128,6 @@ def network(*, to: str | None) -> int:
     sandbox doctor network
     sandbox doctor network -n demo --to git.example.com:8443
     """
-    from sandbox.app.chosen_spec import require_own_cluster
-    from sandbox.doctor import egress_checks
-
     call = begin()
     spec = call.spec()
     require_own_cluster(spec, "a pod from which egress can be tested")
@@ -153,9 +144,6 @@ def archive(*, out: Path | None) -> None:
     sandbox doctor archive
     sandbox doctor archive -n demo --out demo.tar.gz
     """
-    from sandbox.app.views.known_sandboxes import require_known
-    from sandbox.support_bundle import support_archive
-
     call = begin()
     if call.name is not None:
         require_known(call.name)
@@ -168,14 +156,10 @@ def archive(*, out: Path | None) -> None:
 
 
 def _context(call: Call, spec: Spec) -> DoctorContext:
-    from sandbox.app import diagnosis
-
     return diagnosis.context_of(spec, file=call.file, name=call.name, seconds=diagnosis.PATIENT)
 
 
 def _show(call: Call, rows: Iterable[Row]) -> int:
-    from sandbox.app import diagnosis
-
     shown = []
     for row in rows:
         shown.append(row)

@@ -17,7 +17,7 @@ from sandbox.app.edge.edge_state import EdgeState
 from sandbox.app.views.known_sandboxes import require_known
 from sandbox.app.views.overview import host_urls
 from sandbox.cli import completion
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import Checked, Port, begin, name_option, output_option, spec_options
 from sandbox.cli.output import has_desktop
 from sandbox.components.edge import routes

@@ -9,7 +9,7 @@ import click
 from sandbox.app.views import resolvable_names
 from sandbox.app.views.resolvable_names import Change
 from sandbox.cli import output, prompts
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, dry_run_option, name_option, spec_options, yes_option
 
 

@@ -11,7 +11,7 @@ from sandbox.app import context, machine_plan
 from sandbox.app.running import registry_upkeep, snapshots
 from sandbox.bundle import machine_node
 from sandbox.cli import prompts
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import begin, change_options, dry_run_option, output_option, spec_options, yes_option
 from sandbox.engine import Engine
 from sandbox.images.registry_content import catalogue

@@ -4,29 +4,67 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import click
 
-from sandbox.cli import prompts, push_report
+from sandbox.app.core import Sandbox
+from sandbox.app.running import registry_upkeep
+from sandbox.cli import prompts
 from sandbox.cli.options import Call, begin, change_options, dry_run_option, output_option, spec_options
 from sandbox.cli.output import reporter
 from sandbox.errors import SandboxError, UsageError
-from sandbox.images.progress import Observer
+from sandbox.images.image_push import ImagePush, Repair
+from sandbox.images.progress import Observer, Result
+from sandbox.images.push import PushFailed
+from sandbox.oci.reference import Target
 from sandbox.quantities import count, megabytes
+from sandbox.report import Reporter
 from sandbox.sanitize import fit
 
-if TYPE_CHECKING:
-    from sandbox.app.core import Sandbox
-    from sandbox.images.image_push import ImagePush, Repair
-    from sandbox.images.progress import Result
-    from sandbox.images.push import PushFailed
-    from sandbox.report import Reporter
-
 EVERY = 0.5  # seconds between two reports of sent bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image that was pushed, or was not: then with an `id`, as errors have it.
+
+    In a dry run `untried` is an image that the engine would build or save first.
+    """
+
+    image: str
+    action: str  # skipped, mounted, uploaded, failed or untried
+    blobs: int = 0
+    bytes: int = 0
+    seconds: float = 0
+    source: str = ""
+    digest: str = ""
+    notes: Sequence[str] = ()
+    id: str = ""
+    error: str = ""
+    details: str = ""
+    fix: str = ""
+
+
+@dataclass(kw_only=True)
+class Push:
+    """`sandbox push-images`; with `--dry-run` what it would send and prune.
+
+    `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio` is their
+    quotient: 1.0 when every blob was sent once, null when nothing had to be.
+    """
+
+    images: Sequence[Image]
+    bytes: int
+    unique_bytes: int
+    ratio: float | None
+    seconds: float
+    verified_bytes: int = 0
+    pruned: Sequence[str] = ()
 
 
 class PushDisplay(Observer):
@@ -99,7 +137,7 @@ class PushDisplay(Observer):
 @click.option("--verify", is_flag=True, help="Read everything back and check it; repair the sandbox's registry.")
 @click.option("--prune", is_flag=True, help="Delete the tags that MANIFEST does not name, after asking.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
-@output_option(push_report.Push)
+@output_option(Push)
 @change_options("Delete, or push to a sandbox of another file, without asking.")
 def push_images(
     manifest: Path | None,
@@ -136,8 +174,6 @@ def push_images(
     work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update)
     pruning = None
     if prune:
-        from sandbox.app.running import registry_upkeep  # slow to import
-
         if not whose:
             registry_upkeep.require_no_sandbox(work.registry)
         pruning = registry_upkeep.Pruning(
@@ -149,9 +185,9 @@ def push_images(
         )
     if call.dry_run:
         results, failure = _tried(work, Observer(), dry=True)
-        plan = push_report.pushed(work.targets, results, failure)
+        plan = _report(work.targets, results, failure)
         plan.pruned = pruning.names if pruning else ()
-        call.show(plan, push_report.forecast_lines(plan))
+        call.show(plan, _dry_lines(plan))
         return 1 if any(image.error for image in plan.images) else 0
     unlisted = pruning.names if pruning else []
     if pruning and unlisted and not call.yes:
@@ -169,7 +205,7 @@ def push_images(
             call.say(f"  {pruning.collection()}")
     if whose and spec.apply and any(image.action != "skipped" for image in report.images):
         call.say("running pods keep their digests until: sandbox up")
-    call.show(report, push_report.push_lines(report))
+    call.show(report, _lines(report))
     return 0
 
 
@@ -181,12 +217,12 @@ def _push(
     locked: bool,
     fail_fast: bool,
     verify: bool,
-) -> push_report.Push:
+) -> Push:
     """Push, verify, update the lock; the report is printed before a failure of images is raised."""
     started = time.monotonic()
     results, failure = _tried(work, display, fail_fast=fail_fast)
     seconds = time.monotonic() - started
-    report = push_report.pushed(work.targets, results, failure, sent=display.bytes, seconds=seconds)
+    report = _report(work.targets, results, failure, sent=display.bytes, seconds=seconds)
     if verify and results:
         with PushDisplay(reporter(call.progress), call.say, "Verify") as reading:
             report.verified_bytes = work.verify(results, display, _repair(sandbox), reading)
@@ -196,7 +232,7 @@ def _push(
         call.say(f"{work.file.path}: {', '.join(changes)}")
     if failure:
         display.close()
-        call.show(report, push_report.push_lines(report))
+        call.show(report, _lines(report))
         failure.reported = True
         raise failure
     return report
@@ -205,8 +241,6 @@ def _push(
 def _tried(
     work: ImagePush, observer: Observer, *, fail_fast: bool = False, dry: bool = False
 ) -> tuple[Sequence[Result], PushFailed | None]:
-    from sandbox.images.push import PushFailed
-
     try:
         return work.push(observer, fail_fast=fail_fast, dry=dry), None
     except PushFailed as error:
@@ -215,8 +249,6 @@ def _tried(
 
 def _repair(sandbox: Sandbox | None) -> Repair | None:
     """Return a function that puts damaged blobs aside; None for a registry that is not the sandbox's own container."""
-    from sandbox.app.running import registry_upkeep
-
     if sandbox is None or not sandbox.spec.cluster.supports.containers:
         return None
 
@@ -225,3 +257,66 @@ def _repair(sandbox: Sandbox | None) -> Repair | None:
         sandbox.session.say(f"damaged in the registry, set aside and pushed again: {', '.join(sorted(digests))}")
 
     return repair
+
+
+def _report(
+    targets: Iterable[Target],
+    results: Sequence[Result],
+    failure: PushFailed | None,
+    *,
+    sent: int | None = None,
+    seconds: float = 0,
+) -> Push:
+    """Return the report; `sent` counts the bytes of all tries, by default it is the sum of the results."""
+    by_name = {result.target: result for result in results}
+    errors = failure.failures if failure else {}
+    unique = sum(result.unique for result in results)
+    total = sum(result.size for result in results) if sent is None else sent
+    return Push(
+        images=[_image(target, by_name.get(str(target)), errors.get(target)) for target in targets],
+        bytes=total,
+        unique_bytes=unique,
+        ratio=round(total / unique, 4) if unique else None,
+        seconds=round(seconds, 3),
+    )
+
+
+def _image(target: Target, result: Result | None, error: SandboxError | None) -> Image:
+    if error:
+        return Image(
+            image=str(target),
+            action="failed",
+            id=error.id,
+            error=error.brief,
+            details=error.details,
+            fix=error.fix,
+        )
+    if result is None:
+        return Image(image=str(target), action="untried")
+    return Image(
+        image=result.target,
+        action=result.action.value,
+        blobs=result.blobs,
+        bytes=result.size,
+        seconds=round(result.seconds, 3),
+        source=result.source,
+        digest=result.digest,
+        notes=result.notes,
+    )
+
+
+def _lines(push: Push) -> Iterator[str]:
+    """Yield each image with its digest, ready to be pasted."""
+    for image in push.images:
+        if image.digest:
+            yield image.image if "@" in image.image else f"{image.image}@{image.digest}"
+
+
+def _dry_lines(push: Push) -> Iterator[str]:
+    for image in push.images:
+        cost = f"{count(image.blobs, 'blob')}, {megabytes(image.bytes)}" if image.blobs else image.error
+        if image.action == "untried":
+            cost = "known after the engine has built or saved it"
+        yield f"{image.action:<9} {image.image:<40} {cost}".rstrip()
+    for name in push.pruned:
+        yield f"deleted   {name}"

@@ -8,7 +8,7 @@ import click
 
 from sandbox.app.running import snapshots
 from sandbox.cli import prompts
-from sandbox.cli.groups import Group
+from sandbox.cli.app import Group
 from sandbox.cli.options import Checked, begin, change_options, output_option, spec_options
 from sandbox.cli.up import welcome
 from sandbox.quantities import megabytes

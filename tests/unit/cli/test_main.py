@@ -21,9 +21,8 @@ import pytest
 
 from sandbox.app import chosen_spec
 from sandbox.cli import error_handler, log, main
-from sandbox.cli.app import COMMANDS
+from sandbox.cli.app import COMMANDS, Lazy, first_paragraph
 from sandbox.cli.app import sandbox as group
-from sandbox.cli.groups import Lazy, first_paragraph
 from sandbox.errors import MissingTool, SandboxError, UsageError
 
 HEAVY = ("docker", "kubernetes", "requests", "cryptography", "pydantic")
