@@ -25,6 +25,8 @@ from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.plan import providers
 
+_OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
+
 
 @click.group("credentials", cls=Group)
 def credentials() -> None:
@@ -197,8 +199,16 @@ def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
     try:
         entry: Credentials = TypeAdapter(Credentials).validate_json(to_json({"kind": kind, **fields}))
     except ValidationError as error:
-        reasons = (f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors(include_input=False))
-        raise UsageError(f"{kind}: {'; '.join(reasons)}", fix="see: sandbox credentials add --help") from None
+        reasons = []
+        for problem in error.errors(include_input=False):
+            option = _OPTIONS.get(str(problem["loc"][1]), f"--{problem['loc'][1]}")
+            if problem["type"] == "extra_forbidden":
+                reasons.append(f"{kind} takes no {option}")
+            elif problem["type"] == "missing":
+                reasons.append(f"{kind} needs one {option}")
+            else:
+                reasons.append(f"{option} {problem['msg'].removeprefix('Value error, ')}")
+        raise UsageError("; ".join(reasons), fix="see: sandbox credentials add --help") from None
     return entry
 
 

@@ -268,7 +268,7 @@ def test_usage_error_has_the_form_of_all_errors(tmp_path: Path, monkeypatch: pyt
         ),
         (("snapshot", "save", "A B"), "Invalid value for '[SNAPSHOT]': 'A B' cannot name a snapshot. use up to 63"),
         (("snapshot", "save", "ok"), "there is no sandbox"),
-        (("credentials", "add", "acr"), "acr: registry: Field required"),
+        (("credentials", "add", "acr"), "acr needs one --registry"),
         (("certs", "trust", "-n", "nope"), "there is no sandbox 'nope'"),
         (("init", "/"), "/ is not a project's folder"),
     ],

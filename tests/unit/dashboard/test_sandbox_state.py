@@ -1,22 +1,26 @@
-"""What the page says of clusters, and of pods that do and do not run."""
+"""What the page says of clusters and of pods, and what it has done: logs and restarts in this user's sandboxes only."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
+from sandbox.dashboard import actions
 from sandbox.dashboard.sandbox_state import pod_state, sandboxes
 from sandbox.engine import ContainerSpec
+from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.step import Status, Step
-from tests.support.api_server import ApiServer
+from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.fakes import NETWORK, FakeEngine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,3 +107,52 @@ def test_steps_of_a_paused_sandbox_are_not_asked(
     monkeypatch.setattr(engine, "container", lambda _: paused)
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
+
+
+POD: dict[str, Any] = {
+    "metadata": {
+        "namespace": "shop",
+        "name": "web-5d8f-x2",
+        "labels": {"pod-template-hash": "5d8f"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "web-5d8f"}],
+    },
+    "status": {"containerStatuses": [{"name": "web", "ready": True}, {"name": "side", "ready": True}]},
+}
+
+
+@pytest.fixture
+def demo(server: ApiServer) -> ApiServer:
+    """The cluster of the sandbox `demo`, with a pod of two containers."""
+    names = context.home().sandbox("demo")
+    names.folder.mkdir(parents=True, exist_ok=True)
+    kubeconfig(names.kubeconfig, server.server_port)
+    server.kinds["/api/v1"]["Pod"] = ("pods", True)
+    server.objects["/api/v1/namespaces/shop/pods/web-5d8f-x2"] = POD
+    return server
+
+
+def test_logs_are_those_of_each_container(demo: ApiServer) -> None:
+    assert actions.logs("demo", "shop/web-5d8f-x2") == "── web\nlast words\n\n── side\nlast words"
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize(
+    ("sandbox", "pod"), [("other", "shop/web-5d8f-x2"), ("../demo", "a/b"), ("demo", "shop"), ("demo", "../../x/y")]
+)
+def test_only_pods_of_own_sandboxes_have_logs(demo: ApiServer, sandbox: str, pod: str) -> None:
+    with pytest.raises(SandboxError):
+        actions.logs(sandbox, pod)
+    assert not [path for _, path, *_ in demo.asked if "log" in path]
+
+
+def test_restart_of_nothing_is_an_error(demo: ApiServer, tmp_path: Path) -> None:
+    with pytest.raises(SandboxError):
+        actions.restart("demo", "shop/deployment/none")
+
+
+def test_pod_names_its_workload() -> None:
+    assert pod_state(POD)["workload"] == "shop/deployment/web"
+    bare = {"metadata": {"namespace": "shop", "name": "one"}}
+    assert pod_state(bare)["workload"] == ""
+    owner = [{"kind": "StatefulSet", "name": "db"}]
+    assert pod_state({"metadata": {**bare["metadata"], "ownerReferences": owner}})["workload"] == "shop/statefulset/db"

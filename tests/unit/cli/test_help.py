@@ -1,0 +1,133 @@
+"""What commands say of themselves: help, completion, advice on errors, and schemas of their JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+import jsonschema
+import pytest
+from click.shell_completion import BashComplete
+
+from sandbox.advice import registry
+from sandbox.app import context
+from sandbox.cli import certs
+from sandbox.cli.app import COMMANDS, sandbox
+from sandbox.cli.schemas import names, schema
+from sandbox.components.certificates.export_formats import FORMATS
+from sandbox.truststore.change import Kind
+from tests.support import published_json
+from tests.unit.cli.test_main import run
+from tests.unit.scripts.test_docs import leaves
+
+
+def helps(command: click.Command, parent: click.Context | None = None) -> Iterator[str]:
+    """The help of a command and of all below it."""
+    context = click.Context(command, info_name=command.name, parent=parent)
+    yield command.get_help(context)
+    if isinstance(command, click.Group):
+        for below in map(partial(command.get_command, context), command.list_commands(context)):
+            assert below
+            yield from helps(below, context)
+
+
+def test_help_of_every_command_fits_80_columns() -> None:
+    lines = [line for text in helps(sandbox) for line in text.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) > 500
+
+
+def test_choices_that_are_written_out_are_those_there_are() -> None:
+    choices = (
+        (certs.export, tuple(FORMATS)),
+        (certs.trust, tuple(one.value for one in Kind)),
+    )
+    for command, there in choices:
+        assert any(tuple(getattr(one.type, "choices", ())) == there for one in command.params), command.name
+
+
+def offered(words: str) -> list[str]:
+    """Return the completions of the last word."""
+    *before, last = words.split(" ")
+    complete = BashComplete(sandbox, {}, "sandbox", "_SANDBOX_COMPLETE")
+    return [item.value for item in complete.get_completions(before, last)]
+
+
+def test_commands_and_their_commands() -> None:
+    assert offered("") == list(COMMANDS)
+    assert offered("st") == [name for name in COMMANDS if name.startswith("st")]
+    assert "show" in offered("certs s")
+    assert "--plan" in offered("up --pl")
+    assert offered("nosuch ") == list(COMMANDS), "a mistyped command is no error while typing"
+
+
+def test_names_of_sandboxes_addons_and_errors() -> None:
+    home = context.home()
+    home.sandbox("demo").folder.mkdir(parents=True)
+    home.sandbox("old").keys.mkdir(parents=True)
+    assert offered("down ") == ["demo", "old"]
+    assert offered("addons enable metr") == ["metrics-server"]
+    assert offered("explain port-in") == ["port-in-use"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(shell: str, tmp_path: Path) -> None:
+    printed = run("completion", shell, cwd=tmp_path)
+    assert printed.code == 0
+    assert "_SANDBOX_COMPLETE" in printed.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n", "-c", printed.stdout], check=True, timeout=60)
+
+
+def test_an_id_is_explained(tmp_path: Path) -> None:
+    about = registry()["port-in-use"]
+    said = run("explain", "port-in-use", cwd=tmp_path).stdout
+    assert said == f"port-in-use: {about.title}\n\n{about.meaning}\n\n{about.advice}\n"
+    assert json.loads(run("explain", "port-in-use", "-o", "json", cwd=tmp_path).stdout) == [
+        {"id": "port-in-use", **about._asdict()}
+    ]
+    assert [line.split()[0] for line in run("explain", cwd=tmp_path).stdout.splitlines()] == list(registry())
+
+
+def test_a_mistyped_one_gets_a_suggestion(tmp_path: Path) -> None:
+    found = run("explain", "port-in-us", cwd=tmp_path)
+    assert (found.code, found.stdout) == (2, "")
+    assert found.stderr == "error[usage]: no error has the id 'port-in-us'\nfix: sandbox explain port-in-use\n"
+    assert run("explain", "xyzzy", cwd=tmp_path).stderr.endswith("fix: sandbox explain\n")
+
+
+def test_every_command_with_json_has_a_schema() -> None:
+    found = {
+        context.command_path.removeprefix("sandbox ")
+        for context in leaves(sandbox, click.Context(sandbox, info_name="sandbox"))
+        if any(one.name == "output" and isinstance(one.type, click.Choice) for one in context.command.params)
+    }
+    assert found | {"error", "event"} == set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_schema_is_valid_and_names_its_command(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+    assert name in schema(name)["title"]
+    assert '"default"' not in json.dumps(schema(name))
+
+
+def test_schemas_refuse_keys_that_they_do_not_name() -> None:
+    row = {"name": "demo", "cluster": "running", "domain": "demo.test"}
+    published_json.check("list", [row])
+    for wrong in ({**row, "ports": []}, {"name": "demo"}, {**row, "domain": None}):
+        with pytest.raises(jsonschema.ValidationError):
+            published_json.check("list", [wrong])
+
+
+def test_config_schema_prints_what_a_command_prints(tmp_path: Path) -> None:
+    assert json.loads(run("config", "schema", "edge", "status", cwd=tmp_path).stdout) == schema("edge status")
+    assert json.loads(run("config", "schema", "images", cwd=tmp_path).stdout)["properties"]["images"]
+    unknown = run("config", "schema", "edge", cwd=tmp_path)
+    assert (unknown.code, unknown.stdout) == (2, "")
+    assert "one of sandbox, images, addons list" in unknown.stderr
