@@ -89,7 +89,7 @@ def understood(error: BaseException) -> SandboxError | Terminated | None:
             return _limited(error)
         case FileNotFoundError() if "temporary directory" in str(error):  # of tempfile, which names the folders
             return files.refused("no folder for temporary files can be written: set TMPDIR to one", error)
-        case FileNotFoundError(filename=None):  # of os.getcwd
+        case FileNotFoundError() if _is_nowhere():
             return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
         case OSError() if error.filename:
             return files.refused(f"{error.filename} cannot be used", error)
@@ -137,3 +137,11 @@ def _limited(error: BaseException) -> SandboxError:
         fix="raise the limits: ulimit -a shows this shell's, a container or a service has its own",
         id="limits",
     )
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False
