@@ -88,7 +88,7 @@ def show() -> None:
     """
     file, name = call().file, call().name
     spec = chosen_spec.written(file, name)
-    rows = [(path, value, str(spec.origin(*path))) for path, value in _leaves(spec.model_dump(mode="json"))]
+    rows = [(path, value, spec.origin(*path)) for path, value in _leaves(spec.model_dump(mode="json"))]
     if name and file is None:
         rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]
     width = max(len(problems.dotted(path)) for path, *_ in rows)

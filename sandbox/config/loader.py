@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from sandbox.config.problems import Misfits, allowed_keys, blanks, faults, misfitting
+from sandbox.config import text_file
+from sandbox.config.problems import Misfits, faults, misfitting
 from sandbox.config.yaml_source import Source, read
 from sandbox.config.yaml_text import Fault, Refused
 from sandbox.errors import BadFile, UsageError
@@ -27,7 +27,6 @@ Amend = Callable[[Source], Source]
 Format = Literal["sandbox.dev/v1"]
 CURRENT: Format = "sandbox.dev/v1"
 MAX_SIZE = 1 << 20  # bytes; a spec has a few kB
-TOO_LARGE = Fault(1, "the document is larger than 1 MiB", "split it, or check that this is the right file")
 _LISTED = 20  # how many errors are shown at once
 # What a file with an account in it, given in the place of a spec, has after such a key in JSON or in AWS's own form.
 _SECRET = re.compile(r"(?i)([\w-]*(?:auth|password|secret|token|private_?key)[\w-]*(?:\s*=|[\"']\s*:)\s*)\S.*")
@@ -40,34 +39,15 @@ def load(
     create: str = "create it, or name another file",
     amend: Amend = lambda source: source,
     folder: Path | None = None,
+    may_be_pipe: bool = False,
 ) -> M:
     """Return the document in the file `path` as a `model`; relative paths in it are taken from `folder`.
 
     Raises BadFile, with `create` as fix for a missing file. `amend` adds values from other sources, before all are
     validated at once. Raises UsageError where only those are wrong.
     """
-    origin = str(path)
-    try:
-        if path.exists() and not (path.is_file() or path.is_dir() or path.is_relative_to("/dev")):
-            # A pipe may never be written to, except for those that the shell makes (`-f <(…)`), which are in /dev.
-            raise BadFile(f"{origin}: is not a regular file", fix="name another file")
-        with path.open("rb") as file:
-            content = file.read(MAX_SIZE + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadFile(f"{origin}: no such file", fix=create) from error
-    except IsADirectoryError as error:
-        raise BadFile(f"{origin}: is a directory, not a file", fix="name the file inside it") from error
-    except OSError as error:
-        fix = "check its permissions" if isinstance(error, PermissionError) else ""
-        raise BadFile(f"{origin}: cannot be read", details=str(error), fix=fix) from error
-    if len(content) > MAX_SIZE:
-        raise _error(origin, "", [TOO_LARGE])
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise BadFile(f"{origin}:{line}: not UTF-8 text", details=str(error), fix="save it as UTF-8") from error
-    return parse(text, model, origin=origin, amend=amend, folder=folder)
+    text = text_file.read(path, most=MAX_SIZE, fix=create, may_be_pipe=may_be_pipe)
+    return parse(text, model, origin=str(path), amend=amend, folder=folder)
 
 
 def parse(
@@ -78,19 +58,10 @@ def parse(
     amend: Amend = lambda source: source,
     folder: Path | None = None,
 ) -> M:
-    if len(text) > MAX_SIZE:
-        raise _error(origin, "", [TOO_LARGE])
     try:
         source = read(text)
     except Refused as refused:
-        faults = list(refused.faults)
-        if not faults[0].fix and "must be a mapping" in faults[0].message:
-            faults = [replace(faults[0], fix=f"allowed keys: {', '.join(allowed_keys(model))}")]
-        raise _error(origin, text, faults) from refused
-    if "services" in source.data and "services" not in allowed_keys(model):
-        line = source.places["services",].line
-        fault = Fault(line, "this is a Compose file", "rename it to compose.yaml, and run `sandbox init`")
-        raise _error(origin, text, [fault])
+        raise _error(origin, text, list(refused.faults)) from refused
     return validated(amend(source), model, origin=origin, text=text, folder=folder)
 
 
@@ -100,18 +71,7 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "", fo
     JSON's rules apply, not Python's: a strict model still accepts a list for a tuple and text for a path.
     """
     try:
-        try:
-            document = model.model_validate_json(json.dumps(source.data), context=folder)
-        except ValidationError as error:
-            unwritten = blanks(error, source)
-            if not unwritten:
-                raise
-            for *parents, key in unwritten:
-                target: Any = source.data
-                for parent in parents:
-                    target = target[parent]
-                del target[key]
-            document = model.model_validate_json(json.dumps(source.data), context=folder)
+        document = model.model_validate_json(json.dumps(source.data), context=folder)
         placed = getattr(document, "placed", None)
         return placed(source.origins(origin)) if placed else document
     except ValidationError as error:
@@ -130,19 +90,15 @@ def require(kind: Any, text: str) -> None:
 def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
     lines = text.splitlines()
     kind = UsageError if all(fault.option for fault in found) else BadFile
-    if len(found) == 1:
-        return kind(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
-    details: list[str] = []
-    fixes: list[str] = []
-    for fault, before in zip(found[:_LISTED], [None, *found], strict=False):
-        is_same_line = before is not None and fault.line == before.line
-        details += [_brief(origin, fault), *([] if is_same_line else [_excerpt(lines, fault)])]
-        at = fault.option or f"line {fault.line}"
-        fixes += [f"{at}: {_printable(fault.fix)}"] if fault.fix else []
-    if len(found) > _LISTED:
-        details.append(f"… and {len(found) - _LISTED} more")
-    brief = f"{_brief(origin, found[0])} (and {len(found) - 1} more)"
-    return kind(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes)))
+    first, *others = found
+    brief, details = _brief(origin, first), [_excerpt(lines, first)]
+    for fault in others[: _LISTED - 1]:
+        details += [_brief(origin, fault), _excerpt(lines, fault)]
+    fixes = [_printable(fault.fix) for fault in found if fault.fix]
+    if others:
+        brief += f" (and {len(others)} more)"
+        fixes = [f"{fault.option or f'line {fault.line}'}: {_printable(fault.fix)}" for fault in found if fault.fix]
+    return kind(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes[:_LISTED])))
 
 
 def _brief(origin: str, fault: Fault) -> str:

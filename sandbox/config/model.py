@@ -24,14 +24,6 @@ class Document(BaseModel):
         """Check data by JSON's rules: strict models accept lists for tuples and text for paths only from JSON."""
         return cls.model_validate_json(to_json(obj, by_alias=True), **options)
 
-    @property
-    def given(self) -> dict[str, Any]:
-        defaults = {
-            name: field.get_default(call_default_factory=True, validated_data=dict(self))
-            for name, field in type(self).model_fields.items()
-        }
-        return {name: value for name, value in self if value != defaults[name]}
-
     def __hash__(self) -> int:  # pydantic's fails for a dict
         return hash(self.model_dump_json())
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,7 +15,7 @@ from sandbox.config import loader
 from sandbox.config.checkout import Checkout, of_folder, own_name
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import as_name, is_domain
-from sandbox.config.yaml_source import Giver, Source, ValueOrigin
+from sandbox.config.yaml_source import FOLDER, PROJECT, RECORDED, Source
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import BadFile
 
@@ -58,22 +57,14 @@ def load(
     spec = loader.load(
         path,
         Spec,
-        folder=_folder(path),
+        folder=path.parent.resolve(),
+        may_be_pipe=True,
         create="`sandbox init` writes one; -f FILE names another",
         amend=lambda source: _overridden(_named(source, checkout, overrides, naming), overrides),
     )
     if not spec.says("name"):
         raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
     return spec
-
-
-def _folder(path: Path) -> Path:
-    # The same from wherever the file is named: without `..`, unless of a link.
-    folder = path.parent.absolute()
-    plain = Path(os.path.normpath(folder))
-    with suppress(OSError):  # reading the file reports it
-        return plain if plain.samefile(folder) else folder
-    return folder
 
 
 def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:
@@ -85,7 +76,7 @@ def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> Any
         return spec
     source = Source()
     for key, value in spec.model_dump(mode="json", exclude_defaults=True).items():
-        source = source.merged((key,), value, spec.origin(key).giver)
+        source = source.merged((key,), value, spec.origin(key))
     return loader.validated(_overridden(source, overrides), Spec, origin=called)
 
 
@@ -96,48 +87,47 @@ def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
     """
     if known is None or spec.says("cluster", "provider"):
         return spec
-    recorded = ValueOrigin(Giver.RECORDED)
     made = {key: getattr(known.cluster, key) for key in MADE_WITH}
     update: dict[str, object] = {"cluster": spec.cluster.model_copy(update=made)}
-    origins: dict[KeyPath, ValueOrigin] = {("cluster", key): recorded for key in MADE_WITH}
+    origins: dict[KeyPath, str] = {("cluster", key): RECORDED for key in MADE_WITH}
     if not known.cluster.supports.whole_cluster and not spec.says("registry", "external"):
         update["registry"] = spec.registry.model_copy(update={"external": known.registry.external})
-        origins["registry", "external"] = recorded
+        origins["registry", "external"] = RECORDED
     return spec.changed(update, origins)
 
 
 def with_own_cluster(spec: AnySpec) -> AnySpec:
-    return spec.changed({}, {("cluster", "provider"): ValueOrigin(Giver.FILE, "the project")})
+    return spec.changed({}, {("cluster", "provider"): PROJECT})
 
 
 def with_bundle(spec: AnySpec) -> AnySpec:
     if spec.images.source != "auto":
         return spec
     images = spec.images.model_copy(update={"source": "bundle"})
-    return spec.changed({"images": images}, {("images", "source"): ValueOrigin(Giver.FILE, "the project")})
+    return spec.changed({"images": images}, {("images", "source"): PROJECT})
 
 
 def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], naming: Naming) -> Source:
     place = source.places.get(("name",))
-    base = as_name(checkout.name) if place is None or place.blank else source.data["name"]
+    base = as_name(checkout.name) if place is None else source.data["name"]
     if not isinstance(base, str) or not base or as_name(base) != base:
         return source  # refused where it is written
     own = own_name(base, checkout.branch) if checkout.branch else base
     name = next((each.value for each in overrides if each.path == ("name",)), None) or naming(base, own)
     domain = source.data.get("domain")
     if name != source.data.get("name"):
-        source = source.merged(("name",), name, Giver.FOLDER)
+        source = source.merged(("name",), name, FOLDER)
     if name == base or as_name(name) != name or (domain and not is_domain(domain)):
         return source
     if domain:
         first, _, rest = domain.partition(".")
-        source = source.merged(("domain",), f"{name}.{rest if first == base else domain}", Giver.FOLDER)
+        source = source.merged(("domain",), f"{name}.{rest if first == base else domain}", FOLDER)
     if source.data.get("base_domain"):
         return source
-    return source.merged(("base_domain",), domain or f"{base}.sandbox.localhost", Giver.FOLDER)
+    return source.merged(("base_domain",), domain or f"{base}.sandbox.localhost", FOLDER)
 
 
 def _overridden(source: Source, overrides: Sequence[Override]) -> Source:
     for override in overrides:
-        source = source.merged(override.path, override.value, Giver.OPTION, override.option)
+        source = source.merged(override.path, override.value, override.option, is_option=True)
     return source

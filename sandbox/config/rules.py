@@ -9,7 +9,7 @@ from sandbox.config import capabilities
 from sandbox.config.capabilities import Misfit
 from sandbox.config.schema.apply_schema import Chart, RemoteChart
 from sandbox.config.schema.credentials_schema import Acr
-from sandbox.names import BALANCER, MAX_HOST, is_below
+from sandbox.names import is_below
 
 if TYPE_CHECKING:
     from sandbox.config.schema.spec import Spec
@@ -27,7 +27,6 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_ports(spec),
         *_edge(spec),
         *_registries(spec),
-        *_nodes(spec),
         *capabilities.misfits(spec),
     ]
 
@@ -79,10 +78,7 @@ def _ports(spec: Spec) -> Iterator[Misfit]:
     if not spec.registry.external:
         taken[registry] = "the registry's port"
         if registry != "auto" and registry in https:
-            if spec.origin("registry", "port").giver >= spec.origin("edge", "ports").giver:
-                yield ("registry", "port"), f"{registry} is one of the edge's ports; choose another"
-            else:
-                yield ("edge", "ports", https.index(registry)), f"{registry} is the registry's port; choose another"
+            yield ("registry", "port"), f"{registry} is one of the edge's ports; choose another"
     for index, tcp in enumerate(spec.edge.tcp):
         if tcp.port == "auto" and ":" not in tcp.to:
             yield ("edge", "tcp", index, "to"), "must be NAMESPACE/SERVICE:PORT, because `port` is auto"
@@ -119,10 +115,3 @@ def _registries(spec: Spec) -> Iterator[Misfit]:
     for index, entry in enumerate(spec.credentials):
         if isinstance(entry, Acr) and not entry.registry.partition(":")[0].endswith(AZURE):
             yield ("credentials", index, "registry"), f"must end in {', '.join(AZURE)}, not '{entry.registry}'"
-
-
-def _nodes(spec: Spec) -> Iterator[Misfit]:
-    spare = MAX_HOST - len(f"sandbox--{BALANCER}")
-    if spec.cluster.nodes.control_plane > 1 and len(spec.name) > spare:
-        wrong = f"the balancer before several control planes needs a host name of at most {MAX_HOST} characters, and"
-        yield ("cluster", "nodes", "control_plane"), f"{wrong} so a `name` of at most {spare}, not {len(spec.name)}"

@@ -20,13 +20,10 @@ LARGEST_BITS = 64  # of a whole number
 TAG = "tag:yaml.org,2002:"
 
 KeyPath = tuple[str | int, ...]
-# The line of a value or of its key, its text if it is a scalar, and what it is in words.
-Written = tuple[int, str | None, str]
 
 # Strings that no reader takes for a number, a boolean or a date, in YAML 1.1 or 1.2.
 _WORD = re.compile(r"[A-Za-z_/][\w./:+=-]*", re.ASCII)
 _NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-_NAMES = {"int": "whole number", "float": "number", "bool": "boolean"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,20 @@ class Fault:
     fix: str = ""
     column: int | None = None
     option: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value was written: its line (or its key's), its text if it is a scalar, and what it is in words.
+
+    A value from elsewhere has the line 0 and the `origin`, which may be an option of the command line.
+    """
+
+    line: int
+    raw: str | None
+    kind: str
+    origin: str = ""
+    is_option: bool = False
 
 
 class Refused(yaml.YAMLError):
@@ -83,7 +94,7 @@ def documents(text: str | bytes) -> list[Any]:
 
 def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
     """Return every document of a stream with the line that its content begins at. Raises Refused."""
-    return _Walk(_Kubernetes, MAX_VALUES).read(text)
+    return _Walk(_Kubernetes).read(text)
 
 
 def document(text: str | bytes) -> Any:
@@ -93,14 +104,16 @@ def document(text: str | bytes) -> Any:
 
 def compose_document(text: str) -> Any:
     """Return the only document of a compose file, None when it is empty. Raises Refused."""
-    return _only(_Walk(_Plain, MAX_VALUES, unique=True).read(text))
+    return _only(_Walk(_Plain).read(text))
 
 
-def spec_document(text: str) -> tuple[Any, dict[KeyPath, Written]]:
-    """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused."""
-    places: dict[KeyPath, Written] = {}
-    walk = _Walk(_Plain, MAX_SPEC_VALUES, unique=True, merges=False, places=places)
-    return _only(walk.read(text)), places
+def spec_document(text: str) -> tuple[Any, dict[KeyPath, Place]]:
+    """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused.
+
+    A key without a value is left out.
+    """
+    places: dict[KeyPath, Place] = {}
+    return _only(_Walk(_Plain, places).read(text)), places
 
 
 def _only(contents: list[tuple[int, Any]]) -> Any:
@@ -110,38 +123,15 @@ def _only(contents: list[tuple[int, Any]]) -> Any:
     return contents[0][1] if contents else None
 
 
-def _syntax(error: yaml.MarkedYAMLError, text: str) -> Fault:
-    mark, context = error.problem_mark or error.context_mark, error.context or ""
-    problem = error.problem or context or "unreadable"
-    fix = ""
-    if ("did not find expected" in problem and "flow" in context) or "unexpected end of stream" in problem:
-        mark, problem = error.context_mark or mark, "what opens here is never closed"
-    elif "cannot start any token" in problem and mark:
-        if text.splitlines()[mark.line][mark.column] == "\t":
-            problem, fix = "a tab where only spaces may stand", "indent with spaces"
-        else:
-            problem, fix = "a sign that begins no value", "put the text in quotes"
-    elif "mapping values are not allowed" in problem:
-        fix = "put text that holds ': ' in quotes, and line keys up with their neighbours"
-    elif "undefined alias" in problem:
-        fix = "define the anchor (&name) above, or put text that begins with '*' in quotes"
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    return Fault(line, f"not valid YAML: {problem}", fix, column)
-
-
 @dataclass
 class _Walk:
     """Converts nodes to plain values and collects what is wrong with them.
 
-    `most`: how many values all documents may have together. `unique`: no mapping may have a key twice. `merges`: `<<`
-    adds the keys of other mappings. `places` gets how every value was written.
+    A spec's `places` get how every value was written; it has no merge keys ('<<').
     """
 
     kind: type[yaml.CSafeLoader]
-    most: int
-    unique: bool = False
-    merges: bool = True
-    places: dict[KeyPath, Written] | None = None
+    places: dict[KeyPath, Place] | None = None
     count: int = 0
     faults: list[Fault] = field(default_factory=list)
 
@@ -152,8 +142,9 @@ class _Walk:
             while self.loader.check_node():
                 nodes.append(self.loader.get_node())
         except yaml.MarkedYAMLError as error:
-            whole = text if isinstance(text, str) else text.decode(errors="replace")
-            raise Refused(_syntax(error, whole)) from error
+            mark, problem = error.problem_mark or error.context_mark, error.problem or error.context or "unreadable"
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            raise Refused(Fault(line, f"not valid YAML: {problem}", column=column)) from error
         except yaml.reader.ReaderError as error:
             raw = text.encode() if isinstance(text, str) else text
             line = raw[: error.position].count(b"\n") + 1
@@ -167,13 +158,14 @@ class _Walk:
 
     def value(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
         self.count += 1
-        if self.count > self.most:
-            raise Refused(Fault(line, f"more than {self.most} values, once aliases are expanded"))
+        most = MAX_VALUES if self.places is None else MAX_SPEC_VALUES
+        if self.count > most:
+            raise Refused(Fault(line, f"more than {most} values, once aliases are expanded"))
         if len(path) >= MAX_DEPTH:  # as an alias (*name) inside its own anchor (&name) is, too
             raise Refused(Fault(line, f"values are nested more than {MAX_DEPTH} levels deep"))
         if self.places is not None:
             raw = node.value if isinstance(node, yaml.ScalarNode) else None
-            self.places[path] = (line, raw, _kind_of(node))
+            self.places[path] = Place(line, raw, _kind_of(node))
         tag = str(node.tag).removeprefix(TAG)
         match node:
             case yaml.MappingNode() if tag == "map":
@@ -183,7 +175,7 @@ class _Walk:
             case yaml.ScalarNode() if tag in ("str", "value", "merge"):
                 return node.value
             case yaml.ScalarNode() if tag in ("null", "bool", "int", "float"):
-                return self.scalar(node, tag)
+                return self.scalar(node)
         shown = quoted(str(node.tag).replace(TAG, "!!"))
         self.faults.append(
             Fault(_line(node), f"the tag {shown} is not allowed", "remove it: only plain values are read")
@@ -206,10 +198,10 @@ class _Walk:
                     continue
                 for part in parts:
                     merged = {**part, **merged}
-            elif self.unique and key in first:
+            elif self.kind is _Plain and key in first:
                 message = f"key '{key}' is given twice, first on line {first[key]}"
                 self.faults.append(Fault(line, message, "keep one of them"))
-            else:
+            elif self.places is None or value_node.tag != f"{TAG}null" or value_node.value:
                 first[key] = line
                 content[key] = self.value(value_node, (*path, key), line)
         return {**merged, **content} if merged else content
@@ -217,19 +209,18 @@ class _Walk:
     def key(self, node: yaml.Node) -> str | None:
         self.count += 1
         tag = str(node.tag).removeprefix(TAG)
-        message, fix = f"a key must be text, not {_kind_of(node)}", ""
+        message = f"a key must be text, not {_kind_of(node)}"
         if isinstance(node, yaml.ScalarNode):
-            if tag == "str" or (tag == "merge" and self.merges):
+            if tag == "str" or (tag == "merge" and self.places is None):
                 return str(node.value)
-            if tag in ("null", "bool", "int", "float") and not self.unique:
-                return json.dumps(self.scalar(node, tag))  # as kubectl reads them
-            fix = f"put it in quotes: '{node.value}'" if node.value else ""
             if tag == "merge":
-                message, fix = "merge keys ('<<') are not supported", "write the keys out"
-        self.faults.append(Fault(_line(node), message, fix))
+                message = "merge keys ('<<') are not supported"
+            elif tag in ("null", "bool", "int", "float") and self.kind is _Kubernetes:
+                return json.dumps(self.scalar(node))  # as kubectl reads them
+        self.faults.append(Fault(_line(node), message))
         return None
 
-    def scalar(self, node: yaml.ScalarNode, kind: str) -> Any:
+    def scalar(self, node: yaml.ScalarNode) -> Any:
         try:
             value = self.loader.construct_object(node)
         except (ValueError, KeyError, IndexError, OverflowError):
@@ -237,8 +228,7 @@ class _Walk:
         if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
             value = math.nan
         if isinstance(value, float) and not math.isfinite(value):
-            message = f"{quoted(node.value)} is not a usable {_NAMES.get(kind, kind)}"
-            self.faults.append(Fault(_line(node), message))
+            self.faults.append(Fault(_line(node), f"{quoted(node.value)} is not a usable value"))
         return value
 
 

@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from sandbox.config.capabilities import CAPABILITIES
+from sandbox.config import untyped
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State, Status, Work
@@ -67,7 +67,7 @@ def load(names: Names) -> ResolvedSpec | None:
     from sandbox.config.schema import ResolvedSpec
 
     try:
-        return ResolvedSpec.read(names.spec.read_bytes()).recorded()
+        return ResolvedSpec.read(names.spec.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -84,24 +84,18 @@ def load(names: Names) -> ResolvedSpec | None:
     )
 
 
-def provider(names: Names) -> tuple[str, str | None]:
-    """Return the provider and profile of a sandbox's cluster if they were saved, else kind.
+def control_plane(names: Names) -> str | None:
+    """Return the control plane's container by the spec of the last `up`; None for an existing cluster.
 
     Reads no more of the spec: importing its models takes longer than all of `list` without them.
     """
-    try:
-        cluster = files.read_json(names.spec)["cluster"]
-        return str(cluster["provider"]), cluster.get("profile")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return "kind", None
-
-
-def control_plane(names: Names) -> str | None:
-    """Return the control plane's container by the spec of the last `up`; None for an existing cluster."""
-    provider_name, profile = provider(names)
-    if not all(can.containers for name, can in CAPABILITIES.items() if name == provider_name):
-        return None
-    return profile or names.cluster if provider_name == "minikube" else names.node
+    cluster = untyped.mapping(_read(names.spec), "cluster")
+    match cluster.get("provider"):
+        case "existing":
+            return None
+        case "minikube":
+            return str(cluster.get("profile") or names.cluster)
+    return names.node
 
 
 def namespace(names: Names) -> str | None:
@@ -138,11 +132,16 @@ def is_of_another_file(names: Names, where: Origin) -> bool:
 
 
 def folder(names: Names) -> Path | None:
-    """Return the folder with the file of the last `up`, if there was one. Imports no models, as `provider`."""
+    """Return the folder with the file of the last `up`, if there was one. Imports no models, as `control_plane`."""
+    content = _read(names.origin)
+    source = untyped.at(content, "source")
+    return Path(str(source)).parent if source and untyped.at(content, "kind") == "file" else None
+
+
+def _read(path: Path) -> Any:
     try:
-        content = files.read_json(names.origin)
-        return Path(content["source"]).parent if content["kind"] == "file" else None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return files.read_json(path)
+    except (OSError, ValueError):
         return None
 
 

@@ -112,8 +112,8 @@ def _files(spec: Spec) -> Iterator[tuple[KeyPath, Path]]:
 
 
 def _place(spec: Spec, path: KeyPath) -> str:
-    where = spec.origin(*path).where
-    return f"{where}: {dotted(path)}" if where else dotted(path)
+    where = spec.origin(*path)
+    return f"{where}: {dotted(path)}" if ":" in where else dotted(path)  # FILE:LINE
 
 
 def _shown(file: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from sandbox.config.schema.values import PROXY_SCHEMES, is_loopback, proxy_fault, proxy_host
+from sandbox.config.schema.values import PROXY_SCHEMES, is_loopback, proxy_host
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 ANY_SCHEMES = (*PROXY_SCHEMES, "socks5h", "socks4", "socks4a")
@@ -57,8 +57,8 @@ def faults(environment: Mapping[str, str], kinds: Iterable[str] = ("http", "http
     for kind in kinds:
         name = f"{kind}_proxy" if environment.get(f"{kind}_proxy") else f"{kind}_proxy".upper()
         schemes = ANY_SCHEMES if kind == "all" else PROXY_SCHEMES  # only programs of this machine read ALL_PROXY
-        if (url := environment.get(name)) and (fault := proxy_fault(_with_scheme(url), schemes)):
-            yield f"{name} names no proxy: {fault}; write http://HOST:PORT"
+        if (url := environment.get(name)) and not proxy_host(_with_scheme(url), schemes):
+            yield f"{name} names no proxy: write http://HOST:PORT"
 
 
 def shown(url: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from sandbox.config.model import Document, matching, short_form
-from sandbox.config.schema.values import AddonSource, Label, LocalFile, LocalPath
+from sandbox.config.schema.values import AddonSource, Label, LocalPath
 
 OCI = "oci://"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -80,7 +80,7 @@ class RemoteChart(Release):
         default=None, description="The URL of the chart's repository; without one, `chart` begins with oci://."
     )
     version: Annotated[str, *_VERSION] = Field(description="The chart's version, such as 6.9.0.")
-    lock: LocalFile = Field(
+    lock: LocalPath = Field(
         default=Path("charts.lock.yaml"),
         validate_default=True,
         description="The file that keeps the digests of such archives.",

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
 from sandbox.config.model import Document
-from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, NodePath, PatchText, Release
+from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, NodePath, Release
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
@@ -32,10 +32,8 @@ class Nodes(Document):
 
 
 def _counted(value: Any) -> Any:
-    if isinstance(value, dict | Nodes):
-        return value
     if type(value) is not int:
-        raise ValueError("must be a whole number, or how many of each: {control_plane: 1, workers: 2}")
+        return value
     if not 0 < value <= MAX_NODES:
         raise ValueError(f"must be from 1 to {MAX_NODES}, not {value}")
     return {"workers": value - 1}
@@ -75,7 +73,7 @@ class KindOptions(Document):
 
     networking: KindNetworking = Field(default=KindNetworking(), description="The cluster's network.")
     runtimeConfig: dict[str, str] = Field(default={}, description="API versions to serve or not, such as api/alpha.")
-    kubeadmConfigPatches: tuple[PatchText, ...] = Field(
+    kubeadmConfigPatches: tuple[str, ...] = Field(
         default=(), description="Partial kubeadm, kubelet and kube-proxy documents as YAML text, merged into kind's."
     )
     kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = Field(

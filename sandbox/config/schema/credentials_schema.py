@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field
+from pydantic import Discriminator, Field
 
 from sandbox.config.model import Document, matching
 from sandbox.config.schema.values import Label, LocalPath, RegistryHost, Subdomain, Unique
 
-
-def _expanded(value: Any) -> Any:
-    return str(Path.home() / value[2:]) if isinstance(value, str) and value.startswith("~/") else value
-
-
-HomePath = Annotated[LocalPath, BeforeValidator(_expanded, json_schema_input_type=str)]
 AwsAccount = Annotated[str, *matching("[0-9]{12}", "must be an AWS account of 12 digits, in quotes")]
 Hosts = Annotated[tuple[RegistryHost, ...], Unique]
 Namespaces = Literal["all"] | Annotated[tuple[Label, ...], Field(min_length=1), Unique]
@@ -35,7 +28,7 @@ class Docker(_Credentials):
         description="Accounts of `docker login`; its credential helpers run on this machine."
     )
     secret: Subdomain = Field(default="dpr-secret", description="Its name, and that of its Secrets.")
-    file: HomePath | None = Field(default=None, description="Docker's config.json.  [default: ~/.docker/config.json]")
+    file: LocalPath | None = Field(default=None, description="Docker's config.json.  [default: ~/.docker/config.json]")
     registries: Hosts = Field(default=(), description="Only these, HOST or HOST:PORT; by default all of the file's.")
 
 
@@ -44,7 +37,7 @@ class Gcr(_Credentials):
 
     kind: Literal["gcr"] = Field(description="Google's Container Registry and Artifact Registry.")
     secret: Subdomain = Field(default="gcr-secret", description="Its name, and that of its Secrets.")
-    file: HomePath | None = Field(
+    file: LocalPath | None = Field(
         default=None,
         description="The key of a service account, application-default credentials, or a workload identity.  "
         "[default: those of $GOOGLE_APPLICATION_CREDENTIALS, or gcloud's]",
@@ -57,7 +50,7 @@ class Ecr(_Credentials):
 
     kind: Literal["ecr"] = Field(description="AWS's Elastic Container Registry.")
     secret: Subdomain = Field(default="awsecr-cred", description="Its name, and that of its Secrets.")
-    file: HomePath | None = Field(
+    file: LocalPath | None = Field(
         default=None,
         description="AWS's credentials file, or the JSON of `aws configure export-credentials`.  "
         "[default: as the AWS command line, with its sign-in by SSO]",
@@ -78,7 +71,7 @@ class Acr(_Credentials):
     registry: RegistryHost = Field(
         description="The registry, such as demo.azurecr.io; its host ends in azurecr.io, .cn or .us."
     )
-    file: HomePath | None = Field(
+    file: LocalPath | None = Field(
         default=None,
         description="The JSON of `az ad sp create-for-rbac`.  [default: $AZURE_TENANT_ID, $AZURE_CLIENT_ID and "
         "$AZURE_CLIENT_SECRET or $AZURE_FEDERATED_TOKEN_FILE; without these, the account of `az login`]",

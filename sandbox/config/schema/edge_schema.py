@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sandbox.config.model import Document, short_form
 from sandbox.config.schema.values import (
@@ -121,16 +121,10 @@ class ResolvedEdge(Edge):
     tcp: tuple[ResolvedTcpPort, ...] = ()
 
 
-def _not_retired(value: object) -> object:
-    if value == "nginx":
-        raise ValueError("ingress-nginx is retired; leave the key out: Traefik serves its class and its annotations")
-    return value
-
-
 class Ingress(Document):
     """What routes HTTPS to services by host name."""
 
-    controller: Annotated[Literal["traefik", "none"], BeforeValidator(_not_retired)] = Field(
+    controller: Literal["traefik", "none"] = Field(
         default="traefik", description="The ingress controller: Traefik, or none, when you bring your own."
     )
     gateway_api: bool = Field(

@@ -45,18 +45,8 @@ class Origin(Document):
         if self.kind == "bundle" or known.kind == "bundle":
             return (self.kind, self.revision) == (known.kind, known.revision)
         if self.kind == known.kind == "file":
-            return self._is_same_file(known)
+            return os.path.realpath(self.source) == os.path.realpath(known.source)
         return (self.kind, self.source) == (known.kind, known.source) or (known.kind, self.kind) == ("default", "file")
-
-    def _is_same_file(self, known: Self) -> bool:
-        ours, theirs = Path(self.source), Path(known.source)
-        if os.path.realpath(ours) == os.path.realpath(theirs):
-            return True
-        # Folders, not files: checkouts may share their files by hard links.
-        try:
-            return ours.name == theirs.name and ours.parent.samefile(theirs.parent)
-        except OSError:
-            return False
 
     def __str__(self) -> str:
         match self.kind:

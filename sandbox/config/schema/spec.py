@@ -17,8 +17,8 @@ from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.config.schema.edge_schema import Certs, Edge, Ingress, ResolvedEdge, ResolvedTcpPort
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
-from sandbox.config.schema.values import Domain, Duration, LocalFile, Name, as_name, checked_name
-from sandbox.config.yaml_source import Giver, ValueOrigin
+from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, checked_name
+from sandbox.config.yaml_source import DEFAULT, PROGRAM, RECORDED
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import UsageError
 from sandbox.names import is_below, moved_host
@@ -54,7 +54,7 @@ class Spec(Document):
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
     images: Images = Field(default=Images(), description="The sandbox's own images.")
     registry: Registry = Field(default=Registry(), description="The private image registry.")
-    push: LocalFile | None = Field(
+    push: LocalPath | None = Field(
         default=None,
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
@@ -76,27 +76,25 @@ class Spec(Document):
         description="After how many minutes (`30m`) or hours without a client the sandbox is paused.  [default: never]",
     )
 
-    _origins: Mapping[KeyPath, ValueOrigin] | None = None
+    _origins: Mapping[KeyPath, str] | None = None
 
     @property
     def pause_seconds(self) -> float | None:
         return int(self.pause_after[:-1]) * {"m": 60.0, "h": 3600.0}[self.pause_after[-1]] if self.pause_after else None
 
-    def origin(self, *path: str | int) -> ValueOrigin:
-        return self._known_origins.get(path, ValueOrigin())
+    def origin(self, *path: str | int) -> str:
+        """Return who gave the value at `path`: FILE:LINE, an option, or a word such as `default`."""
+        return self._known_origins.get(path, DEFAULT)
 
     def says(self, *path: str | int) -> bool:
         """Return whether a value was given at `path`, even if it equals the default."""
-        return self.origin(*path).giver is not Giver.DEFAULT
+        return path in self._known_origins
 
-    def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
+    def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, str]) -> Self:
         """Return a copy with other values of top-level keys, unchecked, and the origins of what differs in them."""
         copy = self.model_copy(update=update)
         copy._origins = {**self._known_origins, **origins}
         return copy
-
-    def recorded(self) -> Self:
-        return self.changed({}, dict.fromkeys(_paths(self, whole=True), ValueOrigin(Giver.RECORDED)))
 
     @property
     def vouched(self) -> tuple[str, ...]:
@@ -123,22 +121,20 @@ class Spec(Document):
         try:
             checked_name(name)
         except ValueError as error:
-            meant = as_name(name)
-            fix = f"write {meant}; sandbox list shows the names there are" if meant else "sandbox list"
-            raise UsageError(f"the name {name!r} {error}", fix=fix) from error
-        return cls(name=name).placed({("name",): ValueOrigin(Giver.PROGRAM)})
+            raise UsageError(f"the name {name!r} {error}", fix="sandbox list shows the names there are") from error
+        return cls(name=name).placed({("name",): PROGRAM})
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Return the spec with this data, which a program gives. Raises ValueError, pydantic's for a single value."""
-        given = dict.fromkeys(_paths(obj), ValueOrigin(Giver.PROGRAM))
+        given = dict.fromkeys(_paths(obj), PROGRAM)
         return super().model_validate(obj, **options).placed(given)
 
     @property
     def is_checked(self) -> bool:
         return self._origins is not None
 
-    def placed(self, origins: Mapping[KeyPath, ValueOrigin]) -> Self:
+    def placed(self, origins: Mapping[KeyPath, str]) -> Self:
         """Return the spec with the origins of its values. Raises Misfits where they do not fit together.
 
         Hosts of the base domain are moved below the sandbox's own.
@@ -168,10 +164,10 @@ class Spec(Document):
         return spec
 
     @property
-    def _known_origins(self) -> Mapping[KeyPath, ValueOrigin]:
+    def _known_origins(self) -> Mapping[KeyPath, str]:
         if self._origins is not None:
             return self._origins
-        return dict.fromkeys(_paths(self), ValueOrigin(Giver.PROGRAM))  # a program made it
+        return dict.fromkeys(_paths(self), PROGRAM)  # a program made it
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and dict(self) == dict(other)
@@ -188,7 +184,8 @@ class ResolvedSpec(Spec):
     @classmethod
     def read(cls, saved: bytes) -> Self:
         """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong."""
-        spec = Spec.model_validate_json(saved).placed({})
+        spec = Spec.model_validate_json(saved)
+        spec = spec.placed(dict.fromkeys(_paths(spec), RECORDED))
         ports = (spec.registry.port, *spec.edge.ports, *(port.port for port in spec.edge.tcp))
         known = [port for port in ports if port != "auto"]
         if len(known) < len(ports):
@@ -214,10 +211,11 @@ class ResolvedSpec(Spec):
         return resolved
 
 
-def _paths(data: Any, above: KeyPath = (), *, whole: bool = False) -> Iterator[KeyPath]:
+def _paths(data: Any, above: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the path of every key that was set."""
     if isinstance(data, Document):
-        data = dict(data) if whole else data.given
+        data = {name: value for name, value in data if name in data.model_fields_set}
     if isinstance(data, Mapping):
         for name, value in data.items():
             yield (*above, name)
-            yield from _paths(value, (*above, name), whole=whole)
+            yield from _paths(value, (*above, name))

@@ -7,22 +7,21 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from sandbox.config import yaml_text
 from sandbox.config.model import matching, text_schema
-from sandbox.config.problems import Misfits, Unfit
+from sandbox.config.problems import Misfits
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 SERVICE_PORT = rf"{LABEL}/{LABEL}(:([0-9]{{1,5}}|{LABEL}))?"  # a name of a port is a label too
 _HOST_PORT = rf"{SUBDOMAIN}(:[0-9]+)?"
+# A single label without a port would be part of a name on Docker Hub.
+_QUALIFIED = rf"(localhost|{LABEL}:[0-9]+|{LABEL}(\.{LABEL})+(:[0-9]+)?)"
 _COUNT = r"(0|[1-9][0-9]*)"
 # v1.36 means any patch of it. A number without the v could be 1.4 for 1.40.
 RELEASE = rf"(v{_COUNT}\.{_COUNT}(\.{_COUNT})?|{_COUNT}\.{_COUNT}\.{_COUNT})"
@@ -30,24 +29,13 @@ RELEASE = rf"(v{_COUNT}\.{_COUNT}(\.{_COUNT})?|{_COUNT}\.{_COUNT}\.{_COUNT})"
 AUTO = "auto"
 PROXY_SCHEMES = ("http", "https", "socks5")  # that Go's programs in nodes use too
 MAX_NAME = 40  # the names of containers and networks are longer, and host names end at 63
-# What a node is made of; a mount over it would be a node that does not start.
-KEPT_PATHS = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/kind", "/etc/kubernetes")))
-PATCHED = (
-    "ClusterConfiguration",
-    "InitConfiguration",
-    "JoinConfiguration",
-    "KubeletConfiguration",
-    "KubeProxyConfiguration",
-)
 MAX_DOMAIN = 189  # leaves room for one more label of 63 in the 253 of a host name
 
 
 def checked_name(value: str) -> str:
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
-        meant = as_name(value)
-        raise Unfit(
-            f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last",
-            f"did you mean '{meant}'?" if meant else "",
+        raise ValueError(
+            f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last"
         )
     return value
 
@@ -59,61 +47,11 @@ def as_name(text: str, *, most: int | None = MAX_NAME) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].strip("-")
 
 
-def _subdomain(value: str) -> str:
-    if len(value) > 253 or not re.fullmatch(SUBDOMAIN, value):
-        message = "must be lower-case letters, digits and hyphens, in parts separated by dots"
-        raise ValueError(f"{message}{_in_ascii(value)}")
-    return value
-
-
-def _in_ascii(value: str) -> str:
-    # as DNS has it (RFC 5890)
-    with suppress(UnicodeError):
-        if not value.isascii():
-            return f", such as {value.encode('idna').decode()}"
-    return ""
-
-
-def _host(value: str) -> str:
-    if "*" in value:
-        raise ValueError("must be one exact host name, without *; hosts right below the domain need no entry")
-    return _subdomain(value)
-
-
 def _port(value: str) -> str:
     _, colon, port = value.rpartition(":")
     if colon and port.isdigit() and not 0 < int(port) < 65536:
         raise ValueError(f"must have a port from 1 to 65535, not '{port}'")
     return value
-
-
-def _registry_host(value: str) -> str:
-    _subdomain(value.partition(":")[0])
-    return _port(value)
-
-
-def _registry_url(value: str) -> str:
-    host = value.rpartition("://")[2]
-    # A single label would be part of a name on Docker Hub.
-    if not re.fullmatch(rf"(https?://)?{_HOST_PORT}", value) or not ("." in host or ":" in host or host == "localhost"):
-        raise ValueError("must be HOST or HOST:PORT as in image names, with http:// before it where there is no TLS")
-    return _port(value)
-
-
-def _mirror(value: str) -> str:
-    host, slash, path = value.partition("/")
-    if "://" in value:
-        raise ValueError("must be HOST, HOST:PORT or one with /PATH, without a scheme: the engine pulls from it")
-    _registry_url(host)
-    if slash and not re.fullmatch(r"[a-z0-9]+([._/-][a-z0-9]+)*", path):
-        raise ValueError("must have a path as image names have: lower-case letters, digits, '.', '_', '-' and '/'")
-    return value
-
-
-def _mirrored_host(value: str) -> str:
-    if "://" in value:
-        raise ValueError("must be HOST or HOST:PORT as image names begin")
-    return _registry_url(value)
 
 
 def _domain(value: str) -> str:
@@ -124,7 +62,7 @@ def _domain(value: str) -> str:
         )
     if len(value) > MAX_DOMAIN or not re.fullmatch(SUBDOMAIN, value):
         message = "must be lower-case letters, digits and hyphens, in labels separated by dots, at most"
-        raise ValueError(f"{message} {MAX_DOMAIN}{_in_ascii(value)}")
+        raise ValueError(f"{message} {MAX_DOMAIN}")
     if value.rpartition(".")[2].isdigit():
         raise ValueError("must not end in a number: browsers take that for an IP address")
     return value
@@ -146,19 +84,7 @@ def _node_path(value: str) -> str:
     path = PurePosixPath(value)
     if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
         raise ValueError("must be an absolute path in the nodes, such as /data")
-    if any(map(path.is_relative_to, KEPT_PATHS)):
-        raise ValueError(f"must be elsewhere: {value} is the node's own")
     return str(path)
-
-
-def _patch_text(value: str) -> str:
-    try:
-        kind = yaml_text.document(value)["kind"]
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise ValueError("must be the text of a YAML mapping with a kind, such as KubeletConfiguration") from error
-    if kind not in PATCHED:
-        raise ValueError(f"is for the kind '{kind}'; kind patches {', '.join(PATCHED)}")
-    return value
 
 
 def _address(value: str) -> str:
@@ -187,25 +113,15 @@ def _proxy_url(value: str) -> str:
     return value
 
 
-def proxy_host(url: str) -> str:
-    return "" if proxy_fault(url) else urlsplit(url).hostname or ""
-
-
-def proxy_fault(url: str, schemes: Sequence[str] = PROXY_SCHEMES) -> str:
-    if re.search(r"\s", url):
-        return "it has white space in it"
+def proxy_host(url: str, schemes: Sequence[str] = PROXY_SCHEMES) -> str:
+    """Return the host of a proxy's URL, empty for a text that is not such a URL."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        is_valid = parts.scheme in schemes and parts.port != 0 and not re.search(r"\s", url)
     except ValueError:
-        return "its host or port is not one, or its account has a character that is not percent-encoded"
-    if parts.scheme not in schemes:
-        return f"its scheme is none of {', '.join(schemes)}"
-    if not host:
-        return "it names no host"
-    if port == 0:
-        return "its port is 0"
-    return "" if parts.path in ("", "/") and not (parts.query or parts.fragment) else "it goes on after its port"
+        return ""
+    ends_there = parts.path in ("", "/") and not (parts.query or parts.fragment)
+    return parts.hostname or "" if is_valid and ends_there else ""
 
 
 def is_loopback(host: str) -> bool:
@@ -223,16 +139,9 @@ def _path(value: Any, info: ValidationInfo) -> Any:
             raise ValueError("must be a path, not empty")
         if "://" in value:
             raise ValueError("must be a file or folder on this machine, not a URL")
-        if value.startswith("~"):
-            raise ValueError("must be absolute or relative to this file's folder: '~' is not expanded")
+        if value.startswith("~/"):
+            return str(Path.home() / value[2:])
     return value
-
-
-def _regular(path: Path) -> Path:
-    # Reading some devices waits for ever. Only the path as written counts: a spec from `-f <(…)` is itself in /dev.
-    if path.is_relative_to("/dev"):
-        raise ValueError(f"must be a regular file, not {path}")
-    return path
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -248,21 +157,10 @@ def _addon(value: str, info: ValidationInfo) -> str:
     return os.path.normpath(path) if info.context else value
 
 
-def _auto(value: Any) -> Any:
-    if value != AUTO:
-        raise ValueError(f"must be a port from 1 to 65535, or 'auto', not {value!r}")
-    return value
-
-
 def _auto_for_both(value: Any) -> Any:
-    match value:
-        case "auto":
-            return (AUTO, AUTO)
-        case str():
-            raise ValueError(f"must be a list of ports, or 'auto', not {value!r}")
-        case list():
-            return tuple(value)
-    return value
+    if value == AUTO:
+        return (AUTO, AUTO)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -273,14 +171,13 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-AutoPort = Annotated[
-    Annotated[Port, Tag("port")] | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
-    Discriminator(lambda value: "auto" if isinstance(value, str) and not value.isdigit() else "port"),
-]
+AutoPort = Port | Literal["auto"]
 Address = Annotated[str, AfterValidator(_address), text_schema(anyOf=[{"format": "ipv4"}, {"format": "ipv6"}])]
 PodAddress = Annotated[str, AfterValidator(_pod_address), text_schema(format="ipv4")]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), text_schema(format="uri")]
-Host = Annotated[str, AfterValidator(_host), text_schema(pattern=f"^{SUBDOMAIN}$")]
+Host = Annotated[
+    str, *matching(SUBDOMAIN, "must be one exact host name of lower-case letters, digits and hyphens, without *")
+]
 RegistryHost = Annotated[
     str,
     *matching(
@@ -288,7 +185,7 @@ RegistryHost = Annotated[
         "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
         "without scheme, path or *",
     ),
-    AfterValidator(_registry_host),
+    AfterValidator(_port),
 ]
 Upstream = Annotated[
     str,
@@ -300,28 +197,34 @@ ServicePort = Annotated[
     *matching(SERVICE_PORT, "must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT, such as shop/db:5432"),
     AfterValidator(_port),
 ]
-RegistryUrl = Annotated[str, AfterValidator(_registry_url), text_schema(pattern=rf"^(https?://)?{_HOST_PORT}$")]
-_MirroredHost = Annotated[str, AfterValidator(_mirrored_host), text_schema(pattern=f"^{_HOST_PORT}$")]
+RegistryUrl = Annotated[
+    str,
+    *matching(
+        rf"(https?://)?{_QUALIFIED}",
+        "must be HOST or HOST:PORT as in image names, with http:// before it where there is no TLS",
+    ),
+    AfterValidator(_port),
+]
+_MirroredHost = Annotated[str, *matching(_QUALIFIED, "must be HOST or HOST:PORT as image names begin")]
 _Mirror = Annotated[
-    str, AfterValidator(_mirror), text_schema(pattern=rf"^{_HOST_PORT}(/[a-z0-9]+([._/-][a-z0-9]+)*)?$")
+    str,
+    *matching(
+        rf"{_QUALIFIED}(/[a-z0-9]+([._/-][a-z0-9]+)*)?",
+        "must be HOST, HOST:PORT or one with /PATH, in lower case and without a scheme: the engine pulls from it",
+    ),
 ]
 # One is docker.io's; several are each of the registry before it.
-Mirrors = Annotated[
-    Annotated[_Mirror, Tag("one")] | Annotated[dict[_MirroredHost, _Mirror], Tag("several")],
-    Discriminator(lambda value: "several" if isinstance(value, dict) else "one"),
-]
+Mirrors = _Mirror | dict[_MirroredHost, _Mirror]
 Duration = Annotated[
     str,
     BeforeValidator(_number_as_text),
     *matching("[1-9][0-9]{0,3}[mh]", "must be minutes or hours, such as 30m or 2h"),
 ]
 LocalPath = Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)]
-LocalFile = Annotated[Path, BeforeValidator(_path), AfterValidator(_regular), AfterValidator(_absolute)]
 NodePath = Annotated[str, AfterValidator(_node_path), text_schema(pattern="^/.+")]
 FeatureGate = Annotated[
     str, *matching("[A-Z][A-Za-z0-9]*", "must be the name of a feature gate, such as ContainerCheckpoint, not '{}'")
 ]
-PatchText = Annotated[str, AfterValidator(_patch_text)]
 AddonSource = Annotated[str, AfterValidator(_addon)]
 Unique = AfterValidator(_unique)
 _AutoPorts = Annotated[tuple[AutoPort, ...], Field(min_length=1, max_length=4)]
@@ -333,7 +236,9 @@ Name = Annotated[str, AfterValidator(checked_name), text_schema(pattern=f"^{LABE
 Label = Annotated[
     str, *matching(LABEL, "must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
 ]
-Subdomain = Annotated[str, AfterValidator(_subdomain), text_schema(pattern=f"^{SUBDOMAIN}$")]
+Subdomain = Annotated[
+    str, *matching(SUBDOMAIN, "must be lower-case letters, digits and hyphens, in parts separated by dots")
+]
 Domain = Annotated[str, AfterValidator(_domain), text_schema(pattern=rf"^{LABEL}(\.{LABEL})+$", maxLength=MAX_DOMAIN)]
 Release = Annotated[
     str,

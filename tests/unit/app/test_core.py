@@ -294,7 +294,7 @@ def test_fixture_gives_one_sandbox_to_all_tests(tmp_path: Path) -> None:
 
 def test_fixture_shows_what_failed_with_its_fix(tmp_path: Path) -> None:
     printed = suite(tmp_path, ini="sandbox_spec = nosuch.yaml")
-    assert printed.count(f"{tmp_path}/nosuch.yaml: no such file\nfix: `sandbox init` writes one") == 2
+    assert printed.count(f"{tmp_path}/nosuch.yaml: no such file or folder\nfix: `sandbox init` writes one") == 2
     assert "During handling" not in printed and "loader.py" not in printed and "2 errors" in printed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -14,8 +14,11 @@ from sandbox.errors import UsageError
 
 @pytest.mark.parametrize("provider", get_args(ProviderName))
 def test_refused_keys_are_keys_of_the_spec(provider: ProviderName) -> None:
-    for part, key in CAPABILITIES[provider].refused:
-        assert key in type(getattr(Spec(), part)).model_fields
+    for path in CAPABILITIES[provider].refused:
+        value: Any = Spec()
+        for key in path:
+            assert key in type(value).model_fields
+            value = getattr(value, str(key))
 
 
 def test_ingress_addon_is_for_the_spec_to_ask_for() -> None:

@@ -30,7 +30,7 @@ def test_worktree_is_named_after_the_main_folder_and_its_branch(main: Path) -> N
     assert names(other, other / "k8s", other / "worker") == ["shop-fix-login", "shop-fix-login", "jobs-fix-login"]
     spec = resolve.load(other / "sandbox.yaml")
     assert (spec.domain, spec.base_domain) == ("shop-fix-login.sandbox.localhost", "shop.sandbox.localhost")
-    assert str(spec.origin("name")) == "its folder"
+    assert spec.origin("name") == "its folder"
 
 
 def test_worktree_without_a_branch_has_its_own_name(main: Path) -> None:

@@ -32,13 +32,6 @@ def test_document_is_read_with_its_types_and_written_again() -> None:
     assert json.loads(whole.model_dump_json(by_alias=True)) == data | {"part": {"count": 2, "word": "b"}}
 
 
-def test_given_contains_only_what_differs_from_the_default() -> None:
-    assert Whole.model_validate({"is": "x", "places": [], "sizes": {"one": 1}}).given == {
-        "name": "x",
-        "sizes": {"one": 1},
-    }
-
-
 def test_document_with_a_mapping_is_hashable() -> None:
     first, second = (Whole.model_validate({"is": "x", "sizes": {"one": 1}}) for _ in range(2))
     assert {first: 1}[second] == 1

@@ -15,9 +15,3 @@ def test_a_large_file_is_too_large_wherever_it_is_cut(tmp_path: Path) -> None:
     path.write_text("ä" * (1 << 20), encoding="utf-8")  # of two bytes each, the last that is read is half of one
     with pytest.raises(BadFile, match="is larger than 1 MiB"):
         text_file.read(path, most=1 << 20)
-
-
-def test_error_of_a_folder_names_it(tmp_path: Path) -> None:
-    with pytest.raises(BadFile) as caught:
-        text_file.read(tmp_path)
-    assert caught.value.details == f"[Errno 21] Is a directory: '{tmp_path}'"

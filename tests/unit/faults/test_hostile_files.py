@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.config.loader import parse as parse_document
@@ -51,7 +50,6 @@ APP = TestImage((layer(1),), "app")
         "? [a, b]\n: c",
         "<<: {name: a}",
         "--- \nname: a\n--- \nname: b",
-        yaml.safe_dump({"cluster": {"kind": {"kubeadmConfigPatches": [f"kind: KubeletConfiguration\n{BOMB}"]}}}),
     ],
     ids=lambda text: text[:24],
 )

@@ -101,7 +101,7 @@ def test_non_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: s
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "app.yaml: no such file or folder"), (b"\xff\xfe\x00", "cannot be read")]
+    ("content", "said"), [(None, "app.yaml: no such file or folder"), (b"\xff\xfe\x00", "app.yaml:1: not UTF-8 text")]
 )
 def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, content: bytes | None, said: str) -> None:
     if content is not None:

@@ -33,29 +33,29 @@ def test_proxy_without_a_scheme_is_one_by_http() -> None:
     ]
 
 
-MALFORMED = {
-    "proxy:abc": "its host or port is not one",
-    "proxy:99999": "its host or port is not one",
-    "http://[::1:80": "its host or port is not one",
-    "http://user:sec/ret@proxy:3128": "its host or port is not one",
-    "http//proxy": "it goes on after its port",
-    "http:/proxy": "it goes on after its port",
-    "http://proxy:3128/#ret": "it goes on after its port",
-    "http://my proxy:3128": "it has white space in it",
-    "quic://user:secret@proxy:3128": "its scheme is none of http, https, socks5",
-    "http://user:secret@": "it names no host",
-    "proxy:0": "its port is 0",
-}
+MALFORMED = [
+    "proxy:abc",
+    "proxy:99999",
+    "http://[::1:80",
+    "http://user:sec/ret@proxy:3128",
+    "http//proxy",
+    "http:/proxy",
+    "http://proxy:3128/#ret",
+    "http://my proxy:3128",
+    "quic://user:secret@proxy:3128",
+    "http://user:secret@",
+    "proxy:0",
+]
 
 
 @pytest.mark.fault(54)
 @pytest.mark.security(6)
-@pytest.mark.parametrize(("url", "why"), MALFORMED.items())
-def test_malformed_proxy_is_named_by_its_variable(url: str, why: str) -> None:
-    """A value that is no proxy's URL → the variable and why, without a password; it does not count as none."""
+@pytest.mark.parametrize("url", MALFORMED)
+def test_malformed_proxy_is_named_by_its_variable(url: str) -> None:
+    """A value that is no proxy's URL → the variable without its password; it does not count as none."""
     for name in ("HTTPS_PROXY", "http_proxy"):
         (said,) = faults({name: url, "NO_PROXY": "a b"})
-        assert said.startswith(f"{name} names no proxy: {why}") and "sec" not in said and "ret" not in said
+        assert said == f"{name} names no proxy: write http://HOST:PORT"
     assert not of_environment({"HTTPS_PROXY": url})
 
 
