@@ -215,12 +215,6 @@ def test_several_control_planes_have_a_balancer(place: Home, control_planes: int
     assert made_by_kind(build(spec, place)).kind.balancer == image
 
 
-@pytest.mark.parametrize(("nodes", "only"), [(1, "sandbox-sandbox-control-plane"), (2, "")])
-def test_traefik_knows_the_only_node(place: Home, nodes: int, only: str) -> None:
-    controller = one(IngressStep, build(Spec.model_validate({"cluster": {"nodes": nodes}}), place)).controller
-    assert getattr(controller, "only_node", None) == only
-
-
 def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
     assert "ports" not in build(Spec(name="a"), place)
     routes.save(place.edge, Route("a", "a.test", "node", (), 1.0, node_ports=(("shop/db:5432", 30000),)))
@@ -358,13 +352,6 @@ def test_invalid_manifest_is_reported_before_anything_is_created(
         build(Spec().model_copy(update={"push": images, "apply": (objects,)}), place, engine=engine)
     assert not place.state.exists()
     assert engine.networks == {}
-
-
-def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:
-    upstream, ours = made_by_kind(build(Spec(), place)), made_by_kind(build(Spec(), place, bundle()))
-    assert (upstream.tags, upstream.image) == (None, UPSTREAM["node"])
-    assert ours.image == recipes()["node"].reference
-    assert ours.tags and ours.tags.etcd == f"{recipes()['etcd'].version}-0"
 
 
 def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, purge: bool = False) -> list[Step]:

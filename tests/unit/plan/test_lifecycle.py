@@ -82,24 +82,6 @@ def test_step_found_stale_during_the_walk_is_refused() -> None:
     assert world == {"a", "b"}
 
 
-def test_check_is_not_repeated_unless_a_requirement_changed() -> None:
-    world, looks = {"a", "b", "c", "d"}, list[str]()
-
-    class Watched(FakeStep):
-        def check(self) -> Status:
-            looks.append(self.name)
-            return super().check()
-
-    plan = [
-        Watched("a", world),
-        Watched("b", world, drifted={"b"}),
-        Watched("c", world, requires=("b",)),
-        Watched("d", world, requires=("a",)),
-    ]
-    up(plan, Silent())
-    assert sorted(looks) == ["a", "b", "b", "c", "d"]
-
-
 def test_usable_step_lets_dependents_start_before_it_ends() -> None:
     world: set[str] = set()
     begun = threading.Event()
@@ -318,19 +300,6 @@ def test_after_an_error_no_step_begins_that_waited_for_a_thread() -> None:
         up(plan, reporter)
     assert sorted(reporter.of("began")) == sorted(map(str, range(WIDTH)))
     assert world == set()
-
-
-class Sure(FakeStep):
-    """A step that knows how it stands once it is made."""
-
-    def apply(self, work: Work) -> Status:
-        super().apply(work)
-        self.stale.add(self.name)  # a check would say so
-        return Status(State.READY)
-
-
-def test_step_that_returns_its_state_is_not_checked_again() -> None:
-    assert up([Sure("a", set())], Silent())
 
 
 @pytest.mark.fault(5)

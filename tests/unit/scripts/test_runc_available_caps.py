@@ -85,15 +85,6 @@ def test_bundle_loses_missing_capabilities_and_keeps_order(shim: Shim) -> None:
     assert (config.stat().st_mode & 0o777, config.stat().st_ino) == (0o640, inode)
 
 
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_name_outside_of_the_sets_stays(shim: Shim, separators: tuple[str, str]) -> None:
-    text = json.dumps({"capabilities": {"bounding": ["CAP_SYS_RESOURCE"]}}, separators=separators)
-    args = ["CAP_SYS_RESOURCE", '"CAP_SYS_RESOURCE"', text, f" {text}", "{" + text, "\\"]
-    before = {"annotations": {"CAP_SYS_RESOURCE": text, text: "{"}, "process": process(PRIVILEGED, args)}
-    left = shim.left_of(json.dumps(before, separators=separators))
-    assert json.loads(left) == {**before, "process": process(KEPT, args)}
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -137,19 +128,3 @@ def test_file_is_found_as_runc_reads_its_command_line(shim: Shim, command_line: 
     assert (done.returncode, done.stderr) == (3, "")
     edited = [name for name in files if json.loads((shim.folder / name).read_text()) == process(KEPT)]
     assert edited == ([path] if path else [])
-
-
-def test_runc_gets_the_same_arguments(shim: Shim) -> None:
-    (shim.folder / "p").write_text(json.dumps(process(PRIVILEGED)))
-    odd = ["", "a b", "new\nline", "'", '"', "*", "$HOME", "\\n", "größe", "-", "--", "-p", "--x=y z"]
-    for arguments in (["exec", "--cwd", " ", "--process", "p", *odd], odd, [""]):
-        assert shim.run(*arguments).stdout == "".join(f"{word}\0" for word in arguments)
-
-
-def test_missing_config_json_of_a_bundle_is_reported_in_the_log_given_by_log_option(shim: Shim) -> None:
-    bundle = shim.folder / 'a"b\\c\n\td é'
-    done = shim.run("--log", "l", "create", "--bundle", str(bundle), "id")
-    entry = json.loads((shim.folder / "l").read_text())
-    assert (done.returncode, done.stdout, entry["level"]) == (1, "", "error") and entry["time"].endswith("Z")
-    assert entry["msg"].startswith(f"cannot read or edit {bundle}/config.json: ") and "No such file" in entry["msg"]
-    assert done.stderr == f"runc-available-caps: {entry['msg']}\n"
