@@ -70,10 +70,6 @@ def secrets(site: ClusterSite) -> list[Step]:
     return steps
 
 
-def default(spec: Spec) -> str:
-    return "provided" if spec.certs.default else "issuer" if spec.certs.issuer == "cert-manager" else "secrets"
-
-
 def provided(spec: Spec) -> Provided | None:
     if spec.certs.default is None:
         return None

@@ -140,6 +140,7 @@ def ingress(site: ClusterSite) -> list[Step]:
     spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
     if spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
+    issued = "issuer" if spec.certs.issuer == "cert-manager" else "secrets"
     traefik = Traefik(
         image=images["traefik"],
         busybox=images["busybox"],
@@ -155,7 +156,7 @@ def ingress(site: ClusterSite) -> list[Step]:
             network=site.nodes.network,
             names=site.names,
             controller=traefik,
-            requires=(certificates_steps.default(spec),),
+            requires=("provided" if spec.certs.default else issued,),
             # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
             after=("node-images", "minikube-disused"),
             grows=spec.cluster.nodes.total > 1,

@@ -35,7 +35,7 @@ from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.components.workloads.step import ApplyStep, OneNamespace
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
-from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
+from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import Manifest
 from sandbox.names import Home
 from sandbox.oci.credential import Keychain
@@ -165,9 +165,7 @@ class TenantSite(Site):
 
 def _registry(site: TenantSite) -> list[Step]:
     spec, registry, edge = site.spec, site.spec.registry, _edge(site)
-    entries = registry_steps.readable(spec.push).entries if spec.push else ()
-    uses_engine = bool(edge) or any(isinstance(entry, FromDaemon | FromBuild) for entry in entries)
-    steps: list[Step] = [registry_steps.images(site)] if uses_engine else []
+    steps: list[Step] = [registry_steps.images(site)]
     if registry.external:
         steps += [TeamRegistryStep(registry.external, site.keychain), *edge]
     else:
@@ -178,8 +176,7 @@ def _registry(site: TenantSite) -> list[Step]:
         archives = (FromArchive(site.target(name), site.store.image(recipes()[name])) for name in IN_PODS)
         steps.append(OwnPushStep(tuple(archives), registry.push_url, site.keychain, requires=site.pushing))
     if spec.push:
-        requires = (*site.pushing, *(("images",) if uses_engine else ()))
-        steps.append(registry_steps.push_of(site, spec.push, requires))
+        steps.append(registry_steps.push_of(site, spec.push, (*site.pushing, "images")))
     return steps
 
 
