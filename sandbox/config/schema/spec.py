@@ -184,14 +184,8 @@ class ResolvedSpec(Spec):
     @classmethod
     def read(cls, saved: bytes) -> Self:
         """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong."""
-        spec = Spec.model_validate_json(saved)
-        spec = spec.placed(dict.fromkeys(_paths(spec), RECORDED))
-        ports = (spec.registry.port, *spec.edge.ports, *(port.port for port in spec.edge.tcp))
-        known = [port for port in ports if port != "auto"]
-        if len(known) < len(ports):
-            raise ValueError("it has a port that is `auto`")
-        registry, *https = known
-        return cls.of(spec, registry=registry, https=tuple(https[: len(spec.edge.ports)]))
+        spec = cls.model_validate_json(saved)
+        return spec.placed(dict.fromkeys(_paths(spec), RECORDED))
 
     @classmethod
     def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...], tcp: Sequence[int] | None = None) -> Self:
