@@ -86,24 +86,6 @@ def test_bundle_loses_missing_capabilities_and_keeps_order(shim: Shim) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        json.dumps({"process": process(KEPT)}, indent=3).encode(),
-        json.dumps(process(KEPT, ["CAP_SYS_RESOURCE", '{"capabilities":{"bounding":["CAP_SYS_RESOURCE"]}}'])).encode(),
-        b'{"process": {"args": ["sh"], "capabilities": {"ambient": null, "bounding": []}}}',
-        b'{"process": null}',
-        *(b"", b"{", b"\xff", b"7", b'{"process": {"capabilities": ["CAP_SYS_RESOURCE"]}}'),
-    ],
-)
-def test_file_with_nothing_to_drop_or_malformed_is_not_touched(shim: Shim, content: bytes) -> None:
-    file = shim.folder / "config.json"
-    file.write_bytes(content)
-    os.utime(file, ns=(1, 1))
-    assert shim.run("run", "id").returncode == 3
-    assert (file.read_bytes(), file.stat().st_mtime_ns) == (content, 1)
-
-
-@pytest.mark.parametrize(
     ("command_line", "path"),
     [
         ("--root /run/x --log l --log-format json create --bundle b --pid-file /p --no-pivot id", "b/config.json"),

@@ -79,30 +79,3 @@ def test_other_users_cannot_read_the_state(state: Path) -> None:
             assert mode == 0o700, path
         elif path.suffix != ".crt":  # certificates are public, though no other user gets there
             assert mode == 0o600, path
-
-
-@pytest.mark.security(17)
-def test_another_user_gets_neither_keys_nor_locks(state: Path) -> None:
-    """A process of another user opens keys, locks and logs → refused, each time."""
-    if os.geteuid() != 0:
-        assert not state.stat().st_mode & 0o077  # only root can become another user; the mode says the same
-        return
-    tried = [next(state.rglob("*.key")), next(state.rglob(".lock")), next(state.glob("*.log"))]
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            os._exit(sum(_opens(path) for path in tried))
-        finally:
-            os._exit(99)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def _opens(path: Path) -> bool:
-    try:
-        path.open("rb").close()
-    except PermissionError:
-        return False
-    return True
