@@ -93,7 +93,7 @@ def understood(error: BaseException) -> SandboxError | Terminated | None:
             return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
         case OSError() if error.filename:
             return files.refused(f"{error.filename} cannot be used", error)
-        case UnicodeEncodeError():  # of a name, a variable or an argument (PEP 383)
+        case UnicodeEncodeError(encoding="utf-8"):  # of a name, a variable or an argument (PEP 383)
             fix = "give the folder, the file or the variable a name in UTF-8"
             return UsageError("a name is not in UTF-8", details=str(error), fix=fix)
     return None
