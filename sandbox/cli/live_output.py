@@ -13,8 +13,6 @@ from rich.table import Table
 from sandbox.report import Reporter, result
 from sandbox.sanitize import fit
 
-ROOMY = 80  # columns of a terminal wide enough for a column of messages
-
 
 class Live(Reporter):
     """The Reporter of steps: draws only while a step runs; finished steps scroll up as plain lines."""
@@ -57,5 +55,4 @@ class Live(Reporter):
     def _show(self, event: str, step: str, took: str, words: str) -> None:
         mark = "[red]✗[/red]" if event == "failed" else "[green]✓[/green]"
         what, words = escape(fit(step)), escape(fit(words))
-        columns = f"{what:<40} {took:>9}" if self._console.width >= ROOMY else f"{what}  {took}"
-        self._console.print(f"{mark} {columns}  [dim]{words}[/dim]", overflow="ellipsis", no_wrap=True)
+        self._console.print(f"{mark} {what:<40} {took:>9}  [dim]{words}[/dim]", overflow="ellipsis", no_wrap=True)

@@ -111,17 +111,6 @@ def test_json_progress_is_an_object_for_each_event() -> None:
     ]
 
 
-@pytest.mark.parametrize(("columns", "gap"), [(100, " " * 27), (60, "  ")])
-def test_a_narrow_terminal_has_no_empty_columns(
-    columns: int, gap: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    live = Live()
-    live.began("DNS of the cluster")
-    live.finished("DNS of the cluster", "answers", 1.52)
-    assert f"✓ DNS of the cluster{gap}1.5 s  answers\n" in capsys.readouterr().err
-
-
 def test_stopped_part_does_not_read_drifted() -> None:
     details = ("stopped; sandbox start demo", "has other nameservers")
     steps = (StepState("cluster", "Cluster", "drifted", detail) for detail in details)
