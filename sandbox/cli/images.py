@@ -38,35 +38,6 @@ class RegistryContent:
     images: Sequence[Tag]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Collected:
-    """`deleted` is false with `--dry-run`; `leftovers` are unfinished uploads and damaged blobs."""
-
-    deleted: bool
-    bytes: int
-    blobs: int
-    manifests: Sequence[str]
-    leftovers: int
-
-
-@dataclass(frozen=True)
-class PrunedImage:
-    """A node image of this machine; `bytes` are those that it has besides the published one that it is made of."""
-
-    image: str
-    bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrunedImages:
-    """`deleted` is false with `--dry-run`, and `used` are images that stay."""
-
-    deleted: bool
-    bytes: int
-    images: Sequence[PrunedImage]
-    used: Sequence[str]
-
-
 @click.group("images", cls=Group)
 def images() -> None:
     """List and clean up the registry's images, and remove node images that nothing uses."""
@@ -108,7 +79,6 @@ def list_() -> None:
 @spec_options
 @dry_run_option
 @change_options()
-@output_option(Collected)
 def collect() -> None:
     """Delete blobs of the registry that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work.
 
@@ -124,24 +94,16 @@ def collect() -> None:
     if not call.dry_run:
         click.echo(f"garbage-collecting the registry of '{sandbox.name}'", err=True)
     garbage = registry_upkeep.collect(sandbox, dry_run=call.dry_run)
-    result = Collected(
-        deleted=not call.dry_run,
-        bytes=garbage.size,
-        blobs=garbage.blobs,
-        manifests=garbage.manifests,
-        leftovers=garbage.leftovers,
-    )
-    call.show(result, garbage.manifests)
-    if call.output == "text":
-        verb = "would be" if call.dry_run else "was"
-        rest = f", {count(garbage.leftovers, 'leftover')} of broken uploads" if garbage.leftovers else ""
-        click.echo(f"{megabytes(garbage.size)} {verb} freed: {count(garbage.blobs, 'blob')}{rest}", err=True)
+    for manifest in garbage.manifests:
+        click.echo(manifest)
+    verb = "would be" if call.dry_run else "was"
+    rest = f", {count(garbage.leftovers, 'leftover')} of broken uploads" if garbage.leftovers else ""
+    click.echo(f"{megabytes(garbage.size)} {verb} freed: {count(garbage.blobs, 'blob')}{rest}", err=True)
 
 
 @images.command("prune")
 @dry_run_option
 @yes_option()
-@output_option(PrunedImages)
 def prune() -> None:
     """Remove the node images that your `up` made of published ones and nothing uses.
 
@@ -156,18 +118,15 @@ def prune() -> None:
     engine = Engine.connect()
     made = machine_node.made(engine, snapshots.store().images())
     unused = tuple(node for node in made if not node.used)
-    used = [node.image for node in made if node.used]
     if unused and not call.dry_run:
         if not call.yes:
             shown = [f"{node.image}  {megabytes(node.bytes)}" for node in unused]
             fix = "add --yes, or see them first: sandbox images prune --dry-run"
             prompts.agree("node images would be removed", shown, f"remove {count(len(unused), 'node image')}?", fix=fix)
         unused = machine_node.prune(engine, unused)
-    size = sum(node.bytes for node in unused)
-    removed = [PrunedImage(node.image, node.bytes) for node in unused]
-    result = PrunedImages(deleted=not call.dry_run, bytes=size, images=removed, used=used)
-    call.show(result, (f"{node.image}  {megabytes(node.bytes):>10}" for node in removed))
-    if call.output == "text":
-        verb = "would be" if call.dry_run else "was" if len(removed) == 1 else "were"
-        others = f"; {count(len(used), 'other')} in use" if used else ""
-        click.echo(f"{count(len(removed), 'node image')} {verb} removed, {megabytes(size)}{others}", err=True)
+    for node in unused:
+        click.echo(f"{node.image}  {megabytes(node.bytes):>10}")
+    verb = "would be removed" if call.dry_run else "removed"
+    size = megabytes(sum(node.bytes for node in unused))
+    in_use = count(sum(node.used for node in made), "other")
+    click.echo(f"{count(len(unused), 'node image')} {verb}, {size}; {in_use} in use", err=True)

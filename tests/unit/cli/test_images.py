@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +16,7 @@ from sandbox.cli import images
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.snapshot.snapshot_store import MANIFEST, Store
-from tests.support import in_process, published_json
+from tests.support import in_process
 from tests.support.fakes import FakeContainer, FakeEngine
 
 OLD, USED = "sandbox.dev/node:v1.36.4-000000000000", "sandbox.dev/node:v1.37.0-111111111111"
@@ -66,16 +65,13 @@ run = partial(in_process.run, images.images, "prune")
 def test_unused_node_image_is_removed_and_measured(engine: Labelled) -> None:
     result = run("--yes")
     assert result.stdout == f"{OLD}    300.0 MB\n"
-    assert result.stderr == "1 node image was removed, 300.0 MB; 1 other in use\n"
+    assert result.stderr == "1 node image removed, 300.0 MB; 1 other in use\n"
     assert engine.images.keys() == {USED, OTHERS, PUBLISHED}
 
 
-def test_json_is_as_published(engine: Labelled) -> None:
-    for options, deleted in ((("--dry-run",), False), (("--yes",), True)):
-        report = json.loads(run("-o", "json", *options).stdout)
-        published_json.check("images prune", report)
-        expected = {"deleted": deleted, "bytes": 300_000_000, "used": [USED]}
-        assert report == {**expected, "images": [{"image": OLD, "bytes": 300_000_000}]}
+def test_dry_run_removes_nothing(engine: Labelled) -> None:
+    assert run("--dry-run").stderr == "1 node image would be removed, 300.0 MB; 1 other in use\n"
+    assert engine.images.keys() == SIZES.keys()
 
 
 def test_without_a_terminal_and_without_yes_nothing_goes(engine: Labelled) -> None:
@@ -87,7 +83,7 @@ def test_without_a_terminal_and_without_yes_nothing_goes(engine: Labelled) -> No
 
 def test_image_of_a_snapshot_stays(engine: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "images", lambda _: {engine.images[OLD]})
-    assert json.loads(run("--yes", "-o", "json").stdout)["used"] == [OLD, USED]
+    assert "0 node images removed, 0.0 MB; 2 others in use" in run("--yes").stderr
     assert engine.images.keys() == SIZES.keys()
 
 
