@@ -368,7 +368,7 @@ def test_leftovers_of_an_interrupted_push_are_collected(own: Sandbox, engine: En
     with Client(f"http://127.0.0.1:{own.port}") as client:
         requests.patch(client.begin("broken/off"), data=b"x" * 3_000_000, timeout=30).raise_for_status()
     said = own.command("images", "gc").err
-    assert "3.0 MB was freed: " in said and "1 leftover of broken uploads" in said
+    assert float(said.partition(" MB was freed")[0].split()[-1]) >= 3 and "1 leftover of broken uploads" in said
     listed = f"busybox find {DATA}/docker -path '*/broken/off/*' -type f"
     place = {DATA: own.names.volume}
     assert container_copy.run_script(engine, "sandbox.dev/busybox", listed, name=GUEST, volumes=place) == (0, "")
