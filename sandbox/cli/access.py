@@ -45,10 +45,11 @@ def dashboard(*, port: int | None) -> None:
     help="Also offer what removes or stops the sandbox, or allow files outside of the project.",
 )
 def mcp(*, allow: Sequence[str]) -> None:
-    """Serve tools for a coding agent on stdin and stdout (Model Context Protocol), for one sandbox.
+    """Serve tools for a coding agent by the Model Context Protocol.
 
-    The agent can bring the sandbox up, apply changes, read logs and events, run commands in pods and send requests. It
-    gets no values of Secrets, no other sandbox, and nothing that deletes data unless you allow it.
+    It serves one sandbox, on stdin and stdout. The agent can bring the sandbox up, apply changes, read logs and events,
+    run commands in pods and send requests. It gets no values of Secrets, no other sandbox, and nothing that deletes
+    data unless you allow it.
 
     \b
     sandbox mcp
@@ -72,7 +73,7 @@ def mcp(*, allow: Sequence[str]) -> None:
 @click.option("--read-only", is_flag=True, help="May read everything but Secrets, and change nothing.")
 @click.option("--namespace", metavar="NAMESPACE", help="Only in this namespace.  [default: all]")
 def kubeconfig(*, read_only: bool, namespace: str | None) -> None:
-    """Print a kubeconfig that reaches this sandbox only; its account expires after 8 hours.
+    """Print a kubeconfig for this sandbox only, for 8 hours.
 
     Give it to a program that must not see the other clusters in your kubeconfig. Without --read-only the account may
     change everything except roles, quotas and nodes (the role `edit` of Kubernetes).

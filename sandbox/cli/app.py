@@ -85,82 +85,41 @@ def first_paragraph(text: str) -> str:
 SECTIONS = {
     "A sandbox": {
         "up": LazyCommand("up:up", "Create a sandbox, or repair it; change nothing if all is well."),
-        "down": LazyCommand(
-            "sandboxes:down", "Remove a sandbox: its containers, network, volumes and kubeconfig entries."
-        ),
+        "down": LazyCommand("sandboxes:down", "Remove a sandbox: containers, network, volumes, kubeconfig entries."),
         "start": LazyCommand("sandboxes:start", "Start a stopped sandbox, and wait until its hosts respond."),
         "stop": LazyCommand("sandboxes:stop", "Stop a sandbox's containers; keep all data."),
-        "pause": LazyCommand(
-            "sandboxes:pause", "Pause a sandbox until it is used: no processor time, all memory kept."
-        ),
-        "status": LazyCommand(
-            "sandboxes:status",
-            "Show the state of every component, and where Services are reached; exit code 1 unless all are ready.",
-        ),
+        "pause": LazyCommand("sandboxes:pause", "Pause a sandbox until it is used; keep all memory."),
+        "status": LazyCommand("sandboxes:status", "Show every component's state; exit code 1 unless all are ready."),
         "list": LazyCommand("listing:list_", "List the sandboxes of this machine."),
         "snapshot": LazyCommand("snapshot:snapshot", "Save a sandbox with all its data, and restore it."),
     },
     "Your project": {
         "init": LazyCommand("init:init", "Write a sandbox.yaml for the files in this folder; never overwrite a file."),
-        "dev": LazyCommand(
-            "dev:dev", "Run `up`, then build, push, apply and roll out every change of the project's files."
-        ),
-        "logs": LazyCommand(
-            "workloads:logs", "Show the logs of the project's pods, or of one workload, each line with its pod."
-        ),
-        "exec": LazyCommand(
-            "workloads:execute",
-            "Run COMMAND (default: a shell) in the newest running pod of WORKLOAD, with this terminal.",
-        ),
-        "restart": LazyCommand(
-            "workloads:restart", "Replace the pods of WORKLOAD, and wait until the new ones are ready."
-        ),
-        "open": LazyCommand(
-            "edge:open_page",
-            "Open the page of HOST (default: the sandbox's first host) in the browser, and print its URL.",
-        ),
-        "push-images": LazyCommand(
-            "push_images:push_images",
-            "Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.",
-        ),
-        "images": LazyCommand(
-            "images:images", "List and clean up the registry's images, and remove node images that nothing uses."
-        ),
+        "dev": LazyCommand("dev:dev", "Run `up`, then build, push and apply every change of the project's files."),
+        "logs": LazyCommand("workloads:logs", "Show the logs of the project's pods, or of one workload."),
+        "exec": LazyCommand("workloads:execute", "Run COMMAND (default: a shell) in the newest pod of WORKLOAD."),
+        "restart": LazyCommand("workloads:restart", "Replace the pods of WORKLOAD; wait until the new ones are ready."),
+        "open": LazyCommand("edge:open_page", "Open the page of HOST, by default the sandbox's first host."),
+        "push-images": LazyCommand("push_images:push_images", "Push MANIFEST's images; send only missing layers."),
+        "images": LazyCommand("images:images", "List and clean up the registry's images and unused node images."),
         "config": LazyCommand("config:config", "Check and explain sandbox.yaml and images.yaml; change nothing."),
         "export": LazyCommand("bundle:export", "Write a sandbox to a folder that recreates it elsewhere."),
     },
     "Cluster and machine": {
         "addons": LazyCommand("addons:addons", "List, enable and disable cluster addons such as metrics-server."),
         "certs": LazyCommand("certs:certs", "Show, renew, export and trust the sandbox's certificates."),
-        "credentials": LazyCommand(
-            "credentials:credentials",
-            "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.",
-        ),
-        "kubeconfig": LazyCommand(
-            "access:kubeconfig",
-            "Print a kubeconfig that reaches this sandbox only; its account expires after 8 hours.",
-        ),
+        "credentials": LazyCommand("credentials:credentials", "Give pods your accounts at other registries."),
+        "kubeconfig": LazyCommand("access:kubeconfig", "Print a kubeconfig for this sandbox only, for 8 hours."),
         "edge": LazyCommand("edge:edge", "Show edge routes; add or remove routes to servers outside the cluster."),
-        "hosts": LazyCommand(
-            "host_names:hosts", "Let this machine resolve the hosts of a sandbox, by lines of its hosts file."
-        ),
-        "bundle": LazyCommand(
-            "bundle:bundle", "Build the system images and tools; save them to one file for machines without a network."
-        ),
+        "hosts": LazyCommand("host_names:hosts", "Let this machine resolve the hosts of a sandbox, in its hosts file."),
+        "bundle": LazyCommand("bundle:bundle", "Build system images and tools, and save them to one file."),
     },
     "Find out": {
         "doctor": LazyCommand("doctor:doctor", "Find problems and suggest fixes; exit code 1 if there is a problem."),
-        "explain": LazyCommand(
-            "explain:explain", "Explain an error by the id in its first line; without an id, list all."
-        ),
-        "mcp": LazyCommand(
-            "access:mcp",
-            "Serve tools for a coding agent on stdin and stdout (Model Context Protocol), for one sandbox.",
-        ),
+        "explain": LazyCommand("explain:explain", "Explain an error by its id; without an id, list all."),
+        "mcp": LazyCommand("access:mcp", "Serve tools for a coding agent by the Model Context Protocol."),
         "dashboard": LazyCommand("access:dashboard", "Serve a live page of all sandboxes, until Ctrl-C."),
-        "completion": LazyCommand(
-            "completion:completion", "Print the script that lets a shell complete commands, options and names."
-        ),
+        "completion": LazyCommand("completion:completion", "Print the script that lets a shell complete commands."),
     },
 }
 COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}

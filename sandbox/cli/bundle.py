@@ -33,7 +33,10 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group("bundle", cls=Group)
 def bundle() -> None:
-    """Build the system images and tools; save them to one file for machines without a network."""
+    """Build system images and tools, and save them to one file.
+
+    A machine without a network loads them from that file.
+    """
 
 
 @bundle.command("build")

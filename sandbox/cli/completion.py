@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that lets a shell complete commands, options and names.
+    """Print the script that lets a shell complete commands.
 
     \b
     eval "$(sandbox completion bash)"   in ~/.bashrc

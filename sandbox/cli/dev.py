@@ -38,7 +38,7 @@ LEFT = "the sandbox stays up: sandbox dev goes on, sandbox down takes it down"
 @click.option("--poll", is_flag=True, help="Compare all files periodically, where folders send no events.")
 @change_options("As for `sandbox up`.")
 def dev(*, once: bool, logs: bool, poll: bool) -> None:
-    """Run `up`, then build, push, apply and roll out every change of the project's files.
+    """Run `up`, then build, push and apply every change of the project's files.
 
     \b
     sandbox dev             until Ctrl-C, which leaves the sandbox up

@@ -110,9 +110,9 @@ def _with_code(url: str) -> str:
 @click.argument("host", required=False, shell_complete=completion.hosts)
 @spec_options
 def open_page(host: str | None) -> None:
-    """Open the page of HOST (default: the sandbox's first host) in the browser, and print its URL.
+    """Open the page of HOST, by default the sandbox's first host.
 
-    Without a screen, or in a pipe, only the URL is printed.
+    It also prints the URL; without a screen, or in a pipe, it does only that.
 
     \b
     sandbox open

@@ -14,7 +14,7 @@ from sandbox.errors import UsageError
 @click.command("explain")
 @click.argument("id", required=False, shell_complete=completion.errors)
 def explain(id: str | None) -> None:
-    """Explain an error by the id in its first line; without an id, list all.
+    """Explain an error by its id; without an id, list all.
 
     \b
     sandbox explain port-in-use

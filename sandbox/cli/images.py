@@ -40,7 +40,7 @@ class RegistryContent:
 
 @click.group("images", cls=Group)
 def images() -> None:
-    """List and clean up the registry's images, and remove node images that nothing uses."""
+    """List and clean up the registry's images and unused node images."""
 
 
 @images.command("list")

@@ -149,11 +149,12 @@ def push_images(
     prune: bool,
     fail_fast: bool,
 ) -> int:
-    """Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.
+    """Push MANIFEST's images; send only missing layers.
 
-    The digests are written to images.lock.yaml next to images.yaml; commit it. Images of other registries stay at their
-    locked digest, even if the tag has moved, until --update. Images of the Docker Engine, archives, layouts and builds
-    are pushed as they are now, and the lock file is updated. With --locked, in CI, any difference is an error.
+    MANIFEST is by default the spec's `push`. The digests are written to images.lock.yaml next to it; commit that.
+    Images of other registries stay at their locked digest, even if the tag has moved, until --update. Images of the
+    Docker Engine, archives, layouts and builds are pushed as they are now, and the lock file is updated. With --locked,
+    in CI, any difference is an error.
 
     \b
     sandbox push-images

@@ -32,7 +32,7 @@ WIDTH = 40  # of the first column, unless one of its names is longer
 @click.option("--gone", is_flag=True, help="Remove all sandboxes whose folder does not exist any more.")
 @change_options("Do not ask about a sandbox of another file, or with --gone.")
 def down(*, purge: bool, gone: bool) -> None:
-    """Remove a sandbox: its containers, network, volumes and kubeconfig entries.
+    """Remove a sandbox: containers, network, volumes, kubeconfig entries.
 
     The registry's data and the certificates stay for the next `up`, unless you give --purge. What pods have stored in
     their volumes is lost; `sandbox stop` keeps it.
@@ -110,7 +110,7 @@ def stop() -> None:
 @spec_options
 @change_options()
 def pause() -> None:
-    """Pause a sandbox until it is used: no processor time, all memory kept.
+    """Pause a sandbox until it is used; keep all memory.
 
     The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
     in sandbox.yaml it is paused automatically after that time without a client.
@@ -136,9 +136,9 @@ def _note_idle(sandbox: Sandbox) -> None:
 @named_spec_options
 @output_option(SandboxStatus)
 def status() -> int:
-    """Show the state of every component, and where Services are reached; exit code 1 unless all are ready.
+    """Show every component's state; exit code 1 unless all are ready.
 
-    A Service is listed if it has a port of this machine or an address as a load balancer.
+    A Service is listed, with where it is reached, if it has a port of this machine or an address as a load balancer.
 
     \b
     sandbox status

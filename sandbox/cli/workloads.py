@@ -62,7 +62,7 @@ def _seconds(text: str) -> int:
 @click.option("--since", type=_seconds, metavar="TIME", help="Lines of this time only, such as 30s, 5m or 2h.")
 @click.option("--previous", is_flag=True, help="Of the run before the last restart.")
 def logs(workload: str | None, *, follow: bool, tail: int, since: int | None, previous: bool) -> None:
-    """Show the logs of the project's pods, or of one workload, each line with its pod.
+    """Show the logs of the project's pods, or of one workload.
 
     WORKLOAD is a name such as web, deployment/web or shop/web. A container that was restarted after an error begins
     with the last lines of the run that failed.
@@ -90,9 +90,9 @@ def logs(workload: str | None, *, follow: bool, tail: int, since: int | None, pr
 @spec_options
 @click.option("-c", "--container", metavar="NAME", help="The container.  [default: the first of the pod]")
 def execute(workload: str, command: tuple[str, ...], *, container: str | None) -> None:
-    """Run COMMAND (default: a shell) in the newest running pod of WORKLOAD, with this terminal.
+    """Run COMMAND (default: a shell) in the newest pod of WORKLOAD.
 
-    The exit code is that of the command.
+    It has this terminal, and the exit code is that of the command.
 
     \b
     sandbox exec web
@@ -116,7 +116,7 @@ def execute(workload: str, command: tuple[str, ...], *, container: str | None) -
 @spec_options
 @change_options()
 def restart(workload: str) -> None:
-    """Replace the pods of WORKLOAD, and wait until the new ones are ready.
+    """Replace the pods of WORKLOAD; wait until the new ones are ready.
 
     \b
     sandbox restart web
