@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import context, machine_plan
+from sandbox.app.core import Sandbox
 from sandbox.app.running import registry_upkeep
 from sandbox.app.session import Session
 from sandbox.cli import output
@@ -176,27 +178,6 @@ def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
     assert ([one["action"] for one in report["images"]], report["bytes"]) == (["skipped", "skipped"], 0)
 
 
-@pytest.mark.fault(24)
-def test_damage_in_our_registry_is_quarantined_and_pushed_again(
-    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""
-    run(folder, registry)
-    digest = digest_of(APP.layers[1])
-    registry.content[digest] = b"x"
-    with pytest.raises(VerifyFailed):
-        run(folder, registry, "--verify")
-
-    def put_aside(digests: frozenset[str]) -> None:
-        assert digests == {digest}
-        del registry.content[digest]
-        registry.links = {link for link in registry.links if link[1] != digest}
-
-    monkeypatch.setattr("sandbox.cli.push_images._repair", lambda *given: put_aside)
-    assert "read back" in run(folder, registry, "--verify").stderr
-    assert registry.content[digest] == APP.layers[1]
-
-
 @pytest.mark.fault(66)
 def test_prune_asks_first_and_is_refused_without_a_terminal(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
@@ -250,6 +231,27 @@ def own(folder: Path, registry: Simulator, tmp_path: Path, monkeypatch: pytest.M
     (folder / "sandbox.yaml").write_text("name: own\npush: images.yaml\n")
     monkeypatch.chdir(folder)
     return "own"
+
+
+@pytest.mark.fault(24)
+def test_damage_in_our_registry_is_quarantined_and_pushed_again(
+    own: str, folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""
+    run(folder, registry)
+    digest = digest_of(APP.layers[1])
+    registry.content[digest] = b"x"
+    with pytest.raises(VerifyFailed):
+        run(folder, registry, "--verify")
+
+    def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
+        assert (sandbox.name, set(digests)) == (own, {digest})
+        del registry.content[digest]
+        registry.links = {link for link in registry.links if link[1] != digest}
+
+    monkeypatch.setattr(registry_upkeep, "put_aside", put_aside)
+    assert "read back" in in_process.run(command, "--verify").stderr
+    assert registry.content[digest] == APP.layers[1]
 
 
 def test_a_push_waits_for_a_collection_and_names_it(
