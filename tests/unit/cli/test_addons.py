@@ -27,7 +27,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gateway-api", "a part of the sandbox"),
         ("./mine", "mine/addon.yaml: no such file"),
         ("Not A Name", "must be the name of an addon"),
-        ("~/mine", "'~' is not expanded"),
     ],
 )
 def test_unknown_addon_is_refused_without_an_engine(addon: str, said: str) -> None:

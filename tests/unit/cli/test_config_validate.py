@@ -101,7 +101,7 @@ def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.M
         ("push: images.yaml", "images.yaml:3: images[1]: api does not exist", "create it, or correct `context`"),
         ("apply: [kind.yaml]", "kind.yaml:2: Deploymnt web: no cluster has the kind", "write `kind: Deployment"),
         ("apply: [name.yaml]", "name.yaml:1: Pod: metadata.name: 'Web_1' is not a name", "use lower-case letters"),
-        ("apply: [image.yaml]", "image.yaml:1: Pod p: 'nginx:1.27:oops' is not an image", "write one: nginx:1.27"),
+        ("apply: [image.yaml]", "image.yaml:1: Pod p: 'nginx:1.27:oops' is not an image", "write [HOST"),
     ],
 )
 def test_missing_or_wrong_values_have_file_line_key_and_fix(

@@ -85,7 +85,7 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
         (("app.elsewhere.test", "localhost:1", "-n", "demo"), "may not vouch for app.elsewhere.test"),
         ((APP, "3000"), "must be HOST:PORT"),
         ((APP, "localhost:70000"), "must have a port from 1 to 65535"),
-        (("../x", "localhost:1"), "must be lower-case letters"),
+        (("../x", "localhost:1"), "must be one exact host name"),
         (("*.demo.test", "localhost:1"), "must be one exact host name"),
     ],
 )
