@@ -6,29 +6,17 @@ import glob
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.bundle.architecture import Architecture, native
 from sandbox.bundle.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Store:
-    """The finished components in the folder `root`; each is there completely or not at all.
-
-    Components for another architecture than this machine's are in a folder of their own, which `across` makes.
-    """
+    """The finished components in the folder `root`; each is there completely or not at all."""
 
     root: Path
-    architecture: Architecture = field(default_factory=native)
-
-    def across(self, architecture: Architecture) -> Store:
-        return self if architecture == self.architecture else Store(self.root / architecture.name, architecture)
-
-    @property
-    def toolchains(self) -> Path:
-        return self.root if self.architecture == native() else self.root.parent
 
     def folder(self, recipe: Recipe) -> Path:
         return self.root / f"{recipe.name}-{recipe.digest}"

@@ -16,7 +16,6 @@ from sandbox.app.project import export_project
 from sandbox.app.project.export_project import Exported
 from sandbox.app.session import Task
 from sandbox.bundle import bundle_load, bundle_save
-from sandbox.bundle.architecture import named, native
 from sandbox.bundle.builder import component_build
 from sandbox.bundle.contents import Component
 from sandbox.bundle.recipe import Recipe, recipes
@@ -42,27 +41,22 @@ def bundle() -> None:
 @bundle.command("build")
 @click.argument("components", nargs=-1)
 @click.option("--kubernetes", metavar="VERSION", help="Build the node image of this Kubernetes, such as 1.35.")
-@click.option("--architecture", metavar="NAME", help="Build for machines of amd64 or arm64.  [default: this machine's]")
 @progress_option
-def build(components: tuple[str, ...], *, kubernetes: str | None, architecture: str | None) -> None:
+def build(components: tuple[str, ...], *, kubernetes: str | None) -> None:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
     The first build takes about a quarter of an hour on two cores; if nothing changed, the next one ends at once. It
     needs root, Debian packages and Go modules.
 
-    For another architecture, only components made of Go modules are built. The others are named: build them on such a
-    machine, after copying the printed folder there. On macOS, kind, helm, buildx and kubectl are built for macOS.
-
     \b
     sandbox bundle build
     sandbox bundle build kind
     sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35}
-    sandbox bundle build --architecture arm64 kind etcd
     """
     call = begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
     if kubernetes is not None:
         components = with_kubernetes((*components, "node") if components else component_build.default(), kubernetes)
-    _build(call, components, architecture)
+    _build(call, components)
 
 
 @bundle.command("ensure")
@@ -224,20 +218,15 @@ def export(folder: Path) -> None:
     _tell(exported, call.say)
 
 
-def _build(call: Call, components: tuple[str, ...], architecture: str | None = None) -> None:
+def _build(call: Call, components: tuple[str, ...]) -> None:
     home = context.home()
-    target = named(architecture) if architecture else native()
-    store = Store(home.bundle).across(target)
+    store = Store(home.bundle)
     outlook = component_build.outlook(store, components)
     if outlook:
         call.say(outlook)
     # Only then: another command may build for long.
     with call.session.locked(home.bundle, "the bundle", "bundle") if outlook else nullcontext():
         component_build.build(store, call.session.report, only=components)
-    if target != native():
-        call.say(f"built in {store.root}, for {home.bundle} there")
-        if not components:
-            call.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 
-from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
@@ -27,11 +26,10 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
 
     `only` limits this to the named components and those they need; other versions are built only when they are named.
     Raises UsageError for an unknown name, MissingTool before the first build if a tool is missing, and BuildFailed for
-    the first failure. For another architecture than this machine's only what is made of Go modules is built, and
-    UsageError is raised where `only` names more.
+    the first failure.
     """
     missing = []
-    for recipe in _buildable(store, only).values():
+    for recipe in _with_needs(only or default()).values():
         if store.has(recipe):
             report.unchanged(recipe.name, "built before")
         else:
@@ -58,36 +56,12 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
 
 
 def outlook(store: Store, only: Sequence[str] = ()) -> str:
-    missing = {name: recipe.seconds for name, recipe in _buildable(store, only).items() if not store.has(recipe)}
+    missing = {name: recipe.seconds for name, recipe in _with_needs(only or default()).items() if not store.has(recipe)}
     return f"building {', '.join(missing)}: about {_minutes(sum(missing.values()))} on two cores" if missing else ""
-
-
-def native_only(names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return which components can only be built on a machine of their architecture: packages configure themselves."""
-    apart: dict[str, None] = {}
-    for name, recipe in _with_needs(names or default()).items():  # each after those it needs
-        if recipe.debian or recipe.node or not apart.keys().isdisjoint(recipe.needs):
-            apart[name] = None
-    return tuple(apart)
 
 
 def default() -> tuple[str, ...]:
     return tuple(recipe.name for recipe in recipes().values() if not recipe.base)
-
-
-def _buildable(store: Store, only: Sequence[str]) -> Mapping[str, Recipe]:
-    components = _with_needs(only or default())
-    if store.architecture == native():
-        return components
-    apart = native_only(only)
-    if only and apart:
-        name = store.architecture.name
-        raise UsageError(
-            f"these can only be built on a machine of {name}: {', '.join(apart)}",
-            details="they are made of Debian packages, which run programs of theirs while they are installed",
-            fix="run sandbox bundle build there, or name components of Go modules alone",
-        )
-    return {name: recipe for name, recipe in components.items() if name not in apart}
 
 
 def _with_needs(names: Sequence[str]) -> Mapping[str, Recipe]:
@@ -108,13 +82,12 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
 
     with store.filling(recipe) as folder:
         if recipe.go or recipe.files:
-            go, work = golang.toolchain(store.toolchains), folder / "work"
+            go, work = golang.toolchain(store.root), folder / "work"
             work.mkdir()
             if recipe.go:
-                out, target = folder / "bin", store.architecture
                 needed = [recipes()[name] for name in recipe.needs] if recipe.go.libraries else []
                 trees = [store.tree(tree) for tree in needed if tree.debian]
-                golang.build(recipe, recipe.go, go, work, out, on_line, target=target, trees=trees)
+                golang.build(recipe, recipe.go, go, work, folder / "bin", on_line, trees=trees)
             if recipe.files:
                 golang.take(recipe, recipe.files, go, work, folder / "files")
             shutil.rmtree(work)

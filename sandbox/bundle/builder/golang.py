@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sandbox.bundle import architecture
-from sandbox.bundle.architecture import Architecture
+from sandbox.bundle.architecture import native
 from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
 from sandbox.errors import MissingTool
 from sandbox.system import process
@@ -33,13 +32,11 @@ def build(
     out: Path,
     on_line: Callable[[str], None],
     *,
-    target: Architecture,
     trees: Sequence[Path] = (),
 ) -> None:
-    """Build the programs of `recipe` for `target` into the folder `out`; `work` is an empty folder.
+    """Build the programs of `recipe` into the folder `out`; `work` is an empty folder.
 
-    `trees` are Debian systems with the C libraries to link. Raises SandboxError, also if the programs came out for
-    another machine.
+    `trees` are Debian systems with the C libraries to link. Raises SandboxError.
     """
     flags = [*lay_out(recipe, spec, go, work, on_line), "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
     variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
@@ -48,16 +45,15 @@ def build(
     static = ["-linkmode=external", "-extldflags=-static"] if spec.cgo else []
     linker = "-ldflags=" + " ".join(["-s", "-w", *static, *variables])
     words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
-    env = {"GOOS": "linux", "GOARCH": target.name}
+    env = {"GOOS": "linux", "GOARCH": native().name}
     if spec.cgo:
         env |= {"CGO_ENABLED": "1", "CC": "gcc", "PKG_CONFIG": "true"}
         env["CGO_CFLAGS"] = " ".join(["-O2", *(f"-I{tree}/usr/include" for tree in trees)])
-        places = [f"-L{tree}/usr/lib/{target.triplet}" for tree in trees]
+        places = [f"-L{tree}/usr/lib/{native().triplet}" for tree in trees]
         env["CGO_LDFLAGS"] = " ".join([*places, *(f"-l{name}" for name in spec.libraries)])
     _run(go, work, on_line, *words, env=env)
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
-    architecture.require(out.iterdir(), target)
 
 
 def require_c() -> None:

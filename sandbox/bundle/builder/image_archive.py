@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from sandbox.bundle.architecture import Architecture, named, native
+from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import debian
 from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
@@ -46,7 +46,6 @@ def build_image(recipe: Recipe, image: Image, store: Store, folder: Path) -> Non
         names=[recipe.reference, *image.names],
         config={key: value for key, value in config.items() if value is not None},
         labels={"dev.sandbox.component": recipe.name},
-        architecture=store.architecture,
     )
     content.unlink()
 
@@ -140,17 +139,15 @@ def write_archive(
     names: Sequence[str],
     config: Mapping[str, Any],
     labels: Mapping[str, str],
-    architecture: Architecture | None = None,
 ) -> None:
     """Write the image with one layer to the file `into`; `layer` is an uncompressed tar with the digest `diff_id`.
 
-    It is for this machine's architecture unless another one is given. `docker load` of every version, containerd and
-    OCI tools read the file: it is an OCI image layout (image-spec, image-layout.md) that has Docker's manifest.json
-    too.
+    `docker load` of every version, containerd and OCI tools read the file: it is an OCI image layout (image-spec,
+    image-layout.md) that has Docker's manifest.json too.
     """
     image = canonical(
         {
-            "architecture": (architecture or native()).name,
+            "architecture": native().name,
             "os": "linux",
             "config": {**config, "Labels": dict(labels)},
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},
@@ -204,7 +201,6 @@ def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None
         names=described["RepoTags"],
         config=config,
         labels={**config["Labels"], **label},
-        architecture=named(image["architecture"]),
     )
     layer.unlink()
 

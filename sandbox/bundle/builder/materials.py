@@ -77,12 +77,12 @@ def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
 def note(recipe: Recipe, store: Store, folder: Path) -> None:
     materials: set[Material] = set()
     if recipe.go:
-        materials.update(_modules(golang.toolchain(store.toolchains), sorted(folder.joinpath("bin").iterdir())))
+        materials.update(_modules(golang.toolchain(store.root), sorted(folder.joinpath("bin").iterdir())))
     if recipe.files:
         module, go_mod = recipe.files.module, recipe.go_mod.read_text(encoding="utf-8")
         required = re.search(rf"{re.escape(module)} (v\S+)", go_mod)
         version = required[1] if required else recipe.version
-        materials.add(_module(_module_cache(golang.toolchain(store.toolchains)), module, version))
+        materials.add(_module(_module_cache(golang.toolchain(store.root)), module, version))
     if recipe.debian:
         materials.update(_packages(folder / "tree", folder / debian.COPYRIGHTS))
     if recipe.image and recipe.image.tree:

@@ -84,7 +84,6 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
             "StopSignal": "SIGRTMIN+3",
         },
         labels={"dev.sandbox.component": recipe.name},
-        architecture=store.architecture,
     )
     content.unlink()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.architecture import KNOWN, native
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 
@@ -44,15 +43,6 @@ def test_a_component_that_lacks_a_part_is_not_there(tmp_path: Path) -> None:
     assert not store.has(kubernetes)
     (store.folder(kubernetes) / "image.tar").touch()
     assert store.has(kubernetes)
-
-
-def test_another_architecture_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    store, other = Store(tmp_path), next(one for one in KNOWN.values() if one != native())
-    assert store.across(native()) is store
-    crossed = fill(store.across(other), "busybox")
-    assert crossed.has(BUSYBOX) and not store.has(BUSYBOX)
-    assert crossed.folder(BUSYBOX).parent == tmp_path / other.name
-    assert crossed.toolchains == store.toolchains == tmp_path
 
 
 def test_failed_build_keeps_previous_and_finished_replaces_it(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from sandbox.bundle.architecture import KNOWN, native
 from sandbox.bundle.builder import component_build as module
 from sandbox.bundle.builder import image_archive
 from sandbox.bundle.builder.component_build import RETRY, BuildFailed, build
@@ -73,19 +72,6 @@ def test_outlook_tells_what_is_missing_and_for_how_long(kitchen: Kitchen, tmp_pa
     assert module.outlook(store) == "building image, top, other: about 5 min on two cores"
     build(store, RecordingReporter())
     assert module.outlook(store) == ""
-
-
-def test_debian_packages_are_not_built_for_another_architecture(kitchen: Kitchen, tmp_path: Path) -> None:
-    packages = DebianTree(suite="s", refreshed="d", packages=())
-    kitchen.recipes["image"].__dict__["debian"] = packages
-    store = Store(tmp_path).across(next(one for one in KNOWN.values() if one != native()))
-    assert module.native_only() == ("image", "top")
-    assert module.outlook(store) == "building tool, other: about 3 min on two cores"
-    build(store, RecordingReporter())
-    assert sorted(kitchen.cooked) == ["other", "tool"]
-    assert not Store(tmp_path).has(kitchen.recipes["tool"])
-    with pytest.raises(UsageError, match=r"only be built on a machine of .*: image, top"):
-        build(store, RecordingReporter(), only=["top"])
 
 
 def raising(error: BaseException) -> Builder:
