@@ -23,7 +23,7 @@ class Store:
 
     def has(self, recipe: Recipe) -> bool:
         parts: dict[str, object] = {"image.tar": recipe.image or recipe.node, "bin": recipe.go, "files": recipe.files}
-        parts |= dict.fromkeys(("tree", "copyrights"), recipe.debian)
+        parts["tree"] = recipe.debian
         folder = self.folder(recipe)
         return folder.is_dir() and all(folder.joinpath(part).exists() for part, is_made in parts.items() if is_made)
 

@@ -133,8 +133,7 @@ def save(file: Path, *, raw: bool) -> None:
 
     With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
 
-    The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX, with
-    licences).
+    The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX).
 
     \b
     sandbox bundle save sandbox.bundle

@@ -30,13 +30,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_bill_of_materials_has_licences_of_nearly_all_packages(bundle: Path) -> None:
+def test_bill_of_materials_names_modules_and_packages(bundle: Path) -> None:
     bill = json.loads(tool("tar", "-xOf", bundle, SBOM))
     libraries = [one for one in bill["components"] if one["type"] == "library"]
     kinds = {kind: [one for one in libraries if one["purl"].startswith(f"pkg:{kind}/")] for kind in ("golang", "deb")}
     assert len(kinds["golang"]) > 300 and len(kinds["deb"]) > 50
-    for found in kinds.values():
-        assert sum("licenses" in one for one in found) / len(found) > 0.9
 
 
 def test_a_machine_without_network_comes_up_from_the_file_alone(bundle: Path) -> None:

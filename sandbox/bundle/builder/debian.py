@@ -15,8 +15,6 @@ from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
 from sandbox.system import process
 
-# Next to the tree, because the node has no documentation.
-COPYRIGHTS = "copyrights"
 DATABASE = "var/lib/dpkg"
 
 
@@ -47,11 +45,6 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
         apt.require()
         apt.download(spec.suite, spec.packages, root, on_line)
         _unpack(root)
-    copyrights = root.with_name(COPYRIGHTS)
-    copyrights.mkdir()
-    for documents in root.joinpath("usr/share/doc").iterdir():
-        if documents.joinpath("copyright").is_file():  # Debian Policy, 12.5; also through a link to another package's
-            shutil.copyfile(documents / "copyright", copyrights / documents.name)
     for path in (root / name for name in spec.prune):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
