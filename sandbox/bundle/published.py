@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sandbox.engine import Engine, EngineError
-from sandbox.engine.image_pull import advice
 from sandbox.errors import SandboxError
 
 PREFIX = "sandbox.dev/"
@@ -27,11 +26,13 @@ def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str 
     try:
         engine.pull(reference, say)
     except EngineError as error:
+        fix = (
+            "check the engine's network, proxy and `docker login`; name a mirror (`images: {mirror: …}`)"
+        )
         raise SandboxError(
             f"the system image {reference.split('@')[0]} cannot be pulled",
             details=error.details,
-            fix=advice(error.details, build)
-            or (f"{build}  (builds from package registries, once)" if build else "see that the engine can pull it"),
+            fix=error.fix or (f"{fix}; or build from package registries, once: {build}" if build else fix),
             id="no-images",
         ) from error
 

@@ -10,13 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import docker
-from docker.errors import DockerException, NotFound, StreamParseError, TLSParameterError
+from docker.errors import DockerException, NotFound, StreamParseError
 from docker.utils import kwargs_from_env
-from docker.utils.config import find_config_file
 from urllib3.exceptions import HTTPError
 
-from sandbox.engine.endpoint import Endpoint, no_address
-from sandbox.errors import FULL, Away, MissingTool, SandboxError
+from sandbox.engine.endpoint import Endpoint, unusable
+from sandbox.errors import FULL, Away, SandboxError
 from sandbox.sanitize import cause
 from sandbox.system.kept_answers import KeptAnswers
 
@@ -137,29 +136,8 @@ class Door:
         try:
             address = {**kwargs_from_env(), "base_url": place.url, "use_ssh_client": place.is_ssh}
             client = docker.DockerClient(**address, **options)
-        except TLSParameterError as error:
-            raise MissingTool(
-                f"no certificates for the Docker Engine on {place.host}",
-                details="by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; needed are ca.pem, cert.pem and key.pem",
-                fix="set DOCKER_CERT_PATH to the folder that has them, or unset DOCKER_TLS_VERIFY",
-                id="engine-unreachable",
-            ) from error
-        except DockerException as error:  # it only reads the address
-            if place.is_ssh and "paramiko" in str(error):
-                raise MissingTool(
-                    "an engine over SSH needs the Python package paramiko",
-                    details=f"{place.url}, by {place.origin}",
-                    fix=f"pipx inject kube-sandbox paramiko, or use this machine's engine: {place.how_to_leave}",
-                    id="engine-unreachable",
-                ) from error
-            raise no_address(place, str(error)) from error
-        except ValueError as error:  # the library reads the accounts of `docker login`
-            raise MissingTool(
-                "Docker's config.json has an account that cannot be read",
-                details=str(find_config_file()),
-                fix="remove what is wrong under `auths` there, then docker login",
-                id="docker-config",
-            ) from error
+        except (DockerException, ValueError) as error:  # the library also reads the logins of `docker login`
+            raise unusable(place, error) from error
         if place.is_here:
             # The environment and netrc are for servers elsewhere, and each call would look everything up:
             # REQUESTS_CA_BUNDLE would even override DOCKER_CERT_PATH.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -88,12 +87,10 @@ class Engine(Images, Containers, Networks):
             ping.raise_for_status()
             version = ping.headers.get("Api-Version") or api.version(api_version=False)["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
-        except OSError as error:
-            is_page = isinstance(error, json.JSONDecodeError)  # as the library's own error is, too
-            reason = "another server answers" if is_page else cause(error)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            is_silent = isinstance(error, OSError) and not isinstance(error, ValueError)
+            reason = cause(error) if is_silent else "another server answers"
             raise unreachable(f"{place.socket or place.url}: {reason}", place) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # it speaks HTTP, but not as an engine
-            raise unreachable(f"{place.socket or place.url}: another server answers", place) from error
         if spoken < tuple(int(part) for part in OLDEST_API.split(".")):
             raise MissingTool(
                 f"the Docker Engine is too old: {ping.headers.get('Server', 'its version is unknown')}",

@@ -17,19 +17,6 @@ from sandbox.errors import MissingTool
 from sandbox.system import files
 
 DEFAULT = Path("/var/run/docker.sock")
-# How to start each tool's engine, by a word in its context or its socket's path.
-STARTS = {
-    "desktop": "docker desktop start",
-    "orbstack": "orb start",
-    "colima": "colima start",
-    "/.rd/": "rdctl start",
-    "rancher": "rdctl start",
-    "/.lima/": "limactl start docker",
-    "lima-": "limactl start docker",
-    "podman": "podman machine start   (on Linux: systemctl --user start podman.socket)",
-    "rootless": "systemctl --user start docker",
-    "/run/user/": "systemctl --user start docker",
-}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -67,15 +54,10 @@ class Endpoint:
     def how_to_start(self) -> str:
         if self.host:
             return f"start the engine on {self.host}, or use this machine's: {self.how_to_leave}"
-        for word, command in STARTS.items():
-            if word in self.origin.lower() or word in self.url.lower():
-                return f"start it: {command}"
-        if self.origin == "DOCKER_HOST":
-            return "start the engine of that socket, or use the default one: unset DOCKER_HOST"
         return (
-            "start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop); or choose that "
-            "of another tool (docker context use NAME, or DOCKER_HOST=unix://SOCKET); or install one: scripts/engine "
-            "does it on Debian and Ubuntu"
+            "start it (sudo systemctl start docker; without root: systemctl --user start docker; elsewhere the tool "
+            "that runs it); or choose another one (docker context use NAME, or DOCKER_HOST=unix://SOCKET); or install "
+            "one: scripts/engine does it on Debian and Ubuntu"
         )
 
 
@@ -101,48 +83,32 @@ def find(environment: Mapping[str, str], home: Path) -> Endpoint:
             return Endpoint(f"unix://{DEFAULT}", "the default socket")
         place = Endpoint(_address(folder, name, origin), f"the docker context {name}")
     try:
-        parts = urlsplit(place.url)
-        wrong = "it has no host" if place.is_ssh and not parts.hostname else ""
-        _ = parts.port  # raises for what is no number; the next line for labels that are too long
-        (parts.hostname or "" if place.socket is None else "").encode("idna")
+        _ = urlsplit(place.url).port  # raises for what is no number
     except ValueError as error:
-        wrong = str(error)
-    if wrong:
-        raise no_address(place, wrong)
+        raise unusable(place, error) from error
     return place
 
 
-def no_address(place: Endpoint, wrong: str) -> MissingTool:
+def unusable(place: Endpoint, error: Exception) -> MissingTool:
     return MissingTool(
-        f"{place.origin} is not the address of an engine",
-        details=f"{place.url}: {wrong}",
-        fix=f"write unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST there, or {place.how_to_leave}",
+        f"Docker's client library cannot use the engine of {place.origin}",
+        details=f"{place.url}: {error}",
+        fix="correct the address (unix:///PATH or tcp://HOST:PORT), DOCKER_CERT_PATH or the logins in Docker's "
+        f"config.json; or use the default engine: {place.how_to_leave}",
         id="engine-unreachable",
     )
 
 
 def _address(folder: Path, name: str, origin: str) -> str:
     """Return the address in a context's metadata (docker-cli, cli/context/store: named by the name's SHA-256)."""
-    contexts = folder / "contexts" / "meta"
-    path = contexts / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
         return str(files.read_json(path)["Endpoints"]["docker"]["Host"])
-    except FileNotFoundError as error:
-        names = ["default"]
-        for other in sorted(contexts.glob("*/meta.json")):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                names.append(str(files.read_json(other)["Name"]))
-        fix = "set DOCKER_CONTEXT to one of these, or unset it"
-        raise MissingTool(
-            f"there is no docker context {name!r}",
-            details=f"{origin} names it; there are: {', '.join(names)}",
-            fix=fix if origin == "DOCKER_CONTEXT" else "docker context use NAME, with one of these",
-            id="engine-context",
-        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
+        missing = isinstance(error, FileNotFoundError)
         raise MissingTool(
-            f"the docker context {name!r} cannot be read",
-            details=f"{path}: {type(error).__name__} {error}",
-            fix=f"make it again: docker context rm {name}, docker context create {name} --docker host=…",
+            f"there is no docker context {name!r}" if missing else f"the docker context {name!r} cannot be read",
+            details=f"{origin} names it; {path}: {type(error).__name__} {error}",
+            fix="choose one that `docker context ls` lists: docker context use NAME, or set or unset DOCKER_CONTEXT",
             id="engine-context",
         ) from error

@@ -85,27 +85,17 @@ def test_removed_image_is_restored_and_the_others_are_kept(step: ImagesStep) -> 
     assert step.engine.image_id(step.own.references["node"]) == kept
 
 
-@pytest.mark.parametrize(
-    ("said", "fix"),
-    [
-        ("manifest unknown", "sandbox bundle build"),
-        ("toomanyrequests: slow down", "docker login"),
-        ("something else", "sandbox bundle build"),
-    ],
-)
-def test_image_that_cannot_be_pulled_has_the_fix_that_fits(
-    store: Store, monkeypatch: pytest.MonkeyPatch, said: str, fix: str
-) -> None:
+def test_image_that_cannot_be_pulled_has_a_fix(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise EngineError("pulling failed", details=said)
+        raise EngineError("pulling failed", details="toomanyrequests: slow down")
 
     monkeypatch.setattr(FakeEngine, "pull", fail)
     step = ImagesStep(engine=FakeEngine(), own=OwnImages("upstream", UPSTREAM), store=store)
     with pytest.raises(SandboxError, match="cannot be pulled") as caught:
         step.apply(NoWork())
-    assert (caught.value.id, caught.value.details) == ("no-images", said)
+    assert (caught.value.id, caught.value.details) == ("no-images", "toomanyrequests: slow down")
     assert "sha256" not in caught.value.brief
-    assert fix in caught.value.fix
+    assert "docker login" in caught.value.fix and "sandbox bundle build" in caught.value.fix
     pulled = replace(step, own=OwnImages("bundle", UPSTREAM), components=(), pulled={"cert-manager": "x.example/a:1@b"})
     with pytest.raises(SandboxError, match="cannot be pulled") as caught:
         pulled.apply(NoWork())

@@ -96,4 +96,4 @@ def test_unreadable_docker_account_is_reported(engine: Engine, isolated_home: Pa
     config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')
     with pytest.raises(MissingTool) as caught, engine.api("building"):
         pass
-    assert (caught.value.id, caught.value.details) == ("docker-config", str(config))
+    assert caught.value.id == "engine-unreachable" and "config.json" in caught.value.fix
