@@ -27,20 +27,14 @@ def refusal(facts: Facts) -> MissingTool | None:
             "or a Docker Engine: docker context use default, or unset DOCKER_HOST",
             id="engine-podman",
         )
-    if facts.rootless and facts.cgroup_version == 1:
+    if facts.rootless and (facts.cgroup_version == 1 or not facts.limits):
+        # kind requires the same (pkg/cluster/internal/create/create.go).
         return MissingTool(
-            "a cluster needs cgroup v2 on an engine without root",
-            details="with cgroup v1 only root may give containers control groups of their own, and a node's kubelet "
-            "makes one for each pod",
-            fix="boot with systemd.unified_cgroup_hierarchy=1, or use an engine of root's",
-            id="engine-rootless",
-        )
-    if facts.rootless and not facts.limits:  # kind requires the same (pkg/cluster/internal/create/create.go)
-        return MissingTool(
-            "the engine without root may not limit processes, memory and processor time",
-            details="systemd has not delegated these control groups to its user, and a node needs them",
-            fix="write [Service] and Delegate=yes to /etc/systemd/system/user@.service.d/delegate.conf, run "
-            "sudo systemctl daemon-reload, and log in again",
+            "a cluster needs cgroup v2 on an engine without root, delegated to its user",
+            details=f"a node makes control groups for its pods; this machine has cgroup v{facts.cgroup_version}, and "
+            f"the engine {'may' if facts.limits else 'may not'} limit processes, memory and processor time",
+            fix="boot with systemd.unified_cgroup_hierarchy=1, write [Service] and Delegate=yes to "
+            "/etc/systemd/system/user@.service.d/delegate.conf, and log in again; or use an engine of root's",
             id="engine-rootless",
         )
     return None

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from sandbox.engine import Container, Engine, Network
 from sandbox.errors import SandboxError
@@ -100,23 +99,13 @@ def require(engine: Engine, names: Names) -> None:
 
 
 def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
-    """Return the error for a sandbox whose name another user has, as shown by `what` with these labels."""
+    """Return the error for a sandbox whose name another owner has, as shown by `what` with these labels."""
     owner = Owner.of(labels)
-    if owner is None:
-        return NameTaken(
-            f"the name {names.name} is taken by a sandbox that this user's state folder does not know",
-            details=f"{what} is {whose(labels)}; nothing was changed",
-            fix=f"give this sandbox another name: `name: …` in sandbox.yaml. If that one is yours, take it down with "
-            f"the state folder it was made with, or let this one know it: mkdir -p {shlex.quote(str(names.folder))}",
-        )
-    fix = "give this sandbox another name: `name: …` in sandbox.yaml, or the command's NAME"
-    folder = Path(owner.folder)
-    if owner.uid == this(names.home).uid and folder.name == names.home.state.name:
-        fix += f"; or use it with its own state folder: export XDG_STATE_HOME={shlex.quote(str(folder.parent))}"
     return NameTaken(
-        f"the name {names.name} is taken by a sandbox of user {owner.user}",
+        f"the name {names.name} is taken by a sandbox of {f'user {owner.user}' if owner else 'an unknown owner'}",
         details=f"{what} is {whose(labels)}; nothing was changed",
-        fix=fix,
+        fix="give this sandbox another name: `name: …` in sandbox.yaml, or the command's NAME; if that one is yours, "
+        "use it with the state folder that it was made with (XDG_STATE_HOME)",
     )
 
 
