@@ -11,19 +11,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
-from sandbox.kube.manifests import Manifest, pod_selector, title
+from sandbox.kube.manifests import Manifest, title
 from sandbox.system.wait import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
     from sandbox.kube.api import Cluster
 
 TIMEOUT = 120.0
-# Finalizers of Kubernetes itself, which users should not remove, and what each of them waits for.
+# Finalizers of Kubernetes itself, which users should not remove.
 KNOWN = {
-    "foregroundDeletion": "what it made must end first",
-    "kubernetes.io/pvc-protection": "a pod still uses it",
-    "kubernetes.io/pv-protection": "a claim still uses it",
-    "customresourcecleanup.apiextensions.k8s.io": "objects of this kind must end first",
+    "foregroundDeletion",
+    "kubernetes.io/pvc-protection",
+    "kubernetes.io/pv-protection",
+    "customresourcecleanup.apiextensions.k8s.io",
 }
 
 
@@ -37,7 +37,7 @@ def is_leaving(live: Manifest) -> bool:
 
 def is_held(live: Manifest) -> bool:
     """Return whether the object is being deleted, and a finalizer that is not Kubernetes' own keeps it."""
-    return is_leaving(live) and bool(set(live["metadata"].get("finalizers") or ()) - KNOWN.keys())
+    return is_leaving(live) and bool(set(live["metadata"].get("finalizers") or ()) - KNOWN)
 
 
 def delete_whole(cluster: Cluster, going: Sequence[Manifest], *, wait: bool = True) -> None:
@@ -62,7 +62,7 @@ def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = T
         remaining = left()
         if not remaining:
             return
-        evidence = (f"{title(live)}: {line}" for live in remaining for line in _holders(cluster, live))
+        evidence = (f"{title(live)}: {line}" for live in remaining for line in _holders(live))
         raise BeingDeleted(
             f"{', '.join(map(title, remaining))} is being deleted and still there after {timeout:.0f} s",
             details="\n".join(evidence),
@@ -87,29 +87,19 @@ def in_the_way(cluster: Cluster, manifest: Manifest, definition: str) -> Manifes
     return None
 
 
-def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    metadata = live["metadata"]
-    for finalizer in metadata.get("finalizers") or ():
-        yield f"finalizer {finalizer}" + (f" ({KNOWN[finalizer]})" if finalizer in KNOWN else "")
+def _holders(live: Manifest) -> Iterator[str]:
+    yield from (f"finalizer {finalizer}" for finalizer in live["metadata"].get("finalizers") or ())
     for condition in (live.get("status") or {}).get("conditions") or ():
         if live["kind"] == "Namespace" and condition["status"] == "True":
             yield str(condition.get("message", condition["type"]))
-    selector = "" if live["kind"] == "Namespace" else pod_selector(live)
-    if selector:
-        for pod in cluster.list("v1", "Pod", metadata.get("namespace"), selector=selector):
-            grace = pod["metadata"].get("deletionGracePeriodSeconds")
-            more = "".join(f", finalizer {finalizer}" for finalizer in pod["metadata"].get("finalizers") or ())
-            yield f"pod {pod['metadata']['name']}" + (f" has {grace} s to end" if grace is not None else "") + more
 
 
 def _fix(remaining: Sequence[Manifest]) -> str:
     live = next(filter(is_held, remaining), None)
     if live is None:
         return "sandbox up again once it is gone"
-    namespace = live["metadata"].get("namespace")
-    where = f" --namespace={namespace}" if namespace else ""
-    patch = """--type=merge --patch='{"metadata":{"finalizers":null}}'"""
+    namespace = f" --namespace={live['metadata']['namespace']}" if live["metadata"].get("namespace") else ""
     return (
-        "start the controller that the finalizer belongs to, or give the finalizer up: kubectl patch "
-        f"{live['kind'].lower()} {live['metadata']['name']}{where} {patch}, then sandbox up"
+        "start the controller that the finalizer belongs to, or remove the finalizer: kubectl edit "
+        f"{live['kind'].lower()} {live['metadata']['name']}{namespace}, then sandbox up"
     )

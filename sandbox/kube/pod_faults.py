@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,6 @@ UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
 MISSING = "CreateContainerConfigError"
 # The same reason for a user that the pod forbids (kubernetes, pkg/kubelet/kuberuntime/security_context.go).
 FORBIDDEN_USER = re.compile(r"runAsNonRoot|non-root policy")
-APPLY_MISSING = "apply the Secret or ConfigMap that it names, with that key; or correct the name"
 CRASHING = "CrashLoopBackOff"
 WAITING = HOPELESS | UNPULLED | {MISSING, CRASHING, "CreateContainerError", "RunContainerError"}
 # Reasons of an end: containerd could not start the program at all, or the kernel ended it.
@@ -30,19 +28,13 @@ UNSTARTABLE = {"StartError", "ContainerCannotRun"}
 # containerd's messages where the program is not the cause and the next start may succeed: the kubelet was restarted, or
 # a busy kernel changed no control group in time (cgroup v1: "unable to freeze").
 PASSING = re.compile(r"context canceled|cgroup config")
-# The reason of a container that ended with its node, whose next start counts as a restart (containerd,
-# internal/cri/server/helpers.go: unknownExitReason).
-LOST = "Unknown"
-# Exit codes of ends by SIGKILL and SIGTERM, which may be its node's. What ended by itself may be `terminated` until its
-# next start, too: Kubernetes 1.36 does not always say CrashLoopBackOff.
-SIGNALLED = {128 + signal.SIGKILL, 128 + signal.SIGTERM}
 # Messages about an image that no second try will bring: of registries (OCI distribution-spec, error codes), containerd
-# and the resolver. A registry that does not answer may do so later.
+# and the resolver, or of no registry on the node itself. A registry elsewhere that does not answer may do so later.
 NO_IMAGE = re.compile(
-    r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden", re.IGNORECASE
+    r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden"
+    r"|dial tcp (127\.\S+|\[::1\]:\d+): connect: connection refused",
+    re.IGNORECASE,
 )
-# A registry that was looked for on the node itself; an addon may be about to start one there.
-ON_NODE = re.compile(r"dial tcp (127\.\S+|\[::1\]:\d+): connect: connection refused")
 # Messages of Go programs when the kernel has no more inotify instances for a user; every cluster uses dozens.
 EXHAUSTED = "too many open files"
 MORE_INSTANCES = f"{inotify.RAISE} (in /etc/sysctl.d to last), or take another cluster down"
@@ -52,7 +44,7 @@ _FRAMES = re.compile(r"^.*(?:unable to start container process|runc create faile
 # Seconds, and numbers of restarts. The kubelet waits 10, 20, 40 and 80 seconds between restarts: three are over after
 # half a minute, five after two and a half.
 PULL_PATIENCE = 20.0  # in which the kubelet tries at least twice
-MISSING_PATIENCE, MISSING_LONGEST = 30.0, 60.0
+MISSING_PATIENCE = 30.0
 CRASHES, MOST_CRASHES = 3, 5
 BACK_OFF = 10.0  # doubled each time
 # The condition of a pod that has a sandbox, which it gets once more after its node was started (kubernetes,
@@ -70,8 +62,7 @@ class Outlook(Enum):
 class Fault:
     """A container that does not run: why it waits or how it ended, and how often it was restarted.
 
-    `crashes`: restarts that can have followed a crash. `again`: it ended with its node, or may have, and the kubelet
-    is to start it once more.
+    `crashes`: restarts that can have followed a crash.
     """
 
     container: str
@@ -81,9 +72,7 @@ class Fault:
     exit_code: int | None = None
     restarts: int = 0
     crashes: int = 0
-    memory: str = ""
     running: bool = False
-    again: bool = False
 
     def __str__(self) -> str:
         parts = [self.reason]
@@ -98,15 +87,15 @@ class Fault:
 
     def outlook(self, waited: float) -> Outlook:
         """Return whether it may still start, `waited` seconds after its workload was applied."""
-        if self.reason in HOPELESS or EXHAUSTED in self.message or self.forbidden_user:
+        if self.reason in HOPELESS or EXHAUSTED in self.message:
             return Outlook.NONE
         if self.reason in UNPULLED:
-            if waited > PULL_PATIENCE and NO_IMAGE.search(self.message):
+            return Outlook.NONE if waited > PULL_PATIENCE and NO_IMAGE.search(self.message) else Outlook.OPEN
+        if self.reason == MISSING:
+            if FORBIDDEN_USER.search(self.message):
                 return Outlook.NONE
-            return Outlook.POOR if waited > PULL_PATIENCE and ON_NODE.search(self.message) else Outlook.OPEN
-        if self.reason == MISSING and waited > MISSING_PATIENCE:
-            return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
-        if self.running or self.again or self.ended == LOST:  # it may have what it needs by now
+            return Outlook.POOR if waited > MISSING_PATIENCE else Outlook.OPEN
+        if self.running:  # it may have what it needs by now
             return Outlook.OPEN
         if self.unstartable and self.restarts >= 1:
             return Outlook.NONE
@@ -119,61 +108,41 @@ class Fault:
         return self.ended in UNSTARTABLE and not PASSING.search(self.message)
 
     @property
-    def forbidden_user(self) -> bool:
-        return self.reason == MISSING and FORBIDDEN_USER.search(self.message) is not None
-
-    @property
     def has_log(self) -> bool:
         """Whether its program ran, and may have written why it ended."""
         return (self.reason == CRASHING or self.exit_code is not None) and self.ended not in UNSTARTABLE
 
     @property
     def fix(self) -> str:
-        """What to do about it; empty where only the program itself can tell."""
+        """What to do about it; empty where the message says it, or only the program itself can tell."""
         if EXHAUSTED in self.message:
             return MORE_INSTANCES
         if self.ended == "OOMKilled":
-            limit = f" (now {self.memory})" if self.memory else ""
-            return f"raise resources.limits.memory of the container {self.container}{limit}"
+            return f"raise resources.limits.memory of the container {self.container}"
         if self.unstartable:
             return (
                 f"correct `command` of the container {self.container}, or the image's ENTRYPOINT: "
                 "the program must be in the image, executable, and made for this machine"
             )
-        if self.exit_code == 0:
-            return (
-                f"have the program of the container {self.container} keep running, or make it a Job: it ends by itself"
-            )
-        if self.forbidden_user:
-            return f"give the container {self.container} a securityContext.runAsUser above 0, or allow root"
-        if self.reason == MISSING:
-            return APPLY_MISSING
-        if self.reason == "InvalidImageName":
-            return "correct `image`: names have small letters, digits, and one tag"
-        if self.reason == "ErrImageNeverPull":
-            return "leave imagePullPolicy: Never out, and have images.yaml push the image"
         return ""
 
 
 def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
-    """Yield a fault for each container of a pod that waits because of an error, or ended with one."""
-    status, spec = pod.get("status") or {}, pod.get("spec") or {}
-    once = spec.get("restartPolicy") == "Never"
-    lasting = not once and status.get("phase") not in ("Failed", "Succeeded")
+    """Yield a fault for each container of a pod that waits because of an error, or ended with one.
+
+    A container that ended before its pod got its present sandbox was stopped with its node, and starts once more.
+    """
     placed = placed_since(pod)
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    limits = {each.get("name"): (each.get("resources") or {}).get("limits") or {} for each in containers}
+    is_over = (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
     for container in container_statuses(pod):
-        name, state = container["name"], container.get("state") or {}
+        state = container.get("state") or {}
         waiting = state.get("waiting") or {}
         end = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
         ended = str(end.get("finishedAt") or "")
-        # An end that was no crash of the program that runs now.
-        is_excused = once or end.get("reason") == LOST or (placed is not None and ended < placed)
-        has_recovered = container.get("ready") or (is_excused and "running" in state)
+        was_stopped = placed is not None and not is_over and (not placed or ended < placed)
         if waiting.get("reason") in WAITING:
             reason = str(waiting["reason"])
-        elif end.get("exitCode", 0) != 0 and not has_recovered:
+        elif end.get("exitCode", 0) != 0 and not container.get("ready") and not was_stopped:
             reason = str(end.get("reason") or "Error")
         else:
             continue
@@ -181,16 +150,14 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
         # A back-off's message is its length; that of the end before it is the cause.
         messages = (end.get("message"), "" if reason == CRASHING and crashed else waiting.get("message"))
         yield Fault(
-            container=name,
+            container=container["name"],
             reason=reason,
             message=next(filter(None, messages if crashed else messages[::-1]), ""),
             ended=str(end.get("reason", "")) if crashed else "",
             exit_code=end.get("exitCode") if crashed else None,
             restarts=container.get("restartCount", 0),
             crashes=_crashes(container.get("restartCount", 0), placed or "", ended),
-            memory=str(limits.get(name, {}).get("memory") or ""),
             running="running" in state,
-            again="terminated" in state and lasting and _was_stopped(end, placed),
         )
 
 
@@ -200,13 +167,6 @@ def placed_since(pod: Mapping[str, Any]) -> str | None:
         if condition.get("type") == PLACED:
             return str(condition.get("lastTransitionTime") or "") if condition.get("status") == "True" else ""
     return None
-
-
-def _was_stopped(end: Mapping[str, Any], placed: str | None) -> bool:
-    """Return whether a container ended with its node; where the kubelet does not report it, whether it may have."""
-    if placed is None:
-        return end.get("reason") == LOST or (end.get("reason") == "Error" and end.get("exitCode") in SIGNALLED)
-    return not placed or str(end.get("finishedAt") or "") < placed
 
 
 def _crashes(restarts: int, placed: str, ended: str) -> int:

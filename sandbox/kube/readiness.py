@@ -11,14 +11,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.kube import stuck_pods
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
-from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Outlook, faults
+from sandbox.kube.pod_faults import CRASHES, MISSING_PATIENCE, Outlook, faults
 from sandbox.kube.pod_images import containers
-from sandbox.kube.workload_status import LEAVING, WORKLOADS, conditions, pods_of, progress, unschedulable
+from sandbox.kube.workload_status import (
+    LEAVING,
+    WORKLOADS,
+    conditions,
+    is_by_hand,
+    is_ready,
+    is_seen,
+    pods_of,
+    progress,
+    unschedulable,
+)
 from sandbox.system.wait import wait_until
 
 EVERY = 0.5  # seconds between two reads of the workloads and their pods
@@ -28,26 +37,21 @@ SETTLING = 15.0  # seconds
 STEADY = 2.0  # seconds
 # The scheduler's words for a pod whose needs no node will meet by itself, unlike a taint or a claim that is not bound.
 UNMET = re.compile(r"didn't match|free ports|Insufficient|persistentvolumeclaim \S+ not found")
+# How long pods of an earlier revision may end, which have what the new ones need.
+NO_ROOM_PATIENCE = 60.0  # seconds
 # Reasons of events whose messages are in no status: of the kubelet, of the controllers of StatefulSets, DaemonSets and
-# Jobs for refused pods, and of the controller of volumes; and reasons of later events after which they do not count.
+# Jobs for refused pods, and of the controller of volumes.
 WARNINGS = ("Unhealthy", "FailedMount", "FailedCreate", "ProvisioningFailed")
-RECOVERIES = ("Started", "SuccessfulCreate", "SuccessfulDelete", "ProvisioningSucceeded")
-# Messages of such events about what stays so until a user changes something, and the fixes.
-LASTING = (
-    (re.compile(r"(secret|configmap) \S+ not found|references non-existent"), APPLY_MISSING),
-    (
-        re.compile(r"storageclass\S* \S+ not found"),
-        "leave storageClassName out, for the cluster's default; or add a StorageClass of that name to `apply`",
-    ),
-    (
-        re.compile(r"probe errored.*failed to start exec", re.DOTALL),
-        "correct `exec.command` of that probe: its program must be in the image",
-    ),
-    (re.compile(r"is forbidden: |is invalid: |denied the request"), ""),
+# Messages of such events about what stays so until a user changes something.
+LASTING = re.compile(
+    r"(secret|configmap|storageclass)\S* \S+ not found|references non-existent|probe errored.*failed to start exec"
+    r"|is forbidden: |is invalid: |denied the request",
+    re.DOTALL,
 )
 FORBIDDEN = 403
 LINES = 15
 SEEN = "sandbox.dev/seen"
+REVISION = "controller-revision-hash"
 # When pods run and are not ready for so long, events about them are shown.
 UNREADY = 10.0  # seconds
 
@@ -119,7 +123,7 @@ class _Waiting:
         self._workloads = [manifest for manifest, _ in present]  # a ready one may crash while others come up
         troubles = {}
         for _, live in present:
-            stuck_pods.replace(self._cluster, live, self._say)
+            _replace_stuck(self._cluster, live, self._say)
             if trouble := _trouble(self._cluster, live, now - self._begun):
                 troubles[title(live)] = trouble
                 programs = containers(live, ("containers",))
@@ -164,6 +168,24 @@ def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str =
                 cluster.change(pod, {"metadata": {"annotations": {SEEN: mark}}})
 
 
+def _replace_stuck(cluster: Cluster, live: Manifest, say: Say) -> None:
+    """Delete pods of a StatefulSet's earlier revision that are not ready, so that its controller makes new ones.
+
+    Kubernetes waits for such a pod before it replaces any, also when the new revision repairs it
+    (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback).
+    """
+    status = live.get("status") or {}
+    is_updating = is_seen(live) and status.get("replicas", 0) > status.get("updatedReplicas", 0)
+    if live["kind"] != "StatefulSet" or not is_updating or is_by_hand(live.get("spec") or {}):
+        return
+    namespace = live["metadata"].get("namespace", "default")
+    for pod in cluster.list("v1", "Pod", namespace, selector=pod_selector(live)):
+        revision = (pod["metadata"].get("labels") or {}).get(REVISION)
+        if revision != status.get("updateRevision") and not is_leaving(pod) and not is_ready(pod):
+            say(f"replacing pod {pod['metadata']['name']}, which is of an earlier revision and not ready")
+            cluster.delete("v1", "Pod", pod["metadata"]["name"], namespace)
+
+
 def _live(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
     metadata = manifest["metadata"]
     return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "default"))
@@ -199,12 +221,9 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         name = pod["metadata"]["name"]
         for message in unschedulable(pod):
             evidence.append(f"pod {name}: no node takes it: {message}")
-            patience = MISSING_LONGEST if "Insufficient" in message else MISSING_PATIENCE
+            patience = NO_ROOM_PATIENCE if "Insufficient" in message else MISSING_PATIENCE
             outlooks.append(Outlook.POOR if UNMET.search(message) and waited > patience else Outlook.OPEN)
         for fault in faults(pod):
-            if fault.again:
-                state = f"{state}; pod {name}, {fault}"
-                continue
             outlooks.append(fault.outlook(waited))
             crashes += fault.restarts
             fixes.append(fault.fix)
@@ -215,11 +234,9 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             evidence.append(f"pod {name}, {fault}{words}")
     warnings = list(_warnings(cluster, live, pods)) if waited > UNREADY and not ended else []
     for message in warnings if waited > MISSING_PATIENCE else ():
-        for pattern, fix in LASTING:
-            if pattern.search(message):
-                evidence.append(message)
-                fixes.append(fix)
-                outlooks.append(Outlook.POOR)
+        if LASTING.search(message):
+            evidence.append(message)
+            outlooks.append(Outlook.POOR)
     if warnings and not evidence:
         state = f"{state}; {warnings[0]}"
     return _Trouble(
@@ -253,13 +270,11 @@ def _warnings(cluster: Cluster, live: Manifest, pods: Sequence[Manifest]) -> Ite
         if error.status != FORBIDDEN:
             raise
         events = []
-    events = [event for event in events if event.get("reason") in (*WARNINGS, *RECOVERIES)]
-    # Times have whole seconds; within one, a recovery came later.
-    events.sort(key=lambda event: (str(event.get("lastTimestamp") or ""), event["reason"] in RECOVERIES))
+    events.sort(key=lambda event: str(event.get("lastTimestamp") or ""))
     places = ((event.get("involvedObject") or {}, event) for event in events)
     last = {(place.get("kind"), place.get("name")): event for place, event in places}
     for subject, prefix in subjects.items():
-        if subject in last and last[subject]["reason"] in WARNINGS:
+        if subject in last and last[subject].get("reason") in WARNINGS:
             yield f"{prefix}{str(last[subject].get('message', '')).strip()}"
     selector = pod_selector(live)
     for pod in cluster.list("v1", "Pod", namespace, selector=selector) if selector else ():

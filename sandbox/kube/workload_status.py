@@ -73,7 +73,8 @@ def _rollout_progress(live: Mapping[str, Any], status: Mapping[str, Any], spec: 
     else:
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
         desired = spec.get("replicas", 1)
-    updated += _staying(spec, desired)
+    if is_by_hand(spec):
+        updated = max(ready, status.get("replicas", 0))
     # What is ready may still be what is being replaced.
     if status.get("replicas", 0) > updated:
         return f"{status['replicas'] - updated} of the pods before are still there"
@@ -85,12 +86,10 @@ def is_seen(live: Mapping[str, Any]) -> bool:
     return bool(seen >= live["metadata"].get("generation", 1))
 
 
-def _staying(spec: Mapping[str, Any], desired: int) -> int:
-    """Return how many pods of an earlier revision stay as they are, by the update strategy of a workload."""
+def is_by_hand(spec: Mapping[str, Any]) -> bool:
+    """Return whether pods of an earlier revision may stay until a user replaces them, by the update strategy."""
     strategy = spec.get("updateStrategy") or {}
-    if strategy.get("type") == "OnDelete":
-        return desired
-    return min(desired, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
+    return bool(strategy.get("type") == "OnDelete" or (strategy.get("rollingUpdate") or {}).get("partition"))
 
 
 def conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
@@ -124,7 +123,7 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
         if live["kind"] == "DaemonSet"
         else (status.get("replicas", 0), status.get("updatedReplicas", 0))
     )
-    if everything <= updated + _staying(live.get("spec") or {}, everything):
+    if everything <= updated or is_by_hand(live.get("spec") or {}):
         return present
     newest = max(present, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
     # A StatefulSet that goes back to an earlier revision has its newest pods of another one.
