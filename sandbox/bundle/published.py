@@ -26,9 +26,7 @@ def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str 
     try:
         engine.pull(reference, say)
     except EngineError as error:
-        fix = (
-            "check the engine's network, proxy and `docker login`; name a mirror (`images: {mirror: …}`)"
-        )
+        fix = "check the engine's network, proxy and `docker login`; name a mirror (`images: {mirror: …}`)"
         raise SandboxError(
             f"the system image {reference.split('@')[0]} cannot be pulled",
             details=error.details,

@@ -28,22 +28,6 @@ INGRESS_CLASS = "kubernetes.io/ingress.class"
 # What Kubernetes' own types for metadata require (apimachinery, ObjectMeta).
 _METADATA = {"name": str, "generateName": str, "namespace": str, "labels": dict, "annotations": dict}
 
-# Files with apiVersion and kind that a program on the developer's machine reads, and never a cluster.
-LOCAL_GROUPS: Mapping[str, str] = {
-    "skaffold": "Skaffold",
-    "kustomize.config.k8s.io": "kubectl kustomize",
-    "kind.x-k8s.io": "kind",
-    "kubeadm.k8s.io": "kubeadm",
-    "kubelet.config.k8s.io": "the kubelet",
-    "kubeproxy.config.k8s.io": "kube-proxy",
-    "ctlptl.dev": "ctlptl",
-    "k3d.io": "k3d",
-    "eksctl.io": "eksctl",
-    "tilt.dev": "Tilt",
-    "audit.k8s.io": "the API server",
-    "apiserver.config.k8s.io": "the API server",
-}
-
 # Kubernetes' own groups with a dot in their name (k8s.io/api); other groups are defined by what is installed.
 OWN_GROUPS = frozenset(
     f"{name}.k8s.io"
@@ -111,9 +95,6 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
         raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=_advice(place))
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
-    is_kubeconfig = version == "v1" and kind == "Config"
-    if program := "kubectl (a kubeconfig)" if is_kubeconfig else LOCAL_GROUPS.get(version.partition("/")[0]):
-        raise BadFile(f"{place}: this {kind} is for {program}, not for a cluster", fix=_advice(place))
     named = isinstance(metadata, dict) and metadata.get("name")
     if kind.endswith("List") and isinstance(content.get("items") or [], list) and not named:
         for index, item in enumerate(content.get("items") or (), 1):

@@ -75,12 +75,7 @@ def test_files_of_other_tools_have_a_fix(
         (named("Pod") + "---\njust words\n", "app.yaml:5: not a Kubernetes object"),
         ("kind: Pod\n", "app.yaml:1: not a Kubernetes object"),
         ("apiVersion: v1\nkind: 5\nmetadata: {name: x}\n", "app.yaml:1: not a Kubernetes object"),
-        (
-            "# a\n\napiVersion: skaffold/v3\nkind: Config\nmetadata: {name: x}",
-            "app.yaml:3: this Config is for Skaffold",
-        ),
-        ("apiVersion: kind.x-k8s.io/v1alpha4\nkind: Cluster\n", "app.yaml:1: this Cluster is for kind"),
-        ("apiVersion: v1\nkind: Config\ncurrent-context: x\n", "app.yaml:1: this Config is for kubectl"),
+        ("# a\n\napiVersion: skaffold/v3\nkind: Config\n", "app.yaml:3: this Config has no metadata.name"),
         ("apiVersion: v1\nkind: Pod\n", "this Pod has no metadata.name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: text\n", "this Pod has no metadata.name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: [x]}\n", "metadata.name of this Pod is not text"),
