@@ -79,13 +79,10 @@ def require_known(kubernetes: str | None) -> None:
 
 
 def _unknown(kubernetes: str) -> UsageError:
-    import difflib  # of no use to commands that go well
-
-    near = difflib.get_close_matches(kubernetes, NODES, 1)
     return UsageError(
         f"there is no published node image of Kubernetes {kubernetes}",
         details=f"published: {', '.join(NODES)}; the bundle can be built with {', '.join(bundled_nodes())}",
-        fix=f"did you mean `kubernetes: {near[0]}`?" if near else "use one of these in the spec's `cluster`",
+        fix="use one of these in the spec's `cluster`",
     )
 
 
@@ -151,21 +148,14 @@ def choose(
             return upstream
     if not missing:
         return OwnImages("bundle", {name: recipe.reference for name, recipe in bundled.items()})
-    if missing == ["node"] and bundled["node"].base:
+    if wanted == "bundle" or missing == [BALANCER] or (missing == ["node"] and bundled["node"].base):
+        names = " ".join(bundled[name].name for name in missing)
         raise SandboxError(
-            f"the bundle is not built with Kubernetes {kubernetes}",
-            fix=f"sandbox bundle build --kubernetes {minor(bundled['node'].version)}",
+            "the bundle is not complete",
+            details=f"not built: {names}",
+            fix=f"sandbox bundle build {names}; or, where an image registry answers, `images: {{source: upstream}}`",
             id="no-bundle",
         )
-    if missing == [BALANCER]:
-        raise SandboxError(
-            "the bundle lacks the load balancer of several control planes",
-            fix=f"sandbox bundle build {BALANCER}, or, where an image registry can be reached, "
-            "`images: {source: upstream}`",
-            id="no-bundle",
-        )
-    if wanted == "bundle":
-        raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream
 
 

@@ -19,12 +19,6 @@ from sandbox.kube.manifests import title as title
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
-# What helps where a namespace refuses pods, by the API server's words.
-FIXES = {
-    "exceeded quota": "ask for a larger quota of that namespace, or use less of it: kubectl describe quota",
-    "violates PodSecurity": "write what it names into securityContext; or have another level set for the namespace, by "
-    "its label pod-security.kubernetes.io/enforce",
-}
 # The statuses by which the API server refuses an object that belongs to a namespace, a kind or an object that is being
 # deleted: forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
@@ -41,8 +35,7 @@ class ClusterError(SandboxError):
     id = "cluster"
 
     def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
-        fixes = (advice for message, advice in FIXES.items() if message in details)
-        super().__init__(brief, details=details, fix=fix or next(fixes, ""))
+        super().__init__(brief, details=details, fix=fix)
         self.status = status
 
 

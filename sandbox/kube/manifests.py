@@ -12,7 +12,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile
-from sandbox.system.files import from_here, is_dir, is_file
+from sandbox.system.files import is_dir, is_file
 
 # Kinds that others refer to are applied first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
@@ -20,7 +20,10 @@ FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccoun
 LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 SUFFIXES = {".yaml", ".yml", ".json"}
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-HELM_FILES = ("Chart.yaml", "values.yaml")
+OTHERS = (
+    "below `apply`, name only files and folders of Kubernetes objects, a kustomization by its own folder, a chart as "
+    "{chart: FOLDER}"
+)
 
 # The annotation that was an Ingress's class before networking.k8s.io/v1.
 INGRESS_CLASS = "kubernetes.io/ingress.class"
@@ -93,7 +96,7 @@ def placed(text: str, *, origin: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     """Yield the object, or those of a List; `place` is where it comes from."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
-        raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=_advice(place))
+        raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=OTHERS)
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
     named = isinstance(metadata, dict) and metadata.get("name")
     if kind.endswith("List") and isinstance(content.get("items") or [], list) and not named:
@@ -104,7 +107,7 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
         return
     if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
         raise BadFile(
-            f"{place}: this {kind} has no metadata.name", fix=f"give it one; if it is for no cluster: {_advice(place)}"
+            f"{place}: this {kind} has no metadata.name", fix=f"give it one; if it is for no cluster: {OTHERS}"
         )
     for key, form in _METADATA.items():
         if not isinstance(metadata.get(key) or form(), form):
@@ -145,17 +148,6 @@ def ingress_hosts(ingress: Manifest) -> Iterator[str]:
 def identity(manifest: Manifest) -> tuple[str, ...]:
     metadata = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace", "default")), metadata["name"]
-
-
-def _advice(place: str) -> str:
-    file = Path(place.rpartition(":")[0])
-    if file.name in KUSTOMIZATIONS:
-        return (
-            f"below `apply`, name the one folder to render, such as {from_here(file.parent)}/, not a folder around it"
-        )
-    if file.name in HELM_FILES:
-        return f"below `apply`, write a chart as {{chart: {from_here(file.parent)}}}"
-    return "below `apply`, name only files and folders of Kubernetes objects"
 
 
 def kustomization(folder: Path) -> Path | None:

@@ -13,7 +13,6 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.report import Reporter
 from sandbox.system.process import ToolFailed
 
-ROOM = 1_000_000_000  # bytes; with less, one of the larger components cannot be built
 RETRY = "run `sandbox bundle build` again: finished components are kept"
 
 
@@ -45,11 +44,7 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
             _build(recipe, store, report)
         except (ToolFailed, OSError) as error:
             report.failed(recipe.name, error.brief if isinstance(error, ToolFailed) else str(error))
-            details, fix, free = str(error), RETRY, shutil.disk_usage(store.root).free
-            if free < ROOM:  # which most tools do not say
-                details += f"\n{free / 1e9:.1f} GB are free in {store.root}"
-                fix = f"free some space, or set XDG_CACHE_HOME to a folder on a larger disk; then {RETRY}"
-            raise BuildFailed(f"building {recipe.name} failed", details=details, fix=fix) from error
+            raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
         except SandboxError as error:
             report.failed(recipe.name, error.brief)
             raise

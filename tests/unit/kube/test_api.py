@@ -145,11 +145,3 @@ def test_a_name_with_a_query_in_it_stays_a_name(cluster: Cluster, server: ApiSer
     assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
     cluster.get("v1", "ConfigMap", "system:node", "ns")
     assert server.asked[-1][1].endswith("/system:node")
-
-
-def test_refusal_of_pods_by_a_namespace_has_a_fix() -> None:
-    error = ClusterError("no", details='pods "x" is forbidden: exceeded quota: q, requested: limits.cpu=2')
-    assert "kubectl describe quota" in error.fix
-    error = ClusterError("no", details='pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot')
-    assert error.fix.startswith("write what it names into securityContext")
-    assert not ClusterError("no", details="forbidden").fix

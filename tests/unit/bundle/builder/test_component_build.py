@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -101,17 +99,6 @@ def test_failed_build_names_next_command_keeps_finished_parts(
     del kitchen.cook["image"]
     build(store, RecordingReporter())
     assert kitchen.cooked.count("tool") == 1 and store.has(kitchen.recipes["top"])
-
-
-def test_failure_on_a_full_disk_tells_of_the_disk(
-    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kitchen.cook["tool"] = raising(process.ToolFailed("sh failed"))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000_000))
-    with pytest.raises(BuildFailed) as caught:
-        build(Store(tmp_path), RecordingReporter())
-    assert caught.value.details.endswith(f"0.1 GB are free in {tmp_path}")
-    assert caught.value.fix.startswith("free some space") and caught.value.fix.endswith(RETRY)
 
 
 @pytest.mark.parametrize("error", [SandboxError("there is no Go"), KeyboardInterrupt()])
