@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from sandbox.errors import SandboxError
 from sandbox.system.files import (
     exclusive,
     make_private_dir,
-    remove_empty,
     replacing,
     write_atomic,
 )
@@ -102,26 +100,6 @@ def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    versions = [bytes([number]) * 100_000 for number in range(20)]
-    write_atomic(path, versions[0], mode=0o600)
-    seen: list[bytes] = []
-    writing = threading.Event()
-
-    def read() -> None:
-        while not writing.is_set():
-            seen.append(path.read_bytes())
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for version in versions:
-        write_atomic(path, version, mode=0o600)
-    writing.set()
-    reader.join()
-    assert set(seen) <= set(versions)
-
-
 def test_lock_is_exclusive(tmp_path: Path) -> None:
     with exclusive(tmp_path):
         with pytest.raises(SandboxError, match="another command") as caught, exclusive(tmp_path, seconds=0):
@@ -142,11 +120,3 @@ def test_special_file_is_never_replaced(tmp_path: Path, make: Callable[[Path], N
     assert caught.value.id == "not-a-file"
     assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
     assert not list(tmp_path.glob("*.tmp"))
-
-
-def test_folder_is_removed_only_when_empty(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "full" / "inside").mkdir(parents=True)
-    for name in ("empty", "full", "missing"):
-        remove_empty(tmp_path / name)
-    assert [one.name for one in tmp_path.iterdir()] == ["full"]

@@ -16,9 +16,8 @@ import pytest
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import interruption
-from sandbox.system.process import ToolFailed, detach, end_all, last_lines, run, run_at_terminal, serving, which
+from sandbox.system.process import ToolFailed, detach, end_all, last_lines, run, run_at_terminal, serving
 from sandbox.system.wait import wait_until
-from tests.support.programs import make_program
 
 LONG = 60.0
 
@@ -88,11 +87,7 @@ def test_failure_has_the_command_and_its_last_lines() -> None:
     lines = error.details.splitlines()
     assert lines[0].startswith("$ sh -c 'for n in")
     assert lines[1:] == [*(f"line {n}" for n in range(17, 31)), "]0;titlethe reason"]
-
-
-def test_last_lines_keeps_tabs_and_drops_blank_lines() -> None:
     assert last_lines("a\tb  \n\n\x00c\n", 5) == "a\tb\nc"
-    assert last_lines("1\n2\n3", 2) == "2\n3"
 
 
 @pytest.mark.fault(53)
@@ -189,19 +184,6 @@ def test_a_server_runs_for_the_length_of_the_block(tmp_path: Path) -> None:
         os.kill(int(log.read_text()), 0)
     with pytest.raises(ProcessLookupError):
         os.kill(int(log.read_text()), 0)
-
-
-def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "path").mkdir()
-    extra = make_program(tmp_path / "extra" / "kind", "")
-    monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    assert which("kind") is None
-    assert which("kind", extra=[tmp_path / "none", tmp_path / "extra"]) == extra
-    ours = tmp_path / "path" / "kind"
-    ours.write_text("#!/bin/sh\n")
-    assert which("kind", extra=[tmp_path / "extra"]) == extra
-    ours.chmod(0o755)
-    assert which("kind", extra=[tmp_path / "extra"]) == ours
 
 
 def test_program_may_prompt_while_its_output_is_kept() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.system import files, sandbox_lock
+from sandbox.system import sandbox_lock
 from sandbox.system.sandbox_lock import RECORD, Busy, Holder
 
 HOLD = """
@@ -100,14 +100,6 @@ def test_patience_has_an_end_with_an_error_of_its_own(
         raise AssertionError("not ours")
     assert caught.value.id == "busy"
     assert f"pid {child.pid}" in caught.value.details and f"kill {child.pid}" in caught.value.fix
-
-
-def test_lock_without_a_record_names_no_process(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    taking = sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent)
-    with files.exclusive(folder), pytest.raises(Busy) as caught, taking:
-        raise AssertionError("not ours")
-    assert (str(folder) in caught.value.details, caught.value.fix) == (True, "wait for it")
 
 
 @pytest.mark.fault(9, 11)
