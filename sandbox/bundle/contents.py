@@ -14,7 +14,6 @@ from sandbox.config.schema.values import Name, Subdomain
 from sandbox.errors import SandboxError, UsageError
 
 NAME = "bundle.json"
-SBOM = "sbom.cdx.json"
 COMPONENTS = "components"
 PROJECT = "project"
 
