@@ -84,12 +84,10 @@ def containers(engine: Engine, home: Home, name: str | None = None) -> tuple[Con
 def require(engine: Engine, names: Names) -> None:
     """Raise NameTaken when another user of this engine has a sandbox of this name, or data of one."""
     node, network = engine.container(names.node), engine.network(names.network)
-    # A node's network names its owner before anything in the node does, and reading that takes the engine long.
-    own = node and network and is_ours(network, names.home) and node.attached.get(names.network) == network.id
     registry = engine.container(names.registry)
     claims: dict[str, Mapping[str, str] | None] = {
         f"the network {names.network}": network.labels if network else None,
-        f"the container {names.node}": _recorded(engine, names, network) if node and not own else None,
+        f"the container {names.node}": _recorded(engine, names, network) if node else None,
         f"the container {names.registry}": registry.labels if registry else None,
         f"the volume {names.volume}": engine.volume_labels(names.volume),
     }

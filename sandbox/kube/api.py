@@ -19,6 +19,7 @@ from sandbox.kube.manifests import title as title
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
+UNAUTHORIZED, NO_LOGIN = 401, "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 # The statuses by which the API server refuses an object that belongs to a namespace, a kind or an object that is being
 # deleted: forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
@@ -78,8 +79,7 @@ class Cluster:
         try:
             self._transport = api_transport.of(kubeconfig)
         except OSError as error:
-            fix = getattr(error, "fix", "")
-            raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
+            raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
     def trouble(self) -> str | None:
         try:
@@ -290,8 +290,7 @@ class Cluster:
             else:
                 status, data = self._transport.request(method, path, {"Accept": accepted, "Content-Type": kind}, body)
         except api_transport.Unanswered as error:
-            silent = ClusterError if error.fix else ServerAway  # what has a fix does not pass by itself
-            raise silent("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
+            raise ServerAway("the cluster's API server does not answer", details=str(error)) from error
         log.debug("%s %s -> %s", method, path, status)
         answer = data.decode(errors="replace")
         if text and status < 400:
@@ -303,7 +302,8 @@ class Cluster:
         if status >= 400:
             message = str(content["message"]) if isinstance(content, dict) and "message" in content else answer[:500]
             passes = status in PASSING or message.startswith(LEADERLESS)
-            raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=message, status=status)
+            failure, fix = ServerAway if passes else ClusterError, NO_LOGIN if status == UNAUTHORIZED else ""
+            raise failure(f"{method} {path} failed", details=message, fix=fix, status=status)
         if not isinstance(content, dict):
             raise ClusterError(
                 "what answers is not an API server",

@@ -27,7 +27,6 @@ LONG_TIMEOUT = 600.0  # for commands in containers
 OPENING = 3.0  # seconds; a server that works for long on an answer still accepts connections
 LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 IDLE = 4.0  # seconds; a paused server sends nothing on an open connection, and a new connection wakes it
-NO_LOGIN = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 # For a server that is busy; client-go tries as often.
 BUSY = Retry(
     10,
@@ -47,13 +46,13 @@ BUSY = Retry(
 # of a file whose content is not written yet, so only one thread at a time loads a kubeconfig.
 _loading = threading.Lock()
 
+# The client logs the words of a program that does not log in, and asks without credentials. Without a handler, logging
+# would write them to the terminal as they are.
+logging.getLogger().addHandler(logging.NullHandler())
+
 
 class Unanswered(OSError):
-    """The API server was not reached, or did not answer; with what to do, where that is known."""
-
-    def __init__(self, reason: str, fix: str = "") -> None:
-        super().__init__(reason)
-        self.fix = fix
+    """The API server was not reached, or did not answer."""
 
 
 class Transport:
@@ -108,7 +107,7 @@ class Transport:
                 http_no_proxy="*" if is_here(self._host) else None,
             )
         except Exception as error:  # as above
-            raise Unanswered(cause(error), getattr(error, "fix", "")) from error
+            raise Unanswered(cause(error)) from error
         socket.settimeout(LONG_TIMEOUT)
         return socket
 
@@ -117,10 +116,9 @@ class Transport:
         return self._client.call_api(method, self._host + path, headers, body, _request_timeout=timeout).response
 
     def _with_login(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers with the credentials, renewed if they end soon. Raises Unanswered."""
+        """Return the headers with the credentials, renewed if they end soon."""
         complete = dict(headers)
-        with _login():
-            self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, None)
+        self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, None)
         return complete
 
 
@@ -157,8 +155,7 @@ def connect(kubeconfig: Path) -> Transport:
         # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.
         with tempfile.TemporaryDirectory() as folder:
             load: Any = config.load_kube_config  # it has no types
-            with _login():
-                load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
+            load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
             if is_here(settings.host):
                 # A company proxy in the environment must not be used for this machine.
                 settings.proxy = None
@@ -175,7 +172,7 @@ def connect(kubeconfig: Path) -> Transport:
                 tls.load_cert_chain(certificate, key)
             pool["ssl_context"] = tls
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
-        raise Unanswered(str(error), getattr(error, "fix", "")) from error
+        raise Unanswered(str(error)) from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
         raise Unanswered(f"{kubeconfig} is no kubeconfig: {error}") from error
     return Transport(api)
@@ -185,30 +182,7 @@ def _unanswered(error: Exception) -> Unanswered:
     from kubernetes.client.exceptions import ApiException  # as above
 
     reason = error.reason if isinstance(error, MaxRetryError | ApiException) and error.reason else error
-    return Unanswered(str(reason), getattr(error, "fix", ""))
-
-
-@contextmanager
-def _login() -> Iterator[None]:
-    """Raise Unanswered where the official client, in the block, only logs that a program did not log in."""
-    messages, thread = [], threading.get_ident()
-
-    def collect(record: logging.LogRecord) -> bool:
-        if record.levelno < logging.ERROR or record.thread != thread:
-            return True
-        message = record.getMessage()
-        # At a terminal a program writes its errors there, and the client fails where it wants to read them.
-        messages.append("exec: the program failed" if message.startswith("'NoneType'") else message)
-        return False
-
-    root = logging.getLogger()  # whose own filters do not see the records of other loggers
-    root.addFilter(collect)
-    try:
-        yield
-    finally:
-        root.removeFilter(collect)
-    if messages:
-        raise Unanswered("; ".join(messages), NO_LOGIN)
+    return Unanswered(str(reason))
 
 
 def is_here(url: str) -> bool:

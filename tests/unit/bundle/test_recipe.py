@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from sandbox.bundle import recipe as module
 from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, recipes, sum_lines, versions
-from sandbox.bundle.system_images import IN_ENGINE, NEEDED, UPSTREAM
+from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "sums"
 
@@ -62,31 +62,6 @@ def test_go_mod_asks_for_the_version_that_the_recipe_names(recipe: Recipe) -> No
     versions = set(re.findall(r"\sv?(\d\S+)", text))
     assert recipe.version.removeprefix("v") in versions
     assert recipe.go_sum
-
-
-# Where most of the source is that more than one component has.
-SHARED = ("k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "go.opentelemetry.io/otel", "google.golang.org/grpc",
-          "google.golang.org/protobuf", "golang.org/x/net", "golang.org/x/text")  # fmt: skip
-
-
-def needed() -> set[str]:
-    names, left = set[str](), list(NEEDED)
-    while left:
-        names.add(left[-1])
-        left += recipes()[left.pop()].needs
-    return names
-
-
-@pytest.mark.parametrize("module", SHARED)
-def test_components_share_one_version_of_a_module(module: str) -> None:
-    found: dict[str, set[str]] = {}
-    for name in needed() & {name for name, one in recipes().items() if one.go and has_modules(one)}:
-        text = recipes()[name].go_mod.read_text()
-        replaced = re.search(rf"^\t?(?:replace )?{re.escape(module)} => \S+ (v\S+)", text, re.MULTILINE)
-        required = replaced or re.search(rf"^\t?(?:require )?{re.escape(module)} (v\S+)", text, re.MULTILINE)
-        if required:
-            found.setdefault(required[1], set()).add(name)
-    assert len(found) == 1, found
 
 
 def test_files_and_programs_that_images_take_exist() -> None:

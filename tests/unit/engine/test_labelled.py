@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
@@ -99,23 +98,6 @@ def test_a_node_without_an_owner_is_whose_state_knows_it(engine: FakeEngine, ann
     with pytest.raises(SandboxError) as caught:
         labelled.require(engine, names)
     assert str(bob.state) in caught.value.details
-
-
-@pytest.mark.security(22)
-def test_node_on_an_owners_network_is_known_unread(
-    engine: FakeEngine, ann: Home, bob: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A node on a network with the labels of its owner → it is theirs, without a look at its own file."""
-    names = ann.sandbox("demo")
-    engine.create_network(names.network, names.labels)
-    spec = ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=names.network)
-    engine.add(FakeContainer(spec, IMAGE, read_only=False))
-    read = Mock(return_value=None)
-    monkeypatch.setattr(engine, "read_file", read)
-    labelled.require(engine, names)
-    read.assert_not_called()
-    with pytest.raises(SandboxError, match="of user"):
-        labelled.require(engine, bob.sandbox("demo"))
 
 
 @pytest.mark.parametrize("owner", ["ann", "nosuch", "none"])
