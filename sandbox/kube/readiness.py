@@ -181,9 +181,10 @@ def _replace_stuck(cluster: Cluster, live: Manifest, say: Say) -> None:
     namespace = live["metadata"].get("namespace", "default")
     for pod in cluster.list("v1", "Pod", namespace, selector=pod_selector(live)):
         revision = (pod["metadata"].get("labels") or {}).get(REVISION)
-        if revision != status.get("updateRevision") and not is_leaving(pod) and not is_ready(pod):
-            say(f"replacing pod {pod['metadata']['name']}, which is of an earlier revision and not ready")
-            cluster.delete("v1", "Pod", pod["metadata"]["name"], namespace)
+        if revision in (None, status.get("updateRevision")) or is_leaving(pod) or is_ready(pod):
+            continue
+        say(f"replacing pod {pod['metadata']['name']}, which is of an earlier revision and not ready")
+        cluster.delete("v1", "Pod", pod["metadata"]["name"], namespace)
 
 
 def _live(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:

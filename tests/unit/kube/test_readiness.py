@@ -394,6 +394,7 @@ def test_pod_of_an_earlier_revision_that_is_not_ready_is_replaced(
         "db-1": of_revision("old"),
         "db-2": of_revision("new"),
         "db-3": of_revision("old", deletionTimestamp="2026-01-01T00:00:00Z"),
+        "db-job": {"metadata": {"namespace": "ns", "labels": {}}, "status": {}},
     }
     live = workload("db", replicas=4, updatedReplicas=1) | {"kind": kind}
     live["status"]["updateRevision"] = "new"
