@@ -15,7 +15,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import interruption
 
 AT_ONCE = 3
-EVERY = 0.5  # seconds between two lines
+EVERY = 0.5  # seconds between two looks at an interrupt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +86,17 @@ class ImagesStep(NothingToUndo):
         return stable + [(recipe.reference, f"{PREFIX}{recipe.name}:latest") for recipe in self.further]
 
     def _pull(self, components: list[str], work: Work) -> None:
-        """Pull several images at once, and report the progress of each.
+        """Pull several images at once. Raises SandboxError for the first that fails.
 
-        Raises SandboxError for the first that fails. An interrupt ends all at once: the engine gives up a pull when
-        this process is gone.
+        An interrupt ends all at once: the engine gives up a pull when this process is gone.
         """
-        lines = dict.fromkeys(components, "waiting")
         references = {**self.pulled, **(self.own.published or self.own.references)}
 
         def pull(component: str) -> None:
             def say(line: str) -> None:
-                lines[component] = line
+                work.say(f"{component}: {line}")
 
-            say("asking")
             published.pull(self.engine, references[component], say, "" if component in self.pulled else published.BUILD)
-            del lines[component]
 
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
@@ -110,6 +106,5 @@ class ImagesStep(NothingToUndo):
                 for finished in done:
                     finished.result()
                 interruption.check()
-                work.say("; ".join(f"{name}: {line}" for name, line in tuple(lines.items())))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
 UNAUTHORIZED, NO_LOGIN = 401, "log in as for kubectl, until `kubectl auth whoami` works with the same context"
-# The statuses by which the API server refuses an object that belongs to a namespace, a kind or an object that is being
-# deleted: forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
+# The statuses by which the API server refuses an object that is being deleted, or belongs to a namespace that is:
+# forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
 # The statuses by which it says that it cannot answer at the moment, or that something behind it cannot; and its words
 # for an etcd that has no leader (etcd, api/v3rpc/rpctypes).
@@ -116,18 +116,14 @@ class Cluster:
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object as in `manifest` (server-side apply, KEP-555).
 
-        If the object, its namespace or its kind is being deleted, it is applied after that has ended; `say` is told.
-        Raises BeingDeleted when that does not end.
+        If the object or its namespace is being deleted, it is applied after that has ended; `say` is told. Raises
+        BeingDeleted when that does not end.
         """
         try:
             live = self._patch(manifest)
             leaving = live if deletion.is_leaving(live) else None
         except ClusterError as error:
-            leaving = None
-            if error.status in REFUSED:
-                group, _, _ = manifest["apiVersion"].rpartition("/")
-                plural = self._resource(_base(manifest["apiVersion"]), manifest["kind"]).plural
-                leaving = deletion.in_the_way(self, manifest, f"{plural}.{group}" if group else "")
+            leaving = deletion.in_the_way(self, manifest) if error.status in REFUSED else None
             if leaving is None:
                 raise
         if leaving is not None:

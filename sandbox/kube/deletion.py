@@ -70,18 +70,14 @@ def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = T
         ) from error
 
 
-def in_the_way(cluster: Cluster, manifest: Manifest, definition: str) -> Manifest | None:
-    """Return what is being deleted and so refuses the manifest: namespace, `definition` of its kind, or itself."""
-    metadata = manifest["metadata"]
-    candidates = [
-        ("v1", "Namespace", metadata.get("namespace"), None),
-        ("apiextensions.k8s.io/v1", "CustomResourceDefinition", definition, None),
-        (manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace")),
-    ]
-    for version, kind, name, namespace in candidates:
+def in_the_way(cluster: Cluster, manifest: Manifest) -> Manifest | None:
+    """Return what is being deleted and so refuses the manifest: its namespace or the object itself."""
+    namespace = manifest["metadata"].get("namespace")
+    around = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    for candidate in (*((around,) if namespace else ()), manifest):
         live = None
         with suppress(SandboxError):  # a user may have rights to an object and not to its namespace
-            live = cluster.get(version, kind, name, namespace) if name else None
+            live = cluster.live(candidate)
         if live and is_leaving(live):
             return live
     return None
