@@ -23,7 +23,7 @@ from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
 from sandbox.components.ingress.served_hosts import GATEWAY_GROUP
-from sandbox.components.workloads import gone_kinds, user_manifests
+from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartPullStep, is_pulled
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, require_files
@@ -89,7 +89,6 @@ def brought(site: ClusterSite) -> list[Step]:
     charts = user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))
-    gone_kinds.require(manifests, site.spec.cluster.kubernetes)
     requires = ("wiring", "addons")
     after = ("push", "trust", "credentials", "minikube-addons", "provided", "issuer", "secrets")
     nodes = site.nodes.every

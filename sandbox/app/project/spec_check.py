@@ -14,7 +14,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.ingress import unserved
 from sandbox.components.ingress.controller import CLASS
-from sandbox.components.workloads import gone_kinds, image_names, user_manifests
+from sandbox.components.workloads import image_names, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, described
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames
@@ -60,8 +60,6 @@ def check(spec: Spec) -> Checked:
     hosts = host_names(spec)
     if spec.apply:
         counts["object"] = len(objects)
-        if spec.cluster.supports.whole_cluster:
-            gone_kinds.require(objects, spec.cluster.kubernetes)
     served = [*map(hosts.written, objects)]
     doubts = (*_undefined(spec, objects), *_unlisted(spec, objects), *_unserved(spec, served))
     return Checked(counts, (*unseen, *hosts.notes(objects), *doubts))
@@ -141,13 +139,7 @@ def _require_objects(spec: Spec) -> None:
         if isinstance(item, Path) and user_manifests.rendered(item) is None:
             for file in manifests.files(item):
                 placed += manifests.placed(text_file.read(file), origin=_shown(file))
-    definitions = [each for _, each in placed if each["kind"] == "CustomResourceDefinition"]
     for place, each in placed:
-        try:
-            if spec.cluster.supports.whole_cluster:
-                gone_kinds.require([each, *definitions], spec.cluster.kubernetes)
-        except BadFile as error:
-            raise BadFile(f"{place}: {error.brief}", fix=error.fix) from error
         name = str(each["metadata"]["name"])
         if each["apiVersion"] != RBAC and not re.fullmatch(SUBDOMAIN, name):
             raise BadFile(

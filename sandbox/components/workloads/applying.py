@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import textwrap
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
-from sandbox.kube.manifests import LAST, label_selector
+from sandbox.kube.manifests import is_builtin
 from sandbox.kube.object_keys import ObjectKey
-from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import has_failed
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -25,6 +24,10 @@ RUN_AGAIN = ("Job", "Pod")
 UNPROCESSABLE = 422
 # A webhook may be answered by pods that are applied together with its objects, and whose image must be pulled.
 PATIENCE = 180.0
+UNREADY = (
+    "add what they need; for a webhook, `sandbox doctor pod POD` says why its pods do not run, and one that is left "
+    "over has to be deleted; then sandbox up"
+)
 # The API server's words for a change that is not possible (kubernetes, pkg/apis/*/validation).
 _FIXED = re.compile(
     r"immutable|may not change|cannot change|updates to .{1,300}forbidden|may not be changed|pod updates", re.DOTALL
@@ -36,12 +39,10 @@ _NO_RIGHT = ' is forbidden: User "'
 WRONG = (400, 404, UNPROCESSABLE)
 # What the API server says, with status 500, of fields that it does not know, and of wrong types.
 UNTYPED = "failed to create typed patch object"
-# The address of a webhook's Service, in the API server's words.
-_WEBHOOK = re.compile(r'"https://([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc[:/]')
-_CALLED = re.compile(r'failed calling webhook "([^"]{1,253})"')
 # The API server gives this taint to a new node, and the node controller takes it away.
 NOT_READY = "node.kubernetes.io/not-ready"
 NODES_PATIENCE = 60.0
+GUIDE = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
 
 
 def apply_all(
@@ -67,21 +68,20 @@ def apply_all(
                 early.append((manifest, reason))
         waiting, is_retry = [manifest for manifest, _ in early], True
         unknown = [manifest for manifest, reason in early if reason.startswith(UNKNOWN)]
-        groups = (manifest["apiVersion"].rpartition("/")[0] for manifest in unknown)
+        groups = [manifest["apiVersion"].rpartition("/")[0] for manifest in unknown]
         fix = next((unbrought[group] for group in groups if group in unbrought), "")
+        if any(map(is_builtin, groups)):  # no object brings these
+            fix = f"correct `kind` and `apiVersion`; versions that were removed: {GUIDE}"
         if fix or (unknown and time.monotonic() > begun + APPLY_TIMEOUT):
             kinds = dict.fromkeys(f"{manifest['kind']} ({manifest['apiVersion']})" for manifest in unknown)
-            other = (
-                "add the CustomResourceDefinition to `apply`, or the addon that brings it; or leave these objects out"
-            )
             raise ClusterError(
                 f"the cluster has no kind {', '.join(kinds)}",
                 details="\n".join(map(title, unknown)),
-                fix=fix or other,
+                fix=fix or "add its CustomResourceDefinition to `apply`, or the addon that brings it",
             )
         return "\n".join(f"{title(manifest)}: {reason}" for manifest, reason in early) or None
 
-    wait_until(lacking, what="applying the manifests", timeout=PATIENCE, say=say)
+    wait_until(lacking, what="applying the manifests", timeout=PATIENCE, fix=UNREADY, say=say)
 
 
 def attempt_changed(
@@ -138,37 +138,6 @@ def await_nodes(cluster: Cluster, names: Collection[str], say: Say) -> None:
     if len(names) > 1:
         with suppress(WaitTimeout):
             wait_until(joining, what="the nodes", timeout=NODES_PATIENCE, say=say)
-
-
-def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
-    """Yield what keeps the pods behind a webhook from answering; the API server's `words` name the webhook."""
-    for name, namespace in dict.fromkeys(_WEBHOOK.findall(words)):
-        service = cluster.get("v1", "Service", name, namespace)
-        if service is None:
-            yield f"there is no Service {namespace}/{name}"
-            continue
-        selector = label_selector(service["spec"].get("selector"))
-        pods = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
-        if not pods:
-            yield f"no pod is behind the Service {namespace}/{name}"
-        yield from (f"pod {namespace}/{pod['metadata']['name']}, {fault}" for pod in pods for fault in faults(pod))
-
-
-def without_webhooks(cluster: Cluster, words: str, context: str) -> str:
-    """Return how to do without webhooks that the API server's `words` name; empty where they name none."""
-    called = set(_CALLED.findall(words))
-    configurations = [
-        (kind, live)
-        for kind in LAST
-        for live in (cluster.list("admissionregistration.k8s.io/v1", kind) if called else ())
-    ]
-    names = " ".join(
-        f"{kind.lower()}/{live['metadata']['name']}"
-        for kind, live in configurations
-        if called.intersection(hook["name"] for hook in live.get("webhooks") or ())
-    )
-    command = f"kubectl --context {context} delete {names}"
-    return f"have it answered, then sandbox up; if it is left over: {command}" if names else ""
 
 
 def _correction(error: ClusterError, context: str) -> str:

@@ -15,14 +15,13 @@ from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.applying import PATIENCE, await_nodes
 from sandbox.components.workloads.chart_archives import ChartArchives
-from sandbox.components.workloads.helm import Helm, Release, placed
+from sandbox.components.workloads.helm import Helm, Release
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
-from sandbox.kube import readiness
-from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
@@ -138,7 +137,7 @@ class ChartsStep(NothingToUndo):
         if full and self.programs:
             renaming["programs"] = {name: asdict(program) for name, program in self.programs.items()}
         try:
-            self._upgrade(records.cluster, chart, renaming, objects, work)
+            self._upgrade(chart, renaming, work)
             release = self._release(chart.name, chart.namespace)
             installed = release.objects(chart.namespace) if release else []
             work.say(f"waiting for the pods of {chart.name}")
@@ -151,19 +150,14 @@ class ChartsStep(NothingToUndo):
         recorded[key] = {**made, "installed": release.installed if release else ""}
         _write(records, recorded, self.record)
 
-    def _upgrade(
-        self, cluster: Cluster, chart: Chart, renaming: Mapping[str, Any], objects: Sequence[Manifest], work: Work
-    ) -> None:
+    def _upgrade(self, chart: Chart, renaming: Mapping[str, Any], work: Work) -> None:
         def unanswered() -> str | None:
             try:
                 self.program.upgrade(chart, self.names.kubeconfig, renaming, work.say)
             except SandboxError as error:
-                if is_unanswered(error.details):
-                    return error.details
-                hooked = [placed(manifest, chart.namespace) for manifest in objects if hooks(manifest)]
-                with suppress(ClusterError):  # the explanation must not hide helm's own error
-                    error.details = "\n".join((error.details, *readiness.troubles(cluster, hooked)))
-                raise
+                if not is_unanswered(error.details):
+                    raise
+                return error.details
             return None
 
         wait_until(unanswered, what=f"installing {chart.name}", timeout=PATIENCE, pause=RETRY, say=work.say)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.errors import SandboxError
 from sandbox.kube import object_keys
-from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
+from sandbox.kube.api import Cluster, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import LAST, ordered
 from sandbox.kube.object_keys import ObjectKey
@@ -26,7 +25,6 @@ from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.quantities import count
 from sandbox.step import NothingToUndo, Overtaken, State, Status, Work
-from sandbox.system.wait import WaitTimeout
 
 RECORD = "applied"
 TIMEOUT = 300.0
@@ -162,14 +160,7 @@ class ApplyStep(NothingToUndo):
         dropped = before.dropped(keys)
         webhooks = [key for key in dropped if key.kind in LAST]
         removed = remove(webhooks)  # first, since they refuse objects if nothing answers them
-        try:
-            applying.apply_all(objects, attempt, say, self.unbrought)
-        except WaitTimeout as error:
-            with suppress(ClusterError):
-                message, context = error.details, self.names.cluster
-                error.details = "\n".join((message, *applying.unanswered(cluster, message)))
-                error.fix = applying.without_webhooks(cluster, message, context)
-            raise
+        applying.apply_all(objects, attempt, say, self.unbrought)
         removed += remove([key for key in dropped if key not in webhooks])
         gone = dropped if wait else ()
         return Placed(tuple(objects), tuple(key for key in recorded if key not in gone), removed)

@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.workloads.applying import (
-    NOT_READY,
-    apply_all,
-    attempt_changed,
-    await_nodes,
-    unanswered,
-    without_webhooks,
-)
+from sandbox.components.workloads.applying import NOT_READY, apply_all, attempt_changed, await_nodes
 from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.names import Names
 from tests.support.api_server import ApiServer, Refused
@@ -152,14 +146,14 @@ def test_premature_object_waits_for_all_that_follow() -> None:
     done: list[str] = []
     lines: list[str] = []
 
-    def attempt(manifest: Manifest) -> str | None:
+    def attempt_once(manifest: Manifest) -> str | None:
         name = manifest["metadata"]["name"]
         if name == "first" and "webhook" not in done:
             return "failed calling webhook"
         done.append(name)
         return None
 
-    apply_all([widget("first"), widget("webhook"), widget("last")], attempt, lines.append)
+    apply_all([widget("first"), widget("webhook"), widget("last")], attempt_once, lines.append)
     assert done == ["webhook", "last", "first"]
     assert lines == ["Widget first", "Widget webhook", "Widget last", "Widget first: failed calling webhook"]
 
@@ -178,40 +172,13 @@ def test_kind_that_does_not_come_is_named_with_its_objects(
     assert caught.value.fix == unbrought.get("example.com", caught.value.fix)
 
 
-REFUSED = (
-    'Internal error occurred: failed calling webhook "a.b": failed to call webhook: Post '
-    '"https://guard.ops.svc:443/?timeout=3s": dial tcp 10.96.1.2:443: connect: connection refused'
-)
-
-
-def test_left_over_webhook_is_named_by_its_configuration(cluster: Cluster, server: ApiServer) -> None:
-    kind = "ValidatingWebhookConfiguration"
-    for name, called in (("guard", "a.b"), ("other", "c.d")):
-        server.objects[f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}s/{name}"] = {
-            "metadata": {"name": name},
-            "webhooks": [{"name": called}],
-        }
-    fix = without_webhooks(cluster, REFUSED, "c")
-    assert fix.endswith("kubectl --context c delete validatingwebhookconfiguration/guard")
-    assert without_webhooks(cluster, "etcd is slow", "c") == ""
-
-
-@pytest.mark.fault(64)
-def test_pods_behind_a_webhook_are_named_with_their_faults(cluster: Cluster, server: ApiServer) -> None:
-    """A webhook's pod crashes → what waits for the webhook ends with the pod's own reason."""
-    assert list(unanswered(cluster, REFUSED)) == ["there is no Service ops/guard"]
-    place = "/api/v1/namespaces/ops"
-    metadata = {"namespace": "ops", "labels": {"app": "guard"}}
-    server.objects[f"{place}/services/guard"] = {"metadata": {"name": "guard"}, "spec": {"selector": {"app": "guard"}}}
-    assert list(unanswered(cluster, REFUSED)) == ["no pod is behind the Service ops/guard"]
-    status = {"name": "guard", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
-    server.objects[f"{place}/pods/guard-1"] = {
-        "metadata": {"name": "guard-1", **metadata},
-        "status": {"containerStatuses": [status]},
-    }
-    (fault,) = unanswered(cluster, f"{REFUSED}\n{REFUSED}")
-    assert fault == "pod ops/guard-1, container guard: CrashLoopBackOff, restarted 4 times"
-    assert list(unanswered(cluster, "the server could not find the requested resource")) == []
+@pytest.mark.fault(99)
+@pytest.mark.parametrize(("version", "kind"), [("extensions/v1beta1", "Ingress"), ("apps/v1", "Deploymnt")])
+def test_kind_that_no_cluster_has_is_refused_at_once(applying: Applying, version: str, kind: str) -> None:
+    """An Ingress of extensions/v1beta1, a mistyped Deployment → an error that says what to correct, without a wait."""
+    with pytest.raises(ClusterError, match=rf"the cluster has no kind {kind} \({version}\)") as caught:
+        apply_all([made(kind, "web", version)], lambda manifest: attempt(applying.cluster, manifest))
+    assert caught.value.fix.startswith("correct `kind` and `apiVersion`")
 
 
 NODES = ("demo-control-plane", "demo-worker", "demo-worker2")

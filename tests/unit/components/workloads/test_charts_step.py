@@ -55,11 +55,6 @@ kind: HTTPRoute
 metadata: {name: web}
 spec: {hostnames: [web.shop.test]}
 """
-HOOK = """\
-apiVersion: batch/v1
-kind: Job
-metadata: {name: move, annotations: {helm.sh/hook: pre-install}}
-"""
 FAILING = yaml.safe_load("""\
 metadata: {name: web-1, namespace: shop, labels: {app: web}}
 status:
@@ -209,20 +204,6 @@ def test_release_whose_pods_cannot_start_is_an_error_with_their_reason(
         step.apply(NoWork())
     assert 'exec: "no-such": not found' in caught.value.details
     assert step.check().detail == CHANGED
-
-
-def test_failed_hook_is_explained_by_its_job(
-    step: ChartsStep, asked: Path, server: ApiServer, chart: Chart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (chart.chart / "templates" / "move.yaml").write_text(HOOK)
-    monkeypatch.setenv("HELM_ENDS", "failed")
-    failed = {"type": "Failed", "status": "True", "message": "reached the backoff limit"}
-    metadata = {"name": "move", "namespace": "shop"}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "status": {"conditions": [failed]}}
-    server.objects["/apis/batch/v1/namespaces/shop/jobs/move"] = job
-    with pytest.raises(SandboxError, match="helm cannot bring the release web") as caught:
-        step.apply(NoWork())
-    assert "Job shop/move: reached the backoff limit" in caught.value.details
 
 
 def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
