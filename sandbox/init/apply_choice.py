@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from sandbox.components.ingress.traefik import TRAEFIK_GROUP
-from sandbox.components.workloads import chart_dependencies, kustomization
+from sandbox.components.workloads import kustomization
+from sandbox.components.workloads.chart_archives import local_dependencies
 from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
@@ -76,7 +77,7 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
     old = [path for path in paths if not OLD.isdisjoint(path.split("/"))]
     notes += _left_out(old, "outdated, by their names")
     chosen = _usable(folder, [path for path in paths if path not in old], notes)
-    parts = {place.resolve() for chart in charts for place in chart_dependencies.local(folder / chart).values()}
+    parts = {place.resolve() for chart in charts for place in local_dependencies(folder / chart)}
     releases = tuple(_releases(folder, [chart for chart in charts if (folder / chart).resolve() not in parts]))
     if not chosen or not releases:
         return tuple(chosen) or releases

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sandbox.app import chosen_spec
 from sandbox.app.core import Sandbox
 from sandbox.app.running import project_workloads
-from sandbox.components.workloads import chart_dependencies, kustomization, user_manifests
+from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.config.schema import Chart, Spec
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
@@ -69,7 +69,7 @@ def _named(spec: Spec) -> Iterator[Path]:
         if source := user_manifests.rendered(item):
             followed += kustomization.reads(source.kustomize).local
         elif isinstance(item, Chart):
-            followed += (folder for _, folder in chart_dependencies.parts(item.chart))
+            followed.append(item.chart)
         followed += _paths(item)
     for path in followed:
         yield from (path, *path.rglob("*"))

@@ -17,9 +17,8 @@ from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds, prepared
 from sandbox.components.workloads import user_manifests
-from sandbox.components.workloads.chart_dependencies import parts as chart_parts
 from sandbox.components.workloads.kustomization import reads
-from sandbox.config.schema import Chart, RemoteChart, Spec
+from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError, UsageError
@@ -171,8 +170,6 @@ def project_of(file: Path | None, spec: Spec) -> Project:
         with suppress(SandboxError):
             if kustomization := user_manifests.rendered(item):  # whose bases may be anywhere
                 manifests += reads(kustomization.kustomize).local
-            if isinstance(item, Chart):
-                manifests += (folder for _, folder in chart_parts(item.chart))  # as far as they can be read
     written = [each.lock.absolute() for each in spec.apply if isinstance(each, RemoteChart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     return Project(

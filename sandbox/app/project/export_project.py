@@ -16,7 +16,7 @@ from sandbox import __version__
 from sandbox.app import context, machine_plan
 from sandbox.app.project import spec_check
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import chart_dependencies, user_manifests
+from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import Chart, Item, RemoteChart
@@ -123,13 +123,12 @@ def _chart(chart: Chart, into: Path, exported: Exported) -> dict[str, Any]:
     into.mkdir(parents=True)
     if chart.chart.is_file():
         _copy(chart.chart, into / chart.chart.name, chart.chart.parent, exported)
-    for inside, folder in chart_dependencies.parts(chart.chart) if chart.chart.is_dir() else ():
-        for file in folder.rglob("*"):
-            place = file.relative_to(folder)
-            if file.name != ".helmignore" and any(part.startswith(".") for part in place.parts):
-                exported.left_out.append(f"{file}: a hidden file")
-            else:
-                _copy(file, into / chart.chart.name / inside / place, folder, exported)
+    for file in chart.chart.rglob("*"):
+        place = file.relative_to(chart.chart)
+        if file.name != ".helmignore" and any(part.startswith(".") for part in place.parts):
+            exported.left_out.append(f"{file}: a hidden file")
+        else:
+            _copy(file, into / chart.chart.name / place, chart.chart, exported)
     values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
     for name, path in values.items():
         shutil.copy(path, into / name)

@@ -1,28 +1,29 @@
 """Helm charts of registries and repositories: pulled once, kept by digest, and locked to the first version seen.
 
 The digest is that of the archive, which for a registry is also the digest of the chart's layer (helm.sh/docs/topics/
-registries). A chart that is locked and kept needs no network.
+registries). A chart that is locked and kept needs no network. The dependencies of a chart's folder are in its folder
+`charts`, where `helm dependency build` puts them.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.helm import Helm
+from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
-from sandbox.config.schema.apply_schema import AnyChart, Chart, RemoteChart
-from sandbox.errors import SandboxError
+from sandbox.config.schema.apply_schema import OCI, AnyChart, Chart, RemoteChart
+from sandbox.errors import BadFile, SandboxError
 from sandbox.kube.api import Say
 from sandbox.oci import digest as digests
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -32,6 +33,7 @@ HEADER = """\
 # Written by `sandbox up`; not to be edited. It belongs in git, next to sandbox.yaml.
 # `digest` is that of the chart's archive: another one under the same version is refused.
 """
+FILE = "file://"  # of a dependency that is a folder, from the chart's
 
 
 class ChartChanged(SandboxError):
@@ -64,7 +66,7 @@ class ChartArchives:
     def find(self, chart: AnyChart) -> Chart | None:
         """Return the chart as a local one, None if it or one of its dependencies has to be pulled first."""
         if isinstance(chart, Chart):
-            return chart if chart_dependencies.is_complete(chart.chart) else None
+            return chart if all(_is_there(chart.chart, entry) for entry in _dependencies(chart.chart)) else None
         digest = _locked(chart)
         if digest is None:
             return None
@@ -86,11 +88,7 @@ class ChartArchives:
                 if isinstance(chart, RemoteChart):
                     pulled[chart] = self._pull(chart, helm)
                 else:
-                    # Not copies of its local charts, which would hide later changes of their folders.
-                    before = chart_dependencies.archives(chart.chart)
                     helm.build_dependencies(chart.chart)
-                    for copied in chart_dependencies.archives(chart.chart).keys() - before:
-                        copied.unlink()
         finally:
             lock([chart for chart in charts if isinstance(chart, RemoteChart)], pulled)
 
@@ -139,7 +137,36 @@ def described(chart: AnyChart) -> str:
 
 
 def is_pulled(chart: AnyChart) -> bool:
-    return isinstance(chart, RemoteChart) or bool(chart_dependencies.pulled(chart.chart))
+    return isinstance(chart, RemoteChart) or bool(_dependencies(chart.chart))
+
+
+def local_dependencies(chart: Path) -> tuple[Path, ...]:
+    """Return the folders of dependencies that are charts of the same project. Raises BadFile."""
+    places = (str(entry.get("repository")) for entry in _entries(chart, "Chart.yaml", "requirements.yaml"))
+    return tuple(chart / place.removeprefix(FILE) for place in places if place.startswith(FILE))
+
+
+def _dependencies(chart: Path) -> list[dict[str, Any]]:
+    """Return what `helm dependency build` brings: the locked dependencies, else those of the same project."""
+    locked = [*_entries(chart, "Chart.lock", "requirements.lock")]
+    wanted = locked or _entries(chart, "Chart.yaml", "requirements.yaml")
+    places = (FILE, OCI, "https://", "http://") if locked else FILE
+    return [entry for entry in wanted if str(entry.get("repository", "")).startswith(places)]
+
+
+def _is_there(chart: Path, dependency: Mapping[str, Any]) -> bool:
+    inside, name = chart / "charts", str(dependency.get("name"))
+    return (inside / name).is_dir() or (inside / f"{name}-{dependency.get('version')}.tgz").is_file()
+
+
+def _entries(chart: Path, *names: str) -> Iterator[dict[str, Any]]:
+    for path in (chart / name for name in names):
+        if path.is_file():
+            try:
+                content = yaml_text.document(text_file.read(path))
+            except yaml.YAMLError as error:
+                raise BadFile(f"{path} is not valid YAML", details=str(error)) from error
+            yield from untyped.mappings(content, "dependencies")
 
 
 def lock(charts: Sequence[RemoteChart], digests: Mapping[RemoteChart, str]) -> None:

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import chart_dependencies
 from sandbox.components.workloads.applying import PATIENCE, await_nodes
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm, Release
@@ -244,7 +243,6 @@ def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), furth
 
 
 def _files(chart: Chart) -> Iterator[Path]:
-    for _, folder in chart_dependencies.parts(chart.chart):
-        inside = sorted(path for path in folder.rglob("*") if path.is_file())
-        yield from inside or [folder]
+    inside = sorted(path for path in chart.chart.rglob("*") if path.is_file())
+    yield from inside or [chart.chart]
     yield from chart.values

@@ -15,7 +15,6 @@ from typing import Any
 
 from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import chart_dependencies
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
@@ -216,7 +215,7 @@ def _arguments(chart: Chart) -> Iterator[list[str | Path]]:
         # One field of CSV: a path with commas would be several (pflag, StringSlice).
         quoted = '"{}"'.format(path.replace('"', '""')) if set(path) & set(',"\r\n') else path
         options.append(f"--values={quoted}")
-    with tempfile.TemporaryDirectory() as texts, chart_dependencies.whole(chart.chart) as folder:
+    with tempfile.TemporaryDirectory() as texts:
         for number, (key, value) in enumerate(chart.set.items()):
             if isinstance(value, str):
                 file = Path(texts, str(number))
@@ -225,7 +224,7 @@ def _arguments(chart: Chart) -> Iterator[list[str | Path]]:
                 options.append(f"--set-file={key}=" + re.sub(r"[\\,]", r"\\\g<0>", str(file)))
             else:
                 options.append(f"--set-json={key}={json.dumps(value)}")
-        yield [*options, "--", chart.name, folder]
+        yield [*options, "--", chart.name, chart.chart]
 
 
 def _advice(message: str) -> str:

@@ -206,19 +206,6 @@ def test_another_name_in_the_spec_makes_no_other_sandbox(stage: Stage, loop: Dev
     assert stage.ups == 2
 
 
-def test_charts_that_another_consists_of_are_followed(tmp_path: Path) -> None:
-    (tmp_path / "project").mkdir()
-    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../../common'}]\n"
-    for name, said in {"project/web": needed, "common": ""}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "Chart.yaml").write_text(f"name: {Path(name).name}\n{said}", encoding="utf-8")
-    file = tmp_path / "project/sandbox.yaml"
-    file.write_text("apiVersion: sandbox.dev/v1\napply: [{chart: web}]\n", encoding="utf-8")
-    found = project_of(file, load(file))
-    assert found.work([tmp_path / "common/values.yaml"]) == DevWork(manifests=True)
-    assert not found.work([tmp_path / "other/values.yaml"])
-
-
 def test_bases_elsewhere_and_our_own_files_are_known(tmp_path: Path) -> None:
     project = tmp_path / "project"
     for name in ("project/overlay", "base"):

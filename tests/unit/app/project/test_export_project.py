@@ -132,10 +132,7 @@ def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: 
 def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere" / "web"
     (folder / "templates").mkdir(parents=True)
-    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n"
-    for name, text in {"web": needed, "common": ""}.items():
-        folder.with_name(name).mkdir(exist_ok=True)
-        (folder.with_name(name) / "Chart.yaml").write_text(f"name: {name}\n{text}")
+    (folder / "Chart.yaml").write_text("name: web\n")
     (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
     values = tmp_path / "dev.yaml"
     values.write_text("a: b\n")
@@ -145,7 +142,6 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
     again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
     assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
     assert (place / "values-1.yaml").read_text() == "a: b\n" and (place / "web" / "Chart.yaml").exists()
-    assert (place / "web/charts/common/Chart.yaml").read_text() == "name: common\n"
     assert any("link.yaml" in line for line in told.left_out)
 
 

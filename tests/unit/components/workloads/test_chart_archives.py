@@ -169,7 +169,10 @@ def test_dependencies_are_built_by_helm_once(local: Chart, remote: Path, tmp_pat
     step.apply(NoWork())
     assert archives.find(local) == local and step.check().state is State.READY
     assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
-    assert not (local.chart / "charts" / "near-1.0.0.tgz").exists(), "changes of its folder would not count"
+    (local.chart / "charts" / "near-1.0.0.tgz").unlink()
+    assert archives.find(local) is None
+    (local.chart / "Chart.lock").unlink()
+    assert archives.find(local) is None, "a chart of the project needs no lock"
 
 
 def test_dependency_that_helm_cannot_pull_is_an_error_in_its_words(local: Chart, tmp_path: Path) -> None:

@@ -113,20 +113,6 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
         step.apply(NoWork())
 
 
-def test_change_of_a_chart_that_is_a_part_upgrades_the_release(step: ChartsStep, asked: Path, chart: Chart) -> None:
-    part = chart.chart.with_name("common") / "Chart.yaml"
-    part.parent.mkdir()
-    part.write_text("name: common\nversion: 1.0.0\n")
-    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n"
-    (chart.chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: web\nversion: 1.0.0\n{needed}")
-    step.apply(NoWork())
-    ((*_, name, folder),) = calls(asked, "upgrade")
-    assert (name, Path(folder).name, folder == str(chart.chart)) == ("web", "web", False)
-    assert step.check().state is State.READY
-    part.write_text("name: common\nversion: 1.0.1\n")
-    assert step.check().state is State.DRIFTED
-
-
 @pytest.mark.security(17)
 def test_names_of_folders_and_values_are_no_options_of_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
     """A folder called like an option that writes files, and values whose path has commas → a name, and one path."""
