@@ -26,7 +26,7 @@ from sandbox.components.ingress.served_hosts import GATEWAY_GROUP
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartPullStep, is_pulled
 from sandbox.components.workloads.charts_step import ChartsStep
-from sandbox.components.workloads.helm import Helm, require_files
+from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import Spec
@@ -122,13 +122,8 @@ def host_names(spec: Spec) -> HostNames:
 
 
 def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[Step]]:
-    """Return the archives of charts, and the step that pulls those from elsewhere, if any.
-
-    Raises BadFile, and MissingTool for helm.
-    """
+    """Return the archives of charts, and the step that pulls those from elsewhere, if any. Raises MissingTool."""
     archives = ChartArchives(site.home.charts)
-    for chart in charts:
-        require_files(chart)
     if charts:
         Helm.find(site.store)  # so that a missing helm is reported before anything is made
     elsewhere = tuple(filter(is_pulled, charts))

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.config.schema import Chart, RemoteChart
-from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.kube import manifests
 from sandbox.kube.api import Say
@@ -24,6 +23,11 @@ from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 READ_TIMEOUT, RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 60.0, 120.0, 300.0, 600.0  # seconds
+CORRECT = "correct the chart or its values, then sandbox up"
+PULL = (
+    "correct `chart:`, `repo:` or `version:` below `apply`; or log in (helm registry login, helm repo add), or try "
+    "again with a network"
+)
 OWN = {"HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}  # these would count more than a kubeconfig's own
 
 
@@ -62,7 +66,6 @@ class Helm:
 
         With `whole` the kinds that it defines are included, and its tests are not.
         """
-        require_files(chart)
         options = ["--include-crds", "--skip-tests"] if whole else []
         with _arguments(chart) as arguments:
             argv: process.Argv = [self.program, "template", *options, *arguments]
@@ -72,14 +75,12 @@ class Helm:
             except ToolFailed as error:
                 message = error.output.strip() or error.details
                 title = chart.chart if chart.chart.is_dir() else chart.name
-                raise BadFile(f"the chart {title} does not render", details=message, fix=_advice(message)) from error
+                raise BadFile(f"the chart {title} does not render", details=message, fix=CORRECT) from error
         return tuple(manifests.parse(text, origin=f"what the chart {chart.name} renders to"))
 
     def pull(self, chart: RemoteChart, into: Path) -> Path:
         """Pull the chart's archive into an empty folder, with the accounts that helm has. Raises SandboxError."""
-        with self._explained(
-            f"helm cannot pull {chart.source} {chart.version}", lambda message: _pull_advice(message, chart.repo)
-        ):
+        with self._explained(f"helm cannot pull {chart.source} {chart.version}", PULL):
             source = [chart.chart]
             if chart.repo:
                 # By the name by which the user has added the repository, helm uses their account for it.
@@ -106,14 +107,8 @@ class Helm:
         return name
 
     def build_dependencies(self, chart: Path) -> None:
-        def advice(message: str) -> str:
-            if "out of sync" in message:
-                return f"helm dependency update {chart}"
-            if "helm repo add" in message:
-                return "helm repo add NAME URL, for each repository that it names, then sandbox up"
-            return _pull_advice(message, "URL")
-
-        with self._explained(f"helm cannot pull the dependencies of {chart}", advice):
+        fix = f"helm dependency update {chart}; for an account or an unknown repository: helm repo add NAME URL"
+        with self._explained(f"helm cannot pull the dependencies of {chart}", fix):
             process.run([self.program, "dependency", "build", "--", chart], timeout=PULL_TIMEOUT)
 
     def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
@@ -153,16 +148,16 @@ class Helm:
                 say(line.strip())
 
         environment = {**OWN, **(env or {}), "KUBECONFIG": str(kubeconfig)}
-        with self._explained(f"helm cannot bring the release {release}", _advice):
+        with self._explained(f"helm cannot bring the release {release}", CORRECT):
             process.run([self.program, *argv], timeout=TIMEOUT, env=environment, on_line=on_line)
 
     @contextmanager
-    def _explained(self, brief: str, advice: Callable[[str], str] = lambda _: "") -> Iterator[None]:
+    def _explained(self, brief: str, fix: str = "") -> Iterator[None]:
         try:
             yield
         except ToolFailed as error:
             message = process.last_lines(error.output) or error.details
-            raise SandboxError(brief, details=message, fix=advice(message), id="helm") from error
+            raise SandboxError(brief, details=message, fix=fix, id="helm") from error
 
     def _post_renderer(self, images: Mapping[str, Any], parent: Path) -> tuple[list[str], dict[str, str]]:
         folder = parent / "sandbox-images"
@@ -195,18 +190,6 @@ def placed(manifest: Mapping[str, Any], namespace: str) -> dict[str, Any]:
     return {**manifest, "metadata": {"namespace": namespace, **manifest["metadata"]}}
 
 
-def require_files(chart: AnyChart) -> None:
-    """Raise BadFile for a chart or a file of values that does not exist."""
-    own = (chart.chart,) if isinstance(chart, Chart) else ()
-    if own and own[0].is_dir() and not (own[0] / "Chart.yaml").is_file():
-        raise BadFile(f"{own[0]} has no Chart.yaml", fix="name the folder of a chart below `apply`")
-    for path in (*own, *chart.values):
-        if not path.exists():
-            raise BadFile(f"{path}: no such file", details=f"of the chart {chart.name}", fix="correct it below `apply`")
-        if not (path.is_file() or (path in own and path.is_dir())):  # helm would wait for a pipe
-            raise BadFile(f"{path} is not a regular file", fix="name a file, or a chart's folder, below `apply`")
-
-
 @contextmanager
 def _arguments(chart: Chart) -> Iterator[list[str | Path]]:
     """Yield helm's arguments for the chart; texts are in files, since other users and the log see arguments."""
@@ -225,21 +208,3 @@ def _arguments(chart: Chart) -> Iterator[list[str | Path]]:
             else:
                 options.append(f"--set-json={key}={json.dumps(value)}")
         yield [*options, "--", chart.name, chart.chart]
-
-
-def _advice(message: str) -> str:
-    if "dependency build" in message or "dependencies" in message:
-        return "helm dependency build, in the chart's folder"
-    if "cannot be imported" in message or "invalid ownership metadata" in message:
-        return "delete the object that exists already, or leave it out of the chart or of `apply`"
-    return "correct the chart or its values, then sandbox up"
-
-
-def _pull_advice(message: str, repository: str | None) -> str:
-    words = message.lower()
-    if any(word in words for word in ("unauthorized", "401", "403", "denied", "forbidden")):
-        login = "helm registry login, or docker login"
-        return f"{f'helm repo add NAME {repository} --username …' if repository else login}, then sandbox up"
-    if any(word in words for word in ("no such host", "dial tcp", "timeout", "deadline", "refused")):
-        return "try again with a network; a chart that is locked and was pulled once needs none"
-    return "correct `chart:`, `repo:` or `version:` below `apply`"
