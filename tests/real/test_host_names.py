@@ -51,7 +51,7 @@ def test_hosts_follow_the_domain_and_settings_only_when_asked_to(tmp_path: Path)
         told = app.command("up", NAME, "--plan").err
         assert f"Ingress default/app: {moved}" in told
         assert f"Ingress web: web.{BASE}.sandbox.localhost becomes web.{NAME}.sandbox.localhost" in told
-        assert f"ConfigMap settings, key url: app.{BASE}.sandbox.localhost stays" in told
+        assert f"ConfigMap settings: app.{BASE}.sandbox.localhost stays" in told
         app.command("up", NAME)
         assert app.page() == "first"
         assert Sandbox(app.names, app.ports[0]).status(f"web.{NAME}.sandbox.localhost") == "200"

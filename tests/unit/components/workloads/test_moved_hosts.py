@@ -16,8 +16,10 @@ def manifest(kind: str, **content: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "web"}, **content}
 
 
+LOGIN = "nginx.ingress.kubernetes.io/auth-url"
 INGRESS = manifest(
     "Ingress",
+    metadata={"name": "web", "annotations": {LOGIN: f"https://login.{BASE}/check"}},
     spec={
         "rules": [{"host": f"web.{BASE}"}, {"host": "web.example.com"}, {}],
         "tls": [{"hosts": [f"*.{BASE}", BASE], "secretName": "tls"}],
@@ -29,19 +31,14 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
     written = HOSTS.written(INGRESS)
     assert [rule.get("host") for rule in written["spec"]["rules"]] == [f"web.{DOMAIN}", "web.example.com", None]
     assert written["spec"]["tls"][0] == {"hosts": [f"*.{DOMAIN}", DOMAIN], "secretName": "tls"}
+    assert written["metadata"]["annotations"] == {LOGIN: f"https://login.{DOMAIN}/check"}
     assert INGRESS["spec"]["rules"][0]["host"] == f"web.{BASE}", "the project's own object stays"
     assert list(HOSTS.notes([INGRESS])) == [
+        f"Ingress web: login.{BASE} becomes login.{DOMAIN}",
         f"Ingress web: web.{BASE} becomes web.{DOMAIN}",
         f"Ingress web: *.{BASE} becomes *.{DOMAIN}",
         f"Ingress web: {BASE} becomes {DOMAIN}",
     ]
-
-
-def test_hosts_in_annotations_of_an_ingress_are_changed() -> None:
-    login = {"nginx.ingress.kubernetes.io/auth-url": f"https://login.{BASE}/check"}
-    ingress = manifest("Ingress", metadata={"name": "web", "annotations": login})
-    expected = {"nginx.ingress.kubernetes.io/auth-url": f"https://login.{DOMAIN}/check"}
-    assert HOSTS.written(ingress)["metadata"]["annotations"] == expected
 
 
 @pytest.mark.parametrize(
@@ -60,6 +57,7 @@ def test_hosts_in_annotations_of_an_ingress_are_changed() -> None:
             {"routes": [{"match": f"Host(`web.{BASE}`) && PathPrefix(`/a`)"}]},
             {"routes": [{"match": f"Host(`web.{DOMAIN}`) && PathPrefix(`/a`)"}]},
         ),
+        ("Ingress", {"tls": [{"secretName": BASE}]}, {"tls": [{"secretName": BASE}]}),
         ("Widget", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{BASE}"]}),
         ("HTTPRoute", "nonsense", "nonsense"),
     ],
@@ -78,10 +76,9 @@ def test_settings_are_named_and_stay() -> None:
     assert HOSTS.written(POD) == POD and HOSTS.written(SETTINGS) == SETTINGS
     stays = "stays; `rewrite_settings: true` in sandbox.yaml changes it"
     assert list(HOSTS.notes([POD, SETTINGS])) == [
-        f"Pod web, variable URL: web.{BASE} {stays}",
-        f"Pod web, variable URL: {BASE} {stays}",
-        f"Pod web, argument: {BASE} {stays}",
-        f"ConfigMap web, key a.conf: web.{BASE} {stays}",
+        f"Pod web: {BASE} {stays}",
+        f"Pod web: web.{BASE} {stays}",
+        f"ConfigMap web: web.{BASE} {stays}",
     ]
 
 
@@ -92,7 +89,7 @@ def test_settings_change_when_the_spec_says_so() -> None:
     assert container["args"] == [f"--cookies=.{DOMAIN}"]
     text = f"host=web.{DOMAIN}; other=my{BASE} {BASE}.example.com"
     assert hosts.written(SETTINGS)["data"] == {"a.conf": text, "b": 1}
-    assert f"ConfigMap web, key a.conf: web.{BASE} becomes web.{DOMAIN}" in list(hosts.notes([SETTINGS]))
+    assert f"ConfigMap web: web.{BASE} becomes web.{DOMAIN}" in list(hosts.notes([SETTINGS]))
 
 
 def test_sandbox_with_the_projects_own_domain_changes_nothing() -> None:
