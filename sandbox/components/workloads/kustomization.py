@@ -6,11 +6,9 @@ is called. Files, unlike bases, have to be in the folder or below it (kustomize,
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import tempfile
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,6 @@ LOCAL_TIMEOUT, REMOTE_TIMEOUT = 60.0, 300.0  # seconds
 # Lists of files, folders or, for kustomize, URLs and git repositories (kustomize API, types.Kustomization).
 BASES = ("resources", "bases", "components")
 PLUGINS = ("generators", "transformers", "validators")  # files, folders, or documents in their place
-CHARTS = "helmCharts"
 # Keeps kustomize and the git that it calls from the network.
 NOWHERE = "http://127.0.0.1:9"
 OFFLINE: Mapping[str, str] = {
@@ -41,15 +38,11 @@ OFFLINE: Mapping[str, str] = {
     "GIT_ALLOW_PROTOCOL": "none",
 }
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://|^git@|^[\w.-]+\.[a-z]{2,}[/:]|[?&](ref|version)=", re.IGNORECASE)
-# kubectl logs its last error, with the time and its own line (klog).
-_LOGGED = re.compile(
-    r'^E\d{4} [^\n]*? "command failed" err=(?:("(?:[^"\\]|\\.)*")|<\n(.*)\n >)$', re.MULTILINE | re.DOTALL
-)
 
 
 @dataclass(frozen=True)
 class Reads:
-    """What a kustomization reads: files and folders of this machine, and bases that have to be `fetched`."""
+    """What a kustomization reads: folders and manifests of this machine, and bases that have to be `fetched`."""
 
     local: tuple[Path, ...]
     fetched: tuple[str, ...]
@@ -61,10 +54,9 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
     Unless `remote`, one that fetches anything is refused. `store` has the kubectl of machines without one.
     """
     fetched = reads(folder).fetched
-    trust = f"if you trust that, write {{kustomize: {from_here(folder)}, remote: true}} below `apply`; "
+    trusted = f"for what it fetches, if you trust that: {{kustomize: {from_here(folder)}, remote: true}} below `apply`"
     if fetched and not remote:
-        fix = f"{trust}or put it into the project"
-        raise BadFile(f"{folder} fetches {fetched[0]}", details="\n".join(fetched[1:]), fix=fix)
+        raise BadFile(f"{folder} fetches {fetched[0]}", details="\n".join(fetched[1:]), fix=trusted)
     with tempfile.TemporaryDirectory() as parent:
         rendered = Path(parent) / "objects.yaml"  # kustomize's warnings go to standard error
         kubectl = process.which("kubectl")
@@ -80,14 +72,13 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
         try:
             process.run(argv, timeout=timeout, env=env)
         except ToolFailed as error:
-            message = _LOGGED.sub(_unquoted, error.output.strip()) or error.details
-            fix = f"{trust}or correct it" if NOWHERE.removeprefix("http://") in message else "correct it"
-            raise BadFile(f"{folder} cannot be rendered", details=message, fix=fix) from error
+            message = error.output.strip() or error.details
+            raise BadFile(f"{folder} cannot be rendered", details=message, fix=f"correct it; {trusted}") from error
         return text_file.read(rendered)
 
 
 def reads(folder: Path) -> Reads:
-    """Return the files and folders that the kustomization and its bases refer to, and all bases that are remote."""
+    """Return the folders and manifests of the kustomization and its bases, and all bases that are remote."""
     local: dict[Path, None] = {}
     fetched: dict[str, None] = {}
     pending = [folder]
@@ -98,19 +89,19 @@ def reads(folder: Path) -> Reads:
         file = kustomization(place)
         if file is None:
             raise BadFile(f"{place} has no kustomization.yaml", fix="see `apply` in sandbox.yaml")
-        content = _content(file)
-        for key, text in _listed(content):
+        local |= dict.fromkeys((place, file))
+        for key, text in _listed(_content(file)):
             path = place / text
             if "://" in text:  # kustomize takes it for a URL even where there is such a file
                 fetched[text] = None
             elif is_dir(path):
                 pending.append(Path(os.path.normpath(path)))
-            elif not is_file(path) and key in BASES:
+            elif is_file(path):
+                local[path] = None
+            elif key in BASES:
                 if not _REMOTE.search(text):
                     raise BadFile(f"{file} names {text}, which is not there", fix="correct it")
                 fetched[text] = None
-        named = (place / text for text in _texts(content))
-        local |= dict.fromkeys((place, file, *filter(is_file, named)))
     return Reads(tuple(local), tuple(fetched))
 
 
@@ -122,39 +113,15 @@ def _content(file: Path) -> Mapping[str, Any]:
     content = documents[0] if len(documents) == 1 else None
     if not isinstance(content, dict):
         raise BadFile(f"{file}: not a mapping of keys", fix="correct it")
-    if content.get(CHARTS):
-        raise BadFile(
-            f"{file} names charts ({CHARTS}), which `kubectl kustomize` does not render",
-            fix="name them below `apply` in sandbox.yaml: {chart: NAME, repo: URL, version: VERSION}",
-        )
     lists = (*BASES, *PLUGINS)
-    if odd := next((key for key in content if key not in lists and str(key).lower() in (*lists, CHARTS.lower())), None):
+    if odd := next((key for key in content if key not in lists and str(key).lower() in lists), None):
         # kustomize takes it for the same key, and a base would not be seen here (Go, encoding/json).
         raise BadFile(f"{file}: '{odd}' is not a key", fix=f"write {str(odd)[0].lower()}{str(odd)[1:]}")
-    for key in lists:
-        if not isinstance(content.get(key) or [], list):
-            raise BadFile(f"{file}: {key} is not a list", fix="correct it")
     return content
 
 
 def _listed(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in (*BASES, *PLUGINS):
-        texts = (text for text in content.get(key) or () if isinstance(text, str))
+        entries = content.get(key)
+        texts = (text for text in entries if isinstance(text, str)) if isinstance(entries, list) else ()
         yield from ((key, text) for text in texts if "\n" not in text and not text.lstrip().startswith(("{", "[")))
-
-
-def _texts(content: Any) -> Iterator[str]:
-    """Yield every text below the keys, of KEY=FILE also the second part: it may be the name of a file."""
-    match content:
-        case dict():
-            for value in content.values():
-                yield from _texts(value)
-        case list():
-            for value in content:
-                yield from _texts(value)
-        case str() if content and "\n" not in content:
-            yield from (text for text in (content, content.partition("=")[2]) if text)
-
-
-def _unquoted(logged: re.Match[str]) -> str:
-    return textwrap.dedent(logged[2]) if logged[2] is not None else str(ast.literal_eval(logged[1]))
