@@ -30,8 +30,8 @@ from sandbox.components.registry.in_cluster_step import (
     name_on_nodes,
 )
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.charts_step import RenderedCharts
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.components.workloads.step import ApplyStep, OneNamespace
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine

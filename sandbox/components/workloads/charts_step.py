@@ -27,11 +27,15 @@ from sandbox.kube.records import Records
 from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.quantities import plural
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system import files
 from sandbox.system.wait import wait_until
 
 RECORD = "charts"
 READY = 300.0  # seconds that pods may take
+# The hooks that an installation or an upgrade runs (helm.sh/docs/topics/charts_hooks).
+RUN = {"pre-install", "post-install", "pre-upgrade", "post-upgrade", "crd-install"}
 RETRY = 3.0  # seconds between two attempts, while a webhook does not answer
 
 Recorded = Mapping[str, Mapping[str, Any]]
@@ -191,12 +195,6 @@ class ChartsStep(NothingToUndo):
         return [key for key in recorded if key not in keys]
 
 
-def hooks(manifest: Manifest) -> frozenset[str]:
-    """Return the moments at which helm makes the object, none for a usual one (helm.sh/docs/topics/charts_hooks)."""
-    annotations = manifest["metadata"].get("annotations") or {}
-    return frozenset(moment.strip() for moment in str(annotations.get("helm.sh/hook") or "").split(",") if moment)
-
-
 def pulled(chart: AnyChart, archives: ChartArchives) -> Chart:
     local = archives.find(chart)
     if local is None:
@@ -246,3 +244,47 @@ def _files(chart: Chart) -> Iterator[Path]:
     inside = sorted(path for path in chart.chart.rglob("*") if path.is_file())
     yield from inside or [chart.chart]
     yield from chart.values
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedCharts:
+    """Charts as the objects that they render to, for a cluster in which only one `namespace` is the sandbox's.
+
+    Without a release nothing remembers what a chart has made up, such as a password, so the objects are kept in files
+    of `folder` until the chart or its values change. Helm's hooks are objects like others there.
+    """
+
+    charts: tuple[AnyChart, ...]
+    archives: ChartArchives
+    store: Store
+    folder: Path
+    namespace: str
+
+    @property
+    def title(self) -> str:
+        return f"{plural(len(self.charts), 'chart')} {', '.join(chart.name for chart in self.charts)}"
+
+    def objects(self) -> list[dict[str, Any]]:
+        charts = (pulled(chart, self.archives) for chart in self.charts)
+        return [
+            manifest
+            for chart in charts
+            for manifest in self._kept(chart.model_copy(update={"namespace": self.namespace}))
+        ]
+
+    def _kept(self, chart: Chart) -> list[dict[str, Any]]:
+        path, chart_digest = self.folder / f"{chart.name}.json", digest(chart)
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["digest"] == chart_digest:
+                return list(kept["objects"])
+        objects = [manifest for manifest in Helm.find(self.store).render(chart) if _is_applied(manifest)]
+        files.make_private_dir(self.folder)
+        files.write_atomic(path, json.dumps({"digest": chart_digest, "objects": objects}).encode(), mode=0o600)
+        return objects
+
+
+def _is_applied(manifest: Manifest) -> bool:
+    annotations = manifest["metadata"].get("annotations") or {}
+    hooks = {moment.strip() for moment in str(annotations.get("helm.sh/hook") or "").split(",") if moment}
+    return not hooks or not RUN.isdisjoint(hooks)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.workloads import applied_record, applying
+from sandbox.components.workloads.charts_step import RenderedCharts
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
-from sandbox.components.workloads.rendered_charts import RenderedCharts
 from sandbox.errors import SandboxError
 from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, Manifest, Say, title

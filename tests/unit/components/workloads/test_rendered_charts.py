@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads.chart_archives import ChartArchives
-from sandbox.components.workloads.rendered_charts import RenderedCharts
+from sandbox.components.workloads.charts_step import RenderedCharts
 from sandbox.config.schema.apply_schema import Chart
 from tests.support import fake_helm
 
