@@ -22,7 +22,6 @@ from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
-from sandbox.components.ingress.served_hosts import GATEWAY_GROUP
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartPullStep, is_pulled
 from sandbox.components.workloads.charts_step import ChartsStep
@@ -31,7 +30,6 @@ from sandbox.components.workloads.moved_hosts import HostNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.apply_schema import AnyChart
-from sandbox.kube.manifests import defined
 from sandbox.plan import certificates_steps, registry_steps
 from sandbox.plan.providers import dns, proxied
 from sandbox.plan.site import ClusterSite, Site
@@ -98,12 +96,7 @@ def brought(site: ClusterSite) -> list[Step]:
         steps += pulls
         ready = (*requires, *(step.name for step in steps))
         installed = (site.names, charts, archives, images, site.store)
-        prepare = load_balancers(site).prepare
-        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, prepare=prepare, hosts=hosts))
-    unbrought: dict[str, str] = {}
-    defines = any(group == GATEWAY_GROUP for group, _ in filter(None, map(defined, manifests)))
-    if not (charts or site.spec.addons or site.spec.ingress.gateway_api or defines):
-        unbrought[GATEWAY_GROUP] = "in sandbox.yaml: `ingress: {gateway_api: true}`"
+        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, hosts=hosts))
     brings = ApplyStep(
         site.names,
         manifests,
@@ -111,7 +104,6 @@ def brought(site: ClusterSite) -> list[Step]:
         requires=requires,
         after=after,
         nodes=nodes,
-        unbrought=unbrought,
         applied=certificates_steps.trust(site).complete,
     )
     return [*steps, brings]

@@ -6,7 +6,6 @@ mode), and kube-proxy does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -51,11 +50,6 @@ class LoadBalancersStep(NothingToUndo):
         self.manager.bring(ADDON, work)
         with suppress(WaitTimeout):  # an address that MetalLB refuses is in an event of its Service
             wait_until(lambda: next(iter(self._waiting()), None), what=self.title, timeout=TIMEOUT)
-
-    def prepare(self, objects: Iterable[Manifest], work: Work) -> None:
-        """Install MetalLB before `objects` are applied by a program that waits for addresses, as helm does."""
-        if any(map(wants_address, objects)) and not self._has_other():
-            self.manager.bring(ADDON, work)
 
     def _waiting(self) -> list[str]:
         services = self.manager.cluster.list("v1", "Service")

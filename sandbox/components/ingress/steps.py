@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.components import content_hash
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.ingress.traefik import Traefik
-from sandbox.components.workloads import applied_record
+from sandbox.components.workloads import applying
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.kube import object_keys, readiness
@@ -58,14 +58,14 @@ class IngressStep(NothingToUndo):
         keys = tuple(map(ObjectKey.of, manifests))
         dropped = _dropped(records, keys)
         # Recorded first, so that every new object is known; a controller keeps the node's port until it is removed.
-        applied_record.write(records, RECORD, (*keys, *dropped))
+        applying.write(records, RECORD, (*keys, *dropped))
         object_keys.remove(cluster, dropped)
         for manifest in groundwork:
             if manifest["kind"] != "ConfigMap" or cluster.live(manifest) is None:  # the page keeps its hosts
                 apply_patiently(cluster, manifest, say=work.say)
         for manifest in manifests:
             apply_patiently(cluster, manifest, say=work.say)
-        applied_record.write(records, RECORD, keys)
+        applying.write(records, RECORD, keys)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
@@ -83,7 +83,7 @@ class NoIngressStep(NothingToUndo):
     title: str = "No ingress controller"
 
     def check(self) -> Status:
-        applied = applied_record.read(Records.of(self.names), RECORD)
+        applied = applying.read(Records.of(self.names), RECORD)
         return Status(State.DRIFTED, "an earlier spec asked for one") if applied else Status(State.READY)
 
     def apply(self, work: Work) -> None:
@@ -94,7 +94,7 @@ class NoIngressStep(NothingToUndo):
 
 def _dropped(records: Records, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
     """Return the objects that an earlier spec asked for, such as classes, and this one does not."""
-    return (applied_record.read(records, RECORD) or applied_record.Applied()).dropped(keys)
+    return (applying.read(records, RECORD) or applying.Applied()).dropped(keys)
 
 
 def _require_own_classes(cluster: Cluster, manifests: Iterable[Manifest]) -> None:

@@ -1,24 +1,31 @@
-"""Applies the user's objects: those that come too early again, immutable ones recreated, or with an explanation."""
+"""Applies the user's objects: those that come too early again, immutable ones recreated, or with an explanation.
+
+A sealed record in the cluster keeps what was applied last, so that unwanted objects are removed: as `kubectl apply
+--prune` does with an ApplySet (KEP-3659), but by the objects' names and not by a label of theirs.
+"""
 
 from __future__ import annotations
 
 import re
 import textwrap
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from types import MappingProxyType
+from dataclasses import dataclass
 
-from sandbox.kube import deletion
+from sandbox.kube import deletion, object_keys
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
 from sandbox.kube.manifests import is_builtin
 from sandbox.kube.object_keys import ObjectKey
+from sandbox.kube.records import Records
 from sandbox.kube.workload_status import has_failed
 from sandbox.system.wait import WaitTimeout, wait_until
 
 # These contain nothing of their own: a Job and a Pod run again, a binding is effective again at once.
 RECREATED = ("Job", "Pod", "RoleBinding", "ClusterRoleBinding")
+# These contain what no one could apply again, so they are never removed.
+KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
 # These end, and stay as they ended.
 RUN_AGAIN = ("Job", "Pod")
 UNPROCESSABLE = 422
@@ -32,7 +39,6 @@ UNREADY = (
 _FIXED = re.compile(
     r"immutable|may not change|cannot change|updates to .{1,300}forbidden|may not be changed|pod updates", re.DOTALL
 )
-_FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
 _NO_NAMESPACE = re.compile(r'namespaces "([a-z0-9-]{1,63})" not found')
 # In its words for a right that an account lacks (staging/src/k8s.io/apiserver, endpoints/handlers/responsewriters).
 _NO_RIGHT = ' is forbidden: User "'
@@ -42,19 +48,25 @@ UNTYPED = "failed to create typed patch object"
 # The API server gives this taint to a new node, and the node controller takes it away.
 NOT_READY = "node.kubernetes.io/not-ready"
 NODES_PATIENCE = 60.0
-GUIDE = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
+MISTAKEN = (
+    "correct `kind` and `apiVersion`; versions that were removed: "
+    "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
+)
+UNDEFINED = (
+    "add its CustomResourceDefinition to `apply`, or the addon that brings it; for the Gateway API, in sandbox.yaml: "
+    "`ingress: {gateway_api: true}`"
+)
 
 
 def apply_all(
     manifests: Sequence[Manifest],
     attempt_once: Callable[[Manifest], str | None],
     say: Say = lambda _: None,
-    unbrought: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Apply objects in order with `attempt_once`; retry an object after all others if it needs something missing.
 
-    `unbrought` are groups of kinds that nothing brings, with the fix. `say` gets each object, and while it
-    waits, what the first object needs. Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
+    `say` gets each object, and while it waits, what the first object needs. Raises ClusterError, also for a kind that
+    does not appear, and WaitTimeout.
     """
     waiting, begun, is_retry = list(manifests), time.monotonic(), False
 
@@ -68,16 +80,13 @@ def apply_all(
                 early.append((manifest, reason))
         waiting, is_retry = [manifest for manifest, _ in early], True
         unknown = [manifest for manifest, reason in early if reason.startswith(UNKNOWN)]
-        groups = [manifest["apiVersion"].rpartition("/")[0] for manifest in unknown]
-        fix = next((unbrought[group] for group in groups if group in unbrought), "")
-        if any(map(is_builtin, groups)):  # no object brings these
-            fix = f"correct `kind` and `apiVersion`; versions that were removed: {GUIDE}"
-        if fix or (unknown and time.monotonic() > begun + APPLY_TIMEOUT):
+        is_wrong = any(is_builtin(manifest["apiVersion"].rpartition("/")[0]) for manifest in unknown)
+        if is_wrong or (unknown and time.monotonic() > begun + APPLY_TIMEOUT):
             kinds = dict.fromkeys(f"{manifest['kind']} ({manifest['apiVersion']})" for manifest in unknown)
             raise ClusterError(
                 f"the cluster has no kind {', '.join(kinds)}",
                 details="\n".join(map(title, unknown)),
-                fix=fix or "add its CustomResourceDefinition to `apply`, or the addon that brings it",
+                fix=MISTAKEN if is_wrong else UNDEFINED,
             )
         return "\n".join(f"{title(manifest)}: {reason}" for manifest, reason in early) or None
 
@@ -91,12 +100,11 @@ def attempt_changed(
     ours: Collection[ObjectKey],
     context: str,
     say: Say,
-    recreated: list[str],
 ) -> str | None:
     """Apply an object as `attempt` does; recreate one of `ours`, which the sandbox applied, that cannot change.
 
     So is a Job or a Pod of `ours` that has failed, which else would fail every later `up`. `context` is the kubectl
-    context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.
+    context that the fix in an error names. Raises ClusterError.
     """
     is_ours = ObjectKey.of(manifest) in ours
     try:
@@ -104,18 +112,15 @@ def attempt_changed(
             live = cluster.live(manifest)
             if live is not None and cluster.owns(live) and has_failed(live):
                 say(f"running {title(manifest)} again: it had failed")
-                recreated.append(f"recreated {title(manifest)}, which had failed")
                 deletion.delete_whole(cluster, [live])
         return attempt(cluster, manifest, say=say)
     except ClusterError as error:
         if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
             error.fix = error.fix or _correction(error, context)
             raise
-        fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
         if manifest["kind"] not in RECREATED or not is_ours:
-            raise _refused(manifest, fields, error, context) from error
-    say(f"recreating {title(manifest)}: its {fields} cannot change")
-    recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")
+            raise _refused(manifest, error, context) from error
+    say(f"recreating {title(manifest)}, which cannot be changed")
     live = cluster.live(manifest)
     if live is not None:
         deletion.delete_whole(cluster, [live])
@@ -150,7 +155,7 @@ def _correction(error: ClusterError, context: str) -> str:
     return "correct that in its manifest, then sandbox up" if is_wrong else ""
 
 
-def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str) -> ClusterError:
+def _refused(manifest: Manifest, error: ClusterError, context: str) -> ClusterError:
     kind, metadata = manifest["kind"].lower(), manifest["metadata"]
     where = f" --namespace={metadata['namespace']}" if metadata.get("namespace") else ""
     command = f"kubectl --context {context} delete {kind} {metadata['name']}{where}"
@@ -158,8 +163,31 @@ def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str)
         command += " --cascade=orphan"  # its pods and their data stay, and belong to the new one
     loses = ", which deletes its data" if kind == "persistentvolumeclaim" else ""
     return ClusterError(
-        f"{title(manifest)} exists, and its {fields} cannot change",
+        f"{title(manifest)} exists and cannot be changed this way",
         details=textwrap.shorten(error.details, 400, placeholder="…"),
         fix=f"{command}{loses}, then sandbox up; or change that back",
         status=error.status,
     )
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The applied objects, and a digest of their content; no digest while they are being applied."""
+
+    keys: tuple[ObjectKey, ...] = ()
+    digest: str = ""
+
+    def dropped(self, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
+        """Return the objects that are not wanted any more and contain no data."""
+        named = frozenset(keys)
+        return tuple(key for key in self.keys if key not in named and key.kind not in KEPT)
+
+
+def read(records: Records, name: str) -> Applied | None:
+    """Return the content of the record `name`, None when this user's commands wrote none."""
+    data = records.read(name)
+    return None if data is None else Applied(object_keys.from_json(data["objects"]), data["sha256"])
+
+
+def write(records: Records, name: str, keys: Iterable[ObjectKey], digest: str = "") -> None:
+    records.write(name, {"sha256": digest, "objects": object_keys.to_json(keys)})

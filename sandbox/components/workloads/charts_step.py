@@ -59,7 +59,6 @@ class ChartsStep(NothingToUndo):
     hosts: HostNames = field(default_factory=HostNames)
     programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
     nodes: Callable[[], Collection[str]] = tuple
-    prepare: Callable[[Sequence[Manifest], Work], None] = lambda objects, work: None  # before a chart's objects
     name: str = "charts"
     record: str = RECORD
 
@@ -132,7 +131,6 @@ class ChartsStep(NothingToUndo):
         if release is not None and release.state.startswith("pending-"):
             work.say(f"{chart.name} was left {release.state}")
             self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
-        self.prepare(objects, work)
         work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
         renaming = self.images.renaming(full) if full else {}
         if renaming or self.hosts.differ:

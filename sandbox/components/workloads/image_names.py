@@ -207,21 +207,11 @@ def _where(file: Path | None) -> str:
 
 
 def bring_advice(message: str, file: Path | None) -> str:
-    """Return what to add to images.yaml for the images that kubelets could not pull; empty for other messages."""
-    names: dict[str, str] = {}
-    for match in _UNPULLED.finditer(message):  # a kubelet may also write the full name of each
-        if reference := references.of_text(match[1]):
-            names.setdefault(str(reference.with_default_tag()), match[1])
-    if not names:
+    """Return what to add to images.yaml for an image that a kubelet could not pull; empty for other messages."""
+    if not (unpulled := _UNPULLED.search(message)):
         return ""
-    name = next(iter(names.values()))
-    if "@" in name:  # which only `for` replaces
-        return (
-            f"name a registry that has it; or write `for: ['{name}']`, with all other names that mean it, at the image "
-            "of images.yaml to be used instead"
-        )
-    lines = "; ".join(f"- {{from: daemon, image: {each}}}" for each in names.values() if "@" not in each)
-    return f"if it is built here, {_where(file)}: {lines}, or one with `from: build`"
+    entry = f"- {{from: build, context: FOLDER, as: NAME:dev, for: ['{unpulled[1]}']}}"
+    return f"correct the image's name or give a login for it; or if it is built here, {_where(file)}: {entry}"
 
 
 def _brought(item: images_yaml.Item, folder: Path) -> Brought:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.workloads import applied_record, applying
+from sandbox.components.workloads import applying
 from sandbox.components.workloads.charts_step import RenderedCharts
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.errors import SandboxError
@@ -28,6 +27,7 @@ from sandbox.step import NothingToUndo, Overtaken, State, Status, Work
 
 RECORD = "applied"
 TIMEOUT = 300.0
+CORRECT = "correct that, then sandbox up"
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,6 @@ class ApplyStep(NothingToUndo):
     change: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda objects: objects
     overtaken: Callable[[], bool] = lambda: False
     applied: Callable[[Cluster, Manifest], None] = lambda cluster, manifest: None  # called for each applied object
-    unbrought: Mapping[str, str] = field(default_factory=dict)  # groups of kinds that nothing brings, with the fix
-    notes: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
     @property
     def title(self) -> str:
@@ -86,7 +84,7 @@ class ApplyStep(NothingToUndo):
 
     def check(self) -> Status:
         records = self.records
-        cluster, record = records.cluster, applied_record.read(records, RECORD)
+        cluster, record = records.cluster, applying.read(records, RECORD)
         if record is None:
             is_empty = not self.manifests and not self._charts
             return Status(State.READY, "none") if is_empty else Status(State.ABSENT)
@@ -106,8 +104,7 @@ class ApplyStep(NothingToUndo):
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")
         kept = [str(key) for key in record.keys if key not in keys]
-        note = [f"left for you to delete: {', '.join(kept)}"] if kept else []
-        return Status(State.READY, "; ".join((*self.notes, *note)))
+        return Status(State.READY, f"left for you to delete: {', '.join(kept)}" if kept else "")
 
     def apply(self, work: Work) -> None:
         if self.manifests:
@@ -124,7 +121,7 @@ class ApplyStep(NothingToUndo):
             wait_ready(cluster, placed.objects, timeout=TIMEOUT, say=say, check=self._require_newest)
         except SandboxError as error:
             if not isinstance(error, Overtaken):
-                error.fix = error.fix or start_advice(str(error), self.images.file)
+                error.fix = error.fix or bring_advice(str(error), self.images.file) or CORRECT
             raise
 
     def _require_newest(self) -> None:
@@ -134,20 +131,18 @@ class ApplyStep(NothingToUndo):
     def place(self, say: Say, *, wait: bool = True) -> Placed:
         """Apply the objects; delete those no longer wanted, which without `wait` may take its time."""
         records = self.records
-        cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
+        cluster, before = records.cluster, applying.read(records, RECORD) or applying.Applied()
         written = self._written()
         self.images.require(written)  # before anything is applied
         objects = self._placed(written)
         keys = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
         recorded = (*before.keys, *keys)
-        applied_record.write(records, RECORD, recorded)
+        applying.write(records, RECORD, recorded)
 
         def attempt(manifest: Manifest) -> str | None:
             ours, context = before.keys, self.names.cluster
-            problem = applying.attempt_changed(
-                cluster, manifest, ours=ours, context=context, say=say, recreated=self.notes
-            )
+            problem = applying.attempt_changed(cluster, manifest, ours=ours, context=context, say=say)
             if problem is None:
                 self.applied(cluster, manifest)
             return problem
@@ -160,7 +155,7 @@ class ApplyStep(NothingToUndo):
         dropped = before.dropped(keys)
         webhooks = [key for key in dropped if key.kind in LAST]
         removed = remove(webhooks)  # first, since they refuse objects if nothing answers them
-        applying.apply_all(objects, attempt, say, self.unbrought)
+        applying.apply_all(objects, attempt, say)
         removed += remove([key for key in dropped if key not in webhooks])
         gone = dropped if wait else ()
         return Placed(tuple(objects), tuple(key for key in recorded if key not in gone), removed)
@@ -170,7 +165,7 @@ class ApplyStep(NothingToUndo):
         records = self.records
         existing = object_keys.existing(records.cluster, placed.keys, held=True)
         keys = (key for key in placed.keys if key in existing)
-        applied_record.write(records, RECORD, keys, _digest(placed.objects))
+        applying.write(records, RECORD, keys, _digest(placed.objects))
 
     def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         objects = self.images.written(written)
@@ -212,12 +207,6 @@ class ApplyStep(NothingToUndo):
         return self.within.name if self.within else manifest["metadata"].get("namespace", "default")
 
 
-def start_advice(message: str, file: Path | None) -> str:
-    if "probe failed" in message and "connection refused" in message:
-        return "let the program listen on 0.0.0.0, and its containerPort and probe name its port; then sandbox up"
-    return bring_advice(message, file) or "correct that, then sandbox up"
-
-
 def _fault(manifest: Manifest, live: Manifest | None, gone: str) -> str:
     if live is None:
         # The cluster deletes it once it has ended (Job, spec.ttlSecondsAfterFinished).
@@ -253,6 +242,6 @@ class WorkloadsStep(NothingToUndo):
 
     def _live(self) -> list[dict[str, Any]]:
         records = Records.of(self.names)
-        record = applied_record.read(records, RECORD) or applied_record.Applied()
+        record = applying.read(records, RECORD) or applying.Applied()
         objects = (object_keys.find(records.cluster, key) for key in record.keys if key.kind in WORKLOADS)
         return [live for live in objects if live and not is_leaving(live)]

@@ -47,8 +47,6 @@ def step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytes
 def test_sandbox_without_such_services_has_no_metallb(step: LoadBalancersStep, server: ApiServer) -> None:
     server.objects[SERVICE] = service(type="ClusterIP")
     assert (step.check().state, step.check().detail) == (State.READY, "no Service waits for one")
-    step.prepare([service(type="ClusterIP")], NoWork())
-    assert POOL not in server.objects
 
 
 def test_first_waiting_service_brings_metallb_with_addresses_of_the_network(
@@ -66,19 +64,12 @@ def test_first_waiting_service_brings_metallb_with_addresses_of_the_network(
     assert (step.check().state, step.check().detail) == (State.READY, "by MetalLB")
 
 
-def test_metallb_comes_before_helm_waits_for_addresses(step: LoadBalancersStep, server: ApiServer) -> None:
-    step.prepare([service()], NoWork())
-    assert POOL in server.objects
-
-
 def test_services_of_another_class_or_metallb_are_left_alone(step: LoadBalancersStep, server: ApiServer) -> None:
     server.objects[SERVICE] = service(loadBalancerClass="example.com/metal")
     assert step.check().detail == "no Service waits for one"
     server.objects[SERVICE] = service()
     server.objects[KIND] = {"kind": "CustomResourceDefinition", "metadata": {"name": "ipaddresspools.metallb.io"}}
     assert (step.check().state, step.check().detail) == (State.READY, "by a MetalLB that `up` did not install")
-    step.prepare([service()], NoWork())
-    assert POOL not in server.objects
 
 
 @pytest.mark.parametrize(

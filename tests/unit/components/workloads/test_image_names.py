@@ -157,23 +157,9 @@ def test_image_without_a_source_is_named_with_its_user(pushed: ImageNames) -> No
     assert "push: images.yaml" in advice(["localhost:5001/shop/api:dev"], None)
 
 
-UNPULLED = 'ImagePullBackOff: Back-off pulling image "{0}": ErrImagePull: failed to pull and unpack image "{1}"'
-PINNED = f"a.example/b@sha256:{'1' * 64}"
-
-
-@pytest.mark.parametrize(
-    ("message", "advice"),
-    [
-        (
-            "\n".join(UNPULLED.format(name, f"docker.io/library/{name}:latest") for name in ("web", "api", "web")),
-            "add to images.yaml: - {from: daemon, image: web}; - {from: daemon, image: api}, or one with `from: build`",
-        ),
-        ('ImagePullBackOff: Back-off pulling image "shop:dev": not found', "- {from: daemon, image: shop:dev}"),
-        ('ErrImagePull: failed to pull and unpack image "docker.io/library/a:1": x', "a:1}"),
-        (f'ErrImagePull: failed to pull and unpack image "{PINNED}"', f"write `for: ['{PINNED}']`"),
-        ("CrashLoopBackOff", ""),
-    ],
-)
-def test_image_that_cannot_be_pulled_has_a_fix(message: str, advice: str) -> None:
+@pytest.mark.parametrize("image", ["shop:dev", f"a.example/b@sha256:{'1' * 64}", ""])
+def test_image_that_cannot_be_pulled_has_a_fix(image: str) -> None:
+    message = f'ErrImagePull: failed to pull and unpack image "{image}": not found' if image else "CrashLoopBackOff"
     fix = bring_advice(f"pod web-1, container web: {message}", Path("images.yaml"))
-    assert advice in fix and bool(fix) == bool(advice)
+    assert bool(fix) == bool(image)
+    assert not image or f"add to images.yaml: - {{from: build, context: FOLDER, as: NAME:dev, for: ['{image}']}}" in fix

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
-from sandbox.components.workloads import applied_record
+from sandbox.components.workloads import applying
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.step import ApplyStep, OneNamespace, WorkloadsStep, start_advice
+from sandbox.components.workloads.step import ApplyStep, OneNamespace, WorkloadsStep
 from sandbox.errors import SandboxError
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
@@ -117,9 +117,9 @@ def test_object_that_may_hold_data_is_only_named(names: Names, server: ApiServer
 def test_killed_apply_is_not_ready_and_keeps_its_record(names: Names, server: ApiServer) -> None:
     step(names, OBJECTS).apply(NoWork())
     records = Records.of(names)
-    known = applied_record.read(records, "applied")
+    known = applying.read(records, "applied")
     assert known is not None
-    applied_record.write(records, "applied", known.keys)  # as it is from the beginning of an apply to its end
+    applying.write(records, "applied", known.keys)  # as it is from the beginning of an apply to its end
     assert step(names, OBJECTS).check().detail == "the last `up` did not come to its end"
     del server.objects[B]
     assert step(names, OBJECTS).check().detail == "ConfigMap shop/b is not there yet"
@@ -184,18 +184,6 @@ def test_objects_in_an_existing_cluster_go_to_one_namespace(
     assert server.objects[f"{place}/b"] == theirs
 
 
-@pytest.mark.parametrize(
-    ("message", "fix"),
-    [
-        ("pod a: Readiness probe failed: dial tcp 10.1.1.4:80: connect: connection refused", "let the program listen"),
-        ("pod a: Readiness probe failed: HTTP probe failed with statuscode: 500", "correct that, then sandbox up"),
-        ('ErrImagePull: failed to pull and unpack image "web:1": no', "if it is built here, add to images.yaml"),
-    ],
-)
-def test_advice_depends_on_the_pods_messages(message: str, fix: str) -> None:
-    assert start_advice(message, Path("images.yaml")).startswith(fix)
-
-
 APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 
 
@@ -209,7 +197,7 @@ def test_rollout_waits_for_applied_objects_that_still_exist(names: Names, server
     step = WorkloadsStep(names)
     assert step.check().state is State.READY, "nothing was applied"
     keys = [ObjectKey("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
-    applied_record.write(Records.of(names), "applied", [*keys, ObjectKey("v1", "ConfigMap", "shop", "a")], "digest")
+    applying.write(Records.of(names), "applied", [*keys, ObjectKey("v1", "ConfigMap", "shop", "a")], "digest")
     server.objects[APP] = deployment(ready=0)
     assert step.check() == Status(State.DRIFTED, "Deployment shop/app: 0 of 1 pods ready")
     timer = threading.Timer(0.1, server.objects.__setitem__, (APP, deployment(ready=1)))
