@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 from sandbox.components.ingress.traefik import TRAEFIK_GROUP
-from sandbox.components.workloads import kustomization
+from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import local_dependencies
-from sandbox.components.workloads.kustomization import Reads
+from sandbox.components.workloads.user_manifests import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.init import compose, skaffold, web_services
@@ -69,7 +69,7 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
     others = [*(folder / chart for chart in charts), *kustomized, *other_sandboxes(folder)]
     paths = list(_manifests(folder, others, notes))
     if overlays:
-        used = [path.resolve() for place in overlays for path in kustomization.reads(folder / place).local]
+        used = [path.resolve() for place in overlays for path in user_manifests.reads(folder / place).local]
         idle = [path for path in paths if not any(each.is_relative_to((folder / path).resolve()) for each in used)]
         notes += _left_out(idle, "the kustomization does not name them")
         notes += _left_out(charts, "charts, and the kustomization is applied")
@@ -269,7 +269,7 @@ def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
         if mapping_in(file).get("kind") == "Component":  # a part of others
             continue
         try:
-            reads = kustomization.reads(place)
+            reads = user_manifests.reads(place)
         except UsageError as error:
             notes.append(f"{shown(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
             continue

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sandbox.app import chosen_spec
 from sandbox.app.core import Sandbox
 from sandbox.app.running import project_workloads
-from sandbox.components.workloads import kustomization, user_manifests
+from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import Chart, Spec
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
@@ -67,7 +67,7 @@ def _named(spec: Spec) -> Iterator[Path]:
     followed = [Path(use.addon) for use in spec.addons if "/" in use.addon]
     for item in spec.apply:
         if source := user_manifests.rendered(item):
-            followed += kustomization.reads(source.kustomize).local
+            followed += user_manifests.reads(source.kustomize).local
         elif isinstance(item, Chart):
             followed.append(item.chart)
         followed += _paths(item)

@@ -17,7 +17,6 @@ from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds, prepared
 from sandbox.components.workloads import user_manifests
-from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
@@ -169,7 +168,7 @@ def project_of(file: Path | None, spec: Spec) -> Project:
     for item in spec.apply:
         with suppress(SandboxError):
             if kustomization := user_manifests.rendered(item):  # whose bases may be anywhere
-                manifests += reads(kustomization.kustomize).local
+                manifests += user_manifests.reads(kustomization.kustomize).local
     written = [each.lock.absolute() for each in spec.apply if isinstance(each, RemoteChart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     return Project(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import kustomization, user_manifests
+from sandbox.components.workloads import user_manifests
 from sandbox.config.schema.apply_schema import Kustomization
 from sandbox.errors import BadFile, MissingTool
 
@@ -40,7 +40,7 @@ def store(folder: Path) -> Store:
 
 
 def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> None:
-    reads = kustomization.reads(project / "overlays" / "dev")
+    reads = user_manifests.reads(project / "overlays" / "dev")
     assert {str(path.resolve().relative_to(project)) for path in reads.local} == {
         "overlays/dev",
         "overlays/dev/kustomization.yml",
@@ -79,9 +79,9 @@ def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) 
         (folder / "t.yaml").write_text("")
     (tmp_path / "plugins" / "kustomization.yaml").write_text("resources: ['https://example.com/p.yaml']\n")
     with pytest.raises(BadFile, match="fetches") as caught:
-        kustomization.render(tmp_path, store(tmp_path))
+        user_manifests.text(Kustomization(kustomize=tmp_path), store(tmp_path))
     assert f"{{kustomize: {tmp_path}, remote: true}}" in caught.value.fix
-    assert kustomization.reads(tmp_path).fetched
+    assert user_manifests.reads(tmp_path).fetched
 
 
 @needs_kubectl
@@ -97,7 +97,7 @@ def test_files_of_urls_are_not_fetched_unless_allowed(project: Path, text: str) 
     """A kustomization names a URL in another place → kustomize has no network, and the fix says how to allow it."""
     (project / "base" / "kustomization.yaml").write_text(text + "\n")
     with pytest.raises(BadFile, match="cannot be rendered") as caught:
-        kustomization.render(project / "base", store(project))
+        user_manifests.text(Kustomization(kustomize=project / "base"), store(project))
     assert "connection refused" in caught.value.details and "remote: true" in caught.value.fix
 
 
@@ -114,7 +114,7 @@ def test_unreadable_kustomization_is_named(tmp_path: Path, text: str, message: s
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
     (tmp_path / "inner").mkdir()
     with pytest.raises(BadFile, match=message):
-        kustomization.reads(tmp_path)
+        user_manifests.reads(tmp_path)
 
 
 @needs_kubectl
@@ -137,4 +137,4 @@ def test_refusal_by_kustomize_is_shown(project: Path, file: str, more: str, mess
 def test_missing_kubectl_has_a_fix(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(project))
     with pytest.raises(MissingTool, match="kubectl is not installed"):
-        kustomization.render(project / "base", store(project))
+        user_manifests.text(Kustomization(kustomize=project / "base"), store(project))
