@@ -137,15 +137,11 @@ def load_balancers(site: ClusterSite) -> LoadBalancersStep:
 
 def _addon_manager(site: ClusterSite) -> AddonManager:
     spec, names = site.spec, site.names
-    registry = spec.registry.image_prefix
     images = AddonImages(
         engine=site.engine,
         sandbox=names,
         provider=site.provider,
         store=site.store,
-        registry=spec.registry.address,
-        names=(registry, names.registry_endpoint),
-        others=(*spec.registry.tls, *spec.registry.upstreams),
         pulled=_pulled(spec, site.own),
     )
     charts = AddonCharts(
@@ -165,7 +161,7 @@ def _addon_manager(site: ClusterSite) -> AddonManager:
         values={
             "sandbox": spec.name,
             "domain": spec.domain,
-            "registry": registry,
+            "registry": spec.registry.image_prefix,
             "https_port": str(spec.edge.ports[0]),
         },
         served=spec.ingress.controller != "none",

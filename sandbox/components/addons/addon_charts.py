@@ -15,9 +15,8 @@ import yaml
 
 from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_file import AddonChart
 from sandbox.components.addons.addon_objects import Objects
-from sandbox.components.addons.catalogue import Addon
+from sandbox.components.addons.catalogue import Addon, AddonChart
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock
 from sandbox.components.workloads.charts_step import ChartsStep, pulled
 from sandbox.components.workloads.helm import Helm

@@ -1,4 +1,4 @@
-"""The images of addons: from the bundle, pulled by digest by the engine, or in a registry that the spec names."""
+"""The images of addons that are components of the bundle: from there, or pulled by digest by the engine."""
 
 from __future__ import annotations
 
@@ -8,39 +8,26 @@ from dataclasses import dataclass, field
 from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_objects import Objects
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Say
-from sandbox.kube.pod_images import PodImage, pod_images
 from sandbox.names import Names
-from sandbox.oci import reference as references
-from sandbox.oci.client import Client
 from sandbox.provider import Provider
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddonImages:
-    """The places from which images of addons may come.
-
-    `pulled` are published images of components that the bundle lacks, by digest; the engine pulls them. `registry` is
-    the address of the sandbox's registry on this machine, `names` those that its images have on nodes, `others` the
-    hosts of registries that the user has told the nodes of.
-    """
+    """The places from which components come: `pulled` are published images, by digest, of those the bundle lacks."""
 
     engine: Engine
     sandbox: Names
     provider: Provider
     store: Store
-    registry: str
-    names: tuple[str, ...]
-    others: tuple[str, ...]
     pulled: Mapping[str, str] = field(default_factory=dict)
 
-    def supply(self, addon: str, objects: Objects, components: Iterable[str], say: Say = lambda _: None) -> None:
-        """Load the components into nodes that lack them; check that other images are available. Raises SandboxError."""
-        own = {self.reference(name): self._recipe(name) for name in components}
-        missing = [recipe for reference, recipe in own.items() if not self._on_nodes(reference)]
+    def supply(self, addon: str, components: Iterable[str], say: Say = lambda _: None) -> None:
+        """Load the components into nodes that lack them. Raises SandboxError."""
+        missing = [self._recipe(name) for name in components if not self._on_nodes(self.reference(name))]
         for recipe in missing:
             if recipe.name not in self.pulled and not self.store.has(recipe):
                 raise SandboxError(
@@ -48,9 +35,6 @@ class AddonImages:
                     fix=f"{published.BUILD} {recipe.name}",
                     id="no-bundle",
                 )
-        images = {image for manifest in objects for image in pod_images(manifest)}
-        for image in sorted((image for image in images if image.reference not in own), key=str):
-            self._require(addon, image)
         for recipe in missing:
             if self.store.has(recipe):
                 self.provider.load(self.store.image(recipe))
@@ -65,26 +49,6 @@ class AddonImages:
         if recipe.name in self.pulled and not self.store.has(recipe):
             return published.local_name(recipe.name, self.pulled[recipe.name])
         return recipe.reference
-
-    def _require(self, addon: str, image: PodImage) -> None:
-        parsed = references.parse(image.reference)
-        if parsed.host in self.names:
-            with Client(self.registry) as client:
-                is_missing = client.manifest_digest(parsed.path, parsed.name) is None
-            why = f"{self.registry} has no {parsed.path}:{parsed.name}"
-        else:
-            is_missing = parsed.host not in self.others and (image.always or not self._on_nodes(image.reference))
-            why = f"{parsed.host} is no registry of the sandbox, and nodes would ask it over the internet"
-        if is_missing:
-            here = f"{self.registry}/{parsed.path}:{parsed.tag or references.DEFAULT_TAG}"
-            raise SandboxError(
-                f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: "
-                f"{image.reference}",
-                details=why,
-                fix="push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run "
-                f"{here}",
-                id="addon-image",
-            )
 
     def _on_nodes(self, image: str) -> bool:
         nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]

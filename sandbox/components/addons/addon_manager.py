@@ -121,7 +121,7 @@ class AddonManager:
 
     def _install(self, chosen: ChosenAddon, before: Record | None, *, last: bool, work: Work) -> None:
         cluster, objects, about = self.cluster, self._objects(chosen), chosen.addon.about
-        self.images.supply(chosen.name, objects, about.images.values(), work.say)
+        self.images.supply(chosen.name, about.images.values(), work.say)
         old = before.objects if before else ()
         use = self._chart(chosen)
         if use is not None:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.addons.addon_file import Condition
-from sandbox.components.addons.catalogue import ChosenAddon
+from sandbox.components.addons.catalogue import ChosenAddon, Condition
 from sandbox.kube import manifests, object_keys
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.deletion import is_leaving

@@ -1,4 +1,4 @@
-"""The addons that come with the sandbox, users' own, and the choice of those that a sandbox has."""
+"""The addons that come with the sandbox, users' own, their addon.yaml, and the choice of those that a sandbox has."""
 
 from __future__ import annotations
 
@@ -7,17 +7,99 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Self
 
-from sandbox.components.addons.addon_file import Description
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
 from sandbox.config import loader
-from sandbox.config.schema import Spec
-from sandbox.config.schema.values import LABEL
+from sandbox.config.schema import RemoteChart, Spec
+from sandbox.config.schema.values import LABEL, Label
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
+from sandbox.oci import digest as digests
 
 FILE = "addon.yaml"
 ASKED = ("spec", "command")  # who may want an addon for itself; others are addons that need it
 INCLUDED = Path(__file__).parent / "included"
+OTHER = "yours"  # the topic of an addon that names none
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class Condition(_Model):
+    """A condition that the status of an object has to have, such as Available of an APIService."""
+
+    apiVersion: str
+    kind: str
+    name: str
+    namespace: str | None = None
+    condition: str
+
+
+Digest = Annotated[str, AfterValidator(digests.checked)]
+
+
+class AddonChart(_Model):
+    """A Helm chart of a registry or a repository, with values for a laptop.
+
+    What has no digest here is locked to what the first `enable` finds.
+    """
+
+    chart: str = Field(
+        description="As below `apply`: `oci://REGISTRY/PATH/NAME`, or the name in the repository `repo`."
+    )
+    repo: str | None = Field(default=None, description="The URL of the chart's repository.")
+    version: str = Field(description="The chart's version.")
+    digest: Digest | None = Field(default=None, description="That of the chart's archive.")
+    namespace: str | None = Field(default=None, description="Where it is installed; by default the addon's name.")
+    values: dict[str, JsonValue] = Field(default={}, description="The chart's values, with placeholders.")
+    images: dict[str, Digest] = Field(default={}, description="Digests of images, by their names in the chart.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            source = {"chart": self.chart, "repo": self.repo, "version": self.version}
+            RemoteChart.model_validate({**source, "namespace": self.namespace or "default"})
+        except ValidationError as error:
+            lines = (f"{'.'.join(map(str, line['loc']))} {line['msg']}".strip() for line in error.errors())
+            raise ValueError("; ".join(lines).replace("Value error, ", "")) from None
+        return self
+
+
+class Page(_Model):
+    service: str
+    port: int
+
+
+class Login(_Model):
+    user: str
+    secret: str
+    key: str
+
+
+class Description(_Model):
+    """The content of an addon.yaml; in any case, every workload in the manifests has to become ready."""
+
+    title: str = Field(description="What it is, in a few words.")
+    topic: str = Field(default=OTHER, description="What it is listed under.")
+    chart: AddonChart | None = Field(default=None, description="A chart that it installs besides its manifests.")
+    page: Page | None = Field(default=None, description="What is served at https://ADDON.DOMAIN.")
+    login: Login | None = Field(default=None, description="How to sign in there.")
+    hint: str | None = Field(default=None, description="How to reach or use it, in one line, with placeholders.")
+    needs: tuple[Label, ...] = Field(default=(), description="The sandbox's own addons that have to be there first.")
+    images: dict[str, str] = Field(default={}, description="Placeholder -> component of the bundle whose image it is.")
+    values: dict[str, str] = Field(default={}, description="Placeholder -> its value where the spec says no other.")
+    ready: tuple[Condition, ...] = Field(default=(), description="Conditions that make it ready.")
+    untested: bool = Field(default=False, description="It never ran with its real images.")
+    instead: str | None = Field(default=None, description="The setting that brings it, when it is no addon.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.page and not self.chart:
+            raise ValueError("`page` is for an addon with a `chart`; write an Ingress among the manifests")
+        return self
 
 
 @dataclass(frozen=True)
@@ -122,22 +204,20 @@ def choose(spec: Iterable[WantedAddon], commanded: Iterable[str]) -> tuple[Chose
     """Return the addons to install, each after those it needs; of two with one name, that of the spec."""
     chosen: dict[str, ChosenAddon] = {}
     for use in spec:
-        _add(chosen, use, "spec", ())
+        _add(chosen, use, "spec")
     for source in commanded:
-        _add(chosen, WantedAddon(source), "command", ())
+        _add(chosen, WantedAddon(source), "command")
     return tuple(chosen.values())
 
 
-def _add(chosen: dict[str, ChosenAddon], use: WantedAddon, by: str, path: tuple[str, ...]) -> None:
+def _add(chosen: dict[str, ChosenAddon], use: WantedAddon, by: str) -> None:
     addon = find_addon(use.source)
-    if addon.name in path:
-        raise UsageError(f"addons need each other in a circle: {' → '.join((*path, addon.name))}")
     unknown = sorted(use.values.keys() - addon.about.values.keys())
     if unknown and addon.about.chart is None:  # the others are values of the chart, by path
         values = ", ".join(addon.about.values) or "none"
         raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {values}")
     for need in addon.about.needs:
-        _add(chosen, WantedAddon(need), addon.name, (*path, addon.name))
+        _add(chosen, WantedAddon(need), addon.name)
     before = chosen.get(addon.name)
     # One that an earlier addon needed, and that is now wanted itself, keeps its place, with other values and reason.
     if before is None or (before.by not in ASKED and by in ASKED):

@@ -51,9 +51,6 @@ def addon_manager(
         sandbox=names,
         provider=provider(engine, names, Kind(kind, NETWORK)),
         store=store,
-        registry=host,
-        names=(host,),
-        others=("quay.io",),
     )
     return AddonManager(images=images, charts=charts, uses=tuple(map(WantedAddon, uses)), values=values)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import threading
@@ -26,7 +25,6 @@ from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
 from tests.support.fakes import FakeContainer, FakeEngine, NoWork
 from tests.support.programs import make_program
-from tests.support.registry_simulator import Simulator
 from tests.unit.components.addons.managers import add_node, addon_manager, put_image
 
 APP = "/apis/apps/v1/namespaces/default/deployments/app"
@@ -75,7 +73,6 @@ def step(
     engine: FakeEngine,
     names: Names,
     server: ApiServer,
-    registry: Simulator,
     node: FakeContainer,
     folder: Path,
     tmp_path: Path,
@@ -83,7 +80,7 @@ def step(
     server.objects = Controllers()
     program = make_program(tmp_path / "kind", f'echo "$@" >> {tmp_path}/kind.log')
     put_image(names, "busybox")
-    return AddonStep(addon_manager(engine, names, str(folder), kind=program, registry=registry.url))
+    return AddonStep(addon_manager(engine, names, str(folder), kind=program))
 
 
 def changed(step: AddonStep, **changes: Any) -> AddonStep:
@@ -136,30 +133,6 @@ def test_unbuilt_component_is_pulled_by_the_engine(
     assert server.objects[APP]["spec"]["template"]["spec"]["containers"][0]["image"] == here
     assert engine.image_id(here) == engine.image_id(reference)
     assert "/busybox.tar --name" in (tmp_path / "kind.log").read_text()
-
-
-@pytest.mark.parametrize("image", ["docker.io/library/nginx:1", "nginx", "{registry}/not/there:1"])
-def test_image_in_neither_registry_nor_bundle_is_refused_first(
-    step: AddonStep, server: ApiServer, folder: Path, image: str
-) -> None:
-    write(folder, deployment(image.format(registry=step.manager.images.registry)))
-    with pytest.raises(SandboxError, match="neither in the sandbox's registry nor in the bundle") as caught:
-        step.apply(NoWork())
-    assert "push it" in caught.value.fix and "images.yaml" in caught.value.fix
-    assert server.objects == {}
-
-
-@pytest.mark.parametrize("image", ["{registry}/app:1", "quay.io/app:1", "node/app:1"])
-def test_images_that_can_be_had_without_the_internet_may_run(
-    step: AddonStep, registry: Simulator, node: FakeContainer, folder: Path, image: str
-) -> None:
-    node.files[PurePosixPath("/images/node/app:1")] = b""
-    content = b'{"schemaVersion": 2}'
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    registry.content[digest] = content
-    registry.manifests["app", "1"] = ("application/vnd.oci.image.manifest.v1+json", digest)
-    write(folder, deployment(image.format(registry=step.manager.images.registry)))
-    assert up(step).state is State.READY
 
 
 def test_change_of_an_addon_adds_and_removes_objects(step: AddonStep, server: ApiServer, folder: Path) -> None:
