@@ -18,7 +18,7 @@ from sandbox.cli.options import Call, begin, output_option, seconds, spec_option
 from sandbox.config.schema import Spec
 from sandbox.doctor import egress_checks, pod_checks, service_checks
 from sandbox.doctor.check import DoctorContext, Row, has_errors
-from sandbox.doctor.tls import tls_pipeline
+from sandbox.doctor.tls import request_checks
 from sandbox.quantities import count
 from sandbox.support_bundle import support_archive
 
@@ -80,7 +80,7 @@ def tls(host: str) -> int:
     """
     call = begin()
     is_named = call.file is not None or call.name is not None
-    return _show(call, tls_pipeline.examine(_context(call, call.spec()), host, named=is_named))
+    return _show(call, request_checks.examine(_context(call, call.spec()), host, named=is_named))
 
 
 @doctor.command("service")

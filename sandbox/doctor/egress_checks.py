@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from sandbox.bundle import system_images
 from sandbox.components.certificates.subject_names import parse_address
-from sandbox.components.cluster import dns
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import proxy_settings
 from sandbox.doctor import egress_probe
@@ -41,11 +40,6 @@ class EgressTrace:
         return proxy_settings.of_environment(self.context.environment).https if chosen == "auto" else chosen.https or ""
 
     @cached_property
-    def nameservers(self) -> tuple[str, ...]:
-        corefile = self.context.cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
-        return dns.nameservers(str(corefile.get("data", {}).get("Corefile", "")))
-
-    @cached_property
     def parts(self) -> dict[str, Part]:
         image = system_images.for_spec(self.context.spec, self.context.home, self.context.engine).references["busybox"]
         first, target, port = b"", self.host, self.port
@@ -56,11 +50,11 @@ class EgressTrace:
         data = [base64.b64encode(part).decode() for part in (first, self.hello.client_hello)]
         name = "" if parse_address(self.host) else self.host
         script = files.packaged(__package__, "scripts/egress.sh")
-        argv = ["busybox", "sh", "-c", script, "outbound", name, target, str(port), *data, *self.nameservers]
+        argv = ["busybox", "sh", "-c", script, "outbound", name, target, str(port), *data]
         return egress_probe.read(egress_probe.run(self.context.cluster, image, argv))
 
     def part(self, title: str) -> Part:
-        return self.parts.get(title, Part("the pod ended before it", succeeded=False))
+        return self.parts.get(title, Part("the pod ended before it"))
 
     @property
     def connection(self) -> tuple[Part, str]:
@@ -71,18 +65,6 @@ class EgressTrace:
 def cluster_dns(trace: EgressTrace) -> Finding:
     name, part = "kubernetes.default.svc.cluster.local", trace.part("cluster")
     return ok(f"{name} is {', '.join(part.addresses)}") if part.addresses else error(f"{name}: {part.last_line}")
-
-
-def nameservers(trace: EgressTrace) -> Finding:
-    if not trace.nameservers:
-        return error("the cluster DNS has no nameservers", "sandbox up{which}")
-    parts = {server: trace.part(f"server {server}") for server in trace.nameservers}
-    silent = [f"{server}: {part.last_line}" for server, part in parts.items() if not part.answered]
-    if len(silent) == len(parts):
-        return error(", ".join(silent))
-    if silent:
-        return warn(f"{', '.join(silent)}; lookups that try it first take longer")
-    return ok(f"{', '.join(parts)} answer")
 
 
 def name(trace: EgressTrace) -> Finding:
@@ -131,17 +113,10 @@ CHECKS = (
         cluster_dns,
     ),
     Check(
-        "outbound.nameservers",
-        "the nameservers answer pods",
-        "set others in sandbox.yaml, such as network: {nameservers: [1.1.1.1, 8.8.8.8]}, then sandbox up{which}; with "
-        "a VPN, its own",
-        nameservers,
-    ),
-    Check(
         "outbound.name",
         "the destination's name resolves",
-        "set nameservers that resolve it in sandbox.yaml (network.nameservers), or its address (network.hosts), "
-        "then sandbox up{which}",
+        "set nameservers that answer pods and know it in sandbox.yaml, such as network: {nameservers: [1.1.1.1]} or a "
+        "VPN's own, or its address (network.hosts), then sandbox up{which}",
         name,
     ),
     Check(

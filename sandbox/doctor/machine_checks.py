@@ -12,7 +12,6 @@ from sandbox.components.network import proxy_settings
 from sandbox.doctor.check import Check, DoctorContext, Finding, error, failed, ok, skipped, warn
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
-from sandbox.plan import saved_spec
 from sandbox.system import files, inotify
 
 GIB = 1 << 30
@@ -31,17 +30,12 @@ def engine(context: DoctorContext) -> Finding:
     name = "Podman" if facts.podman else "Docker Engine"
     root = "rootless" if facts.rootless else "rootful"
     evidence = f"{name} {facts.version}, API {facts.api}, {root}, cgroup v{facts.cgroup_version}, {facts.system}"
+    place = endpoint.find(context.environment, Path.home())
+    if not (facts.local or place.is_here):
+        elsewhere = f"it runs on {place.host}, and ports that it publishes on 127.0.0.1 are there, not here"
+        return error(f"{evidence}; {elsewhere}", "unset DOCKER_HOST, or docker context use default")
     refusal = engine_limits.refusal(facts) if context.spec.cluster.supports.whole_cluster else None
     return error(f"{evidence}: {refusal.brief}", refusal.fix) if refusal else ok(evidence)
-
-
-def local(context: DoctorContext) -> Finding:
-    if context.engine.facts().local:
-        return ok("reached through a socket of this machine")
-    place = endpoint.find(context.environment, Path.home())
-    if place.is_here:
-        return ok(f"reached at {place.host} of this machine (by {place.origin})")
-    return error(f"the engine runs on {place.host}: ports that it publishes on 127.0.0.1 are there, not here")
 
 
 def resources(context: DoctorContext) -> Finding:
@@ -58,13 +52,10 @@ def resources(context: DoctorContext) -> Finding:
 
 def disk(context: DoctorContext) -> Finding:
     facts = context.engine.facts()
-    if facts.local and not _is_elsewhere(context):
-        root = next(folder for folder in (facts.root, *facts.root.parents) if files.is_dir(folder))
-        free, place = shutil.disk_usage(root).free, str(facts.root)
-    elif lines := _in_node(context, "df", "-Pk", "/var").splitlines()[1:]:
-        free, place = int(lines[0].split()[3]) << 10, "the engine's machine"
-    else:
+    if not facts.local or _is_elsewhere(context):
         return skipped(ELSEWHERE)
+    root = next(folder for folder in (facts.root, *facts.root.parents) if files.is_dir(folder))
+    free, place = shutil.disk_usage(root).free, str(facts.root)
     evidence = f"{free / GIB:.1f} GiB free on {place}"
     if free < DISK:
         return error(f"{evidence}; {DISK // GIB} are needed")
@@ -73,25 +64,16 @@ def disk(context: DoctorContext) -> Finding:
 
 def watches(context: DoctorContext) -> Finding:
     if _is_elsewhere(context):
-        values = _in_node(context, "cat", *(str(inotify.SYSCTL / name) for name in inotify.LEAST)).split()
-        if not values:
-            return skipped(ELSEWHERE)
-        limits, used = dict(zip(inotify.LEAST, map(int, values), strict=True)), 0
-    else:
-        try:
-            limits, used = inotify.limits(), inotify.used()
-        except OSError:
-            return skipped("only Linux has inotify limits")
+        return skipped(ELSEWHERE)
+    try:
+        limits, used = inotify.limits(), inotify.used()
+    except OSError:
+        return skipped("only Linux has inotify limits")
     evidence = ", ".join(f"{name} {value}" for name, value in limits.items())
     evidence += f", of which {used} are in use" if used else ""
     if used > limits["max_user_instances"] - SPARE:
         return error(evidence)
     return warn(evidence) if any(limits[name] < least for name, least in inotify.LEAST.items()) else ok(evidence)
-
-
-def raise_limits(context: DoctorContext) -> None:
-    if not _is_elsewhere(context):
-        inotify.raise_limits()
 
 
 def proxy(context: DoctorContext) -> Finding:
@@ -144,18 +126,8 @@ def _is_elsewhere(context: DoctorContext) -> bool:
     return not (facts.rootless and facts.root.exists())
 
 
-def _in_node(context: DoctorContext, *argv: str) -> str:
-    engine, name = context.engine, saved_spec.control_plane(context.names)
-    node = engine.container(name) if name else None
-    if node is None or not node.running:
-        return ""
-    status, output = engine.execute(node.name, argv)
-    return output if status == 0 else ""
-
-
 CHECKS = (
     Check("engine.reachable", "a Docker Engine answers and can run nodes", "sudo systemctl start docker", engine),
-    Check("engine.local", "the engine runs on this machine", "unset DOCKER_HOST, or docker context use default", local),
     Check(
         "engine.resources",
         "the engine has enough CPUs and memory for a cluster",
@@ -168,7 +140,13 @@ CHECKS = (
         "docker system df shows what uses it; docker builder prune and docker image prune free some",
         disk,
     ),
-    Check("machine.inotify", "the kernel's inotify limits are high enough", inotify.RAISE, watches, raise_limits),
+    Check(
+        "machine.inotify",
+        "the kernel's inotify limits are high enough",
+        inotify.RAISE,
+        watches,
+        lambda _: inotify.raise_limits(),
+    ),
     Check("machine.proxy", "the environment's proxy is not used for the sandbox", "add the hosts to NO_PROXY", proxy),
 )
 OWN_FILES = Check(

@@ -5,42 +5,22 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Network, ip_address
 
-from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
 from sandbox.components.edge import container as edge_container
 from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.names import EDGE, LABEL, Home
+from sandbox.names import LABEL, Home
 from sandbox.system import host_network
-from sandbox.system.resolvers import upstream
-
-INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 
 
 def ranges(context: DoctorContext) -> Finding:
-    network, routes = context.engine.network(context.names.network), host_network.routes()
-    if network and network.subnet:
-        ours = IPv4Network(network.subnet)
-        clashes = [f"{route} on {device}" for route, device in routes if route != ours and route.overlaps(ours)]
-        if clashes:
-            return error(f"the sandbox's network is {ours}; this machine routes {', '.join(clashes)}")
-    chosen = context.spec.network.nameservers
-    servers = upstream().servers if chosen == "auto" else chosen
-    hidden = [
-        f"{server} is inside the range of {name}, {block}"
-        for server in servers
-        for name, block in INSIDE.items()
-        if ip_address(server) in block
-    ]
-    hidden += [
-        f"{route} on {device} is inside the range of {name}"
-        for route, device in routes
-        for name, block in INSIDE.items()
-        if route.subnet_of(block)
-    ]
-    if hidden:
-        fix = "name other nameservers in sandbox.yaml: network: {nameservers: [1.1.1.1]}"
-        return warn(f"{'; '.join(hidden)}: pods cannot reach it", fix)
-    return ok(f"no other route overlaps the sandbox's network; pods ask {', '.join(servers)}")
+    network = context.engine.network(context.names.network)
+    if not network or not network.subnet:
+        return skipped(f"there is no network {context.names.network}; sandbox up creates it")
+    ours = IPv4Network(network.subnet)
+    routes = ((route, device) for route, device in host_network.routes() if route != ours and route.overlaps(ours))
+    if clashes := [f"{route} on {device}" for route, device in routes]:
+        return error(f"the sandbox's network is {ours}; this machine routes {', '.join(clashes)}")
+    return ok(f"no other route overlaps the sandbox's network {ours}")
 
 
 def dns(context: DoctorContext) -> Finding:
@@ -105,19 +85,13 @@ def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
         return labelled.edge(engine, home)
     if host_network.is_free(bind.address, bind.port):
         return None
-    process = str(host_network.holder(bind.port) or "a process of another user")
-    # The edges of other users are in the machine's network, where the engine reports no ports.
-    edges = (box for box in engine.containers(LABEL) if box.running and box.name.startswith(EDGE)) if engine else ()
-    theirs = next((box for box in edges if not labelled.is_ours(box, home)), None)
-    if theirs and (process.startswith("haproxy") or "another user" in process):
-        return f"{theirs.name} {labelled.whose(theirs)}, or {process}"
-    return process
+    return str(host_network.holder(bind.port) or "a process of another user")
 
 
 CHECKS = (
     Check(
         "network.ranges",
-        "routes and nameservers of this machine are outside the sandbox's networks",
+        "no route of this machine overlaps the sandbox's network",
         "take every sandbox down, then up while the VPN is on: the engine then picks a free range; or set "
         '"default-address-pools" in /etc/docker/daemon.json',
         ranges,

@@ -10,14 +10,16 @@ from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import UNPULLED, faults
-from sandbox.kube.pod_images import containers_in
 from sandbox.kube.workload_status import is_ready, unschedulable
 from sandbox.plan import saved_spec
 
 LINES = 5
 EVENTS = 5
 MOST = 5  # pods of one name
-OWN_REGISTRY = ("localhost:", "127.0.0.1:")
+PULL = (
+    "correct its name, add it to images.yaml, or give pods a login for it (docs/images.md); sandbox images list{which} "
+    "shows what the sandbox's registry has, sandbox doctor network{which} tests the way to others"
+)
 
 
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
@@ -60,7 +62,7 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Iterato
         evidence, container = f"{place}, {fault}", fault.container
         advice = f"{kubectl} logs {name} -c {container}{'' if fault.running else ' --previous'}"
         if fault.reason in UNPULLED:
-            advice = _pull_advice(pod, container)
+            advice = PULL
         if fault.has_log:
             text = cluster.log(name, namespace, container=container, lines=LINES, previous=fault.running)
             lines = " | ".join(line.strip() for line in text.splitlines() if line.strip())
@@ -78,15 +80,6 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Iterato
         yield "event", warn(f"{place}: {message}", f"{kubectl} describe pod {name}")
     if not (refusals or troubles or warnings):
         yield "state", warn(f"{place} is {phase}, and the cluster says nothing more", f"{kubectl} logs {name}")
-
-
-def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
-    images = (str(entry.get("image", "")) for entry in containers_in(pod.get("spec")) if entry["name"] == container)
-    if next(images, "").startswith(OWN_REGISTRY):
-        return "name it in images.yaml, then sandbox up{which}; what is there: sandbox images list{which}"
-    return (
-        "correct its name, or give pods a login for it (docs/images.md); the way there: sandbox doctor network{which}"
-    )
 
 
 def _warnings(cluster: Cluster, pod: Mapping[str, Any]) -> Sequence[str]:

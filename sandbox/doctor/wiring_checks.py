@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from sandbox.components.cluster import dns
 from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.ingress import unserved
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
-from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
+from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped
 from sandbox.engine import Engine, labelled
-from sandbox.kube.api import ClusterError, ServerAway
+from sandbox.kube.api import ClusterError
 from sandbox.kube.workload_status import unready_nodes
 from sandbox.plan import providers, registry_steps
-from sandbox.quantities import count
 from sandbox.step import State
 
 NO_SANDBOX = "there is no sandbox yet; sandbox up creates it"
@@ -86,34 +83,6 @@ def _tenant(context: DoctorContext, namespace: str) -> Finding:
     return error(f"not tested: {record.detail or record.state.value}")
 
 
-def dns_pods(context: DoctorContext) -> Finding:
-    if not context.spec.cluster.supports.whole_cluster:
-        return skipped("an existing cluster has its own")
-    if not context.names.kubeconfig.exists():
-        return skipped(NO_SANDBOX)
-    try:
-        deployment = context.cluster.get("apps/v1", "Deployment", dns.NAME, dns.NAMESPACE)
-    except ServerAway as away:
-        return skipped(f"{away.brief}, so it is not known")
-    if deployment is None:
-        return error(f"the Deployment {dns.NAMESPACE}/{dns.NAME} is gone")
-    ready = (deployment.get("status") or {}).get("readyReplicas") or 0
-    return ok(f"{count(ready, 'pod')} ready") if ready else error(f"{dns.NAMESPACE}/{dns.NAME} has no ready pod")
-
-
-def ingresses(context: DoctorContext) -> Finding:
-    if context.spec.ingress.controller != "traefik":
-        return skipped("the ingress controller is not the sandbox's Traefik")
-    if not context.names.kubeconfig.exists():
-        return skipped(NO_SANDBOX)
-    try:
-        objects = context.cluster.list("networking.k8s.io/v1", "Ingress", context.spec.namespace)
-    except ServerAway as away:
-        return skipped(f"{away.brief}, so they are not known")
-    notes = list(unserved.notes(context.spec, objects))
-    return warn("; ".join(notes)) if notes else ok(f"{len(objects)} served as they say")
-
-
 def edge(context: DoctorContext) -> Finding:
     container = EdgeContainer.of(context.engine, context.home)
     if trouble := _not_running(context.engine, container.name):
@@ -145,13 +114,6 @@ CHECKS = (
         "all nodes run and are ready, and they, tools and pods find the registry",
         "sandbox up{which}",
         node,
-    ),
-    Check("wiring.dns", "the cluster's DNS has a ready pod", "sandbox up{which}", dns_pods),
-    Check(
-        "wiring.ingresses",
-        "what Ingresses ask for has an effect",
-        "change them as docs/ingress-annotations.md says, then sandbox up{which}",
-        ingresses,
     ),
     Check("wiring.edge", "the edge routes the sandbox's hosts to its node", "sandbox up{which}", edge),
 )

@@ -212,8 +212,8 @@ def test_changed_nameservers_and_names_take_effect_with_next_up(
     assert "corp.example" in said.splitlines()[0] and "10.9.8.6" in said and "10.9.8.7" not in said
     assert "192.0.2.7" not in said and OUTSIDE not in nameserver.asked
     found = rows(command, "--to", OUTSIDE)
-    assert found["dns"]["status"] == "ok" and found["nameservers"]["status"] == "error"
-    assert "192.0.2.53" in found["nameservers"]["evidence"] and found["nameservers"]["fix"]
+    assert found["dns"]["status"] == "ok" and found["name"]["status"] == "error"
+    assert "nameservers" in found["name"]["fix"]
     write(command, nameservers=[nameserver.server_address[0]])
     command("up")
     assert "192.0.2.7" in in_pod(image, f"busybox nslookup -type=a {OUTSIDE}.")

@@ -12,15 +12,12 @@ from typing import Any
 
 import pytest
 
-from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor import machine_checks
 from sandbox.doctor.check import DoctorContext, Status
-from sandbox.engine import ContainerSpec
-from sandbox.plan import saved_spec
 from sandbox.system import inotify
-from tests.support.fakes import NETWORK, FakeEngine
-from tests.unit.doctor.conftest import IMAGE, with_facts
+from tests.support.fakes import FakeEngine
+from tests.unit.doctor.conftest import with_facts
 
 
 @pytest.mark.fault(19, 60)
@@ -32,7 +29,6 @@ from tests.unit.doctor.conftest import IMAGE, with_facts
         (machine_checks.engine, {"podman": True, "rootless": True}, Status.ERROR, "rootless Podman"),
         (machine_checks.engine, {"cgroup_version": 1}, Status.OK, "cgroup v1"),
         (machine_checks.engine, {"cgroup_version": 1, "rootless": True}, Status.ERROR, "needs cgroup v2"),
-        (machine_checks.local, {}, Status.OK, "a socket of this machine"),
         (machine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
         (machine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),
         (machine_checks.resources, {"cpus": 1}, Status.WARN, "1 CPUs"),
@@ -61,10 +57,10 @@ def test_engine_that_runs_no_node_is_fine_for_an_existing_cluster(context: Docto
 def test_password_of_a_remote_engine_is_hidden(context: DoctorContext) -> None:
     """DOCKER_HOST with an account → shown without it."""
     variables = {"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"}
-    finding = machine_checks.local(replace(with_facts(context, local=False), environment=variables))
-    assert finding.status is Status.ERROR and finding.evidence.startswith("the engine runs on build.example.com:")
+    finding = machine_checks.engine(replace(with_facts(context, local=False), environment=variables))
+    assert finding.status is Status.ERROR and "it runs on build.example.com, " in finding.evidence
     near = replace(with_facts(context, local=False), environment={"DOCKER_HOST": "tcp://127.0.0.1:2375"})
-    assert machine_checks.local(near).status is Status.OK
+    assert machine_checks.engine(near).status is Status.OK
 
 
 @pytest.mark.fault(18)
@@ -122,24 +118,6 @@ def test_disk_of_an_engine_without_root_is_this_machines(
     assert machine_checks.disk(with_facts(context, root=unseen)).evidence.partition(";")[0].endswith(f" on {unseen}")
     engine.shares = False
     assert machine_checks.disk(with_facts(context, root=tmp_path)).status is Status.SKIPPED
-
-
-@pytest.mark.parametrize(
-    ("free", "watches", "statuses"),
-    [(20 << 20, 524288, (Status.OK, Status.OK)), (1 << 20, 8192, (Status.ERROR, Status.WARN))],
-)
-@pytest.mark.parametrize(("provider", "node"), [("kind", "sandbox-demo-control-plane"), ("minikube", "sandbox-demo")])
-def test_other_machines_disk_and_limits_are_read_in_the_node(
-    context: DoctorContext, engine: FakeEngine, free: int, watches: int, statuses: Any, provider: Any, node: str
-) -> None:
-    engine.shares = False
-    engine.create_network(NETWORK, {})
-    saved_spec.save(context.names, ResolvedSpec(name="demo", cluster=Cluster(provider=provider)))
-    engine.run(ContainerSpec(name=node, image=IMAGE, command=("x",), labels={}, network=NETWORK))
-    engine.programs["df"] = lambda box, argv: (0, f"Filesystem 1024-blocks Used Available\n/dev/vda 1 1 {free} 1% /\n")
-    engine.programs["cat"] = lambda box, argv: (0, f"{watches}\n512\n")
-    found = (machine_checks.disk(context), machine_checks.watches(context))
-    assert tuple(one.status for one in found) == statuses
 
 
 @pytest.mark.fault(16)

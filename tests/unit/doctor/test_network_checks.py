@@ -23,7 +23,6 @@ DEFAULT = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
 OURS = "br-1\t00001EAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"  # 172.30.0.0/16
 VPN = "tun0\t000010AC\t00000000\t0003\t0\t0\t0\t0000F0FF\t0\t0\t0\n"  # 172.16.0.0/12
 DOWN = VPN.replace("0003", "0000")
-PODS = "tun0\t0005F40A\t00000000\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"  # 10.244.5.0/24
 
 
 @pytest.fixture
@@ -47,14 +46,6 @@ def test_overlapping_route_to_our_network_is_reported(
     found = network_checks.ranges(context)
     assert found.status is status
     assert (status is Status.OK) or "172.16.0.0/12 on tun0" in found.evidence
-
-
-def test_route_or_nameserver_in_a_range_of_the_cluster_is_reported(context: DoctorContext, table: Path) -> None:
-    table.write_text(HEAD + DEFAULT + PODS)
-    spec = ResolvedSpec.model_validate({"name": "demo", "network": {"nameservers": ("10.96.0.53",)}})
-    found = network_checks.ranges(replace(context, spec=spec))
-    assert found.status is Status.WARN and "10.244.5.0/24 on tun0 is inside the range of pods" in found.evidence
-    assert "10.96.0.53 is inside the range of Services" in found.evidence
 
 
 def test_name_that_does_not_resolve_is_reported(context: DoctorContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,17 +79,6 @@ def test_owner_of_another_users_container_is_named(context: DoctorContext, engin
     found = network_checks.https(context)
     assert found.status is Status.ERROR
     assert f"{EDGE} of user " in found.evidence and f"state in {theirs.home.state}" in found.evidence
-
-
-def test_edge_of_another_user_in_the_machines_network_is_named(
-    context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
-    start(theirs, engine, EDGE, port=1)
-    monkeypatch.setattr(host_network, "holder", lambda port: None)
-    with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[0]))):
-        evidence = network_checks.https(context).evidence
-    assert f"{EDGE} of user " in evidence and "or a process of another user" in evidence
 
 
 def test_a_process_is_named(context: DoctorContext) -> None:

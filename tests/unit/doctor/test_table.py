@@ -10,7 +10,7 @@ from sandbox.doctor.check import DoctorContext, Status, run
 from sandbox.doctor.egress_checks import CHECKS as OUTBOUND
 from sandbox.doctor.service_checks import CHECKS as SERVICE
 from sandbox.doctor.table import CHECKS, EXISTING
-from sandbox.doctor.tls.tls_pipeline import CHECKS as TLS
+from sandbox.doctor.tls.request_checks import CHECKS as TLS
 
 ROOT = Path(__file__).parents[3]
 TABLES = (CHECKS, EXISTING, TLS, SERVICE, OUTBOUND)

@@ -9,10 +9,9 @@ import pytest
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
-from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks
-from sandbox.doctor.check import DoctorContext, Status, checked, error, ok
+from sandbox.doctor.check import DoctorContext, Status, checked, error
 from sandbox.names import EDGE
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer
@@ -51,17 +50,6 @@ def test_registry_of_another_sandbox_is_not_that_of_a_namespace(context: DoctorC
     assert not registry.requests
 
 
-def test_annotation_without_effect_is_a_warning(context: DoctorContext, server: ApiServer) -> None:
-    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
-    metadata = {"name": "web", "namespace": "shop", "annotations": {f"{PREFIX}/limit-rate": "5"}}
-    one = {"metadata": metadata, "spec": {"rules": [{"host": f"web.{context.spec.domain}"}]}}
-    server.objects["/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web"] = one
-    found = wiring_checks.ingresses(context)
-    assert (found.status, found.evidence) == (Status.WARN, "Ingress shop/web: limit-rate has no effect")
-    metadata["annotations"] = {f"{PREFIX}/limit-rps": "5"}
-    assert wiring_checks.ingresses(context).status is Status.OK
-
-
 def test_node_that_is_unready_or_not_configured_is_an_error(
     context: DoctorContext, engine: FakeEngine, server: ApiServer
 ) -> None:
@@ -69,11 +57,6 @@ def test_node_that_is_unready_or_not_configured_is_an_error(
     start(context, engine, context.names.registry)
     engine.programs["sh"] = lambda box, argv: (0, "")
     assert wiring_checks.node(context).evidence.startswith("not configured as in the spec: ")
-    place = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
-    server.objects[place] = {"status": {"readyReplicas": 1}}
-    assert wiring_checks.dns_pods(context) == ok("1 pod ready")
-    server.objects[place] = {"spec": {"replicas": 0}, "status": {}}
-    assert wiring_checks.dns_pods(context) == error("kube-system/coredns has no ready pod")
     ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
     node = {"kind": "Node", "metadata": {"name": context.names.node}, "status": {"conditions": [ready]}}
     server.objects[f"/api/v1/nodes/{context.names.node}"] = node

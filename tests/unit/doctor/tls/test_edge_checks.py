@@ -23,26 +23,23 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Port
 from sandbox.doctor.check import DoctorContext, Finding, Status
-from sandbox.doctor.tls import edge_checks
+from sandbox.doctor.tls import request_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, ContainerSpec, labelled
 from sandbox.names import EDGE, LABEL
-from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.tls import make_pki, presenting, rogue_leaf
 from tests.unit.doctor.conftest import IMAGE
-from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
+from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
 
 
 def test_name_that_does_not_resolve_here_is_an_error(trace: RequestTrace) -> None:
-    loopback = edge_checks.name(asking(trace, "127.0.0.1"))
-    assert loopback.status is Status.OK and "loopback" in loopback.evidence
-    assert edge_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
-    unknown, part = (edge_checks.name(asking(trace, host)) for host in ("nosuch.invalid", "nosuch"))
-    assert unknown.status is part.status is Status.ERROR
-    assert unknown.fix.startswith("sandbox hosts install -n demo")
-    assert unknown.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
-    assert part.fix == f"use the whole name of a host, such as nosuch.{DOMAIN}"
+    loopback = request_checks.name(asking(trace, "127.0.0.1"))
+    assert loopback.status is Status.OK
+    assert request_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
+    unknown = request_checks.name(asking(trace, "nosuch.invalid"))
+    assert unknown.status is Status.ERROR
+    assert unknown.fix == "sandbox hosts install -n demo; or add the line `127.0.0.1 nosuch.invalid` to /etc/hosts"
 
 
 @pytest.fixture
@@ -61,29 +58,29 @@ def test_port_of_a_process_or_another_user_is_an_error(
     trace: RequestTrace, engine: FakeEngine, edge: ContainerSpec
 ) -> None:
     engine.remove_container(EDGE)
-    finding = edge_checks.route(trace)
+    finding = request_checks.route(trace)
     assert finding.status is Status.ERROR and "(pid " in finding.evidence
     engine.run(replace(edge, labels={LABEL: ""}))
     unknown = f"{EDGE} of an unknown owner, and this user's state folder does not know its sandbox"
-    assert edge_checks.route(trace).evidence == f"127.0.0.1:{trace.port} is used by {unknown}"
+    assert request_checks.route(trace).evidence == f"127.0.0.1:{trace.port} is used by {unknown}"
     engine.remove_container(EDGE)
     engine.run(replace(edge, name=labelled.edge(engine, trace.context.home)))
-    assert edge_checks.route(trace).status is Status.OK
+    assert request_checks.route(trace).status is Status.OK
 
 
 def test_host_without_a_route_is_an_error(trace: RequestTrace, context: DoctorContext, edge: ContainerSpec) -> None:
-    assert edge_checks.route(trace).evidence.endswith("is the edge's, which routes it to the sandbox demo")
-    finding = edge_checks.route(asking(trace, "x.example.com"))
+    assert request_checks.route(trace).evidence.endswith("is the edge's, which routes it to the sandbox demo")
+    finding = request_checks.route(asking(trace, "x.example.com"))
     assert finding.status is Status.ERROR and "page for unknown hosts" in finding.evidence
     other = replace(trace, named=True, context=replace(context, spec=context.spec.model_copy(update={"name": "other"})))
-    assert edge_checks.route(other).status is Status.ERROR
+    assert request_checks.route(other).status is Status.ERROR
     routes.remove(context.home.edge, "demo")
-    assert edge_checks.route(RequestTrace(context, HOST, None, False)).evidence == "the edge has no routes"
+    assert request_checks.route(RequestTrace(context, HOST, None, False)).evidence == "the edge has no routes"
 
 
 def test_nothing_that_listens_is_an_error_of_each_check(trace: RequestTrace) -> None:
-    assert edge_checks.route(trace).evidence == f"no process listens on 127.0.0.1:{trace.port}"
-    assert edge_checks.handshake(trace).status is edge_checks.chain(trace).status is Status.ERROR
+    assert request_checks.route(trace).evidence == f"no process listens on 127.0.0.1:{trace.port}"
+    assert request_checks.handshake(trace).status is Status.ERROR
 
 
 def handshake_with(trace: RequestTrace, answer: Callable[[socket.socket], None]) -> Finding:
@@ -97,7 +94,7 @@ def handshake_with(trace: RequestTrace, answer: Callable[[socket.socket], None])
     with socket.create_server(("127.0.0.1", trace.port)) as listener:
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
-        finding = edge_checks.handshake(asking(trace, HOST))
+        finding = request_checks.handshake(asking(trace, HOST))
         thread.join()
     return finding
 
@@ -109,8 +106,7 @@ def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) ->
 
     found = handshake_with(trace, refuse)
     assert found.status is Status.ERROR
-    assert found.fix.startswith("have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged; ")
-    assert found.fix.endswith("sandbox doctor service shop/db checks its pods")
+    assert found.fix == "have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged"
 
 
 def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: KeyPair, tmp_path: Path) -> None:
@@ -121,87 +117,62 @@ def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, defau
     assert found.status is Status.OK and found.evidence.endswith("postgresql")
 
 
-def test_default_certificate_is_recognised_and_chains_to_root(
-    trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
+def test_default_certificate_is_for_the_domain_and_its_age_is_shown(
+    trace: RequestTrace, serve: Serve, default: KeyPair
 ) -> None:
     with serve(default):
-        found = edge_checks.certificate(trace)
-        assert found.status is Status.OK and found.evidence.startswith("the sandbox's default certificate: ")
-        assert "89 days left" in found.evidence
-        found = edge_checks.chain(trace)
-        assert edge_checks.handshake(trace).evidence.startswith("TLSv1.3")
-    assert found.status is Status.OK and f"limited to {DOMAIN}, localhost" in found.evidence
+        found = request_checks.certificate(trace)
+        assert request_checks.handshake(trace).evidence.startswith("TLSv1.3")
+    assert found.status is Status.OK and f"*.{DOMAIN}" in found.evidence and "89 days left" in found.evidence
 
 
-def test_a_leaf_of_its_own_passed_through(
-    trace: RequestTrace, serve: Serve, keystore: Keystore, cluster: ApiServer
-) -> None:
-    leaf = keystore.leaf("web.tls", (HOST,), now=trace.context.now)
-    ingress(cluster, HOST, annotations={"nginx.ingress.kubernetes.io/ssl-passthrough": "true"})
-    with serve(leaf):
-        found = edge_checks.certificate(trace)
-    assert found.status is Status.OK
-    assert found.evidence.startswith("the sandbox's leaf web.tls, from the application, because Ingress")
-
-
-def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer) -> None:
+def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     deep = asking(trace, f"a.b.{DOMAIN}")
     with serve(default):
-        found = edge_checks.certificate(deep)
+        found = request_checks.certificate(deep)
     assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence
     assert f"certs: {{secrets: [{{secret: a-tls, hosts: [a.b.{DOMAIN}]}}]}}" in found.fix
-    with serve(default):
-        found = edge_checks.certificate(asking(trace, "shop.example.test"))
-    assert "edge: {hosts: [{host: shop.example.test, terminate: true}]}" in found.fix
 
 
-def test_expired_and_not_yet_valid_are_reported(
-    trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
-) -> None:
+def test_expired_and_not_yet_valid_are_reported(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     with serve(default):
         late = replace(trace, context=replace(trace.context, now=trace.context.now + timedelta(days=100)))
-        assert "expired on" in edge_checks.certificate(late).evidence
+        assert "expired on" in request_checks.certificate(late).evidence
         early = replace(trace, context=replace(trace.context, now=trace.context.now - timedelta(days=1)))
-        found = edge_checks.certificate(early)
+        found = request_checks.certificate(early)
     assert found.status is Status.ERROR and found.fix == "correct the clock"
 
 
-def test_certificate_of_another_issuer_is_named(
-    trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
-) -> None:
+def test_certificate_of_another_issuer_is_named(trace: RequestTrace, serve: Serve) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Acme")])
     start, end = trace.context.now - timedelta(days=1), trace.context.now + timedelta(days=9)
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
     with serve(KeyPair(pem.dump_key(key), pem.dump_certificate(builder.sign(key, SHA256())))):
-        assert edge_checks.certificate(trace).evidence.startswith("issued by CN=Acme: ")
-        assert edge_checks.chain(trace).evidence == "CN=Acme, which is not the sandbox's root"
-        finding = edge_checks.trusted(trace)
-        assert finding.status is Status.WARN and finding.fix == edge_checks.ANOTHER_ISSUER
-        ingress(cluster, HOST, tls=[{"hosts": [HOST], "secretName": "mine"}])
-        assert edge_checks.certificate(replace(trace)).evidence.startswith("the Secret web/mine: ")
+        assert request_checks.certificate(trace).evidence.endswith("; by CN=Acme")
+        finding = request_checks.trusted(trace)
+        assert finding.status is Status.WARN and finding.fix == request_checks.ANOTHER_ISSUER
 
 
 def test_chain_that_clients_refuse_is_an_error(
     trace: RequestTrace, serve: Serve, keystore: Keystore, default: KeyPair
 ) -> None:
     with serve(rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))):
-        outside = edge_checks.chain(asking(trace, "bank.example.com"))
+        outside = request_checks.trusted(asking(trace, "bank.example.com"))
     with serve(make_leaf(make_pki(DOMAIN, now=trace.context.now).issuing, (HOST,), now=trace.context.now)):
-        earlier = edge_checks.chain(trace)
+        earlier = request_checks.trusted(trace)
     end = b"-----END CERTIFICATE-----\n"
     with serve(KeyPair(default.key_pem, default.cert_pem.split(end)[0] + end)):
-        alone = edge_checks.chain(replace(trace))
+        alone = request_checks.trusted(replace(trace))
     assert outside.status is earlier.status is alone.status is Status.ERROR
-    assert "permitted subtree violation" in outside.evidence and alone.fix == edge_checks.CHAIN
-    assert "is not the sandbox's present CA" in earlier.evidence
+    assert "permitted subtree violation" in outside.evidence and alone.fix == request_checks.RENEW
 
 
 def test_root_in_the_trust_store_makes_the_certificate_trusted(
     trace: RequestTrace, serve: Serve, default: KeyPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(default):
-        assert "unable to get local issuer certificate" in edge_checks.trusted(trace).evidence
+        assert "unable to get local issuer certificate" in request_checks.trusted(trace).evidence
         monkeypatch.setenv("SSL_CERT_FILE", str(trace.names.root_certificate))
-        assert edge_checks.trusted(trace).status is Status.OK
+        assert request_checks.trusted(trace).status is Status.OK
