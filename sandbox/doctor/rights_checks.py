@@ -23,7 +23,12 @@ NEEDS = (
     ("rbac.authorization.k8s.io", "roles"),
     ("rbac.authorization.k8s.io", "rolebindings"),
 )
-QUESTIONS = (*((group, name, verb) for group, name in NEEDS for verb in CHANGE), ("", "pods/portforward", "create"))
+QUESTIONS = (
+    *((group, name, verb) for group, name in NEEDS for verb in CHANGE),
+    ("", "pods/portforward", "create"),
+    ("networking.k8s.io", "ingresses", "watch"),
+    ("discovery.k8s.io", "endpointslices", "watch"),
+)
 
 
 def rights(context: DoctorContext) -> Finding:
