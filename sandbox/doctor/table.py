@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from sandbox.doctor import (
-    certificates_checks,
-    leftovers_checks,
-    machine_checks,
-    network_checks,
-    rights_checks,
-    wiring_checks,
-)
+from sandbox.doctor import machine_checks, network_checks, rights_checks, sandbox_checks
 from sandbox.doctor.check import Check, DoctorContext
 
 FAST = (*machine_checks.CHECKS, *network_checks.CHECKS)
 CHECKS = (
     *FAST,
     machine_checks.OWN_FILES,
-    *certificates_checks.CHECKS,
-    *wiring_checks.CHECKS,
-    leftovers_checks.LEFTOVERS,
+    *sandbox_checks.CHECKS,
 )
 EXISTING = (rights_checks.RIGHTS,)  # where the cluster exists already
 

@@ -57,10 +57,7 @@ def _wrong_class(trace: RequestTrace, rule: Rule) -> str | None:
 
 def _described(rule: Rule) -> str:
     services = ", ".join(f"{backend.service}:{backend.port}" for backend in rule.backends)
-    tls = (
-        "TLS passed through" if rule.passthrough else f"Secret {rule.secret}" if rule.secret else "default certificate"
-    )
-    return f"{rule} ({rule.class_name or 'default class'}, {tls}) to {services or 'nothing'}"
+    return f"{rule} to {services or 'nothing'}"
 
 
 def _notes(trace: RequestTrace, rule: Rule) -> list[str]:

@@ -17,7 +17,6 @@ from sandbox.components.certificates.subject_names import check_host, parse_addr
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress import backends, controller, traefik
-from sandbox.components.ingress.served_hosts import PASSTHROUGH
 from sandbox.doctor.check import DoctorContext
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
@@ -53,8 +52,6 @@ class Rule:
     host: str
     backends: tuple[Backend, ...]
     class_name: str | None = None
-    passthrough: bool = False
-    secret: str | None = None
     trouble: str = ""
 
     def __str__(self) -> str:
@@ -213,11 +210,6 @@ def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[R
             paths = (rule.get("http") or {}).get("paths") or ()
             targets = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
             services = [target["service"] for target in targets if target.get("service")]
-            secrets = [
-                str(entry["secretName"])
-                for entry in spec.get("tls") or ()
-                if entry.get("secretName") and any(_is_for(name, host, labels=1) for name in entry.get("hosts") or ())
-            ]
             yield Rule(
                 kind="Ingress",
                 namespace=metadata["namespace"],
@@ -227,8 +219,6 @@ def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[R
                     dict.fromkeys(Backend(service["name"], backends.number(service)) for service in services)
                 ),
                 class_name=spec.get("ingressClassName") or annotations.get(INGRESS_CLASS),
-                passthrough=annotations.get(PASSTHROUGH) == "true",
-                secret=secrets[0] if secrets else None,
             )
 
 

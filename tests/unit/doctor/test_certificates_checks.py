@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
-from sandbox.doctor import certificates_checks
+from sandbox.doctor import sandbox_checks
 from sandbox.doctor.check import DoctorContext, Status
 
 
@@ -27,7 +27,7 @@ def later(context: DoctorContext, days: int) -> DoctorContext:
 
 def test_fresh_certificates_are_valid(context: DoctorContext) -> None:
     issue(context)
-    finding = certificates_checks.valid(context)
+    finding = sandbox_checks.valid(context)
     assert finding.status is Status.OK and context.spec.domain in finding.evidence
     assert "default 89 days" in finding.evidence
 
@@ -48,7 +48,7 @@ def test_certificate_near_its_end_is_reported(
 ) -> None:
     """Certificates near their end → a row of the doctor."""
     issue(context)
-    finding = certificates_checks.valid(later(context, days))
+    finding = sandbox_checks.valid(later(context, days))
     assert finding.status is status and finding.evidence.startswith(evidence) and finding.fix.startswith(fix)
 
 
@@ -58,7 +58,7 @@ def test_a_key_that_others_can_read_is_an_error(context: DoctorContext) -> None:
     """A key with mode 0644 → an error of the doctor."""
     issue(context)
     (context.names.keys / "issuing.key").chmod(0o644)
-    found = certificates_checks.valid(context)
+    found = sandbox_checks.valid(context)
     assert found.status is Status.ERROR and "0644" in found.evidence
 
 
@@ -66,7 +66,7 @@ def test_a_key_that_others_can_read_is_an_error(context: DoctorContext) -> None:
 def test_the_systems_store_is_asked(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The root is in no store → a warning of the doctor."""
     issue(context)
-    found = certificates_checks.trusted(context)
+    found = sandbox_checks.trusted(context)
     assert found.status is Status.WARN and "unable to get local issuer certificate" in found.evidence
     monkeypatch.setenv("SSL_CERT_FILE", str(context.names.root_certificate))
-    assert certificates_checks.trusted(context).status is Status.OK
+    assert sandbox_checks.trusted(context).status is Status.OK

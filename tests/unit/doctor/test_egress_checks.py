@@ -12,8 +12,7 @@ import pytest
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import egress_checks
 from sandbox.doctor.check import DoctorContext, Status, error, ok
-from sandbox.doctor.egress_checks import EgressTrace, examine
-from sandbox.doctor.egress_probe import Hello, Part
+from sandbox.doctor.egress_checks import EgressTrace, Hello, Part, examine
 from sandbox.errors import UsageError
 from tests.support.api_server import ApiServer, kubeconfig, serving
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.doctor import egress_probe
-from sandbox.doctor.egress_probe import Hello, Part, Refused, received
+from sandbox.doctor import egress_checks
+from sandbox.doctor.egress_checks import Hello, Part, Refused, received
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki, presenting
 
 LOG = """\
@@ -36,17 +36,17 @@ nc: can't connect to remote host (10.0.0.9): Connection refused
 
 
 def test_every_part_is_found_with_what_it_came_to() -> None:
-    parts = egress_probe.read(LOG)
+    parts = egress_checks.read(LOG)
     assert list(parts) == ["cluster", "name", "connect 10.0.0.9"]
     assert parts["cluster"].addresses == ("10.96.0.1",)
     assert parts["name"].last_line == "server can't find nosuch.example.: NXDOMAIN" and parts["name"].addresses == ()
-    assert egress_probe.read("") == {}
+    assert egress_checks.read("") == {}
 
 
 def test_servers_output_is_distinguished_from_ncs() -> None:
     data = bytes(range(256))
     assert received(Part(base64.encodebytes(data).decode())) == ("", data)
-    trouble, answer = received(egress_probe.read(LOG)["connect 10.0.0.9"])
+    trouble, answer = received(egress_checks.read(LOG)["connect 10.0.0.9"])
     assert (trouble, answer) == ("can't connect to remote host (10.0.0.9): Connection refused", b"")
     assert received(Part("no base64 at all!!")) == ("", b"")
 

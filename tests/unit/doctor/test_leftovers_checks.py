@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.doctor.check import DoctorContext, Status
-from sandbox.doctor.leftovers_checks import leftovers
+from sandbox.doctor.sandbox_checks import leftovers
 from sandbox.names import EDGE
 from tests.support.fakes import FakeEngine
 from tests.unit.doctor.conftest import start

@@ -10,7 +10,7 @@ from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import Cluster
-from sandbox.doctor import wiring_checks
+from sandbox.doctor import sandbox_checks
 from sandbox.doctor.check import DoctorContext, Status, checked, error
 from sandbox.names import EDGE
 from sandbox.plan import saved_spec
@@ -24,17 +24,17 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
     for name in (EDGE, context.names.registry, context.names.node):
         start(context, engine, name)
         engine.boxes[name].running = False
-    checks = (wiring_checks.edge, wiring_checks.registry, wiring_checks.node)
+    checks = (sandbox_checks.edge, sandbox_checks.registry, sandbox_checks.node)
     assert {check(context).status for check in checks} == {Status.ERROR}
     said = f"{context.names.registry} does not run; why: docker logs {context.names.registry}"
-    assert wiring_checks.registry(context) == error(said), "`sandbox up` starts it"
+    assert sandbox_checks.registry(context) == error(said), "`sandbox up` starts it"
 
 
 def test_sandbox_of_another_user_is_named(context: DoctorContext, engine: FakeEngine) -> None:
     theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
     for name in (context.names.node, context.names.registry):
         start(theirs, engine, name)
-    for check in (one for one in wiring_checks.CHECKS if one.id in ("wiring.node", "wiring.registry")):
+    for check in (one for one in sandbox_checks.CHECKS if one.id in ("wiring.node", "wiring.registry")):
         found = checked(check, context)
         assert found.status is Status.ERROR and "the name demo is taken by a sandbox of user" in found.evidence
         assert found.fix.startswith("give this sandbox another name")
@@ -45,7 +45,7 @@ def test_registry_of_another_sandbox_is_not_that_of_a_namespace(context: DoctorC
     port = int(registry.url.rpartition(":")[2])
     other = context.spec.registry.model_copy(update={"port": port})
     spec = context.spec.model_copy(update={"cluster": cluster, "registry": other})
-    found = wiring_checks.registry(replace(context, spec=spec))
+    found = sandbox_checks.registry(replace(context, spec=spec))
     assert found.status is Status.SKIPPED and "the edge does not serve its port" in found.evidence
     assert not registry.requests
 
@@ -56,13 +56,13 @@ def test_node_that_is_unready_or_not_configured_is_an_error(
     start(context, engine, context.names.node)
     start(context, engine, context.names.registry)
     engine.programs["sh"] = lambda box, argv: (0, "")
-    assert wiring_checks.node(context).evidence.startswith("not configured as in the spec: ")
+    assert sandbox_checks.node(context).evidence.startswith("not configured as in the spec: ")
     ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
     node = {"kind": "Node", "metadata": {"name": context.names.node}, "status": {"conditions": [ready]}}
     server.objects[f"/api/v1/nodes/{context.names.node}"] = node
-    assert wiring_checks.node(context).evidence.endswith("is not ready: Kubelet stopped posting node status.")
+    assert sandbox_checks.node(context).evidence.endswith("is not ready: Kubelet stopped posting node status.")
     engine.programs["sh"] = lambda box, argv: (1, "")
-    assert wiring_checks.node(context) == error(f"the kubelet is stopped in {context.names.node}")
+    assert sandbox_checks.node(context) == error(f"the kubelet is stopped in {context.names.node}")
 
 
 def test_stopped_or_missing_worker_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:
@@ -73,19 +73,19 @@ def test_stopped_or_missing_worker_is_an_error(context: DoctorContext, engine: F
     for name, role in zip(nodes, ("control-plane", "worker"), strict=True):
         start(context, engine, name, role=role)
     engine.boxes[nodes[1]].running = False
-    found = wiring_checks.node(context)
+    found = sandbox_checks.node(context)
     assert (found.status, found.evidence) == (Status.ERROR, f"not running: {nodes[1]}, {nodes[1]}2")
 
 
 def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, EDGE)
-    assert wiring_checks.edge(context).status is Status.SKIPPED
+    assert sandbox_checks.edge(context).status is Status.SKIPPED
     routes.save(
         context.home.edge, Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), 1.0, network=NETWORK)
     )
-    assert "configuration" in wiring_checks.edge(context).evidence
+    assert "configuration" in sandbox_checks.edge(context).evidence
     edge_folder.note_loaded(context.home.edge, EdgeContainer.of(engine, context.home).place)
-    found = wiring_checks.edge(context)
+    found = sandbox_checks.edge(context)
     assert (found.status, found.evidence) == (Status.OK, f"*.demo.test is routed to {context.names.node}:443")
 
 
@@ -93,9 +93,9 @@ def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEng
 def test_a_node_off_the_network_is_named_with_its_fix(context: DoctorContext, engine: FakeEngine) -> None:
     """The node is off the sandbox's network, or that is gone → the doctor names it, and `up` is the fix."""
     start(context, engine, context.names.node, role="control-plane")
-    assert wiring_checks.network(context).status is Status.OK
+    assert sandbox_checks.network(context).status is Status.OK
     engine.disconnect_network(NETWORK, context.names.node)
-    found = wiring_checks.network(context)
+    found = sandbox_checks.network(context)
     assert (found.status, found.evidence) == (Status.ERROR, f"not on {NETWORK}: {context.names.node}")
     engine.remove_network(NETWORK)
-    assert wiring_checks.network(context).evidence == f"the network {NETWORK} does not exist"
+    assert sandbox_checks.network(context).evidence == f"the network {NETWORK} does not exist"

@@ -73,7 +73,7 @@ def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -
     assert "another controller, kong/x" in cluster_checks.rule(replace(trace)).evidence
     cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"]["spec"]["controller"] = controller.SERVED_BY
     found = cluster_checks.rule(replace(trace))
-    assert (found.status, found.evidence) == (Status.OK, "Ingress web/app (kong, default certificate) to app:80")
+    assert (found.status, found.evidence) == (Status.OK, "Ingress web/app to app:80")
 
 
 @pytest.mark.parametrize(

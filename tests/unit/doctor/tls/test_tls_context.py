@@ -81,16 +81,10 @@ def test_an_exact_host_goes_before_a_wildcard(trace: RequestTrace, cluster: ApiS
     assert find(trace, f"a.b.{DOMAIN}") == find(trace, DOMAIN) == []
 
 
-def test_each_rule_has_its_message(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(
-        cluster,
-        HOST,
-        annotations={"kubernetes.io/ingress.class": "nginx", "nginx.ingress.kubernetes.io/ssl-passthrough": "true"},
-        tls=[{"hosts": ["other.test"], "secretName": "no"}, {"hosts": [f"*.{DOMAIN}"], "secretName": "yes"}],
-    )
+def test_class_of_a_rule_may_be_an_annotation(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, HOST, annotations={"kubernetes.io/ingress.class": "nginx"})
     (rule,) = find_rules(Cluster(trace.names.kubeconfig), HOST)
-    assert (rule.class_name, rule.passthrough, rule.secret) == ("nginx", True, "yes")
-    assert rule.backends == (Backend("app", 80),)
+    assert (rule.class_name, rule.backends) == ("nginx", (Backend("app", 80),))
 
 
 def test_ingress_for_any_host_is_used_where_none_names_it(trace: RequestTrace, cluster: ApiServer) -> None:

@@ -1,23 +1,61 @@
-"""Checks that the running components reach each other: registry, node and edge."""
+"""Checks of the sandbox: its certificates, parts that reach each other, and leftovers of sandboxes that are gone."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
+from sandbox.components.certificates.facts import CertificateState, describe
+from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
+from sandbox.components.certificates.user_certificate import refusal
 from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
-from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped
+from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Engine, labelled
 from sandbox.kube.api import ClusterError
 from sandbox.kube.workload_status import unready_nodes
+from sandbox.names import LABEL
 from sandbox.plan import providers, registry_steps
+from sandbox.quantities import count
 from sandbox.step import State
 
+DEFAULT = "default"
 NO_SANDBOX = "there is no sandbox yet; sandbox up creates it"
+RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}"
+RENEW_AUTHORITY = "sandbox certs renew{which} --authority"
+
+
+def valid(context: DoctorContext) -> Finding:
+    keystore, domains = Keystore(context.names.keys), context.spec.vouched
+    root = keystore.inspect_root(domains, now=context.now)
+    if root.state is CertificateState.ABSENT:
+        return skipped("sandbox up creates them")
+    issuing = keystore.inspect_issuing(domains, now=context.now)
+    leaves = [entry for entry in inventory(keystore, now=context.now) if entry.role == LEAF]
+    conditions = [("root", root, root.advice(RENEW_ROOT)), ("issuing CA", issuing, RENEW_AUTHORITY)]
+    conditions += [(leaf.name, leaf.condition, "") for leaf in leaves]
+    for name, condition, fix in conditions:
+        if not condition.usable:
+            return error(f"{name}: {condition.reason}", fix)
+    for name, condition, fix in conditions:
+        if condition.reason:
+            return warn(f"{name}: {condition.reason}", fix)
+    facts = describe(context.names.root_certificate.read_bytes(), now=context.now)
+    days = [f"{leaf.name} {count(leaf.facts.days_left, 'day')}" for leaf in leaves if leaf.facts]
+    lives = ", ".join([f"the root has {count(facts.days_left, 'day')} left", *days])
+    return ok(f"{lives}; limited to {', '.join(facts.permitted)}")
+
+
+def trusted(context: DoctorContext) -> Finding:
+    leaf = Keystore(context.names.keys).leaf_files(DEFAULT)
+    if not leaf.has_cert:
+        return skipped("sandbox up creates the root")
+    if reason := refusal(leaf.cert, leaf.key, context.spec.domain):
+        return warn(f"the system's trust store does not have the root ({reason}); clients work with --cacert")
+    return ok("programs that use the system's trust store accept the sandbox's certificates")
 
 
 def network(context: DoctorContext) -> Finding:
@@ -106,7 +144,59 @@ def _not_running(engine: Engine, name: str) -> Finding | None:
     return error(f"{name} is paused" if container.paused else f"{name} does not run; why: docker logs {name}")
 
 
+def leftovers(context: DoctorContext) -> Finding:
+    engine, home = context.engine, context.home
+    sandboxes = _sandboxes(context)
+    ours = labelled.containers(engine, home)
+    orphans = {box.name: box.labels[LABEL] for box in ours if box.labels[LABEL] not in {"", *sandboxes}}
+    shared = sorted(box.name for box in ours if not box.labels[LABEL])
+    idle = shared if shared and not routes.load(home.edge) else []
+    volumes = {}
+    for name, labels in engine.labelled_volumes(LABEL).items():
+        names = home.sandbox(labels[LABEL])
+        if labelled.is_ours(labels, home) and not names.keys.exists() and not engine.container(names.registry):
+            volumes[name] = names.name
+    networks = _unused_networks(context)
+    if leftover := (*orphans, *idle, *volumes, *networks):
+        data = set(volumes.values())
+        fixes = [f"sandbox down {name} --purge" for name in sorted(data)]
+        fixes += [f"sandbox down {name}" for name in sorted(set(orphans.values()) - data)]
+        fixes += [f"docker rm -f {' '.join(idle)}"] if idle else []
+        fixes += [f"docker network rm {' '.join(networks)}"] if networks else []
+        return warn(f"of no sandbox: {', '.join(leftover)}", "\n".join(fixes))
+    others = len(engine.containers(LABEL)) - len(ours)
+    also = f"; {others} belong to other users, and stay" if others else ""
+    return ok(f"{count(len(ours), 'container')}, each of a sandbox{also}")
+
+
+def remove_networks(context: DoctorContext) -> None:
+    for name in _unused_networks(context):
+        context.engine.remove_network(name)  # the engine refuses one that a container has joined meanwhile
+
+
+def _unused_networks(context: DoctorContext) -> list[str]:
+    engine, sandboxes = context.engine, _sandboxes(context)
+    networks = filter(None, map(engine.network, engine.labelled_networks(LABEL)))
+    return [
+        network.name
+        for network in networks
+        if not network.members
+        and labelled.is_ours(network, context.home)
+        and network.labels[LABEL] not in sandboxes
+        and not engine.container(network.name)
+    ]
+
+
+def _sandboxes(context: DoctorContext) -> set[str]:
+    home = context.home
+    return {names.name for names in home.known()} | {route.name for route in routes.load(home.edge)}
+
+
 CHECKS = (
+    Check(
+        "certificates.valid", "root, issuing CA and server certificates are usable", "sandbox certs renew{which}", valid
+    ),
+    Check("certificates.trusted", "this machine trusts the sandbox's root", "sandbox certs trust{which}", trusted),
     Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
     Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
     Check(
@@ -116,4 +206,11 @@ CHECKS = (
         node,
     ),
     Check("wiring.edge", "the edge routes the sandbox's hosts to its node", "sandbox up{which}", edge),
+    Check(
+        "leftovers.objects",
+        "every container, network and volume belongs to a sandbox",
+        "sandbox down NAME --purge",
+        leftovers,
+        remove_networks,
+    ),
 )
