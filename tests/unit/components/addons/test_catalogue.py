@@ -1,4 +1,4 @@
-"""The addons that come with the sandbox are whole, and what is wrong with one of the user's own is said."""
+"""The addons that come with the sandbox are whole; faults of the user's own are named; placeholders are filled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.addon_objects import used
+from sandbox.components.addons.addon_objects import fill, used
 from sandbox.components.addons.catalogue import Addon, WantedAddon, choose, read_addon
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
@@ -143,3 +143,15 @@ def test_values_have_defaults_and_no_others_can_be_given() -> None:
     with pytest.raises(UsageError, match="no value 'sise'") as caught:
         choose([WantedAddon("base", {"sise": "big"})], [])
     assert "size" in caught.value.fix
+
+
+def test_known_placeholders_are_filled_in_every_text() -> None:
+    before = {"a": ["${x}", "x=${x}.${y}"], "b": {"${x}": 1, "c": None}, "d": True}
+    assert fill(before, {"x": "1"}) == {"a": ["1", "x=1.${y}"], "b": {"${x}": 1, "c": None}, "d": True}
+    assert used(before) == {"x", "y"}
+
+
+def test_values_stay_text_and_shell_variables_stay() -> None:
+    assert fill({"a": "${x}"}, {"x": "b: {c: ${x}}\n- d"}) == {"a": "b: {c: ${x}}\n- d"}
+    script = "echo $x $$ ${HOME} ${x:-1} ${#x}"
+    assert fill(script, {"x": "1", "home": "2"}) == script

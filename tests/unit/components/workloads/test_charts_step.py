@@ -1,9 +1,10 @@
-"""Charts in a cluster: installed, changed, left alone when they are another's, and uninstalled."""
+"""Charts in a cluster: installed, changed, kept when they are another's, uninstalled; or rendered without a release."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives, lock
-from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.charts_step import ChartsStep, RenderedCharts
 from sandbox.components.workloads.helm import Helm, Release
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.moved_hosts import HostNames
@@ -260,3 +261,47 @@ def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: 
     step.apply(NoWork())
     assert step.check() == Status(State.READY, "web revision 1")
     assert calls(asked, "upgrade")[0][-1].endswith(f"{digest}.tgz")
+
+
+def config(name: str, hook: str = "") -> str:
+    annotations = f", annotations: {{helm.sh/hook: '{hook}'}}" if hook else ""
+    return f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}{annotations}}}\n"
+
+
+@pytest.fixture
+def charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RenderedCharts:
+    fake_helm.install(tmp_path, monkeypatch)
+    templates = tmp_path / "web" / "templates"
+    templates.mkdir(parents=True)
+    (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    (templates / "a.yaml").write_text(config("a"))
+    return RenderedCharts(
+        charts=(Chart(chart=tmp_path / "web"),),
+        archives=ChartArchives(tmp_path / "kept"),
+        store=Store(tmp_path / "bundle"),
+        folder=tmp_path / "rendered",
+        namespace="ann",
+    )
+
+
+def rendered(charts: RenderedCharts) -> list[str]:
+    return [manifest["metadata"]["name"] for manifest in charts.objects()]
+
+
+def test_chart_is_rendered_once_until_it_changes(charts: RenderedCharts) -> None:
+    assert rendered(charts) == rendered(charts) == ["a"]
+    (line,) = charts.folder.with_name("asked").read_text().splitlines()
+    assert "--namespace=ann" in json.loads(line)
+    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b"))
+    assert rendered(charts) == ["a", "b"]
+    (file,) = charts.folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600, "a Secret may be in it"
+
+
+@pytest.mark.parametrize(
+    ("hook", "applied"),
+    [("pre-install,pre-upgrade", True), ("post-upgrade", True), ("test", False), ("pre-delete, post-delete", False)],
+)
+def test_hook_is_applied_if_an_installation_runs_it(charts: RenderedCharts, hook: str, applied: bool) -> None:
+    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b", hook))
+    assert rendered(charts) == (["a", "b"] if applied else ["a"])
