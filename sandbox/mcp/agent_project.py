@@ -14,6 +14,7 @@ from sandbox.app import chosen_spec
 from sandbox.app.core import Sandbox
 from sandbox.app.running import project_workloads
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.chart_archives import local_dependencies
 from sandbox.config.schema import Chart, Spec
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
@@ -69,7 +70,7 @@ def _named(spec: Spec) -> Iterator[Path]:
         if source := user_manifests.rendered(item):
             followed += user_manifests.reads(source.kustomize).local
         elif isinstance(item, Chart):
-            followed.append(item.chart)
+            followed += (item.chart, *local_dependencies(item.chart))
         followed += _paths(item)
     for path in followed:
         yield from (path, *path.rglob("*"))

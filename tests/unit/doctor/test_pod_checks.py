@@ -37,18 +37,12 @@ def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext,
     assert row.fix == f"kubectl --context {context.names.cluster} -n shop logs web-5d8-x -c app --previous"
 
 
-@pytest.mark.parametrize(
-    ("image", "fix"),
-    [("localhost:5001/web:1", "name it in images.yaml, then sandbox up"), ("nginx:9", "correct its name, or give")],
-)
-def test_image_that_cannot_be_pulled_has_no_logs_to_read(
-    context: DoctorContext, cluster: ApiServer, image: str, fix: str
-) -> None:
-    state = {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off pulling image {image}: not found"}}
+def test_image_that_cannot_be_pulled_has_no_logs_to_read(context: DoctorContext, cluster: ApiServer) -> None:
+    state = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image nginx:9: not found"}}
     place(cluster, "web-5d8-x", {"containerStatuses": [{"name": "app", "state": state}]})
-    cluster.objects[f"{PODS}/web-5d8-x"]["spec"] = {"containers": [{"name": "app", "image": image}]}
     (row,) = examine(context, "shop/web")
-    assert (row.id, row.status, row.fix.startswith(fix)) == ("pod.container", Status.ERROR, True)
+    assert (row.id, row.status) == ("pod.container", Status.ERROR)
+    assert row.fix.startswith("correct its name, add it to images.yaml") and "images list -n demo" in row.fix
 
 
 def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) -> None:
