@@ -230,7 +230,7 @@ def _write(records: Records, recorded: Recorded, record: str) -> None:
 def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), further: Sequence[str] = ()) -> str:
     sha256 = hashlib.sha256()
     for path in _files(chart):
-        with suppress(FileNotFoundError):  # an editor's file may be gone by now; helm reports missing ones
+        with suppress(OSError):  # an editor's file may be gone by now; helm reports what it cannot read
             content = path.read_bytes()
             sha256.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
     facts = [chart.name, chart.namespace, dict(chart.set), sorted(images.items()), *further]
@@ -241,7 +241,7 @@ def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), furth
 def _files(chart: Chart) -> Iterator[Path]:
     inside = sorted(path for path in chart.chart.rglob("*") if path.is_file())
     yield from inside or [chart.chart]
-    yield from chart.values
+    yield from filter(Path.is_file, chart.values)  # no pipe, which would be waited for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,10 +36,11 @@ class HostNames:
         return self.base != self.domain
 
     def written(self, manifest: Manifest) -> dict[str, Any]:
+        if not self._changes(manifest):
+            return dict(manifest)
         made = copy.deepcopy(dict(manifest))
-        if self._changes(manifest):
-            for holder, key in _texts(made):
-                holder[key] = self._pattern.sub(lambda match: self._moved(match[0]), holder[key])
+        for holder, key in _texts(made):
+            holder[key] = self._pattern.sub(lambda match: self._moved(match[0]), holder[key])
         return made
 
     def notes(self, objects: Iterable[Manifest]) -> Iterator[str]:
