@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from sandbox.components.ingress import backends, controller, https_probe, nginx_annotations, page, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
-from sandbox.doctor.tls.tls_context import INGRESS, RequestTrace, Rule
+from sandbox.doctor.tls.tls_context import RequestTrace
+from sandbox.kube.api import title
+from sandbox.kube.manifests import ingress_hosts
 from sandbox.plan import saved_spec
 
 
@@ -16,7 +20,7 @@ def rule(trace: RequestTrace) -> Finding:
     if trace.service:
         return ok(f"the edge routes its TLS to the Service {trace.service}")
     kubectl = saved_spec.kubectl(trace.names)
-    if not trace.rules:
+    if not trace.ingresses:
         evidence = f"no Ingress or HTTPRoute has {trace.host}"
         if trace.host == trace.domain:
             return warn(f"{evidence}: it shows the page with the list of hosts", f"{kubectl} create ingress …")
@@ -24,49 +28,31 @@ def rule(trace: RequestTrace) -> Finding:
         of = f" --class {trace.ingress_class}" if trace.ingress_class else ""
         fix = f"{kubectl}{where} create ingress NAME{of} --rule '{trace.host}/*=SERVICE:PORT'"
         return error(f"{evidence}; it shows the page for unknown hosts", fix)
-    for rule in trace.rules:
-        of_namespace = f"{kubectl} -n {rule.namespace}"
-        if rule.trouble:
-            fix = f"{of_namespace} describe {rule.kind.lower()} {rule.name}"
-            return error(f"{rule}: {rule.trouble}", fix)
-        if wrong := _wrong_class(trace, rule):
+    names, notes = [], []
+    for ingress in trace.ingresses:
+        name, namespace = ingress["metadata"]["name"], ingress["metadata"]["namespace"]
+        names.append(title({"kind": "Ingress", **ingress}))
+        if "kind" in ingress:  # a route of the Gateway API
+            continue
+        if wrong := _wrong_class(trace, ingress):
             patch = json.dumps({"spec": {"ingressClassName": trace.ingress_class}})
-            return error(f"{rule}: {wrong}", f"{of_namespace} patch ingress {rule.name} -p '{patch}'")
-    rules = "; ".join(map(_described, trace.rules))
-    if notes := [note for rule in trace.rules if rule.kind == "Ingress" for note in _notes(trace, rule)]:
-        first = trace.rules[0]
-        return warn("; ".join((rules, *notes)), f"{kubectl} -n {first.namespace} edit ingress {first.name}")
-    return ok(rules)
+            return error(f"{names[-1]} {wrong}", f"{kubectl} -n {namespace} patch ingress {name} -p '{patch}'")
+        absent = unserved.missing_secrets(trace.cluster, ingress)
+        notes += [f"the Secret {namespace}/{secret} is missing: the sandbox's own is served" for secret in absent]
+        notes += nginx_annotations.without_effect(ingress)
+    return warn("; ".join((*names, *notes)), f"{kubectl} edit ingress") if notes else ok("; ".join(names))
 
 
-def _wrong_class(trace: RequestTrace, rule: Rule) -> str | None:
-    if trace.ingress_class is None or rule.kind != "Ingress":
+def _wrong_class(trace: RequestTrace, ingress: Mapping[str, Any]) -> str | None:
+    own, served = (ingress.get("spec") or {}).get("ingressClassName"), trace.ingress_class
+    if served is None:
         return None
-    name = rule.class_name
     if trace.namespace:  # classes are cluster-wide, and may not be read; the sandbox's own has no object
-        of = f"is of the class {name}" if name else "has no class"
-        return None if name == trace.ingress_class else f"it {of}, the sandbox serves {trace.ingress_class}"
-    if name is None:
-        return None
-    ingress_class = trace.cluster.get("networking.k8s.io/v1", "IngressClass", name)
-    if ingress_class is None:
-        return f"there is no class {name}"
-    owner = ingress_class["spec"].get("controller")
-    return None if owner == controller.SERVED_BY else f"its class {name} belongs to another controller, {owner}"
-
-
-def _described(rule: Rule) -> str:
-    services = ", ".join(f"{backend.service}:{backend.port}" for backend in rule.backends)
-    return f"{rule} to {services or 'nothing'}"
-
-
-def _notes(trace: RequestTrace, rule: Rule) -> list[str]:
-    ingress = trace.cluster.get(*INGRESS, rule.name, rule.namespace)
-    if ingress is None:
-        return []
-    absent = unserved.missing_secrets(trace.cluster, ingress)
-    notes = [f"the Secret {rule.namespace}/{name} is not there: the sandbox's certificate is served" for name in absent]
-    return [*notes, *nginx_annotations.without_effect(ingress)]
+        return None if own == served else f"has the class {own or 'none'}, and the sandbox serves {served}"
+    every = trace.cluster.list("networking.k8s.io/v1", "IngressClass")
+    ours = (each["metadata"]["name"] for each in every if each["spec"].get("controller") == controller.SERVED_BY)
+    foreign = unserved.foreign_class(ingress, (served, *ours))
+    return f"has the class {foreign}, which the sandbox's controller does not serve" if foreign else None
 
 
 def endpoints(trace: RequestTrace) -> Finding:
@@ -74,17 +60,11 @@ def endpoints(trace: RequestTrace) -> Finding:
         return skipped("its server is outside the cluster")
     if trace.service:
         return skipped(f"sandbox doctor service {trace.service.partition(':')[0]} checks them")
-    counts, kubectl = [], saved_spec.kubectl(trace.names)
-    for rule in trace.rules:
-        for backend in rule.backends:
-            namespace = backend.namespace or rule.namespace
-            if fault := backends.fault(trace.cluster, namespace, backend.service, backend.port):
-                edit = f"{kubectl} -n {rule.namespace} edit {rule.kind.lower()} {rule.name}"
-                fix = f"{kubectl} -n {namespace} {fault.remedy.format(rule=rule)}" if fault.remedy else edit
-                return error(fault.what, fix)
-            ready = backends.ready(trace.cluster, namespace, backend.service)
-            counts.append(f"{namespace}/{backend.service} {len(ready)} ready")
-    return ok(", ".join(counts)) if counts else warn("the rule has no Service", "add a backend to it")
+    with_host = [ingress for ingress in trace.ingresses if "kind" not in ingress and any(ingress_hosts(ingress))]
+    if not with_host:
+        return skipped("only Services of Ingresses that name the host are checked")
+    wrong = next(backends.faults(trace.cluster, with_host, trace.patterns), None)
+    return error(wrong) if wrong else ok("every Service has a ready pod")
 
 
 def answer(trace: RequestTrace) -> Finding:

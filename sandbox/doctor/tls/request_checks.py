@@ -115,7 +115,12 @@ CHECKS = (
     Check("tls.certificate", "the certificate is valid for the host", "sandbox certs renew{which}", certificate),
     Check("tls.trusted", "this machine's programs accept it", "sandbox certs trust{which}", trusted),
     Check("tls.rule", "an Ingress or HTTPRoute has the host", "kubectl create ingress", cluster_checks.rule),
-    Check("tls.endpoints", "its Services have ready pods", "kubectl describe pods", cluster_checks.endpoints),
+    Check(
+        "tls.endpoints",
+        "its Services have ready pods",
+        "correct the Service, or ask why a pod is not ready: sandbox doctor pod POD{which}",
+        cluster_checks.endpoints,
+    ),
     Check("tls.answer", "the application answers", "kubectl logs", cluster_checks.answer),
 )
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,12 @@ from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.subject_names import check_host, parse_address
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
-from sandbox.components.ingress import backends, controller, traefik
+from sandbox.components.ingress import controller, served_hosts, traefik
 from sandbox.doctor.check import DoctorContext
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
-from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.manifests import INGRESS_CLASS
+from sandbox.kube.api import Cluster
+from sandbox.kube.manifests import ingress_hosts
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 
@@ -29,33 +29,6 @@ TIMEOUT = 5.0
 WEB_PROTOCOLS = ("h2", "http/1.1")
 # Some servers refuse a client that offers others than theirs (PostgreSQL: SSL Session Encryption, section on ALPN).
 SERVICE_PROTOCOLS = ("postgresql", "tds/8.0", "mqtt", *WEB_PROTOCOLS)
-
-
-INGRESS = ("networking.k8s.io/v1", "Ingress")
-HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
-
-
-@dataclass(frozen=True)
-class Backend:
-    service: str
-    port: int | str | None
-    namespace: str = ""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One object's rule for a `host`, empty for any; `trouble` is the reason why its controller refuses it."""
-
-    kind: str
-    namespace: str
-    name: str
-    host: str
-    backends: tuple[Backend, ...]
-    class_name: str | None = None
-    trouble: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -170,9 +143,22 @@ class RequestTrace:
             return spec.ingress.class_name
         return traefik.CLASS if self.namespace else controller.CLASS
 
+    @property
+    def patterns(self) -> tuple[str, str]:
+        """Return the hosts by which an Ingress may name this one: itself, and the wildcard for its first label."""
+        return self.host, f"*.{self.host.partition('.')[2]}"
+
     @cached_property
-    def rules(self) -> tuple[Rule, ...]:
-        return find_rules(self.cluster, self.host, self.namespace)
+    def ingresses(self) -> Sequence[Mapping[str, Any]]:
+        """Return the Ingresses and routes that name the host, else those with its wildcard, else those for any host.
+
+        Routes of the Gateway API have a `kind`. Raises ClusterError.
+        """
+        every = served_hosts.ingresses(self.cluster, self.namespace, with_routes=self.namespace is None)
+        for pattern in self.patterns:
+            if named := [ingress for ingress in every if pattern in ingress_hosts(ingress)]:
+                return named
+        return [ingress for ingress in every if not any(ingress_hosts(ingress))]
 
 
 def parse(text: str) -> tuple[str, int | None]:
@@ -186,79 +172,3 @@ def parse(text: str) -> tuple[str, int | None]:
             f"{port!r} is not a port", fix="write HOST or HOST:PORT, as in app.demo.sandbox.localhost:8443"
         )
     return check_host(host.lower()), int(port)
-
-
-def find_rules(cluster: Cluster, host: str, namespace: str | None = None) -> tuple[Rule, ...]:
-    """Return the rules for `host`: those with the exact name, else wildcards, else those for any host.
-
-    With a `namespace` only what is in it is read. Raises ClusterError.
-    """
-    rules = [*_ingresses(cluster, host, namespace), *([] if namespace else _routes(cluster, host))]
-    exact = [rule for rule in rules if rule.host == host]
-    named = [rule for rule in rules if rule.host]
-    return tuple(exact or named or rules)
-
-
-def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[Rule]:
-    for ingress in cluster.list(*INGRESS, namespace):
-        metadata, spec = ingress["metadata"], ingress.get("spec") or {}
-        annotations = metadata.get("annotations") or {}
-        for rule in spec.get("rules") or ([{}] if spec.get("defaultBackend") else ()):
-            pattern = rule.get("host") or ""
-            if pattern and not _is_for(pattern, host, labels=1):
-                continue
-            paths = (rule.get("http") or {}).get("paths") or ()
-            targets = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
-            services = [target["service"] for target in targets if target.get("service")]
-            yield Rule(
-                kind="Ingress",
-                namespace=metadata["namespace"],
-                name=metadata["name"],
-                host=pattern,
-                backends=tuple(
-                    dict.fromkeys(Backend(service["name"], backends.number(service)) for service in services)
-                ),
-                class_name=spec.get("ingressClassName") or annotations.get(INGRESS_CLASS),
-            )
-
-
-def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
-    try:
-        routes = cluster.list(*HTTP_ROUTE)
-    except ClusterError as error:
-        if error.status == 404:  # a cluster without the Gateway API
-            return
-        raise
-    for route in routes:
-        metadata, spec = route["metadata"], route.get("spec") or {}
-        names = spec.get("hostnames") or ("",)
-        pattern = next((name for name in names if not name or _is_for(name, host, labels=None)), None)
-        if pattern is None:
-            continue
-        references = [ref for rule in spec.get("rules") or () for ref in rule.get("backendRefs") or ()]
-        services = [ref for ref in references if ref.get("kind", "Service") == "Service"]
-        yield Rule(
-            kind="HTTPRoute",
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            host=pattern,
-            backends=tuple(
-                dict.fromkeys(Backend(ref["name"], ref.get("port"), ref.get("namespace") or "") for ref in services)
-            ),
-            trouble=_refusal(route.get("status") or {}),
-        )
-
-
-def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
-    if not pattern.startswith("*."):
-        return pattern == host
-    prefix = host.removesuffix(pattern[1:])
-    return prefix not in (host, "") and (labels is None or prefix.count(".") < labels)
-
-
-def _refusal(status: Mapping[str, Any]) -> str:
-    conditions = [condition for parent in status.get("parents") or () for condition in parent.get("conditions") or ()]
-    if not conditions:
-        return "no Gateway has accepted it"
-    bad = next((condition for condition in conditions if condition.get("status") == "False"), None)
-    return f"{bad.get('type')} is False: {bad.get('message', '')}" if bad else ""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Host, Port, Route
-from sandbox.doctor.tls.tls_context import Backend, RequestTrace, find_rules, parse
+from sandbox.doctor.check import Status
+from sandbox.doctor.tls import cluster_checks
+from sandbox.doctor.tls.tls_context import RequestTrace, parse
 from sandbox.errors import UsageError
-from sandbox.kube.api import Cluster
 from tests.support.api_server import ApiServer
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, ingress
 
@@ -69,54 +69,26 @@ def test_route_is_the_one_that_haproxy_takes(trace: RequestTrace, host: str, nam
     assert request.which == f" -n {name or 'c'}" and request.address == "127.0.0.1"
 
 
-def find(trace: RequestTrace, host: str = HOST) -> list[str]:
-    return [str(rule) for rule in find_rules(Cluster(trace.names.kubeconfig), host)]
+def names(trace: RequestTrace, host: str = HOST) -> list[str]:
+    return [ingress["metadata"]["name"] for ingress in replace(trace, host=host).ingresses]
 
 
-def test_an_exact_host_goes_before_a_wildcard(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, f"*.{DOMAIN}", name="all")
-    assert find(trace) == ["Ingress web/all"]
-    ingress(cluster, HOST, "other.test", name="one")
-    assert find(trace) == ["Ingress web/one"]
-    assert find(trace, f"a.b.{DOMAIN}") == find(trace, DOMAIN) == []
-
-
-def test_class_of_a_rule_may_be_an_annotation(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, HOST, annotations={"kubernetes.io/ingress.class": "nginx"})
-    (rule,) = find_rules(Cluster(trace.names.kubeconfig), HOST)
-    assert (rule.class_name, rule.backends) == ("nginx", (Backend("app", 80),))
-
-
-def test_ingress_for_any_host_is_used_where_none_names_it(trace: RequestTrace, cluster: ApiServer) -> None:
+def test_an_exact_host_goes_before_a_wildcard_and_that_before_any(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, name="any")
-    spec = next(iter(cluster.objects.values()))["spec"]
-    spec["rules"] = [{"http": {"paths": [{"backend": {"service": {"name": "all", "port": {"number": 80}}}}]}}]
-    (rule,) = find_rules(Cluster(trace.names.kubeconfig), HOST)
-    assert (rule.host, rule.backends) == ("", (Backend("all", 80),))
-    spec |= {"rules": None, "defaultBackend": {"service": {"name": "rest", "port": {"number": 81}}}}
-    (rule,) = find_rules(Cluster(trace.names.kubeconfig), HOST)
-    assert rule.backends == (Backend("rest", 81),)
+    assert names(trace) == ["any"]
     ingress(cluster, f"*.{DOMAIN}", name="all")
-    assert find(trace) == ["Ingress web/all"]
+    assert names(trace) == ["all"] and names(trace, f"a.b.{DOMAIN}") == ["any"]
+    ingress(cluster, HOST, "other.test", name="one")
+    assert names(trace) == ["one"]
 
 
-@pytest.mark.parametrize(
-    ("status", "trouble"),
-    [
-        ({}, "no Gateway has accepted it"),
-        ({"parents": [{"conditions": [{"type": "Accepted", "status": "True"}]}]}, ""),
-        ({"parents": [{"conditions": [{"type": "A", "status": "False", "message": "none"}]}]}, "A is False: none"),
-    ],
-)
-def test_routes_of_the_gateway_api(
-    trace: RequestTrace, cluster: ApiServer, status: dict[str, Any], trouble: str
-) -> None:
+def test_routes_of_the_gateway_api_name_hosts_too(trace: RequestTrace, cluster: ApiServer) -> None:
     cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
-    references = [{"name": "app", "port": 80, "namespace": "shop"}, {"name": "x", "kind": "TraefikService"}]
+    metadata = {"name": "r", "namespace": "web"}
     cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = {
-        "metadata": {"name": "r", "namespace": "web"},
-        "spec": {"rules": [{"backendRefs": references}], **({"hostnames": [f"*.{DOMAIN}"]} if status else {})},
-        "status": status,
+        "metadata": metadata,
+        "spec": {"hostnames": [HOST]},
     }
-    (rule,) = find_rules(Cluster(trace.names.kubeconfig), f"a.b.{DOMAIN}")
-    assert (str(rule), rule.backends, rule.trouble) == ("HTTPRoute web/r", (Backend("app", 80, "shop"),), trouble)
+    assert names(trace) == ["r"]
+    assert cluster_checks.rule(trace).evidence == "HTTPRoute web/r"
+    assert cluster_checks.endpoints(trace).status is Status.SKIPPED
