@@ -150,7 +150,7 @@ def _dependencies(chart: Path) -> list[dict[str, Any]]:
     """Return what `helm dependency build` brings: the locked dependencies, else those of the same project."""
     locked = [*_entries(chart, "Chart.lock", "requirements.lock")]
     wanted = locked or _entries(chart, "Chart.yaml", "requirements.yaml")
-    places = (FILE, OCI, "https://", "http://") if locked else FILE
+    places = (FILE, OCI, "https://", "http://") if locked else (FILE,)
     return [entry for entry in wanted if str(entry.get("repository", "")).startswith(places)]
 
 

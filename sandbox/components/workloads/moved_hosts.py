@@ -66,7 +66,11 @@ class HostNames:
 
 def _texts(content: Any) -> Iterator[Slot]:
     """Yield the places of all texts but names: each a mapping or list, and the key."""
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(content, dict):
+        items = content.items()
+    elif isinstance(content, list):
+        items = enumerate(content)
     for key, value in items:
         if isinstance(value, str) and key not in NAMES:
             yield content, key

@@ -150,5 +150,5 @@ def _content(file: Path) -> Mapping[str, Any]:
 def _listed(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in (*BASES, *PLUGINS):
         entries = content.get(key)
-        texts = (text for text in entries if isinstance(text, str)) if isinstance(entries, list) else ()
+        texts = [text for text in entries if isinstance(text, str)] if isinstance(entries, list) else []
         yield from ((key, text) for text in texts if "\n" not in text and not text.lstrip().startswith(("{", "[")))

@@ -28,7 +28,8 @@ def rule(trace: RequestTrace) -> Finding:
         of = f" --class {trace.ingress_class}" if trace.ingress_class else ""
         fix = f"{kubectl}{where} create ingress NAME{of} --rule '{trace.host}/*=SERVICE:PORT'"
         return error(f"{evidence}; it shows the page for unknown hosts", fix)
-    names, notes = [], []
+    names: list[str] = []
+    notes: list[str] = []
     for ingress in trace.ingresses:
         name, namespace = ingress["metadata"]["name"], ingress["metadata"]["namespace"]
         names.append(title({"kind": "Ingress", **ingress}))
