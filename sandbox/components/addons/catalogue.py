@@ -152,9 +152,6 @@ def find_addon(source: str) -> Addon:
         return read_addon(Path(source))
     if source not in names():
         near = difflib.get_close_matches(source, names(), n=3, cutoff=0.5)
-        if len(source) > 2:  # shorter words are in every title
-            titles = {addon.name: f"{addon.name} {addon.about.title}".lower() for addon in included()}
-            near += [name for name, title in titles.items() if source.lower() in title and name not in near]
         suggestions = ", ".join(near or [addon.name for addon in included() if addon.about.instead is None])
         meant = f"did you mean {suggestions}?" if near else f"it is one of: {suggestions};"
         raise UsageError(f"there is no addon '{source}'", fix=f"{meant} for your own folder write ./{source}")

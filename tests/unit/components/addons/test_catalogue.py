@@ -44,8 +44,6 @@ def test_included_addon_is_complete(addon: Addon) -> None:
         ("qqq", "it is one of: "),
         ("metrics", "did you mean metrics-server"),
         ("grafna", "did you mean grafana"),
-        ("headlamp", "did you mean dashboard"),
-        ("strimzi", "did you mean kafka"),
     ],
 )
 def test_unknown_addon_is_refused_with_similar_names(typed: str, fix: str) -> None:
