@@ -33,7 +33,7 @@ def rule(trace: RequestTrace) -> Finding:
     for ingress in trace.ingresses:
         name, namespace = ingress["metadata"]["name"], ingress["metadata"]["namespace"]
         names.append(title({"kind": "Ingress", **ingress}))
-        if "kind" in ingress:  # a route of the Gateway API
+        if _is_route(ingress):
             continue
         if wrong := _wrong_class(trace, ingress):
             patch = json.dumps({"spec": {"ingressClassName": trace.ingress_class}})
@@ -42,6 +42,10 @@ def rule(trace: RequestTrace) -> Finding:
         notes += [f"the Secret {namespace}/{secret} is missing: the sandbox's own is served" for secret in absent]
         notes += nginx_annotations.without_effect(ingress)
     return warn("; ".join((*names, *notes)), f"{kubectl} edit ingress") if notes else ok("; ".join(names))
+
+
+def _is_route(ingress: Mapping[str, Any]) -> bool:
+    return ingress.get("kind", "Ingress") != "Ingress"  # lists of the API server leave the kind out
 
 
 def _wrong_class(trace: RequestTrace, ingress: Mapping[str, Any]) -> str | None:
@@ -61,7 +65,7 @@ def endpoints(trace: RequestTrace) -> Finding:
         return skipped("its server is outside the cluster")
     if trace.service:
         return skipped(f"sandbox doctor service {trace.service.partition(':')[0]} checks them")
-    with_host = [ingress for ingress in trace.ingresses if "kind" not in ingress and any(ingress_hosts(ingress))]
+    with_host = [ingress for ingress in trace.ingresses if not _is_route(ingress) and any(ingress_hosts(ingress))]
     if not with_host:
         return skipped("only Services of Ingresses that name the host are checked")
     wrong = next(backends.faults(trace.cluster, with_host, trace.patterns), None)

@@ -152,7 +152,7 @@ class RequestTrace:
     def ingresses(self) -> Sequence[Mapping[str, Any]]:
         """Return the Ingresses and routes that name the host, else those with its wildcard, else those for any host.
 
-        Routes of the Gateway API have a `kind`. Raises ClusterError.
+        Routes of the Gateway API have their `kind`. Raises ClusterError.
         """
         every = served_hosts.ingresses(self.cluster, self.namespace, with_routes=self.namespace is None)
         for pattern in self.patterns:
