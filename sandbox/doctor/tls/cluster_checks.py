@@ -45,7 +45,7 @@ def rule(trace: RequestTrace) -> Finding:
 
 
 def _is_route(ingress: Mapping[str, Any]) -> bool:
-    return ingress.get("kind", "Ingress") != "Ingress"  # lists of the API server leave the kind out
+    return str(ingress.get("kind", "Ingress")) != "Ingress"  # lists of the API server leave the kind out
 
 
 def _wrong_class(trace: RequestTrace, ingress: Mapping[str, Any]) -> str | None:
