@@ -25,16 +25,14 @@ class Capabilities:
 
     `whole_cluster`: the sandbox creates it and may change nodes and all namespaces, not one only. `containers`: those
     of the engine share a network with its nodes; else registry and edge are processes that go through the API server.
-    `node_image`: its nodes are made from the sandbox's node image. `api_on_nodes`: the API server listens on port 6443
-    of the control plane. `own_addons`: names of addons are the provider's, and `ingress_addons` those of them that
-    serve the class nginx. `host_names`: the names of this machine in pods. `refused`: keys of a spec that make no sense
-    for it.
+    `node_image`: its nodes are made from the sandbox's node image. `own_addons`: names of addons are the provider's,
+    and `ingress_addons` those of them that serve the class nginx. `host_names`: the names of this machine in pods.
+    `refused`: keys of a spec that make no sense for it.
     """
 
     whole_cluster: bool = True
     containers: bool = True
     node_image: bool = False
-    api_on_nodes: bool = False
     own_addons: bool = False
     ingress_addons: tuple[str, ...] = ()
     host_names: tuple[str, ...] = (HOST,)
@@ -44,7 +42,6 @@ class Capabilities:
 CAPABILITIES: Mapping[ProviderName, Capabilities] = {
     "kind": Capabilities(
         node_image=True,
-        api_on_nodes=True,
         refused=(*_EXISTING_ONLY, ("cluster", "profile")),
     ),
     "minikube": Capabilities(

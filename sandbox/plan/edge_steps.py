@@ -148,7 +148,7 @@ def ingress(site: ClusterSite) -> list[Step]:
         domain_secret=None if spec.certs.default else DOMAIN_TLS,
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
         classes=spec.ingress.classes,
-        only_node=site.nodes.control_plane if supports.api_on_nodes and spec.cluster.nodes.total == 1 else "",
+        only_node=site.nodes.control_plane if supports.node_image and spec.cluster.nodes.total == 1 else "",
     )
     return [
         IngressStep(

@@ -154,7 +154,7 @@ def _addon(value: str, info: ValidationInfo) -> str:
             raise ValueError("must be the name of an addon, or a folder with one such as ./my-addon")
         return value
     path = _absolute(Path(_path(value, info)), info)
-    return os.path.normpath(path) if info.context else value
+    return os.path.normpath(path) if path.is_absolute() else value
 
 
 def _auto_for_both(value: Any) -> Any:

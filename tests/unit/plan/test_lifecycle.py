@@ -121,14 +121,6 @@ def test_growing_step_follows_nodes_that_join_after_it(*, grows: bool) -> None:
     assert reporter.of("finished") == ["Ingress", "Cluster"]
 
 
-def test_growing_step_that_stays_behind_is_an_error() -> None:
-    world, reporter = set[str](), RecordingReporter()
-    ingress = FakeStep("ingress", world, requires=("cluster",), grows=True)
-    ingress.making = lambda work: fail() if reporter.of("finished") else None
-    with pytest.raises(SandboxError, match="it broke"):
-        up(growing(world, reporter, ingress), reporter, keep=True)
-
-
 def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
     world: set[str] = set()
     made = threading.Event()

@@ -79,12 +79,12 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatc
     folder.mkdir()
     (folder / "sandbox.yaml").write_text(
         "{push: images.yaml, addons: [../a, b], registry: {storage: images}, cluster: {mounts: [{host: s, node: /s}]},"
-        "apply: [k8s/, /srv/m.yaml, {chart: c, values: [v]}, {chart: 'oci://x/y', version: 1.0.0}], network: {ca: c}}"
+        "apply: [k8s/, /srv/m.yaml, {chart: c, values: [v]}, {chart: 'oci://x/y', version: 1.0.0}], network: {ca: ~/c}}"
     )
     monkeypatch.chdir(tmp_path)
     spec = resolve.load(Path("demo/sandbox.yaml"))
     assert (spec.push, spec.registry.storage) == (folder / "images.yaml", folder / "images")
-    assert (spec.cluster.mounts[0].host, spec.network.ca) == (folder / "s", folder / "c")
+    assert (spec.cluster.mounts[0].host, spec.network.ca) == (folder / "s", Path.home() / "c")
     assert [addon.addon for addon in spec.addons] == [str(tmp_path / "a"), "b"]
     *files, chart, remote = spec.apply
     assert files == [folder / "k8s", Path("/srv/m.yaml")]
