@@ -56,8 +56,7 @@ def _of_file(path: Path) -> bytes:
     try:
         data = files.read_regular(path)
     except (OSError, files.NotAFile) as error:
-        fix = "name a file that is there and that you may read"
-        raise _refused(path, "cannot be read", str(error), fix) from error
+        raise _refused(path, "cannot be read", str(error), "name a file that you may read") from error
     if b"PRIVATE KEY-----" in data:
         raise _refused(path, "holds a private key", "nodes and pods would get it", "name a file of certificates only")
     certificates = _blocks(data)

@@ -40,26 +40,21 @@ def read(path: Path) -> dict[str, Any]:
         raise KubeconfigError(f"{path} is not a readable kubeconfig", details=str(error), fix=fix) from error
     if content is None:
         return {}
-    if flaw := _flaw(content):
-        raise KubeconfigError(f"{path} is not a kubeconfig", details=flaw, fix=f"repair or move {path}")
+    if not _is_valid(content):
+        details = f"{', '.join(KINDS)} in it have to be lists of mappings"
+        raise KubeconfigError(f"{path} is not a kubeconfig", details=details, fix=f"repair or move {path}")
     return dict(content)
 
 
-def _flaw(content: Any) -> str:
-    if not isinstance(content, dict):
-        return "its content is not a mapping"
-    for kind in KINDS:
-        if not _are_mappings(content.get(kind)):
-            return f"`{kind}` is not a list of mappings"
-        for entry in content.get(kind) or []:
-            body = entry.get(kind[:-1]) or {}
-            if not isinstance(body, dict) or not _are_mappings(body.get("extensions")):
-                return f"{entry.get('name')!r} of the {kind} in it is not valid"
-    return ""
-
-
-def _are_mappings(entries: Any) -> bool:
-    return entries is None or (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries))
+def _is_valid(content: Any) -> bool:
+    try:
+        for kind in KINDS:
+            for entry in content.get(kind) or ():
+                body = entry.get(kind[:-1]) or {}
+                _ = [extension.get("name") for extension in body.get("extensions") or ()]
+    except (AttributeError, TypeError):  # not mappings, or not in lists
+        return False
+    return True
 
 
 def require_place(path: Path) -> None:
@@ -240,11 +235,8 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
         path, body = entries[kind, name]
         try:
             copies.append(_self_contained(dict(body), path.parent))
-        except OSError as error:
-            brief = f"{error.filename} cannot be read, which the kubeconfig names"
-            raise KubeconfigError(brief, details=str(error)) from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise KubeconfigError(f"{name!r} of the {kind} in {path} is not valid", details=str(error)) from error
+        except (OSError, AttributeError, TypeError, ValueError) as error:
+            raise KubeconfigError(f"{name!r} of the {kind} in {path} cannot be used", details=str(error)) from error
     cluster, user = copies
     return _document(context, _entries(context, cluster, user, namespace))
 

@@ -183,15 +183,6 @@ def test_clients_that_trust_the_root_accept_exactly_the_leafs_names(tmp_path: Pa
             handshake(leaf, name, SHARED.root.cert_pem, tmp_path)
 
 
-@pytest.mark.fault(28)
-def test_an_expired_leaf_is_refused(tmp_path: Path) -> None:
-    """An expired certificate is served → clients refuse it as expired."""
-    past = NOW - timedelta(days=100)
-    old = make_pki(now=past)
-    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
-        handshake(make_leaf(old.issuing, [DOMAIN], now=past), DOMAIN, old.root.cert_pem, tmp_path)
-
-
 @pytest.mark.fault(29)
 def test_client_clock_behind_by_less_than_an_hour_accepts(tmp_path: Path) -> None:
     """A client's clock is 55 minutes behind → it accepts a new certificate."""

@@ -82,18 +82,6 @@ def test_an_issuing_authority_is_renewed_under_the_same_root(
     assert names.root_certificate.read_bytes() == root
 
 
-@pytest.mark.fault(30)
-def test_missing_root_is_not_replaced_without_consent(names: Names, step: AuthorityStep) -> None:
-    """The root's certificate is gone → an error with the command that makes a new one; nothing is replaced unasked."""
-    step.apply(NoWork())
-    names.root_certificate.unlink()
-    assert step.check().state is State.DRIFTED
-    with pytest.raises(SandboxError, match="cannot be used") as caught:
-        step.apply(NoWork())
-    assert "sandbox certs renew" in caught.value.fix
-    assert not names.root_certificate.exists()
-
-
 def test_changed_domain_needs_consent(names: Names, step: AuthorityStep) -> None:
     step.apply(NoWork())
     moved = replace(step, domains=("other.example.org",), leaves={"default": ("other.example.org",)})

@@ -193,6 +193,7 @@ def test_root_of_the_future_is_kept_for_a_right_clock(store: Keystore) -> None:
     [
         (write("issuing.crt", b"not a certificate"), "certificate cannot be read"),
         (write("issuing.key", FOREIGN.root.key_pem), "key does not match"),
+        (write("issuing.key", b""), "cannot be read"),
         (remove("issuing.key"), "cannot be read"),
         (change_mode("issuing.key", 0o660), "mode too open"),
     ],
@@ -212,15 +213,6 @@ def test_broken_issuing_ca_is_recreated_under_the_same_root(
     assert root_pem(store) == root
     assert store.inspect_issuing([DOMAIN], now=NOW).state is CertificateState.GOOD
     handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, root, tmp_path)
-
-
-def test_empty_private_keys_are_named(store: Keystore) -> None:
-    for files in (store.root, store.issuing):
-        files.key.write_bytes(b"")
-    assert store.inspect_issuing([DOMAIN], now=NOW).reason.startswith(f"the private key {store.issuing.key} cannot be")
-    with pytest.raises(SandboxError) as caught:
-        store.authority([DOMAIN], now=NOW)
-    assert caught.value.brief == f"{store.root.key}, needed to make an issuing authority, is empty or absent"
 
 
 @pytest.mark.fault(28)

@@ -179,7 +179,11 @@ def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
     "text",
     [
         *("clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"),
-        *("contexts: [{name: a, context: b}]\n", "contexts: [{name: a, context: {extensions: [null]}}]\n"),
+        *(
+            "users: [{name: a, user: text}]\n",
+            "contexts: [{name: a, context: b}]\n",
+            "contexts: [{name: a, context: {extensions: [null]}}]\n",
+        ),
     ],
 )
 def test_corrupt_file_is_an_error_and_unchanged(theirs: Path, own: Path, text: str) -> None:
