@@ -1,11 +1,10 @@
-"""The minikube command line as typed calls on one profile: without prompts, with results checked and events read."""
+"""The minikube command line as typed calls on one profile: without prompts, and with results checked."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import process
 from sandbox.system.process import last_lines
 
-# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md; this prefix of the type is minikube's own.
-TYPE = "io.k8s.sigs.minikube."
 # The oldest that was tested; what is relied on is in docs/minikube.md.
 OLDEST = (1, 38, 1)
 START_TIMEOUT = 1200.0
@@ -22,27 +19,8 @@ STOP_TIMEOUT = 180.0
 CALL_TIMEOUT = 60.0
 ENABLE_TIMEOUT = 420.0  # by itself it gives up after six minutes
 RUNTIME = "containerd"
+STEP = "* "  # begins a line of progress
 FINE = ("Running", "Configured")
-
-
-@dataclass
-class Events:
-    """Reads the events in a command's output, and passes each step to `say`."""
-
-    say: Callable[[str], None]
-    failure: Mapping[str, str] | None = None  # the last error with an exit code; others come even if all goes well
-    warnings: list[str] = field(default_factory=list)
-
-    def line(self, text: str) -> None:
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # the line is no event
-            event = json.loads(text)
-            kind, data = event["type"].removeprefix(TYPE), event["data"]
-            if kind in ("step", "download"):
-                self.say(last_lines(data.get("name") or data.get("artifact") or data["message"], 1))
-            elif kind == "warning":
-                self.warnings.append(data["message"])
-            elif kind == "error" and data.get("exitcode"):
-                self.failure = data
 
 
 class MinikubeFailed(SandboxError):
@@ -83,8 +61,8 @@ class Minikube:
 
     def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
         """Create the cluster, or start the existing one; raises MinikubeFailed unless every part of it runs."""
-        words = ["start", "--output=json", "--interactive=false", "--wait=all", "--embed-certs", *options]
-        self._run_with_events(words, kubeconfig, START_TIMEOUT, say)
+        words = ["start", "--interactive=false", "--wait=all", "--embed-certs", *options]
+        self._change(words, kubeconfig, START_TIMEOUT, say)
         if stopped := self.stopped_parts(kubeconfig):
             states = ", ".join(f"{part} {state}" for part, state in stopped.items())
             raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {states}", fix=self._logs)
@@ -100,11 +78,11 @@ class Minikube:
         return {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
 
     def stop(self, kubeconfig: Path | None) -> None:
-        self._run_with_events(["stop", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
+        self._change(["stop"], kubeconfig, STOP_TIMEOUT)
 
     def delete(self, kubeconfig: Path) -> None:
         """Delete the profile with its nodes, volumes and network; it need not exist."""
-        self._run_with_events(["delete", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
+        self._change(["delete"], kubeconfig, STOP_TIMEOUT)
 
     def write_kubeconfig(self, kubeconfig: Path) -> None:
         """Write the API server's present address into the context in `kubeconfig`, which is created if needed."""
@@ -127,23 +105,18 @@ class Minikube:
     def disable(self, addon: str) -> None:
         self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
 
-    def _run_with_events(
-        self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]
+    def _change(
+        self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None] | None = None
     ) -> None:
-        events = Events(say)
+        def on_line(line: str) -> None:
+            if say and line.startswith(STEP):
+                say(line.removeprefix(STEP))
+
         try:
             # One that went on after a killed command would be in the way of the next one's.
-            self._run(words, kubeconfig, timeout, on_line=events.line, bound=True)
+            self._run(words, kubeconfig, timeout, on_line=on_line, bound=True)
         except process.ToolFailed as error:
-            failure = events.failure
-            if failure is None:
-                raise MinikubeFailed(error.brief, details=error.details, fix=self._logs) from error
-            warnings = last_lines("\n".join(events.warnings), 5)
-            raise MinikubeFailed(
-                f"minikube {words[0]} failed: {failure.get('name') or 'unknown'}",
-                details=last_lines("\n".join(filter(None, (failure.get("message", ""), warnings)))),
-                fix=last_lines(failure.get("advice", "")) or self._logs,
-            ) from error
+            raise MinikubeFailed(f"minikube {words[0]} failed", details=error.details, fix=self._logs) from error
 
     def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
         try:
@@ -169,8 +142,10 @@ class Minikube:
         *,
         bound: bool = False,
     ) -> str:
-        # Notices of newer releases would mix with the output that is read here.
-        env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false", **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
+        # Notices of newer releases would mix with the output that is read here; without style, steps begin with STEP.
+        env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false", "MINIKUBE_IN_STYLE": "false"}
+        if kubeconfig:
+            env["KUBECONFIG"] = str(kubeconfig)
         argv = [self.program, *words, "--profile", self.profile]
         return process.run(argv, timeout=timeout, env=env, on_line=on_line, bound=bound)
 
