@@ -10,11 +10,27 @@ from pathlib import Path
 
 from sandbox.system import files, process
 from sandbox.truststore import java, nss
-from sandbox.truststore.change import Kind, Store
-from sandbox.truststore.system_stores import find_anchors
-from sandbox.truststore.trusted_root import Record, parse
+from sandbox.truststore.change import Kind
+from sandbox.truststore.java import Cacerts
+from sandbox.truststore.nss import Database
+from sandbox.truststore.system_stores import Anchors, find_anchors
+from sandbox.truststore.trusted_root import Record, Root, parse
 
+# Each tells the sandboxes' roots that programs accept from it (`trusted`) and those that `add` put there (`entries`);
+# `add` and `remove` plan changes and make none.
+Store = Anchors | Database | Cacerts
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@dataclass(frozen=True)
+class Holding:
+    store: Store
+    trusted: tuple[Root, ...]
+    entries: tuple[Root, ...]
+
+
+def survey(stores: Sequence[Store]) -> tuple[Holding, ...]:
+    return tuple(Holding(store, store.trusted(), store.entries()) for store in stores)
 
 
 @dataclass(frozen=True, kw_only=True)

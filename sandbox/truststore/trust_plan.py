@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.system import process
-from sandbox.truststore.change import Change, Command, Holding, Kind
+from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.java import Cacerts
-from sandbox.truststore.stores import Machine
+from sandbox.truststore.stores import Holding, Machine
 from sandbox.truststore.trusted_root import Record, Root
 
 # What to do where the machine has no store of a kind.

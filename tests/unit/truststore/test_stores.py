@@ -8,7 +8,6 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.truststore import java, nss, stores, system_stores
-from sandbox.truststore.change import Store
 from sandbox.truststore.trusted_root import Entry, Record
 from tests.support import trust_roots
 from tests.support.programs import make_program
@@ -23,7 +22,7 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def kinds(found: tuple[Store, ...]) -> list[type]:
+def kinds(found: tuple[stores.Store, ...]) -> list[type]:
     return [type(store) for store in found]
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.truststore import trust_plan
-from sandbox.truststore.change import Change, Command, Holding, Kind, Store
+from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.java import Cacerts
 from sandbox.truststore.nss import Database
+from sandbox.truststore.stores import Holding, Store
 from sandbox.truststore.system_stores import DEBIAN
 from sandbox.truststore.trust_plan import Performer, Plan
 from sandbox.truststore.trusted_root import Root
