@@ -98,7 +98,7 @@ class ClusterStep:
     def _ready(self) -> Status:
         nodes = self.provider.nodes
         running = nodes.running()
-        lost = [node for node in nodes.every() if node not in running]  # of several control planes, which go on without
+        lost = [node for node in nodes.every() if node not in running]  # the others go on
         without = f"; without {', '.join(lost)}, which is gone" if lost else ""
         return Status(State.READY, ", ".join(running) + without)
 
@@ -202,8 +202,7 @@ class JoinStep(NothingToUndo):
         containers = self._containers()
         outside = [container.name for container in containers if self.network not in container.addresses]
         if outside:
-            state = State.DRIFTED if len(outside) < len(containers) else State.ABSENT
-            return Status(state, f"without {', '.join(outside)}")
+            return Status(State.ABSENT, f"without {', '.join(outside)}")
         return Status(State.READY, ", ".join(container.name for container in containers))
 
     def apply(self, work: Work) -> None:

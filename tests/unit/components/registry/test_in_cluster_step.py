@@ -183,22 +183,19 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"),
+    ("state", "reason"),
     [
         ({"terminated": {"reason": "StartError"}}, None),
         ({"waiting": {"reason": "RunContainerError"}}, None),
-        ({"waiting": {"reason": "CreateContainerError"}}, None),
         ({"waiting": {"reason": "ErrImagePull", "message": "connection refused"}}, "connection refused"),
         ({"waiting": {"reason": "ContainerCreating"}}, "ContainerCreating"),
+        ({}, "0/1 nodes are available"),
     ],
 )
-def test_pod_tells_whether_its_image_was_pulled(status: dict[str, Any], reason: str | None) -> None:
-    assert unpulled({"status": {"containerStatuses": [{"name": "canary", "state": status}]}}) == reason
-
-
-def test_pod_without_a_node_tells_why() -> None:
-    assert unpulled({"status": {"conditions": [{"message": "0/1 nodes are available"}]}}) == "0/1 nodes are available"
-    assert unpulled({}) == "not scheduled on a node yet"
+def test_pod_tells_whether_its_image_was_pulled(state: dict[str, Any], reason: str | None) -> None:
+    conditions = [{"message": "0/1 nodes are available"}]
+    statuses = [{"name": "canary", "state": state}]
+    assert unpulled({"status": {"containerStatuses": statuses, "conditions": conditions}}) == reason
 
 
 def test_refused_pull_is_an_error_with_message_and_alternatives(
