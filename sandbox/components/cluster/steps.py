@@ -85,7 +85,7 @@ class ClusterStep:
         return self.provider.standing() is Standing.ABSENT and self.names.kubeconfig.exists()
 
     def stop(self) -> bool:
-        return self.provider.standing() is not Standing.ABSENT and self.provider.stop()
+        return self.provider.stop()
 
     def rebuild(self, work: Work) -> Status:
         self.provider.delete()

@@ -129,7 +129,7 @@ class MinikubeProvider(Provider):
         return ()
 
     def stop(self) -> bool:
-        if self.nodes.standing() is Standing.STOPPED:
+        if self.nodes.standing() is not Standing.RUNNING:
             return False
         self.minikube.stop(None if self.adopted else self.names.kubeconfig)
         return True
