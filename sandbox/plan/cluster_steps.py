@@ -12,8 +12,8 @@ from sandbox.bundle.recipe import versions
 from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_charts import AddonCharts
-from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager, AddonStep
+from sandbox.components.addons.addon_objects import AddonImages
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.load_balancers import LoadBalancersStep
 from sandbox.components.cluster.dns import DnsStep

@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_charts, addon_objects
 from sandbox.components.addons.addon_charts import AddonCharts, ChartUse
-from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_objects import LABEL, Objects, Record, digest, used
+from sandbox.components.addons.addon_objects import LABEL, AddonImages, Objects, Record, digest, used
 from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
 from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, UsageError

@@ -135,7 +135,7 @@ def test_row_that_may_not_be_fixed_stays(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
-    monkeypatch.setattr(inotify, "_PROCESSES", tmp_path)
+    monkeypatch.setattr(inotify, "used", lambda: 0)
     (tmp_path / "max_user_watches").write_text("8\n")
     (tmp_path / "max_user_instances").write_text("8\n")
 

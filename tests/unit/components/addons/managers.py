@@ -8,8 +8,8 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_charts import AddonCharts
-from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
+from sandbox.components.addons.addon_objects import AddonImages
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.workloads.image_names import ImageNames

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -184,17 +183,6 @@ def test_a_killed_removal_is_finished_by_the_next_up(
     assert bare.check().detail == "no longer in the spec: mine"
     assert up(bare).state is State.READY
     assert not {APP, TEXT, RECORD} & server.objects.keys()
-
-
-def test_addon_being_deleted_is_installed_again(step: AddonStep, server: ApiServer) -> None:
-    up(step)
-    server.objects[TEXT]["metadata"] |= {"uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
-    assert step.check().detail == "mine: ConfigMap default/text is being deleted"
-    timer = threading.Timer(0.1, server.objects.pop, (TEXT,))
-    timer.start()
-    assert up(step).state is State.READY
-    timer.join()
-    assert "deletionTimestamp" not in server.objects[TEXT]["metadata"]
 
 
 def test_missing_folder_keeps_addon_and_says_how_to_remove_it(step: AddonStep, folder: Path) -> None:
