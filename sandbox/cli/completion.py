@@ -38,7 +38,7 @@ def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     from sandbox.components.edge import routes
 
     folder = context.home().edge
-    names = {route.domain for route in routes.load(folder)} | {added.host for added in routes.load_added(folder)}
+    names = {route.domain for route in routes.load(folder)} | {added.host for added in routes.ADDED_HOSTS.load(folder)}
     return [host for host in sorted(names) if host.startswith(incomplete)]
 
 

@@ -9,7 +9,7 @@ from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.user_certificate import refusal
 from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
-from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
@@ -128,7 +128,7 @@ def edge(context: DoctorContext) -> Finding:
     route = routes.find(routes.load(context.home.edge), context.names.name)
     if route is None:
         return skipped(f"the edge has no route for {context.names.name}; sandbox up creates it")
-    if not edge_folder.is_current(context.home.edge, container.place):
+    if not container.is_current():
         return error("its configuration does not have the current routes")
     if networks := container.missing():
         return error(f"{container.name} is not on the network {', '.join(networks)}")

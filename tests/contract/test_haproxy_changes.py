@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, haproxy, routes
+from sandbox.components.edge import haproxy, routes
 from sandbox.components.edge.container import CAPABILITIES, EdgeContainer
 from sandbox.components.edge.route import Host, RegistryRoute, Route
 from sandbox.engine import Engine
@@ -125,7 +125,7 @@ class Stand:
 
     def certify(self, *hosts: str) -> None:
         pair = self.keystore.leaf("edge", hosts, now=datetime.now(UTC))
-        edge_folder.save_key(self.box.folder, "demo", pair.key_pem + pair.cert_pem)
+        routes.save_key(self.box.folder, "demo", pair.key_pem + pair.cert_pem)
 
     def follow(self, *known: Route) -> None:
         self.keep(*known)
@@ -447,7 +447,7 @@ def test_connections_survive_when_a_port_opens_to_all_addresses_and_closes_again
 def test_port_of_another_edge_is_refused_and_not_shared(stand: Stand, tmp_path: Path) -> None:
     """A second edge on the machine → it may not listen where the first one does, though both are HAProxy."""
     theirs = EdgeContainer(stand.engine, Home(tmp_path / "theirs", tmp_path, tmp_path), f"{stand.box.name}-2")
-    routes.save_registry(theirs.folder, RegistryRoute("x", stand.port, "127.0.0.1:1"))
+    routes.REGISTRIES.save(theirs.folder, RegistryRoute("x", stand.port, "127.0.0.1:1"))
     try:
         with pytest.raises(SandboxError) as caught:
             theirs.start(IMAGE)

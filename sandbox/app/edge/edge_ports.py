@@ -11,7 +11,7 @@ from sandbox.app.edge.ports import EDGE_TCP, Machine, Wanted, problems
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import not_up, require_known
 from sandbox.components.cluster.dns import service_name
-from sandbox.components.edge import edge_folder, host_ports, routes
+from sandbox.components.edge import host_ports, routes
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.config.schema.edge_schema import USUAL
@@ -127,12 +127,12 @@ def statuses() -> tuple[PortStatus, ...]:
 
 
 def _status(route: Route, port: Port) -> PortStatus:
+    ready: int | None
     try:
         cluster = Cluster(user_home().sandbox(route.name).kubeconfig)
         forward = next((each for each in route.forwards if each.name == port.to), None)
         service = f"{forward.namespace}/{forward.target.removeprefix('service/')}:{forward.port}" if forward else ""
-        backend = host_ports.backend(cluster, service or port.to, direct=bool(forward))
-        ready, detail = backend.ready, str(backend)
+        ready, detail = host_ports.ready_pods(cluster, service or port.to, direct=bool(forward))
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"
     address, number = route.place(port)
@@ -165,13 +165,11 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
     with session.alone(route.name, "port"):
         target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy)
         with suppress(ClusterError):  # a Service that does not exist yet may be created later
-            trouble, has_others = host_ports.mismatch(Cluster(home.sandbox(route.name).kubeconfig), target)
-            if trouble:
-                again = f"sandbox edge port add {port or 'auto'} {to.partition(':')[0]}:PORT, with one of these"
-                raise UsageError(trouble, fix=again if has_others else "give it a selector: ports are routed to pods")
-        with edge_folder.alone(home.edge):  # no other command chooses meanwhile
+            if trouble := host_ports.mismatch(Cluster(home.sandbox(route.name).kubeconfig), target):
+                raise UsageError(trouble, fix=f"sandbox edge port add {port or 'auto'} NAMESPACE/SERVICE:PORT")
+        with routes.alone(home.edge):  # no other command chooses meanwhile
             target = replace(target, port=_number(Machine.inspect(route.name, home, engine), route, port, target))
-            routes.save_port(home.edge, route.name, target)
+            routes.ADDED_PORTS.save(home.edge, (route.name, target))
         _follow(home, engine, route.name, session.say)
         return _status(replace(route, added_ports=(*route.added_ports, target)), target)
 
@@ -198,7 +196,7 @@ def _number(machine: Machine, route: Route, port: int | None, target: Port) -> i
 
 def remove(session: Session, port: int, *, name: str | None) -> None:
     home = user_home()
-    added = routes.added_ports(home.edge)
+    added = routes.ADDED_PORTS.load(home.edge)
     sandboxes = [sandbox for sandbox, each in added if each.port == port and name in (None, sandbox)]
     if not sandboxes:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
@@ -208,7 +206,7 @@ def remove(session: Session, port: int, *, name: str | None) -> None:
         )
     with session.alone(sandboxes[0], "port"):
         with files.exclusive(home.edge):
-            routes.remove_port(home.edge, sandboxes[0], port)
+            routes.ADDED_PORTS.remove(home.edge, f"{sandboxes[0]}.{port}")
         _follow(home, Engine.connect(), sandboxes[0], session.say)
 
 

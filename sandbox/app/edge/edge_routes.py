@@ -22,7 +22,7 @@ from sandbox.system import files
 
 
 def added() -> Sequence[AddedRoute]:
-    return routes.load_added(user_home().edge)
+    return routes.ADDED_HOSTS.load(user_home().edge)
 
 
 def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
@@ -32,7 +32,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
     """
     home = user_home()
     route = _owner(home, host, name)
-    if any(each.host == host and each.sandbox != route.name for each in routes.load_added(home.edge)):
+    if any(each.host == host and each.sandbox != route.name for each in routes.ADDED_HOSTS.load(home.edge)):
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox edge route remove {host}")
     with session.alone(route.name, "route"):
         others = (each for each in route.added_hosts if each.host != host)
@@ -40,19 +40,19 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
         routes.require_unclaimed(changed, routes.load(home.edge))
         _issue(home, changed)  # before the route is kept: the CA may not be allowed to issue for the host
         with files.exclusive(home.edge):
-            routes.save_added(home.edge, AddedRoute(host, route.name, upstream))
+            routes.ADDED_HOSTS.save(home.edge, AddedRoute(host, route.name, upstream))
         _follow(home, route, session)
     return lan_access.url(host, route.listen[0][1])
 
 
 def remove(session: Session, host: str) -> None:
     home = user_home()
-    added_route = next((each for each in routes.load_added(home.edge) if each.host == host), None)
+    added_route = next((each for each in routes.ADDED_HOSTS.load(home.edge) if each.host == host), None)
     if added_route is None:
         raise UsageError(f"no route was added for {host}", fix="list the added ones with: sandbox edge route list")
     with session.alone(added_route.sandbox, "route"):
         with files.exclusive(home.edge):
-            routes.remove_added(home.edge, host)
+            routes.ADDED_HOSTS.remove(home.edge, host)
         if route := routes.find(routes.load(home.edge), added_route.sandbox):
             _issue(home, route)
             _follow(home, route, session)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.components.edge import container, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.haproxy_admin import Server, Unreachable
-from sandbox.components.edge.route_status import RouteStatus, route_statuses
+from sandbox.components.edge.haproxy_admin import RouteStatus, Server, Unreachable, route_statuses
 from sandbox.engine import Bind, Engine
 from sandbox.names import Home
 from sandbox.system import interruption

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sandbox.components.edge import container as edge_container
-from sandbox.components.edge import edge_folder, lan_access, routes
+from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Host, Route
 from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -90,7 +90,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
         )
     files.make_private_dir(home.state)
     with ExitStack() as stack:
-        with edge_folder.alone(home.edge):  # no other command of the user chooses, or starts an edge, meanwhile
+        with routes.alone(home.edge):  # no other command of the user chooses, or starts an edge, meanwhile
             if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
             machine = Machine.inspect(spec.name, home, engine)
@@ -222,7 +222,7 @@ class Machine:
             places = map(route.place, route.tcp_ports) if shared and owner == EDGE else route.takes
             if any(port == bind.port and _meet(address, bind.address) for address, port in places):
                 return _sandbox(route.name)
-        registries = routes.load_registries(self.home.edge)
+        registries = routes.REGISTRIES.load(self.home.edge)
         for each in registries:
             if each.sandbox != self.name and each.port == bind.port and _meet(bind.address, each.place[0]):
                 return _sandbox(each.sandbox)

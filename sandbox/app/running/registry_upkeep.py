@@ -87,7 +87,7 @@ def require_no_sandbox(registry: str) -> None:
         is_reached = is_here and container.has_processes and place.port in ports
         if is_reached or not {*map(str, addresses)}.isdisjoint(container.addresses.values()):
             server = f"the container {container.name}, {labelled.whose(container)}"
-    tunnels = (each.port for each in routes.load_registries(context.home().edge) if each.forward)
+    tunnels = (each.port for each in routes.REGISTRIES.load(context.home().edge) if each.forward)
     if not server and is_here and place.port in tunnels:
         server = "your own sandbox in an existing cluster"
     if server:

@@ -71,8 +71,8 @@ class AnsweredHosts:
 
 def network(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Network:
     lan = access(spec, Keystore(context.home().sandbox(spec.name).keys))
-    outside = tuple(lan.urls(spec, hosts)) if lan.open else ()
-    return Network(lan.open, outside, lan.unvouched, warning(lan, spec) if lan.open else "")
+    outside = lan_access.urls(hosts, domain=spec.domain, aliases=lan.domains, port=spec.edge.ports[0])
+    return Network(lan_access.is_open(spec.edge.listen), outside, lan.unvouched, warning(lan, spec))
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:

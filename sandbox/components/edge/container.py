@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -10,19 +11,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from sandbox.components.edge import edge_folder, haproxy, listening, routes
+from sandbox.components.edge import haproxy, listening, routes
 from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control, Unreachable, failure
 from sandbox.components.edge.listening import Place
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, engine_limits, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.names import EDGE, Home
-from sandbox.system import host_network
+from sandbox.system import files, host_network
 from sandbox.system.wait import wait_until
 
 MADE = "dev.sandbox.edge"
+RECORD = "loaded.json"  # the file with the ports and the digest of the configuration that HAProxy has loaded
 HOST = "host"  # the network mode with the engine's own network
 # In the host's network HAProxy's master is root, with the rights to open low ports and to start and end workers of
 # another user, who have none.
@@ -93,7 +97,7 @@ class EdgeContainer:
         except BaseException:
             self.engine.remove_container(self.name)
             raise
-        edge_folder.note_loaded(self.folder, self.place)
+        self.note_loaded()
 
     def remove(self) -> bool:
         """Remove it and everything that belongs to it; returns whether anything existed."""
@@ -101,7 +105,7 @@ class EdgeContainer:
         network = self.engine.network(self.network)
         if network and labelled.is_ours(network, self.home) and not network.members:
             self.engine.remove_network(network.id)
-        (self.folder / edge_folder.RECORD).unlink(missing_ok=True)
+        (self.folder / RECORD).unlink(missing_ok=True)
         return removed
 
     def missing(self) -> list[str]:
@@ -111,20 +115,20 @@ class EdgeContainer:
     @property
     def _networks(self) -> list[str]:
         networks = {route.network for route in routes.load(self.folder)}
-        networks |= {registry.network for registry in routes.load_registries(self.folder)}
+        networks |= {registry.network for registry in routes.REGISTRIES.load(self.folder)}
         return [] if self.place.host else sorted(networks - {"", self.network})
 
     def follow(self) -> None:
         """Have HAProxy load the routes, if they have changed; no connection ends."""
-        if edge_folder.is_current(self.folder, self.place):
+        if self.is_current():
             return
-        before, after = edge_folder.loaded_binds(self.folder), edge_folder.binds(self.folder, self.place)
+        before, after = loaded_binds(self.folder), self._binds(self.place)
         moved = {bind.port for bind in before - after} & {bind.port for bind in after - before}
         if self.place.host and moved:
             # A new worker cannot open all addresses of a port while the old one still has a single one, or the reverse.
             self._load(replace(self.place, closed=frozenset(moved)))
             closing = [bind for bind in before if bind.port in moved]
-            wait_until(lambda: _open(closing), what="the edge's old ports", timeout=PATIENCE, pause=0.01)
+            wait_until(lambda: _still_open(closing), what="the edge's old ports", timeout=PATIENCE, pause=0.01)
         self._load(self.place)
 
     def _load(self, place: Place) -> None:
@@ -134,7 +138,29 @@ class EdgeContainer:
         except Unreachable:
             # The master hands its listening sockets to a new worker; the old one serves its connections to their end.
             self.engine.signal(self.name, "SIGUSR2")
-        edge_folder.note_loaded(self.folder, place)
+        self.note_loaded(place)
+
+    def is_current(self) -> bool:
+        return _record(self.folder).get("digest") == _digest(self._content(self.place))
+
+    def note_loaded(self, place: Place | None = None) -> None:
+        place = place or self.place
+        ports = sorted((bind.address, bind.port) for bind in self._binds(place))
+        record = {"digest": _digest(self._content(place)), "binds": ports}
+        files.write_private(self.folder / RECORD, json.dumps(record).encode())
+
+    def _binds(self, place: Place) -> frozenset[Bind]:
+        return frozenset(chain.from_iterable(self._frontends(place).values()))
+
+    def _frontends(self, place: Place) -> Mapping[str, tuple[Bind, ...]]:
+        return listening.frontends(routes.load(self.folder), routes.REGISTRIES.load(self.folder), place)
+
+    def _content(self, place: Place) -> dict[str, bytes]:
+        known = routes.load(self.folder)
+        names = [route.name for route in known if route.ending]
+        texts = haproxy.render(known, routes.REGISTRIES.load(self.folder), place)
+        keys = {routes.key_file(name): routes.read_key(self.folder, name) or b"" for name in names}
+        return {**{name: text.encode() for name, text in texts.items()}, **keys}
 
     def put_files(self, place: Place | None = None) -> None:
         self.engine.put_files(self.name, haproxy.FOLDER, self._files(place or self.place))
@@ -151,7 +177,7 @@ class EdgeContainer:
 
     def _files(self, place: Place) -> Mapping[str, Placed]:
         """Return all files for HAProxy; only its group may read the keys, and keys that no route needs are emptied."""
-        content, group = dict(edge_folder.content(self.folder, place)), self._user[1]
+        content, group = self._content(place), self._user[1]
         for path in (self.folder / "keys").glob("*.pem"):
             if f"keys/{path.name}" not in content:
                 path.unlink()
@@ -197,7 +223,7 @@ class EdgeContainer:
             tmpfs=() if host else (RUN,),
             hosts={} if host else {listening.MACHINE: "host-gateway"},
             capabilities=CAPABILITIES if host else (),
-            publish={} if host else listening.published(edge_folder.frontends(self.folder, self.place)),
+            publish={} if host else listening.published(self._frontends(self.place)),
             user="{}:{}".format(*self._user),
             memory="768m",
             processes=1024,
@@ -214,7 +240,22 @@ class EdgeContainer:
         return (os.getuid(), os.getgid()) if os.getuid() else (NONROOT, NONROOT)
 
 
-def _open(binds: Iterable[Bind]) -> str | None:
+def loaded_binds(folder: Path) -> frozenset[Bind]:
+    return frozenset(Bind(str(address), int(port)) for address, port in _record(folder).get("binds", ()))
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(files.read_json(folder / RECORD))
+    except (OSError, ValueError, TypeError):  # absent or damaged: HAProxy then loads its configuration again
+        return {}
+
+
+def _digest(content: Mapping[str, bytes]) -> str:
+    return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
+
+
+def _still_open(binds: Iterable[Bind]) -> str | None:
     return next((f"{bind} is open" for bind in binds if not host_network.is_free(bind.address, bind.port)), None)
 
 
@@ -226,4 +267,4 @@ def listens(engine: Engine, home: Home) -> frozenset[Bind]:
         return frozenset()
     if container.network != HOST:
         return frozenset(bind for binds in container.published.values() for bind in binds)
-    return edge_folder.loaded_binds(box.folder)
+    return loaded_binds(box.folder)

@@ -15,7 +15,6 @@ import re
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 from sandbox.components.edge import routes
@@ -28,8 +27,7 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 30.0  # seconds until a forward accepts connections
 POLL = 0.2  # seconds between two looks at the routes
-PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between two attempts
-PROVEN = 10.0  # seconds after which a forward has worked
+PAUSE = 1.0  # seconds between two attempts
 _ORDINARY = re.compile(r"Forwarding from |Handling connection for ")
 # kubectl says this, and goes on, where the pod of the forward has gone.
 _BROKEN = re.compile(r"lost connection to pod|error forwarding port|error creating (error|forwarding) stream")
@@ -117,10 +115,9 @@ async def _keep(forward: Forward, kubectl: Path) -> None:
     options = [f"--kubeconfig={forward.kubeconfig}", f"--namespace={forward.namespace}"]
     ports = f"{forward.local}:{forward.port}"
     argv = [*leash, str(kubectl), *options, "port-forward", f"--address={LOOPBACK}", forward.target, ports]
-    pause, logged = PAUSE, ""
+    logged = ""
     while True:
         if Path(forward.kubeconfig).exists():  # else the cluster is still being made
-            since = time.monotonic()
             try:
                 async with process.attend(argv) as lines:
                     while line := (await lines.readline()).decode(errors="replace").strip():
@@ -131,8 +128,7 @@ async def _keep(forward: Forward, kubectl: Path) -> None:
                             break
             except (SandboxError, OSError) as error:
                 _log.warning("%s: %s", forward.target, error)
-            pause = PAUSE if time.monotonic() - since > PROVEN else min(2 * pause, LONGEST_PAUSE)
-        await asyncio.sleep(pause)
+        await asyncio.sleep(PAUSE)
 
 
 def main() -> None:

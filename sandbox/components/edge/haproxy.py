@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
-from sandbox.components.edge import haproxy_http, haproxy_ports, listening
+from sandbox.components.edge import haproxy_http, listening
 from sandbox.components.edge.haproxy_http import CHECKED, LOOKUP, LOOP, NEAR, UNRESOLVED, servers
-from sandbox.components.edge.listening import HTTPS, OPEN_PORT, PORT, Place
-from sandbox.components.edge.route import RegistryRoute, Route
+from sandbox.components.edge.listening import HTTPS, OPEN_PORT, PORT, TCP, Place, section
+from sandbox.components.edge.route import LOOPBACK, Port, RegistryRoute, Route
 from sandbox.engine import Bind
 from sandbox.system import host_network
 
@@ -45,14 +46,6 @@ defaults
   option redispatch
   option tcp-smart-accept
   option splice-auto
-
-resolvers machine
-  parse-resolv-conf
-  resolve_retries 3
-  timeout resolve 1s
-  timeout retry 1s
-  hold valid 5s
-  hold nx 2s
 """
 
 _ROUTING = f"""\
@@ -80,6 +73,26 @@ _PUBLISHED = f"""\
   bind :{OPEN_PORT}
   acl local dst_port {PORT}
 """
+# CNCF distribution ignores the Host of a request, so a web page whose name was made to lead to 127.0.0.1 (DNS
+# rebinding) could push to it. A page of another origin could begin uploads: browsers then send Origin, programs do not.
+_REGISTRY = """
+frontend {name}
+  mode http
+{listens}  timeout http-request 30s
+  timeout http-keep-alive 1m
+  timeout client 1h
+  acl known req.hdr(host),host_only,lower -m str {hosts}
+  acl page req.hdr(origin) -m found
+  http-request return status 403 content-type application/json string '{refusal}' if !known or page
+  default_backend {name}
+
+backend {name}
+  mode http
+  timeout connect 1s
+  timeout server 1h
+  http-error status 503 content-type application/json string '{unavailable}'
+  server registry {server}
+"""
 
 
 def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place) -> Mapping[str, str]:
@@ -94,15 +107,19 @@ def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: 
     if HTTPS in binds:
         listens = binds[HTTPS] + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
         sections.append(f"\nfrontend {HTTPS}\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n")
-    sections += [_passed(route, place) for route in routes]
+    for name, lines in binds.items():
+        if name.startswith(TCP):
+            sections.append(f"\nfrontend {name}\n{lines}  default_backend {name}\n")
+    for route in routes:
+        sections.append(_passed(route, place))
+        sections += [f"\nbackend {section(route, port)}\n{_service(route, port, place)}" for port in route.every_port]
     sections.append(haproxy_http.render(routes, place))
-    sections.append(haproxy_ports.services(routes, binds, place))
-    sections.append(haproxy_ports.registries(registries, binds, place))
+    sections += [_registry(registry, binds.get(registry.section, ""), place) for registry in registries]
     hosts: dict[str, str] = {}
     for route in routes:
         hosts |= {f".{route.domain}": route.name, **{f".{alias}": LOOP for alias in route.aliases}}
         hosts |= {f"^.{host.host}": LOOP if host.terminate else route.name for host in route.every_host}
-        hosts |= {f"^.{port.host}": listening.section(route, port) for port in route.tls_hosts}
+        hosts |= {f"^.{port.host}": section(route, port) for port in route.tls_hosts}
     return {
         "haproxy.cfg": "".join(sections),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.ending),
@@ -128,6 +145,36 @@ def _passed(route: Route, place: Place) -> str:
         # Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
         options += f" check-ssl verify none check-alpn http/1.1 check-sni {route.proof}"
     return f"\nbackend {route.name}\n{NEAR}{proof}{servers(route, place, options)}"
+
+
+def _service(route: Route, port: Port, place: Place) -> str:
+    """Return the servers of a Service: its port of every node (NodePort), without health checks.
+
+    Some servers lock out clients that connect and say nothing (MySQL's max_connect_errors). A failed connection is
+    tried on the next node.
+    """
+    if forward := route.forward(port.to):
+        return f"{NEAR}  server forward {place.reached(forward)}\n"
+    number = dict(route.node_ports).get(port.to)
+    if number is None:
+        return ""  # clients are refused until the Service is known
+    header = "send-proxy-v2 " if port.proxy else ""
+    nodes = servers(route, place, f"{header}{UNRESOLVED}", port=number)
+    return f"{NEAR}  option redispatch 1\n  option tcpka\n{nodes}"
+
+
+def _registry(registry: RegistryRoute, listens: str, place: Place) -> str:
+    def error(code: str, message: str) -> str:
+        return json.dumps({"errors": [{"code": code, "message": message}]})
+
+    return _REGISTRY.format(
+        name=registry.section,
+        listens=listens,
+        hosts=" ".join(("localhost", LOOPBACK, "[::1]", *registry.names)),
+        refusal=error("DENIED", f"ask for this registry as localhost:{registry.port}, and from no web page"),
+        unavailable=error("UNAVAILABLE", f"the registry of the sandbox {registry.sandbox} does not run"),
+        server=place.reached(registry.upstream),
+    )
 
 
 def _map(entries: Mapping[str, str]) -> str:

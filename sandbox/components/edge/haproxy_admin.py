@@ -11,16 +11,18 @@ import io
 import os
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.components.edge import haproxy_http
+from sandbox.components.edge.route import INGRESS, Host, Route
 from sandbox.errors import SandboxError
 from sandbox.system import host_network
 
 TIMEOUT = 30.0
+PASSED, ENDS = "passthrough", "terminate"  # the mode of a host: its TLS passes the edge, or ends there
 
-# A passed check; it has an asterisk while the next one runs (HAProxy, Management Guide, section 9.1).
-_CHECKED = re.compile(r"(\* )?L[4-7]OKC?\b")
 _TAKEN = re.compile(r"cannot bind socket \(Address already in use\) for \[(\S+)\]")
 
 
@@ -41,11 +43,6 @@ class Server:
     total: int
     bytes_in: int
     bytes_out: int
-
-    @property
-    def answers(self) -> bool:
-        """Tell whether it passed the last check: after the first of several failures in a row it still counts as up."""
-        return self.health == "UP" and _CHECKED.match(self.last_check) is not None
 
 
 @dataclass(frozen=True)
@@ -99,6 +96,37 @@ class Control:
         """Return the processes that serve connections, the present one first."""
         lines = (line.split() for line in self.ask("show proc").splitlines())
         return tuple(int(words[0]) for words in lines if len(words) > 1 and words[1] == "worker")
+
+
+@dataclass(frozen=True)
+class RouteStatus:
+    """A host, or `*.domain` with the domain itself; `servers` are empty when HAProxy could not be asked.
+
+    HAProxy counts by server, so hosts with the same server share its figures.
+    """
+
+    host: str
+    sandbox: str
+    mode: str
+    upstreams: tuple[str, ...]
+    servers: tuple[Server, ...]
+
+
+def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
+    def servers_of(backend: str) -> tuple[Server, ...]:
+        return tuple(server for server in servers if server.backend == backend)
+
+    statuses = []
+    for route in routes:
+        nodes = ("the cluster's API server",) if route.forward(INGRESS) else route.nodes
+        statuses.append(RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, servers_of(route.name)))
+        inside = servers_of(haproxy_http.backend(route, Host(route.domain, terminate=True)))
+        statuses += [RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, inside) for alias in route.aliases]
+        for host in route.every_host:
+            mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
+            own = servers_of(haproxy_http.backend(route, host))
+            statuses.append(RouteStatus(host.host, route.name, mode, upstreams, own))
+    return tuple(statuses)
 
 
 def failure(brief: str, output: str) -> SandboxError:

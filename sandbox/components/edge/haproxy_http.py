@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.edge import lan_access
 from sandbox.components.edge.listening import MACHINE, Place
 from sandbox.components.edge.route import LOOPBACK, Host, Route
@@ -19,7 +18,6 @@ FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can have this name
 # A node that has no address yet is a server without one, and its name is not looked up.
 UNRESOLVED = "init-addr none"
-_RESOLVED = "resolvers machine resolve-prefer ipv4 init-addr last,libc,none"
 # Abstract sockets would be shared with all programs of the host's network.
 _SOCKET = "unix@/tmp/terminate.sock"
 CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
@@ -134,10 +132,6 @@ def _own_names(route: Route) -> str:
 
 def _outside(route: Route, host: Host, place: Place) -> str:
     name, _, port = (host.to or "").rpartition(":")
-    resolution = "init-addr libc,none"  # in the container's own hosts file, which nameservers do not read
-    if name in _OF_THIS_MACHINE:
-        name = LOOPBACK
-    elif parse_address(name.strip("[]")) is None:
-        resolution = _RESOLVED
-    server = f"server outside {place.reached(f'{name}:{port}')} {resolution} {CHECKED}"
+    name = LOOPBACK if name in _OF_THIS_MACHINE else name
+    server = f"server outside {place.reached(f'{name}:{port}')} init-addr libc,none {CHECKED}"
     return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"

@@ -47,17 +47,6 @@ class Target:
         return f"sandbox-port-{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
 
 
-@dataclass(frozen=True)
-class Backend:
-    """What is behind a port: how many pods of its Service are ready, or why there can be none."""
-
-    ready: int
-    trouble: str = ""
-
-    def __str__(self) -> str:
-        return self.trouble or f"{count(self.ready, 'pod') if self.ready else 'no pods'} ready"
-
-
 def status(cluster: Cluster, ports: Sequence[Port], node_ports: Mapping[str, int]) -> Status:
     """Compare the cluster's objects with `ports`, and the edge's routes with the cluster.
 
@@ -113,35 +102,31 @@ def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
     return missing
 
 
-def mismatch(cluster: Cluster, port: Port) -> tuple[str, bool]:
-    """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
-
-    Raises SandboxError.
-    """
+def mismatch(cluster: Cluster, port: Port) -> str:
+    """Return why an existing Service cannot be the target of `port`; empty if it can. Raises SandboxError."""
     target = Target.parse(port.to)
-    service = cluster.get("v1", "Service", target.service, target.namespace)
-    if service is None:
-        return "", True
-    return _service(cluster, target)[1], bool(service["spec"].get("selector"))
+    exists = cluster.get("v1", "Service", target.service, target.namespace) is not None
+    return _service(cluster, target)[1] if exists else ""
 
 
-def backend(cluster: Cluster, to: str, *, direct: bool = False) -> Backend:
-    """Return the backend of the Service `to`, `direct` where clients reach it without a Service of the sandbox's.
+def ready_pods(cluster: Cluster, to: str, *, direct: bool = False) -> tuple[int, str]:
+    """Return how many pods of the Service `to` are ready, and the same in words or why there can be none.
 
-    Raises SandboxError where the cluster does not answer.
+    `direct` where clients reach it without a Service of the sandbox's. Raises SandboxError where the cluster does not
+    answer.
     """
     target = Target.parse(to)
     # An account of one namespace may not ask whether there are others.
     if direct and cluster.get("v1", "Service", target.service, target.namespace) is None:
-        return Backend(0, f"there is no Service {target.namespace}/{target.service}")
+        return 0, f"there is no Service {target.namespace}/{target.service}"
     if trouble := _service(cluster, target)[1]:
-        return Backend(0, trouble)
+        return 0, trouble
     slices = endpoint_slices(cluster, target.namespace, target.service if direct else target.name)
     if not slices:
-        return Backend(0, "not routed yet; run sandbox up")
+        return 0, "not routed yet; run sandbox up"
     ends = [end for part in slices for end in part.get("endpoints") or ()]
-    ready = {address for end in ends if is_serving(end) for address in end["addresses"]}
-    return Backend(len(ready))
+    ready = len({address for end in ends if is_serving(end) for address in end["addresses"]})
+    return ready, f"{count(ready, 'pod') if ready else 'no pods'} ready"
 
 
 def _targets(ports: Sequence[Port]) -> dict[str, Target]:

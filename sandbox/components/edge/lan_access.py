@@ -22,30 +22,28 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 @dataclass(frozen=True)
 class Access:
-    """Whether a sandbox is open to this machine's networks, and its domains for clients there.
+    """The domains of a sandbox for clients in this machine's networks; none unless it is open to them.
 
     `domains` are those that the CA may issue for; `unvouched` are those of addresses that are newer than its root.
     """
 
-    open: bool
     domains: tuple[str, ...] = ()
     unvouched: tuple[str, ...] = ()
 
-    def urls(self, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        return urls(hosts, domain=spec.domain, aliases=self.domains, port=spec.edge.ports[0])
-
 
 def access(spec: Spec, keystore: Keystore) -> Access:
-    if not is_open(spec.edge.listen):
-        return Access(open=False)
-    wanted = domains(spec.name, spec.edge.listen) if not spec.runs_process else ()
+    wanted = () if spec.runs_process else domains(spec.name, spec.edge.listen)
+    if not wanted:
+        return Access()
     vouched = keystore.permitted(wanted)
-    return Access(True, vouched, tuple(domain for domain in wanted if domain not in vouched))
+    return Access(vouched, tuple(domain for domain in wanted if domain not in vouched))
 
 
 def warning(access: Access, spec: ResolvedSpec) -> str:
-    ports = ", ".join(map(str, spec.edge.ports))
-    text = f"open to this machine's networks: {spec.edge.listen}, port {ports}"
+    """Return who else than this machine reaches the sandbox; empty if it is not open."""
+    if not is_open(spec.edge.listen):
+        return ""
+    text = f"open to this machine's networks: {spec.edge.listen}, port {', '.join(map(str, spec.edge.ports))}"
     if not access.unvouched:
         return text
     return f"{text}; no certificate for {', '.join(access.unvouched)}, {RENEW} makes a root for it"

@@ -55,10 +55,6 @@ class Port:
     proxy: bool = False
     host: str = ""
 
-    @property
-    def key(self) -> tuple[int, str]:
-        return self.port, self.host
-
     def __str__(self) -> str:
         return self.host or str(self.port)
 
@@ -105,8 +101,8 @@ class Route:
     @property
     def every_port(self) -> tuple[Port, ...]:
         """Return the ports besides HTTPS; those that commands added replace the spec's."""
-        added = {port.key for port in self.added_ports}
-        return (*(port for port in self.ports if port.key not in added), *self.added_ports)
+        added = {(port.port, port.host) for port in self.added_ports}
+        return (*(port for port in self.ports if (port.port, port.host) not in added), *self.added_ports)
 
     @property
     def tcp_ports(self) -> tuple[Port, ...]:

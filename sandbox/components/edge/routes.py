@@ -1,12 +1,13 @@
-"""The routes in the edge's folder: a file for each sandbox, for its registry's port, and for what commands added."""
+"""The edge's folder: a file for each sandbox, for its registry's port, for what commands added, and for its key."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -14,81 +15,98 @@ from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, Regis
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 
+PATIENCE = 120.0  # seconds; recreating the edge may take several attempts
 T = TypeVar("T")
 
-_ROUTE, _REGISTRY = TypeAdapter(Route), TypeAdapter(RegistryRoute)
-_ADDED_HOST, _ADDED_PORT = TypeAdapter(AddedRoute), TypeAdapter(tuple[str, Port])
+
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """Values in files of the folder `place` among the routes, each by the name that `name_of` gives it."""
+
+    place: str
+    kind: TypeAdapter[T]
+    name_of: Callable[[T], str]
+
+    def load(self, folder: Path) -> tuple[T, ...]:
+        """Return all values. Raises SandboxError for a damaged file."""
+        values = []
+        for path in sorted(folder.glob(f"routes/{self.place}*.json")):
+            try:
+                values.append(self.kind.validate_json(files.read_regular(path)))
+            except FileNotFoundError:  # another command has removed it
+                continue
+            except (OSError, ValueError) as error:
+                fix = f"rm -r {shlex.quote(str(path))}, then sandbox up"
+                raise SandboxError(f"{path} is not a route", details=str(error), fix=fix, id="route") from error
+        return tuple(values)
+
+    def save(self, folder: Path, value: T) -> None:
+        files.write_private(folder / f"routes/{self.place}{self.name_of(value)}.json", self.kind.dump_json(value))
+
+    def remove(self, folder: Path, name: str) -> bool:
+        """Remove the value of this name; returns whether it existed."""
+        path = folder / f"routes/{self.place}{name}.json"
+        existed = path.exists()
+        path.unlink(missing_ok=True)
+        return existed
+
+
+_ROUTES = Kept("", TypeAdapter(Route), lambda route: route.name)
+REGISTRIES = Kept("registries/", TypeAdapter(RegistryRoute), lambda registry: registry.sandbox)
+ADDED_HOSTS = Kept("by-hand/", TypeAdapter(AddedRoute), lambda added: added.host)
+ADDED_PORTS = Kept("ports/", TypeAdapter(tuple[str, Port]), lambda added: f"{added[0]}.{added[1].port}")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Lock the edge, its folder and its ports for the block. Raises SandboxError if another command keeps the lock."""
+    with files.exclusive(folder, seconds=PATIENCE):
+        files.sweep_below(folder)  # a killed command may have left keys there
+        yield
 
 
 def load(folder: Path) -> tuple[Route, ...]:
     """Return every route with what commands added to it, oldest first. Raises SandboxError for a damaged file."""
-    routes = (with_added(folder, route) for route in _read_all(folder, "", _ROUTE))
+    routes = (with_added(folder, route) for route in _ROUTES.load(folder))
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
 
 
 def with_added(folder: Path, route: Route) -> Route:
-    added = (host for host in load_added(folder) if host.sandbox == route.name)
+    added = (host for host in ADDED_HOSTS.load(folder) if host.sandbox == route.name)
     hosts = tuple(Host(host.host, terminate=True, to=host.to) for host in added)
-    ports = tuple(port for sandbox, port in added_ports(folder) if sandbox == route.name)
-    return replace(route, added_hosts=hosts, added_ports=ports)
+    ports = (port for sandbox, port in ADDED_PORTS.load(folder) if sandbox == route.name)
+    return replace(route, added_hosts=hosts, added_ports=tuple(sorted(ports, key=lambda port: port.port)))
 
 
 def save(folder: Path, route: Route) -> None:
-    _write(folder, route.name, _ROUTE.dump_json(replace(route, added_hosts=(), added_ports=())))
+    _ROUTES.save(folder, replace(route, added_hosts=(), added_ports=()))
 
 
 def remove(folder: Path, name: str) -> bool:
-    """Remove what is in the file `name` below the folder of routes; returns whether it existed."""
-    path = folder / "routes" / f"{name}.json"
-    existed = path.exists()
-    path.unlink(missing_ok=True)
-    return existed
-
-
-def load_registries(folder: Path) -> tuple[RegistryRoute, ...]:
-    return tuple(_read_all(folder, "registries/", _REGISTRY))
-
-
-def save_registry(folder: Path, registry: RegistryRoute) -> None:
-    _write(folder, f"registries/{registry.sandbox}", _REGISTRY.dump_json(registry))
-
-
-def remove_registry(folder: Path, name: str) -> bool:
-    return remove(folder, f"registries/{name}")
+    return _ROUTES.remove(folder, name)
 
 
 def registry_of(folder: Path, name: str) -> RegistryRoute | None:
-    return next((registry for registry in load_registries(folder) if registry.sandbox == name), None)
-
-
-def load_added(folder: Path) -> tuple[AddedRoute, ...]:
-    return tuple(_read_all(folder, "by-hand/", _ADDED_HOST))
-
-
-def save_added(folder: Path, route: AddedRoute) -> None:
-    _write(folder, f"by-hand/{route.host}", _ADDED_HOST.dump_json(route))
-
-
-def remove_added(folder: Path, host: str) -> None:
-    remove(folder, f"by-hand/{host}")
-
-
-def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
-    return tuple(sorted(_read_all(folder, "ports/", _ADDED_PORT), key=lambda added: (added[0], added[1].port)))
-
-
-def save_port(folder: Path, name: str, port: Port) -> None:
-    _write(folder, f"ports/{name}.{port.port}", _ADDED_PORT.dump_json((name, port)))
-
-
-def remove_port(folder: Path, name: str, port: int) -> None:
-    remove(folder, f"ports/{name}.{port}")
+    return next((registry for registry in REGISTRIES.load(folder) if registry.sandbox == name), None)
 
 
 def forwards(folder: Path, sandbox: str | None = None) -> tuple[Forward, ...]:
-    registries = (registry.forward for registry in load_registries(folder) if sandbox in (None, registry.sandbox))
+    registries = (registry.forward for registry in REGISTRIES.load(folder) if sandbox in (None, registry.sandbox))
     routes = (route for route in load(folder) if sandbox in (None, route.name))
     return (*(forward for route in routes for forward in route.forwards), *filter(None, registries))
+
+
+def key_file(name: str) -> str:
+    return f"keys/{name}.pem"
+
+
+def save_key(folder: Path, name: str, pem: bytes) -> None:
+    """Save the key and chain (PEM) for the hosts of sandbox `name` whose TLS ends at the edge."""
+    files.write_private(folder / key_file(name), pem)
+
+
+def read_key(folder: Path, name: str) -> bytes | None:
+    return files.content(folder / key_file(name))
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:
@@ -120,20 +138,3 @@ def holder(routes: Sequence[Route], host: str) -> Route | None:
     """Return the route with the longest domain that contains the host."""
     fitting = [(len(name), route) for route in routes for name in route.domains if f".{host}".endswith(f".{name}")]
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
-
-
-def _read_all(folder: Path, place: str, kind: TypeAdapter[T]) -> list[T]:
-    values = []
-    for path in sorted(folder.glob(f"routes/{place}*.json")):
-        try:
-            values.append(kind.validate_json(files.read_regular(path)))
-        except FileNotFoundError:  # another command has removed it
-            continue
-        except (OSError, ValueError) as error:
-            fix = f"rm -r {shlex.quote(str(path))}, then sandbox up"
-            raise SandboxError(f"{path} is not a route", details=str(error), fix=fix, id="route") from error
-    return values
-
-
-def _write(folder: Path, name: str, content: bytes) -> None:
-    files.write_private(folder / "routes" / f"{name}.json", content)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, forwarder, routes
-from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge import forwarder, routes
+from sandbox.components.edge.container import RECORD, EdgeContainer
 from sandbox.components.edge.route import RegistryRoute, Route
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -42,10 +42,27 @@ class Edge:
 
     def status(self, route: Route) -> Status:
         """Compare the container and its files with the existing routes, and this sandbox's with `route`."""
-        return self._checked(lambda: self._of_route(route))
+
+        def compare() -> Status:
+            mine = routes.find(routes.load(self.folder), route.name)
+            if mine is None:
+                return Status(State.ABSENT)
+            if mine != routes.with_added(self.folder, replace(route, since=mine.since, node_ports=mine.node_ports)):
+                return Status(State.DRIFTED, "the route has another target")
+            if self._certificate(mine) != routes.read_key(self.folder, mine.name):
+                return Status(State.DRIFTED, "the edge serves an old certificate")
+            return Status(State.READY, f"*.{route.domain}")
+
+        return self._checked(compare)
 
     def registry_status(self, registry: RegistryRoute) -> Status:
-        return self._checked(lambda: self._of_registry(registry))
+        def compare() -> Status:
+            mine = routes.registry_of(self.folder, registry.sandbox)
+            if mine and mine != registry:
+                return Status(State.DRIFTED, "the edge routes its port elsewhere")
+            return Status(State.READY if mine else State.ABSENT)
+
+        return self._checked(compare)
 
     def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
         """Serve the sandbox by `route`, with its certificate and what commands added.
@@ -60,16 +77,16 @@ class Edge:
             # The preflight has checked this; another sandbox may have come up since.
             routes.require_unclaimed(published, existing)
             if certificate := self._certificate(published):
-                edge_folder.save_key(self.folder, route.name, certificate)
+                routes.save_key(self.folder, route.name, certificate)
             routes.save(self.folder, published)
 
     def publish_registry(self, registry: RegistryRoute, say: Callable[[str], None] = lambda _: None) -> None:
         """Serve the port of the sandbox's registry. Raises SandboxError; then everything is served as before."""
         with self._changing(say):
-            routes.save_registry(self.folder, registry)
+            routes.REGISTRIES.save(self.folder, registry)
 
     def route_ports(self, node_ports: Mapping[str, int]) -> None:
-        with edge_folder.alone(self.folder):
+        with routes.alone(self.folder):
             route = routes.find(routes.load(self.folder), self.names.name)
             if route:
                 routes.save(self.folder, replace(route, node_ports=tuple(sorted(node_ports.items()))))
@@ -78,97 +95,74 @@ class Edge:
                 self._box.follow()
 
     def withdraw(self) -> bool:
-        return self._withdrawn(lambda: routes.remove(self.folder, self.names.name))
+        return self._withdrawn(routes.remove)
 
     def withdraw_registry(self) -> bool:
-        return self._withdrawn(lambda: routes.remove_registry(self.folder, self.names.name))
+        return self._withdrawn(routes.REGISTRIES.remove)
 
     @contextmanager
     def _changing(self, say: Callable[[str], None]) -> Iterator[None]:
         """Have the edge follow what the block changes in the folder, or undo the change."""
         name, home = self.names.name, self.names.home
-        with edge_folder.alone(self.folder):
+        with routes.alone(self.folder):
             route, registry = routes.find(routes.load(self.folder), name), routes.registry_of(self.folder, name)
             yield
             try:
                 forwarder.follow(home)
                 forwarder.wait(home, name)
-                box = self._box
-                container = box.find()
-                if container and not box.drift(container, self.image):
-                    box.follow()
-                else:
-                    if container and container.running:
-                        say("open connections of all sandboxes end: the edge's container is recreated")
-                    box.start(self.image)
+                self._follow(say)
             except BaseException:
-                routes.save(self.folder, route) if route else routes.remove(self.folder, name)
-                routes.save_registry(self.folder, registry) if registry else routes.remove_registry(self.folder, name)
+                routes.remove(self.folder, name)
+                routes.REGISTRIES.remove(self.folder, name)
+                if route:
+                    routes.save(self.folder, route)
+                if registry:
+                    routes.REGISTRIES.save(self.folder, registry)
                 with suppress(SandboxError):
-                    if self._box.find():
-                        self._box.put_files()
-                        self._box.follow()
-                    elif routes.load(self.folder) or routes.load_registries(self.folder):
-                        self._box.start(self.image)
+                    (self.folder / RECORD).unlink(missing_ok=True)  # which of both it has is not known
+                    if routes.load(self.folder) or routes.REGISTRIES.load(self.folder):
+                        self._follow(say)
                 raise
 
-    def _withdrawn(self, remove: Callable[[], bool]) -> bool:
-        with edge_folder.alone(self.folder):
-            removed, box = remove(), self._box
+    def _withdrawn(self, remove: Callable[[Path, str], bool]) -> bool:
+        with routes.alone(self.folder):
+            removed, box = remove(self.folder, self.names.name), self._box
             forwarder.follow(self.names.home)
-            if not routes.load(self.folder) and not routes.load_registries(self.folder):
+            if not routes.load(self.folder) and not routes.REGISTRIES.load(self.folder):
                 return box.remove() or removed
             container = box.find()
-            if not removed or container is None:
-                return removed
-            image = self.image or container.image
-            if not container.running:
-                box.put_files()
-            elif box.drift(container, image):
-                box.start(image)
-            else:
-                box.follow()
-            return True
+            if removed and container:
+                self._follow(lambda _: None) if container.running else box.put_files()
+            return removed
+
+    def _follow(self, say: Callable[[str], None]) -> None:
+        """Have the container serve the routes; it is recreated where that needs other settings."""
+        box = self._box
+        container = box.find()
+        image = self.image or (container.image if container else "")
+        if container and not box.drift(container, image):
+            box.follow()
+            return
+        if container and container.running:
+            say("open connections of all sandboxes end: the edge's container is recreated")
+        box.start(image)
 
     def _checked(self, compare: Callable[[], Status]) -> Status:
         if not self.folder.exists():
             return Status(State.ABSENT)
-        with suppress(OSError, SandboxError):  # another command may replace or remove files meanwhile
-            status = compare()
-            if status.state is State.READY:
-                return status
-        with edge_folder.alone(self.folder):  # a change that another command has begun is no drift
+        with routes.alone(self.folder):  # a change that another command has begun is no drift
             self.engine.forget()
-            return compare()
-
-    def _of_route(self, route: Route) -> Status:
-        mine = routes.find(routes.load(self.folder), route.name)
-        if mine is None or self._box.find() is None:
-            return Status(State.ABSENT)
-        if mine != routes.with_added(self.folder, replace(route, since=mine.since, node_ports=mine.node_ports)):
-            return Status(State.DRIFTED, "the route has another target")
-        reason = self._drift()
-        if not reason and self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
-            reason = "serves an old certificate"
-        return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
-
-    def _of_registry(self, registry: RegistryRoute) -> Status:
-        mine = routes.registry_of(self.folder, registry.sandbox)
-        if mine is None or self._box.find() is None:
-            return Status(State.ABSENT)
-        if mine != registry:
-            return Status(State.DRIFTED, "the edge routes its port elsewhere")
-        reason = self._drift()
-        return Status(State.DRIFTED, f"the edge {reason}") if reason else Status(State.READY)
-
-    def _drift(self) -> str | None:
-        box = self._box
-        container = box.find()
-        if container is None:
-            return "has gone"
-        if edge_folder.is_current(self.folder, box.place):
-            return box.drift(container, self.image) or forwarder.trouble(self.names.home, self.names.name)
-        return box.drift(container, self.image) or "has an old configuration"
+            status, box = compare(), self._box
+            container = box.find()
+            if container is None:
+                return Status(State.ABSENT)
+            if status.state is not State.READY:
+                return status
+            reason = box.drift(container, self.image)
+            if not reason and not box.is_current():
+                reason = "has an old configuration"
+            reason = reason or forwarder.trouble(self.names.home, self.names.name)
+            return Status(State.DRIFTED, f"the edge {reason}") if reason else status
 
     @property
     def _box(self) -> EdgeContainer:

@@ -21,20 +21,28 @@ TIMEOUT = 60.0  # seconds until Services lead to their pods after a start
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgeStep:
+class _EdgeStep:
+    engine: Engine
+    names: Names
+    image: str
+    route: Route
+    name: str = "edge"
+
+    @property
+    def _edge(self) -> Edge:
+        return Edge(self.engine, self.names, self.image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeStep(_EdgeStep):
     """The sandbox's `route` in the edge's container.
 
     It leads to `nodes` on the route's network, which are looked up when needed; the ingress answers at each of them. It
     `grows` where there are several nodes.
     """
 
-    engine: Engine
-    names: Names
-    image: str
-    route: Route
     nodes: Callable[[], tuple[str, ...]]
     grows: bool = False
-    name: str = "edge"
     requires: tuple[str, ...] = ("images", "network", "certificates", "cluster")
 
     @property
@@ -49,10 +57,6 @@ class EdgeStep:
 
     def undo(self) -> bool:
         return self._edge.withdraw()
-
-    @property
-    def _edge(self) -> Edge:
-        return Edge(self.engine, self.names, self.image)
 
     def _route(self) -> Route:
         located = []
@@ -100,19 +104,14 @@ class PortsStep(NothingToUndo):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForwardedEdgeStep:
+class ForwardedEdgeStep(_EdgeStep):
     """The sandbox's route in the edge's container, by `kubectl port-forward` where containers cannot reach the cluster.
 
     `registry` is the one in the cluster, if pushes go there.
     """
 
-    engine: Engine
-    names: Names
-    image: str
-    route: Route
     kubectl: Path
     registry: RegistryRoute | None = None
-    name: str = "edge"
     requires: tuple[str, ...] = ("images", "cluster")
     after: tuple[str, ...] = ("registry",)
 
@@ -142,10 +141,6 @@ class ForwardedEdgeStep:
     def undo(self) -> bool:
         registry = self._edge.withdraw_registry()
         return self._edge.withdraw() or registry
-
-    @property
-    def _edge(self) -> Edge:
-        return Edge(self.engine, self.names, self.image)
 
 
 @dataclass(frozen=True)

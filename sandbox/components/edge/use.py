@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
 
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.kubeconfig_lock import KubeconfigError
@@ -35,14 +36,10 @@ class UseCounts:
     @classmethod
     def read(cls, file: Path) -> UseCounts:
         """Return the value whose `to_json` is in the file. Raises OSError, and ValueError for another content."""
-        try:
-            content = files.read_json(file)
-            return cls(int(content["total"]), int(content["open"]), frozenset(map(str, content["api"])))
-        except (LookupError, TypeError) as error:
-            raise ValueError(f"{file} does not have a sandbox's use") from error
+        return TypeAdapter(cls).validate_python(files.read_json(file))
 
     def to_json(self) -> bytes:
-        return json.dumps({"total": self.total, "open": self.open, "api": sorted(self.api)}).encode()
+        return TypeAdapter(UseCounts).dump_json(self)
 
     def is_used(self, before: UseCounts) -> bool:
         """Tell whether a client has come since `before`; a total that fell is that of another process of the edge."""

@@ -10,8 +10,8 @@ import pytest
 
 from sandbox.app import remains
 from sandbox.app.edge import ports
-from sandbox.components.edge import edge_folder, forwarder, routes
-from sandbox.components.edge.listening import Place
+from sandbox.components.edge import forwarder, routes
+from sandbox.components.edge.container import RECORD
 from sandbox.components.edge.route import Route
 from sandbox.names import Home
 from sandbox.system import sandbox_lock
@@ -19,8 +19,8 @@ from sandbox.system import sandbox_lock
 
 def used(place: Home) -> None:
     """What a sandbox that was there leaves, and a command that was killed."""
-    with edge_folder.alone(place.edge):
-        edge_folder.note_loaded(place.edge, Place(host=False))
+    with routes.alone(place.edge):
+        (place.edge / RECORD).touch()
         routes.save(place.edge, Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0))
         routes.remove(place.edge, "demo")
     forwarder.use(place, Path("/bin/true"))

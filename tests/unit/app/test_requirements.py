@@ -24,8 +24,8 @@ from sandbox.app.requirements import require
 from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.certificates import cert_manager
-from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.listening import Place
+from sandbox.components.edge import routes
+from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
@@ -239,12 +239,12 @@ def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: 
     engine.shares = True
     labels = dict(place.labels)
     engine.run(ContainerSpec(name=EDGE, image=next(iter(engine.images)), command=("x",), labels=labels, network="host"))
-    routes.save_registry(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
-    edge_folder.note_loaded(place.edge, Place(host=True))
+    routes.REGISTRIES.save(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
+    EdgeContainer.of(engine, place).note_loaded()
     check(spec(registry=taken), place, engine)
     refused(spec(https=taken), place, engine, f"port {taken} on")
-    routes.remove_registry(place.edge, "demo")
-    routes.save_registry(place.edge, RegistryRoute("other", taken, "10.0.0.2:5000"))
+    routes.REGISTRIES.remove(place.edge, "demo")
+    routes.REGISTRIES.save(place.edge, RegistryRoute("other", taken, "10.0.0.2:5000"))
     error = refused(spec(registry=taken), place, engine)
     assert "sandbox 'other'" in error.details
 

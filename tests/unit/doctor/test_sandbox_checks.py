@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
-from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import Cluster
@@ -147,7 +147,7 @@ def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEng
         context.home.edge, Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), 1.0, network=NETWORK)
     )
     assert "configuration" in sandbox_checks.edge(context).evidence
-    edge_folder.note_loaded(context.home.edge, EdgeContainer.of(engine, context.home).place)
+    EdgeContainer.of(engine, context.home).note_loaded()
     found = sandbox_checks.edge(context)
     assert (found.status, found.evidence) == (Status.OK, f"*.demo.test is routed to {context.names.node}:443")
 

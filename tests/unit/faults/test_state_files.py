@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.credentials.pod_logins import PodLogins
-from sandbox.components.edge import edge_folder
+from sandbox.components.edge import container
 from sandbox.components.edge.use import UseCounts
 from sandbox.errors import SandboxError
 from sandbox.names import Home
@@ -43,13 +43,13 @@ def test_state_file_that_no_command_wrote_says_nothing(place: Home, harm: Callab
         names.waker,
         names.folder / RECORD,
         names.engine,
-        place.edge / edge_folder.RECORD,
+        place.edge / container.RECORD,
     ):
         harm(path)
     assert daemon.find(names.waker) is None
     assert Holder.read(names.folder) is None
     assert UsedEngine.read(names) is None
-    assert edge_folder.loaded_binds(place.edge) == frozenset()
+    assert container.loaded_binds(place.edge) == frozenset()
 
 
 @pytest.mark.fault(68)

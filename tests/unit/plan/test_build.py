@@ -189,8 +189,8 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
     domain = Spec().domain
     hosts = [f"a.{domain}", {"host": f"b.{domain}", "terminate": True}, {"host": f"c.{domain}", "to": "localhost:3000"}]
     spec = Spec.model_validate_json(json.dumps({"edge": {"hosts": hosts}}))
-    routes.save_added(place.edge, AddedRoute(f"d.{domain}", spec.name, "localhost:1"))
-    routes.save_added(place.edge, AddedRoute("e.other.test", "other", "localhost:1"))
+    routes.ADDED_HOSTS.save(place.edge, AddedRoute(f"d.{domain}", spec.name, "localhost:1"))
+    routes.ADDED_HOSTS.save(place.edge, AddedRoute("e.other.test", "other", "localhost:1"))
     steps = build(spec, place)
     assert one(AuthorityStep, steps).leaves[EDGE_LEAF] == (f"b.{domain}", f"c.{domain}", f"d.{domain}")
     assert [(host.terminate, host.to) for host in one(EdgeStep, steps).route.hosts] == [

@@ -9,16 +9,14 @@ from pathlib import PurePosixPath
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge import container, edge_folder, haproxy, routes
+from sandbox.components.edge import container, haproxy, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Host, Port, Route
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Home
 from tests.support.fakes import FakeEngine
 
 IMAGE = UPSTREAM["haproxy"]
-PUBLISHED = Place(host=False)
 
 
 def route(name: str, *listen: tuple[str, int], hosts: tuple[Host, ...] = (), ports: tuple[Port, ...] = ()) -> Route:
@@ -60,17 +58,17 @@ def test_edge_user_can_read_the_users_keys(
 def test_keys_are_private_and_go_with_their_route(box: EdgeContainer, engine: FakeEngine) -> None:
     """The edge's folder → keys are for its user only; in the container its group may read them."""
     routes.save(box.folder, route("a", hosts=(Host("x.test", terminate=True),)))
-    edge_folder.save_key(box.folder, "a", b"key")
-    edge_folder.save_key(box.folder, "gone", b"key")
+    routes.save_key(box.folder, "a", b"key")
+    routes.save_key(box.folder, "gone", b"key")
     box.start(IMAGE)
     assert stat.S_IMODE((box.folder / "keys").stat().st_mode) == 0o700
     assert [(path.name, stat.S_IMODE(path.stat().st_mode)) for path in box.folder.glob("keys/*")] == [("a.pem", 0o600)]
     key, gone = (PurePosixPath(haproxy.FOLDER, "keys", f"{name}.pem") for name in ("a", "gone"))
     made = engine.boxes[EDGE]
     assert (made.files[key], made.modes[key], made.files[gone]) == (b"key", 0o640, b"")
-    assert edge_folder.is_current(box.folder, PUBLISHED)
-    edge_folder.save_key(box.folder, "a", b"another")
-    assert not edge_folder.is_current(box.folder, PUBLISHED)
+    assert box.is_current()
+    routes.save_key(box.folder, "a", b"another")
+    assert not box.is_current()
 
 
 def test_socket_of_an_earlier_container_is_removed(
@@ -87,13 +85,13 @@ def test_socket_of_an_earlier_container_is_removed(
 
 def test_where_its_socket_is_out_of_reach_it_gets_a_signal(box: EdgeContainer, engine: FakeEngine) -> None:
     box.start(IMAGE)
-    assert edge_folder.is_current(box.folder, PUBLISHED)
+    assert box.is_current()
     box.follow()
     assert engine.boxes[EDGE].signals == [], "nothing has changed"
     routes.save(box.folder, route("b"))
     box.follow()
     assert engine.boxes[EDGE].signals == ["SIGUSR2"]
-    assert edge_folder.is_current(box.folder, PUBLISHED)
+    assert box.is_current()
 
 
 def test_published_ports_are_tried_as_clients_use_them(

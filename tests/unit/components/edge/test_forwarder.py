@@ -44,7 +44,7 @@ def home(place: Home, tmp_path: Path) -> Iterator[Home]:
     yield place
     for name in ("demo", "other"):
         routes.remove(place.edge, name)
-        routes.remove_registry(place.edge, name)
+        routes.REGISTRIES.remove(place.edge, name)
     forwarder.follow(place)
 
 
@@ -53,7 +53,7 @@ def forward(tmp_path: Path, target: str = "deployment/registry") -> Forward:
 
 
 def publish(home: Home, asked: Forward) -> int:
-    routes.save_registry(home.edge, RegistryRoute("demo", 5001, forward=asked))
+    routes.REGISTRIES.save(home.edge, RegistryRoute("demo", 5001, forward=asked))
     forwarder.follow(home)
     return asked.local
 
@@ -67,7 +67,7 @@ def test_forward_is_run_until_no_route_needs_it(home: Home, tmp_path: Path) -> N
     port = publish(home, forward(tmp_path))
     forwarder.wait(home, "demo")
     assert forwarder.trouble(home, "demo") is None and ask(port).isdigit()
-    routes.remove_registry(home.edge, "demo")
+    routes.REGISTRIES.remove(home.edge, "demo")
     forwarder.follow(home)
     with pytest.raises(ConnectionError):
         ask(port)

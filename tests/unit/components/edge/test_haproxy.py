@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, route_status
+from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
@@ -110,22 +110,13 @@ def test_host_outside_the_cluster_has_its_own_backend() -> None:
 def test_every_route_is_listed_with_its_servers() -> None:
     host = Host("app.test", terminate=True, to="localhost:3000")
     servers = [Server(name, "node", "", "UP", "L4OK", 1, 2, 3, 4) for name in ("a", "to:app.test", "b")]
-    found = route_status.route_statuses([route("a", host, Host("x.test"), aliases=("a.lan",))], servers)
+    found = haproxy_admin.route_statuses([route("a", host, Host("x.test"), aliases=("a.lan",))], servers)
     assert [(way.host, way.mode, way.upstreams, [one.backend for one in way.servers]) for way in found] == [
         ("*.a.sandbox.localhost", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
         ("*.a.lan", "terminate", ("sandbox-a-control-plane:443",), []),
         ("app.test", "terminate", ("localhost:3000",), ["to:app.test"]),
         ("x.test", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
     ]
-
-
-@pytest.mark.parametrize(
-    ("health", "check", "answers"),
-    [("UP", "L4OK", True), ("UP", "* L7OK 200", True), ("UP", "", False), ("UP", "L4CON", False), ("DOWN", "", False)],
-)
-def test_server_answers_that_passed_its_last_check(health: str, check: str, answers: bool) -> None:
-    """HAProxy has seen one failed check of two → the server is up, and does not answer."""
-    assert Server("to:app.test", "node", "", health, check, 0, 0, 0, 0).answers is answers
 
 
 def test_alias_of_an_outside_host_routes_there_too() -> None:

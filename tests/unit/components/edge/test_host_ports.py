@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge import routes
 from sandbox.components.edge import step as edge_steps
-from sandbox.components.edge.host_ports import Target, backend
-from sandbox.components.edge.listening import Place
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.host_ports import Target, ready_pods
 from sandbox.components.edge.route import Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.errors import SandboxError
@@ -77,7 +77,7 @@ def test_service_gets_a_second_one_with_its_selector(
     assert step.check() == Status(State.READY, "5432 → shop/db:5432")
     assert f"server node {step.names.node}:30100 " in edge_file(step.engine, "haproxy.cfg")
     assert edge.check().state is State.READY
-    assert edge_folder.is_current(place.edge, Place(host=False))
+    assert EdgeContainer.of(step.engine, place).is_current()
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_port_without_a_service_is_reported_and_up_goes_on(
 ) -> None:
     if spec is not None:
         server.objects[THEIRS] = service(**spec)
-    routes.save_port(place.edge, step.names.name, Port(5432, to))
+    routes.ADDED_PORTS.save(place.edge, (step.names.name, Port(5432, to)))
     lines: list[str] = []
     step.apply(Progress(lines.append))
     assert trouble in lines[0]
     assert step.check().state is State.READY and trouble in step.check().detail
-    assert trouble in str(backend(Cluster(step.names.kubeconfig), to))
+    assert trouble in ready_pods(Cluster(step.names.kubeconfig), to)[1]
 
 
 def test_service_that_comes_or_changes_later_is_followed_by_the_next_up(step: PortsStep, server: ApiServer) -> None:
@@ -149,14 +149,14 @@ def test_endpoints_of_an_earlier_start_are_waited_for(
 def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
     cluster = Cluster(step.names.kubeconfig)
     server.objects[THEIRS] = service()
-    assert str(backend(cluster, DB.to)) == "not routed yet; run sandbox up"
+    assert ready_pods(cluster, DB.to) == (0, "not routed yet; run sandbox up")
     ends: list[dict[str, Any]] = [
         {"addresses": ["10.244.0.5"], "conditions": {"ready": True}},
         {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
         {"addresses": ["10.244.0.7"]},
     ]
     put_endpoints(server, ends)
-    assert (backend(cluster, DB.to).ready, str(backend(cluster, DB.to))) == (2, "2 pods ready")
+    assert ready_pods(cluster, DB.to) == (2, "2 pods ready")
 
 
 @pytest.mark.fault(92)

@@ -47,7 +47,7 @@ def test_a_damaged_route_is_named_with_the_command_that_removes_it(tmp_path: Pat
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     with pytest.raises(SandboxError) as caught:
-        routes.load_registries(tmp_path) if "reg" in place else routes.load(tmp_path)
+        routes.REGISTRIES.load(tmp_path) if "reg" in place else routes.load(tmp_path)
     assert (caught.value.id, caught.value.fix) == ("route", f"rm -r {path}, then sandbox up")
 
 
@@ -84,7 +84,7 @@ def test_file_that_goes_while_it_is_read_is_none(tmp_path: Path, place: str) -> 
     (tmp_path / "routes" / place).mkdir(exist_ok=True)
     (tmp_path / "routes" / place / "gone.json").symlink_to(tmp_path / "nothing")
     assert [item.name for item in routes.load(tmp_path)] == ["kept"]
-    assert not routes.added_ports(tmp_path) and not routes.load_added(tmp_path)
+    assert not routes.ADDED_PORTS.load(tmp_path) and not routes.ADDED_HOSTS.load(tmp_path)
 
 
 def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
@@ -98,30 +98,30 @@ def test_ports_are_kept_with_what_a_command_added_first(tmp_path: Path) -> None:
     ports = (Port(5432, "shop/db:5432"), Port(6379, "shop/cache:6379"))
     mine = replace(route("a"), ports=ports, node_ports=(("shop/cache:6379", 30123),))
     routes.save(tmp_path, mine)
-    routes.save_port(tmp_path, mine.name, Port(5432, "other/db:5432", proxy=True))
-    routes.save_port(tmp_path, "another", Port(7000, "x/y:7000"))
+    routes.ADDED_PORTS.save(tmp_path, (mine.name, Port(5432, "other/db:5432", proxy=True)))
+    routes.ADDED_PORTS.save(tmp_path, ("another", Port(7000, "x/y:7000")))
     (found,) = routes.load(tmp_path)
     assert found.ports == mine.ports
     assert found.every_port == (Port(6379, "shop/cache:6379"), Port(5432, "other/db:5432", proxy=True))
     assert found.node_ports == (("shop/cache:6379", 30123),)
     assert {(mine.listen[0][0], 5432), (mine.listen[0][0], 6379)} < found.takes
     routes.save(tmp_path, found)
-    routes.remove_port(tmp_path, mine.name, 5432)
+    routes.ADDED_PORTS.remove(tmp_path, f"{mine.name}.{5432}")
     assert routes.load(tmp_path)[0].every_port == mine.ports
 
 
 def test_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
     for host, sandbox in (("app.a.test", "a"), ("x.a.test", "a"), ("x.b.test", "b")):
-        routes.save_added(tmp_path, AddedRoute(host, sandbox, "localhost:3000"))
+        routes.ADDED_HOSTS.save(tmp_path, AddedRoute(host, sandbox, "localhost:3000"))
     for _ in range(2):  # the second removal changes nothing
-        routes.remove_added(tmp_path, "x.a.test")
+        routes.ADDED_HOSTS.remove(tmp_path, "x.a.test")
     routes.save(tmp_path, replace(route("a"), hosts=(Host("app.a.test"), Host("z.a.test", terminate=True))))
     (found,) = routes.load(tmp_path)
     added = Host("app.a.test", terminate=True, to="localhost:3000")
     assert found.every_host == (Host("z.a.test", terminate=True), added)
     assert found.ending == ("app.a.test", "z.a.test")
     routes.save(tmp_path, found)
-    routes.remove_added(tmp_path, "app.a.test")
+    routes.ADDED_HOSTS.remove(tmp_path, "app.a.test")
     assert routes.load(tmp_path)[0].every_host == found.hosts
 
 
@@ -129,9 +129,9 @@ def test_port_of_a_registry_is_kept_until_it_is_removed(tmp_path: Path) -> None:
     forward = Forward("registry", "deployment/r", "5000", "ns", "/kubeconfig")
     kept = [RegistryRoute("a", 5001, "10.0.0.2:5000", ("a-registry",)), RegistryRoute("b", 5002, forward=forward)]
     for item in kept:
-        routes.save_registry(tmp_path, item)
-    assert list(routes.load_registries(tmp_path)) == kept
+        routes.REGISTRIES.save(tmp_path, item)
+    assert list(routes.REGISTRIES.load(tmp_path)) == kept
     assert [item.upstream for item in kept] == ["10.0.0.2:5000", f"127.0.0.1:{forward.local}"]
     assert routes.forwards(tmp_path) == (forward,) and routes.forwards(tmp_path, "a") == ()
-    assert routes.remove_registry(tmp_path, "a") and not routes.remove_registry(tmp_path, "a")
+    assert routes.REGISTRIES.remove(tmp_path, "a") and not routes.REGISTRIES.remove(tmp_path, "a")
     assert routes.registry_of(tmp_path, "a") is None

@@ -11,9 +11,8 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, haproxy_admin, listening, routes
-from sandbox.components.edge.container import MADE, EdgeContainer
-from sandbox.components.edge.listening import Place
+from sandbox.components.edge import haproxy_admin, listening, routes
+from sandbox.components.edge.container import MADE, RECORD, EdgeContainer
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import ContainerSpec
@@ -105,7 +104,6 @@ def test_pending_change_of_another_sandbox_is_no_drift(place: Home, a: EdgeStep)
     a.apply(NoWork())
     with ThreadPoolExecutor() as pool:
         with files.exclusive(place.edge):
-            assert a.check().state is State.READY, "the other command has changed nothing yet"
             routes.save(place.edge, Route("b", "b.localhost", "node", (), 1.0))
             found = pool.submit(a.check)
             with pytest.raises(TimeoutError):
@@ -141,16 +139,16 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
         case "image":
             box.image = engine.images[UPSTREAM["busybox"]]
         case "configuration":
-            (place.edge / edge_folder.RECORD).unlink()
+            (place.edge / RECORD).unlink()
         case "damaged":
-            (place.edge / edge_folder.RECORD).write_bytes(b"\x00[")
+            (place.edge / RECORD).write_bytes(b"\x00[")
         case "ports":
             box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "with other ports"})
     assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)
     a.apply(NoWork())
     assert (a.check().state, b.check().state) == (State.READY, State.READY)
     assert published(engine) == {443, 8443, 9443}
-    assert edge_folder.is_current(place.edge, Place(host=False))
+    assert EdgeContainer.of(engine, place).is_current()
 
 
 @pytest.mark.parametrize("change", ["domain", "ports"])
@@ -189,21 +187,21 @@ def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine,
     ends = routed(a, hosts=(Host(app, terminate=True),))
     ends.apply(NoWork())
     assert ends.check().state is State.READY
-    before = edge_folder.read_key(place.edge, "a")
+    before = routes.read_key(place.edge, "a")
     assert before is not None and before.startswith(b"-----BEGIN PRIVATE KEY-----")
     keystore.renew(["a.localhost"], {EDGE_LEAF: [app]}, now=datetime.now(UTC))
-    assert ends.check().detail == "serves an old certificate"
+    assert ends.check().detail == "the edge serves an old certificate"
     ends.apply(NoWork())
     assert ends.check().state is State.READY
-    assert edge_folder.read_key(place.edge, "a") != before
+    assert routes.read_key(place.edge, "a") != before
     a.apply(NoWork())
     assert a.check().state is State.READY
-    assert edge_folder.read_key(place.edge, "a") is None
+    assert routes.read_key(place.edge, "a") is None
 
 
 def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     keystore_for(place, "dev.a.localhost")
-    routes.save_added(place.edge, AddedRoute("dev.a.localhost", "a", "localhost:3000"))
+    routes.ADDED_HOSTS.save(place.edge, AddedRoute("dev.a.localhost", "a", "localhost:3000"))
     a.apply(NoWork())
     assert a.check().state is State.READY
     assert "dev.a.localhost" in known(engine)
