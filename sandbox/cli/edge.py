@@ -21,8 +21,8 @@ from sandbox.cli.app import Group
 from sandbox.cli.options import Checked, Port, begin, name_option, output_option, spec_options
 from sandbox.cli.output import has_desktop
 from sandbox.components.edge import routes
-from sandbox.components.edge.route import AddedRoute
 from sandbox.components.edge.haproxy_admin import RouteStatus
+from sandbox.components.edge.route import AddedRoute
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, ServicePort, Upstream

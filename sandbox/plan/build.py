@@ -86,7 +86,7 @@ def build(
         cluster_steps.addons(site),
         *certificates_steps.secrets(site),
         *cluster_steps.disused_addons(site),
-        *edge_steps.ingress(site),
+        edge_steps.ingress(site),
         *cluster_steps.addons_of_minikube(site),
         *cluster_steps.brought(site),
         cluster_steps.load_balancers(site),

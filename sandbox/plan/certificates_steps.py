@@ -85,9 +85,7 @@ def issued(
     sandbox's only namespace, if it may use no other.
     """
     place = spec.namespace or SYSTEM_NAMESPACE
-    deep = (
-        deep_hosts.certified(keystore, DOMAIN_LEAF, spec.domain) if keystore and deep_hosts.are_certified(spec) else ()
-    )
+    deep = deep_hosts.certified(keystore, spec.domain) if keystore and deep_hosts.are_certified(spec) else ()
     own = (
         TlsSecret(namespace=place, secret=default, leaf="default", hosts=subject_names(spec.domain)),
         # Without addresses: clients made with BoringSSL, gRPC's among them, refuse a chain that constrains addresses

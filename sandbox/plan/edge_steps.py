@@ -13,10 +13,9 @@ from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.route import INGRESS, Forward, Host, Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep, PortsStep
 from sandbox.components.ingress import deep_hosts
-from sandbox.components.ingress.deep_hosts import DeepHosts
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import Page, PageStep
-from sandbox.components.ingress.steps import IngressStep, NoIngressStep
+from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik, page
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind
@@ -136,32 +135,30 @@ def kubectl(store: Store) -> Path:
     return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")
 
 
-def ingress(site: ClusterSite) -> list[Step]:
+def ingress(site: ClusterSite) -> Step:
     spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
-    if spec.ingress.controller == "none":
-        return [NoIngressStep(site.names)]
     issued = "issuer" if spec.certs.issuer == "cert-manager" else "secrets"
-    traefik = Traefik(
-        image=images["traefik"],
-        busybox=images["busybox"],
-        page=_page(site),
-        domain_secret=None if spec.certs.default else DOMAIN_TLS,
-        gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
-        classes=spec.ingress.classes,
-        only_node=site.nodes.control_plane if supports.node_image and spec.cluster.nodes.total == 1 else "",
-    )
-    return [
-        IngressStep(
-            engine=site.engine,
-            network=site.nodes.network,
-            names=site.names,
-            controller=traefik,
-            requires=("provided" if spec.certs.default else issued,),
-            # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
-            after=("node-images", "minikube-disused"),
-            grows=spec.cluster.nodes.total > 1,
+    traefik = None
+    if spec.ingress.controller != "none":
+        traefik = Traefik(
+            image=images["traefik"],
+            busybox=images["busybox"],
+            page=_page(site),
+            domain_secret=None if spec.certs.default else DOMAIN_TLS,
+            gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
+            classes=spec.ingress.classes,
+            only_node=site.nodes.control_plane if supports.node_image and spec.cluster.nodes.total == 1 else "",
         )
-    ]
+    return IngressStep(
+        engine=site.engine,
+        network=site.nodes.network,
+        names=site.names,
+        controller=traefik,
+        requires=("provided" if spec.certs.default else issued,),
+        # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
+        after=("node-images", "minikube-disused"),
+        grows=spec.cluster.nodes.total > 1,
+    )
 
 
 def ingress_proof(site: ClusterSite) -> list[Step]:
@@ -170,11 +167,6 @@ def ingress_proof(site: ClusterSite) -> list[Step]:
         return []
     brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
     provided = certificates_steps.provided(spec)
-    issued = certificates_steps.issued(spec)
-    deep = None
-    if deep_hosts.are_certified(spec):
-        secret = next(each for each in issued if each.secret == DOMAIN_TLS)
-        deep = DeepHosts(keystore=site.keystore, domain=spec.domain, secret=secret, routes=spec.ingress.gateway_api)
     https = HttpsStep(
         names=names,
         domain=spec.domain,
@@ -182,9 +174,7 @@ def ingress_proof(site: ClusterSite) -> list[Step]:
         secret=DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS,
         requires=("edge", "ingress", *brought),
         root=provided.cert if provided else None,
-        ways=spec.cluster.nodes.total,
-        secrets=issued,
-        deep=deep,
+        deep=deep_hosts.are_certified(spec),
     )
     return [PageStep(_page(site), lambda: Cluster(names.kubeconfig)), https]
 

@@ -272,7 +272,6 @@ def _proof(site: TenantSite) -> list[Step]:
         requires=("edge", "ingress", "apply"),
         root=site.provided.cert if site.provided else None,
         namespace=site.place.namespace,
-        secrets=site.secrets,
     )
     return [PageStep(_page(site), lambda: site.place.cluster), https]
 

@@ -336,7 +336,6 @@ def test_service_upstream_asks_the_service_instead_of_pods(project: Project) -> 
 
 def test_annotations_without_effect_are_named_by_up(project: Project) -> None:
     assert "note        Ingress default/ignored: denylist-source-range has no effect" in project.said
-    assert "Ingress default/anybody: proxy-body-size has no effect" in project.said
     assert "default/rewrite" not in project.said
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +13,9 @@ from typing import Any
 
 from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
-from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.components.ingress import backends, https_probe, unserved
-from sandbox.components.ingress.deep_hosts import DeepHosts
+from sandbox.components.certificates.subject_names import parse_address
+from sandbox.components.ingress import backends, deep_hosts, https_probe, unserved
 from sandbox.components.ingress.page import is_default
-from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.components.ingress.served_hosts import hosts_of, paths_of
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
@@ -33,12 +31,10 @@ WIDTH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class HttpsStep(NothingToUndo):
-    """Adds `deep` hosts to the domain's certificate; ready when clients are answered, on every port with that.
+    """Adds deep hosts to the domain's certificate if `deep`; ready when clients are answered, on every port with that.
 
     That is the certificate in `secret`, a TLS Secret of the system namespace; it must be signed by those in the file
-    `root`, by default the sandbox's own. With `namespace` nothing outside it is read, and the Secret is there. The edge
-    sends requests to as many nodes as there are `ways`, one after another, and each must serve everything. An
-    application that has one of the `secrets` and serves an older certificate than that holds now is restarted.
+    `root`, by default the sandbox's own. With `namespace` nothing outside it is read, and the Secret is there.
     """
 
     names: Names
@@ -49,9 +45,7 @@ class HttpsStep(NothingToUndo):
     name: str = "https"
     root: Path | None = None
     namespace: str | None = None
-    ways: int = 1
-    secrets: tuple[TlsSecret, ...] = ()
-    deep: DeepHosts | None = None
+    deep: bool = False
 
     @property
     def title(self) -> str:
@@ -60,26 +54,26 @@ class HttpsStep(NothingToUndo):
     def check(self) -> Status:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
-        if self.deep and (lacking := self.deep.lacking(self._cluster, ingresses)):
+        if lacking := self._lacking(ingresses):
             return Status(State.DRIFTED, f"the certificate is not for {', '.join(lacking)}")
         wanted = self._wanted()
         trouble = self._stale(wanted)
-        if not trouble and self.namespace is None and ingresses:
-            # An Ingress whose class nothing serves, also while the controller still serves its hosts.
-            ignored = unserved.passed_over(self._cluster, ingresses, self.domain)
-            trouble = next((f"{ingress} has the class '{name}'" for ingress, name in ignored.items()), None)
-        trouble = trouble or self._unanswered(hosts, ingresses) or next(map(str, self._served.outdated(hosts)), None)
+        if not trouble and self.namespace is None:
+            # Also while the controller still serves the hosts of an Ingress whose class nothing serves now.
+            fault = unserved.class_fault(self._cluster, ingresses, self.domain)
+            trouble = fault.brief if fault else None
+        trouble = trouble or self._unanswered(hosts, ingresses)
         if trouble:
             return Status(State.DRIFTED, trouble)
         number = "1 host answers" if len(hosts) == 1 else f"{len(hosts)} hosts answer"
-        return Status(State.READY, f"{number}, the domain with {wanted}")
+        return Status(State.READY, "; ".join((f"{number}, the domain with {wanted}", *self._outdated(hosts))))
 
     def apply(self, work: Work) -> None:
         ingresses = self._ingresses()
-        if self.namespace is None:
-            unserved.require_classes(self._cluster, ingresses, self.domain)
-        if self.deep:
-            self.deep.add(self._cluster, ingresses)
+        if self.namespace is None and (fault := unserved.class_fault(self._cluster, ingresses, self.domain)):
+            raise fault
+        if self._lacking(ingresses):
+            deep_hosts.add(self._cluster, ingresses, Keystore(self.names.keys), self.domain)
         self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
@@ -93,10 +87,11 @@ class HttpsStep(NothingToUndo):
             raise
 
     def renew(self, say: Say) -> None:
-        """Return once the domain and all hosts serve their present certificates; restarts applications that do not."""
+        """Return once the domain serves its present certificate; name the hosts that do not serve theirs."""
         what = f"the certificate of {self.domain}"
         wait_until(lambda: self._stale(self._wanted()), what=what, timeout=TIMEOUT, pause=0.2)
-        self._served.renew(self._hosts(self._ingresses()), say)
+        for line in self._outdated(self._hosts(self._ingresses())):
+            say(line)
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
         """Return once the host of an Ingress gets another page than unknown hosts do. Raises WaitTimeout."""
@@ -117,6 +112,11 @@ class HttpsStep(NothingToUndo):
     def _ingresses(self) -> list[dict[str, Any]]:
         return self._cluster.list("networking.k8s.io/v1", "Ingress", self.namespace)
 
+    def _lacking(self, ingresses: Sequence[Mapping[str, Any]]) -> list[str]:
+        if not self.deep:
+            return []
+        return deep_hosts.lacking(self._cluster, ingresses, Keystore(self.names.keys), self.domain)
+
     def _wanted(self) -> Facts | None:
         secret = self._cluster.get("v1", "Secret", self.secret, self._home)
         return describe(base64.b64decode(secret["data"]["tls.crt"]), now=datetime.now(UTC)) if secret else None
@@ -126,8 +126,7 @@ class HttpsStep(NothingToUndo):
 
     def _first(self, questions: Iterable[Callable[[], str | None]]) -> str | None:
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(question) for question in questions for _ in range(self.ways)]
-            return next((trouble for trouble in (answer.result() for answer in asked) if trouble), None)
+            return next(filter(None, [*pool.map(lambda question: question(), questions)]), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts | None) -> str | None:
         if wanted is None:
@@ -138,26 +137,30 @@ class HttpsStep(NothingToUndo):
         if answer.status is None:  # the certificate that is served matters most when it is not trusted
             pem = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
         served = describe(pem.encode(), now=datetime.now(UTC)) if pem else None
-        if served and served.sha256 != wanted.sha256 and served.sha256 not in self._others():
+        if served and served.sha256 != wanted.sha256 and served.sha256 not in {own.sha256 for own in self._own()}:
             return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
         return f"{place}: {answer.trouble}" if answer.status is None else None
 
-    def _others(self) -> set[str]:
-        """Return the other certificates of the sandbox that are for its domain, such as the edge's."""
+    def _own(self, but: Container[str] = ("default", "domain")) -> list[Facts]:
+        """Return the sandbox's present certificates, without those of the ingress: of applications and of the edge."""
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
-        leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
-        return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
+        return [entry.facts for entry in entries if entry.role == LEAF and entry.facts and entry.name not in but]
 
-    @property
-    def _served(self) -> ServedCertificates:
-        bind = self.binds[0]
-        return ServedCertificates(
-            cluster=self._cluster,
-            keystore=Keystore(self.names.keys),
-            secrets=self.secrets,
-            ask=lambda host, root: https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root),
-            ways=self.ways,
-        )
+    def _outdated(self, hosts: Sequence[str]) -> list[str]:
+        """Return a line for each host whose application still serves an earlier certificate of the sandbox.
+
+        A renewed Secret reaches the files of a pod within a minute; many applications read them only at their start.
+        """
+        own, bind, lines = self._own(), self.binds[0], []
+        current = {facts.sha256 for facts in self._own(but=())} if own else set()
+        for host in sorted({*hosts, *(host for facts in own for host in facts.hosts)}):
+            if "*" in host or parse_address(host) or not any(facts.covers(host) for facts in own):
+                continue
+            pem = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None).certificate
+            served = describe(pem.encode(), now=datetime.now(UTC)) if pem else None
+            if served and served.is_of_sandbox and served.sha256 not in current:
+                lines.append(f"{host} still serves an earlier certificate, {served}: restart its application")
+        return lines
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         paths = paths_of(ingresses)

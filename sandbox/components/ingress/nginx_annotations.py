@@ -45,21 +45,15 @@ def without_effect(ingress: Mapping[str, Any]) -> Iterator[str]:
         if prefix in known().others:
             yield f"{full} has no effect: it is for {known().others[prefix]}"
         if prefix == PREFIX:
-            yield from _nginx(name, str(value), annotations)
+            yield from _nginx(name, str(value))
 
 
-def _nginx(name: str, value: str, annotations: Mapping[str, Any]) -> Iterator[str]:
+def _nginx(name: str, value: str) -> Iterator[str]:
     if name in known().ignored:
         instead = known().ignored[name]
         yield f"{name} has no effect" + (f": {instead}" if instead else "")
     elif name not in known().works:
         yield f"{name} has no effect: it is not known"
-    elif name == "proxy-body-size" and value != "0" and annotations.get(f"{PREFIX}/proxy-request-buffering") != "on":
-        yield f'{name} has no effect: any size is accepted; with proxy-request-buffering: "on" it is the limit'
-    elif name == "backend-protocol" and value.upper() in ("FCGI", "AUTO_HTTP"):
-        yield f"{name} {value} is not supported: requests are sent by HTTP"
-    elif name == "affinity" and value != "cookie":
-        yield f"{name} {value} has no effect: only cookie has"
     elif name in SNIPPETS:
         bare = _QUOTED.sub('""', value)
         directives = dict.fromkeys(_DIRECTIVE.findall(bare))

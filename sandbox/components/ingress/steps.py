@@ -27,7 +27,7 @@ RECORD = "applied-ingress"
 
 @dataclass(frozen=True, kw_only=True)
 class IngressStep(NothingToUndo):
-    """The controller at a port of every node with our certificate as default; it goes with the cluster.
+    """The controller at a port of every node with our certificate as default, or none; it goes with the cluster.
 
     The edge, whose word on who the client is counts, is on `network`. It `grows` where there are several nodes.
     """
@@ -35,12 +35,15 @@ class IngressStep(NothingToUndo):
     engine: Engine
     network: str
     names: Names
-    controller: Traefik
+    controller: Traefik | None
     requires: tuple[str, ...] = ("secrets",)
     after: tuple[str, ...] = ()
     grows: bool = False
     name: str = "ingress"
-    title: str = "Ingress controller Traefik"
+
+    @property
+    def title(self) -> str:
+        return "Ingress controller Traefik" if self.controller else "No ingress controller"
 
     def check(self) -> Status:
         records, manifests = Records.of(self.names), self._manifests()
@@ -48,12 +51,12 @@ class IngressStep(NothingToUndo):
             return problem
         if dropped := _dropped(records, map(ObjectKey.of, manifests)):
             return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")
-        return Status(State.READY, self.controller.promises)
+        return Status(State.READY, self.controller.promises if self.controller else "")
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
         cluster = records.cluster
-        manifests, groundwork = self._manifests(), self.controller.groundwork()
+        manifests, groundwork = self._manifests(), self.controller.groundwork() if self.controller else ()
         _require_own_classes(cluster, manifests)
         keys = tuple(map(ObjectKey.of, manifests))
         dropped = _dropped(records, keys)
@@ -70,26 +73,11 @@ class IngressStep(NothingToUndo):
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
     def _manifests(self) -> list[dict[str, Any]]:
+        if self.controller is None:
+            return []
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
         return list(map(content_hash.marked, self.controller.manifests(trusted=trusted)))
-
-
-@dataclass(frozen=True)
-class NoIngressStep(NothingToUndo):
-    names: Names
-    name: str = "ingress"
-    requires: tuple[str, ...] = ("cluster",)
-    title: str = "No ingress controller"
-
-    def check(self) -> Status:
-        applied = applying.read(Records.of(self.names), RECORD)
-        return Status(State.DRIFTED, "an earlier spec asked for one") if applied else Status(State.READY)
-
-    def apply(self, work: Work) -> None:
-        records = Records.of(self.names)
-        object_keys.remove(records.cluster, _dropped(records, ()))
-        records.delete(RECORD)
 
 
 def _dropped(records: Records, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:

@@ -17,30 +17,20 @@ from sandbox.names import is_below
 Ingress = Mapping[str, Any]
 
 
-def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
-    """Raise SandboxError for an Ingress of the domain, or of every host, that nothing in the cluster serves."""
-    if foreign := passed_over(cluster, ingresses, domain):
-        (ingress, name), *others = foreign.items()
-        raise SandboxError(
-            f"{ingress} has the class '{name}', which no controller here serves",
-            details="\n".join(f"{other}: {its}" for other, its in others),
-            fix=class_advice(name),
-            id="ingress-class",
-        )
-
-
-def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> dict[str, str]:
-    """Return the Ingresses of the domain, or of every host, that no controller serves, with their classes."""
+def class_fault(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> SandboxError | None:
+    """Return the error for an Ingress of the domain, or of every host, that nothing in the cluster serves, or None."""
     classes = [item["metadata"]["name"] for item in cluster.list("networking.k8s.io/v1", "IngressClass")]
     served = set(hosts_of([ingress for ingress in ingresses if not foreign_class(ingress, classes)]))
-    return {
-        title({"kind": "Ingress", **ingress}): name
-        for ingress in ingresses
-        if (name := foreign_class(ingress, classes))
-        # An Ingress without hosts applies to all hosts.
-        and any(is_below(host, domain) for host in tuple(ingress_hosts(ingress)) or (domain,))
-        and not served.intersection(hosts_of([ingress]))
-    }
+    for ingress in ingresses:
+        name = foreign_class(ingress, classes)
+        hosts = tuple(ingress_hosts(ingress)) or (domain,)  # an Ingress without hosts applies to all hosts
+        if name and any(is_below(host, domain) for host in hosts) and not served.intersection(hosts_of([ingress])):
+            return SandboxError(
+                f"{title({'kind': 'Ingress', **ingress})} has the class '{name}', which no controller here serves",
+                fix=_class_advice(name),
+                id="ingress-class",
+            )
+    return None
 
 
 def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]) -> None:
@@ -63,19 +53,13 @@ def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
     old = (ingress["metadata"].get("annotations") or {}).get(INGRESS_CLASS)
     if name:
         return None if name in classes else str(name)
-    return None if old in (None, CLASS) else f"{old} (by annotation)"
+    return None if old in (None, CLASS) else str(old)
 
 
-def class_advice(name: str) -> str:
-    if " " in name:
-        old = name.partition(" ")[0]
-        return (
-            f"write `ingressClassName: {old}` instead of the annotation {INGRESS_CLASS}, and in sandbox.yaml: "
-            f"`ingress: {{classes: [{old}]}}`; or leave the class out"
-        )
+def _class_advice(name: str) -> str:
     return (
-        f"in sandbox.yaml: `ingress: {{classes: [{name}]}}`, which has it served here; or write "
-        f"`ingressClassName: {CLASS}`, or install its controller"
+        f"write `ingressClassName: {CLASS}`; or `ingressClassName: {name}`, and in sandbox.yaml "
+        f"`ingress: {{classes: [{name}]}}`, which has it served here"
     )
 
 
@@ -86,19 +70,17 @@ def notes(spec: Spec, ingresses: Sequence[Ingress], classes: Collection[str] | N
     """
     if spec.ingress.controller != "traefik":
         return
-    domain, tls, routed_here = spec.domain, routed(spec), {host.host for host in spec.edge.hosts}
+    domain, routed_here = spec.domain, {host.host for host in spec.edge.hosts} | routed(spec).keys()
     for ingress in ingresses:
         certified = set(deep_hosts.certifiable(ingress, domain)) if deep_hosts.are_certified(spec) else set()
         name = title({"kind": "Ingress", **ingress})
         foreign = foreign_class(ingress, classes) if classes is not None else None
         if foreign:
-            yield f"{name} has the class '{foreign}', which no controller here serves: {class_advice(foreign)}"
+            yield f"{name} has the class '{foreign}', which no controller here serves: {_class_advice(foreign)}"
         for host in sorted(set(ingress_hosts(ingress))):
-            if host in tls:
-                yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
-            elif host in routed_here:
+            if host in routed_here:
                 continue
-            elif not is_below(host, domain):
+            if not is_below(host, domain):
                 own = f"{host.partition('.')[0]}.{domain}"
                 yield (
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "

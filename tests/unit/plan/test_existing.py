@@ -105,7 +105,7 @@ def test_users_certificate_is_the_default_one_there_too(place: Home, tmp_path: P
     own = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
     steps = build(place, certs={"default": own})
     https, secrets = one(HttpsStep, steps), steps["secrets"]
-    assert (https.secret, https.root, https.secrets) == ("sandbox-default-tls", own["cert"], ())
+    assert (https.secret, https.root) == ("sandbox-default-tls", own["cert"])
     assert (secrets.title, one(HttpsStep, build(place)).secret) == ("1 TLS Secret", "sandbox-domain-tls")
 
 

@@ -167,13 +167,22 @@ def test_host_without_a_service_is_explained_in_the_end(
     assert lines == [f"app.{DOMAIN}: 503"]
 
 
-def test_every_node_behind_the_edge_is_probed(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask, asked = https_probe.ask, list[str]()
+@pytest.mark.parametrize("renewed", [True, False])
+def test_application_with_an_earlier_certificate_is_named(
+    step: HttpsStep, secrets: SecretsStep, monkeypatch: pytest.MonkeyPatch, renewed: bool
+) -> None:
+    """The application's Secret has another certificate than the application → ready, with a note; `renew` says it."""
+    now, ask, host = datetime.now(UTC), https_probe.ask, f"app.{DOMAIN}"
+    served = secrets.keystore.leaf("shop.app-tls", (host,), now=now)
+    if renewed:
+        secrets.keystore.renew([DOMAIN], {"shop.app-tls": (host,)}, now=now)
 
-    def noted(host: str, **given: Any) -> https_probe.Answer:
-        asked.append(host)
-        return ask(host, **given)
+    def answered(name: str, **given: Any) -> https_probe.Answer:
+        return https_probe.Answer(200, certificate=served.cert_pem.decode()) if name == host else ask(name, **given)
 
-    monkeypatch.setattr(https_probe, "ask", noted)
-    replace(step, ways=3).check()
-    assert asked == [DOMAIN] * 3
+    monkeypatch.setattr(https_probe, "ask", answered)
+    line = f"{host} still serves an earlier certificate, {facts(served)}: restart its application"
+    status, lines = step.check(), list[str]()
+    assert status.state is State.READY and status.detail.endswith(line) is renewed
+    step.renew(lines.append)
+    assert lines == ([line] if renewed else [])

@@ -25,8 +25,6 @@ def said(**annotations: str) -> list[str]:
         ),
         ({"limit_rate": "5"}, "limit-rate has no effect"),
         ({"rewritetarget": "/"}, "rewritetarget has no effect: it is not known"),
-        ({"proxy_body_size": "8m"}, "proxy-body-size has no effect: any size is accepted"),
-        ({"backend_protocol": "FCGI"}, "backend-protocol FCGI is not supported"),
         (
             {"configuration_snippet": 'more_set_headers "a: b; gzip on;";\nsub_filter a b;  # lua;\n'},
             "configuration-snippet: the directive sub_filter is not supported, so that the host is not served",
@@ -43,8 +41,6 @@ def test_annotation_without_effect_is_named_with_another_way(annotations: dict[s
     "annotations",
     [
         {"rewrite_target": "/$2", "use_regex": "true", "canary_weight": "10"},
-        {"proxy_body_size": "0"},
-        {"proxy_body_size": "8m", "proxy_request_buffering": "on"},
         {"configuration_snippet": "add_header X 'a; b';\nproxy_set_header Host $host;\nif ($x) { return 403; }"},
     ],
 )

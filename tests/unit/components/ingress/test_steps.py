@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from sandbox.components.ingress.controller import SERVED_BY, Manifest
-from sandbox.components.ingress.steps import IngressStep, NoIngressStep
+from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError
@@ -102,18 +102,18 @@ def test_objects_of_another_controller_are_removed_first(server: ApiServer, step
     assert old not in server.objects and POD in server.objects
 
 
-def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: Names, step: IngressStep) -> None:
-    none = NoIngressStep(names)
+def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, step: IngressStep) -> None:
+    none = replace(step, controller=None)
     assert none.check().state is State.READY
     step.apply(NoWork())
-    assert none.check() == Status(State.DRIFTED, "an earlier spec asked for one")
+    assert none.check() == Status(State.DRIFTED, "ConfigMap s/c, Pod s/p of an earlier spec")
     none.apply(NoWork())
     assert none.check().state is State.READY
-    assert list(server.objects) == [SYSTEM, GROUND]
+    assert list(server.objects) == [SYSTEM, KNOWN, GROUND]
 
 
 @pytest.mark.security(20)
-def test_planted_record_removes_nothing(server: ApiServer, names: Names, step: IngressStep) -> None:
+def test_planted_record_removes_nothing(server: ApiServer, step: IngressStep) -> None:
     """A pod writes the record of the controller → nothing is removed because of it."""
     step.apply(NoWork())
     victim = "/api/v1/namespaces/shop/configmaps/victim"
@@ -121,7 +121,7 @@ def test_planted_record_removes_nothing(server: ApiServer, names: Names, step: I
     record = server.objects[KNOWN]
     places = json.loads(record["data"]["objects"])
     record["data"]["objects"] = json.dumps([*places, ["v1", "ConfigMap", "shop", "victim"]])
-    NoIngressStep(names).apply(NoWork())
+    replace(step, controller=None).apply(NoWork())
     assert victim in server.objects
 
 

@@ -6,16 +6,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.unserved import (
-    hosts_here,
-    missing_secrets,
-    notes,
-    passed_over,
-    require_classes,
-    require_hosts,
-)
+from sandbox.components.ingress.unserved import class_fault, hosts_here, missing_secrets, notes, require_hosts
 from sandbox.config.schema import Spec
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.support.api_server import ApiServer
@@ -42,38 +35,21 @@ def cluster(names: Names, server: ApiServer) -> Cluster:
 
 
 @pytest.mark.parametrize(
-    ("foreign", "named", "fix"),
-    [
-        (ingress(ingressClassName="alb"), "alb", "`ingress: {classes: [alb]}`, which has it served here"),
-        (ingress(says={OLD: "gce"}), "gce (by annotation)", "write `ingressClassName: gce` instead of the annotation"),
-    ],
+    ("foreign", "named"), [(ingress(ingressClassName="alb"), "alb"), (ingress(says={OLD: "gce"}), "gce")]
 )
-def test_class_of_another_controller_is_named_with_a_fix(
-    cluster: Cluster, foreign: dict[str, Any], named: str, fix: str
-) -> None:
+def test_class_of_another_controller_is_named_with_a_fix(cluster: Cluster, foreign: dict[str, Any], named: str) -> None:
     served = [ingress(ingressClassName="nginx"), ingress(says={OLD: "nginx"}), ingress()]
-    with pytest.raises(SandboxError) as caught:
-        require_classes(cluster, [foreign], DOMAIN)
-    assert caught.value.brief == f"Ingress shop/web has the class '{named}', which no controller here serves"
-    assert fix in caught.value.fix
-    require_classes(cluster, [foreign], "other.localhost")  # what is not of the domain is not waited for
+    fault = class_fault(cluster, [foreign], DOMAIN)
+    assert fault and fault.id == "ingress-class"
+    assert fault.brief == f"Ingress shop/web has the class '{named}', which no controller here serves"
+    assert f"`ingress: {{classes: [{named}]}}`" in fault.fix
     (note,) = notes(spec(), [*served, foreign], ["nginx"])
-    assert caught.value.brief in note and fix in note
-
-
-def test_host_that_only_a_foreign_class_has_is_passed_over(cluster: Cluster) -> None:
-    foreign = ingress(ingressClassName="alb")
-    assert passed_over(cluster, [foreign], DOMAIN) == {"Ingress shop/web": "alb"}
-    assert passed_over(cluster, [foreign], "other.localhost") == {}
-    assert passed_over(cluster, [foreign, ingress(ingressClassName="nginx")], DOMAIN) == {}
-    assert passed_over(cluster, [ingress()], DOMAIN) == {}
-
-
-def test_foreign_class_without_hosts_is_an_error_for_every_domain(cluster: Cluster) -> None:
-    bookinfo = ingress(says={OLD: "istio"})
-    del bookinfo["spec"]["rules"][0]["host"]
-    with pytest.raises(SandboxError, match=r"the class 'istio \(by annotation\)', which no controller here serves"):
-        require_classes(cluster, [bookinfo], DOMAIN)
+    assert fault.brief in note and fault.fix in note
+    assert class_fault(cluster, [foreign], "other.localhost") is None
+    assert class_fault(cluster, [foreign, served[0]], DOMAIN) is None, "another Ingress serves its host"
+    assert class_fault(cluster, served, DOMAIN) is None
+    del foreign["spec"]["rules"][0]["host"]
+    assert class_fault(cluster, [foreign], "other.localhost"), "it is for every host"
 
 
 def test_host_outside_the_domain_is_noted_unless_the_edge_has_it() -> None:
@@ -116,12 +92,9 @@ def test_tls_secrets_that_are_not_there_are_found(cluster: Cluster, server: ApiS
     assert missing_secrets(cluster, ingress(tls=[{"hosts": ["shop.demo.localhost"]}])) == []
 
 
-def test_ingress_with_a_host_of_tls_is_refused_or_noted() -> None:
+def test_ingress_with_a_host_of_tls_is_refused() -> None:
     one, tls = {"kind": "Ingress", **ingress()}, {"shop.demo.localhost": "shop/db:5432"}
     with pytest.raises(UsageError, match=r"shop\.demo\.localhost is a host of Ingress shop/web and of") as caught:
         require_hosts([{"kind": "Service", "metadata": {}}, one], tls)
     assert "routes" not in caught.value.fix and caught.value.id == "domain-taken"
     require_hosts([one], {"other.demo.localhost": "shop/db:5432"})
-    assert list(notes(spec(edge={"tls": ({"host": "shop.demo.localhost", "to": "shop/db:5432"},)}), [one])) == [
-        "Ingress shop/web: shop.demo.localhost is a host of `edge.tls` too, so that its TLS goes to shop/db:5432"
-    ]
