@@ -26,7 +26,6 @@ from tests.support.bundled import engine_with
 from tests.support.ports import free_port
 
 IMAGE = recipes()["haproxy"].reference
-PIECE = bytes(range(256)) * 256
 LOCAL = "127.0.0.1"
 PUBLISHED = Place(host=False)
 
@@ -104,13 +103,11 @@ def _engine() -> Engine:
 class Server:
     """Speaks to anyone who comes with a PROXY header and a ClientHello, and then does what a line tells it.
 
-    `NAME` says its name and the client's address, `ECHO` sends back what comes until its end and then `end`, `SEND N`
-    sends N pieces, `HANG` does nothing until the client leaves, which sets `left`.
+    `NAME` says its name and the client's address, `ECHO` sends back what comes until its end and then `end`.
     """
 
     def __init__(self, address: str, name: str) -> None:
         self.name = name
-        self.left = threading.Event()
         self._listener = socket.create_server((address, 0), backlog=512)
         self.upstream = f"{address}:{self._listener.getsockname()[1]}"
 
@@ -144,12 +141,6 @@ class Server:
                     while data := incoming.read1(1 << 16):
                         connection.sendall(data)
                     connection.sendall(b"end")
-                case [b"SEND", count]:
-                    for _ in range(int(count)):
-                        connection.sendall(PIECE)
-                case [b"HANG"]:
-                    incoming.read()
-                    self.left.set()
 
 
 def client_hello(host: str | None, protocols: Sequence[str] = ()) -> bytes:

@@ -89,17 +89,6 @@ def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
     assert not b.undo()
 
 
-@pytest.mark.fault(8)
-def test_half_written_files_of_a_killed_command_are_removed(place: Home, a: EdgeStep) -> None:
-    """Kill -9 while a route or a key is written → what is half written goes with the next command."""
-    a.apply(NoWork())
-    left = [place.edge / "routes" / ".a.json.abcdefgh.tmp", place.edge / ".loaded.json.abcdefgh.tmp"]
-    for path in left:
-        path.touch()
-    a.undo()
-    assert not any(path.exists() for path in left)
-
-
 def test_pending_change_of_another_sandbox_is_no_drift(place: Home, a: EdgeStep) -> None:
     a.apply(NoWork())
     with ThreadPoolExecutor() as pool:
