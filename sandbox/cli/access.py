@@ -10,7 +10,7 @@ from sandbox.app import chosen_spec
 from sandbox.app.context import default_file
 from sandbox.app.running import cluster_access
 from sandbox.cli.options import begin, spec_options
-from sandbox.components.credentials.cloud_sdk import install_command
+from sandbox.components.credentials.registry_login import install_command
 from sandbox.errors import MissingTool, UsageError
 
 # Tools that are offered, and specs that are accepted, only where the user allows them.

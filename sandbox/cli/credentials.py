@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,7 +90,7 @@ def add(kind: str, **given: Any) -> None:
     with _changing(call) as (spec, pods):
         entry = resolved(entry, context.environ())
         _require_not_in_spec(spec, entry.secret, "give --secret another name")
-        pods.add(entry)
+        pods.deliver(pods.requested(entry, "command", now=datetime.now(UTC)))
         click.echo(_line(_login(spec, pods, entry.secret)))
 
 
@@ -152,10 +153,12 @@ def refresh(*, secrets: tuple[str, ...]) -> None:
     sandbox credentials refresh
     """
     with _changing(begin("stopping")) as (spec, pods):
-        renewed = pods.renew([_login(spec, pods, secret) for secret in secrets] or list(pods.logins.read().values()))
-        for secret in renewed.done:
-            click.echo(f"renewed {_line(_login(spec, pods, secret))}")
-    first, *others = renewed.failed.values() or (None,)
+        logins = [_login(spec, pods, secret) for secret in secrets] or list(pods.logins.read().values())
+        failed = pods.renew(logins, now=datetime.now(UTC))
+        for login in logins:
+            if login.secret not in failed:
+                click.echo(f"renewed {_line(_login(spec, pods, login.secret))}")
+    first, *others = failed.values() or (None,)
     for error in others:
         click.echo(error, err=True)
     if first is not None:
@@ -166,7 +169,9 @@ def refresh(*, secrets: tuple[str, ...]) -> None:
 def _changing(call: Call) -> Iterator[tuple[Spec, PodCredentials]]:
     sandbox = call.sandbox()
     with sandbox.alone("credentials"):
-        yield sandbox.spec, _pods(sandbox.spec)
+        pods = _pods(sandbox.spec)
+        yield sandbox.spec, pods
+        pods.keep_renewed()
 
 
 def _pods(spec: Spec) -> PodCredentials:
@@ -174,7 +179,8 @@ def _pods(spec: Spec) -> PodCredentials:
     names = context.home().sandbox(spec.name)
     require_up(names)
     engine = Engine.connect()
-    return PodCredentials(engine, providers.nodes(engine, names), names, context.environ())
+    nodes = providers.nodes(engine, names)
+    return PodCredentials(engine, nodes.running, names.kubeconfig, names.credentials, context.environ())
 
 
 def _login(spec: Spec, pods: PodCredentials, secret: str) -> PodLogin:

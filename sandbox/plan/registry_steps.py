@@ -123,9 +123,10 @@ def accounts(site: ClusterSite) -> list[Step]:
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
-    pods = PodCredentials(site.engine, site.nodes, site.names, site.environ)
+    names = site.names
+    pods = PodCredentials(site.engine, site.nodes.running, names.kubeconfig, names.credentials, site.environ)
     adopted = site.spec.cluster.profile is not None
-    return [AccountsStep(site.names, entries, site.environ), CredentialsStep(pods, entries, adopted=adopted)]
+    return [AccountsStep(names, entries, site.environ), CredentialsStep(pods, entries, adopted=adopted)]
 
 
 def readable(manifest: Path) -> LockFile:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.credentials import registry_login
-from sandbox.components.credentials.cloud_sdk import importing
-from sandbox.components.credentials.registry_login import Login
+from sandbox.components.credentials.registry_login import Login, importing
 from sandbox.config.schema.credentials_schema import Gcr
 from sandbox.oci.credential import Credential, CredentialsUnusable
 
@@ -57,8 +56,6 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
     except google.auth.exceptions.GoogleAuthError as error:
         reason = str(error.args[0] if error.args else error).partition("\n")[0]  # what follows is the answer
         fix = "make a new key, or gcloud auth application-default login; then sandbox credentials refresh"
-        if isinstance(error, google.auth.exceptions.TransportError):
-            raise CredentialsUnusable("Google's token service does not answer", details=reason, fix=fix) from None
         raise CredentialsUnusable("Google gives no token", details=reason, fix=fix) from None
     lifetime = credentials.expiry.replace(tzinfo=UTC) - datetime.now(UTC)
     accounts = dict.fromkeys(entry.registries or REGISTRIES, Credential(USERNAME, credentials.token))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,6 @@ from sandbox.errors import SandboxError
 from sandbox.system import files
 
 Origin = Literal["spec", "command"]
-SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +43,7 @@ class PodLogin:
 
     def is_due(self, now: datetime) -> bool:
         """Compare with two thirds of the login's life: a third is left to solve problems."""
-        if self.expires is None:
-            return False
-        # A start in the future shows that the clock was set back.
-        return now >= self.issued + (self.expires - self.issued) * 2 / 3 or now < self.issued - SKEW
+        return self.expires is not None and now >= self.issued + (self.expires - self.issued) * 2 / 3
 
 
 @dataclass(frozen=True)

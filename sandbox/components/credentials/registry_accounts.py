@@ -102,7 +102,6 @@ class _Accounts:
     login: DockerConfig | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     minted: dict[Credentials, Login] = field(default_factory=dict)
-    files: dict[Docker, DockerConfig] = field(default_factory=dict)
 
     def find(self, host: str) -> Credential | None:
         name = canonical(host)
@@ -114,8 +113,7 @@ class _Accounts:
     def _ask(self, entry: Credentials, name: str) -> Credential | None:
         with self.lock:
             if isinstance(entry, Docker):
-                file = entry.file or docker_config_file(self.environ)
-                return self.files.setdefault(entry, DockerConfig(file)).find(name)
+                return DockerConfig(entry.file or docker_config_file(self.environ)).find(name)
             now = datetime.now(UTC)
             login = self.minted.get(entry)
             if login is None or (login.expires is not None and login.expires <= now):

@@ -1,9 +1,15 @@
-"""The accounts of an entry and how long they are valid, and the key files that they are made from."""
+"""The accounts of an entry and how long they are valid; key files and clouds' libraries that they are made with.
+
+The libraries are extras of the installation, imported only when an entry of their kind is used.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -14,6 +20,12 @@ from sandbox.config import json_text
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import HUB_KEY
 from sandbox.system import files
+
+_EXTRAS = {
+    "ecr": ("AWS's", "botocore", ("botocore",)),
+    "gcr": ("Google's", "google-auth", ("google",)),
+    "acr": ("Microsoft's", "azure-identity", ("azure", "msal")),
+}
 
 
 def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
@@ -32,6 +44,29 @@ def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) 
         if isinstance(content.get(name), str) and content[name]:
             return str(content[name])
     raise unusable_file(path, f"it has no {names[0]}", made_by=made_by)
+
+
+@contextmanager
+def importing(extra: str) -> Iterator[None]:
+    """Import an extra's library in the block, without its logs, which contain headers and answers."""
+    owner, package, loggers = _EXTRAS[extra]
+    try:
+        yield
+    except ImportError as error:
+        raise CredentialsUnusable(
+            f"{owner} library is not installed",
+            details=f"credentials of kind {extra} need {package}: {error}",
+            fix=install_command(extra),
+        ) from None
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra, in the way that this sandbox was installed."""
+    by_pipx = (Path(sys.prefix) / "pipx_metadata.json").exists()
+    command = "pipx runpip kube-sandbox install" if by_pipx else f"{sys.executable} -m pip install"
+    return f"{command} 'kube-sandbox[{extra}]'"
 
 
 def unusable_file(path: Path, reason: str, *, made_by: str) -> CredentialsUnusable:

@@ -1,4 +1,4 @@
-"""The process that renews a cluster's logins while it exists: `python -m … KUBECONFIG LIST NODE…`."""
+"""The process that renews a cluster's logins while it exists: `python -m … KUBECONFIG FOLDER NODE…`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.credentials.node_logins import NodeLogins
-from sandbox.components.credentials.pod_credentials import Delivery, Renewed
-from sandbox.components.credentials.pod_logins import PodLogins
-from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +23,7 @@ RETRY = 300.0  # seconds after a failure; a login is renewed when a third of its
 
 def run(
     kubeconfig: Path,
-    delivery: Callable[[], Delivery],
-    environ: Mapping[str, str],
+    credentials: Callable[[], PodCredentials],
     stopping: threading.Event,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
@@ -36,42 +31,37 @@ def run(
     while kubeconfig.exists():
         pause = RETRY
         try:
-            cluster, moment = delivery(), now()
-            logins = [login for login in cluster.logins.read().values() if login.expires is not None]
+            pods, moment = credentials(), now()
+            logins = [login for login in pods.logins.read().values() if login.expires is not None]
             if not logins:
                 return
             # Before it expires, so the kubelet may use the old one for some minutes.
             due = [login for login in logins if login.is_due(moment)]
-            renewed = cluster.renew(due, environ, now=moment, at_once=False) if due else Renewed((), {})
+            failed = pods.renew(due, now=moment, at_once=False) if due else {}
+            for name, failure in failed.items():
+                log.warning("%s: %s", name, failure)
+            if not failed:
+                pause = CHECK_EVERY
         except SandboxError as error:
             log.warning("%s", error)
-        else:
-            for name in renewed.done:
-                log.info("renewed %s", name)
-            for name, failure in renewed.failed.items():
-                log.warning("%s: %s", name, failure)
-            if not renewed.failed:
-                pause = CHECK_EVERY
         if stopping.wait(pause):
             return
 
 
 def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
-    log.setLevel(logging.INFO)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.chdir("/")
     os.umask(0o077)
-    kubeconfig, file, *nodes = sys.argv[1:]
+    kubeconfig, folder, *nodes = sys.argv[1:]
 
-    def delivery() -> Delivery:
-        secrets = PullSecrets(Cluster(Path(kubeconfig)))
-        return Delivery(PodLogins(Path(file)), NodeLogins(Engine.connect(), tuple(nodes)), secrets)
+    def credentials() -> PodCredentials:
+        return PodCredentials(Engine.connect(), lambda: nodes, Path(kubeconfig), Path(folder), os.environ)
 
-    run(Path(kubeconfig), delivery, os.environ, stopping)
+    run(Path(kubeconfig), credentials, stopping)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.components.credentials.pod_credentials import PodCredentials, requested
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import Origin, PodLogin, file_state
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.registry_login import Login
@@ -63,14 +63,14 @@ class CredentialsStep:
         pods, spec = self.credentials, self._spec
         logins = pods.logins.read()
         for name in spec.keys() - logins.keys():  # the others stay, whatever becomes of this one
-            return Status(State.DRIFTED if pods.names.credentials.exists() else State.ABSENT, name)
+            return Status(State.DRIFTED if pods.folder.exists() else State.ABSENT, name)
         now = datetime.now(UTC)
         for name, login in logins.items():
             if name not in spec and login.origin == "spec":
                 return Status(State.DRIFTED, f"{name} is no longer in the spec")
             if change := _change(spec.get(name, login.entry), login, now):
                 return Status(State.DRIFTED, change)
-        if pending := pods.delivery.pending():
+        if pending := pods.pending():
             return Status(State.DRIFTED, pending)
         if any(login.expires for login in logins.values()) and daemon.find(pods.record) is None:
             return Status(State.DRIFTED, f"no process renews them; the log of the last one is {pods.log}")
@@ -83,19 +83,19 @@ class CredentialsStep:
     def apply(self, work: Work) -> None:
         """Request what is new, changed, missing or about to expire, and remove what the spec no longer lists."""
         pods, spec = self.credentials, self._spec
-        delivery, logins = pods.delivery, pods.logins.read()
+        logins = pods.logins.read()
         if dropped := [name for name, login in logins.items() if login.origin == "spec" and name not in spec]:
-            delivery.forget(dropped)
+            pods.forget(dropped)
         added = [login.entry for name, login in logins.items() if login.origin == "command" and name not in spec]
-        now, incomplete = datetime.now(UTC), delivery.pending()
+        now, incomplete = datetime.now(UTC), pods.pending()
         fresh: dict[PodLogin, Login] = {}
         for entry in (*spec.values(), *added):
             login = logins.get(entry.secret)
             if login is None or incomplete or _change(entry, login, now):
                 work.say(entry.secret)
                 origin: Origin = "spec" if entry.secret in spec else "command"
-                fresh |= requested(entry, origin, pods.environ, now=now)
-        delivery.deliver(fresh)
+                fresh |= pods.requested(entry, origin, now=now)
+        pods.deliver(fresh)
         pods.keep_renewed()
 
     def stop(self) -> bool:

@@ -74,7 +74,7 @@ class Acr(_Credentials):
     file: LocalPath | None = Field(
         default=None,
         description="The JSON of `az ad sp create-for-rbac`.  [default: $AZURE_TENANT_ID, $AZURE_CLIENT_ID and "
-        "$AZURE_CLIENT_SECRET or $AZURE_FEDERATED_TOKEN_FILE; without these, the account of `az login`]",
+        "$AZURE_CLIENT_SECRET; without these, the account of `az login`]",
     )
 
 

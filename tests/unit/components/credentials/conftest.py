@@ -16,13 +16,9 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.credentials.node_logins import NodeLogins
-from sandbox.components.credentials.pod_credentials import Delivery
-from sandbox.components.credentials.pod_logins import PodLogins
-from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
 from sandbox.names import LABEL, Names
 from sandbox.system import daemon
 from tests.support.api_server import ApiServer, kubeconfig
@@ -145,9 +141,8 @@ def server(names: Names) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def delivery(names: Names, node: FakeEngine, server: ApiServer) -> Delivery:
-    secrets = PullSecrets(Cluster(names.kubeconfig))
-    return Delivery(PodLogins(names.credentials / "logins.json"), NodeLogins(node, (names.node,)), secrets)
+def pods(names: Names, node: FakeEngine, server: ApiServer) -> PodCredentials:
+    return PodCredentials(node, lambda: (names.node,), names.kubeconfig, names.credentials, {})
 
 
 def make_namespace(server: ApiServer, name: str) -> None:

@@ -31,19 +31,16 @@ def principal(services: Services, write: Write) -> Path:
     return write(services.azure.principal(services.authority))
 
 
-def test_principal_becomes_a_refresh_token_of_the_registry(services: Services, principal: Path) -> None:
+def test_principal_becomes_a_refresh_token_of_the_registry(services: Services, principal: Path, write: Write) -> None:
     login = ask(services, principal)
     account = login.accounts[services.host]
     assert (account.username, account.password) == ("00000000-0000-0000-0000-000000000000", ACR_TOKEN)
     assert login.expires == NOW + timedelta(hours=3)
     services.azure.token = jwt(NOW + timedelta(minutes=90))
     assert ask(services, principal).expires == NOW + timedelta(minutes=90)
-
-
-def test_newer_form_of_the_file_is_read_too(services: Services, write: Write) -> None:
     azure, authority = services.azure, services.authority
-    content = {"appId": azure.client, "password": azure.secret, "tenant": azure.tenant}
-    assert ask(services, write({**content, "activeDirectoryEndpointUrl": authority})).find(services.host)
+    newer = {"appId": azure.client, "password": azure.secret, "tenant": azure.tenant}
+    assert ask(services, write({**newer, "activeDirectoryEndpointUrl": authority})).find(services.host)
 
 
 def test_principal_may_be_in_the_environment(services: Services) -> None:
@@ -57,20 +54,6 @@ def test_principal_may_be_in_the_environment(services: Services) -> None:
     assert ask(services, environ=environ).find(services.host)
     del environ["AZURE_CLIENT_SECRET"]
     assert refusal(lambda: ask(services, environ=environ)).brief == "AZURE_CLIENT_SECRET is not set"
-
-
-def test_workload_identity_of_the_environment_is_used(services: Services, tmp_path: Path) -> None:
-    file = tmp_path / "assertion"
-    file.write_text(services.azure.assertion)
-    environ = {
-        "AZURE_TENANT_ID": services.azure.tenant,
-        "AZURE_CLIENT_ID": services.azure.client,
-        "AZURE_FEDERATED_TOKEN_FILE": str(file),
-        "AZURE_AUTHORITY_HOST": services.authority,
-    }
-    assert ask(services, environ=environ).find(services.host)
-    file.unlink()
-    assert str(file) in refusal(lambda: ask(services, environ=environ)).details
 
 
 def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -118,10 +101,9 @@ def test_registry_that_refuses_the_principal_is_named(services: Services, write:
     assert "AcrPull" in error.fix
 
 
-def test_only_a_registry_that_does_not_answer_is_to_be_asked_later(services: Services, principal: Path) -> None:
+def test_registry_that_does_not_answer_or_too_much_is_named(services: Services, principal: Path) -> None:
     error = refusal(lambda: mint(Acr(kind="acr", registry="127.0.0.1:1", file=principal), {}, now=NOW))
-    assert error.brief == "the registry 127.0.0.1:1 does not answer"
-    assert error.fix == "try again later: sandbox credentials refresh"
+    assert "127.0.0.1:1" in error.brief
     services.azure.exchange = lambda *_: (200, "text/plain", bytes(LARGEST + 1))  # type: ignore[method-assign]
     error = refusal(lambda: ask(services, principal))
     assert error.brief == "an answer of a registry is too large"

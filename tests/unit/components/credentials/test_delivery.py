@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from sandbox.components.credentials.node_logins import FILE, NodeLogins
-from sandbox.components.credentials.pod_credentials import Delivery
+from sandbox.components.credentials.node_logins import FILE
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
@@ -60,10 +61,10 @@ def secrets(server: ApiServer) -> set[str]:
 
 
 def test_login_of_all_namespaces_is_in_the_kubelets_file(
-    delivery: Delivery, node: FakeEngine, names: Names, server: ApiServer
+    pods: PodCredentials, node: FakeEngine, names: Names, server: ApiServer
 ) -> None:
-    delivery.deliver(fresh(GCR))
-    assert delivery.pending() is None
+    pods.deliver(fresh(GCR))
+    assert pods.pending() is None
     auths = written(node, names.node)["auths"]
     assert auths.keys() == {"gcr.io", HUB}
     assert auths["gcr.io"] == {
@@ -77,11 +78,11 @@ def test_login_of_all_namespaces_is_in_the_kubelets_file(
 
 
 def test_renewed_login_replaces_the_one_before_without_a_restart(
-    delivery: Delivery, node: FakeEngine, names: Names
+    pods: PodCredentials, node: FakeEngine, names: Names
 ) -> None:
-    delivery.deliver(fresh(GCR))
-    delivery.deliver(fresh(DOCKER, **{"quay.io": "me"}))
-    delivery.deliver(fresh(GCR, "canary-newer", **{"gcr.io": "it"}), at_once=False)
+    pods.deliver(fresh(GCR))
+    pods.deliver(fresh(DOCKER, **{"quay.io": "me"}))
+    pods.deliver(fresh(GCR, "canary-newer", **{"gcr.io": "it"}), at_once=False)
     auths = written(node, names.node)["auths"]
     assert {host: account["password"] for host, account in auths.items()} == {
         "quay.io": "canary",
@@ -91,13 +92,13 @@ def test_renewed_login_replaces_the_one_before_without_a_restart(
 
 
 def test_logins_are_in_the_kubelets_file_on_every_node_until_all_are_removed(
-    delivery: Delivery, node: FakeEngine, names: Names
+    pods: PodCredentials, node: FakeEngine, names: Names
 ) -> None:
-    delivery.deliver(fresh(GCR, **{"gcr.io": "it"}))
+    pods.deliver(fresh(GCR, **{"gcr.io": "it"}))
     rm = node.programs["rm"]
     worker = Nodes(node).add(names, f"{names.cluster}-worker")
     node.programs["rm"] = rm
-    grown = Delivery(delivery.logins, NodeLogins(node, (names.node, worker.spec.name)), delivery.secrets)
+    grown = replace(pods, nodes=lambda: (names.node, worker.spec.name))
     assert grown.pending() == f"{FILE} on {worker.spec.name} does not have the present logins"
     grown.deliver(fresh(DOCKER, **{"quay.io": "me"}))
     assert grown.pending() is None
@@ -113,21 +114,21 @@ def test_logins_are_in_the_kubelets_file_on_every_node_until_all_are_removed(
 
 
 @pytest.mark.parametrize("content", [b'{"auths": {"mine": {}}}', b"[]", b"no JSON"])
-def test_file_of_the_users_own_is_refused(delivery: Delivery, node: FakeEngine, names: Names, content: bytes) -> None:
+def test_file_of_the_users_own_is_refused(pods: PodCredentials, node: FakeEngine, names: Names, content: bytes) -> None:
     node.boxes[names.node].files[FILE] = content
     with pytest.raises(SandboxError, match="is not from a sandbox"):
-        delivery.deliver(fresh(GCR))
+        pods.deliver(fresh(GCR))
     assert node.boxes[names.node].files[FILE] == content
 
 
 def test_login_of_named_namespaces_is_limited_to_them(
-    delivery: Delivery, node: FakeEngine, names: Names, server: ApiServer
+    pods: PodCredentials, node: FakeEngine, names: Names, server: ApiServer
 ) -> None:
     account: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "shop"}}
     account["imagePullSecrets"] = [{"name": "own"}]
     server.objects["/api/v1/namespaces/shop/serviceaccounts/robot"] = account
-    delivery.deliver(fresh(SHOP_ONLY))
-    assert delivery.pending() is None
+    pods.deliver(fresh(SHOP_ONLY))
+    assert pods.pending() is None
     assert FILE not in node.boxes[names.node].files
     assert secrets(server) == {"shop/secrets/gcr-secret"}
     secret = server.objects["/api/v1/namespaces/shop/secrets/gcr-secret"]
@@ -137,34 +138,34 @@ def test_login_of_named_namespaces_is_limited_to_them(
     assert named(server, "default") == []
 
 
-def test_login_leaves_namespaces_that_are_no_longer_named(delivery: Delivery, server: ApiServer) -> None:
-    delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("shop", "default"))))
+def test_login_leaves_namespaces_that_are_no_longer_named(pods: PodCredentials, server: ApiServer) -> None:
+    pods.deliver(fresh(Gcr(kind="gcr", namespaces=("shop", "default"))))
     server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = [
         {"name": "own"},
         {"name": "gcr-secret"},
     ]
-    delivery.deliver(fresh(Gcr(kind="gcr", namespaces=("default",))))
+    pods.deliver(fresh(Gcr(kind="gcr", namespaces=("default",))))
     assert secrets(server) == {"default/secrets/gcr-secret"}
     assert (named(server, "default"), named(server, "shop")) == (["gcr-secret"], ["own"])
-    delivery.deliver(fresh(GCR))
+    pods.deliver(fresh(GCR))
     assert secrets(server) == set()
-    assert delivery.pending() is None
+    assert pods.pending() is None
 
 
-def test_pending_names_what_is_missing(delivery: Delivery, server: ApiServer) -> None:
-    delivery.deliver(fresh(SHOP_ONLY))
+def test_pending_names_what_is_missing(pods: PodCredentials, server: ApiServer) -> None:
+    pods.deliver(fresh(SHOP_ONLY))
     server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = []
-    assert delivery.pending() == "the service account shop/default does not name gcr-secret"
+    assert pods.pending() == "the service account shop/default does not name gcr-secret"
     secret = server.objects.pop("/api/v1/namespaces/shop/secrets/gcr-secret")
-    assert delivery.pending() == "shop does not have the present Secret gcr-secret"
-    delivery.deliver(fresh(SHOP_ONLY))
+    assert pods.pending() == "shop does not have the present Secret gcr-secret"
+    pods.deliver(fresh(SHOP_ONLY))
     stray = {**secret, "metadata": {**secret["metadata"], "namespace": "default"}}
     server.objects["/api/v1/namespaces/default/secrets/gcr-secret"] = stray
-    assert delivery.pending() == "default still has the Secret gcr-secret"
+    assert pods.pending() == "default still has the Secret gcr-secret"
 
 
-def test_policy_is_for_later_service_accounts_of_named_namespaces(delivery: Delivery, server: ApiServer) -> None:
-    delivery.deliver({**fresh(SHOP_ONLY), **fresh(DOCKER)})
+def test_policy_is_for_later_service_accounts_of_named_namespaces(pods: PodCredentials, server: ApiServer) -> None:
+    pods.deliver({**fresh(SHOP_ONLY), **fresh(DOCKER)})
     spec = server.objects[POLICY]["spec"]
     (rule,) = spec["matchConstraints"]["resourceRules"]
     assert (rule["resources"], rule["operations"]) == (["serviceaccounts"], ["CREATE"])
@@ -173,20 +174,20 @@ def test_policy_is_for_later_service_accounts_of_named_namespaces(delivery: Deli
     binding = server.objects[f"{POLICY.replace('policies', 'policybindings')}"]
     assert binding["spec"] == {"policyName": "sandbox-credentials"}
     del server.kinds["/apis/admissionregistration.k8s.io/v1"]  # as in older clusters
-    delivery.forget(["gcr-secret"])
-    delivery.deliver(fresh(SHOP_ONLY))
+    pods.forget(["gcr-secret"])
+    pods.deliver(fresh(SHOP_ONLY))
     assert named(server, "shop") == ["gcr-secret"]
 
 
 @pytest.mark.security(20)
-def test_planted_secret_is_no_entry(delivery: Delivery, node: FakeEngine, names: Names, server: ApiServer) -> None:
+def test_planted_secret_is_no_entry(pods: PodCredentials, node: FakeEngine, names: Names, server: ApiServer) -> None:
     """A pod writes a Secret with our label → no login is requested for it, and none leaves its namespaces."""
-    delivery.deliver(fresh(SHOP_ONLY))
+    pods.deliver(fresh(SHOP_ONLY))
     make_namespace(server, "attackers")
     secret = server.objects["/api/v1/namespaces/shop/secrets/gcr-secret"]
     planted = {**secret, "metadata": {**secret["metadata"], "name": "planted", "namespace": "attackers"}}
     server.objects["/api/v1/namespaces/attackers/secrets/planted"] = planted
-    assert delivery.pending() is None
-    delivery.deliver(fresh(SHOP_ONLY))
+    assert pods.pending() is None
+    pods.deliver(fresh(SHOP_ONLY))
     assert secrets(server) == {"shop/secrets/gcr-secret", "attackers/secrets/planted"}
     assert FILE not in node.boxes[names.node].files

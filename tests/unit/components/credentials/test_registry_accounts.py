@@ -7,28 +7,15 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 
-from sandbox.app import context
 from sandbox.components.credentials.registry_accounts import keychain, may_know, mint, shared_keychain
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
-from sandbox.engine import Engine
-from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import Entry, FromDaemon, FromRegistry
-from sandbox.images.lockfile import LockFile
-from sandbox.images.push_step import PushStep
-from sandbox.oci import reference
-from sandbox.oci.credential import Credential, Keychain
-from sandbox.oci.reference import parse_target
-from sandbox.step import State
-from tests.support.fakes import NoWork
-from tests.support.images import FakeEngine, TestImage, layer
+from sandbox.oci.credential import Credential
 from tests.support.programs import make_program
-from tests.support.registry_simulator import Simulator
 from tests.support.token_services import GOOGLE_TOKEN, Services
 from tests.unit.components.credentials.conftest import refusal
 
@@ -75,26 +62,6 @@ def test_only_accounts_for_all_pods_are_given_to_mirrors(write: Write, tmp_path:
     assert shared_keychain([entry.model_copy(update={"namespaces": ("shop",)})], environ).find("quay.io") is None
     assert shared_keychain([entry], environ).find("quay.io") == Credential("me", "canary-spec")
     assert shared_keychain([entry], environ).find("ghcr.io") is None
-
-
-def test_private_upstream_images_use_the_specs_credentials(services: Services, write: Write) -> None:
-    image = TestImage((layer(1),))
-    engine = cast("Engine", FakeEngine({"app:1": image}))
-    with Simulator() as registry, Simulator(basic=f"oauth2accesstoken:{GOOGLE_TOKEN}") as private:
-        host = urlsplit(private.url).netloc
-        key = write(services.google.key_file(services.url))
-        chain = context.keychain((Gcr(kind="gcr", file=key, registries=(host,)),))
-
-        def step(to: Simulator, entry: Entry, keychain: Keychain) -> PushStep:
-            lock = LockFile(Path("nowhere/images.yaml"), (entry,))
-            return PushStep(engine, lock, to.url, keychain=keychain)
-
-        step(private, FromDaemon(parse_target("app:1"), "app:1"), chain).apply(NoWork())
-        wanted = FromRegistry(parse_target("app:1"), reference.parse(f"{host}/app:1"))
-        with pytest.raises(SandboxError):
-            step(registry, wanted, context.keychain()).apply(NoWork())
-        step(registry, wanted, chain).apply(NoWork())
-        assert step(registry, wanted, chain).check().state is State.READY
 
 
 @pytest.mark.parametrize(

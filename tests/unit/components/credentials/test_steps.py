@@ -15,7 +15,7 @@ import pytest
 
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.credentials.node_logins import FILE
-from sandbox.components.credentials.pod_credentials import PodCredentials, requested
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.names import Names
@@ -47,7 +47,8 @@ def config(password: str) -> str:
 
 
 def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsStep:
-    return CredentialsStep(PodCredentials(node, kind_provider.nodes(node, names), names, os.environ), entries)
+    running = kind_provider.nodes(node, names).running
+    return CredentialsStep(PodCredentials(node, running, names.kubeconfig, names.credentials, os.environ), entries)
 
 
 def on_node(node: FakeEngine, names: Names) -> list[str]:
@@ -102,7 +103,7 @@ def test_accounts_stay_where_the_cluster_does_not_answer(node: FakeEngine, names
 
 def test_account_added_by_a_command_survives_a_new_cluster(node: FakeEngine, names: Names, docker: Docker) -> None:
     made = step(node, names)
-    made.credentials.logins.keep(requested(docker, "command", {}, now=datetime.now(UTC)).keys())
+    made.credentials.logins.keep(made.credentials.requested(docker, "command", now=datetime.now(UTC)).keys())
     assert made.check().state is State.DRIFTED
     made.apply(NoWork())
     assert made.check().state is State.READY
