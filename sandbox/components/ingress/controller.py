@@ -18,5 +18,10 @@ def template_text(name: str) -> str:
     return files.packaged(__package__, name)
 
 
-def template_objects(name: str, **values: str) -> list[dict[str, Any]]:
-    return yaml_text.documents(Template(template_text(name)).substitute(values))
+def template_objects(file: str, /, **values: str) -> list[dict[str, Any]]:
+    return yaml_text.documents(Template(template_text(file)).substitute(values))
+
+
+def template_object(file: str, /, **values: str) -> dict[str, Any]:
+    (manifest,) = template_objects(file, **values)
+    return manifest

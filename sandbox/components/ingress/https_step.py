@@ -58,7 +58,7 @@ class HttpsStep(NothingToUndo):
             return Status(State.DRIFTED, f"the certificate is not for {', '.join(lacking)}")
         wanted = self._wanted()
         trouble = self._stale(wanted)
-        if not trouble and self.namespace is None:
+        if not trouble and self.namespace is None and ingresses:
             # Also while the controller still serves the hosts of an Ingress whose class nothing serves now.
             fault = unserved.class_fault(self._cluster, ingresses, self.domain)
             trouble = fault.brief if fault else None

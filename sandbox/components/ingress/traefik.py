@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from sandbox.components.ingress import controller
@@ -59,34 +60,13 @@ DEFAULT, DOMAIN = "sandbox-default-tls", "sandbox-domain-tls"
 # Ingresses of its namespace.
 CLASS = "sandbox"
 
-_CERTIFICATES = """\
-tls:
-  stores:
-    default:
-      defaultCertificate: {certFile: /certificates/default/tls.crt, keyFile: /certificates/default/tls.key}
-"""
-_OF_THE_DOMAIN = """\
-  certificates:
-  - {certFile: /certificates/domain/tls.crt, keyFile: /certificates/domain/tls.key}
-"""
-
 
 def traefik_definitions() -> list[dict[str, Any]]:
-    """Return the CustomResourceDefinitions of its kinds, without schemas: Traefik logs what it cannot read."""
-    definitions = []
-    for kind in TRAEFIK_KINDS:
-        plural = f"{kind.lower()}s"
-        names = {"kind": kind, "listKind": f"{kind}List", "singular": kind.lower(), "plural": plural}
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema}
-        definition = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.{TRAEFIK_GROUP}"},
-            "spec": {"group": TRAEFIK_GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
-        }
-        definitions.append(definition)
-    return definitions
+    """Return the CustomResourceDefinitions of its kinds."""
+    return [
+        controller.template_object("traefik-kind.yaml", kind=kind, singular=kind.lower(), plural=f"{kind.lower()}s")
+        for kind in TRAEFIK_KINDS
+    ]
 
 
 def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
@@ -112,7 +92,9 @@ def page(sandbox: str, *, port: int, elsewhere: Sequence[str]) -> Page:
 
 def tenant_page(sandbox: str, *, namespace: str, port: int, has_own: bool) -> Page:
     """Return the page of a sandbox in one namespace; the domain `has_own` certificate, or has the default one."""
-    files = {"certificates.yaml": _CERTIFICATES + (_OF_THE_DOMAIN if has_own else "")}
+    own = "[{certFile: /certificates/domain/tls.crt, keyFile: /certificates/domain/tls.key}]"
+    text = Template(controller.template_text("certificates.yaml")).substitute(more=own if has_own else "[]")
+    files = {"certificates.yaml": text}
     return Page(sandbox=sandbox, port=port, files=files, within=namespace, name="sandbox-page")
 
 
@@ -178,16 +160,8 @@ class Traefik:
         if self.gateway_files:
             secret = self.domain_secret or DEFAULT_TLS
             gateway = controller.template_objects("traefik-gateway.yaml", certificate=secret)
-        classes = [
-            {
-                "apiVersion": "networking.k8s.io/v1",
-                "kind": "IngressClass",
-                "metadata": {"name": name},
-                "spec": {"controller": controller.SERVED_BY},
-            }
-            for name in dict.fromkeys(self.classes)
-            if name != controller.CLASS
-        ]
+        names = (name for name in dict.fromkeys(self.classes) if name != controller.CLASS)
+        classes = [controller.template_object("ingress-class.yaml", name=name) for name in names]
         return [*classes, *gateway, *objects]
 
 
