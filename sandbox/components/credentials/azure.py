@@ -40,7 +40,7 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
             details=str(error).strip().partition("\n")[0][:300],
             fix="az login, or make a new secret: az ad sp credential reset; then sandbox credentials refresh",
         ) from None
-    except ValueError as error:  # of an authority or a tenant
+    except (ValueError, OSError) as error:  # of an authority, a tenant or the program az
         fix = "correct it in the file or in AZURE_*"
         raise CredentialsUnusable("the Azure account cannot be used", details=str(error), fix=fix) from None
     refresh = _exchange(entry.registry, tenant or str(json_text.claims(token).get("tid", "")), token)

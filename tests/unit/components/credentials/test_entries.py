@@ -10,7 +10,6 @@ from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.config import loader
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr, Gcr
 from sandbox.errors import UsageError
 from sandbox.names import Names
 from sandbox.plan import build as plan_build
@@ -23,31 +22,11 @@ def parse(text: str) -> Spec:
     return loader.parse(text, Spec, origin="sandbox.yaml")
 
 
-def test_each_kind_has_what_it_needs(isolated_home: Path) -> None:
-    text = """credentials:
-  - {kind: docker, file: ~/.docker/config.json}
-  - {kind: gcr, namespaces: [shop]}
-  - {kind: ecr, profile: work, region: eu-central-1, accounts: ['123456789012'], role: 'arn:aws:iam::1:role/a'}
-  - {kind: acr, registry: demo.azurecr.io, secret: azure}
-"""
-    assert parse(text).credentials == (
-        Docker(kind="docker", file=isolated_home / ".docker" / "config.json"),
-        Gcr(kind="gcr", namespaces=("shop",)),
-        Ecr(
-            kind="ecr",
-            profile="work",
-            region="eu-central-1",
-            accounts=("123456789012",),
-            role="arn:aws:iam::1:role/a",
-        ),
-        Acr(kind="acr", registry="demo.azurecr.io", secret="azure"),
-    )
-
-
-def test_files_are_found_from_the_specs_folder(tmp_path: Path) -> None:
+def test_files_are_found_from_the_specs_folder_or_the_users(tmp_path: Path, isolated_home: Path) -> None:
     file = tmp_path / "sandbox.yaml"
-    file.write_text("credentials: [{kind: gcr, file: key.json}, {kind: docker}]")
-    assert [entry.file for entry in load(file).credentials] == [tmp_path / "key.json", None]
+    file.write_text("credentials: [{kind: gcr, file: key.json}, {kind: docker}, {kind: ecr, file: ~/.aws/credentials}]")
+    files = [tmp_path / "key.json", None, isolated_home / ".aws" / "credentials"]
+    assert [entry.file for entry in load(file).credentials] == files
 
 
 @pytest.mark.parametrize(
@@ -85,14 +64,11 @@ def test_two_of_a_kind_need_names_of_their_own() -> None:
     assert len(parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json, secret: b}]").credentials) == 2
 
 
-@pytest.fixture
-def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_are_delivered_before_user_manifests(
+    names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_program(tmp_path / "kind", "exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))
-
-
-@pytest.mark.usefixtures("kind")
-def test_credentials_are_delivered_before_user_manifests(names: Names, tmp_path: Path) -> None:
     objects = tmp_path / "objects.yaml"
     objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
 
@@ -104,7 +80,4 @@ def test_credentials_are_delivered_before_user_manifests(names: Names, tmp_path:
     spec = parse("{name: demo, credentials: [{kind: gcr}]}").model_copy(update={"apply": (objects,)})
     assert needs(spec)["credentials"] == ("cluster", "accounts")
     assert "credentials" in needs(spec)["apply"]
-    without = spec.model_copy(update={"credentials": ()})
-    assert {"credentials", "accounts"} & needs(without).keys() == set()
-    names.credentials.mkdir(parents=True)  # a command added some
-    assert "credentials" in needs(without)
+    assert {"credentials", "accounts"} & needs(spec.model_copy(update={"credentials": ()})).keys() == set()

@@ -38,20 +38,6 @@ def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
         assert f"server node sandbox-{name}-control-plane:443 send-proxy-v2 " in files["haproxy.cfg"]
 
 
-def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
-    plain = render([route("a")])["haproxy.cfg"]
-    assert "httpchk" not in plain and "check-ssl" not in plain
-    asked = render([replace(route("a"), proof="ready.test")])["haproxy.cfg"]
-    assert "http-check send meth GET uri / ver HTTP/1.1 hdr Host ready.test\n" in asked
-    (server,) = (line for line in asked.splitlines() if line.strip().startswith("server node"))
-    assert server.endswith("check-ssl verify none check-alpn http/1.1 check-sni ready.test")
-
-
-def test_unknown_host_gets_newest_sandbox_or_none() -> None:
-    assert "default_backend b\n" in render([route("a"), route("b")])["haproxy.cfg"]
-    assert "default_backend" not in render([])["haproxy.cfg"]
-
-
 @pytest.mark.parametrize(("host", "machine"), [(True, "127.0.0.1"), (False, "host.docker.internal")])
 def test_cluster_that_is_forwarded_is_reached_by_ports_of_this_machine(host: bool, machine: str) -> None:
     forwards = (
@@ -75,11 +61,6 @@ def test_registry_is_served_to_programs_of_this_machine_alone() -> None:
     (hosts,) = (line for line in words if line[:2] == ["acl", "known"])
     assert hosts[5:] == ["localhost", "127.0.0.1", "[::1]", "sandbox-a-registry"]
     assert any(line[-4:] == ["if", "!known", "or", "page"] and "403" in line for line in words)
-
-
-def test_workers_give_up_their_rights_in_the_hosts_network_alone() -> None:
-    assert ["uid", "1000"] in lines(render([route("a")])["haproxy.cfg"])
-    assert "uid" not in {line[0] for line in lines(render([route("a")], host=False)["haproxy.cfg"]) if line}
 
 
 def test_hosts_of_their_own_are_passed_through_or_end_at_the_edge() -> None:

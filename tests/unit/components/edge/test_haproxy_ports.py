@@ -85,9 +85,3 @@ def test_everywhere_has_every_address_and_loopbacks_are_not_opened_again() -> No
         listening.PORT: (Bind("::1", 443),),
         listening.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
     }
-
-
-def test_closed_port_of_one_frontend_leaves_the_others_open() -> None:
-    place = replace(BOTH, closed=frozenset({5432}))
-    assert listening.frontends((ROUTE,), (), place) == {listening.HTTPS: (Bind(LOCAL, 443), Bind("::1", 443))}
-    assert "5432" not in haproxy.render([ROUTE], (), place)["haproxy.cfg"].partition("backend")[0]
