@@ -13,7 +13,7 @@ from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
-from sandbox.dashboard import actions
+from sandbox.dashboard import watch
 from sandbox.dashboard.sandbox_state import pod_state, sandboxes
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
@@ -132,7 +132,7 @@ def demo(server: ApiServer) -> ApiServer:
 
 
 def test_logs_are_those_of_each_container(demo: ApiServer) -> None:
-    assert actions.logs("demo", "shop/web-5d8f-x2") == "── web\nlast words\n\n── side\nlast words"
+    assert watch.logs("demo", "shop/web-5d8f-x2") == "── web\nlast words\n\n── side\nlast words"
 
 
 @pytest.mark.security(6)
@@ -141,13 +141,13 @@ def test_logs_are_those_of_each_container(demo: ApiServer) -> None:
 )
 def test_only_pods_of_own_sandboxes_have_logs(demo: ApiServer, sandbox: str, pod: str) -> None:
     with pytest.raises(SandboxError):
-        actions.logs(sandbox, pod)
+        watch.logs(sandbox, pod)
     assert not [path for _, path, *_ in demo.asked if "log" in path]
 
 
 def test_restart_of_nothing_is_an_error(demo: ApiServer, tmp_path: Path) -> None:
     with pytest.raises(SandboxError):
-        actions.restart("demo", "shop/deployment/none")
+        watch.restart("demo", "shop/deployment/none")
 
 
 def test_pod_names_its_workload() -> None:
