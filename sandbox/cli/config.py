@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from pydantic import TypeAdapter
 
 from sandbox.app import chosen_spec
 from sandbox.app.context import default_file
 from sandbox.app.project import spec_check
-from sandbox.cli.app import Group
-from sandbox.cli.options import call, output_option, spec_options
+from sandbox.cli.app import Group, sandbox
+from sandbox.cli.error_handler import Failure
+from sandbox.cli.options import OutputOption, call, output_option, spec_options
+from sandbox.cli.output import Event
 from sandbox.config import problems
 from sandbox.config import schema as spec_schema
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
 from sandbox.quantities import count
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+OTHERS: Mapping[str, Any] = {"error": Failure, "event": Event}
 
 
 @click.group("config", cls=Group)
@@ -118,11 +124,9 @@ def schema(which: tuple[str, ...]) -> None:
     if name in files:
         click.echo(json.dumps(files[name](), indent=2))
         return
-    from sandbox.cli import schemas  # which imports every command
-
-    if name not in (names := schemas.names()):
+    if name not in (names := result_names()):
         raise UsageError(f"there is no schema of '{name}'", fix=f"one of {', '.join((*files, *names))}")
-    click.echo(json.dumps(schemas.schema(name), indent=2))
+    click.echo(json.dumps(result_schema(name), indent=2))
 
 
 def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
@@ -132,3 +136,35 @@ def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyP
         else:
             # Without the account in a URL, such as a proxy's, up to the last @: a password may have one.
             yield (*path, key), re.sub(r"(://)[^/\s]+@", r"\1***@", inner) if isinstance(inner, str) else inner
+
+
+def result_names() -> tuple[str, ...]:
+    return (*sorted(_results(sandbox)), *OTHERS)
+
+
+def result_schema(name: str) -> dict[str, Any]:
+    """Return the schema of the result of the command `name`, of an `error`, or of an `event`. Raises KeyError."""
+    title = f"sandbox: an {name}" if name in OTHERS else f"sandbox {name} -o json"
+    result = OTHERS[name] if name in OTHERS else _results(sandbox)[name]
+    return {"$schema": DIALECT, "title": title, **_plain(TypeAdapter(result).json_schema(mode="serialization"))}
+
+
+def _results(command: click.Command, *words: str) -> dict[str, Any]:
+    results = {" ".join(words): param.result for param in command.params if isinstance(param, OutputOption)}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if child := command.get_command(context, name):
+                results |= _results(child, *words, name)
+    return results
+
+
+def _plain(node: Any) -> Any:
+    """Remove titles, which repeat names, and defaults, which are not printed by name."""
+    if isinstance(node, Mapping):
+        return {
+            key: _plain(value)
+            for key, value in node.items()
+            if key != "default" and not (key == "title" and isinstance(value, str))
+        }
+    return [_plain(item) for item in node] if isinstance(node, list) else node

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli import output, schemas
+from sandbox.cli import output
 from sandbox.cli.app import sandbox
+from sandbox.cli.config import result_names, result_schema
 from sandbox.cli.error_handler import Failure
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def strict(name: str) -> Validator:
     """The schema of what `name` prints, without room for further keys."""
     from jsonschema.validators import validator_for  # which takes a second to import
 
-    schema: dict[str, Any] = _closed(schemas.schema(name))
+    schema: dict[str, Any] = _closed(result_schema(name))
     kind = validator_for(schema)
     kind.check_schema(schema)
     return kind(schema)
@@ -49,7 +50,7 @@ def check(name: str, value: Any) -> None:
 def check_printed(arguments: tuple[str, ...], text: str) -> None:
     """Check what a command line with `-o json` printed, if it did."""
     words = [one for one in arguments if not one.startswith("-")]
-    names = [one for one in schemas.names() if words[: len(one.split())] == one.split()]
+    names = [one for one in result_names() if words[: len(one.split())] == one.split()]
     if names and text.strip() and {"json", "--output=json"} & set(arguments) and "--progress" not in arguments:
         value = json.loads(text)
         failed = isinstance(value, dict) and set(value) == {"error"}

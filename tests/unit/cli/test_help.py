@@ -18,7 +18,7 @@ from sandbox.advice import registry
 from sandbox.app import context
 from sandbox.cli import certs
 from sandbox.cli.app import COMMANDS, sandbox
-from sandbox.cli.schemas import names, schema
+from sandbox.cli.config import result_names, result_schema
 from sandbox.components.certificates.export_formats import FORMATS
 from sandbox.truststore.change import Kind
 from tests.support import published_json
@@ -104,14 +104,14 @@ def test_every_command_with_json_has_a_schema() -> None:
         for context in leaves(sandbox, click.Context(sandbox, info_name="sandbox"))
         if any(one.name == "output" and isinstance(one.type, click.Choice) for one in context.command.params)
     }
-    assert found | {"error", "event"} == set(names())
+    assert found | {"error", "event"} == set(result_names())
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", result_names())
 def test_a_schema_is_valid_and_names_its_command(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema(name))
-    assert name in schema(name)["title"]
-    assert '"default"' not in json.dumps(schema(name))
+    jsonschema.Draft202012Validator.check_schema(result_schema(name))
+    assert name in result_schema(name)["title"]
+    assert '"default"' not in json.dumps(result_schema(name))
 
 
 def test_schemas_refuse_keys_that_they_do_not_name() -> None:
@@ -123,7 +123,7 @@ def test_schemas_refuse_keys_that_they_do_not_name() -> None:
 
 
 def test_config_schema_prints_what_a_command_prints(tmp_path: Path) -> None:
-    assert json.loads(run("config", "schema", "edge", "status", cwd=tmp_path).stdout) == schema("edge status")
+    assert json.loads(run("config", "schema", "edge", "status", cwd=tmp_path).stdout) == result_schema("edge status")
     assert json.loads(run("config", "schema", "images", cwd=tmp_path).stdout)["properties"]["images"]
     unknown = run("config", "schema", "edge", cwd=tmp_path)
     assert (unknown.code, unknown.stdout) == (2, "")
