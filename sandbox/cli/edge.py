@@ -6,7 +6,6 @@ import io
 import webbrowser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import click
 
@@ -18,7 +17,7 @@ from sandbox.app.views.known_sandboxes import require_known
 from sandbox.app.views.overview import host_urls
 from sandbox.cli import completion
 from sandbox.cli.app import Group
-from sandbox.cli.options import Checked, Port, begin, name_option, output_option, spec_options
+from sandbox.cli.options import Port, begin, name_option, output_option, spec_options
 from sandbox.cli.output import has_desktop
 from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import RouteStatus
@@ -135,8 +134,8 @@ def route() -> None:
 
 
 @route.command("add")
-@click.argument("host", type=Checked(partial(loader.require, Host)))
-@click.argument("upstream", metavar="HOST:PORT", type=Checked(partial(loader.require, Upstream)))
+@click.argument("host")
+@click.argument("upstream", metavar="HOST:PORT")
 @name_option("The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
 def add(host: str, upstream: str) -> None:
     """Route https://HOST to HOST:PORT, a server outside the cluster that speaks plain HTTP.
@@ -149,6 +148,8 @@ def add(host: str, upstream: str) -> None:
     sandbox edge route add api.demo.sandbox.localhost localhost:3000
     """
     call = begin()
+    loader.require(Host, host)
+    loader.require(Upstream, upstream)
     click.echo(f"{edge_routes.add(call.session, host, upstream, name=call.name)} routes to {upstream}")
     click.echo("whether the server answers: sandbox edge status", err=True)
 
@@ -191,7 +192,7 @@ def port() -> None:
 
 @port.command("add")
 @click.argument("port", type=Port())
-@click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]", type=Checked(partial(loader.require, ServicePort)))
+@click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
 @name_option("The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
 def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
@@ -206,6 +207,7 @@ def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
     sandbox edge port add auto shop/cache:6379 -n demo
     """
     call = begin()
+    loader.require(ServicePort, to)
     number = None if port == "auto" else int(port)
     click.echo(_port_line(edge_ports.add(call.session, number, to, name=call.name, proxy=proxy_protocol)))
 

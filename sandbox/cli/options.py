@@ -12,7 +12,6 @@ import click
 
 from sandbox.cli import log, output, signals
 from sandbox.cli.completion import sandboxes
-from sandbox.errors import UsageError
 
 if TYPE_CHECKING:  # slow to import, and not needed by every command
     from sandbox.app.core import Sandbox
@@ -121,22 +120,6 @@ class Port(click.ParamType["int | str"]):
         if value == "auto" or (str(value).isdecimal() and 0 < int(value) < 2**16):
             return "auto" if value == "auto" else int(value)
         self.fail(f"{value!r} is not a port: write one from 1 to 65535, or auto", param, ctx)
-
-
-class Checked(click.ParamType[str]):
-    """Text that `check` takes: it is checked, and the argument named, before an engine or a cluster is asked."""
-
-    name = "text"
-
-    def __init__(self, check: Callable[[str], object]) -> None:
-        self._check = check
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            self._check(value)
-        except UsageError as error:
-            self.fail(f"{error.brief}. {error.fix}" if error.fix else error.brief, param, ctx)
-        return value
 
 
 def seconds(at_least: float) -> click.FloatRange:

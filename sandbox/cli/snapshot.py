@@ -9,12 +9,10 @@ import click
 from sandbox.app.running import snapshots
 from sandbox.cli import prompts
 from sandbox.cli.app import Group
-from sandbox.cli.options import Checked, begin, change_options, output_option, spec_options
+from sandbox.cli.options import begin, change_options, output_option, spec_options
 from sandbox.cli.up import welcome
 from sandbox.quantities import megabytes
 from sandbox.snapshot.snapshot_store import Listed, Manifest
-
-SNAPSHOT = Checked(lambda name: snapshots.store().place("any", name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,7 @@ def snapshot() -> None:
 
 
 @snapshot.command("save")
-@click.argument("snapshot", required=False, type=SNAPSHOT)
+@click.argument("snapshot", required=False)
 @spec_options
 @change_options()
 def save(snapshot: str | None) -> None:
@@ -54,7 +52,7 @@ def save(snapshot: str | None) -> None:
 
 
 @snapshot.command("restore")
-@click.argument("snapshot", required=False, type=SNAPSHOT)
+@click.argument("snapshot", required=False)
 @spec_options
 @change_options("Replace the existing sandbox without asking, also one of another file.")
 def restore(snapshot: str | None) -> None:
@@ -99,7 +97,7 @@ def list_() -> None:
 
 
 @snapshot.command("delete")
-@click.argument("snapshot", type=SNAPSHOT)
+@click.argument("snapshot")
 @spec_options
 @change_options()
 def delete(snapshot: str) -> None:

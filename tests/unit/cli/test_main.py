@@ -247,15 +247,8 @@ def test_usage_error_has_the_form_of_all_errors(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("words", "brief"),
     [
-        (
-            ("edge", "port", "add", "5432", "db"),
-            "Invalid value for 'NAMESPACE/SERVICE[:PORT]': 'db' must be NAMESPACE/SERVICE or",
-        ),
-        (
-            ("edge", "route", "add", "a.demo.test", "localhost"),
-            "Invalid value for 'HOST:PORT': 'localhost' must be HOST:PORT, such as localhost:3000",
-        ),
-        (("snapshot", "save", "A B"), "Invalid value for '[SNAPSHOT]': 'A B' cannot name a snapshot. use up to 63"),
+        (("edge", "port", "add", "5432", "db"), "'db' must be NAMESPACE/SERVICE or"),
+        (("edge", "route", "add", "a.demo.test", "localhost"), "'localhost' must be HOST:PORT, such as localhost:3000"),
         (("snapshot", "save", "ok"), "there is no sandbox"),
         (("credentials", "add", "acr"), "acr needs one --registry"),
         (("certs", "trust", "-n", "nope"), "there is no sandbox 'nope'"),
@@ -265,7 +258,6 @@ def test_usage_error_has_the_form_of_all_errors(tmp_path: Path, monkeypatch: pyt
 def test_wrong_argument_is_named_before_the_engine_is_asked(tmp_path: Path, words: tuple[str, ...], brief: str) -> None:
     found = run(*words, cwd=tmp_path)
     assert found.code == 2 and f"]: {brief}" in found.stderr.splitlines()[0]
-    assert "\nfix: " in found.stderr
 
 
 def test_options_of_another_program_ask_for_no_json(tmp_path: Path) -> None:
