@@ -17,7 +17,7 @@ from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
 from sandbox.init import project_files
 from sandbox.init.detect import look
-from sandbox.init.detected import SPEC, Findings
+from sandbox.init.detected import OBJECTS, SPEC, Findings
 from sandbox.sanitize import fit
 from sandbox.system import files
 
@@ -101,4 +101,4 @@ def _advice(name: str, findings: Findings) -> Iterator[str]:
         settings = sorted(program.left_out, key=lambda key: key.startswith("environment."))
         if settings:
             more = f" and {len(settings) - MAX_SETTINGS} more" if len(settings) > MAX_SETTINGS else ""
-            yield f"{program.name}: not in {findings.objects}/: {', '.join(settings[:MAX_SETTINGS])}{more}"
+            yield f"{program.name}: not in {OBJECTS}/: {', '.join(settings[:MAX_SETTINGS])}{more}"

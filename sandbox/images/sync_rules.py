@@ -17,15 +17,11 @@ def _inside(text: str) -> str:
     return str(path)
 
 
-def is_place(text: str) -> bool:
-    path = PurePosixPath(text)
-    return path.is_absolute() and ".." not in path.parts and str(path) != "/"
-
-
 def _absolute(text: str) -> str:
-    if not is_place(text):
+    path = PurePosixPath(text)
+    if not path.is_absolute() or ".." in path.parts or str(path) == "/":
         raise ValueError(f"'{text}' is not a place in a container; write its whole path, such as /app/src")
-    return str(PurePosixPath(text))
+    return str(path)
 
 
 class SyncRule(Document):

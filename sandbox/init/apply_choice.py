@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -16,7 +15,7 @@ from sandbox.components.workloads.chart_archives import local_dependencies
 from sandbox.components.workloads.user_manifests import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
-from sandbox.init import compose, skaffold, web_services
+from sandbox.init import compose, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered, short_list
 from sandbox.init.project_folders import (
     DEEPER,
@@ -43,8 +42,6 @@ _GATEWAY_KINDS = {
     ("gateway.networking.k8s.io", kind)
     for kind in ("GRPCRoute", "Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute")
 }
-# Names of folders with outdated files.
-OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 OWN_FILES = (SPEC, IMAGES, LOCK, *compose.FILES)
 # Names of kustomizations: for development first, then for everything.
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
@@ -63,7 +60,7 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
 
     `notes` get what is left out; `render` returns the objects of entries, as far as they can be rendered.
     """
-    overlays = _overlays(folder, notes, render)
+    overlays = _overlays(folder, notes)
     charts = [shown(folder, place) for place in (folder, *folders(folder, DEEPER)) if _is_chart(folder, place)]
     kustomized = [place for place in folders(folder, DEEPER) if manifests.kustomization(place)]
     others = [*(folder / chart for chart in charts), *kustomized, *other_sandboxes(folder)]
@@ -74,9 +71,7 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
         notes += _left_out(idle, "the kustomization does not name them")
         notes += _left_out(charts, "charts, and the kustomization is applied")
         return overlays
-    old = [path for path in paths if not OLD.isdisjoint(path.split("/"))]
-    notes += _left_out(old, "outdated, by their names")
-    chosen = _usable(folder, [path for path in paths if path not in old], notes)
+    chosen = _usable(folder, paths, notes)
     parts = {place.resolve() for chart in charts for place in local_dependencies(folder / chart)}
     releases = tuple(_releases(folder, [chart for chart in charts if (folder / chart).resolve() not in parts]))
     if not chosen or not releases:
@@ -95,15 +90,10 @@ def _left_out(paths: Sequence[str], reason: str) -> list[str]:
 
 
 def _releases(folder: Path, charts: Iterable[str]) -> Iterator[Item]:
-    """Yield the charts with names of releases: those of their folders, or of the folders above if these repeat."""
-    places = {chart: Path(folder.absolute(), chart) for chart in charts}
-    counts = Counter(label(place.name) for place in places.values())
-    taken: set[str] = set()
-    for chart, place in places.items():
-        own = label(place.name)
-        name = numbered(own if counts[own] == 1 else label(place.parent.name), taken)
-        taken.add(name)
-        yield {"chart": chart.rstrip("/"), "release": name}
+    taken: list[str] = []
+    for chart in charts:
+        taken.append(numbered(label(Path(folder.absolute(), chart).name), taken))
+        yield {"chart": chart.rstrip("/"), "release": taken[-1]}
 
 
 def _count_programs(objects: Iterable[Manifest]) -> int:
@@ -229,11 +219,10 @@ def _holds_objects(folder: Path, path: Path) -> bool:
         return False
 
 
-def _overlays(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]:
+def _overlays(folder: Path, notes: list[str]) -> tuple[str, ...]:
     """Return the kustomization to apply: one that no other builds on, preferably one for development.
 
-    Others of its name that share no files with it belong to further programs, and are applied too. `render` returns the
-    objects of entries, as far as they can be rendered.
+    Others of its name that share no files with it belong to further programs, and are applied too.
     """
     overlays = _readable(folder, notes)
     used = {path.resolve() for place, reads in overlays.items() for path in reads.local if path != place}
@@ -245,9 +234,6 @@ def _overlays(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]
         tops += bases
     least = min(_preference(place.name) for place in tops)
     preferred = [place for place in tops if _preference(place.name) == least]
-    if len(preferred) > 1:
-        reached = [place for place in preferred if web_services.is_reached(render([shown(folder, place)]))]
-        preferred = reached or preferred
     best = min(preferred, key=lambda place: len(place.parts))
     taken = [best]
     for place in tops:

@@ -123,15 +123,12 @@ class App:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
-    check_seconds: int = 30  # compose's default
     once: bool = False
     folder: str = ""
     user: str = ""
-    image_user: int | None = None
     terminal: tuple[str, ...] = ()
     replicas: int | None = None
-    container: Mapping[str, Any] = field(default_factory=dict)
-    memory: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -162,7 +159,7 @@ class Findings:
     """The content of a folder; paths are relative to it, with a slash at the end of folders.
 
     `items` are what is applied, `hosts` those of its Ingresses, `images` those of its containers. `project` is what the
-    compose file calls it. `objects` is the folder for objects that are written. `unfiltered`: an image is built from
+    compose file calls it. `unfiltered`: an image is built from
     the whole folder, which has no .dockerignore.
     """
 
@@ -173,6 +170,5 @@ class Findings:
     fronts: tuple[Front, ...] = ()
     notes: tuple[str, ...] = ()
     project: str = ""
-    objects: str = OBJECTS
     unfiltered: bool = False
     needs_gateway_api: bool = False

@@ -17,7 +17,6 @@ _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _FROM_CONTEXT = re.compile(r"(?:--(?!from)\S+\s+)*(?!--)(\S.*)")
 _VALUE = re.compile(r"(?<!\w)(\w++)[= ]['\"]?(\w+)")
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::-(\w+))?\}?")
-_USER = re.compile(r"([0-9]{1,9})(?::[0-9]{1,9})?", re.ASCII)
 _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 
 
@@ -45,13 +44,6 @@ def port(text: str, stage: str | None = None) -> int | None:
         if match and 0 < int(match[1]) < 65536:
             return int(match[1])
     return None
-
-
-def user(text: str, stage: str | None = None) -> int | None:
-    """Return the number of the user that a stage runs as; None for a name, a variable, or the base image's user."""
-    users = [arguments for name, arguments in _lineage(text, stage) if name == "USER"]
-    match = _USER.fullmatch(users[-1].strip()) if users else None
-    return int(match[1]) if match else None
 
 
 def sources(text: str) -> Iterator[str]:

@@ -6,21 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox.config import untyped, yaml_text
+from sandbox.config import yaml_text
 from sandbox.init.detected import App, Mount, numbered
-from sandbox.init.web_services import BACKEND_PROTOCOL, HTTPS, ingress
+from sandbox.init.web_services import ingress
 from sandbox.sanitize import fit
 
 # What a namespace with a ResourceQuota asks of each container, for a program of which nothing is known.
 RESOURCES = {"cpu": ("50m", "2"), "memory": ("64Mi", "2Gi")}
-# What Pod Security asks for in a namespace that enforces `restricted`.
-RESTRICTED = {
-    "runAsNonRoot": True,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-PRIVILEGED_PORTS = 1024  # below this one, binding may need a capability
+CHECK_SECONDS = 30  # compose's default
 
 
 def manifest(app: App, *, image: str, host: str | None, defined: set[tuple[str, str]]) -> str:
@@ -38,8 +31,7 @@ def manifest(app: App, *, image: str, host: str | None, defined: set[tuple[str, 
     if not app.once:
         objects += [_service(app, name) for name in (app.name, *app.aliases)]
         if host and app.port:
-            annotations = {"annotations": {BACKEND_PROTOCOL: "HTTPS"}} if app.port in HTTPS else {}
-            objects.append(ingress(app.name, host, {"name": "main"}, **annotations))
+            objects.append(ingress(app.name, host, {"name": "main"}))
     left_out = f"# Not in these objects: {fit(', '.join(app.left_out))}.\n" if app.left_out else ""
     return left_out + "---\n".join(yaml_text.dump(each).decode() for each in objects)
 
@@ -88,10 +80,6 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes[volume] = {"name": volume, kind: source}
         part = {"subPath": next(iter(keys.values()))} if mount.single else {}
         places.append({"name": volume, "mountPath": mount.place, **part})
-    for place, size in app.memory.items():
-        name = numbered("memory", volumes)
-        volumes[name] = {"name": name, "emptyDir": {"medium": "Memory", **({"sizeLimit": size} if size else {})}}
-        places.append({"name": name, "mountPath": place})
     return list(volumes.values()), places
 
 
@@ -129,16 +117,9 @@ def _container(app: App, image: str) -> dict[str, Any]:
     container |= dict.fromkeys(app.terminal, True)
     if app.folder:
         container["workingDir"] = app.folder
-    container |= app.container
-    security = dict(untyped.mapping(app.container, "securityContext"))
-    user = int(app.user.partition(":")[0]) if app.user else app.image_user
-    may_be_restricted = user and not security and all(port >= PRIVILEGED_PORTS for port, _ in _ports(app))
     if app.user:
-        security |= zip(("runAsUser", "runAsGroup"), map(int, app.user.split(":")), strict=False)
-    if may_be_restricted:
-        security |= RESTRICTED
-    if security:
-        container["securityContext"] = security
+        numbers = map(int, app.user.split(":"))
+        container["securityContext"] = dict(zip(("runAsUser", "runAsGroup"), numbers, strict=False))
     container["resources"] = _resources(app)
     if not app.once and (ports := _ports(app)):
         container["ports"] = [
@@ -146,8 +127,11 @@ def _container(app: App, image: str) -> dict[str, Any]:
         ]
     if not app.once and app.check:
         command = [_escaped(word, app) for word in app.check]
-        probe = {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
-        container["readinessProbe"] = probe
+        container["readinessProbe"] = {
+            "exec": {"command": command},
+            "periodSeconds": 5,
+            "timeoutSeconds": CHECK_SECONDS,
+        }
     elif not app.once and app.port:
         container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:
@@ -156,12 +140,11 @@ def _container(app: App, image: str) -> dict[str, Any]:
 
 
 def _resources(app: App) -> dict[str, dict[str, Any]]:
-    own = untyped.mapping(app.container, "resources")
-    resources = {kind: dict(untyped.mapping(own, kind)) for kind in ("requests", "limits")}
+    resources = {kind: dict(app.resources.get(kind, {})) for kind in ("requests", "limits")}
     for name, (request, limit) in RESOURCES.items():
-        if not any(name in values for values in resources.values()):
+        if name not in resources["limits"]:
             resources["requests"][name], resources["limits"][name] = request, limit
-    return {kind: values for kind, values in resources.items() if values}
+    return resources
 
 
 def _escaped(text: str, app: App) -> str:

@@ -23,6 +23,7 @@ from sandbox.init.detected import (
     IMAGES,
     LOCK,
     NOT_HTTP,
+    OBJECTS,
     SPEC,
     App,
     Findings,
@@ -36,8 +37,8 @@ from sandbox.oci.reference import parse_target
 
 DOMAIN_SUFFIX = ".sandbox.localhost"
 KEYS = "# All keys: docs/spec.md, or `sandbox config show`.\n"
-_LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 _PLAIN = re.compile(r"[\w./][\w./+-]*(:[\w./+-]+)*", re.ASCII)
+_LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 
 
 def name_of(checkout: str, findings: Findings) -> str:
@@ -60,8 +61,8 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
         if image := targets.get(app.name) or app.image:
             host = None if app.port in NOT_HTTP else f"{app.name}.{domain}"
             text = manifest(app, image=image, host=host, defined=defined)
-            written[f"{findings.objects}/{app.name}.yaml"] = text
-    apply = [*findings.items] or ([f"{findings.objects}/"] if written else [])
+            written[f"{OBJECTS}/{app.name}.yaml"] = text
+    apply = [*findings.items] or ([f"{OBJECTS}/"] if written else [])
     for app in findings.apps:
         if app.recipe:
             written[posixpath.normpath(posixpath.join(app.context or ".", app.build["dockerfile"]))] = app.recipe

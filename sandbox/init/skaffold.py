@@ -1,4 +1,4 @@
-"""Reads a skaffold.yaml (v2 to v4): Dockerfile builds, manifests, kustomizations and charts; the rest is named.
+"""Reads a skaffold.yaml (v3 and v4): Dockerfile builds, manifests, kustomizations and charts; the rest is named.
 
 The configurations of one file and one named profile count; what `skaffold dev` does besides has no counterpart here.
 """
@@ -12,11 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from sandbox.config import text_file, yaml_text
-from sandbox.config.schema import RemoteChart
-from sandbox.config.schema.apply_schema import OCI
 from sandbox.config.schema.values import LABEL
 from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
@@ -32,10 +29,10 @@ TAKEN = {"buildArgs", "cacheFrom", "dockerfile", "noCache", "pullParent", "targe
 IDLE = (
     *("requires", "test", "portForward", "manifests.hooks", "manifests.kpt", "manifests.transform"),
     *("deploy.cloudrun", "deploy.docker", "deploy.kpt", "deploy.helm.hooks", "deploy.kubectl.hooks"),
-    "deploy.kubectl.remoteManifests",
 )
 # Any tag: `up` takes each for the image that is built.
 TAG = "dev"
+_OLD = re.compile(r"skaffold/v[12]")
 _IMAGE_FIELD = re.compile(r"\{\{\s*\.IMAGE_(REPO|TAG|FULLY_QUALIFIED)(?:_(\w+))?\s*\}\}")
 _DIGEST = re.compile(r"@\{\{\s*\.IMAGE_DIGEST\w*\s*\}\}")
 
@@ -51,6 +48,8 @@ def load(folder: Path, profiles: Collection[str] = ()) -> ToolFile | None:
     configs = [each for each in documents if str(at(each, "apiVersion")).startswith("skaffold/")]
     if not configs:
         return None
+    if old := [str(at(config, "apiVersion")) for config in configs if _OLD.match(str(at(config, "apiVersion")))]:
+        return ToolFile(notes=(f"{file} is not read: `skaffold fix --overwrite` makes it newer than {old[0]}",))
     notes: list[str] = []
     names = frozenset(str(profile.get("name")) for config in configs for profile in mappings(config, "profiles"))
     if idle := sorted(names.difference(profiles)):
@@ -98,9 +97,9 @@ def _artifact(folder: Path, artifact: Mapping[str, Any], notes: list[str]) -> It
 
 
 def _deployed(folder: Path, config: Mapping[str, Any], images: Collection[str], notes: list[str]) -> Iterator[Item]:
-    for path in strings(config, "manifests", "rawYaml") or strings(config, "deploy", "kubectl", "manifests"):
+    for path in strings(config, "manifests", "rawYaml"):
         yield from _files(folder, path, notes)
-    for path in strings(config, "manifests", "kustomize", "paths") or strings(config, "deploy", "kustomize", "paths"):
+    for path in strings(config, "manifests", "kustomize", "paths"):
         if manifests.kustomization(folder / path) and is_inside(folder, folder / path):
             yield posixpath.normpath(path) + "/"
         else:
@@ -127,23 +126,15 @@ def _release(
     folder: Path, release: Mapping[str, Any], images: Collection[str], notes: list[str]
 ) -> Iterator[Mapping[str, Any]]:
     name, path = str(release.get("name", "")), str(release.get("chartPath") or "")
-    if path and has(folder, f"{path}/Chart.yaml"):
-        chart = {"chart": posixpath.normpath(path)}
-    else:  # of a repository or a registry
-        chart = {"chart": str(release.get("remoteChart") or ""), "version": str(release.get("version"))}
-        if not chart["chart"].startswith(OCI):
-            chart["repo"] = str(release.get("repo", ""))
-        try:
-            RemoteChart.model_validate(chart)
-        except ValidationError:
-            notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
-            return
+    if not path or not has(folder, f"{path}/Chart.yaml"):
+        notes.append(f"the release {name} is left out: its chart is not in this folder")
+        return
     values, lost = _values(release, images)
     if lost:
         notes.append(f"of the release {name} these are left out: {', '.join(lost)}")
     namespace, files = str(release.get("namespace") or ""), strings(release, "valuesFiles")
     yield {
-        **chart,
+        "chart": posixpath.normpath(path),
         "release": label(name),
         **({"namespace": namespace} if re.fullmatch(LABEL, namespace) else {}),
         **({"values": [posixpath.normpath(file) for file in files]} if files else {}),
@@ -160,9 +151,6 @@ def _values(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[s
         text = _filled(str(template), images)
         values |= {} if "{{" in text else {key: text}
         lost += [f"setValueTemplates.{key}"] if "{{" in text else []
-    for key, image in mapping(release, "artifactOverrides").items():  # of skaffold/v2
-        split = "helm" in mapping(release, "imageStrategy")
-        values |= {f"{key}.repository": str(image), f"{key}.tag": TAG} if split else {key: str(image)}
     return values, lost
 
 

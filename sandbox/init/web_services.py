@@ -24,9 +24,6 @@ OPEN = ("LoadBalancer", "NodePort")
 # Names of the Service that is the way in, where none has such a type.
 NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
 WEB = (80, 443)
-# Ports of programs that take nothing but HTTPS themselves, and the annotation that tells an ingress controller.
-HTTPS = {443, 9443}
-BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
 
 
 def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
@@ -50,10 +47,6 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
             if is_named and port not in NOT_HTTP and untyped.at(service, "spec", "clusterIP") != "None":
                 names.add(metadata["name"])
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
-
-
-def is_reached(objects: Iterable[Mapping[str, Any]]) -> bool:
-    return any(each.get("kind") in ROUTES or (each.get("kind") == "Service" and _is_web(each)) for each in objects)
 
 
 def _is_web(service: Mapping[str, Any]) -> bool:

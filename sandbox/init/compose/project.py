@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.init import project_folders
-from sandbox.init.compose import hosts, merged_files, service, settings, variables, volumes
+from sandbox.init.compose import merged_files, service, variables, volumes
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.service import COPIED, Project
 from sandbox.init.compose.variables import Variables
@@ -25,8 +25,10 @@ from sandbox.system.files import is_file, is_inside
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 ENV = ".env"
-# An example of a .env file, as projects call it.
-_EXAMPLE = re.compile(r"\.?env[-._](default|dist|example|sample|template)")
+# Variables whose values are hosts, such as DB_HOST, ES_HOSTS and DISCOVERY_SEED_ADDRESSES.
+_OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED|PEER|JOIN)", re.IGNORECASE)
+# A name with a port; not postgres:1234 of postgres://postgres:1234@db, or of an image postgres:12-alpine.
+_PORT = re.compile(r"(?<![\w.-])([A-Za-z0-9][\w.-]*):([0-9]{2,5})(?![\w@-]|\.[0-9])")
 
 
 def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> ToolFile | None:
@@ -41,9 +43,6 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     files = _files(folder, known)
     if not files:
         return None
-    examples = (file.name for file in project_folders.listed(folder) if _EXAMPLE.fullmatch(file.name) and is_file(file))
-    if not is_file(folder / ENV) and (example := next(examples, None)):
-        notes.append(f"{ENV} is missing: `cp {example} {ENV}` before `sandbox init` gives variables a value")
     secret = set(filter(None, known.values.values()))
     name = _name(folder, files, known)
     known.values.setdefault("COMPOSE_PROJECT_NAME", name or label(folder.absolute().name))
@@ -106,43 +105,22 @@ def _apps(services: Mapping[str, Mapping[str, Any]], project: Project, notes: li
         taken.update(aliases)
         apps.append(replace(program, once=key in jobs, aliases=tuple(aliases)))
     names = {key: names[key] for key in programs}
-    apps = hosts.renamed(apps, names, notes)
-    for key, name in names.items():
-        container = str(services[key].get("container_name") or key)
-        if container not in names and label(container) != container:
-            change: list[str] = []
-            changed = hosts.renamed(apps, {container: name}, change)
-            notes += change if changed != apps else ()
-            apps = changed
-    apps = hosts.connected(apps, names)
+    apps = _renamed(apps, names, notes)
+    apps = _connected(apps, names)
     missing: dict[str, list[str]] = {}
     for key, entry in services.items():
         for file in variables.absent(entry.get("env_file"), project.folder):
             missing.setdefault(file, []).append(key)
     notes += [f"{file}, with variables of {', '.join(keys)}, is missing" for file, keys in missing.items()]
-    notes += hosts.of_the_machine(apps)
-    notes += volumes.external((services[key] for key in programs), project.sections["volumes"])
     return apps
 
 
 def _jobs(services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the services that do something and end.
-
-    Others wait for their end, or they are not restarted, and nothing says that they listen.
-    """
-    conditions = [
-        (str(name), untyped.at(how, "condition"))
-        for entry in services.values()
-        for name, how in untyped.mapping(entry, "depends_on").items()
-    ]
-    awaited = {name for entry in services.values() for name in map(str, listed(entry.get("depends_on")))}
-    for key, entry in services.items():
-        ends = str(entry.get("restart")).lower() in ("no", "false")
-        listens = any(entry.get(setting) for setting in ("expose", "healthcheck", "ports", "stdin_open", "tty"))
-        listens = listens or settings.listening(entry, str(entry.get("image") or ""), [])[0] is not None
-        is_needed = any(name == key for name, _ in conditions) or key in awaited
-        if (key, "service_completed_successfully") in conditions or (ends and not listens and not is_needed):
-            yield key
+    """Yield the services for whose end others wait."""
+    for entry in services.values():
+        for name, how in untyped.mapping(entry, "depends_on").items():
+            if untyped.at(how, "condition") == "service_completed_successfully":
+                yield str(name)
 
 
 def _aliases(key: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -153,3 +131,57 @@ def _aliases(key: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[st
         linked, _, alias = link.partition(":")
         if linked == key and alias:
             yield alias
+
+
+def _renamed(apps: Sequence[App], names: Mapping[str, str], notes: list[str]) -> list[App]:
+    """Return the programs with the cluster's names of services that Kubernetes cannot call as compose does."""
+    apps = list(apps)
+    for key, name in names.items():
+        if key != name:
+            apps = [_calling(app, key, name) for app in apps]
+            notes.append(f"{key} is called {name} in the cluster: change what else calls it")
+    return apps
+
+
+def _calling(app: App, key: str, name: str) -> App:
+    # Not the user of pg://name:password@host, nor the database of pg://host/name.
+    text = re.escape(key)
+    host = re.compile(rf"(?:(?<=//)|(?<=@)){text}(?=[:/?]|$)(?![^\s/@]*@)|(?<![\w.-]){text}(?=:[0-9]{{2,5}}(?![\w@-]))")
+    word = re.compile(rf"(?<![\w.:/-]){text}(?![\w.-])")
+
+    def change(value: str, variable: str = "") -> str:
+        return host.sub(name, word.sub(name, value) if _OF_HOSTS.search(variable) else value)
+
+    return replace(
+        app,
+        environment={variable: change(value, variable) for variable, value in app.environment.items()},
+        command=tuple(map(change, app.command)),
+        args=tuple(map(change, app.args)),
+        check=tuple(map(change, app.check)),
+    )
+
+
+def _connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
+    """Return the programs with the ports at which the project's settings and files name them.
+
+    A Service has only the ports that it names. `names` are their names in the cluster by those in the compose file.
+    """
+    called = {**names, **{app.name: app.name for app in apps}}
+    called |= {alias: app.name for app in apps for alias in app.aliases}
+    ports: dict[str, set[int]] = {}
+    for text in {text for app in apps for text in _texts(app)}:
+        for host, port in _PORT.findall(text):
+            if host in called and int(port) < 65536:
+                ports.setdefault(called[host], set()).add(int(port))
+    result = []
+    for app in apps:
+        more = [(port, "tcp") for port in sorted(ports.get(app.name, ())) if port != app.port]
+        result.append(replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, *more)))))
+    return result
+
+
+def _texts(app: App) -> Iterator[str]:
+    yield from app.environment.values()
+    yield from (*app.command, *app.args, *app.check)
+    for mount in app.mounts:
+        yield from mount.files.values()

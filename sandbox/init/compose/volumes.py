@@ -26,6 +26,7 @@ BUILT = {"node_modules", "vendor", ".venv", "venv", ".next"}
 KEEPING = {".gitignore", ".gitkeep", ".keep"}
 # Folders of the machine, which are no data of the project.
 _OF_THE_SYSTEM = re.compile(r"/(dev|etc|lib|proc|run|sys|tmp|usr|var/(lib/docker|log|run))(/.*)?")
+KINDS = ("bind", "volume")
 PLACES = {"secrets": "/run/secrets/", "configs": "/"}
 
 
@@ -77,6 +78,8 @@ def sort(
             volumes.copied[os.path.relpath(path, root)] = place.rstrip("/")
         else:
             left_out.append(f"volumes.{source.removeprefix('./') or place}")
+    others = [entry for entry in untyped.mappings(service, "volumes") if entry.get("type", "volume") not in KINDS]
+    left_out += [f"volumes.{entry.get('target')}" for entry in others]
     return volumes
 
 
@@ -84,7 +87,7 @@ def _volumes(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield source and place of `[SOURCE:]PLACE[:MODE]` and of the long form; an anonymous volume has no source."""
     for entry in listed(service.get("volumes")):
         if isinstance(entry, Mapping):
-            if entry.get("type", "volume") in ("bind", "volume"):
+            if entry.get("type", "volume") in KINDS:
                 yield str(entry.get("source") or ""), str(entry.get("target") or "")
         else:
             first, colon, rest = str(entry).partition(":")
@@ -159,10 +162,3 @@ def _text(definition: Any, root: Path, values: Mapping[str, str]) -> str | None:
             except UsageError:
                 return None
     return None
-
-
-def external(services: Iterable[Mapping[str, Any]], defined: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for name in dict.fromkeys(source for service in services for source, _ in _volumes(service)):
-        settings = untyped.mapping(defined, name)
-        if settings.get("external") or settings.get("driver_opts"):
-            yield f"the volume {name} begins empty: what it has elsewhere is not copied"

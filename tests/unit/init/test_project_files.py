@@ -17,9 +17,9 @@ from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.init import project_files
 from sandbox.init.detected import App, Findings, Front, Mount, label, labels
-from sandbox.init.kubernetes_objects import RESTRICTED, manifest
+from sandbox.init.kubernetes_objects import manifest
 from sandbox.kube import manifests
-from tests.support.project_folder import look, write
+from tests.support.project_folder import write
 
 WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes./x",))
 DB = App("db", image="postgres:17", port=5432)
@@ -182,30 +182,11 @@ def test_shared_claims_and_files_are_defined_once(tmp_path: Path) -> None:
     assert [kind for kind in kinds if kind not in ("Deployment", "Service")] == ["Secret", "PersistentVolumeClaim"]
 
 
-@pytest.mark.parametrize(
-    ("dockerfile", "is_restricted"),
-    [
-        ("FROM a\nEXPOSE 8080\nUSER 1000\n", True),
-        ("FROM a\nUSER 1000\nUSER 0\n", False),
-        ("FROM a\nUSER node\n", False),
-        ("FROM a\nEXPOSE 80\nUSER 1000\n", False),
-    ],
-)
-def test_objects_fit_a_namespace_with_quota_and_restricted_pods(
-    tmp_path: Path, dockerfile: str, is_restricted: bool
-) -> None:
-    (app,) = look(write(tmp_path, {"Dockerfile": dockerfile})).apps
-    limits = container(app)["resources"]
-    assert limits["limits"].keys() == limits["requests"].keys() == {"cpu", "memory"}
-    assert container(app).get("securityContext", {}) == (RESTRICTED if is_restricted else {})
-
-
-def test_own_limits_and_privileges_are_kept() -> None:
-    app = App("a", image="x", user="5:6", container={"resources": {"limits": {"memory": "1Gi"}}})
-    assert container(app)["resources"] == {"requests": {"cpu": "50m"}, "limits": {"memory": "1Gi", "cpu": "2"}}
-    assert container(app)["securityContext"] == {"runAsUser": 5, "runAsGroup": 6, **RESTRICTED}
-    privileged = App("a", image="x", user="5", container={"securityContext": {"privileged": True}})
-    assert container(privileged)["securityContext"] == {"privileged": True, "runAsUser": 5}
+def test_container_has_limits_and_the_user_of_its_service() -> None:
+    app = App("a", image="x", user="5:6", resources={"limits": {"memory": "1Gi"}, "requests": {"memory": "0"}})
+    requests, limits = {"cpu": "50m", "memory": "0"}, {"memory": "1Gi", "cpu": "2"}
+    assert container(app)["resources"] == {"requests": requests, "limits": limits}
+    assert container(app)["securityContext"] == {"runAsUser": 5, "runAsGroup": 6}
 
 
 def test_ports_are_those_of_container_service_and_probe() -> None:
@@ -218,11 +199,11 @@ def test_ports_are_those_of_container_service_and_probe() -> None:
     assert program["readinessProbe"]["tcpSocket"] == {"port": 443}
     assert service["spec"]["ports"][1] == {"name": "udp-53", "port": 53, "protocol": "UDP"}
     assert (alias["metadata"]["name"], alias["spec"]) == ("b", service["spec"])
-    assert ingress["metadata"]["annotations"] == {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}
+    assert ingress["spec"]["rules"][0]["host"] == "a.test"
     (_, headless) = objects(App("a", image="x"), "a.test")
     assert headless["spec"]["clusterIP"] == "None"
-    checked = App("a", image="x", port=80, check=("a", "$$(B)"), check_seconds=7, environment={"B": "c"})
-    probe = {"exec": {"command": ["a", "$$$$(B)"]}, "periodSeconds": 5, "timeoutSeconds": 7}
+    checked = App("a", image="x", port=80, check=("a", "$$(B)"), environment={"B": "c"})
+    probe = {"exec": {"command": ["a", "$$$$(B)"]}, "periodSeconds": 5, "timeoutSeconds": 30}
     assert container(checked)["readinessProbe"] == probe
 
 
@@ -231,12 +212,12 @@ def test_volumes_are_mounted_at_their_places() -> None:
         Mount("/etc/a", {"x y": "1", "sub/b": "2"}),
         Mount("/run/secrets/key", {"key": "k"}, single=True, name="key", secret=True),
     )
-    app = App("a", image="x", claims={"/data": "data"}, mounts=mounts, memory={"/cache": "1Mi", "/run": ""})
+    app = App("a", image="x", claims={"/data": "data"}, mounts=mounts)
     claim, files, secret, deployment, _ = objects(app)
     assert (claim["kind"], secret["stringData"]) == ("PersistentVolumeClaim", {"key": "k"})
     assert files["data"] == {"x_y": "1", "sub_b": "2"}
     pod = deployment["spec"]["template"]["spec"]
-    assert [volume["name"] for volume in pod["volumes"]] == ["data", "a-files-1", "secret-key", "memory", "memory-2"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["data", "a-files-1", "secret-key"]
     assert pod["volumes"][1]["configMap"]["items"] == [{"key": "x_y", "path": "x y"}, {"key": "sub_b", "path": "sub/b"}]
     mount = {"name": "secret-key", "mountPath": "/run/secrets/key", "subPath": "key"}
     assert pod["containers"][0]["volumeMounts"][2] == mount

@@ -55,11 +55,9 @@ def test_artifacts_of_dockerfiles_are_built(tmp_path: Path) -> None:
         ("none/*.yaml", ()),
     ],
 )
-@pytest.mark.parametrize("section", ["manifests", "deploy"])
-def test_manifests_are_applied(tmp_path: Path, section: str, pattern: str, items: tuple[str, ...]) -> None:
-    files = {"rawYaml": [pattern]} if section == "manifests" else {"kubectl": {"manifests": [pattern]}}
+def test_manifests_are_applied(tmp_path: Path, pattern: str, items: tuple[str, ...]) -> None:
     write(tmp_path, {"overlay/kustomization.yaml": ""})
-    result = read(tmp_path, {section: {**files, "kustomize": {"paths": ["./overlay", "none"]}}})
+    result = read(tmp_path, {"manifests": {"rawYaml": [pattern], "kustomize": {"paths": ["./overlay", "none"]}}})
     assert result.items == (*items, "overlay/")
     assert result.notes[-1] == "none is left out: it is no kustomization in this folder"
     assert (len(result.notes) > 1) is not bool(items)
@@ -82,10 +80,6 @@ def release(folder: Path, **settings: Any) -> ToolFile:
             {"setValueTemplates": {"image": "{{.IMAGE_REPO_acme_web}}:{{.IMAGE_TAG_acme_web}}@{{.IMAGE_DIGEST}}"}},
             {"set": {"image": "acme/web:dev"}},
         ),
-        (
-            {"artifactOverrides": {"image": "acme/web"}, "imageStrategy": {"helm": {}}},
-            {"set": {"image.repository": "acme/web", "image.tag": "dev"}},
-        ),
     ],
 )
 def test_release_of_a_chart_is_applied(tmp_path: Path, settings: dict[str, Any], item: dict[str, Any]) -> None:
@@ -95,13 +89,9 @@ def test_release_of_a_chart_is_applied(tmp_path: Path, settings: dict[str, Any],
 
 
 def test_parts_of_a_release_without_counterpart_are_named(tmp_path: Path) -> None:
-    remote: dict[str, Any] = {"chartPath": None, "remoteChart": "redis", "repo": "https://charts.example.com"}
-    assert release(tmp_path, **remote, version="1.2.3").items == (
-        {"chart": "redis", "version": "1.2.3", "repo": "https://charts.example.com", "release": "web"},
-    )
-    result = release(tmp_path, **remote, version=">1")
+    result = release(tmp_path, chartPath=None, remoteChart="redis", repo="https://charts.example.com")
     assert result.items == ()
-    assert result.notes == ("the release Web is left out: its chart has no folder, or not one version and place",)
+    assert result.notes == ("the release Web is left out: its chart is not in this folder",)
     result = release(tmp_path, setFiles={"a": "b"}, setValueTemplates={"a": "{{.ENV}}"})
     assert result.notes == ("of the release Web these are left out: setFiles, setValueTemplates.a",)
 
@@ -123,6 +113,12 @@ def test_unread_keys_are_named_in_one_line(tmp_path: Path) -> None:
         "skaffold.yaml: requires, test, deploy.kubectl.hooks not read: "
         "write it into sandbox.yaml and images.yaml yourself",
     )
+
+
+def test_old_version_is_named_and_not_read(tmp_path: Path) -> None:
+    note = "skaffold.yaml is not read: `skaffold fix --overwrite` makes it newer than skaffold/v2beta29"
+    config = {"apiVersion": "skaffold/v2beta29", "build": {"artifacts": [{"image": "web"}]}}
+    assert read(tmp_path, config) == ToolFile(notes=(note,))
 
 
 @pytest.mark.parametrize("text", ["a: [", "apiVersion: v1\n", "[]", "- a\n", "apiVersion: [skaffold]"])

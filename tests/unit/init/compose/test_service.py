@@ -17,22 +17,15 @@ def service(folder: Path, settings: str) -> App:
 
 
 def test_built_service_has_its_build_options(tmp_path: Path) -> None:
-    write(tmp_path, {"web/Dockerfile": "FROM x", ".env": "B=2\n", "npmrc": ""})
+    write(tmp_path, {"web/Dockerfile": "FROM x", ".env": "B=2\n"})
     app = service(
         tmp_path,
-        "image: acme/web:1, build: {context: ./web, dockerfile: ./Dev, target: dev, args: [A=1, B, C], ssh: [default],"
-        " secrets: [npm, {source: token, target: t}, lost], network: host, cache_from: [x], x-own: 1}}\n"
-        "secrets: {npm: {file: npmrc}, token: {environment: TOKEN}",
+        "image: acme/web:1, build: {context: ./web, dockerfile: ./Dev, target: dev, args: [A=1, B, C],"
+        " secrets: [npm], network: host, cache_from: [x], x-own: 1}",
     )
     assert (app.context, app.image, app.names) == ("web", None, ("acme/web:1",))
-    assert app.build == {
-        "dockerfile": "Dev",
-        "target": "dev",
-        "args": {"A": "1", "B": "2"},
-        "secrets": ["id=npm,src=npmrc", "id=t,env=TOKEN"],
-        "ssh": ["default"],
-    }
-    assert app.left_out == ("build.args.C", "build.network", "build.secrets.lost")
+    assert app.build == {"dockerfile": "Dev", "target": "dev", "args": {"A": "1", "B": "2"}}
+    assert app.left_out == ("build.args.C", "build.network", "build.secrets")
     app = service(tmp_path, 'build: {context: app, dockerfile_inline: "FROM x\\nRUN echo $$A"}')
     assert (app.recipe, app.build) == ("FROM x\nRUN echo $A", {"dockerfile": "sandbox-web.Dockerfile"})
 
@@ -49,10 +42,9 @@ def test_built_service_has_its_build_options(tmp_path: Path) -> None:
 def test_service_built_from_elsewhere_is_left_out_or_pulled(tmp_path: Path, build: str, reason: str) -> None:
     write(tmp_path, {"compose.yaml": f"services: {{web: {{build: {build}}}}}"})
     assert project(tmp_path).notes == (f"web is left out: it names no image, and {reason}",)
-    write(tmp_path, {"compose.yaml": f"services: {{web: {{image: 'A:B:C', build: {build}}}}}"})
-    (app,), notes = project(tmp_path).apps, project(tmp_path).notes
-    assert (app.context, app.image) == (None, "A:B:C")
-    assert notes[-1].startswith("the image of web, A:B:C, is none: ")
+    write(tmp_path, {"compose.yaml": f"services: {{web: {{image: 'y:1', build: {build}}}}}"})
+    (app,) = project(tmp_path).apps
+    assert (app.context, app.image) == (None, "y:1")
 
 
 @pytest.mark.parametrize(
@@ -99,20 +91,17 @@ def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "command", "seconds"),
+    ("check", "command"),
     [
-        ("{test: [CMD, a, b], timeout: 10s}", ("a", "b"), 10),
-        ("{test: [CMD-SHELL, 'a | b'], timeout: 500ms}", ("sh", "-c", "a | b"), 5),
-        ("{test: [CMD, a], timeout: 1m30s}", ("a",), 90),
-        ("{test: [CMD, a], timeout: 1x}", ("a",), 30),
-        ("{test: a $$b}", ("sh", "-c", "a $b"), 30),
-        ("{test: [NONE]}", (), 30),
-        ("{test: [CMD, a], disable: true}", (), 30),
+        ("{test: [CMD, a, b], timeout: 10s}", ("a", "b")),
+        ("{test: [CMD-SHELL, 'a | b']}", ("sh", "-c", "a | b")),
+        ("{test: a $$b}", ("sh", "-c", "a $b")),
+        ("{test: [NONE]}", ()),
+        ("{test: [CMD, a], disable: true}", ()),
     ],
 )
-def test_healthcheck_is_the_check(tmp_path: Path, check: str, command: tuple[str, ...], seconds: int) -> None:
-    app = service(tmp_path, f"image: x, healthcheck: {check}")
-    assert (app.check, app.check_seconds) == (command, seconds)
+def test_healthcheck_is_the_check(tmp_path: Path, check: str, command: tuple[str, ...]) -> None:
+    assert service(tmp_path, f"image: x, healthcheck: {check}").check == command
 
 
 @pytest.mark.parametrize(
@@ -125,31 +114,33 @@ def test_user_is_a_number_or_root(tmp_path: Path, user: str, result: str, left_o
 
 
 def test_unknown_settings_are_left_out_and_extensions_ignored(tmp_path: Path) -> None:
-    app = service(tmp_path, "image: x, pid: host, x-own: 1, tty: true, stdin_open: true, working_dir: /app")
-    assert (app.left_out, app.terminal, app.folder) == (("pid",), ("stdin", "tty"), "/app")
+    settings = "image: x, pid: host, cap_add: [ALL], x-own: 1, tty: true, stdin_open: true, working_dir: /app"
+    app = service(tmp_path, settings)
+    assert (app.left_out, app.terminal, app.folder) == (("cap_add", "pid"), ("stdin", "tty"), "/app")
 
 
-def test_watched_files_are_sync_rules(tmp_path: Path) -> None:
-    write(tmp_path, {"web/src/a": "", "web/conf/a": "", "web/Dockerfile": "FROM x\nCOPY . .\n", "web/go.mod": ""})
-    watch = """
-    build: web
-    volumes: [./web/src:/srv/src, ./web/conf:/srv/conf]
-    develop:
-      watch:
-      - {action: sync, path: ./web/src, target: /app/src/}
-      - {action: sync+restart, path: web/conf, target: /app/conf}
-      - {action: sync+exec, path: web/go.mod, target: /app/go.mod, exec: {command: go build}}
-      - {action: rebuild, path: web/go.mod}
-      - {action: sync, path: other, target: /app}
-      - {action: sync, path: web/src, target: app}
-"""
-    app = services(tmp_path, f"  web:{watch}")["web"]
-    assert app.build["sync"] == [
-        {"paths": {"src": "/app/src"}},
-        {"paths": {"conf": "/app/conf"}, "restart": True},
-        {"paths": {"go.mod": "/app/go.mod"}, "run": ["go", "build"]},
-    ]
-    assert app.left_out == ("develop.watch.other", "develop.watch.web/src")
+@pytest.mark.parametrize(
+    ("settings", "limits", "left_out"),
+    [
+        ("cpus: 0.5, mem_limit: 1g", {"cpu": "500m", "memory": "1024Mi"}, ()),
+        ("deploy: {resources: {limits: {cpus: '2', memory: '1000'}}}", {"cpu": "2000m", "memory": "1000"}, ()),
+        ("deploy: {mode: global, resources: {reservations: {cpus: '1'}}}", None, ("mode", "resources.reservations")),
+        ("cpus: many, mem_limit: much", None, ()),
+        ("cpus: inf", None, ()),
+        ("deploy: {resources: {limits: {cpus: null}}}", None, ()),
+    ],
+)
+def test_limits_have_requests_of_nothing(tmp_path: Path, settings: str, limits: Any, left_out: Any) -> None:
+    app = service(tmp_path, f"image: x, {settings}")
+    assert app.resources == ({"limits": limits, "requests": dict.fromkeys(limits, "0")} if limits else {})
+    assert app.left_out == tuple(f"deploy.{key}" for key in left_out)
+
+
+@pytest.mark.parametrize(
+    ("settings", "replicas"), [("scale: 2", 2), ("deploy: {replicas: 0}", 0), ("scale: x", None), ("tty: true", None)]
+)
+def test_replicas_are_counted(tmp_path: Path, settings: str, replicas: int | None) -> None:
+    assert service(tmp_path, f"image: x, {settings}").replicas == replicas
 
 
 @pytest.mark.parametrize("copy", ["COPY . .", "COPY src /app/src", "ADD ./ /app/"])

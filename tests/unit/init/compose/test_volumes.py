@@ -63,6 +63,7 @@ def test_folder_elsewhere_on_the_machine_is_left_out(tmp_path: Path, source: str
     write(tmp_path, {"outside/a": "a", "root/b": "b"})
     (tmp_path / "root/link").symlink_to(tmp_path / "outside")
     assert sort(tmp_path / "root", f"{source}:/x")[1] == [f"volumes.{source.removeprefix('./')}"]
+    assert sort(tmp_path, {"type": "tmpfs", "target": "/x"})[1] == ["volumes./x"]
 
 
 def test_secrets_and_configs_are_mounted_at_their_places(tmp_path: Path) -> None:
@@ -84,10 +85,3 @@ def test_secrets_and_configs_are_mounted_at_their_places(tmp_path: Path) -> None
         Mount("/conf", {"conf": "c"}, single=True, name="conf"),
     ]
     assert left_out == ["secrets.token.mode", "secrets.lost", "secrets.out", "secrets.none"]
-
-
-def test_volume_with_content_elsewhere_is_named() -> None:
-    services = [{"volumes": ["a:/a", "b:/b", "c:/c"]}]
-    defined: dict[str, dict[str, Any]] = {"a": {"external": True}, "b": {"driver_opts": {"type": "nfs"}}, "c": {}}
-    notes = list(volumes.external(services, defined))
-    assert [note.partition(" begins")[0] for note in notes] == ["the volume a", "the volume b"]
