@@ -7,10 +7,8 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sandbox.components.workloads import charts_step, user_manifests
 from sandbox.engine import Engine, container_copy, labelled
@@ -22,7 +20,6 @@ from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
 from sandbox.snapshot.volume_archive import Packed, VolumeArchive
 from sandbox.system import files, host_network
 
-WIDTH = 8
 READY = "ready"  # the file that says that everything is prepared
 NEW = ".restoring"  # the suffix of names until the new objects replace the old ones
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
@@ -107,14 +104,9 @@ class Restoring:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY, below=NEW))
         say("writing files and volumes")
-        with ThreadPoolExecutor(WIDTH) as pool:  # the volumes are written in this thread, which can be interrupted
-            written = [
-                pool.submit(container_copy.write, self.engine, node.name + NEW, saved / node.files)
-                for node in manifest.nodes
-            ]
-            VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, saved)
-        for result in written:
-            result.result()
+        for node in manifest.nodes:
+            container_copy.write(self.engine, node.name + NEW, saved / node.files)
+        VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, saved)
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
         """Return the node's ports of this machine; a port that another program has by now is replaced by a free one."""
@@ -134,27 +126,17 @@ class Restoring:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
         names, engine = self.names, self.engine
         present = [node.name for node in engine.containers(self.mark)]
-
-        def replace_node(new: str) -> None:
-            if (node := new.removesuffix(NEW)) in present:
-                engine.remove_container(node)
-            engine.rename(new, node)
-
-        def replace_registry() -> None:
+        saved = {node.name for node in manifest.nodes}
+        for name in present:
+            if name.endswith(NEW):
+                if name.removesuffix(NEW) in present:
+                    engine.remove_container(name.removesuffix(NEW))
+                engine.rename(name, name.removesuffix(NEW))
+            elif name not in saved:
+                engine.remove_container(name)
+        if manifest.registry:
             labelled.stop(engine, names.registry, names.home)  # it starts again together with the nodes
             VolumeArchive(engine, names, manifest.image).swap(names.volume, NEW)
-
-        saved = {node.name for node in manifest.nodes}
-        # At once: the engine takes half a second to end a node, and as long for the volume.
-        with ThreadPoolExecutor(WIDTH) as pool:
-            parts: list[Future[Any]] = [pool.submit(replace_node, name) for name in present if name.endswith(NEW)]
-            parts += [
-                pool.submit(engine.remove_container, name) for name in present if name.removesuffix(NEW) not in saved
-            ]
-            if manifest.registry:
-                parts.append(pool.submit(replace_registry))
-        for done in parts:
-            done.result()
         if (self._noted / "certificates").exists():
             if names.keys.exists():
                 shutil.rmtree(names.keys)
