@@ -15,7 +15,6 @@ from sandbox.bundle import released_tools
 from sandbox.bundle.architecture import native
 from sandbox.bundle.released_tools import MIRROR, Release, releases
 from sandbox.bundle.store import Store
-from sandbox.errors import SandboxError
 from tests.support.http_server import Handler, answering
 from tests.support.programs import make_program
 
@@ -71,25 +70,6 @@ def test_a_release_is_kept_as_a_program_and_found_again(
     assert released_tools.find(name, store) == program
     own = make_program(programs / name, "exit 0")
     assert released_tools.find(name, store) == own
-
-
-def test_nothing_is_kept_of_a_download_with_another_digest(programs: Path, store: Store) -> None:
-    with pytest.raises(SandboxError, match="is not the file that it should be") as caught:
-        released_tools.fetch(releases()["kind"], store)
-    assert releases()["kind"].sha256[native().name] in caught.value.details
-    assert released_tools.find("kind", store) is None
-    assert not [path for path in store.root.rglob("*") if path.is_file()]
-
-
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "file:///etc"])
-def test_error_names_the_address_of_a_release(
-    programs: Path, store: Store, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv(MIRROR, address)
-    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
-        released_tools.fetch(release("kind"), store)
-    assert address in caught.value.details
-    assert "download it on a machine that can" in caught.value.fix
 
 
 def test_a_mirror_has_the_paths_of_the_official_servers(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,21 +100,6 @@ def test_a_deleted_one_is_gone_with_its_folder(store: Store) -> None:
         store.delete("demo", "one")
 
 
-def test_damaged_snapshots_are_listed_after_readable_ones(store: Store) -> None:
-    for name in ("changed", "later", "empty", "whole"):
-        keep(store, name)
-    (store.place("demo", "changed") / "data.tar").write_bytes(b"")
-    (store.place("demo", "later") / MANIFEST).write_text('{"format": 2}')
-    (store.place("demo", "empty") / MANIFEST).unlink()
-    (store.folder / "demo" / ".unfinished").mkdir()
-    found = {one.snapshot: one for one in store.listed()}
-    assert list(found) == ["changed", "whole", "empty", "later"]
-    assert [name for name, one in found.items() if one.manifest is None] == ["empty", "later"]
-    assert found["whole"].damage == ""
-    assert found["changed"].damage.endswith("data.tar: it has 0 bytes, and 4 were saved")
-    assert "not valid: format" in found["later"].damage and "No such file" in found["empty"].damage
-
-
 @pytest.mark.parametrize("content", [None, b"", b'{"format": 2}', b"\xff"])
 def test_a_damaged_snapshot_can_be_deleted(store: Store, content: bytes | None) -> None:
     keep(store, "one")

@@ -203,12 +203,6 @@ def test_program_may_prompt_while_its_output_is_kept() -> None:
         os.close(terminal)
 
 
-def test_failure_at_a_terminal_is_reported_alike() -> None:
-    with pytest.raises(ToolFailed, match="status 3") as failed:
-        run_at_terminal(["sh", "-c", "echo why; exit 3"])
-    assert (failed.value.status, failed.value.details.splitlines()[-1]) == (3, "why")
-
-
 def test_detached_program_inherits_no_open_file(tmp_path: Path) -> None:
     """A script's lock, `( flock 9; sandbox up ) 9>lock`, is not held by what `up` leaves running."""
     log = tmp_path / "log"
