@@ -5,6 +5,7 @@ The file is one tar, packed by zstandard or not, whose bytes depend on its conte
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import zstandard
 from pydantic import ValidationError
 
 from sandbox.bundle import contents as described
+from sandbox.bundle.builder import materials
 from sandbox.bundle.contents import Component, Contents, File
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
@@ -27,7 +29,7 @@ LEVEL = 3
 BUFFER = 1 << 20
 THREADS = 2  # every number of threads gives the same bytes; without threads they differ
 # Parts that are only needed for building stay out, and so does a program's image that the node image has unpacked.
-PARTS = ("image.tar", "bin", "files")
+PARTS = ("image.tar", "bin", "files", materials.FILE)
 ONLY_PROGRAM = "kubernetes"  # kubectl
 
 
@@ -69,6 +71,7 @@ def save(
     """
     chosen = sorted(_chosen(store), key=lambda recipe: recipe.name)
     components = {Component(name=each.name, version=each.version, digest=each.digest): each for each in chosen}
+    materials_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
     sources: dict[str, Path] = {}
     for component, recipe in components.items():
         for part in PARTS:
@@ -83,8 +86,10 @@ def save(
             for path, source in sorted(sources.items()):
                 on_file(f"reading {path}")
                 listed.append(_described(path, source))
-            name = project[0] if project else None
-            made = Contents(project=name, components=tuple(components), files=tuple(listed))
+            bill = materials.bill_of_materials(materials_of, listed)
+            listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
+            ordered = tuple(sorted(listed, key=lambda file: file.path))
+            made = Contents(project=project[0] if project else None, components=tuple(components), files=ordered)
             packer = zstandard.ZstdCompressor(level=LEVEL, threads=THREADS, write_checksum=True)
             with (
                 packer.stream_writer(file, closefd=False) if compress else nullcontext(file) as out,
@@ -94,7 +99,7 @@ def save(
                 _add(tar, described.NAME, io.BytesIO(head), len(head))
                 for entry in made.files:
                     on_file(f"writing {entry.path}")
-                    with sources[entry.path].open("rb") as data:
+                    with io.BytesIO(bill) if entry.path == described.SBOM else sources[entry.path].open("rb") as data:
                         _add(tar, entry.path, data, entry.size, executable=entry.executable)
             return made
     except OSError as error:

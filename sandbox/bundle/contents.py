@@ -14,6 +14,7 @@ from sandbox.config.schema.values import Name, Subdomain
 from sandbox.errors import SandboxError, UsageError
 
 NAME = "bundle.json"
+SBOM = "sbom.cdx.json"
 COMPONENTS = "components"
 PROJECT = "project"
 

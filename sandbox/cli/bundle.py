@@ -129,11 +129,11 @@ def list_(file: Path | None) -> None:
 @click.option("--raw", is_flag=True, help="Do not compress: a larger file, faster to save and load.")
 @progress_option
 def save(file: Path, *, raw: bool) -> None:
-    """Write everything that `up` needs to one file: images, tools and digests.
+    """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
     With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
 
-    The same bundle gives the same bytes each time.
+    The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX).
 
     \b
     sandbox bundle save sandbox.bundle

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bundle.contents import SBOM
 from tests.real import machine
-from tests.real.machine import CommandLine
+from tests.real.machine import CommandLine, tool
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -27,6 +28,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("bundle") / "sandbox.bundle"
     CommandLine()("bundle", "save", "--raw", file)
     return file
+
+
+def test_bill_of_materials_names_modules_and_packages(bundle: Path) -> None:
+    bill = json.loads(tool("tar", "-xOf", bundle, SBOM))
+    libraries = [one for one in bill["components"] if one["type"] == "library"]
+    kinds = {kind: [one for one in libraries if one["purl"].startswith(f"pkg:{kind}/")] for kind in ("golang", "deb")}
+    assert len(kinds["golang"]) > 300 and len(kinds["deb"]) > 50
 
 
 def test_a_machine_without_network_comes_up_from_the_file_alone(bundle: Path) -> None:

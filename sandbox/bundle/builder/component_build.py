@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 
-from sandbox.bundle.builder import debian, golang, image_archive, node_image
+from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
@@ -92,6 +92,7 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
             image_archive.build_image(recipe, recipe.image, store, folder)
         if recipe.node:
             node_image.build(recipe, store, folder, on_line)
+        materials.note(recipe, store, folder)
     size = ", ".join(recipe.go.programs) if recipe.go else ""
     if recipe.image or recipe.node:
         size = f"image of {store.image(recipe).stat().st_size / 1e6:.0f} MB"

@@ -15,6 +15,8 @@ from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
 from sandbox.system import process
 
+DATABASE = "var/lib/dpkg"
+
 
 def require() -> Path:
     program = process.which("debootstrap", extra=[Path("/usr/sbin")])
@@ -108,12 +110,32 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
 
 
 def _unpack(root: Path) -> None:
-    """Replace the folder of downloaded packages by their files, without running anything of them."""
+    """Replace the folder of downloaded packages by their files, without running anything of them.
+
+    The files of each package are listed as in dpkg's own database (dpkg-query(1)).
+    """
+    packages = sorted(root.joinpath(apt.ARCHIVES).glob("*.deb"))
     files = root.with_name(root.name + ".files")
     for name in ("bin", "sbin", "lib", "lib64"):
         files.joinpath("usr", name).mkdir(parents=True)
         files.joinpath(name).symlink_to(f"usr/{name}")
-    for package in sorted(root.joinpath(apt.ARCHIVES).glob("*.deb")):
+    database = files / DATABASE
+    database.joinpath("info").mkdir(parents=True)
+    stanzas = []
+    for package in packages:
         process.run(["dpkg-deb", "--extract", package, files], timeout=120)
+        stanzas.append(process.run(["dpkg-deb", "--field", package], timeout=60))
+        listing = process.run(["dpkg-deb", "--contents", package], timeout=60)
+        name = package.name.partition("_")[0]
+        database.joinpath("info", f"{name}.list").write_text(
+            "".join(f"{path}\n" for path in _listed(listing)), encoding="utf-8"
+        )
+    database.joinpath("status").write_text("\n".join(stanzas), encoding="utf-8")
     shutil.rmtree(root)
     files.rename(root)
+
+
+def _listed(contents: str) -> Iterable[str]:
+    for line in contents.splitlines():
+        path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
+        yield path.removeprefix(".").rstrip("/") or "/."

@@ -29,6 +29,8 @@ from sandbox.bundle.system_images import NEEDED
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system.files import NotAFile
 
+MATERIALS = [{"kind": "golang", "name": "example.com/M", "version": "v1.0.0"}]
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -37,6 +39,7 @@ def store(tmp_path: Path) -> Store:
     for name in (*NEEDED, "kubernetes", "metrics-server"):
         recipe = recipes()[name]
         with store.filling(recipe) as folder:
+            (folder / "materials.json").write_text(json.dumps(MATERIALS))
             if recipe.image or recipe.node:
                 (folder / "image.tar").write_bytes(f"image of {name}".encode() * 1000)
             if recipe.go:
@@ -150,6 +153,17 @@ def test_file_with_an_unprintable_name_is_refused(store: Store, tmp_path: Path, 
         save(tmp_path / "one.bundle", store, project=("demo", project))
     assert refused.value.brief.isprintable() and refused.value.fix
     assert sorted(path.name for path in tmp_path.iterdir()) == ["built", "project"]
+
+
+def test_the_bill_of_materials_says_what_is_in_it(store: Store, tmp_path: Path) -> None:
+    save(tmp_path / "one.bundle", store, compress=False)
+    with tarfile.open(tmp_path / "one.bundle") as tar:
+        bill = json.load(tar.extractfile(described.SBOM))  # type: ignore[arg-type]
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    by_name = {one["name"]: one for one in bill["components"]}
+    assert by_name["example.com/M"]["purl"] == "pkg:golang/example.com/m@v1.0.0"
+    refs = {one["bom-ref"] for one in bill["components"]}
+    assert all(set(one["dependsOn"]) <= refs for one in bill["dependencies"])
 
 
 def test_an_incomplete_cache_is_not_saved(store: Store, tmp_path: Path) -> None:
