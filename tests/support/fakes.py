@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 import threading
 import uuid
@@ -207,7 +208,11 @@ class FakeEngine(Engine):
             self.volumes.setdefault(volume, {})
 
     def remove_container(self, name: str) -> bool:
-        return self.boxes.pop(name, None) is not None
+        box = self.boxes.pop(name, None)
+        for volume in box.spec.volumes if box else ():
+            if re.fullmatch("[0-9a-f]{64}", volume):  # an anonymous one
+                self.volumes.pop(volume, None)
+        return box is not None
 
     def start(self, name: str) -> None:
         box = self._box(name, f"starting container {name}")
