@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.oci.reference import parse_target as parse
+from tests.support.programs import make_program
 
 TARGET = parse("team/web:dev")
 PLACE = Container("shop", "web-1", "web")
@@ -31,6 +33,7 @@ class Folder:
         self.root = root
         self.ran: list[Sequence[str]] = []
         self.status = 0
+        self.programs: Path | None = None  # a folder with all that it has
 
     def __call__(self, place: Container, argv: Sequence[str], stdin: bytes) -> Executed:
         self.ran.append(argv)
@@ -38,7 +41,8 @@ class Folder:
             return Executed(self.status, b"", "no such thing" if self.status else "")
         moved = [word.replace("-C /", f"-C {self.root}") if word == container_sync.SCRIPT else word for word in argv]
         moved = [f"{self.root}{word}" if word.startswith("/") else word for word in moved]
-        done = subprocess.run(moved, input=stdin, capture_output=True, check=False)
+        env = {"PATH": str(self.programs)} if self.programs else None
+        done = subprocess.run(moved, input=stdin, capture_output=True, check=False, env=env)
         return Executed(done.returncode, done.stdout, done.stderr.decode())
 
 
@@ -66,6 +70,19 @@ def test_files_and_folders_are_the_same_afterwards(folder: Folder, tmp_path: Pat
     assert sorted(one.name for one in (folder.root / "app/src").iterdir()) == ["deep"]
     assert (folder.root / "app/src/deep/a b.py").read_bytes() == b"\0\xff"
     assert (folder.root / "etc/one").read_text(encoding="utf-8") == "1"
+
+
+def test_busybox_without_links_copies_files_of_odd_names(folder: Folder, tmp_path: Path) -> None:
+    folder.programs = tmp_path / "bin"
+    folder.programs.mkdir()
+    (folder.programs / "sh").symlink_to(shutil.which("sh") or "")
+    make_program(folder.programs / "busybox", 'PATH=/usr/bin:/bin exec "$@"')
+    (folder.root / "app").mkdir()
+    (folder.root / "app/an old").touch()
+    odd = 'it\'s "a" $b *'
+    (tmp_path / odd).touch()
+    copy(copied({tmp_path / odd: f"/app/{odd}", tmp_path / "an old": "/app/an old"}), into(), folder)
+    assert [one.name for one in (folder.root / "app").iterdir()] == [odd]
 
 
 def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_path: Path) -> None:
