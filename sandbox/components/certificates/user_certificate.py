@@ -63,13 +63,11 @@ class Provided:
 
     def _chain(self) -> list[x509.Certificate]:
         data = _read(self.cert)
-        if b"-----BEGIN CERTIFICATE-----" not in data:
-            fix = f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(self.cert))} -out NEW.pem"
-            raise _refused(self.cert, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
         try:
             return pem.load_certificates(data)
         except SandboxError as error:
-            raise _refused(self.cert, "is damaged", error.details, "get the certificate again") from error
+            fix = f"get it again; if it is DER: openssl x509 -inform der -in {shlex.quote(str(self.cert))} -out NEW.pem"
+            raise _refused(self.cert, "holds no valid PEM certificate", error.details, fix) from error
 
     def _key(self) -> PrivateKeyTypes:
         data = _read(self.key)

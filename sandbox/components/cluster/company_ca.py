@@ -59,13 +59,10 @@ def _of_file(path: Path) -> bytes:
         raise _refused(path, "cannot be read", str(error), "name a file that you may read") from error
     if b"PRIVATE KEY-----" in data:
         raise _refused(path, "holds a private key", "nodes and pods would get it", "name a file of certificates only")
-    certificates = _blocks(data)
-    if not certificates:
-        fix = f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(path))} -out NEW.pem"
-        raise _refused(path, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
-    pem = _joined(certificates)
+    pem = _joined(_blocks(data))
     if trouble := _trouble(pem):
-        raise _refused(path, "is damaged", trouble, "get the certificate again")
+        fix = f"get it again; if it is DER: openssl x509 -inform der -in {shlex.quote(str(path))} -out NEW.pem"
+        raise _refused(path, "holds no valid PEM certificate", trouble, fix)
     return pem
 
 

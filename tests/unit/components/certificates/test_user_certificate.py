@@ -137,7 +137,7 @@ def test_non_pem_is_refused_with_a_reason(leaf: KeyPair, tmp_path: Path) -> None
     for key in (b"junk", leaf.cert_pem):
         assert "holds no readable private key" in refused(files(tmp_path, leaf.cert_pem, key)).brief
     damaged = leaf.cert_pem.replace(b"\n", b"\nAA", 1)
-    assert "damaged" in refused(files(tmp_path, damaged, leaf.key_pem)).brief
+    assert "holds no valid PEM certificate" in refused(files(tmp_path, damaged, leaf.key_pem)).brief
     error = refused(files(tmp_path, leaf.cert_pem, leaf.key_pem.replace(b"PRIVATE KEY", b"PRIVATE KE", 1)))
     assert leaf.key_pem.splitlines()[1].decode() not in f"{error.brief}{error.details}{error.fix}"
     provided = files(tmp_path, leaf.cert_pem, leaf.key_pem)

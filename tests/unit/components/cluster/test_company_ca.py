@@ -31,8 +31,8 @@ def test_of_a_file_only_certificates_are_taken(tmp_path: Path, company: bytes) -
     ("content", "word"),
     [
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds a private key"),
-        (b"\x30\x82\x01\x00", "holds no PEM certificate"),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "is damaged"),
+        (b"\x30\x82\x01\x00", "holds no valid PEM certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no valid PEM certificate"),
         (None, "cannot be read"),
     ],
 )
