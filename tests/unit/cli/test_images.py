@@ -1,7 +1,9 @@
-"""`sandbox images prune`: which node images go, what is asked first, and what is said of it."""
+"""`sandbox images` from its options to its outputs: node images that go, and the registry's content and garbage."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -10,14 +12,19 @@ from typing import Any
 
 import pytest
 
+from sandbox.app import context
 from sandbox.app.running import snapshots
 from sandbox.bundle import machine_node
 from sandbox.cli import images
-from sandbox.engine import ContainerSpec, Engine
+from sandbox.config.schema import Spec
+from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.oci.client import Client
 from sandbox.snapshot.snapshot_store import MANIFEST, Store
 from tests.support import in_process
 from tests.support.fakes import FakeContainer, FakeEngine
+from tests.support.registry_simulator import Fault, Simulator
+from tests.unit.images.test_registry_content import place
 
 OLD, USED = "sandbox.dev/node:v1.36.4-000000000000", "sandbox.dev/node:v1.37.0-111111111111"
 OTHERS = "shop/node:1"
@@ -59,31 +66,31 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Labelled:
     return found
 
 
-run = partial(in_process.run, images.images, "prune")
+prune = partial(in_process.run, images.images, "prune")
 
 
 def test_unused_node_image_is_removed_and_measured(engine: Labelled) -> None:
-    result = run("--yes")
+    result = prune("--yes")
     assert result.stdout == f"{OLD}    300.0 MB\n"
     assert result.stderr == "1 node image removed, 300.0 MB; 1 other in use\n"
     assert engine.images.keys() == {USED, OTHERS, PUBLISHED}
 
 
 def test_dry_run_removes_nothing(engine: Labelled) -> None:
-    assert run("--dry-run").stderr == "1 node image would be removed, 300.0 MB; 1 other in use\n"
+    assert prune("--dry-run").stderr == "1 node image would be removed, 300.0 MB; 1 other in use\n"
     assert engine.images.keys() == SIZES.keys()
 
 
 def test_without_a_terminal_and_without_yes_nothing_goes(engine: Labelled) -> None:
     with pytest.raises(UsageError, match="would be removed") as caught:
-        run()
+        prune()
     assert caught.value.id == "consent" and OLD in caught.value.details
     assert engine.images.keys() == SIZES.keys()
 
 
 def test_image_of_a_snapshot_stays(engine: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "images", lambda _: {engine.images[OLD]})
-    assert "0 node images removed, 0.0 MB; 2 others in use" in run("--yes").stderr
+    assert "0 node images removed, 0.0 MB; 2 others in use" in prune("--yes").stderr
     assert engine.images.keys() == SIZES.keys()
 
 
@@ -93,6 +100,93 @@ def test_nothing_is_pruned_while_a_snapshot_cannot_be_read(engine: Labelled) -> 
     file.parent.mkdir(parents=True)
     file.write_text('{"format": 2}')
     with pytest.raises(SandboxError) as caught:
-        run("--yes")
+        prune("--yes")
     assert caught.value.id == "snapshot-damaged" and "the release of sandbox that saved it" in caught.value.fix
     assert engine.images.keys() == SIZES.keys()
+
+
+@pytest.fixture
+def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    in_process.quiet(monkeypatch)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tmp_path / "sandbox.yaml"
+    file.write_text(f"registry: {{external: '{registry.url}'}}\n")
+    return file
+
+
+run = partial(in_process.run, images.images)
+
+
+def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, registry: Simulator) -> None:
+    with Client(registry.url) as client:
+        first = place(client, "app", "1", b"b" * 3_000_000, b"m" * 1_000_000)
+        place(client, "other", "dev", b"b" * 3_000_000)
+    lines = run("list", "-f", spec).stdout.splitlines()
+    assert lines[0].split() == ["app:1", first.digest[7:19], "4.0", "MB", "1.0", "MB", "its", "own"]
+    assert lines[1].split()[0] == "other:dev"
+    report = json.loads(run("list", "-f", spec, "-o", "json").stdout)
+    assert report["registry"] == registry.url
+    (app, other) = report["images"]
+    assert (app["repository"], app["tag"], app["digest"]) == ("app", "1", first.digest)
+    assert app["unique_bytes"] + app["shared_bytes"] == app["bytes"]
+    assert app["shared_bytes"] == other["shared_bytes"] == 3_000_000
+    assert report["bytes"] == app["bytes"] + other["bytes"] - 3_000_000
+
+
+def test_tag_without_a_manifest_is_listed_as_gone(spec: Path, registry: Simulator) -> None:
+    with Client(registry.url) as client:
+        place(client, "app", "1", b"layer")
+    registry.faults.append(Fault("HEAD", "/v2/app/manifests/1", 404, times=2))
+    assert run("list", "-f", spec).stdout.split()[:2] == ["app:1", "gone"]
+    (app,) = json.loads(run("list", "-f", spec, "-o", "json").stdout)["images"]
+    assert (app["digest"], app["bytes"]) == ("", 0)
+
+
+def test_list_uses_the_accounts_and_the_ca_of_the_spec(
+    tmp_path: Path, registry: Simulator, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.basic = "me:secret"
+    with pytest.raises(SandboxError, match="refused"):
+        run("list", "-f", spec)
+    host = registry.url.removeprefix("http://")
+    auth = base64.b64encode(registry.basic.encode()).decode()
+    (tmp_path / "accounts.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+    spec.write_text(
+        spec.read_text() + "credentials: [{kind: docker, file: accounts.json}]\nnetwork: {ca: company.pem}\n"
+    )
+    trusted: list[Spec] = []
+    monkeypatch.setattr(context, "trust", trusted.append)
+    assert run("list", "-f", spec).exit_code == 0
+    assert [one.network.ca for one in trusted] == [tmp_path / "company.pem"]
+
+
+def test_the_garbage_of_a_registry_of_others_is_theirs(spec: Path) -> None:
+    with pytest.raises(UsageError, match="not the sandbox's own"):
+        run("gc", "-f", spec)
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("words", [("list", "-n", "nosuch"), ("gc", "-n", "nosuch")])
+def test_sandbox_without_a_registry_is_an_error(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`images list -n NAME` of a sandbox that was never up, while another has the default port → an error."""
+    in_process.quiet(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    engine, other = FakeEngine("registry:1"), context.home().sandbox("other")
+    engine.create_network(other.network, other.labels)
+    publish, labels = {5000: (Bind("127.0.0.1", 5001),)}, other.labels
+    engine.run(
+        ContainerSpec(
+            name=other.registry,
+            image="registry:1",
+            command=("x",),
+            labels=labels,
+            network=other.network,
+            publish=publish,
+        )
+    )
+    monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
+    with pytest.raises(SandboxError) as caught:
+        run(*words)
+    assert caught.value.id in ("no-sandbox", "not-up") and "nosuch" in str(caught.value)

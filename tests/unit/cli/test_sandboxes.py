@@ -1,4 +1,4 @@
-"""What `status`, `stop`, `pause` and `down` say, and the last words of `up`: a command that leads to its hosts."""
+"""What `status`, `stop`, `pause`, `down` and `snapshot list` say, `up` at its end, and what existing clusters lack."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from sandbox.app import context
 from sandbox.app.core import Sandbox
 from sandbox.app.views import overview
 from sandbox.app.views.overview import Network
@@ -18,9 +19,14 @@ from sandbox.app.views.sandbox_status import SandboxStatus, StepState
 from sandbox.cli import up
 from sandbox.cli.app import sandbox
 from sandbox.cli.options import Call
+from sandbox.components.edge import routes
+from sandbox.components.edge.route import Forward, Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import UsageError
+from sandbox.snapshot.snapshot_store import MANIFEST, Store
 from tests.support import in_process, published_json
+from tests.unit.cli.test_main import run
+from tests.unit.snapshot.test_snapshot_store import keep
 
 
 def state(spec: str, cluster: str) -> SandboxStatus:
@@ -128,3 +134,50 @@ def test_ingress_that_is_not_the_sandboxes_has_no_command_to_try(
 def test_quiet_up_prints_no_addresses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     _welcome(monkeypatch, "app.demo.sandbox.localhost", progress="quiet")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def store(isolated_home: Path) -> Store:
+    found = Store(context.home().snapshots)
+    for name in ("whole", "changed", "torn"):
+        keep(found, name)
+    (found.place("demo", "changed") / "data.tar").unlink()
+    (found.place("demo", "torn") / MANIFEST).write_text("{")
+    return found
+
+
+def test_damaged_ones_are_shown_with_what_to_do(store: Store, tmp_path: Path) -> None:
+    found = run("snapshot", "list", cwd=tmp_path)
+    assert found.code == 0
+    lines = found.stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["changed", "whole", "torn"]
+    assert [line.endswith("damaged") for line in lines] == [True, False, True]
+    assert "to remove it: sandbox snapshot delete torn -n demo\n" in found.stderr
+    assert "data.tar" in found.stderr and "whole" not in found.stderr
+    rows = json.loads(run("snapshot", "list", "-o", "json", cwd=tmp_path).stdout)
+    published_json.check("snapshot list", rows)
+    assert [bool(row["damage"]) for row in rows] == [True, False, True]
+    assert [row["made"] is None for row in rows] == [False, False, True]
+
+
+SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["stop", "snapshot save", "snapshot restore", "doctor network", "images gc", "addons enable metrics-server"],
+)
+def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: str) -> None:
+    (tmp_path / "sandbox.yaml").write_text(SPEC)
+    found = run(*command.split(), cwd=tmp_path)
+    assert found.code == 2, found.stderr
+    assert "has an existing cluster" in found.stderr and "docs/existing.md" in found.stderr
+
+
+def test_outside_host_needs_a_cluster_that_containers_reach(tmp_path: Path) -> None:
+    forward = Forward("ingress", "service/ingress", "443", "team", "/kubeconfig")
+    route = Route("demo", "demo.sandbox.localhost", "", (("127.0.0.1", 443),), 1.0, forwards=(forward,))
+    routes.save(context.home().edge, route)
+    found = run("edge", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
+    assert found.code == 2
+    assert "'demo' is reached by kubectl port-forward" in found.stderr and "EndpointSlice" in found.stderr
