@@ -42,6 +42,11 @@ class EdgeStatus:
     load_balancers: Sequence[Balanced]
 
 
+@dataclass(frozen=True)
+class Urls:
+    urls: Sequence[str]
+
+
 @click.group("edge", cls=Group)
 def edge() -> None:
     """Show edge routes; add or remove routes to servers outside the cluster."""
@@ -75,6 +80,7 @@ def status() -> int:
 @click.argument("host", required=False)
 @spec_options
 @click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
+@output_option(Urls)
 def url(host: str | None, *, qr: bool) -> None:
     """Print the URL of HOST, or of every host of the sandbox.
 
@@ -87,14 +93,14 @@ def url(host: str | None, *, qr: bool) -> None:
     \b
     sandbox edge url app.demo.sandbox.localhost -n demo --qr
     sandbox edge url shop/db
+    sandbox edge url -o json
     """
     call = begin()
     if call.name:
         require_known(call.name)
     name = call.spec().name
     urls = edge_ports.places(name, host) if host and "/" in host else host_urls(name, host, for_others=qr)
-    for url in urls:
-        click.echo(_with_code(url) if qr else url)
+    call.show(Urls(urls), map(_with_code, urls) if qr else urls)
 
 
 def _with_code(url: str) -> str:

@@ -128,6 +128,7 @@ def test_status_tells_ports_and_ways(step: EdgeStep) -> None:
 
 def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, place: Home) -> None:
     assert run("url", APP, "-n", "demo").output == f"https://{APP}/\n"
+    assert json.loads(run("url", APP, "-n", "demo", "-o", "json").output) == {"urls": [f"https://{APP}/"]}
     with pytest.raises(UsageError, match="only this machine reaches"):
         run("url", APP, "-n", "demo", "--qr")
     alias = "demo.192.168.1.5.nip.io"
