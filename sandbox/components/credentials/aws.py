@@ -42,9 +42,6 @@ def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
         # One password is valid for all accounts that give us access.
         client = session.create_client("ecr", region_name=region)
         data = client.get_authorization_token()["authorizationData"][0]
-    except (aws.ProfileNotFound, aws.NoCredentialsError):
-        fix = "aws configure, or name another file or profile"
-        raise CredentialsUnusable(f"{place} has no keys", fix=fix) from None
     except (aws.SSOError, aws.TokenRetrievalError, aws.LoginError) as error:
         command = "login" if isinstance(error, aws.LoginError) else "sso login"
         fix = f"aws {command} --profile {profile}, or the profile that it builds on; then: sandbox credentials refresh"

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sandbox.components.credentials.node_logins import NodeLogins
+from sandbox.components.credentials.login_delivery import NodeLogins, PullSecrets
 from sandbox.components.credentials.pod_logins import Origin, PodLogin, PodLogins, file_state
-from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from sandbox.components.edge import haproxy_http, listening
-from sandbox.components.edge.haproxy_http import CHECKED, LOOKUP, LOOP, NEAR, UNRESOLVED, servers
+from sandbox.components.edge.haproxy_http import CHECKED, LOOP, NEAR, UNRESOLVED, servers, template
 from sandbox.components.edge.listening import HTTPS, OPEN_PORT, PORT, TCP, Place, section
 from sandbox.components.edge.route import LOOPBACK, Port, RegistryRoute, Route
 from sandbox.engine import Bind
@@ -16,48 +16,6 @@ FOLDER = haproxy_http.FOLDER
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
 RUN, SOCKET = "/run/edge", "master.sock"  # the folder of its admin socket, and that
 NOGROUP = 65532  # of the workers in the host's network
-
-# Splicing takes pipes, and large ones half the processor time. Their files must fit into the 20,000 that some engines
-# allow, and their pages into what a user may have (pipe-user-pages-soft of pipe(7), 64 MiB).
-# A worker from before a reload lives as long as its connections, so never longer than the longest tunnel, and takes
-# some 6 MB. With `noreuseport` a port that another HAProxy has is refused, instead of shared with it; a reload passes
-# the listening sockets on to the new worker.
-_GLOBAL = """\
-global
-  log stdout format raw local0 notice
-{user}  noreuseport
-  maxconn 8192
-  maxpipes 128
-  tune.pipesize 524288
-  thread-hard-limit 4
-  hard-stop-after 24h
-  ssl-default-bind-options ssl-min-ver TLSv1.2
-  mworker-max-reloads 100
-
-defaults
-  mode tcp
-  log global
-  timeout connect 3s
-  timeout client 1m
-  timeout server 1m
-  timeout tunnel 24h
-  timeout client-fin 30s
-  retries 3
-  option redispatch
-  option tcp-smart-accept
-  option splice-auto
-"""
-
-_ROUTING = f"""\
-  tcp-request inspect-delay 5s
-  tcp-request content set-var(txn.host) req.ssl_sni,lower
-  tcp-request content {LOOKUP.format(map="hosts.map")}
-  # A client from elsewhere that asks for no known host may have been sent here by DNS rebinding.
-  tcp-request content reject if {{ req.ssl_hello_type 1 }} !local !{{ var(txn.to) -m found }}
-  tcp-request content accept if {{ req.ssl_hello_type 1 }}
-  tcp-request content reject
-  use_backend %[var(txn.to)] if {{ var(txn.to) -m found }}
-"""
 
 # An ingress that has just started listens before it knows its hosts and certificates. Clients must not see another
 # one's meanwhile; a node that is only slow keeps its own.
@@ -73,26 +31,6 @@ _PUBLISHED = f"""\
   bind :{OPEN_PORT}
   acl local dst_port {PORT}
 """
-# CNCF distribution ignores the Host of a request, so a web page whose name was made to lead to 127.0.0.1 (DNS
-# rebinding) could push to it. A page of another origin could begin uploads: browsers then send Origin, programs do not.
-_REGISTRY = """
-frontend {name}
-  mode http
-{listens}  timeout http-request 30s
-  timeout http-keep-alive 1m
-  timeout client 1h
-  acl known req.hdr(host),host_only,lower -m str {hosts}
-  acl page req.hdr(origin) -m found
-  http-request return status 403 content-type application/json string '{refusal}' if !known or page
-  default_backend {name}
-
-backend {name}
-  mode http
-  timeout connect 1s
-  timeout server 1h
-  http-error status 503 content-type application/json string '{unavailable}'
-  server registry {server}
-"""
 
 
 def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: Place) -> Mapping[str, str]:
@@ -101,12 +39,12 @@ def render(routes: Sequence[Route], registries: Sequence[RegistryRoute], place: 
     A client that asks for an unknown host gets the newest sandbox's page.
     """
     user = "" if place.user is None else f"  uid {place.user}\n  gid {NOGROUP}\n"
-    sections = [_GLOBAL.format(user=user)]
+    sections = [template("global.cfg", user=user)]
     frontends = listening.frontends(routes, registries, place)
     binds = {name: "".join(_line(name, bind, place) for bind in each) for name, each in frontends.items()}
     if HTTPS in binds:
         listens = binds[HTTPS] + "  acl local src 127.0.0.0/8 ::1\n" if place.host else _PUBLISHED
-        sections.append(f"\nfrontend {HTTPS}\n{listens}{_ROUTING}  default_backend {routes[-1].name}\n")
+        sections.append(template("https.cfg", listens=listens, newest=routes[-1].name))
     for name, lines in binds.items():
         if name.startswith(TCP):
             sections.append(f"\nfrontend {name}\n{lines}  default_backend {name}\n")
@@ -167,7 +105,8 @@ def _registry(registry: RegistryRoute, listens: str, place: Place) -> str:
     def error(code: str, message: str) -> str:
         return json.dumps({"errors": [{"code": code, "message": message}]})
 
-    return _REGISTRY.format(
+    return template(
+        "registry.cfg",
         name=registry.section,
         listens=listens,
         hosts=" ".join(("localhost", LOOPBACK, "[::1]", *registry.names)),

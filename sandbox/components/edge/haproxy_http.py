@@ -8,60 +8,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import Template
 
 from sandbox.components.edge import lan_access
 from sandbox.components.edge.listening import MACHINE, Place
 from sandbox.components.edge.route import LOOPBACK, Host, Route
 from sandbox.names import EDGE_ADDRESS
+from sandbox.system import files
 
 FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can have this name
 # A node that has no address yet is a server without one, and its name is not looked up.
 UNRESOLVED = "init-addr none"
-# Abstract sockets would be shared with all programs of the host's network.
-_SOCKET = "unix@/tmp/terminate.sock"
 CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
 # A node accepts a connection at once or not at all. One that restarts must not get TCP's second try a second later: its
 # ingress may listen by then and not know its hosts yet.
 NEAR = "  timeout connect 900ms\n  retries 10\n"
-MISDIRECTED = "This host is not served on this connection."
 _OF_THIS_MACHINE = {"localhost", LOOPBACK, "[::1]", "0.0.0.0", MACHINE}  # noqa: S104
-# Looks up the backend of a host. A map's key `.DOMAIN` is for the domain and all hosts below it, `^.HOST` for one host.
-LOOKUP = f"set-var(txn.to) str(^.),concat(,txn.host),map_end({FOLDER}/{{map}})"
 
-# Headers that clients send are removed: applications believe them.
-_FRONT = f"""
-backend {LOOP}
-  server loop {_SOCKET} send-proxy-v2
 
-frontend edge:http
-  mode http
-  bind {_SOCKET} mode 666 accept-proxy ssl crt-list {FOLDER}/certs.list strict-sni alpn h2,http/1.1
-  timeout http-request 30s
-  timeout http-keep-alive 1m
-  timeout client 1h
-  http-request set-var(txn.host) req.hdr(host),host_only,lower
-  http-request set-var(txn.name) ssl_fc_sni,lower
-  http-request {LOOKUP.format(map="terminate.map")}
-  acl named var(txn.host),strcmp(txn.name) eq 0
-  # A browser that found another host's certificate good for this one opens a connection of its own (RFC 9110, 15.5.20).
-  http-request return status 421 content-type text/plain string "{MISDIRECTED}" unless named {{ var(txn.to) -m found }}
-  http-request del-header Forwarded
-  http-request set-header X-Real-IP %[src]
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto https
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  http-request set-header X-Forwarded-Port %[req.hdr(host),port_only]
-  http-request set-header X-Forwarded-Port 443 if {{ req.hdr(host),port_only eq 0 }}
-  use_backend %[var(txn.to)]
-"""
+def template(file: str, /, **values: str) -> str:
+    """Return a file of this package with its `$values`."""
+    return Template(files.packaged(__package__, file)).substitute(values)
 
 
 def render(routes: Sequence[Route], place: Place) -> str:
     """Return the sections for the hosts whose TLS ends at the edge; nothing when there are none."""
     if not any(route.ending for route in routes):
         return ""
-    sections = [_FRONT]
+    sections = [template("terminate.cfg")]
     for route in routes:
         if route.aliases or any(host.terminate and not host.to for host in route.every_host):
             sections.append(_ingress(route, place))
@@ -70,7 +45,7 @@ def render(routes: Sequence[Route], place: Place) -> str:
 
 
 def backends(routes: Sequence[Route]) -> dict[str, str]:
-    """Return the backend of each host and alias whose TLS ends at the edge, by the keys of `LOOKUP`."""
+    """Return the backend of each host and alias whose TLS ends at the edge, by the keys of the map."""
     found: dict[str, str] = {}
     for route in routes:
         found |= {f".{alias}": _name(route) for alias in route.aliases}

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept(Generic[T]):
+class RouteFiles(Generic[T]):
     """Values in files of the folder `place` among the routes, each by the name that `name_of` gives it."""
 
     place: str
@@ -51,10 +51,10 @@ class Kept(Generic[T]):
         return existed
 
 
-_ROUTES = Kept("", TypeAdapter(Route), lambda route: route.name)
-REGISTRIES = Kept("registries/", TypeAdapter(RegistryRoute), lambda registry: registry.sandbox)
-ADDED_HOSTS = Kept("by-hand/", TypeAdapter(AddedRoute), lambda added: added.host)
-ADDED_PORTS = Kept("ports/", TypeAdapter(tuple[str, Port]), lambda added: f"{added[0]}.{added[1].port}")
+_ROUTES = RouteFiles("", TypeAdapter(Route), lambda route: route.name)
+REGISTRIES = RouteFiles("registries/", TypeAdapter(RegistryRoute), lambda registry: registry.sandbox)
+ADDED_HOSTS = RouteFiles("by-hand/", TypeAdapter(AddedRoute), lambda added: added.host)
+ADDED_PORTS = RouteFiles("ports/", TypeAdapter(tuple[str, Port]), lambda added: f"{added[0]}.{added[1].port}")
 
 
 @contextmanager

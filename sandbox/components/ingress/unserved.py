@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.ingress import deep_hosts, nginx_annotations
+from sandbox.components.ingress import controller, deep_hosts
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.ingress.served_hosts import has_own_certificate, hosts_of
+from sandbox.config import yaml_text
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
@@ -15,6 +19,12 @@ from sandbox.kube.manifests import INGRESS_CLASS, ingress_hosts
 from sandbox.names import is_below
 
 Ingress = Mapping[str, Any]
+PREFIX = "nginx.ingress.kubernetes.io"
+SNIPPETS = ("configuration-snippet", "server-snippet", "auth-snippet")
+# The directive's name at the start of each: after a semicolon, a brace or the beginning.
+_DIRECTIVE = re.compile(r"(?:^|[;{}])\s*([a-z_]+)(?=[\s;{])")
+# Quoted texts, in which semicolons and braces mean nothing, and comments.
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|#[^\n]*')
 
 
 def class_fault(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> SandboxError | None:
@@ -91,7 +101,7 @@ def notes(spec: Spec, ingresses: Sequence[Ingress], classes: Collection[str] | N
                     f"{name}: the certificate of {domain} is for one label below it, so clients refuse {host}: name a "
                     f"Secret for it in tls.secretName, which `certs: {{secrets: [...]}}` makes"
                 )
-        yield from (f"{name}: {effect}" for effect in nginx_annotations.without_effect(ingress))
+        yield from (f"{name}: {effect}" for effect in without_effect(ingress))
 
 
 def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
@@ -112,3 +122,43 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (entry.get("secretName") for entry in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The annotations that the controller knows; it silently ignores others. Names are without the prefix."""
+
+    works: Mapping[str, str]
+    ignored: Mapping[str, str]
+    directives: Sequence[str]
+    others: Mapping[str, str]
+
+
+@functools.cache
+def known() -> Known:
+    return Known(**yaml_text.document(controller.template_text("annotations.yaml")))
+
+
+def without_effect(ingress: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each annotation of an Ingress that has no effect, or another than intended."""
+    annotations = ingress["metadata"].get("annotations") or {}
+    for full, value in annotations.items():
+        prefix, _, name = str(full).partition("/")
+        if prefix in known().others:
+            yield f"{full} has no effect: it is for {known().others[prefix]}"
+        if prefix == PREFIX:
+            yield from _nginx(name, str(value))
+
+
+def _nginx(name: str, value: str) -> Iterator[str]:
+    if name in known().ignored:
+        instead = known().ignored[name]
+        yield f"{name} has no effect" + (f": {instead}" if instead else "")
+    elif name not in known().works:
+        yield f"{name} has no effect: it is not known"
+    elif name in SNIPPETS:
+        bare = _QUOTED.sub('""', value)
+        directives = dict.fromkeys(_DIRECTIVE.findall(bare))
+        unknown = [name for name in directives if name not in known().directives]
+        if unknown:
+            yield f"{name}: the directive {', '.join(unknown)} is not supported, so that the host is not served"

@@ -196,7 +196,7 @@ def test_wrong_keys_are_refused(services: Services, write: Write) -> None:
     ("text", "profile", "reason"),
     [
         ("", None, "the profile 'default' in"),
-        (f"[default]\n{KEYS}", "work", "has no keys"),
+        (f"[default]\n{KEYS}", "work", "cannot be used"),
         ("[work]\nsso_session = a\nsso_account_id = 1\n", "work", "cannot be used"),
         ("[work]\nrole_arn = a\nsource_profile = b\n", "work", "cannot be used"),
         ("[work]\nrole_arn = a\nsource_profile = default\nmfa_serial = a\n", "work", "has mfa_serial"),

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.components.credentials.node_logins import FILE
+from sandbox.components.credentials.login_delivery import FILE
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login

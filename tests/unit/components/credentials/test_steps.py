@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.credentials.node_logins import FILE
+from sandbox.components.credentials.login_delivery import FILE
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.ingress.nginx_annotations import PREFIX, known, without_effect
+from sandbox.components.ingress.unserved import PREFIX, known, without_effect
 
 
 def said(**annotations: str) -> list[str]:
