@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.app import context
-from sandbox.components.ingress.nginx_annotations import PREFIX, known
+from sandbox.components.ingress.unserved import PREFIX, known
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.system.wait import wait_until

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.components.credentials.node_logins import FILE
+from sandbox.components.credentials.login_delivery import FILE
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names

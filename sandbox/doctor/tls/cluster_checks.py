@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.components.ingress import backends, controller, https_probe, nginx_annotations, page, unserved
+from sandbox.components.ingress import backends, controller, https_probe, page, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import title
@@ -40,7 +40,7 @@ def rule(trace: RequestTrace) -> Finding:
             return error(f"{names[-1]} {wrong}", f"{kubectl} -n {namespace} patch ingress {name} -p '{patch}'")
         absent = unserved.missing_secrets(trace.cluster, ingress)
         notes += [f"the Secret {namespace}/{secret} is missing: the sandbox's own is served" for secret in absent]
-        notes += nginx_annotations.without_effect(ingress)
+        notes += unserved.without_effect(ingress)
     return warn("; ".join((*names, *notes)), f"{kubectl} edit ingress") if notes else ok("; ".join(names))
 
 

@@ -19,7 +19,6 @@ from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
-from sandbox.components.credentials import pull_secrets
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
@@ -276,7 +275,7 @@ def test_every_cluster_wide_right_leaves_a_user_profile(world: World, names: Nam
     ):
         text = files.packaged(package, file)
         roles |= set(re.findall(r"kind: ClusterRole, name: ([a-z-]+)", text))
-    policies = (pod_proxy.POLICY, pull_secrets.POLICY)
+    policies = (pod_proxy.POLICY, "sandbox-credentials")
     names.kubeconfig.parent.mkdir(parents=True)
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
