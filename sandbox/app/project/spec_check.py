@@ -61,7 +61,7 @@ def check(spec: Spec) -> Checked:
     if spec.apply:
         counts["object"] = len(objects)
     served = [*map(hosts.written, objects)]
-    doubts = (*_undefined(spec, objects), *_unlisted(spec, objects), *_unserved(spec, served))
+    doubts = (*_unlisted(spec, objects), *_unserved(spec, served))
     return Checked(counts, (*unseen, *hosts.notes(objects), *doubts))
 
 
@@ -163,24 +163,6 @@ def _objects(spec: Spec) -> tuple[Sequence[Manifest], list[str]]:
         objects += Helm.find(store).render(chart, whole=True)
     missing = archives.missing(charts)
     return objects, [f"not pulled yet, and not looked at: {described(chart)}" for chart in missing]
-
-
-def _undefined(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
-    """Yield kinds that are neither Kubernetes' own, nor defined by the objects, nor brought by the sandbox."""
-    brought = {
-        "gateway.networking.k8s.io": (spec.ingress.gateway_api, "ingress: {gateway_api: true}"),
-        "traefik.io": (spec.ingress.controller == "traefik", "ingress: {controller: traefik}"),
-        "cert-manager.io": (spec.certs.issuer == "cert-manager", "certs: {issuer: cert-manager}"),
-    }
-    defined = set(map(manifests.defined, objects))
-    kinds = {(each["apiVersion"].rpartition("/")[0], each["kind"]): each for each in reversed(objects)}
-    for (group, kind), example in kinds.items():
-        if manifests.is_builtin(group) or (group, kind) in defined:
-            continue
-        is_chosen, line = brought.get(group, (False, "")) if spec.cluster.supports.whole_cluster else (False, "")
-        if not is_chosen:
-            origin = f"comes with `{line}` in sandbox.yaml" if line else "must come from elsewhere, such as an addon"
-            yield f"{title(example)}: the kind {kind} ({example['apiVersion']}) {origin}"
 
 
 def _unlisted(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:

@@ -43,7 +43,6 @@ def check(folder: Path, spec: str, *words: str, **files: str) -> Result:
         (POD % "localhost:5001/team/app:dev", []),
         ("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\nspec: true\n", []),
         (POD % "localhost:5001/team/api:dev", [UNPROVIDED]),
-        (OWN, ["Widget w: the kind Widget (example.com/v1) must come from elsewhere, such as an addon"]),
     ],
 )
 def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:
@@ -55,29 +54,13 @@ def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[s
     assert [line.partition("   (or")[0] for line in printed_notes] == notes
 
 
-@pytest.mark.parametrize(
-    ("version", "kind", "line"),
-    [
-        ("gateway.networking.k8s.io/v1", "HTTPRoute", "ingress: {gateway_api: true}"),
-        ("cert-manager.io/v1", "Certificate", "certs: {issuer: cert-manager}"),
-    ],
-)
-def test_kind_that_the_sandbox_can_bring_comes_with_its_line(
-    tmp_path: Path, version: str, kind: str, line: str
-) -> None:
-    objects = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n"
-    note = f"note   {kind} a: the kind {kind} ({version}) comes with `{line}` in sandbox.yaml\n"
-    for chosen, notes in ((line, ""), ("", note)):
-        assert check(tmp_path, f"name: shop\napply: [k8s.yaml]\n{chosen}\n", k8s=objects).stderr == notes
-
-
 def test_result_for_programs_has_the_notes(tmp_path: Path) -> None:
     spec = "name: shop\naddons: [grafana]\napply: [k8s.yaml]\n"
-    printed = check(tmp_path, spec, "-o", "json", k8s=POD % "nginx" + OWN)
+    printed = check(tmp_path, spec, "-o", "json", k8s=POD % "localhost:5001/team/api:dev" + OWN)
     result = json.loads(printed.stdout)
     (note,) = result.pop("notes")
     assert result == {"name": "shop", "domain": "shop.sandbox.localhost", "addons": 1, "images": 0, "objects": 2}
-    assert printed.stderr == "" and "must come from elsewhere" in note
+    assert printed.stderr == "" and "nothing provides the image" in note
 
 
 def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
