@@ -7,9 +7,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.app import chosen_spec
 from sandbox.app.chosen_spec import ChosenSpec
-from sandbox.config.schema import Spec, apply_schema
+from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
@@ -22,28 +21,6 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.engine import Engine
     from sandbox.plan.lifecycle import Found
     from sandbox.step import Step
-
-
-# What a command changes, by the name that `Sandbox.alone` gets.
-EFFECTS = {
-    "up": "objects of the earlier spec that are missing in this one are deleted",
-    "dev": "objects and images of the earlier spec are replaced",
-    "down": "the sandbox is removed, with all data of its pods",
-    "start": "the sandbox is started",
-    "stop": "the sandbox is stopped",
-    "pause": "the sandbox is paused",
-    "snapshot": "the sandbox is paused for seconds, and saved under this name",
-    "restore": "its cluster, registry and certificates are replaced by the snapshot",
-    "delete": "a snapshot of the sandbox is deleted",
-    "push": "images in its registry are replaced; --prune deletes tags that this project does not name",
-    "collect": "blobs in its registry that no tag names are deleted",
-    "credentials": "the accounts of its pods are changed",
-    "renew": "its certificates are replaced",
-    "enable": "an addon is installed in its cluster",
-    "restart": "the pods of a workload are replaced",
-    "agent": "an agent reads its logs, and runs commands in its pods",
-    "disable": "an addon is removed from its cluster, with everything the addon created",
-}
 
 
 class Agreement:
@@ -113,41 +90,24 @@ def _new_tenancy(step: TenancyStep) -> UsageError:
 def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: Agreement) -> None:
     """Ask before a sandbox is changed that another spec than the one from `origin` brought up. Raises SandboxError.
 
-    `doing` is a key of EFFECTS. For a folder that was moved, the answer is kept for all commands.
+    `doing` is the command; only `up` and `dev` bring this spec up instead.
     """
     before = replaced(names, origin)
     if origin is None or before is None:
         return
-    effect, is_moved = EFFECTS[doing], _is_moved(names, origin)
-    if is_moved:
-        effect += "\nThis spec is the same: the folder was probably moved."
-        fix = "add --yes; the answer is kept"
-    elif doing in ("up", "dev"):
+    if doing in ("up", "dev"):
+        effect = "objects of the earlier spec that are missing in this one are deleted"
         another = f"create another one from this spec: sandbox {doing} ANOTHER-NAME"
         fix = f"add --yes to replace it; or {another}; or run: sandbox down {names.name}"
     else:
+        effect = "the sandbox of the earlier spec is changed"
         fix = "add --yes if you mean that sandbox; else set another `name` in this spec"
-    if agreement.allow(_other_origin(names.name, before, origin, effect, fix)) and is_moved:
-        saved_spec.record_origin(names, origin)
+    agreement.allow(_other_origin(names.name, before, origin, effect, fix))
 
 
 def _other_origin(name: str, before: str, now: Origin, effect: str, fix: str) -> UsageError:
     details = f"before  {before}\nnow     {now}\n{effect}"
     return UsageError(f"'{name}' was brought up from elsewhere", details=details, fix=fix, id="other-origin")
-
-
-def _is_moved(names: Names, origin: Origin) -> bool:
-    """Return whether the project's folder was moved: the last `up`'s file is gone, and `origin` has the same spec."""
-    earlier = saved_spec.origin(names)
-    if earlier is None or {earlier.kind, origin.kind} != {"file"} or os.path.lexists(earlier.source):
-        return False
-
-    def content(spec: Spec, origin: Origin) -> tuple[str, list[str]]:
-        places = (*apply_schema.paths(spec.apply), *((spec.push,) if spec.push else ()))
-        return spec.domain, [os.path.relpath(place, Path(origin.source).parent) for place in places]
-
-    before, now = saved_spec.load(names), chosen_spec.read(Path(origin.source))
-    return before is not None and content(before, earlier) == content(now, origin)
 
 
 def agree_on_own_name(names: Names, chosen: ChosenSpec, agreement: Agreement) -> None:

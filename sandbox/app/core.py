@@ -127,7 +127,7 @@ class Sandbox:
     def alone(self, doing: str, *, anywhere: bool = False, agreement: Agreement | None = None) -> Iterator[None]:
         """Lock the sandbox for a change, to which the user agrees if another spec brought it up.
 
-        `doing` is a key of `agreement.EFFECTS`; `agreement` is asked instead of the sandbox's own.
+        `doing` is the command; `agreement` is asked instead of the sandbox's own.
         """
         with self.session.alone(self.name, doing, anywhere=anywhere):
             self.agree_on_origin(doing, agreement)

@@ -37,15 +37,3 @@ def test_second_checkout_changes_nothing_unasked(
     assert "was brought up from elsewhere" in ran.err and str(up.folder / "sandbox.yaml") in ran.err
     assert containers(engine, up) == before
     assert up.page() == "first"
-
-
-def test_moved_project_is_asked_about_once(up: Application, second: CommandLine) -> None:
-    hidden = (up.folder / "sandbox.yaml").rename(up.folder / "hidden.yaml")
-    try:
-        assert "the folder was probably moved" in second("certs", "renew", status=2).err
-        second("certs", "renew", "--yes")
-        second("certs", "renew")
-    finally:
-        hidden.rename(up.folder / "sandbox.yaml")
-    assert "was brought up from elsewhere" in up.command("certs", "renew", status=2).err
-    up.command("up", up.name, "-f", "sandbox.yaml", "--yes")

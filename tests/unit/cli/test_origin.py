@@ -326,23 +326,6 @@ def test_typed_name_is_enough_and_its_folder_is_told(changing: Path) -> None:
     assert "brought up" not in change("down demo").stderr
 
 
-def test_moved_folder_is_asked_about_once(changing: Path) -> None:
-    """The folder of the spec was moved → every command says so, and one answer is kept."""
-    changing.unlink()
-    error = change("stop").exception
-    assert isinstance(error, SandboxError) and "the folder was probably moved" in error.details
-    assert "(not there any more)" in error.details and error.fix == "add --yes; the answer is kept"
-    Path("sandbox.yaml").write_text("name: demo\napply: [manifests]\n")
-    assert isinstance(change("stop", "--yes").exception, Changed)
-    error = change("stop").exception
-    assert isinstance(error, SandboxError) and "probably moved" not in error.details, (
-        "another spec is not that one, moved"
-    )
-    Path("sandbox.yaml").write_text("name: demo\napply: [k8s]\n")
-    assert isinstance(change("stop", "--yes").exception, Changed)
-    assert isinstance(change("start").exception, Changed)
-
-
 def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path) -> None:
     """`name` is changed in sandbox.yaml → `up` names the sandbox that stays under the earlier one."""
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
