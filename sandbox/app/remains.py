@@ -18,20 +18,13 @@ def sweep(home: Home, name: str) -> None:
     """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
     ports.sweep(home.claims)
     lock = home.lock(name)
-    locks = [lock / "registry", lock / "dev"]
     if not _is_any_left(home):
         for folder in filter(Path.is_dir, (home.edge, home.forwards, home.networks)):
             with suppress(SandboxError), files.exclusive(folder, seconds=0):
                 if not _is_any_left(home):
                     shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(home.agreed, ignore_errors=True)
-        parents = (home.state / each for each in ("certificates", "mirrors", "charts"))
-        for folder in (home.claims, home.sandboxes, *parents):
-            files.remove_empty(folder)
-        for other in sorted(lock.parent.iterdir()):  # of commands with a name that no sandbox got
-            if other.name != name:
-                locks += [other / "registry", other / "dev", other]
-    for each in filter(Path.is_dir, locks):
+    for each in filter(Path.is_dir, (lock / "registry", lock / "dev")):
         with suppress(Busy), sandbox_lock.take(each, "sandbox down", seconds=0, waits=lambda _: None):
             sandbox_lock.forget(each)
     sandbox_lock.forget(lock)
