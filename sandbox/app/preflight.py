@@ -63,8 +63,6 @@ def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = t
             looking.enter_context(keeping(engine, names))
             resolved = reserved.enter_context(ports.reserve(spec, home, engine))
             steps, engine, own = machine_plan.steps(resolved, origin=chosen.origin)
-            if resolved.cluster.supports.containers:
-                requirements.require_architecture(engine, own)
             requirements.require(resolved, home, own)
             requirements.require_inotify(resolved, engine, names, agreement)
             rebuildable = [step.name for step in steps if isinstance(step, Rebuildable)]
@@ -75,13 +73,9 @@ def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = t
                 session.say(note)
             with explaining(resolved):
                 statuses = lifecycle.survey(prepared(steps), session.report)
-                another = {
-                    "cluster": f"sandbox down {sandbox.name}, then up",
-                    "certificates": "sandbox certs renew --root",
-                }
                 for step, status in statuses:  # the caller may have meant these to be recreated in any case
                     if step.name in recreate and status.state in (State.READY, State.DRIFTED):
-                        session.say(f"{step.title} stays: the spec needs no other; to make one: {another[step.name]}")
+                        session.say(f"{step.title} stays: the spec needs no other")
                 used = UsedEngine.of(engine)
                 looking.close()  # from here on things change
                 yield Surveyed(resolved, statuses, used)

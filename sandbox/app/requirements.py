@@ -9,7 +9,6 @@ from sandbox.app.agreement import Agreement
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import cluster_of
 from sandbox.bundle import released_tools
-from sandbox.bundle.architecture import native
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates import cert_manager
@@ -32,10 +31,7 @@ OF_CONTROL_PLANE, OF_WORKER = 27, 15
 
 
 def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement) -> None:
-    """Fetch official releases of missing programs, once the user agrees; build what cannot be fetched.
-
-    Raises MissingTool without consent.
-    """
+    """Fetch official releases of missing programs, once the user agrees. Raises MissingTool without consent."""
     cluster, store = spec.cluster.supports, Store(home.bundle)
     needed = {
         "kind": cluster.node_image,
@@ -60,17 +56,14 @@ def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement
     if not agreement.allow(refusal):
         return
     for release in missing:
-        try:
-            with session.task(f"{release.name} {release.version}") as task:
-                task.say(release.source)
+        with session.task(f"{release.name} {release.version}") as task:
+            task.say(release.source)
+            try:
                 released_tools.fetch(release, store)
-                task.done = "fetched, and its digest is right"
-        except SandboxError as error:
-            from sandbox.bundle.builder import component_build  # and all that builds
-
-            session.say(f"{error.details}: building it from Go modules instead, which takes minutes the first time")
-            with session.locked(home.bundle, "the bundle", "bundle"):
-                component_build.build(store, session.report, only=(release.component,))
+            except SandboxError as error:
+                error.fix = f"{error.fix}; or build it from Go modules: sandbox bundle build {release.component}"
+                raise
+            task.done = "fetched, and its digest is right"
 
 
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
@@ -119,18 +112,6 @@ def require_engine(engine: Engine) -> None:
             "podman is not installed",
             details="the engine is Podman, and kind needs its command",
             fix="install it: the package podman on Debian and Ubuntu",
-        )
-
-
-def require_architecture(engine: Engine, own: OwnImages) -> None:
-    """Refuse an engine whose machine cannot run the bundle's images. Raises MissingTool."""
-    architecture, built = engine.facts().architecture, native().name
-    if own.source == "bundle" and architecture not in ("", built):
-        raise MissingTool(
-            f"the bundle is for {built}, and the engine's machine is {architecture}",
-            details="its images would not start there, or only slowly, by emulation",
-            fix="in sandbox.yaml, where an image registry can be reached: images: {source: upstream}",
-            id="engine-architecture",
         )
 
 

@@ -21,7 +21,6 @@ from sandbox.app.agreement import Agreement
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken, reserve, resolve
 from sandbox.app.requirements import require
-from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
@@ -30,7 +29,6 @@ from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.components.registry import container_step
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec
-from sandbox.engine.connection import read_facts
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network, inotify
@@ -455,18 +453,6 @@ def test_a_chart_that_does_not_render_is_reported_first(place: Home, engine: Fak
     known.parent.mkdir(parents=True)
     known.touch()
     check(spec(apply=({"chart": chart},)), place, engine)
-
-
-@pytest.mark.fault(61)
-def test_bundle_of_another_architecture_is_refused(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine on an arm64 machine, the bundle of amd64 → refused at once, with upstream images as the way out."""
-    facts = read_facts({"ServerVersion": "28", "Architecture": "aarch64"}, api="1.47", local=True)
-    monkeypatch.setattr(engine, "facts", lambda: facts)
-    monkeypatch.setattr(requirements, "native", lambda: AMD64)
-    requirements.require_architecture(engine, OwnImages("upstream", {}))
-    with pytest.raises(MissingTool, match="the engine's machine is arm64") as caught:
-        requirements.require_architecture(engine, BUNDLE)
-    assert caught.value.id == "engine-architecture"
 
 
 def test_podman_engine_needs_the_podman_command(
